@@ -1,0 +1,74 @@
+"""What is stored and what travels between processes. Plain values without behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cowrite.crdt.operations import ContentOperation
+from cowrite.crdt.outline import ClockRange
+from cowrite.crdt.roots import RootKind
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of a document's log.
+
+    ``offset`` counts committed entries from 1; 0 is the empty document. ``epoch`` names the log itself: a new one means that
+    offsets of the old one say nothing any more. ``entry_id`` is the id of the entry at ``offset`` ("" at offset 0).
+    """
+
+    epoch: str
+    offset: int
+    entry_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One committed step of a document: one author's run in one flush, at one offset."""
+
+    id: str
+    """UUIDv7, made by the process that committed it."""
+    group: str
+    """UUIDv7 of the group commit; tells after a lost connection whether that COMMIT happened."""
+    offset: int
+    author: str
+    created_at: int
+    """Milliseconds since the epoch, by the committing process's clock."""
+    update: bytes
+    """Yjs update (v1) with only what was new at this offset."""
+    ranges: tuple[ClockRange, ...]
+    """The structs that it brought, by Yjs client."""
+    operations: tuple[ContentOperation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The encoded state at an offset: compaction that nobody sees, never history itself."""
+
+    offset: int
+    entry_id: str
+    state: bytes
+    """Yjs update (v1) of the whole state, uncompressed; the store compresses it."""
+    roots: Mapping[str, RootKind] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """What opening a document needs: its newest checkpoint and the entries after it, up to the head, without gaps."""
+
+    head: Head
+    checkpoint: Checkpoint | None
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """An update that was accepted from a peer and then could not be committed. Kept for people to look at, never applied."""
+
+    id: str
+    document_id: str
+    author: str
+    created_at: int
+    reason: str
+    update: bytes

@@ -18,7 +18,7 @@ class CloseCode(IntEnum):
 
     meaning: str
 
-    def __new__(cls, number: int, meaning: str) -> CloseCode:
+    def __new__(cls, number: int, meaning: str = "") -> CloseCode:
         code = int.__new__(cls, number)
         code._value_ = number
         code.meaning = meaning

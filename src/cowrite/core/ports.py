@@ -31,6 +31,10 @@ class StoreRefused(StoreError):
     """The store will not take this data, however often it is tried (too large for a column, invalid text)."""
 
 
+class InvalidId(StoreRefused, ValueError):
+    """An id or author that no database can keep: empty, longer than 255 characters, with U+0000 or half of a surrogate pair."""
+
+
 class StoreCorrupt(StoreError):
     """What is stored contradicts itself (a gap in the offsets, bytes that do not decode). Nothing may be written to this document."""
 

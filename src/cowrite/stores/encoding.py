@@ -1,0 +1,217 @@
+"""How records look at rest. Shared by all stores, so that they take and refuse exactly the same things."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cowrite.core.ports import InvalidId, StoreCorrupt, StoreRefused
+from cowrite.core.records import Checkpoint, Entry, Head, Quarantined
+from cowrite.crdt.operations import ContentOperation, Json, OperationType
+from cowrite.crdt.outline import ClockRange
+from cowrite.crdt.roots import RootKind
+
+MAX_ID = 255
+"""Longest document, author or session name, in Unicode characters: the width of its columns."""
+MAX_UUID = 36
+"""Longest id of an operation, entry, group or epoch, in characters."""
+
+_compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_escaping = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+
+
+def check_id(what: str, value: str, *, longest: int = MAX_ID) -> str:
+    """``value``, when every database can keep it: 1 to ``longest`` characters, no U+0000, no lone surrogate.
+
+    Raises :class:`InvalidId` naming ``what``.
+    """
+    if not value:
+        raise InvalidId(f"{what} is empty; give it 1 to {longest} characters.")
+    return check_text(what, value, longest=longest)
+
+
+def check_text(what: str, value: str, *, longest: int = MAX_ID) -> str:
+    """As :func:`check_id`, but the empty text is allowed (an author may be nobody)."""
+    if len(value) > longest:
+        raise InvalidId(f"{what} has {len(value)} characters; at most {longest} are possible.")
+    if "\0" in value:
+        raise InvalidId(f"{what} {value!r} contains U+0000, which no database keeps in an id.")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidId(f"{what} {value!r} contains half of a surrogate pair; it is not valid Unicode.") from None
+    return value
+
+
+def encode_json(value: Json) -> str:
+    """Compact JSON text. U+0000 is escaped, and all of a text that has a lone surrogate, so every ``str`` comes back equal.
+
+    Raises :class:`StoreRefused` for what JSON cannot say (NaN, infinities, other types) and for nesting beyond Python's stack.
+    """
+    try:
+        text = _compact.encode(value)
+        if not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                return _escaping.encode(value)
+        return text
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StoreRefused(f"A value of an operation is not JSON ({error}).") from error
+
+
+def decode_json(text: str) -> Json:
+    """The value of :func:`encode_json`. Raises ValueError."""
+    return json.loads(text)
+
+
+@dataclass(frozen=True, slots=True)
+class OperationText:
+    """An operation with its JSON parts as text, as the columns of ``content_operations`` hold them."""
+
+    id: str
+    type: str
+    position: str
+    content: str | None
+    author: str
+    created_at: int
+    vector_clock: str
+    length: int | None
+    attributes: str | None
+
+
+def encode_operation(operation: ContentOperation) -> OperationText:
+    """Raises :class:`InvalidId` and :class:`StoreRefused`."""
+    return OperationText(
+        id=check_id("The operation id", operation.id, longest=MAX_UUID),
+        type=operation.type.value,
+        position=encode_json(operation.position),
+        content=None if operation.content is None else encode_json(operation.content),
+        author=check_text("The author", operation.author),
+        created_at=operation.created_at,
+        vector_clock=encode_json(dict(operation.vector_clock)),
+        length=operation.length,
+        attributes=None if operation.attributes is None else encode_json(dict(operation.attributes)),
+    )
+
+
+def encode_ranges(ranges: Sequence[ClockRange]) -> str:
+    """JSON: ``[[client, start, end], …]``."""
+    return encode_json([[span.client, span.start, span.end] for span in ranges])
+
+
+def decode_ranges(text: str) -> tuple[ClockRange, ...]:
+    """Raises ValueError."""
+    return tuple(ClockRange(client, start, end) for client, start, end in decode_json(text))
+
+
+def decode_operation(stored: OperationText) -> ContentOperation:
+    """The operation of :func:`encode_operation`. Raises ValueError."""
+    return ContentOperation(
+        id=stored.id,
+        type=OperationType(stored.type),
+        position=tuple(decode_json(stored.position)),
+        author=stored.author,
+        created_at=stored.created_at,
+        vector_clock=decode_json(stored.vector_clock),
+        content=None if stored.content is None else decode_json(stored.content),
+        length=stored.length,
+        attributes=None if stored.attributes is None else decode_json(stored.attributes),
+    )
+
+
+def check_log(document_id: str, entries: Sequence[Entry], *, start: int, end: int) -> None:
+    """Raises :class:`StoreCorrupt` unless these are exactly the entries ``start`` to ``end`` (none when ``end < start``)."""
+    for offset, entry in enumerate(entries, start):
+        if entry.offset != offset:
+            raise StoreCorrupt(
+                f"The log of document {document_id!r} has a gap: offset {offset} is missing. "
+                "Restore it from a backup; until then the document is not opened."
+            )
+    if len(entries) != max(0, end - start + 1):
+        raise StoreCorrupt(
+            f"The log of document {document_id!r} ends at offset {start + len(entries) - 1}, but its head says {end}. "
+            "Restore it from a backup; until then the document is not opened."
+        )
+
+
+def check_next(document_id: str, head: Head, entries: Sequence[Entry]) -> None:
+    """Raises ValueError unless the entries follow the head one by one, :class:`InvalidId` for ids that cannot be kept."""
+    for offset, entry in enumerate(entries, head.offset + 1):
+        if entry.offset != offset:
+            raise ValueError(
+                f"Document {document_id!r} is at offset {offset - 1}; an entry with offset {entry.offset} cannot follow."
+            )
+        check_id("The entry id", entry.id, longest=MAX_UUID)
+        check_id("The group id", entry.group, longest=MAX_UUID)
+        check_text("The author", entry.author)
+
+
+def verified(document_id: str, offset: int, update: bytes, checksum: int) -> bytes:
+    """``update``, when it is what was stored. Raises :class:`StoreCorrupt`."""
+    if zlib.crc32(update) != checksum:
+        raise StoreCorrupt(
+            f"The update of document {document_id!r} at offset {offset} is damaged: its checksum does not match. "
+            "Restore it from a backup; until then the document is not opened."
+        )
+    return update
+
+
+def check_quarantined(update: Quarantined) -> None:
+    """Raises :class:`InvalidId` when a text of it cannot be kept."""
+    check_id("The id of a quarantined update", update.id, longest=MAX_UUID)
+    check_id("The document id", update.document_id)
+    check_text("The author", update.author)
+
+
+def printable(text: str) -> str:
+    """``text`` without U+0000 and lone surrogates (a question mark stands there instead): for what only people read."""
+    return text.replace("\0", "?").encode(errors="replace").decode()
+
+
+@dataclass(frozen=True, slots=True)
+class PackedCheckpoint:
+    """A checkpoint as it is stored."""
+
+    offset: int
+    entry_id: str
+    state: bytes
+    """zlib."""
+    checksum: int
+    """CRC-32 of ``state`` as stored."""
+    roots: str
+    """JSON: root name to kind."""
+
+
+def pack_checkpoint(checkpoint: Checkpoint) -> PackedCheckpoint:
+    """Compresses: call it in a thread when the state is large."""
+    state = zlib.compress(checkpoint.state)
+    roots = encode_json({name: kind.value for name, kind in checkpoint.roots.items()})
+    return PackedCheckpoint(checkpoint.offset, checkpoint.entry_id, state, zlib.crc32(state), roots)
+
+
+def unpack_checkpoint(packed: PackedCheckpoint) -> Checkpoint:
+    """Decompresses: call it in a thread when the state is large. Raises ValueError when it is not what was stored."""
+    if zlib.crc32(packed.state) != packed.checksum:
+        raise ValueError("its checksum does not match")
+    try:
+        state = zlib.decompress(packed.state)
+    except zlib.error as error:
+        raise ValueError(f"it does not decompress: {error}") from error
+    return Checkpoint(packed.offset, packed.entry_id, state, _decode_roots(packed.roots))
+
+
+def _decode_roots(text: str) -> Mapping[str, RootKind]:
+    return {name: RootKind(kind) for name, kind in decode_json(text).items()}
+
+
+def worth_keeping(*, size: int, log_bytes: int, log_bytes_before: int) -> bool:
+    """Whether a checkpoint that is no longer the newest stays.
+
+    It does when the updates between it and the kept checkpoint before it (or the log's beginning) have at least as many bytes
+    as its stored state. Summed over all, the kept checkpoints without the newest are never larger than the log.
+    """
+    return log_bytes - log_bytes_before >= size

@@ -1,0 +1,102 @@
+# From a fresh clone, `make run` and `make test` set up all that they need: they ask for make and Python 3.11, and install into
+# .venv (and clients/web/node_modules) only. `make help` lists the targets. Arguments: make run ARGS="--port 9000".
+
+VENV := .venv
+BIN := $(VENV)/bin
+WEB := clients/web
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
+# The lock files are complete, so nothing is resolved; a module is compiled when it is first imported.
+LOCKED := $(PIP) --no-deps --no-compile --require-hashes -r
+CHECK := $(BIN)/python scripts/check.py
+NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix $(WEB)
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	--custom-compile-command "make lock" $(ARGS)
+ARGS :=
+
+.DEFAULT_GOAL := help
+.PHONY: run test lint types layers unit page browser chaos fuzz bench web lock clean help anew
+
+#: run      start the demo server, http://127.0.0.1:8000
+run: $(VENV)/.run
+	@$(BIN)/cowrite serve --demo $(ARGS)
+
+#: test     all checks, from lint to chaos; this is what a change must pass
+test: $(VENV)/.test $(WEB)/node_modules/.ready
+	@$(CHECK)
+
+#: lint     style and mistakes (ruff)
+#: types    types (mypy --strict)
+#: layers   who may import whom (import-linter)
+#: unit     the tests that need neither a browser nor kill -9, and the coverage gate
+#: chaos    the tests that kill processes
+lint types layers unit chaos: $(VENV)/.test
+	@$(CHECK) $@ -- $(ARGS)
+
+#: page     the page's own checks, and that the committed page is the one that its sources build
+#: browser  the tests in a real browser
+page browser: $(VENV)/.test $(WEB)/node_modules/.ready
+	@$(CHECK) $@ -- $(ARGS)
+
+#: fuzz     the random tests at their full counts (some minutes)
+fuzz: $(VENV)/.test
+	@COWRITE_FUZZ=$${COWRITE_FUZZ:-50} $(BIN)/python -m pytest -m fuzz --timeout 0 -n auto $(ARGS)
+
+#: bench    CPU per delivered update, and latency
+bench: $(VENV)/.test
+	@$(BIN)/python -m bench $(ARGS)
+
+#: web      build the page anew into src/cowrite/web
+web: $(WEB)/node_modules/.ready
+	@$(NPM) run build
+
+#: lock     choose versions anew within pyproject.toml's bounds (all: ARGS=--upgrade, one: ARGS="--upgrade-package NAME")
+lock: $(VENV)/.pip
+	@$(LOCKED) requirements/lock.txt
+	@$(COMPILE) pyproject.toml --group build --output-file requirements/run.txt
+	@$(COMPILE) pyproject.toml --group build --group test --constraints requirements/run.txt --output-file requirements/test.txt
+	@for name in node pip lock; do \
+		$(COMPILE) --group $$name --output-file requirements/$$name.txt || exit 1; \
+	done
+
+#: clean    remove what make and the tools made (not ./data)
+clean:
+	@rm -rf $(VENV) $(WEB)/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage* build dist
+
+#: help     this list
+help:
+	@sed -n 's/^#: /  make /p' Makefile
+
+# -- the environment ---------------------------------------------------------------------------------------------------------
+
+# Made anew when there is none, when its Python is gone, and when this folder was moved (its paths are absolute).
+ifneq ($(shell test -x $(BIN)/python && cat $(VENV)/.place 2>/dev/null),$(CURDIR))
+$(VENV)/.place: anew
+endif
+$(VENV)/.place:
+	@python=$$(sh scripts/find-python.sh) && \
+		echo "cowrite: setting up $(VENV) with $$("$$python" --version); once, half a minute or so" && \
+		"$$python" -m venv --clear $(VENV)
+	@echo "$(CURDIR)" >$@
+
+$(VENV)/.pip: $(VENV)/.place requirements/pip.txt
+	@$(LOCKED) requirements/pip.txt
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.pip requirements/run.txt pyproject.toml
+	@$(LOCKED) requirements/run.txt
+	@$(PIP) --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.run requirements/test.txt
+	@echo "cowrite: installing what the checks need"
+	@$(LOCKED) requirements/test.txt
+	@touch $@
+
+# Node comes from a Python package where the machine has none that will do.
+$(VENV)/.node: $(VENV)/.pip requirements/node.txt
+	@sh scripts/has-node.sh || $(LOCKED) requirements/node.txt
+	@touch $@
+
+$(WEB)/node_modules/.ready: $(WEB)/package-lock.json | $(VENV)/.node
+	@$(NPM) ci --no-audit --no-fund --loglevel error
+	@touch $@

@@ -1,0 +1,65 @@
+"""Run the project's checks and print what each took: all of them, or those named. `make test` and its parts call this.
+
+    python scripts/check.py [step …] [-- arguments for pytest]
+
+A step stops at its first command that fails; the other steps run all the same, so that one run tells everything.
+The exit code is 1 when any step failed, and 2 when a name is no step's.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+
+STEPS: dict[str, tuple[str, ...]] = {
+    "lint": ("ruff format --check .", "ruff check ."),
+    "types": ("mypy",),
+    "layers": ("lint-imports",),
+    "page": ("npm --prefix clients/web run check",),
+    "unit": ("coverage run -m pytest -n 2 -m 'not browser and not chaos'", "coverage combine --quiet", "coverage report"),
+    "browser": ("pytest -m browser",),
+    "chaos": ("pytest -m chaos",),
+}
+
+
+def succeeds(command: str, extra: list[str]) -> bool:
+    """Run one command, with the tools of the environment before those of the machine."""
+    words = shlex.split(command)
+    if "pytest" in words:
+        words += extra
+    print(f"\n$ {shlex.join(words)}", flush=True)
+    path = f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    try:
+        return subprocess.run(["/usr/bin/env", f"PATH={path}", *words], cwd=ROOT, check=False).returncode == 0
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the steps; give the exit code."""
+    split = arguments.index("--") if "--" in arguments else len(arguments)
+    names, extra = arguments[:split] or list(STEPS), arguments[split + 1 :]
+    if unknown := [name for name in names if name not in STEPS]:
+        print(f"check.py: no step is called {', '.join(unknown)}; there are {', '.join(STEPS)}", file=sys.stderr)
+        return 2
+    results: list[tuple[str, bool, float]] = []
+    for name in names:
+        start = time.monotonic()
+        good = all(succeeds(command, extra) for command in STEPS[name])
+        results.append((name, good, time.monotonic() - start))
+    print()
+    for name, good, seconds in results:
+        print(f"{name:<8} {'ok' if good else 'FAILED':<7} {seconds:6.1f} s")
+    print(f"{'all':<16} {sum(seconds for _, _, seconds in results):6.1f} s", flush=True)
+    return 0 if all(good for _, good, _ in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

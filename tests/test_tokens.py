@@ -315,9 +315,9 @@ def test_huge_tokens_cost_nothing() -> None:
     """More than 8 KB are not read, whatever they hold, and not made."""
     genuine = encrypted(CLAIMS | {"padding": "x" * 8000})
     refused(genuine, f"{len(genuine)} characters long")
-    started = time.perf_counter()
+    started = time.process_time()
     refused("A" * 10_000_000 + "..", "10000002 characters")
-    assert time.perf_counter() - started < 0.1
+    assert time.process_time() - started < 0.1
     with pytest.raises(ValueError, match=r"the token has \d+ characters; at most 8192 are allowed\. Name fewer documents"):
         made(documents={f"document-{number:020}": "read" for number in range(300)})
 
@@ -480,9 +480,9 @@ def test_patterns_agree_with_a_slow_oracle() -> None:
 def test_many_stars_take_no_time() -> None:
     """A pattern that would keep a regular expression busy for years is compared at once."""
     claims = SessionClaims("ana", {"*a" * 100 + "b": Grant.READ}, 0, 1, "")
-    started = time.perf_counter()
+    started = time.process_time()
     assert claims.grant_for("a" * 255) is None
-    assert time.perf_counter() - started < 0.1
+    assert time.process_time() - started < 0.1
 
 
 @pytest.mark.rule("TO12")

@@ -55,11 +55,11 @@ def test_integer_out_of_bounds_is_malformed(data: bytes, what: str) -> None:
 def test_a_run_of_ff_costs_nothing() -> None:
     """400 KB of 0xff cost what 10 bytes cost. (A reader without the bound needs seconds.)"""
     hostile = b"\xff" * 400_000
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(100):
         with pytest.raises(MalformedFrame):
             read_varuint(hostile, 0)
-    assert time.perf_counter() - started < 0.1
+    assert time.process_time() - started < 0.1
 
 
 @pytest.mark.rule("PR1")

@@ -114,6 +114,6 @@ def test_objects_can_be_demanded() -> None:
 @pytest.mark.parametrize("text", ['"' + '\\"' * 8000, '"' * 16_383, "[" + '"[",' * 4000 + "[]]", "[" + "[]," * 5000 + "[]]"])
 def test_judging_a_state_takes_linear_time(text: str) -> None:
     """No text of 16 KB costs more than a few milliseconds."""
-    started = time.perf_counter()
+    started = time.process_time()
     is_valid_state(text)
-    assert time.perf_counter() - started < 0.05
+    assert time.process_time() - started < 0.05

@@ -35,6 +35,7 @@ class CloseCode(IntEnum):
     DOCUMENT_DELETED = 4410, "The document was deleted."
     MESSAGE_TOO_LARGE = 4413, "A message is larger than the server takes."
     HOSTILE_UPDATE = 4422, "An update has a structure that no editor makes, and was refused."
+    EDIT_NOT_KEPT = 4424, "The client holds an edit that was shown and then could not be kept; start a new Doc and sync again."
     INTERNAL_ERROR = 4500, "The server failed; connect again."
     STORE_UNAVAILABLE = 4503, "The document's storage cannot be reached now; connect again later."
     MISSING_DEPENDENCIES = 4504, "An update builds on others that did not arrive in time; reconnect and sync."

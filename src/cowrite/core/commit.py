@@ -1,0 +1,176 @@
+"""One transaction of the journal: what waits in some rooms goes into the store, all of it or nothing.
+
+For each room whose head could be locked: advance it by what other processes committed, apply its pending updates to ``log``, hand
+the entries to the store. After COMMIT the rooms are settled; after a failure their logs, which are ahead of the store, are thrown
+away, and what was taken waits again. A room that cannot take part (its log does not load, an update breaks the engine) drops out
+by itself, and the others are committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from cowrite.core.entries import Derived, EntryMaker, UpdateRefused
+from cowrite.core.ids import Ids
+from cowrite.core.limits import Limits
+from cowrite.core.received import Received
+from cowrite.core.ports import Clock, CommitDoubtful, News, Store, StoreCorrupt, StoreRefused, WriteTransaction
+from cowrite.core.records import Entry, Head, Quarantined
+from cowrite.core.room import Room
+from cowrite.crdt.errors import EngineFault
+from cowrite.protocol.close_codes import CloseCode
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of the rooms of a group."""
+
+    news: list[News] = field(default_factory=list)
+    """What other processes must hear."""
+    skipped: list[Room] = field(default_factory=list)
+    """Somebody else holds the lock of their head."""
+
+
+class GroupCommit:
+    """Commits groups of rooms."""
+
+    def __init__(self, store: Store, clock: Clock, ids: Ids, limits: Limits) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._limits = limits
+        self._entries = EntryMaker(clock, ids)
+
+    async def commit(self, rooms: Sequence[Room], *, wait: float | None = None) -> Outcome:
+        """Commit what waits in these rooms, as far as it fits into one transaction.
+
+        Raises what ``Store.writing`` raises: then nothing was committed, and everything waits again (after
+        :class:`CommitDoubtful` perhaps it was; the next transaction finds out).
+        """
+        group = self._ids.new()
+        outcome = Outcome()
+        derived: dict[Room, Derived] = {}
+        for room in rooms:
+            room.begin_transaction()
+        try:
+            async with self._store.writing([room.document_id for room in rooms], wait=wait) as transaction:
+                budget = _Budget(self._limits.group_updates, self._limits.group_bytes)
+                for room in rooms:
+                    if room.document_id not in transaction.heads:
+                        outcome.skipped.append(room)
+                    elif (one := await self._derive(transaction, room, group, budget)) is not None:
+                        derived[room] = one
+            for room, one in derived.items():
+                room.settle(one.entries, one.offsets)
+                if one.entries:
+                    outcome.news.append(_news(room, one.entries))
+        except BaseException as error:
+            # Cancellation included: what was applied to the logs is not in the store.
+            for room in rooms:
+                room.abandon(doubtful_group=group if isinstance(error, CommitDoubtful) else None)
+            raise
+        finally:
+            for room in rooms:
+                room.end_transaction()
+        return outcome
+
+    async def set_aside(self, room: Room, refused: Received, reason: str) -> None:
+        """The store will not take this update: keep it for people to look at where it takes it at all, and go on without it."""
+        try:
+            async with self._store.writing([room.document_id]) as transaction:
+                await self._set_aside(transaction, room, [refused], reason)
+        except StoreRefused:
+            _log.error("update lost: the store does not even take it into quarantine", document=room.document_id, reason=reason)
+        room.rebuild(CloseCode.DOCUMENT_REBUILT, "an update that was shown could not be kept; reconnect and sync")
+
+    async def _derive(self, transaction: WriteTransaction, room: Room, group: str, budget: _Budget) -> Derived | None:
+        try:
+            await self._catch_up(transaction, room)
+        except (EngineFault, StoreCorrupt) as fault:
+            # Nothing may be written to a document that cannot be read.
+            await self._set_aside(transaction, room, list(room.pending), f"the document cannot be read: {fault}")
+            room.abandon()
+            room.fail("the document cannot be read; it was left as it is")
+            return None
+        batch = room.pending.take(updates=min(budget.updates, 1) if room.one_by_one else budget.updates, size=budget.size)
+        budget.spend(batch)
+        try:
+            derived = self._entries.derive(room.replicas, batch, group)
+        except UpdateRefused as refused:
+            room.abandon()
+            if not room.one_by_one:
+                # Another try, on a fresh log and alone, before an update is blamed that was fine on ``live``.
+                room.one_by_one = True
+            else:
+                await self._set_aside(transaction, room, refused.run, refused.reason)
+                room.rebuild(CloseCode.DOCUMENT_REBUILT, "an update that was shown could not be kept; reconnect and sync")
+            return None
+        if derived.entries:
+            await transaction.append(room.document_id, derived.entries)
+        return derived
+
+    async def _catch_up(self, transaction: WriteTransaction, room: Room) -> None:
+        """Bring a room to the head that is locked, and make the documents that it lacks."""
+        head = transaction.heads[room.document_id]
+        replicas = room.replicas
+        replicas.adopt(head.epoch)
+        if replicas.head.epoch != head.epoch:
+            self._start_again(room, "the document's history was replaced; reconnect and sync")
+        elif head != replicas.head:
+            entries = await transaction.entries(room.document_id, start=max(replicas.head.offset, 1))
+            if _continues(entries, replicas.head):
+                room.advance(entries)
+            else:
+                head = replace(head, epoch=self._ids.new())
+                await transaction.renew_epoch(room.document_id, head.epoch)
+                self._start_again(room, "the store went back to an older copy; reconnect and sync")
+        room.pending.doubt_no_more()
+        if replicas.log is None:
+            # Under the lock nobody else writes, so what is loaded is the log up to this head.
+            replicas.load(await self._store.load(room.document_id))
+            replicas.head = head
+        if replicas.live is None:
+            await self._set_aside(transaction, room, replicas.renew_live(room.pending), "it builds on something that is not in the log")
+
+    def _start_again(self, room: Room, reason: str) -> None:
+        _log.warning("document starts again", document=room.document_id, reason=reason)
+        room.replicas.abandon()
+        room.rebuild(CloseCode.NEW_EPOCH, reason)
+
+    async def _set_aside(self, transaction: WriteTransaction, room: Room, updates: Iterable[Received], reason: str) -> None:
+        """Take updates out of the room, and keep them for people to look at."""
+        kept = []
+        for pending in updates:
+            room.refuse(pending)
+            kept.append(Quarantined(self._ids.new(), room.document_id, pending.author, self._clock.now(), reason, pending.update))
+            _log.error(
+                "update quarantined", document=room.document_id, author=pending.author, bytes=len(pending.update), reason=reason
+            )
+        if kept:
+            await transaction.quarantine(kept)
+
+
+@dataclass(slots=True)
+class _Budget:
+    """What still fits into the transaction."""
+
+    updates: int
+    size: int
+
+    def spend(self, batch: Sequence[Received]) -> None:
+        self.size -= sum(len(pending.update) for pending in batch)
+        self.updates = self.updates - len(batch) if self.size > 0 else 0
+
+
+def _continues(entries: Sequence[Entry], known: Head) -> bool:
+    """Whether the log still holds what this process knew to be its end."""
+    return known.offset == 0 or (bool(entries) and (entries[0].offset, entries[0].id) == (known.offset, known.entry_id))
+
+
+def _news(room: Room, entries: Sequence[Entry]) -> News:
+    return News(room.document_id, room.replicas.head.epoch, entries[-1].offset, tuple(entries))

@@ -1,0 +1,108 @@
+"""From pending updates to the entries of the log."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from cowrite.core.ids import Ids
+from cowrite.core.received import Received
+from cowrite.core.ports import Clock
+from cowrite.core.records import Entry
+from cowrite.core.replicas import Replicas
+from cowrite.crdt.errors import EngineFault
+from cowrite.crdt.log_document import Change
+from cowrite.crdt.operations import ContentOperation
+from cowrite.crdt.outline import ClockRange, missing
+
+
+class UpdateRefused(Exception):
+    """Updates cannot be committed: the engine broke on them, or what one builds on was refused itself. ``log`` is unusable now.
+
+    ``run`` holds the updates of which one is to blame; when there are several, try them one by one.
+    """
+
+    def __init__(self, run: Sequence[Received], reason: str) -> None:
+        super().__init__(reason)
+        self.run = run
+        self.reason = reason
+
+
+@dataclass(slots=True)
+class Derived:
+    """What one room brings into a transaction."""
+
+    entries: list[Entry] = field(default_factory=list)
+    offsets: dict[Received, int] = field(default_factory=dict)
+    """Where each update is durable once the transaction is committed; for one that brought nothing new, the head's offset."""
+
+
+class EntryMaker:
+    """Applies pending updates to a room's log and makes the entries that go into the store."""
+
+    def __init__(self, clock: Clock, ids: Ids) -> None:
+        self._clock = clock
+        self._ids = ids
+
+    def derive(self, replicas: Replicas, batch: Sequence[Received], group: str) -> Derived:
+        """One entry for each author's run that brings something new. ``replicas.log`` is ahead of the store afterwards.
+
+        Raises :class:`UpdateRefused`.
+        """
+        derived = Derived()
+        offset = replicas.head.offset
+        for run in _runs(batch):
+            _refuse_dangling(run, replicas)
+            try:
+                change = replicas.derive(run)
+            except EngineFault as fault:
+                raise UpdateRefused(run, f"the engine broke on it: {fault}") from fault
+            if change is not None:
+                offset += 1
+                derived.entries.append(self._entry(change, offset, run[0].author, group))
+            for pending in run:
+                derived.offsets[pending] = offset
+        return derived
+
+    def _entry(self, change: Change, offset: int, author: str, group: str) -> Entry:
+        now = self._clock.now()
+        clock = _vector_clock(change.ranges, offset)
+        operations = tuple(
+            ContentOperation(
+                id=self._ids.new(),
+                type=draft.type,
+                position=draft.position,
+                author=author,
+                created_at=now,
+                vector_clock=clock,
+                content=draft.content,
+                length=draft.length,
+                attributes=draft.attributes,
+            )
+            for draft in change.operations
+        )
+        return Entry(self._ids.new(), group, offset, author, now, change.update, tuple(change.ranges), operations)
+
+def _refuse_dangling(run: Sequence[Received], replicas: Replicas) -> None:
+    """What was taken builds on what was taken before it; where something before it was refused, it hangs in the air."""
+    assert replicas.log is not None, "entries are derived on log"
+    brought: dict[int, int] = {}
+    state = ChainMap(brought, replicas.log.state)
+    for pending in run:
+        if lacking := missing(pending.outline, state):
+            client, clock = lacking[0]
+            raise UpdateRefused([pending], f"it builds on clock {clock} of client {client}, which is not in the log")
+        brought.update((new.client, max(new.end, state.get(new.client, 0))) for new in pending.outline.brings)
+
+
+def _runs(batch: Sequence[Received]) -> Iterator[list[Received]]:
+    for _, run in groupby(batch, key=lambda pending: pending.author):
+        yield list(run)
+
+
+def _vector_clock(ranges: Sequence[ClockRange], offset: int) -> dict[str, int]:
+    clock = {str(brought.client): brought.end for brought in ranges}
+    clock["offset"] = offset
+    return clock

@@ -1,0 +1,27 @@
+"""Faults, told apart by whose they are.
+
+* :class:`PeerError`: the peer is wrong; that peer alone is closed, with a code of the table.
+* :class:`RoomClosed`: the document cannot be served now; the peer is closed with a code that tells it to come back.
+"""
+
+from __future__ import annotations
+
+from cowrite.protocol.close_codes import CloseCode
+
+
+class PeerError(Exception):
+    """A peer broke a rule. Whoever holds its connection closes it with ``code``; nobody else notices."""
+
+    def __init__(self, code: CloseCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class RoomClosed(Exception):
+    """The room cannot be entered now (its document did not load, or it is being rebuilt). Come back later."""
+
+    def __init__(self, code: CloseCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason

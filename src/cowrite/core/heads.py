@@ -1,0 +1,81 @@
+"""Watches the heads of open documents in the store: what the broker lost, or never carried, is found here."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from cowrite.core.ports import Broker, Clock, News, Store, StoreError
+from cowrite.core.registry import Registry
+from cowrite.core.room import Room
+
+_log = structlog.get_logger(__name__)
+
+_WITH_BROKER = 2.0
+"""Seconds between two looks when news crosses processes by the broker: the last message may be the lost one."""
+_BY_ITSELF = 1.0
+"""Seconds between two looks when nothing else carries news."""
+_READ_ENTRIES = 500
+"""Entries read at once."""
+_ASK_HEADS = 500
+"""Heads asked for at once."""
+
+
+class HeadWatch:
+    """Compares the heads in the store with those of the open rooms, and lets rooms learn what they have not seen."""
+
+    def __init__(self, store: Store, broker: Broker, clock: Clock, registry: Registry) -> None:
+        self._store = store
+        self._broker = broker
+        self._clock = clock
+        self._registry = registry
+        self._behind: dict[Room, None] = {}
+        self._wake = asyncio.Event()
+
+    def behind(self, room: Room) -> None:
+        """This room has missed something: read it now."""
+        self._behind[room] = None
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Watch until cancelled. A store that cannot be reached is tried again at the next look."""
+        while True:
+            rooms = list(self._behind) or list(self._registry.rooms)
+            self._behind.clear()
+            self._wake.clear()
+            try:
+                await self.look(rooms)
+            except StoreError as error:
+                _log.debug("heads not read", reason=str(error))
+            try:
+                async with asyncio.timeout(_WITH_BROKER if self._broker.reaches_others else _BY_ITSELF):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def look(self, rooms: list[Room]) -> None:
+        """Bring these rooms to the heads in the store. Raises :class:`StoreError`."""
+        for start in range(0, len(rooms), _ASK_HEADS):
+            asked = {room.document_id: room for room in rooms[start : start + _ASK_HEADS]}
+            for document_id, head in (await self._store.heads(asked)).items():
+                known = asked[document_id].replicas.head
+                if known.epoch and head.epoch != known.epoch:
+                    asked[document_id].look_under_lock()
+                elif head.offset > known.offset:
+                    await self._read(asked[document_id], head.epoch)
+
+    async def _read(self, room: Room, epoch: str) -> None:
+        while True:
+            known = room.replicas.head
+            entries = await self._store.entries(room.document_id, start=max(known.offset, 1), limit=_READ_ENTRIES)
+            if known.offset and (not entries or entries[0].id != known.entry_id):
+                # The log is not the one that this room knows. Only the lock decides what to do about that.
+                room.look_under_lock()
+                return
+            news = [entry for entry in entries if entry.offset > room.replicas.head.offset]
+            if not news:
+                return
+            room.learn(News(room.document_id, epoch, news[-1].offset, tuple(news)))
+            if len(entries) < _READ_ENTRIES or room.replicas.head.offset < news[-1].offset:
+                return  # all of it; or it waits for the end of this process's own transaction

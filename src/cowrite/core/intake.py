@@ -1,0 +1,158 @@
+"""The way of a peer's update into ``live``: checks, holding, and what to do when the engine breaks.
+
+One synchronous call. Afterwards the update is applied, waits for its broadcast and is on its way to the disk; or it is held until
+what it builds on is there; or it is refused, and the peer closed with a code or asked again later. Nobody else notices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from cowrite.core.broadcast import Broadcast
+from cowrite.core.errors import PeerError, RoomClosed
+from cowrite.core.limits import Limits
+from cowrite.core.peer import Peer
+from cowrite.core.pending import PendingUpdates
+from cowrite.core.ports import Grant
+from cowrite.core.received import Received
+from cowrite.core.replicas import Replicas
+from cowrite.crdt.document import Document
+from cowrite.crdt.errors import EngineFault, HostileUpdate
+from cowrite.crdt.guard import LIVE_LIMITS, SYNC_LIMITS, inspect
+from cowrite.crdt.outline import EMPTY_OUTLINE, EMPTY_UPDATE, Outline, missing
+from cowrite.protocol.close_codes import CloseCode
+
+
+def inspect_from_peer(update: bytes, *, everything: bool, limits: Limits) -> Outline:
+    """The outline of an Update, or of a SyncStep2 (``everything``). Raises :class:`PeerError` with what is wrong with it."""
+    allowed = limits.sync_bytes if everything else limits.update_bytes
+    if len(update) > allowed:
+        raise PeerError(CloseCode.MESSAGE_TOO_LARGE, f"an update of {len(update)} bytes; at most {allowed} are taken")
+    try:
+        return inspect(update, SYNC_LIMITS if everything else LIVE_LIMITS)
+    except HostileUpdate as error:
+        raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update was refused: {error}") from error
+
+
+class Intake:
+    """Takes updates of peers into a room's ``live`` document."""
+
+    def __init__(
+        self, replicas: Replicas, pending: PendingUpdates, broadcast: Broadcast, limits: Limits, *, rebuild: Callable[[], None]
+    ) -> None:
+        self._replicas = replicas
+        self._pending = pending
+        self._broadcast = broadcast
+        self._limits = limits
+        self._rebuild = rebuild
+        self._refused: dict[int, tuple[int, int]] = {}
+        """By Yjs client: clocks of updates that were shown and then could not be kept. Whoever was shown them must start again."""
+
+    def receive(self, peer: Peer, update: bytes, *, everything: bool, outline: Outline | None) -> None:
+        """An Update or SyncStep2. ``outline``: where it was inspected before. Raises :class:`PeerError` when the peer must be closed."""
+        number = peer.acknowledgements.receive()
+        if not peer.session.may(Grant.WRITE):
+            peer.acknowledgements.refuse(number)
+            peer.refused += 1
+            return
+        if outline is None:
+            outline = inspect_from_peer(update, everything=everything, limits=self._limits)
+        received = Received(update, outline, peer, number, everything)
+        if peer.starved or not self._pending.accepts(len(update), self._limits):
+            # What follows a refused update builds on it; the peer is asked for all of it at once, later.
+            peer.acknowledgements.refuse(number)
+            peer.starved = True
+        elif not missing(outline, self.live.state):
+            self._take(received)
+        elif everything:
+            self._take_in_part(received)
+        else:
+            peer.held.hold(received)
+
+    def take_held(self, peers: Iterable[Peer]) -> Iterable[tuple[Peer, PeerError]]:
+        """Take what is held and can be taken now; one may be what another waits for. Yields the peers that must be closed."""
+        holding = [peer for peer in peers if peer.held]
+        progress = True
+        while progress:
+            progress = False
+            for peer in holding:
+                try:
+                    progress |= self._take_held_of(peer)
+                except PeerError as error:
+                    peer.held.keep([])
+                    yield peer, error
+
+    def refuse(self, refused: Received) -> None:
+        """An update that was shown will never be committed: forget it, and do not take it from anybody again."""
+        self._pending.drop(refused)
+        for brought in refused.outline.brings:
+            start, end = self._refused.get(brought.client, (brought.start, brought.end))
+            self._refused[brought.client] = min(start, brought.start), max(end, brought.end)
+
+    @property
+    def live(self) -> Document:
+        """The live document. Raises :class:`RoomClosed` while it is being rebuilt."""
+        if self._replicas.live is None:
+            raise RoomClosed(CloseCode.DOCUMENT_REBUILT, "the document is being rebuilt; reconnect")
+        return self._replicas.live
+
+    def _take(self, received: Received) -> None:
+        """Apply to ``live``, and pass on what was new. Everything that it builds on is there."""
+        self._refuse_again(received.outline)
+        if self.live.contradicts(received.update, received.outline):
+            raise PeerError(CloseCode.CONTRADICTING_CONTENT, "the update gives other content to something already here; start a new Doc")
+        try:
+            fresh = self.live.apply(received.update, received.outline)
+        except EngineFault as fault:
+            self._mend_live()
+            raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update broke the engine: {fault}") from fault
+        if fresh is not None:
+            self._pending.put(received)
+            self._broadcast.update(fresh, received.outline, received.peer)
+        elif self._pending:
+            # It repeats something that may not be committed yet: durable as soon as all before it is.
+            self._pending.put(replace(received, update=EMPTY_UPDATE, outline=EMPTY_OUTLINE))
+        else:
+            received.peer.acknowledgements.commit(received.number, self._replicas.head.offset, everything=received.everything)
+            received.peer.acknowledge()
+
+    def _take_in_part(self, received: Received) -> None:
+        """A SyncStep2 that builds on something unknown: Yjs clients always send along what they themselves could not apply yet.
+
+        What can be applied is taken; for the rest nothing is promised (the message is not acknowledged), and nobody is closed.
+        """
+        received.peer.acknowledgements.refuse(received.number)
+        try:
+            ready = Document.from_state(self.live.encode()).apply(received.update, received.outline)
+        except EngineFault as fault:
+            raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update broke the engine: {fault}") from fault
+        if ready is not None:
+            outline = inspect_from_peer(ready, everything=True, limits=self._limits)
+            self._take(replace(received, update=ready, outline=outline, everything=False))
+
+    def _take_held_of(self, peer: Peer) -> bool:
+        held = peer.held.take()
+        kept = []
+        for received in held:
+            if missing(received.outline, self.live.state):
+                kept.append(received)
+            else:
+                self._take(received)
+        peer.held.keep(kept)
+        return len(kept) < len(held)
+
+    def _refuse_again(self, outline: Outline) -> None:
+        for brought in outline.brings if self._refused else ():
+            start, end = self._refused.get(brought.client, (0, 0))
+            if brought.start < end and start < brought.end:
+                raise PeerError(CloseCode.EDIT_NOT_KEPT, "the update repeats an edit that could not be kept; start a new Doc")
+
+    def _mend_live(self) -> None:
+        """The engine broke on an update that the guard had passed. Make ``live`` without it: the log and what is on its way."""
+        if self._replicas.log is None:
+            self._rebuild()
+            return
+        for lost in self._replicas.renew_live(self._pending):
+            self._pending.drop(lost)
+            lost.peer.acknowledgements.refuse(lost.number)

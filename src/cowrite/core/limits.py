@@ -1,0 +1,37 @@
+"""How much is too much. Safe defaults; every limit ends in a typed refusal or a close with its code, never in silence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds in bytes, counts and seconds."""
+
+    update_bytes: int = 1 << 20
+    """An Update: one edit of a live client."""
+    sync_bytes: int = 32 << 20
+    """A SyncStep2: all that a client did while it was away."""
+    pending_document_bytes: int = 8 << 20
+    """Updates of one document that were taken and are not committed. Beyond: refused until the store writes again."""
+    pending_process_bytes: int = 64 << 20
+    """The same for all documents of the process."""
+    held_updates: int = 100
+    """Updates of one peer that wait for others on which they build."""
+    held_bytes: int = 1 << 20
+    """Their bytes."""
+    held_seconds: float = 10.0
+    """How long they may wait before the peer is closed."""
+    ask_again_seconds: float = 2.0
+    """How often a peer with held updates is asked for what is missing (SyncStep1)."""
+    group_updates: int = 1000
+    """Updates in one transaction."""
+    group_bytes: int = 4 << 20
+    """Their bytes; one larger update goes alone."""
+    loss_grace_seconds: float = 2.0
+    """How long the awareness of a lost connection stays, so that a quick reconnect does not blink."""
+    keepalive_seconds: float = 25.0
+    """A peer that was sent nothing for so long gets an empty message: Yjs clients leave a server that is silent for 30 s."""
+    eviction_seconds: float = 30.0
+    """How long a room without peers stays open."""

@@ -1,0 +1,65 @@
+"""One attached connection, as its room sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cowrite.core.acknowledgements import Acknowledgements
+from cowrite.core.awareness import Owner
+from cowrite.core.dialect import Dialect
+from cowrite.core.held import HeldUpdates
+from cowrite.core.limits import Limits
+from cowrite.core.outbox import Arrears, Outbox, Wire
+from cowrite.core.ports import Clock
+from cowrite.core.session import Session
+from cowrite.protocol.close_codes import CloseCode, cut_reason
+from cowrite.protocol.messages import Acknowledged, Message
+
+
+class Peer:
+    """A connection in a room: its session, its queue, and what it is owed. Compared by identity."""
+
+    def __init__(
+        self,
+        session: Session,
+        wire: Wire,
+        dialect: Dialect,
+        *,
+        clock: Clock,
+        limits: Limits,
+        acknowledges: bool,
+        settle: Callable[[Peer, Arrears], None],
+        ask: Callable[[Peer], None],
+        give_up: Callable[[Peer], None],
+    ) -> None:
+        self.session = session
+        self.dialect = dialect
+        self.acknowledges = acknowledges
+        """The client understands acknowledgements."""
+        self.outbox = Outbox(wire, clock, settle=lambda arrears: settle(self, arrears))
+        self.acknowledgements = Acknowledgements()
+        self.held = HeldUpdates(clock, limits, ask=lambda: ask(self), give_up=lambda: give_up(self))
+        self.owner = Owner(self, session.access.user_id)
+        """As the writer of awareness entries."""
+        self.live = False
+        """It has been sent the state, and is sent every update from then on."""
+        self.starved = False
+        """An update of it was refused because too much waits for the store; it is asked for it again (SyncStep1) once that writes."""
+        self.refused = 0
+        """Updates dropped because its grant does not allow writing."""
+        self._wire = wire
+
+    def send(self, message: Message) -> None:
+        """Send one message to this peer alone."""
+        self.outbox.send(self.dialect.encode(message))
+
+    def acknowledge(self) -> None:
+        """Tell how many of its messages are durable, when there is something new to tell."""
+        taken = self.acknowledgements.take()
+        if taken is not None and self.acknowledges:
+            count, offset = taken
+            self.outbox.acknowledge(self.dialect.encode(Acknowledged(count, offset)))
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """Close its connection after what was sent."""
+        self._wire.close(int(code), cut_reason(reason))

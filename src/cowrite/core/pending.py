@@ -1,0 +1,110 @@
+"""Updates on their way to the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+
+from cowrite.core.limits import Limits
+from cowrite.core.received import Received
+
+
+class Backlog:
+    """How much the whole process has not committed."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+
+class PendingUpdates:
+    """A room's updates that are not committed: those that wait, and those that the running transaction has taken.
+
+    Nothing leaves but by :meth:`settle`, :meth:`resolve` (committed) and :meth:`drop`. A transaction that failed gives back, in
+    order, what it took; one whose COMMIT is doubtful gives it back with a mark, and the next one finds out.
+    """
+
+    def __init__(self, backlog: Backlog) -> None:
+        self._backlog = backlog
+        self._waiting: list[Received] = []
+        self._taken: list[Received] = []
+        self._doubtful: dict[str, list[Received]] = {}
+        """By group: what may be committed already."""
+        self.bytes = 0
+        """Of all of them."""
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting) or bool(self._taken)
+
+    def __iter__(self) -> Iterator[Received]:
+        """All, in the order in which they were taken from their peers."""
+        yield from self._taken
+        yield from self._waiting
+
+    @property
+    def waiting(self) -> int:
+        """How many no transaction has taken yet."""
+        return len(self._waiting)
+
+    @property
+    def taken(self) -> int:
+        """How many the running transaction has taken."""
+        return len(self._taken)
+
+    def accepts(self, size: int, limits: Limits) -> bool:
+        """Whether one more of ``size`` bytes may wait: they are bounded for each document and for the process, but one always may."""
+        if not self._backlog.bytes:
+            return True
+        document = not self.bytes or self.bytes + size <= limits.pending_document_bytes
+        return document and self._backlog.bytes + size <= limits.pending_process_bytes
+
+    def put(self, pending: Received) -> None:
+        """One more."""
+        self._waiting.append(pending)
+        self._count(len(pending.update))
+
+    def take(self, *, updates: int, size: int) -> list[Received]:
+        """The first ones for a transaction: at most ``updates`` of them, and no more than ``size`` bytes unless one alone is larger."""
+        count = total = 0
+        for pending in self._waiting[:updates]:
+            total += len(pending.update)
+            if count and total > size:
+                break
+            count += 1
+        taken, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._taken += taken
+        return taken
+
+    def give_back(self, *, doubtful_group: str | None = None) -> None:
+        """The transaction failed: everything waits again. ``doubtful_group``: it may have been committed after all."""
+        if doubtful_group is not None and self._taken:
+            self._doubtful[doubtful_group] = self._taken
+        self._waiting, self._taken = self._taken + self._waiting, []
+
+    def settle(self) -> list[Received]:
+        """The transaction is committed: forget what it took, and return it."""
+        settled, self._taken = self._taken, []
+        self._count(-sum(len(pending.update) for pending in settled))
+        return settled
+
+    def resolve(self, committed: Container[str]) -> list[Received]:
+        """These groups are in the log: return (and forget) what doubtful ones of them brought."""
+        resolved = [self._doubtful.pop(group) for group in list(self._doubtful) if group in committed]
+        updates = [pending for group in resolved for pending in group]
+        for pending in updates:
+            self.drop(pending)
+        return updates
+
+    def doubt_no_more(self) -> None:
+        """Everything up to the locked head is known: doubtful groups that did not show up were not committed."""
+        self._doubtful.clear()
+
+    def drop(self, dropped: Received) -> None:
+        """This one leaves: it is refused."""
+        for updates in (self._taken, self._waiting):
+            if dropped in updates:
+                updates.remove(dropped)
+                self._count(-len(dropped.update))
+                return
+
+    def _count(self, size: int) -> None:
+        self.bytes += size
+        self._backlog.bytes += size

@@ -1,0 +1,26 @@
+"""An update as it came from a peer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cowrite.core.peer import Peer
+from cowrite.crdt.outline import Outline
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Received:
+    """An Update or SyncStep2 that was inspected. It is held, or on its way to the disk. Compared by identity."""
+
+    update: bytes
+    outline: Outline
+    peer: Peer
+    number: int
+    """Its number among the messages of its peer."""
+    everything: bool
+    """It came as SyncStep2."""
+
+    @property
+    def author(self) -> str:
+        """The user id that it is stored under."""
+        return self.peer.session.author

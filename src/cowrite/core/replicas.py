@@ -1,0 +1,137 @@
+"""The two documents of a room, and where in the log they stand.
+
+``log`` is exactly the committed prefix up to ``head`` (while this process's own transaction runs: plus what that is about to
+commit). ``live`` is ``log`` plus the updates that this process has taken and not committed yet; peers are served from it.
+Neither ever holds pending structs: whatever builds on something missing is not applied (``missing()``).
+
+``log`` may be None: after a transaction that failed it is thrown away, because it is ahead of the store, and made again from
+the store under the next lock. ``live`` may be None: then the room is being rebuilt, and has no peers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from cowrite.core.received import Received
+from cowrite.core.records import Checkpoint, Entry, Head, StoredDocument
+from cowrite.crdt.document import Document
+from cowrite.crdt.errors import EngineFault
+from cowrite.crdt.guard import SYNC_LIMITS, inspect
+from cowrite.crdt.log_document import Change, LogDocument
+from cowrite.crdt.outline import Outline, missing
+
+NOTHING = Head(epoch="", offset=0, entry_id="")
+"""The head of a document that was never written."""
+
+
+class Gap(Exception):
+    """Entries do not follow the head: something between was missed. Read the store."""
+
+
+class Replicas:
+    """``log``, ``live`` and ``head`` of one document."""
+
+    def __init__(self, stored: StoredDocument | None) -> None:
+        self.head = NOTHING
+        self.log: LogDocument | None = None
+        self.live: Document | None = None
+        self.tail_entries = 0
+        """Entries since the newest checkpoint."""
+        self.tail_bytes = 0
+        """Their bytes."""
+        self.load(stored)
+        self.renew_live(())
+
+    def load(self, stored: StoredDocument | None) -> None:
+        """Make ``log`` from the store. Raises :class:`EngineFault` when what is stored cannot be applied."""
+        checkpoint = stored.checkpoint if stored is not None else None
+        entries = stored.entries if stored is not None else ()
+        self.log = _log_document(checkpoint, entries)
+        self.head = stored.head if stored is not None else NOTHING
+        self.tail_entries = len(entries)
+        self.tail_bytes = sum(len(entry.update) for entry in entries)
+
+    def adopt(self, epoch: str) -> None:
+        """A document that this process has only seen empty belongs to whatever log it has been given meanwhile."""
+        if self.head == NOTHING:
+            self.head = Head(epoch, 0, "")
+
+    def renew_live(self, pending: Iterable[Received]) -> list[Received]:
+        """Make ``live`` from ``log`` and the updates on their way; returns those that build on something missing (they must be refused).
+
+        ``log`` must be there.
+        """
+        assert self.log is not None, "live is made from log"
+        live = Document.from_state(self.log.encode())
+        lost = []
+        for update in pending:
+            if missing(update.outline, live.state):
+                lost.append(update)
+                continue
+            live.apply(update.update, update.outline)
+        self.live = live
+        return lost
+
+    def advance(self, entries: Sequence[Entry]) -> list[tuple[bytes, Outline]]:
+        """Apply entries that others committed; returns what was new to ``live``, for relaying. Entries at or before the head are ignored.
+
+        Raises :class:`Gap` before anything is applied, and :class:`EngineFault` when a document is broken afterwards.
+        """
+        new = [entry for entry in entries if entry.offset > self.head.offset]
+        if not new:
+            return []
+        if [entry.offset for entry in new] != list(range(self.head.offset + 1, self.head.offset + 1 + len(new))):
+            raise Gap
+        news = []
+        for entry in new:
+            outline = inspect(entry.update, SYNC_LIMITS)
+            if self.log is not None:
+                self.log.commit([entry.update], [outline])
+            if self.live is not None:
+                fresh = self.live.apply(entry.update, outline)
+                if fresh is not None:
+                    news.append((fresh, outline))
+            self._move(Head(self.head.epoch, entry.offset, entry.id), len(entry.update))
+        return news
+
+    def derive(self, run: Sequence[Received]) -> Change | None:
+        """Apply one author's run to ``log``; None when nothing of it was new. Raises :class:`EngineFault`: ``log`` is broken then."""
+        assert self.log is not None, "runs are applied to log, after it was loaded"
+        return self.log.commit([pending.update for pending in run], [pending.outline for pending in run])
+
+    def settle(self, entries: Sequence[Entry]) -> None:
+        """Entries that :meth:`derive` applied are committed: the head moves behind them."""
+        for entry in entries:
+            self._move(Head(self.head.epoch, entry.offset, entry.id), len(entry.update))
+
+    def abandon(self) -> None:
+        """``log`` may be ahead of the store: throw it away."""
+        self.log = None
+
+    def checkpoint(self) -> Checkpoint | None:
+        """The committed state when enough has come since the newest checkpoint, else None. Only outside of a transaction.
+
+        A large document gets its checkpoints further apart, so that encoding it stays a small part of the work.
+        """
+        if self.log is None or not self.tail_entries:
+            return None
+        state_bytes = self.log.encoded_size
+        if self.tail_bytes < max(64 << 10, state_bytes // 8) and self.tail_entries < 500 + state_bytes // 2048:
+            return None
+        self.tail_entries = self.tail_bytes = 0
+        return Checkpoint(self.head.offset, self.head.entry_id, self.log.encode(), dict(self.log.roots))
+
+    def _move(self, head: Head, size: int) -> None:
+        self.head = head
+        self.tail_entries += 1
+        self.tail_bytes += size
+
+
+def _log_document(checkpoint: Checkpoint | None, entries: Iterable[Entry]) -> LogDocument:
+    log = LogDocument.from_state(checkpoint.state, checkpoint.roots) if checkpoint is not None else LogDocument.empty()
+    for entry in entries:
+        outline = inspect(entry.update, SYNC_LIMITS)
+        if missing(outline, log.state):
+            raise EngineFault(f"the entry at offset {entry.offset} builds on something that is not in the log before it")
+        log.commit([entry.update], [outline])
+    return log

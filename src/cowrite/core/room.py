@@ -1,0 +1,317 @@
+"""A document open in this process, with its peers.
+
+Theory of operation. Everything here is synchronous: a call begins and ends in one turn of the event loop, so that no two calls
+see each other's halves. What a peer sends is checked and applied to ``live`` (:class:`Intake`), and put into two lists: the
+broadcast, for the other peers, and ``pending``, for the disk. A flush, at once or when the window is over, empties the first into
+the peers' outboxes, as one frame for all, and tells the journal that there is something in the second. The journal's transaction
+calls back: it advances the room by what other processes committed, takes the pending updates, and settles or abandons them.
+
+A peer goes live in the same call that queues its state (:meth:`Room.synchronise`): every update is either in that state or
+relayed after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cowrite.core.awareness import Awareness, InvalidState
+from cowrite.core.broadcast import Broadcast
+from cowrite.core.dialect import Dialect
+from cowrite.core.errors import PeerError
+from cowrite.core.intake import Intake
+from cowrite.core.limits import Limits
+from cowrite.core.outbox import Arrears, Wire
+from cowrite.core.peer import Peer
+from cowrite.core.pending import Backlog, PendingUpdates
+from cowrite.core.ports import Clock, Grant, News
+from cowrite.core.received import Received
+from cowrite.core.records import Entry
+from cowrite.core.replicas import Gap, Replicas
+from cowrite.core.session import Session
+from cowrite.core.window import FlushWindow
+from cowrite.crdt.document import Document
+from cowrite.crdt.errors import EngineFault
+from cowrite.crdt.outline import Outline
+from cowrite.crdt.state_vector import MalformedStateVector, decode_state_vector, encode_state_vector
+from cowrite.protocol.awareness import AwarenessEntry
+from cowrite.protocol.close_codes import CloseCode
+from cowrite.protocol.messages import AwarenessUpdate, SyncStep1, SyncStep2
+
+
+@dataclass(frozen=True, slots=True)
+class RoomPorts:
+    """What a room needs of its surroundings."""
+
+    clock: Clock
+    limits: Limits
+    backlog: Backlog
+    shortest_window: float
+    longest_window: float
+    commit: Callable[[Room], None]
+    """Something is pending: commit it soon."""
+    behind: Callable[[Room], None]
+    """Others have committed something that this room has not seen: read the store."""
+    emptied: Callable[[Room], None]
+    """The last peer has left."""
+    failed: Callable[[Room], None]
+    """The document cannot be served: forget this room."""
+
+
+class Room:
+    """See the module's docstring. Made by the registry, never directly."""
+
+    def __init__(self, document_id: str, replicas: Replicas, ports: RoomPorts) -> None:
+        self.document_id = document_id
+        self.replicas = replicas
+        self.pending = PendingUpdates(ports.backlog)
+        self.awareness = Awareness()
+        self.peers: set[Peer] = set()
+        self.one_by_one = False
+        """One of several pending updates broke the engine: commit them one at a time, to find out which."""
+        self._ports = ports
+        self._clock = ports.clock
+        self._limits = ports.limits
+        self._window = FlushWindow(ports.clock, self._flush, shortest=ports.shortest_window, longest=ports.longest_window)
+        self._broadcast = Broadcast()
+        self._intake = Intake(replicas, self.pending, self._broadcast, ports.limits, rebuild=self._rebuild)
+        self._transaction_news: list[News] | None = None
+        """News that came while this process's own transaction runs; None outside of it."""
+        self._state_frame: tuple[bytes, Dialect, bytes] | None = None
+        """The encoded state, a dialect, and its SyncStep2 frame, so that a storm of joiners costs one encoding."""
+
+    # ---- peers -------------------------------------------------------------------------------------------------------
+
+    def attach(self, session: Session, wire: Wire, dialect: Dialect, *, acknowledges: bool) -> Peer:
+        """A connection comes in: it is asked for what it has, and told who is here. It goes live with its first SyncStep1.
+
+        Raises :class:`RoomClosed` while the document is being rebuilt.
+        """
+        live = self._intake.live
+        peer = Peer(
+            session,
+            wire,
+            dialect,
+            clock=self._clock,
+            limits=self._limits,
+            acknowledges=acknowledges,
+            settle=self._make_good,
+            ask=self._ask,
+            give_up=self._give_up,
+        )
+        self.peers.add(peer)
+        peer.send(SyncStep1(encode_state_vector(live.state)))
+        if states := self.awareness.entries():
+            peer.send(AwarenessUpdate(tuple(states)))
+        return peer
+
+    def detach(self, peer: Peer, *, clean: bool) -> None:
+        """A connection is gone. ``clean``: its client said goodbye; else its awareness stays a moment, in case it comes back. Idempotent."""
+        if peer not in self.peers:
+            return
+        self.peers.remove(peer)
+        peer.held.cancel()
+        if clean or not self.awareness.lose(peer):
+            self._release(peer)
+        else:
+            self._clock.call_later(self._limits.loss_grace_seconds, lambda: self._release(peer))
+        if not self.peers:
+            self._ports.emptied(self)
+
+    def close_peers(self, code: CloseCode, reason: str) -> None:
+        """Send everybody away."""
+        for peer in list(self.peers):
+            peer.close(code, reason)
+            self.detach(peer, clean=False)
+
+    @property
+    def idle(self) -> bool:
+        """Nobody is here, and nothing is on its way to the disk or to anybody."""
+        return not (self.peers or self.pending or self._broadcast or self._transaction_news is not None)
+
+    @property
+    def needs_commit(self) -> bool:
+        """Something waits for the disk, or ``live`` must be made again."""
+        return bool(self.pending) or self.replicas.live is None
+
+    # ---- what peers send ---------------------------------------------------------------------------------------------
+
+    def synchronise(self, peer: Peer, state_vector: bytes) -> None:
+        """SyncStep1: queue what the peer lacks, and let it go live in the same step. Raises :class:`PeerError`."""
+        try:
+            has = decode_state_vector(state_vector)
+        except MalformedStateVector as error:
+            raise PeerError(CloseCode.MALFORMED_FRAME, f"the state vector cannot be read: {error}") from error
+        live = self._intake.live
+        if peer.outbox.blocked:
+            peer.outbox.owe({client: has.get(client, 0) for client, clock in live.state.items() if has.get(client, 0) < clock})
+        else:
+            peer.outbox.send(self._state(peer, live, state_vector) if not has else self._diff(peer, live, state_vector))
+        peer.live = True
+
+    def receive(self, peer: Peer, update: bytes, *, everything: bool, outline: Outline | None = None) -> None:
+        """An Update, or a SyncStep2 (``everything``): see :class:`Intake`. Raises :class:`PeerError`."""
+        self._intake.receive(peer, update, everything=everything, outline=outline)
+        self._wake()
+
+    def announce(self, peer: Peer, entries: Sequence[AwarenessEntry]) -> None:
+        """Awareness of the peer's Yjs clients (others' are skipped). Raises :class:`PeerError` for a state that is not JSON."""
+        if not peer.session.may(Grant.COMMENT):
+            return
+        try:
+            announced = self.awareness.announce(peer.owner, entries, self._clock.monotonic())
+        except InvalidState as error:
+            raise PeerError(CloseCode.MALFORMED_FRAME, str(error)) from error
+        if announced.stale:
+            peer.send(AwarenessUpdate(tuple(announced.stale)))
+        self._move(announced.news)
+
+    def query_awareness(self, peer: Peer) -> None:
+        """Answer with all living states."""
+        peer.send(AwarenessUpdate(tuple(self.awareness.entries())))
+
+    # ---- what the journal and the broker say -------------------------------------------------------------------------
+
+    def learn(self, news: News) -> None:
+        """News of another process, by the broker or from the store. Waits for the end of this process's own transaction."""
+        if self._transaction_news is not None:
+            self._transaction_news.append(news)
+            return
+        self.replicas.adopt(news.epoch)
+        if news.offset > self.replicas.head.offset or news.epoch != self.replicas.head.epoch:
+            try:
+                if news.epoch != self.replicas.head.epoch or not news.entries:
+                    raise Gap
+                self.advance(news.entries)
+            except Gap:
+                self._ports.behind(self)
+            except EngineFault:
+                self._rebuild()
+
+    def look_under_lock(self) -> None:
+        """The log in the store does not look like the one that this room knows. What to do is decided by the next transaction."""
+        self._ports.commit(self)
+
+    def advance(self, entries: Sequence[Entry]) -> None:
+        """Entries that were committed: by others, or by this process in a COMMIT that was in doubt till now.
+
+        Raises ``Gap`` and ``EngineFault`` (see :meth:`Replicas.advance`).
+        """
+        offsets = {entry.group: entry.offset for entry in entries}
+        resolved = self.pending.resolve(offsets)
+        self._acknowledge(resolved, dict.fromkeys(resolved, max(offsets.values(), default=0)))
+        for update, outline in self.replicas.advance(entries):
+            self._broadcast.update(update, outline, None)
+        self._wake()
+
+    def begin_transaction(self) -> None:
+        """``log`` is about to run ahead of the store."""
+        self._transaction_news = []
+
+    def end_transaction(self) -> None:
+        """``log`` is exactly the committed prefix again, or gone. Learn what came meanwhile."""
+        news, self._transaction_news = self._transaction_news or [], None
+        for one in news:
+            self.learn(one)
+
+    def settle(self, entries: Sequence[Entry], offsets: Mapping[Received, int]) -> None:
+        """What the transaction took is committed: acknowledge it to those who sent it, and ask the starved again."""
+        self.replicas.settle(entries)
+        self._acknowledge(self.pending.settle(), offsets)
+        if not self.pending:
+            self.one_by_one = False
+        for peer in [peer for peer in self.peers if peer.starved]:
+            peer.starved = False
+            self._ask(peer)
+
+    def abandon(self, *, doubtful_group: str | None = None) -> None:
+        """The transaction failed (or may have): what it took waits again, and ``log`` goes if it ran ahead."""
+        if self.pending.taken:
+            self.replicas.abandon()
+        self.pending.give_back(doubtful_group=doubtful_group)
+
+    def refuse(self, refused: Received) -> None:
+        """An update that was shown will never be committed (see :meth:`Intake.refuse`)."""
+        self._intake.refuse(refused)
+
+    def rebuild(self, code: CloseCode, reason: str) -> None:
+        """``live`` shows something that will never be committed: send everybody away; the journal makes it again from the log."""
+        self.replicas.live = None
+        self._broadcast.drop_updates()
+        self.close_peers(code, reason)
+        self._ports.commit(self)
+
+    def fail(self, reason: str) -> None:
+        """The document cannot be read: send everybody away, and let the registry forget this room."""
+        self.replicas.live = None
+        self._broadcast.drop_updates()
+        self.close_peers(CloseCode.STORE_UNAVAILABLE, reason)
+        self._ports.failed(self)
+
+    # ---- time --------------------------------------------------------------------------------------------------------
+
+    def tend(self, now: float) -> None:
+        """Every few seconds: remove states that nobody renews, and say something to peers that heard nothing for long."""
+        self._move(self.awareness.expire(now))
+        for peer in self.peers:
+            if now - peer.outbox.last_sent >= self._limits.keepalive_seconds and not peer.outbox.blocked:
+                peer.send(AwarenessUpdate(()))
+
+    # ---- inside ------------------------------------------------------------------------------------------------------
+
+    def _acknowledge(self, durable: Sequence[Received], offsets: Mapping[Received, int]) -> None:
+        for pending in durable:
+            pending.peer.acknowledgements.commit(pending.number, offsets[pending], everything=pending.everything)
+        for peer in dict.fromkeys(pending.peer for pending in durable):
+            if peer in self.peers:
+                peer.acknowledge()
+
+    def _wake(self) -> None:
+        if self._broadcast or self.pending.waiting:
+            self._window.wake()
+
+    def _flush(self) -> None:
+        if self.replicas.live is not None:
+            for peer, error in self._intake.take_held(self.peers):
+                peer.close(error.code, error.reason)
+                self.detach(peer, clean=False)
+        self._broadcast.send(self.peers)
+        if self.pending.waiting:
+            self._ports.commit(self)
+
+    def _move(self, entries: Sequence[AwarenessEntry]) -> None:
+        self._broadcast.awareness(entries)
+        self._wake()
+
+    def _rebuild(self) -> None:
+        self.rebuild(CloseCode.DOCUMENT_REBUILT, "the document is being rebuilt; reconnect")
+
+    def _release(self, peer: Peer) -> None:
+        self._move(self.awareness.release(peer))
+
+    def _state(self, peer: Peer, live: Document, state_vector: bytes) -> bytes:
+        state = live.encode()
+        if self._state_frame is None or self._state_frame[0] is not state or self._state_frame[1] != peer.dialect:
+            self._state_frame = state, peer.dialect, peer.dialect.encode(SyncStep2(state))
+        return self._state_frame[2]
+
+    def _diff(self, peer: Peer, live: Document, state_vector: bytes) -> bytes:
+        return peer.dialect.encode(SyncStep2(live.diff(state_vector)))
+
+    def _ask(self, peer: Peer) -> None:
+        peer.send(SyncStep1(encode_state_vector(self._intake.live.state)))
+
+    def _give_up(self, peer: Peer) -> None:
+        peer.close(CloseCode.MISSING_DEPENDENCIES, "an update builds on others that did not arrive; reconnect and sync")
+        self.detach(peer, clean=False)
+
+    def _make_good(self, peer: Peer, arrears: Arrears) -> None:
+        """A slow peer reads again: give it, newest only, what it was not given meanwhile."""
+        if arrears.lacks is not None:
+            live = self._intake.live
+            has = {client: arrears.lacks.get(client, clock) for client, clock in live.state.items()}
+            peer.outbox.send(self._diff(peer, live, encode_state_vector(has)))
+        if arrears.acknowledgement is not None:
+            peer.outbox.acknowledge(arrears.acknowledgement)
+        if arrears.awareness:
+            peer.send(AwarenessUpdate(tuple(self.awareness.entries(arrears.awareness))))

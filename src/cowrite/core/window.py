@@ -1,0 +1,46 @@
+"""When a room flushes: at once when it was quiet, and the less often the more a flush costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cowrite.core.ports import Clock, Timer
+
+_SHARE = 2.0
+"""A flush waits this many times the cost of the one before, so that flushing takes at most half of the loop's time."""
+
+
+class FlushWindow:
+    """Calls ``flush`` after :meth:`wake`: in the loop's next turn, or when the window since the end of the last flush is over.
+
+    The window is twice what the last flush took on the loop, at least ``shortest`` and at most ``longest`` seconds. A fixed
+    interval (both equal) costs least and delays most; no window at all falls behind under load.
+    """
+
+    def __init__(self, clock: Clock, flush: Callable[[], None], *, shortest: float, longest: float) -> None:
+        self._clock = clock
+        self._flush = flush
+        self._shortest = shortest
+        self._longest = longest
+        self._timer: Timer | None = None
+        self._opens_at = float("-inf")
+
+    def wake(self) -> None:
+        """Something waits. Cheap when a flush is due already."""
+        if self._timer is None:
+            self._timer = self._clock.call_later(self._opens_at - self._clock.monotonic(), self._run)
+
+    def cancel(self) -> None:
+        """No flush will come from an earlier :meth:`wake`."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _run(self) -> None:
+        self._timer = None
+        began = self._clock.monotonic()
+        try:
+            self._flush()
+        finally:
+            ended = self._clock.monotonic()
+            self._opens_at = ended + min(self._longest, max(self._shortest, _SHARE * (ended - began)))

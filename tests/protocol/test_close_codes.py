@@ -34,6 +34,7 @@ def test_codes_that_clients_may_rely_on() -> None:
         "document_deleted": 4410,
         "message_too_large": 4413,
         "hostile_update": 4422,
+        "edit_not_kept": 4424,
     }
     assert {code.name.lower(): int(code) for code in CloseCode if code.reconnect} == {
         "normal": 1000,

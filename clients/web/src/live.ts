@@ -1,0 +1,118 @@
+/**
+ * A document that is connected: a Y.Doc, the stock y-websocket provider, and what the page may truthfully say about them.
+ *
+ * The provider is not modified. It is given a WebSocket class that counts the uploads it sends, and a handler for message 100.
+ */
+import { WebsocketProvider } from 'y-websocket'
+import type { Awareness } from 'y-protocols/awareness'
+import { Doc } from 'yjs'
+import { roomPath } from './address.ts'
+import { ACK_PROTOCOL, ACKNOWLEDGED, readAcknowledgement, uploadIn } from './frames.ts'
+import type { Upload } from './frames.ts'
+import { advance, savedState, START } from './saved.ts'
+import type { Progress, ProgressEvent, SavedState } from './saved.ts'
+
+/** connecting: for the first time · live · offline: tries again by itself · refused: the server said not to come back. */
+export type Link = 'connecting' | 'live' | 'offline' | 'refused'
+
+export interface Refusal {
+  readonly code: number
+  readonly reason: string
+}
+
+export interface Status {
+  readonly link: Link
+  readonly saved: SavedState
+  readonly offset: number
+  /** Set when `link` is 'refused'. */
+  readonly refusal: Refusal | null
+}
+
+export class LiveDocument {
+  readonly doc: Doc = new Doc()
+  readonly awareness: Awareness
+  readonly #provider: WebsocketProvider
+  readonly #listeners = new Set<() => void>()
+  #progress: Progress = START
+  #lost = false
+  #refusal: Refusal | null = null
+
+  /** Connects at once, and again after every loss of the connection until `leave()` or a refusal. */
+  constructor(serverUrl: string, id: string) {
+    // Before the provider exists, so that an edit is noted before the message that carries it.
+    this.doc.on('update', (_update: Uint8Array, origin: unknown) => {
+      if (origin !== this.#provider) this.#note({ type: 'edited' })
+    })
+    this.#provider = new WebsocketProvider(serverUrl, roomPath(id), this.doc, {
+      connect: false,
+      protocols: [ACK_PROTOCOL],
+      WebSocketPolyfill: countingSocket((upload) => this.#note({ type: 'sent', upload })),
+      // Windows of one browser meet at the server like all others: "Saved" then means the same in each.
+      disableBc: true,
+    })
+    this.awareness = this.#provider.awareness
+    this.#follow(this.#provider)
+    this.#provider.connect()
+  }
+
+  get status(): Status {
+    return { link: this.#link(), saved: savedState(this.#progress), offset: this.#progress.offset, refusal: this.#refusal }
+  }
+
+  /** Calls `listener` after every change of `status`. */
+  onStatus(listener: () => void): void {
+    this.#listeners.add(listener)
+  }
+
+  /** Says goodbye, so that the others see it at once, and disconnects. */
+  leave(): void {
+    this.awareness.setLocalState(null)
+    this.#provider.disconnect()
+  }
+
+  #follow(provider: WebsocketProvider): void {
+    provider.messageHandlers[ACKNOWLEDGED] = (_encoder, decoder) => {
+      this.#note({ type: 'acknowledged', ...readAcknowledgement(decoder) })
+    }
+    provider.on('status', ({ status }) => {
+      if (status === 'connected') this.#note({ type: 'opened' })
+    })
+    provider.on('sync', (synced) => {
+      if (synced) this.#note({ type: 'synced' })
+    })
+    provider.on('connection-close', () => {
+      this.#lost = true
+      this.#note({ type: 'closed' })
+    })
+    provider.on('closed', ({ code, reason }) => {
+      this.#refusal = { code, reason }
+      this.#changed()
+    })
+  }
+
+  #link(): Link {
+    if (this.#refusal) return 'refused'
+    if (this.#progress.synced) return 'live'
+    return this.#lost ? 'offline' : 'connecting'
+  }
+
+  #note(event: ProgressEvent): void {
+    this.#progress = advance(this.#progress, event)
+    this.#changed()
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) listener()
+  }
+}
+
+/** A WebSocket class that reports each upload after it was handed to the browser. */
+function countingSocket(report: (upload: Upload) => void): typeof WebSocket {
+  return class extends WebSocket {
+    override send(data: string | Blob | BufferSource): void {
+      super.send(data)
+      const upload = data instanceof Uint8Array ? uploadIn(data) : null
+      if (upload) report(upload)
+    }
+  }
+}

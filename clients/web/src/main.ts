@@ -1,0 +1,132 @@
+/** The page: two documents, one shown at a time, and what is said about them. */
+import { EDITORS, documentId, linkTo, readAddress, socketUrl } from './address.ts'
+import type { EditorKind } from './address.ts'
+import type { EditorModule, MountedEditor } from './editors/editor.ts'
+import { distinct, inventIdentity, recallIdentity, rememberIdentity } from './identity.ts'
+import type { Identity } from './identity.ts'
+import { LiveDocument } from './live.ts'
+import { announced, othersIn } from './people.ts'
+import type { Person } from './people.ts'
+import { byId } from './view/dom.ts'
+import { showPeople } from './view/people.ts'
+import { profile } from './view/profile.ts'
+import { offerReload, showRefusal } from './view/refusal.ts'
+import { shareButton } from './view/share.ts'
+import { statusLine } from './view/status.ts'
+import { tabs } from './view/tabs.ts'
+
+const LOADERS: Record<EditorKind, () => Promise<EditorModule>> = {
+  markdown: () => import('./editors/markdown.ts'),
+  rich: () => import('./editors/rich.ts'),
+}
+
+/** So long after its start a window that saw nobody keeps its colour; whoever comes later takes another one. */
+const NEWCOMER_MS = 3000
+
+const page = new URL(location.href)
+const { name, editor: first } = readAddress(page)
+const documents: Record<EditorKind, LiveDocument> = { markdown: join('markdown'), rich: join('rich') }
+const mounted: Partial<Record<EditorKind, Promise<MountedEditor>>> = {}
+const showStatus = statusLine()
+const showIdentity = profile((next) => become(next, true))
+
+const remembered = recallIdentity(sessionStorage)
+let identity: Identity = remembered ?? recallIdentity(localStorage) ?? inventIdentity(Math.random)
+let shown: EditorKind = first
+let colourIsSettled = remembered !== null
+
+function join(editor: EditorKind): LiveDocument {
+  return new LiveDocument(socketUrl(page), documentId({ name, editor }))
+}
+
+/** Two windows of one browser shall be two people: what was made up is kept for this window, what was chosen for all of them. */
+function become(next: Identity, chosen: boolean): void {
+  identity = next
+  rememberIdentity(sessionStorage, identity)
+  if (chosen) rememberIdentity(localStorage, identity)
+  for (const editor of EDITORS) {
+    const { awareness } = documents[editor]
+    awareness.setLocalState({ ...awareness.getLocalState(), ...announced(identity, editor === shown) })
+  }
+}
+
+function select(editor: EditorKind): void {
+  documents[shown].awareness.setLocalStateField('cursor', null)
+  shown = editor
+  become(identity, false)
+  history.replaceState(null, '', linkTo({ name, editor }, page))
+  byId('open-editor', HTMLInputElement).value = editor
+  mounted[editor] ??= mountEditor(editor)
+  refresh()
+}
+
+async function mountEditor(editor: EditorKind): Promise<MountedEditor> {
+  const panel = byId(`panel-${editor}`, HTMLElement)
+  try {
+    const { mount } = await LOADERS[editor]()
+    const view = mount(panel, documents[editor])
+    view.setEditable(documents[editor].status.link !== 'refused')
+    return view
+  } finally {
+    panel.ariaBusy = 'false'
+  }
+}
+
+function refresh(): void {
+  const { status } = documents[shown]
+  showStatus(status)
+  showRefusal(status.refusal)
+  for (const editor of EDITORS) {
+    byId(`tab-${editor}`, HTMLElement).toggleAttribute('data-unsaved', documents[editor].status.saved === 'kept')
+  }
+}
+
+function refreshPeople(): void {
+  const others = EDITORS.flatMap((editor) => {
+    const { awareness, doc } = documents[editor]
+    return othersIn(awareness.getStates(), doc.clientID, editor)
+  })
+  showPeople(others, shown)
+  if (others.length > 0) avoidTakenColour(others)
+}
+
+/** A window that comes for the first time takes a colour that nobody here has, once. */
+function avoidTakenColour(others: readonly Person[]): void {
+  if (colourIsSettled) return
+  colourIsSettled = true
+  become(distinct(identity, new Set(others.map((person) => person.colour))), false)
+  showIdentity(identity)
+}
+
+function follow(editor: EditorKind): void {
+  const live = documents[editor]
+  live.onStatus(() => {
+    refresh()
+    if (live.status.link === 'refused') void mounted[editor]?.then((view) => view.setEditable(false))
+  })
+  live.awareness.on('change', refreshPeople)
+}
+
+document.title = `${name} · cowrite`
+byId('open-name', HTMLInputElement).value = name
+for (const editor of EDITORS) follow(editor)
+window.setTimeout(() => (colourIsSettled = true), NEWCOMER_MS)
+tabs(byId('tabs', HTMLElement), (value) => {
+  const editor = EDITORS.find((kind) => kind === value)
+  if (editor) select(editor)
+})(first)
+showIdentity(identity)
+shareButton(() => linkTo({ name, editor: shown }, page))
+offerReload()
+
+window.addEventListener('beforeunload', (event) => {
+  const unsaved = EDITORS.some((editor) => ['kept', 'saving'].includes(documents[editor].status.saved))
+  if (unsaved) event.preventDefault()
+})
+window.addEventListener('pagehide', () => {
+  for (const editor of EDITORS) documents[editor].leave()
+})
+window.addEventListener('pageshow', (event) => {
+  if (event.persisted) location.reload() // brought back from the browser's cache after it had left
+})
+window.addEventListener('hashchange', () => location.reload())

@@ -1,0 +1,52 @@
+/** Who is here, read from awareness. What others announce is untrusted: it is checked here, once. Pure. */
+import type { EditorKind } from './address.ts'
+import type { Identity } from './identity.ts'
+
+export interface Person {
+  /** Yjs client id of their window in that document. */
+  readonly client: number
+  readonly name: string
+  /** `#rrggbb` */
+  readonly colour: string
+  readonly editor: EditorKind
+}
+
+/** The awareness state that a window of this page announces. `user` has the form that the editors' caret plugins read. */
+export interface Announced {
+  readonly user: { readonly name: string; readonly color: string; readonly colorLight: string }
+  /** Whether this document's tab is the one that is looked at. */
+  readonly here: boolean
+}
+
+const NAMELESS = 'Somebody'
+const COLOURLESS = '#6b7280'
+const LONGEST_SHOWN_NAME = 40
+
+export function announced(identity: Identity, here: boolean): Announced {
+  return { user: { name: identity.name, color: identity.colour, colorLight: `${identity.colour}33` }, here }
+}
+
+/** The others who look at this document now, by name. */
+export function othersIn(states: ReadonlyMap<number, unknown>, self: number, editor: EditorKind): Person[] {
+  const people: Person[] = []
+  for (const [client, state] of states) {
+    const user = field(state, 'user')
+    if (client === self || user === undefined || field(state, 'here') === false) continue
+    people.push({ client, editor, name: nameIn(user), colour: colourIn(user) })
+  }
+  return people.toSorted((one, other) => one.name.localeCompare(other.name) || one.client - other.client)
+}
+
+function nameIn(user: unknown): string {
+  const name = field(user, 'name')
+  return typeof name === 'string' && name.trim() ? Array.from(name.trim()).slice(0, LONGEST_SHOWN_NAME).join('') : NAMELESS
+}
+
+function colourIn(user: unknown): string {
+  const colour = field(user, 'color')
+  return typeof colour === 'string' && /^#[\da-f]{6}$/iu.test(colour) ? colour : COLOURLESS
+}
+
+function field(value: unknown, key: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined
+}

@@ -1,0 +1,50 @@
+/** Who is here: the row of avatars in the header, and the names in the panel behind one's own. */
+import { inkOn } from '../colour.ts'
+import type { EditorKind } from '../address.ts'
+import type { Identity } from '../identity.ts'
+import { initials } from '../identity.ts'
+import type { Person } from '../people.ts'
+import { byId, create } from './dom.ts'
+
+const EDITOR_NAMES: Record<EditorKind, string> = { markdown: 'Markdown', rich: 'Rich text' }
+const AVATARS_SHOWN = 4
+
+export function showPeople(others: readonly Person[], shown: EditorKind): void {
+  const row = byId('people', HTMLUListElement)
+  const rest = others.length - AVATARS_SHOWN
+  row.replaceChildren(...others.slice(0, AVATARS_SHOWN).map((person) => avatarItem(person, shown)))
+  if (rest > 0) row.append(create('li', 'more', `+${rest}`))
+
+  const list = byId('others', HTMLUListElement)
+  list.replaceChildren(...others.map((person) => nameItem(person, shown)))
+  byId('alone', HTMLParagraphElement).hidden = others.length > 0
+  document.documentElement.style.setProperty('--theirs', others[0]?.colour ?? 'initial')
+}
+
+/** Dresses an avatar (one's own button, or a new one) in a name and a colour. */
+export function paintAvatar(element: HTMLElement, person: Pick<Person, 'name' | 'colour'> | Identity): void {
+  element.textContent = initials(person.name)
+  element.style.setProperty('--colour', person.colour)
+  element.style.setProperty('--ink', inkOn(person.colour))
+}
+
+function avatarItem(person: Person, shown: EditorKind): HTMLLIElement {
+  const avatar = create('span', 'avatar')
+  avatar.ariaHidden = 'true'
+  paintAvatar(avatar, person)
+  const item = create('li', '', avatar, create('span', 'aside', where(person, shown)))
+  item.title = where(person, shown)
+  item.classList.toggle('elsewhere', person.editor !== shown)
+  return item
+}
+
+function nameItem(person: Person, shown: EditorKind): HTMLLIElement {
+  const avatar = create('span', 'avatar')
+  avatar.ariaHidden = 'true'
+  paintAvatar(avatar, person)
+  return create('li', '', avatar, create('span', 'name', where(person, shown)))
+}
+
+function where(person: Person, shown: EditorKind): string {
+  return person.editor === shown ? person.name : `${person.name}, in ${EDITOR_NAMES[person.editor]}`
+}

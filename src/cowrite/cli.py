@@ -1,0 +1,165 @@
+"""The command ``cowrite``. What a command needs is imported when it runs, so that ``--help`` answers at once.
+
+A mistake of the caller's is one clear line on stderr and exit code 2; there is no traceback.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import sys
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from cowrite.startup import StartError
+
+if TYPE_CHECKING:
+    from cowrite.settings import Settings
+
+_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+app = typer.Typer(
+    help="Real-time collaboration server: any Yjs editor connects, and an acknowledged edit is on disk.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line; the entry point of ``cowrite``."""
+    try:
+        app()
+    except StartError as error:
+        for problem in error.problems:
+            print(f"cowrite: {problem}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"cowrite {version('cowrite')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _flag(setting: str, text: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(
+        f"--{setting.replace('_', '-')}", metavar="VALUE", show_default=False, help=f"{text} Else COWRITE_{setting.upper()}."
+    )
+    return option
+
+
+@app.command()
+def serve(
+    *,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Let everybody read and write without a token, on this machine only.")
+    ] = False,
+    host: Annotated[str | None, _flag("host", "The address to listen on.")] = None,
+    port: Annotated[str | None, _flag("port", "The port to listen on; 0 takes any free one.")] = None,
+    data_dir: Annotated[str | None, _flag("data_dir", "The folder of the documents.")] = None,
+    database_url: Annotated[str | None, _flag("database_url", "The database, instead of one in the data folder.")] = None,
+    redis_url: Annotated[str | None, _flag("redis_url", "For a later release.")] = None,
+    workers: Annotated[str | None, _flag("workers", "For a later release.")] = None,
+    allowed_origins: Annotated[str | None, _flag("allowed_origins", "Web pages that may connect.")] = None,
+    batch_ms: Annotated[str | None, _flag("batch_ms", "The longest time that edits are collected, in ms.")] = None,
+    batch_min_ms: Annotated[str | None, _flag("batch_min_ms", "The shortest such time.")] = None,
+    log_level: Annotated[str | None, _flag("log_level", "debug, info, warning or error.")] = None,
+    log_format: Annotated[str | None, _flag("log_format", "auto, console or json.")] = None,
+) -> None:
+    """Start the server. It runs until it is told to stop (Ctrl-C, SIGTERM)."""
+    from cowrite.settings import load_settings, unknown_names
+
+    settings = load_settings(
+        host=host,
+        port=port,
+        data_dir=data_dir,
+        database_url=database_url,
+        redis_url=redis_url,
+        workers=workers,
+        allowed_origins=allowed_origins,
+        batch_ms=batch_ms,
+        batch_min_ms=batch_min_ms,
+        log_level=log_level,
+        log_format=log_format,
+    )
+    for line in unknown_names():
+        print(f"cowrite: warning: {line}", file=sys.stderr)
+    _check(settings, demo=demo)
+
+    from cowrite.log import configure
+    from cowrite.server import serve as run
+
+    configure(settings.log_level, settings.log_format)
+    raise typer.Exit(run(settings, demo=demo))
+
+
+@app.command()
+def secret() -> None:
+    """Print a fresh secret for COWRITE_SECRET."""
+    from cowrite.tokens import generate_secret
+
+    print(generate_secret())
+
+
+@app.command()
+def token(
+    *,
+    sub: Annotated[str, typer.Option(help="The user's id.")],
+    document: Annotated[
+        list[str], typer.Option(help="A document's id; * stands for any characters. May be given several times.")
+    ],
+    grant: Annotated[str, typer.Option(help="read, comment, write or admin.")],
+    name: Annotated[str | None, typer.Option(help="The name that others see.")] = None,
+    ttl: Annotated[str, typer.Option(help="How long it is valid: 90s, 30m, 12h, 7d.")] = "1h",
+) -> None:
+    """Print a session token, made with the first key of COWRITE_SECRET."""
+    from cowrite.settings import load_settings
+    from cowrite.tokens import issue
+
+    keys = load_settings().keys
+    if not keys:
+        raise _no_secret()
+    seconds = _seconds(ttl)
+    try:
+        print(issue(keys[0], sub=sub, name=name, documents=dict.fromkeys(document, grant), ttl=seconds))
+    except ValueError as error:
+        raise StartError(f"no token was made: {error}") from None
+
+
+def _check(settings: Settings, *, demo: bool) -> None:
+    """Raise :class:`StartError` for what would stop the server: now, and in one line."""
+    from cowrite.startup import listen, prepare_folder, require_loopback
+
+    if demo:
+        require_loopback(settings.host)
+    elif settings.secret is None:
+        raise _no_secret()
+    prepare_folder(settings.database_file.parent)
+    for opened in listen(settings.host, settings.port):
+        opened.close()
+
+
+def _no_secret() -> StartError:
+    program = "cowrite" if shutil.which("cowrite") else shlex.quote(sys.argv[0])
+    return StartError(f'no secret is set; make one and keep it:  echo "COWRITE_SECRET=$({program} secret)" >> .env')
+
+
+def _seconds(text: str) -> int:
+    match = re.fullmatch(r"(\d{1,9})([smhd]?)", text)
+    if match is None or int(match[1]) == 0:
+        raise StartError(f"--ttl is {text}; it takes a whole number with s, m, h or d behind it, such as 30m")
+    return int(match[1]) * _UNITS[match[2]]

@@ -1,0 +1,85 @@
+"""Where log lines go and how they look. Only the command line sets this up: inside another application, that application does.
+
+Lines go to stderr, for people or as one JSON object each; those of uvicorn and other libraries take the same way. Session
+tokens and query strings are cut out of every line at its very end, so that no message and no traceback can bring one in.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from typing import Final, Literal, TextIO
+
+import structlog
+
+Level = Literal["debug", "info", "warning", "error"]
+Format = Literal["auto", "console", "json"]
+
+_QUERY: Final = re.compile(r"\?[^\s?=\"'<>\\]+=[^\s\"'<>\\]*")
+_TOKEN: Final = re.compile(r"\beyJ[\w-]+(?:\.[\w-]*){2,4}")
+"""JWS and JWE in compact form: a base64url header that begins with ``{"``, and two or four parts behind it."""
+_UVICORN: Final = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
+
+
+def configure(level: Level = "info", form: Format = "auto", stream: TextIO | None = None) -> None:
+    """Send the log lines from ``level`` on to ``stream`` (stderr). May be called again: the last call counts.
+
+    ``debug`` is for cowrite's own lines; other libraries stay at ``info``. uvicorn tells of every request and of each step of
+    starting and stopping: below ``warning`` it is heard with ``debug`` alone.
+    """
+    stream = sys.stderr if stream is None else stream
+    console = form == "console" or (form == "auto" and stream.isatty())
+    number = logging.getLevelNamesMapping()[level.upper()]
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_Formatter(console=console, colours=stream.isatty() and "NO_COLOR" not in os.environ))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(number, logging.INFO))
+    logging.getLogger("cowrite").setLevel(number)
+    for name in _UVICORN:
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(logging.INFO if level == "debug" else max(number, logging.WARNING))
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *_DESCRIBED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
+
+def redact(line: str) -> str:
+    """Cut session tokens and query strings out of a log line."""
+    return _TOKEN.sub("[token]", _QUERY.sub("?[query]", line))
+
+
+_DESCRIBED: Final[tuple[structlog.typing.Processor, ...]] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.StackInfoRenderer(),
+)
+
+
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    def __init__(self, *, console: bool, colours: bool) -> None:
+        rendering: tuple[structlog.typing.Processor, ...] = (
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.EventRenamer("message"),
+            structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
+        )
+        if console:
+            rendering = (
+                structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+                # repr: ids come from outside, and may hold line breaks and what terminals obey. Plain tracebacks show no values.
+                structlog.dev.ConsoleRenderer(
+                    colors=colours, repr_native_str=True, exception_formatter=structlog.dev.plain_traceback, pad_event_to=40
+                ),
+            )
+        super().__init__(foreign_pre_chain=_DESCRIBED, processors=(self.remove_processors_meta, *rendering))
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))

@@ -1,0 +1,253 @@
+"""The settings of a server: ``COWRITE_*`` in the environment, in the file ``.env``, or flags of ``cowrite serve``.
+
+A flag wins over the environment, the environment over ``.env``. The same table for people is docs/reference/settings.md.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from cowrite.startup import StartError
+
+if TYPE_CHECKING:
+    from cowrite.tokens import Key
+
+PREFIX: Final = "COWRITE_"
+ENV_FILE: Final = ".env"
+_HIDDEN: Final = frozenset({"secret", "database_url", "redis_url"})
+"""Settings whose values hold passwords: no message shows them."""
+_OF_THE_TESTS: Final = ("COWRITE_FUZZ", "COWRITE_TEST_")
+_ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#@\s]+")
+
+
+def _setting(default: object, *, takes: str, description: str, **more: Any) -> Any:
+    return Field(default, description=description, json_schema_extra={"takes": takes}, **more)
+
+
+class Settings(BaseSettings):
+    """What a server is told. Raises pydantic's ``ValidationError``; :func:`load_settings` tells people what is wrong."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    host: str = _setting(
+        "127.0.0.1",
+        takes="a host name or an IP address",
+        description="The address to listen on. `0.0.0.0` and `::` are all addresses of the machine.",
+        min_length=1,
+    )
+    port: int = _setting(
+        8000,
+        takes="a whole number from 0 to 65535",
+        description="The port to listen on. 0 takes any free one; the first line that the server prints says which.",
+        ge=0,
+        le=65535,
+    )
+    data_dir: Path = _setting(
+        Path("data"),
+        takes="a folder",
+        description="Where the documents are kept when no database URL is set. It is created when it does not exist.",
+    )
+    database_url: str | None = _setting(
+        None,
+        takes="a URL `sqlite:///path/to/file`",
+        description="The database. Without it: the file `cowrite.sqlite3` in the data folder. This release takes SQLite only.",
+        repr=False,
+    )
+    redis_url: str | None = _setting(
+        None,
+        takes="nothing yet",
+        description="Kept for a later release, which will connect several processes. This one refuses to start when it is set.",
+        repr=False,
+    )
+    secret: SecretStr | None = _setting(
+        None,
+        takes="32 random bytes in base64url; several, separated by commas, while keys are exchanged",
+        description="The key of the session tokens, shared with the host application. The first one issues, all are accepted. "
+        "`cowrite secret` prints a new one.",
+    )
+    workers: int = _setting(
+        1,
+        takes="1",
+        description="How many processes serve. Kept for a later release; this one runs one process and refuses more.",
+        ge=1,
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = _setting(
+        (),
+        takes="origins such as `https://app.example`, separated by commas, or `*`",
+        description="The web pages that may connect, besides those that this server itself serves. `*` lets in all.",
+    )
+    batch_ms: int = _setting(
+        100,
+        takes="a whole number from 0 to 100",
+        description="The longest time, in milliseconds, that an edit waits for others to be sent and stored together with it.",
+        ge=0,
+        le=100,
+    )
+    batch_min_ms: int = _setting(
+        0,
+        takes="a whole number from 0 to 100",
+        description="The shortest such time. With 0 an edit in a quiet document goes on at once. Both 100: a fixed interval.",
+        ge=0,
+        le=100,
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _setting(
+        "info",
+        takes="`debug`, `info`, `warning` or `error`",
+        description="The least serious lines that are still logged.",
+    )
+    log_format: Literal["auto", "console", "json"] = _setting(
+        "auto",
+        takes="`auto`, `console` or `json`",
+        description="Lines for people (`console`) or one JSON object a line (`json`). `auto`: the first on a terminal.",
+    )
+
+    @field_validator("database_url")
+    @classmethod
+    def _sqlite_only(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        scheme, _, file = value.partition(":///")
+        if scheme not in {"sqlite", "sqlite+aiosqlite"} or not file:
+            raise ValueError(
+                "COWRITE_DATABASE_URL is no URL that this release can use: it stores in SQLite, sqlite:///path/to/file"
+            )
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _no_redis_yet(cls, value: str | None) -> str | None:
+        if value is not None:
+            raise ValueError("COWRITE_REDIS_URL is set, but this release runs one process and uses no Redis: unset it")
+        return None
+
+    @field_validator("secret")
+    @classmethod
+    def _usable_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            from cowrite.tokens import parse_secrets  # here: most starts of the command line need no cryptography
+
+            parse_secrets(value.get_secret_value())
+        return value
+
+    @field_validator("workers")
+    @classmethod
+    def _one_process(cls, value: int) -> int:
+        if value > 1:
+            raise ValueError(f"COWRITE_WORKERS is {value}, but this release runs one process: set it to 1 or unset it")
+        return value
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _origins(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        origins = tuple(part.strip().lower() for part in value.split(",") if part.strip())
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"COWRITE_ALLOWED_ORIGINS holds {origin}, which is no origin: write scheme://host or scheme://host:port "
+                    "without anything behind it"
+                )
+        return origins
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Settings:
+        if self.batch_min_ms > self.batch_ms:
+            raise ValueError(f"COWRITE_BATCH_MIN_MS is {self.batch_min_ms}, more than COWRITE_BATCH_MS ({self.batch_ms})")
+        return self
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """The keys of ``secret``, the issuing one first; empty without a secret."""
+        if self.secret is None:
+            return ()
+        from cowrite.tokens import parse_secrets
+
+        return parse_secrets(self.secret.get_secret_value())
+
+    @property
+    def database_file(self) -> Path:
+        """The SQLite file that the documents are in."""
+        if self.database_url is None:
+            return self.data_dir / "cowrite.sqlite3"
+        return Path(self.database_url.partition(":///")[2])
+
+
+class SettingsError(StartError):
+    """Settings that a server cannot start with. ``problems`` has one line for each."""
+
+
+def load_settings(**flags: str | None) -> Settings:
+    """Read flags, the environment and ``.env``. A flag that is None was not given.
+
+    Raises :class:`SettingsError`, whose lines name each wrong setting the way it was given.
+    """
+    given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise SettingsError(*(_problem(dict(detail), given) for detail in error.errors())) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the file {ENV_FILE} cannot be read: {error}") from None
+
+
+def unknown_names() -> list[str]:
+    """One line for each ``COWRITE_*`` in the environment or ``.env`` that is no setting, with the name it is nearest to."""
+    known = [_variable(name) for name in Settings.model_fields]
+    names = {name.upper() for name in (*os.environ, *_env_file()) if name.upper().startswith(PREFIX)}
+    return [
+        f"{name} is no setting and is ignored{_suggestion(name, known)}"
+        for name in sorted(names.difference(known))
+        if not name.startswith(_OF_THE_TESTS)
+    ]
+
+
+def _suggestion(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _problem(detail: Mapping[str, Any], flags: Mapping[str, str]) -> str:
+    if not detail["loc"]:
+        return str(detail["ctx"]["error"])
+    field = str(detail["loc"][0])
+    where = _where(field, flags)
+    if detail["type"] == "value_error":
+        return str(detail["ctx"]["error"]).replace(_variable(field), where)
+    extra = Settings.model_fields[field].json_schema_extra
+    takes = extra["takes"] if isinstance(extra, dict) else ""
+    value = "wrong" if field in _HIDDEN else _given(field, flags)
+    return f"{where} is {value}; it takes {takes}".replace("`", "")
+
+
+def _variable(field: str) -> str:
+    return PREFIX + field.upper()
+
+
+def _where(field: str, flags: Mapping[str, str]) -> str:
+    if field in flags:
+        return f"--{field.replace('_', '-')}"
+    return _variable(field) if _from_environment(field) is not None else f"{_variable(field)} in {ENV_FILE}"
+
+
+def _given(field: str, flags: Mapping[str, str]) -> str:
+    return flags.get(field) or _from_environment(field) or _env_file().get(_variable(field)) or "empty"
+
+
+def _from_environment(field: str) -> str | None:
+    return next((value for name, value in os.environ.items() if name.upper() == _variable(field) and value), None)
+
+
+def _env_file() -> dict[str, str | None]:
+    return {name.upper(): value for name, value in dotenv_values(ENV_FILE).items()}

@@ -1,0 +1,97 @@
+"""What must hold before a server starts, checked so that a person gets one clear line instead of a traceback."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+class StartError(Exception):
+    """A server cannot start as it was told to. ``problems`` has one line for each reason, saying what to do about it."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def prepare_folder(folder: Path) -> None:
+    """Create the data folder when it does not exist. Raises :class:`StartError` when files cannot be made in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (OSError, ValueError) as error:  # ValueError: U+0000 in the path
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise StartError(
+            f"the data folder {folder.absolute()} cannot be used: {reason}; choose another with --data-dir or COWRITE_DATA_DIR"
+        ) from None
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Open a listening socket for each address that ``host`` stands for. With port 0 all get the same free port.
+
+    Raises :class:`StartError` when the host is unknown or the port cannot be had.
+    """
+    sockets: list[socket.socket] = []
+    try:
+        for family, address in _addresses(host, port):
+            if sockets and port == 0:
+                address = (address[0], sockets[0].getsockname()[1], *address[2:])
+            sockets.append(_listen(family, address))
+    except OSError as error:
+        for opened in sockets:
+            opened.close()
+        raise StartError(_reason(error, host, port)) from None
+    return sockets
+
+
+def require_loopback(host: str) -> None:
+    """Raise :class:`StartError` unless every address that ``host`` stands for can be reached from this machine alone."""
+    try:
+        addresses = [str(address[0]) for _, address in _addresses(host, 0)]
+    except OSError as error:
+        raise StartError(_reason(error, host, 0)) from None
+    # An IPv6 address may carry its interface: fe80::1%eth0.
+    if not all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in addresses):
+        raise StartError(
+            f"host {host} can be reached from other machines, and --demo lets everybody read and write: "
+            "listen on 127.0.0.1, or set COWRITE_SECRET and leave --demo out"
+        )
+
+
+def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[Any, ...]]]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except UnicodeError:  # an empty label, or one of more than 63 characters
+        raise socket.gaierror(socket.EAI_NONAME, "not a host name") from None
+    return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+
+
+def _listen(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # else a restart has to wait for connections in TIME_WAIT
+        if family == socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        opened.bind(address)
+        opened.listen(2048)
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
+def _reason(error: OSError, host: str, port: int) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"host {host} is not known; set --host or COWRITE_HOST to a name or an address of this machine"
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} of {host} is taken by another program; choose another with --port or COWRITE_PORT"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"host {host} is no address of this machine; set --host or COWRITE_HOST to one that is"
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return f"port {port} of {host} may not be used by this user; choose one above 1023 with --port or COWRITE_PORT"
+    return f"port {port} of {host} cannot be listened on: {error.strerror}"

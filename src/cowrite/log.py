@@ -74,7 +74,7 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
         if console:
             rendering = (
                 structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
-                # repr: ids come from outside, and may hold line breaks and what terminals obey. Plain tracebacks show no values.
+                # repr: ids come from outside, may hold line breaks and what terminals obey. A plain traceback shows no values.
                 structlog.dev.ConsoleRenderer(
                     colors=colours, repr_native_str=True, exception_formatter=structlog.dev.plain_traceback, pad_event_to=40
                 ),

@@ -214,8 +214,8 @@ def unknown_names() -> list[str]:
 
 
 def _suggestion(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    near = difflib.get_close_matches(name.removeprefix(PREFIX), [other.removeprefix(PREFIX) for other in known], n=1)
+    return f"; did you mean {PREFIX}{near[0]}?" if near else ""
 
 
 def _problem(detail: Mapping[str, Any], flags: Mapping[str, str]) -> str:

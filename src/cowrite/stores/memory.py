@@ -257,7 +257,7 @@ class MemoryStore:
 
     @asynccontextmanager
     async def writing(self, document_ids: Collection[str], *, wait: float | None = None) -> AsyncIterator[WriteTransaction]:
-        ordered = sorted({check_id("The document id", document_id) for document_id in document_ids})
+        ordered = sorted(set(document_ids))
         database = self.database
         await self._begin("begin", ordered)
         for document_id in ordered:
@@ -292,7 +292,9 @@ class MemoryStore:
 
     async def _begin(self, call: Call, document_ids: Collection[str]) -> None:
         if self._closed:
-            raise StoreUnavailable("The store is closed.")
+            raise StoreUnavailable("The store was closed by this process.")
+        for document_id in document_ids:
+            check_id("The document id", document_id)
         await self.database._call(call, document_ids)
 
 

@@ -1,0 +1,96 @@
+"""From a URL to a store that is ready."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, make_url
+from sqlalchemy.exc import ArgumentError
+
+from cowrite.core.clock import SystemClock
+from cowrite.core.ports import Clock, Store, StoreBusy, StoreError
+from cowrite.stores.errors import StoreSetupError
+from cowrite.stores.memory import MemoryDatabase, MemoryStore
+from cowrite.stores.sqlalchemy.database import write
+from cowrite.stores.sqlalchemy.schema import ensure_schema
+from cowrite.stores.sqlalchemy.sqlite import PATIENCE, SqliteDatabase
+from cowrite.stores.sqlalchemy.store import SqlStore
+
+_AGAIN = 0.05
+"""Seconds between attempts to prepare a file that another process is preparing."""
+_EXAMPLE = "for example sqlite:///data/cowrite.db"
+
+
+async def open_store(url: str, *, clock: Clock | None = None, upgrade: bool = True, patience: float = PATIENCE) -> Store:
+    """Open the database that ``url`` names; make it, its folder and its tables when they are not there.
+
+    ``sqlite:///relative/path``, ``sqlite:////absolute/path``, or ``memory://`` (forgotten at the end). Tables of an older
+    version are brought up to date, unless ``upgrade`` is false. ``patience`` is how many seconds a writer waits for another
+    where the database has one lock for all (SQLite), before it gets ``StoreBusy``. Raises :class:`StoreSetupError` with one
+    line for people.
+    """
+    clock = clock or SystemClock()
+    parsed = _parse(url)
+    match parsed.get_backend_name():
+        case "memory":
+            return MemoryStore(MemoryDatabase(clock))
+        case "sqlite":
+            return await _open_sqlite(_sqlite_path(parsed), clock, upgrade=upgrade, patience=patience)
+        case other:
+            raise StoreSetupError(f"Databases of the kind {other!r} are not supported; use SQLite, {_EXAMPLE}.")
+
+
+def _parse(url: str) -> URL:
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):
+        # The URL itself is not repeated: it may hold a password.
+        raise StoreSetupError(f"The database's URL is not a URL; write it as kind://…, {_EXAMPLE}.") from None
+
+
+def _sqlite_path(url: URL) -> Path:
+    if not url.database or url.database == ":memory:":
+        raise StoreSetupError(f"The database's URL names no file ({_EXAMPLE}); what may be forgotten is memory://")
+    if url.query or url.host:
+        raise StoreSetupError(
+            f"The database's URL has more than a file's path in it; write sqlite:/// and the path, {_EXAMPLE}."
+        )
+    return Path(url.database)
+
+
+async def _open_sqlite(path: Path, clock: Clock, *, upgrade: bool, patience: float) -> Store:
+    await asyncio.to_thread(_make_folder, path)
+    database = SqliteDatabase(path, patience=patience)
+    try:
+        await _prepare(database, partial(ensure_schema, place=database.place, upgrade=upgrade))
+        return SqlStore(database, clock)
+    except BaseException as error:
+        await database.close()
+        if isinstance(error, StoreError):
+            raise StoreSetupError(str(error)) from error
+        raise
+
+
+async def _prepare(database: SqliteDatabase, ensure: Callable[[Connection], None]) -> None:
+    clock = asyncio.get_running_loop()
+    give_up = clock.time() + PATIENCE
+    while True:
+        try:
+            return await write(database, ensure)
+        except StoreBusy:
+            # Changing a new file to write-ahead logging does not wait for another process that is just doing the same.
+            if clock.time() > give_up:
+                raise
+            await asyncio.sleep(_AGAIN)
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreSetupError(f"The folder {path.parent} for the database cannot be made ({error.strerror}).") from error
+    if path.is_dir():
+        raise StoreSetupError(f"The database's URL names the folder {path}; name a file in it.")

@@ -1,0 +1,96 @@
+"""The seam between the store's SQL, written once, and how a kind of database runs it.
+
+SQL is written as plain functions of a ``sqlalchemy.Connection`` (``reading.py``, ``writing.py``, ``checkpoints.py``): *work*.
+A database runs work: SQLite in threads of its own, one call for a whole batch of statements; a database server on the loop
+through an asynchronous driver (``AsyncConnection.run_sync`` takes the same functions).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection, Dialect
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Transaction(Protocol):
+    """A writing transaction, made by :meth:`Database.begin`. Whoever has it calls ``commit`` once, or ``rollback``.
+
+    When work fails, what it did until then must not be committed: everything but ``rollback`` raises its exception again.
+    """
+
+    async def run(self, work: Callable[[Connection], T]) -> T:
+        """Run work in it. Raises a :class:`~cowrite.core.ports.StoreError`."""
+        ...
+
+    async def read(self, work: Callable[[Connection], R], decode: Callable[[R], T]) -> T:
+        """Run work in it, then ``decode`` what it returned, which may take long; an exception of ``decode`` does no harm."""
+        ...
+
+    async def commit(self, work: Callable[[Connection], object]) -> None:
+        """Run the last work, then COMMIT. Durable when it returns.
+
+        Cancelled meanwhile, it is finished first, then the cancellation is passed on: the caller does not learn the outcome.
+        """
+        ...
+
+    async def rollback(self) -> None:
+        """Undo everything and give the connection back. Does nothing after a COMMIT that succeeded."""
+        ...
+
+
+class Database(Protocol):
+    """Connections to one database."""
+
+    dialect: Dialect
+
+    async def read(self, work: Callable[[Connection], R], decode: Callable[[R], T]) -> T:
+        """Run work in a read transaction (one view of the database, not waiting for writers), then ``decode`` what it returned.
+
+        Both may take long: neither holds up the event loop.
+        """
+        ...
+
+    async def begin(self, work: Callable[[Connection], T]) -> tuple[Transaction, T]:
+        """Begin a writing transaction with its first work. Raises StoreBusy when no connection is free for too long."""
+        ...
+
+    async def close(self) -> None:
+        """Wait for what is under way, then release all connections and threads."""
+        ...
+
+
+async def write(database: Database, work: Callable[[Connection], T]) -> T:
+    """Run work in a writing transaction of its own."""
+    transaction, result = await database.begin(work)
+    try:
+        await transaction.commit(_nothing)
+    except BaseException:
+        await transaction.rollback()
+        raise
+    return result
+
+
+def _nothing(_connection: Connection) -> None:
+    """No last work before COMMIT."""
+
+
+async def uninterrupted(work: Awaitable[T]) -> T:
+    """Await ``work`` to its end, whatever happens to the caller: a cancellation is passed on only then.
+
+    What a database is doing cannot be called back; giving up on it would leave a connection in a state that nobody knows.
+    """
+    future = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled from future.exception()
+    return future.result()

@@ -1,0 +1,207 @@
+"""Reading the log: SQL as functions of a connection (*work*, see ``database.py``), and the way from rows to records."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, bindparam, select
+
+from cowrite.core.ports import StoreCorrupt
+from cowrite.core.records import Checkpoint, Entry, Head, StoredDocument
+from cowrite.crdt.operations import ContentOperation
+from cowrite.stores.encoding import (
+    OperationText,
+    PackedCheckpoint,
+    check_log,
+    decode_operation,
+    decode_ranges,
+    unpack_checkpoint,
+    verified,
+)
+from cowrite.stores.sqlalchemy.tables import checkpoints, content_operations, documents, updates
+
+Rows: TypeAlias = Sequence[Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRow:
+    """A document's row: its head, and what the store itself needs to know of the log."""
+
+    head: Head
+    first_offset: int
+    log_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RawEntries:
+    """Rows of a log from ``start`` to ``end``, as the database gave them."""
+
+    document_id: str
+    start: int
+    end: int
+    updates: Rows
+    operations: Rows = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RawDocument:
+    """What :func:`read_document` has found."""
+
+    head: Head
+    checkpoint: PackedCheckpoint | None
+    entries: RawEntries
+
+
+class CheckpointDamaged(Exception):
+    """A checkpoint cannot be used; the one before it, or the whole log, can."""
+
+    def __init__(self, offset: int, reason: str) -> None:
+        super().__init__(reason)
+        self.offset = offset
+
+
+_documents = select(
+    documents.c.document_id,
+    documents.c.epoch,
+    documents.c.head_offset,
+    documents.c.head_entry_id,
+    documents.c.first_offset,
+    documents.c.log_bytes,
+).where(documents.c.document_id.in_(bindparam("document_ids", expanding=True)))
+_documents_locked = _documents.order_by(documents.c.document_id).with_for_update(key_share=True)
+_documents_free = _documents.order_by(documents.c.document_id).with_for_update(key_share=True, skip_locked=True)
+
+_checkpoint = (
+    select(checkpoints.c.entry_offset, checkpoints.c.entry_id, checkpoints.c.state, checkpoints.c.checksum, checkpoints.c.roots)
+    .where(checkpoints.c.document_id == bindparam("document_id"), checkpoints.c.entry_offset < bindparam("before"))
+    .order_by(checkpoints.c.entry_offset.desc())
+    .limit(1)
+)
+_updates = (
+    select(
+        updates.c.entry_id,
+        updates.c.group_id,
+        updates.c.entry_offset,
+        updates.c.author_id,
+        updates.c.created_at,
+        updates.c.update_bytes,
+        updates.c.checksum,
+        updates.c.ranges,
+    )
+    .where(updates.c.document_id == bindparam("document_id"))
+    .where(updates.c.entry_offset.between(bindparam("first"), bindparam("last")))
+    .order_by(updates.c.entry_offset)
+)
+_operations = (
+    select(
+        content_operations.c.entry_offset,
+        content_operations.c.id,
+        content_operations.c.operation_type,
+        content_operations.c.position,
+        content_operations.c.content,
+        content_operations.c.author_id,
+        content_operations.c.timestamp,
+        content_operations.c.vector_clock,
+        content_operations.c.length,
+        content_operations.c.attributes,
+    )
+    .where(content_operations.c.document_id == bindparam("document_id"))
+    .where(content_operations.c.entry_offset.between(bindparam("first"), bindparam("last")))
+    .order_by(content_operations.c.entry_offset, content_operations.c.sequence)
+)
+
+
+def read_documents(connection: Connection, document_ids: Collection[str]) -> dict[str, DocumentRow]:
+    """The rows of those documents that have one."""
+    return _document_rows(connection.execute(_documents, {"document_ids": list(document_ids)}).all())
+
+
+def lock_documents(connection: Connection, document_ids: Collection[str], *, skip_locked: bool) -> dict[str, DocumentRow]:
+    """Lock the rows of these documents, in the order of their ids; with ``skip_locked`` only those that are free."""
+    statement = _documents_free if skip_locked else _documents_locked
+    return _document_rows(connection.execute(statement, {"document_ids": list(document_ids)}).all())
+
+
+def _document_rows(rows: Rows) -> dict[str, DocumentRow]:
+    return {
+        document_id: DocumentRow(Head(epoch, offset, entry_id), first_offset, log_bytes)
+        for document_id, epoch, offset, entry_id, first_offset, log_bytes in rows
+    }
+
+
+def read_document(connection: Connection, document_id: str, *, before: int) -> RawDocument | None:
+    """The newest checkpoint below ``before`` and the updates after it up to the head."""
+    document = read_documents(connection, [document_id]).get(document_id)
+    if document is None:
+        return None
+    row = connection.execute(_checkpoint, {"document_id": document_id, "before": before}).one_or_none()
+    checkpoint = None if row is None else PackedCheckpoint(*row)
+    start = 1 if checkpoint is None else checkpoint.offset + 1
+    entries = read_range(connection, document_id, start=start, end=document.head.offset, operations=False)
+    return RawDocument(document.head, checkpoint, entries)
+
+
+def read_entries(connection: Connection, document_id: str, *, start: int, limit: int) -> RawEntries:
+    """At most ``limit`` entries from ``start``, or from the oldest one that is kept."""
+    document = read_documents(connection, [document_id]).get(document_id)
+    if document is None:
+        return RawEntries(document_id, start, start - 1, ())
+    start = max(start, document.first_offset)
+    return read_range(connection, document_id, start=start, end=min(document.head.offset, start + limit - 1))
+
+
+def read_range(connection: Connection, document_id: str, *, start: int, end: int, operations: bool = True) -> RawEntries:
+    """The rows of the entries ``start`` to ``end``."""
+    if end < start:
+        return RawEntries(document_id, start, end, ())
+    wanted = {"document_id": document_id, "first": start, "last": end}
+    update_rows = connection.execute(_updates, wanted).all()
+    operation_rows = connection.execute(_operations, wanted).all() if operations else ()
+    return RawEntries(document_id, start, end, update_rows, operation_rows)
+
+
+def decode_document(raw: RawDocument | None) -> StoredDocument | None:
+    """Raises :class:`CheckpointDamaged`, :class:`StoreCorrupt`."""
+    if raw is None:
+        return None
+    checkpoint = None if raw.checkpoint is None else _decode_checkpoint(raw.checkpoint)
+    return StoredDocument(raw.head, checkpoint, decode_entries(raw.entries))
+
+
+def _decode_checkpoint(packed: PackedCheckpoint) -> Checkpoint:
+    try:
+        return unpack_checkpoint(packed)
+    except ValueError as error:
+        raise CheckpointDamaged(packed.offset, str(error)) from error
+
+
+def decode_entries(raw: RawEntries) -> tuple[Entry, ...]:
+    """All that were asked for, without a gap. Raises :class:`StoreCorrupt`."""
+    operations = {
+        offset: tuple(_decode_operation(raw.document_id, *row) for row in rows)
+        for offset, rows in groupby(raw.operations, key=itemgetter(0))
+    }
+    entries = tuple(_decode_entry(raw.document_id, row, operations) for row in raw.updates)
+    check_log(raw.document_id, entries, start=raw.start, end=raw.end)
+    return entries
+
+
+def _decode_entry(document_id: str, row: Sequence[Any], operations: Mapping[int, tuple[ContentOperation, ...]]) -> Entry:
+    entry_id, group, offset, author, created_at, update, checksum, ranges = row
+    verified(document_id, offset, update, checksum)
+    try:
+        decoded = decode_ranges(ranges)
+    except (ValueError, TypeError) as error:
+        raise StoreCorrupt(f"The ranges of document {document_id!r} at offset {offset} are damaged ({error}).") from error
+    return Entry(entry_id, group, offset, author, created_at, update, decoded, operations.get(offset, ()))
+
+
+def _decode_operation(document_id: str, offset: int, *columns: Any) -> ContentOperation:
+    try:
+        return decode_operation(OperationText(*columns))
+    except (ValueError, TypeError) as error:
+        raise StoreCorrupt(f"An operation of document {document_id!r} at offset {offset} is damaged ({error}).") from error

@@ -1,0 +1,179 @@
+"""The store in a relational database. It knows what to read and write; ``database.py`` says how that is run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import structlog
+from sqlalchemy import Connection
+
+from cowrite.core.clock import SystemClock
+from cowrite.core.ids import Ids
+from cowrite.core.ports import Clock, Store, WriteTransaction
+from cowrite.core.records import Checkpoint, Entry, Head, Quarantined, StoredDocument
+from cowrite.stores.encoding import MAX_UUID, check_id, check_next, pack_checkpoint
+from cowrite.stores.sqlalchemy.checkpoints import save_checkpoint
+from cowrite.stores.sqlalchemy.database import Database, Transaction, write
+from cowrite.stores.sqlalchemy.reading import (
+    CheckpointDamaged,
+    DocumentRow,
+    RawEntries,
+    decode_document,
+    decode_entries,
+    lock_documents,
+    read_document,
+    read_documents,
+    read_entries,
+    read_range,
+)
+from cowrite.stores.sqlalchemy.writing import Writer, Writes, entries_to_write, quarantined_to_write
+
+log = structlog.get_logger(__name__)
+
+LARGE = 256 * 1024
+"""Bytes of updates from which on their operations are encoded in a thread."""
+_NO_OFFSET = 2**62
+"""Beyond every offset."""
+
+
+class SqlStore:
+    """The port :class:`cowrite.core.ports.Store` on a relational database. Made by :func:`cowrite.stores.open_store`."""
+
+    def __init__(self, database: Database, clock: Clock | None = None) -> None:
+        self._database = database
+        self._clock = clock or SystemClock()
+        self._new_epoch = Ids(self._clock).new
+        self._writer = Writer(database.dialect)
+
+    async def load(self, document_id: str) -> StoredDocument | None:
+        check_id("The document id", document_id)
+        before = _NO_OFFSET
+        while True:
+            try:
+                return await self._database.read(
+                    partial(read_document, document_id=document_id, before=before), decode_document
+                )
+            except CheckpointDamaged as damage:
+                log.error("checkpoint ignored", document_id=document_id, offset=damage.offset, reason=str(damage))
+                before = damage.offset
+
+    async def heads(self, document_ids: Collection[str]) -> Mapping[str, Head]:
+        for document_id in document_ids:
+            check_id("The document id", document_id)
+        return await self._database.read(partial(read_documents, document_ids=document_ids), _heads)
+
+    async def entries(self, document_id: str, *, start: int, limit: int) -> Sequence[Entry]:
+        check_id("The document id", document_id)
+        return await self._database.read(
+            partial(read_entries, document_id=document_id, start=start, limit=limit), decode_entries
+        )
+
+    @asynccontextmanager
+    async def writing(self, document_ids: Collection[str], *, wait: float | None = None) -> AsyncIterator[WriteTransaction]:
+        ordered = sorted({check_id("The document id", document_id) for document_id in document_ids})
+        transaction, locked = await self._begin(ordered, skip_locked=wait is None)
+        try:
+            writing = _SqlTransaction(transaction, self._writer, self._clock, locked)
+            yield writing
+            await writing.commit()
+        except BaseException:
+            await transaction.rollback()
+            raise
+
+    async def _begin(self, document_ids: Sequence[str], *, skip_locked: bool) -> tuple[Transaction, dict[str, DocumentRow]]:
+        while True:
+            transaction, (locked, absent) = await self._database.begin(
+                partial(_lock, document_ids=document_ids, skip_locked=skip_locked)
+            )
+            if not absent:
+                return transaction, locked
+            # Their rows come first, in a transaction of their own: a row that is not committed would make other writers wait
+            # for this whole transaction, and its epoch would be forgotten with a rollback.
+            await transaction.rollback()
+            epochs = [(document_id, self._new_epoch()) for document_id in absent]
+            await write(self._database, partial(self._writer.create_documents, epochs=epochs, now=self._clock.now()))
+
+    async def save_checkpoint(self, document_id: str, checkpoint: Checkpoint) -> None:
+        check_id("The document id", document_id)
+        packed = await asyncio.to_thread(pack_checkpoint, checkpoint)
+        now = self._clock.now()
+        await write(self._database, partial(save_checkpoint, document_id=document_id, packed=packed, now=now))
+
+    async def close(self) -> None:
+        await self._database.close()
+
+
+class _SqlTransaction:
+    """Collects what is written; it goes to the database before the next reading of it, else with the COMMIT, in one go."""
+
+    def __init__(self, transaction: Transaction, writer: Writer, clock: Clock, locked: Mapping[str, DocumentRow]) -> None:
+        self.heads = _heads(locked)
+        self._transaction = transaction
+        self._writer = writer
+        self._clock = clock
+        self._log_bytes = {document_id: row.log_bytes for document_id, row in locked.items()}
+        self._writes = Writes()
+
+    async def entries(self, document_id: str, *, start: int) -> Sequence[Entry]:
+        end = self._head(document_id).offset
+        writes, self._writes = self._writes, Writes()
+
+        def work(connection: Connection) -> RawEntries:
+            self._writer.write(connection, writes)
+            return read_range(connection, document_id, start=max(1, start), end=end)
+
+        return await self._transaction.read(work, decode_entries)
+
+    async def append(self, document_id: str, entries: Sequence[Entry]) -> None:
+        head = self._head(document_id)
+        check_next(document_id, head, entries)
+        if entries:
+            encode = partial(entries_to_write, document_id, entries, log_bytes=self._log_bytes[document_id])
+            large = sum(len(entry.update) for entry in entries) > LARGE
+            self._writes.add(await asyncio.to_thread(encode) if large else encode())
+            self._log_bytes[document_id] += sum(len(entry.update) for entry in entries)
+            self._move(document_id, Head(head.epoch, entries[-1].offset, entries[-1].id))
+
+    async def renew_epoch(self, document_id: str, epoch: str) -> None:
+        self._move(document_id, replace(self._head(document_id), epoch=check_id("The epoch", epoch, longest=MAX_UUID)))
+
+    async def quarantine(self, updates: Sequence[Quarantined]) -> None:
+        self._writes.quarantined += [quarantined_to_write(update) for update in updates]
+
+    async def commit(self) -> None:
+        """Called by the store when the block is left."""
+        await self._transaction.commit(partial(self._writer.write, writes=self._writes))
+
+    def _head(self, document_id: str) -> Head:
+        if document_id not in self.heads:
+            raise ValueError(f"Document {document_id!r} is not locked by this transaction.")
+        return self.heads[document_id]
+
+    def _move(self, document_id: str, head: Head) -> None:
+        self.heads[document_id] = head
+        moved = (head.epoch, head.offset, head.entry_id, self._log_bytes[document_id], self._clock.now(), document_id)
+        self._writes.heads[document_id] = moved
+
+
+def _lock(
+    connection: Connection, *, document_ids: Sequence[str], skip_locked: bool
+) -> tuple[dict[str, DocumentRow], list[str]]:
+    """The rows that could be locked, and the documents that have none."""
+    locked = lock_documents(connection, document_ids, skip_locked=skip_locked)
+    missing = [document_id for document_id in document_ids if document_id not in locked]
+    existing = read_documents(connection, missing) if missing else {}
+    return locked, [document_id for document_id in missing if document_id not in existing]
+
+
+def _heads(rows: Mapping[str, DocumentRow]) -> dict[str, Head]:
+    return {document_id: row.head for document_id, row in rows.items()}
+
+
+if TYPE_CHECKING:
+    _store: type[Store] = SqlStore
+    _transaction: type[WriteTransaction] = _SqlTransaction

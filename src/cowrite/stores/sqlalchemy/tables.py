@@ -1,0 +1,205 @@
+"""The tables, the same on every database; ``docs/reference/schema.md`` is made from the comments here.
+
+JSON columns take and give JSON text, encoded by ``cowrite.stores.encoding``: the engines are made so that SQLAlchemy passes it
+on as it is. What people or Yjs clients wrote stands in ``TEXT`` as JSON, where U+0000 is escaped: PostgreSQL cannot keep
+it otherwise.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    TIMESTAMP,
+    BigInteger,
+    Column,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.types import TypeEngine
+
+from cowrite.stores.encoding import MAX_ID, MAX_UUID
+
+
+def _bytewise(length: int) -> TypeEngine[str]:
+    """Text that compares by its bytes and does not ignore trailing blanks: 'a', 'A', 'á' and 'a ' are four values."""
+    return (
+        String(length)
+        .with_variant(String(length, collation="C"), "postgresql")
+        .with_variant(mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_0900_bin"), "mysql")
+        .with_variant(mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_nopad_bin"), "mariadb")
+    )
+
+
+ID = _bytewise(MAX_ID)
+"""Names that the host application gives: documents, users. 255 characters of any Unicode."""
+UUID = _bytewise(MAX_UUID)
+"""Ids in the text form of a UUID."""
+BYTES = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
+TEXT = Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+JSON_TEXT = JSON(none_as_null=True)
+MILLISECONDS = BigInteger()
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+VERSION_TABLE = "cowrite_schema"
+"""Alembic's table with the version of the tables; not its usual name, which the host application's own migrations may have."""
+
+
+def _document_id() -> Column[str]:
+    return Column("document_id", ID, ForeignKey("documents.document_id"), nullable=False, comment="The document.")
+
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("document_id", ID, primary_key=True, comment="Name of the document, given by the host application."),
+    Column(
+        "epoch", UUID, nullable=False, comment="Which log this is; a new one means that offsets of the old one say nothing."
+    ),
+    Column("head_offset", BigInteger, nullable=False, comment="Offset of the last committed entry; 0 for the empty document."),
+    Column("head_entry_id", UUID, nullable=False, comment="Id of the entry at head_offset; empty at 0."),
+    Column(
+        "first_offset",
+        BigInteger,
+        nullable=False,
+        comment="Offset of the oldest entry that is kept; 1 until history is forgotten.",
+    ),
+    Column("log_bytes", BigInteger, nullable=False, comment="Bytes of all updates of the log up to the head."),
+    Column("created_at", MILLISECONDS, nullable=False, comment="When the row was made, in milliseconds since 1970."),
+    Column("updated_at", MILLISECONDS, nullable=False, comment="When the head was last moved, in milliseconds since 1970."),
+    sqlite_with_rowid=False,
+    comment="One row for each document that was ever written to: the head of its log. Writers lock this row.",
+)
+
+updates = Table(
+    "updates",
+    metadata,
+    _document_id(),
+    Column("entry_offset", BigInteger, nullable=False, comment="Place in the document's log: 1, 2, 3 … without gaps."),
+    Column("entry_id", UUID, nullable=False, comment="Id of the entry (UUIDv7)."),
+    Column(
+        "group_id",
+        UUID,
+        nullable=False,
+        comment="Id of the group commit that wrote it; tells whether a doubtful COMMIT happened.",
+    ),
+    Column("author_id", ID, nullable=False, comment="Who made it."),
+    Column("created_at", MILLISECONDS, nullable=False, comment="When it was committed, in milliseconds since 1970."),
+    Column(
+        "ranges",
+        JSON_TEXT,
+        nullable=False,
+        comment="Structs that it brought: [[Yjs client, first clock, clock after the last], …].",
+    ),
+    Column("update_bytes", BYTES, nullable=False, comment="The Yjs update (v1): what was new at this offset."),
+    Column("checksum", BigInteger, nullable=False, comment="CRC-32 of update_bytes."),
+    Column("log_bytes", BigInteger, nullable=False, comment="Bytes of all updates of the log up to and with this one."),
+    PrimaryKeyConstraint("document_id", "entry_offset"),
+    comment="The log: the truth about every document. Rows are only ever added.",
+)
+
+content_operations = Table(
+    "content_operations",
+    metadata,
+    Column("id", UUID, primary_key=True, comment="Id of the operation: the client's own, or a UUIDv7."),
+    _document_id(),
+    Column(
+        "operation_type",
+        Enum("insert", "delete", "format", name="operation_type", create_constraint=True),
+        nullable=False,
+        comment="What happens: insert, delete or format.",
+    ),
+    Column(
+        "position",
+        JSON_TEXT,
+        nullable=False,
+        comment="Path to the place: root, child indexes or keys, then a UTF-16 index or a key.",
+    ),
+    Column(
+        "content", TEXT, nullable=True, comment="What is inserted, as JSON (a text is a JSON string, so U+0000 is escaped)."
+    ),
+    Column("author_id", ID, nullable=False, comment="Who made it."),
+    Column("timestamp", MILLISECONDS, nullable=False, comment="When it was committed, in milliseconds since 1970."),
+    Column(
+        "vector_clock",
+        JSON_TEXT,
+        nullable=False,
+        comment="Yjs clients that its entry changed, with their clocks after it, and the offset.",
+    ),
+    Column("entry_offset", BigInteger, nullable=False, comment="Offset of the entry that it belongs to."),
+    Column("sequence", Integer, nullable=False, comment="Its place among the operations of that entry, from 0."),
+    Column("length", BigInteger, nullable=True, comment="How many units a delete or format covers."),
+    Column("attributes", JSON_TEXT, nullable=True, comment="Formatting: an object of attribute names and values."),
+    Index(None, "document_id", "entry_offset", "sequence", unique=True),
+    comment="The log as JSON operations, written in the same transaction as the updates that they were derived from.",
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    _document_id(),
+    Column("entry_offset", BigInteger, nullable=False, comment="The offset whose state this is."),
+    Column("entry_id", UUID, nullable=False, comment="Id of the entry at that offset."),
+    Column("state", BYTES, nullable=False, comment="The whole state as one Yjs update (v1), zlib."),
+    Column("checksum", BigInteger, nullable=False, comment="CRC-32 of state as stored."),
+    Column("size", BigInteger, nullable=False, comment="Bytes of state as stored."),
+    Column(
+        "roots", JSON_TEXT, nullable=False, comment="What each root is: an object of root names and text, map, array or xml."
+    ),
+    Column("log_bytes", BigInteger, nullable=False, comment="Bytes of all updates of the log up to that offset."),
+    Column("created_at", MILLISECONDS, nullable=False, comment="When it was saved, in milliseconds since 1970."),
+    PrimaryKeyConstraint("document_id", "entry_offset"),
+    comment="Encoded states, so that opening a document does not replay its whole log. All can be deleted without loss.",
+)
+
+clients = Table(
+    "clients",
+    metadata,
+    _document_id(),
+    Column("client_id", BigInteger, nullable=False, comment="A Yjs client id."),
+    Column("author_id", ID, nullable=False, comment="Who wrote with it first; it is theirs for good."),
+    PrimaryKeyConstraint("document_id", "client_id"),
+    sqlite_with_rowid=False,
+    comment="Whose the Yjs clients of a document are.",
+)
+
+quarantined_updates = Table(
+    "quarantined_updates",
+    metadata,
+    Column("id", UUID, primary_key=True, comment="Id of the row (UUIDv7)."),
+    Column("document_id", ID, nullable=False, index=True, comment="The document that it was meant for."),
+    Column("author_id", ID, nullable=False, comment="Who sent it."),
+    Column("created_at", MILLISECONDS, nullable=False, comment="When it was put here, in milliseconds since 1970."),
+    Column("reason", TEXT, nullable=False, comment="Why it could not be committed."),
+    Column("update_bytes", BYTES, nullable=False, comment="The Yjs update (v1) as it came."),
+    comment="Updates that were accepted and could not be committed: for people to look at, never applied.",
+)
+
+collaboration_sessions = Table(
+    "collaboration_sessions",
+    metadata,
+    Column("session_id", UUID, primary_key=True, comment="Id of the session (UUIDv7)."),
+    Column("user_id", ID, nullable=False, comment="Whose session it is."),
+    Column("document_id", ID, nullable=False, index=True, comment="The document that it is in."),
+    Column("last_active", TIMESTAMP(timezone=True), nullable=False, index=True, comment="When it was last heard of (UTC)."),
+    Column("metadata", JSON_TEXT, nullable=True, comment="Name, colour, cursor and what else the session tells, as an object."),
+    comment="Who is in which document, where presence is kept in the database.",
+)

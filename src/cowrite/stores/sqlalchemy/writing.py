@@ -1,0 +1,150 @@
+"""Writing the log: what one transaction adds, and the statements that put it there.
+
+Rows are collected as tuples in the order of their table's columns and written with one ``executemany`` for each table.
+SQLAlchemy compiles each statement once; the rows go to the driver as they are (values are encoded already), which takes half of
+the CPU of handing them to SQLAlchemy as dictionaries.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, Dialect, Table, bindparam, insert, update
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.sql.dml import UpdateBase
+
+from cowrite.core.ports import StoreCorrupt, StoreRefused
+from cowrite.core.records import Entry, Quarantined
+from cowrite.stores.encoding import check_quarantined, encode_operation, encode_ranges, printable
+from cowrite.stores.sqlalchemy.tables import clients, content_operations, documents, quarantined_updates, updates
+
+Values: TypeAlias = tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class Writes:
+    """What waits to be written."""
+
+    heads: dict[str, Values] = field(default_factory=dict)
+    """By document: epoch, offset, entry id, log bytes, now, document id."""
+    updates: list[Values] = field(default_factory=list)
+    operations: list[Values] = field(default_factory=list)
+    clients: dict[tuple[str, int], str] = field(default_factory=dict)
+    """(document, Yjs client) to the author who comes first."""
+    quarantined: list[Values] = field(default_factory=list)
+
+    def add(self, other: Writes) -> None:
+        """Append another one's."""
+        self.heads |= other.heads
+        self.updates += other.updates
+        self.operations += other.operations
+        self.clients = other.clients | self.clients
+        self.quarantined += other.quarantined
+
+
+def entries_to_write(document_id: str, entries: Iterable[Entry], *, log_bytes: int) -> Writes:
+    """The rows of entries; ``log_bytes`` are those of the log before them. Raises :class:`StoreRefused`."""
+    writes = Writes()
+    for entry in entries:
+        log_bytes += len(entry.update)
+        writes.updates.append(
+            (
+                document_id,
+                entry.offset,
+                entry.id,
+                entry.group,
+                entry.author,
+                entry.created_at,
+                encode_ranges(entry.ranges),
+                entry.update,
+                zlib.crc32(entry.update),
+                log_bytes,
+            )
+        )
+        for span in entry.ranges:
+            writes.clients.setdefault((document_id, span.client), entry.author)
+        for sequence, operation in enumerate(entry.operations):
+            text = encode_operation(operation)
+            writes.operations.append(
+                (
+                    text.id,
+                    document_id,
+                    text.type,
+                    text.position,
+                    text.content,
+                    text.author,
+                    text.created_at,
+                    text.vector_clock,
+                    entry.offset,
+                    sequence,
+                    text.length,
+                    text.attributes,
+                )
+            )
+    return writes
+
+
+def quarantined_to_write(update: Quarantined) -> Values:
+    """The row of a quarantined update. Raises :class:`InvalidId`."""
+    check_quarantined(update)
+    return (update.id, update.document_id, update.author, update.created_at, printable(update.reason), update.update)
+
+
+class Writer:
+    """The writing statements, compiled for one kind of database."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._update = self._insert(updates)
+        self._operation = self._insert(content_operations)
+        self._client = self._insert_or_ignore(clients)
+        self._document = self._insert_or_ignore(documents)
+        self._quarantined = self._insert(quarantined_updates)
+        moved = ("epoch", "head_offset", "head_entry_id", "log_bytes", "updated_at")
+        self._head = self._compiled(
+            update(documents)
+            .where(documents.c.document_id == bindparam("this_document"))
+            .values({name: bindparam(f"new_{name}") for name in moved}),
+            (*(f"new_{name}" for name in moved), "this_document"),
+        )
+
+    def create_documents(self, connection: Connection, epochs: Iterable[tuple[str, str]], *, now: int) -> None:
+        """Make the rows of (document id, epoch) that are not there."""
+        rows = [(document_id, epoch, 0, "", 1, 0, now, now) for document_id, epoch in epochs]
+        connection.exec_driver_sql(self._document, rows)
+
+    def write(self, connection: Connection, writes: Writes) -> None:
+        """Write it all. Raises :class:`StoreRefused` when an operation's id is taken."""
+        if writes.updates:
+            try:
+                connection.exec_driver_sql(self._update, writes.updates)
+            except IntegrityError as error:
+                raise StoreCorrupt(f"The log has an entry beyond its head ({error.orig}). Restore it from a backup.") from error
+        if writes.operations:
+            try:
+                connection.exec_driver_sql(self._operation, writes.operations)
+            except IntegrityError as error:
+                raise StoreRefused(f"The id of an operation is taken already ({error.orig}).") from error
+        if writes.clients:
+            rows = [(document_id, client, author) for (document_id, client), author in writes.clients.items()]
+            connection.exec_driver_sql(self._client, rows)
+        if writes.heads:
+            connection.exec_driver_sql(self._head, list(writes.heads.values()))
+        if writes.quarantined:
+            connection.exec_driver_sql(self._quarantined, writes.quarantined)
+
+    def _insert(self, table: Table) -> str:
+        return self._compiled(insert(table), table.columns.keys())
+
+    def _insert_or_ignore(self, table: Table) -> str:
+        return self._compiled(sqlite.insert(table).on_conflict_do_nothing(), table.columns.keys())
+
+    def _compiled(self, statement: UpdateBase, names: Collection[str]) -> str:
+        compiled = statement.compile(dialect=self._dialect)
+        if compiled.positiontup != list(names):
+            raise AssertionError(f"{statement} takes {compiled.positiontup}, and rows come as {names}.")
+        return str(compiled)

@@ -12,15 +12,16 @@ Integers are lib0's variable-length ones. A struct begins with a byte of flags: 
 
 from __future__ import annotations
 
+import re
+from array import array
 from dataclasses import dataclass
 from typing import NoReturn
 
 from cowrite.crdt.content import CONTENT_READERS, MAX_CLOCK, MAX_KEY_BYTES, MAX_ROOT_BYTES, read_long, read_text, read_varuint
 from cowrite.crdt.errors import HostileUpdate
-from cowrite.crdt.integration import Reference, needs_and_order
-from cowrite.crdt.outline import ClockRange, Outline
+from cowrite.crdt.integration import Order, Reference, needs_alone, needs_and_order
+from cowrite.crdt.outline import CLOCK_BITS, CLOCK_MASK, CONTENT, HAS_KEY, SKIP, STRING, TYPE, ClockRange, Layout, Outline
 from cowrite.crdt.roots import RootKind
-from cowrite.crdt.structs import CLOCK_BITS, GC, HAS_KEY, SKIP, STRING, TYPE, Structs
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,9 @@ LIVE_LIMITS = GuardLimits(structs=200_000, types=50_000, clients=10_000, delete_
 SYNC_LIMITS = GuardLimits(structs=2_000_000, types=500_000, clients=100_000, delete_ranges=2_000_000, roots=10_000)
 """For a whole document: SyncStep2, an import, a stored state (up to about 32 MB)."""
 
+_CHUNK = 16_384  # integers of rows that are gathered in a list, before they move to an array (8 bytes each instead of about 40)
+_ASTRAL = re.compile("[\U00010000-\U0010ffff]")
+_new = tuple.__new__  # makes a named tuple in a third of the time
 _XML_TYPES = (3, 6)
 _KIND_OF_CONTENT = dict.fromkeys((4, 5, 6), RootKind.TEXT) | dict.fromkeys((3, 8, 9), RootKind.ARRAY)
 
@@ -61,79 +65,96 @@ def inspect(update: bytes, limits: GuardLimits = LIVE_LIMITS) -> Outline:
 
 def _walk(data: bytes, limits: GuardLimits) -> Outline:  # noqa: C901  (see the module's docstring)
     size = len(data)
-    structs = Structs(size)
-    infos, clocks, lefts, rights = structs.infos, structs.clocks, structs.lefts, structs.rights
+    clients: list[int] = []
+    numbers: dict[int, int] = {}
+    heads: list[int] = []
+    heads_by_place: dict[tuple[int | str, str | None], int] = {}
     brings: list[ClockRange] = []
     roots: dict[str, RootKind | None] = {}
+    blocks: list[tuple[int, int, int, int]] = []
     references: list[list[Reference]] = []
-    own_blocks: set[int] = set()
-    types = 0
+    rows: list[int] | array[int] = []
+    fresh: list[int] = []  # rows that are not yet in rows
+    pairs: list[int] = []
+    types = row = 0
 
-    count, at = read_varuint(data, 0)
-    if count > limits.clients:
-        _refuse("clients", f"structs of {count} clients, at most {limits.clients} are taken")
+    count = data[0]
+    at = 1
+    if count > 127:
+        count, at = read_long(data, 1, count)
+        if count > limits.clients:
+            _refuse("clients", f"structs of {count} clients, at most {limits.clients} are taken")
     for _ in range(count):
-        rows, at = read_varuint(data, at)
+        structs, at = read_varuint(data, at)
         before = at
         client, at = read_varuint(data, at)
         own = data[before:at]
+        width = at - before
         clock, at = read_varuint(data, at)
-        row = len(infos)
-        if not 0 < rows <= size - at:
-            _refuse("count", f"{rows} structs are announced for client {client} where {size - at} bytes are left")
-        if row + rows > limits.structs:
+        if not 0 < structs <= size - at:
+            _refuse("count", f"{structs} structs are announced for client {client} where {size - at} bytes are left")
+        if row + structs > limits.structs:
             _refuse("structs", f"more than {limits.structs} structs")
-        if client in own_blocks:
-            _refuse("duplicate", f"two lists of structs for client {client}")
-        own_blocks.add(client)
-        number = structs.number(client)
+        number = numbers.setdefault(client, len(clients))
+        if number == len(clients):
+            clients.append(client)
         base = number + 1 << CLOCK_BITS
         abroad: list[Reference] = []
         references.append(abroad)
         start = clock  # of the range without holes that is being read
         first = row
-        last = row + rows
-        while row < last:
+        for row in range(first, first + structs):
+            here = at
             info = data[at]
+            content = info & CONTENT
             at += 1
             left = right = 0
-            if info & 0xC0:
-                if info & 0x80:
-                    if data.startswith(own, at):
-                        at += len(own)
-                        other = data[at]
-                        at += 1
-                        if other > 127:
-                            other, at = read_long(data, at, other)
-                        if other >= clock:
-                            _refuse_future(client, clock, other)
-                        left = base | other
-                    else:
-                        left, at = _foreign_id(data, at, structs, abroad, row, clock)
-                if info & 0x40:
-                    if data.startswith(own, at):
-                        at += len(own)
-                        other = data[at]
-                        at += 1
-                        if other > 127:
-                            other, at = read_long(data, at, other)
-                        if other >= clock:
-                            _refuse_future(client, clock, other)
-                        right = base | other
-                    else:
-                        right, at = _foreign_id(data, at, structs, abroad, row, clock)
-            elif info & 31 not in (GC, SKIP):
-                if data[at] == 1:
-                    left, at = _named_place(data, at + 1, structs, info, roots, limits)
+            if info & 0x80:
+                if data.startswith(own, at):
+                    at += width
+                    left = data[at]
+                    at += 1
+                    if left > 127:
+                        left, at = read_long(data, at, left)
+                    if left >= clock:
+                        _refuse_future(client, clock, left)
+                    left |= base
                 else:
-                    left, at = _nested_place(data, at, structs, info, abroad, row, clock, number)
-            infos.append(info)
-            clocks.append(clock)
-            lefts.append(left)
-            rights.append(right)
-            row += 1
+                    left, at = _foreign_id(data, at, clients, numbers, abroad, row, clock)
+            if info & 0x40:
+                if data.startswith(own, at):
+                    at += width
+                    right = data[at]
+                    at += 1
+                    if right > 127:
+                        right, at = read_long(data, at, right)
+                    if right >= clock:
+                        _refuse_future(client, clock, right)
+                    right |= base
+                else:
+                    right, at = _foreign_id(data, at, clients, numbers, abroad, row, clock)
+            elif not left and content and content != SKIP:
+                if data[at] == 1:
+                    parent: int | str
+                    parent, at = read_text(data, at + 1, MAX_ROOT_BYTES, "a root's name")
+                elif data[at] == 0:
+                    parent, at = _foreign_id(data, at + 1, clients, numbers, abroad, row, clock)
+                    if parent & ~CLOCK_MASK == base:
+                        abroad.pop()
+                        if parent & CLOCK_MASK >= clock:
+                            _refuse_future(client, clock, parent & CLOCK_MASK)
+                else:
+                    _refuse("parent", "a struct's parent is neither a root nor a type")
+                key = None
+                if info & HAS_KEY:
+                    key, at = read_text(data, at, MAX_KEY_BYTES, "a key")
+                left = heads_by_place.setdefault((parent, key), len(heads) + 1)
+                if left > len(heads):
+                    heads.append(0 if isinstance(parent, str) else parent)
+                if isinstance(parent, str):
+                    _learn(roots, parent, info, data[at])
+            fresh += (info << CLOCK_BITS | clock, left, right, here)
 
-            content = info & 31
             if content == STRING:
                 length = data[at]
                 at += 1
@@ -145,80 +166,86 @@ def _walk(data: bytes, limits: GuardLimits) -> Outline:  # noqa: C901  (see the 
                     raise IndexError
                 text = data[before:at]
                 if not text.isascii():
-                    length = len(str(text, "utf-8").encode("utf-16-le")) >> 1
+                    length = _read_unicode(text, base | clock, pairs)
             elif content and content != SKIP:
+                at, length = CONTENT_READERS[content](data, at)
                 if content == TYPE:
                     types += 1
-                at, length = CONTENT_READERS[content](data, at)
             else:
-                if info & 0xE0:
+                if info & ~CONTENT:
                     _refuse("flags", "a struct without content names neighbours")
                 length, at = read_varuint(data, at)
                 if content:
                     if clock > start:
-                        brings.append(ClockRange(client, start, clock))
+                        brings.append(_new(ClockRange, (client, start, clock)))
                     start = clock + length
             if not length:
                 _refuse("empty_struct", f"a struct of no length at clock {clock} of client {client}")
             clock += length
             if clock > MAX_CLOCK:
                 _refuse("clock", f"client {client} would reach a clock beyond {MAX_CLOCK}")
+            if len(fresh) > _CHUNK:
+                rows = rows or array("Q")
+                rows.extend(fresh)
+                fresh.clear()
+        row = first + structs
         if clock > start:
-            brings.append(ClockRange(client, start, clock))
-        structs.blocks.append((number, first, last, clock))
+            brings.append(_new(ClockRange, (client, start, clock)))
+        blocks.append((number, first, row, clock))
+    if len(roots) > limits.roots:
+        _refuse("roots", f"{len(roots)} roots, at most {limits.roots} are taken")
     if types > limits.types:
         _refuse("types", f"{types} shared types, at most {limits.types} are taken")
 
+    deletes_at = at
     deletes, at = _read_deletes(data, at, limits) if data[at] else ((), at + 1)
     if at != size:
         _refuse("trailing", f"{size - at} bytes follow its end")
-    needs = needs_and_order(structs, brings, deletes, references)
-    return Outline(tuple(brings), deletes, needs, roots, len(infos), types, structs)
+    if count == 1:
+        needs = needs_alone(brings, deletes, abroad)
+        order: Order = ((0, row),)
+    else:
+        needs, order = needs_and_order(clients, blocks, brings, deletes, references)
+    if rows:
+        rows.extend(fresh)
+    layout = _new(Layout, (clients, blocks, rows or fresh, heads, order, pairs, deletes_at))
+    return _new(Outline, (tuple(brings), deletes, needs, roots, row, types, layout))
 
 
-def _foreign_id(data: bytes, at: int, structs: Structs, abroad: list[Reference], row: int, clock: int) -> tuple[int, int]:
+def _foreign_id(
+    data: bytes, at: int, clients: list[int], numbers: dict[int, int], abroad: list[Reference], row: int, clock: int
+) -> tuple[int, int]:
     client, at = read_varuint(data, at)
     other, at = read_varuint(data, at)
     if other >= MAX_CLOCK:
         _refuse("clock", f"it refers to clock {other} of client {client}")
     abroad.append((row, clock, client, other))
-    return structs.number(client) + 1 << CLOCK_BITS | other, at
+    number = numbers.setdefault(client, len(clients))
+    if number == len(clients):
+        clients.append(client)
+    return number + 1 << CLOCK_BITS | other, at
 
 
-def _named_place(
-    data: bytes, at: int, structs: Structs, info: int, roots: dict[str, RootKind | None], limits: GuardLimits
-) -> tuple[int, int]:
-    name, at = read_text(data, at, MAX_ROOT_BYTES, "a root's name")
-    key = None
+def _learn(roots: dict[str, RootKind | None], name: str, info: int, next_byte: int) -> None:
+    """Note what a struct that stands directly in a root tells of the root's kind."""
     if info & HAS_KEY:
-        key, at = read_text(data, at, MAX_KEY_BYTES, "a key")
         kind: RootKind | None = RootKind.MAP
-    elif info & 31 == TYPE:
-        kind = RootKind.XML if data[at] in _XML_TYPES else RootKind.ARRAY
+    elif info & CONTENT == TYPE:
+        kind = RootKind.XML if next_byte in _XML_TYPES else RootKind.ARRAY
     else:
-        kind = _KIND_OF_CONTENT.get(info & 31)
+        kind = _KIND_OF_CONTENT.get(info & CONTENT)
     # A text may have attributes of its own, which look like map entries: what stands in the list tells more.
     if roots.get(name) is None or (roots[name] is RootKind.MAP and kind is not None):
         roots[name] = kind
-        if len(roots) > limits.roots:
-            _refuse("roots", f"more than {limits.roots} roots")
-    return structs.head(name, key), at
 
 
-def _nested_place(
-    data: bytes, at: int, structs: Structs, info: int, abroad: list[Reference], row: int, clock: int, number: int
-) -> tuple[int, int]:
-    if data[at] != 0:
-        _refuse("parent", "a struct's parent is neither a root nor a type")
-    parent, at = _foreign_id(data, at + 1, structs, abroad, row, clock)
-    if parent >> CLOCK_BITS == number + 1:
-        _, _, client, other = abroad.pop()
-        if other >= clock:
-            _refuse_future(client, clock, other)
-    key = None
-    if info & HAS_KEY:
-        key, at = read_text(data, at, MAX_KEY_BYTES, "a key")
-    return structs.head(parent, key), at
+def _read_unicode(raw: bytes, first: int, pairs: list[int]) -> int:
+    text = str(raw, "utf-8")
+    length = len(text.encode("utf-16-le")) >> 1
+    if length > len(text):
+        for before, match in enumerate(_ASTRAL.finditer(text)):
+            pairs.append(first + match.start() + before)
+    return length
 
 
 def _read_deletes(data: bytes, at: int, limits: GuardLimits) -> tuple[tuple[ClockRange, ...], int]:
@@ -252,7 +279,7 @@ def _read_deletes(data: bytes, at: int, limits: GuardLimits) -> tuple[tuple[Cloc
             end = start + length
             if end > MAX_CLOCK:
                 _refuse("clock", f"deletions of client {client} beyond clock {MAX_CLOCK}")
-            deletes.append(ClockRange(client, start, end))
+            deletes.append(_new(ClockRange, (client, start, end)))
     return tuple(deletes), at
 
 

@@ -86,6 +86,7 @@ class GroupCommit:
                 await self._set_aside(transaction, room, [refused], reason)
         except StoreRefused:
             _log.error("update lost: the store does not even take it into quarantine", document=room.document_id, reason=reason)
+        room.refuse(refused)
         room.rebuild(CloseCode.DOCUMENT_REBUILT, "an update that was shown could not be kept; reconnect and sync")
 
     async def _derive(self, transaction: WriteTransaction, room: Room, group: str, budget: _Budget) -> Derived | None:
@@ -108,6 +109,7 @@ class GroupCommit:
                 room.one_by_one = True
             else:
                 await self._set_aside(transaction, room, refused.run, refused.reason)
+                room.refuse(refused.run[0])
                 room.rebuild(CloseCode.DOCUMENT_REBUILT, "an update that was shown could not be kept; reconnect and sync")
             return None
         if derived.entries:
@@ -146,7 +148,7 @@ class GroupCommit:
         """Take updates out of the room, and keep them for people to look at."""
         kept = []
         for pending in updates:
-            room.refuse(pending)
+            room.pending.drop(pending)
             kept.append(Quarantined(self._ids.new(), room.document_id, pending.author, self._clock.now(), reason, pending.update))
             _log.error(
                 "update quarantined", document=room.document_id, author=pending.author, bytes=len(pending.update), reason=reason

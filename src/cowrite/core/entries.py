@@ -54,7 +54,7 @@ class EntryMaker:
         derived = Derived()
         offset = replicas.head.offset
         for run in _runs(batch):
-            _refuse_dangling(run, replicas)
+            _refuse_unfit(run, replicas)
             try:
                 change = replicas.derive(run)
             except EngineFault as fault:
@@ -85,8 +85,8 @@ class EntryMaker:
         )
         return Entry(self._ids.new(), group, offset, author, now, change.update, tuple(change.ranges), operations)
 
-def _refuse_dangling(run: Sequence[Received], replicas: Replicas) -> None:
-    """What was taken builds on what was taken before it; where something before it was refused, it hangs in the air."""
+def _refuse_unfit(run: Sequence[Received], replicas: Replicas) -> None:
+    """What fitted ``live`` may not fit the log: something before it was refused, or another process committed other content first."""
     assert replicas.log is not None, "entries are derived on log"
     brought: dict[int, int] = {}
     state = ChainMap(brought, replicas.log.state)
@@ -94,6 +94,8 @@ def _refuse_dangling(run: Sequence[Received], replicas: Replicas) -> None:
         if lacking := missing(pending.outline, state):
             client, clock = lacking[0]
             raise UpdateRefused([pending], f"it builds on clock {clock} of client {client}, which is not in the log")
+        if replicas.log.contradicts(pending.update, pending.outline):
+            raise UpdateRefused([pending], "it gives other content to something that was committed before it")
         brought.update((new.client, max(new.end, state.get(new.client, 0))) for new in pending.outline.brings)
 
 

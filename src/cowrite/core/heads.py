@@ -41,18 +41,18 @@ class HeadWatch:
     async def run(self) -> None:
         """Watch until cancelled. A store that cannot be reached is tried again at the next look."""
         while True:
+            self._wake.clear()
             rooms = list(self._behind) or list(self._registry.rooms)
             self._behind.clear()
-            self._wake.clear()
             try:
                 await self.look(rooms)
             except StoreError as error:
                 _log.debug("heads not read", reason=str(error))
+            timer = self._clock.call_later(_WITH_BROKER if self._broker.reaches_others else _BY_ITSELF, self._wake.set)
             try:
-                async with asyncio.timeout(_WITH_BROKER if self._broker.reaches_others else _BY_ITSELF):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+                await self._wake.wait()
+            finally:
+                timer.cancel()
 
     async def look(self, rooms: list[Room]) -> None:
         """Bring these rooms to the heads in the store. Raises :class:`StoreError`."""

@@ -20,8 +20,12 @@ from cowrite.core.replicas import Replicas
 from cowrite.crdt.document import Document
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import LIVE_LIMITS, SYNC_LIMITS, inspect
-from cowrite.crdt.outline import EMPTY_OUTLINE, EMPTY_UPDATE, Outline, missing
+from cowrite.crdt.outline import Outline, missing
 from cowrite.protocol.close_codes import CloseCode
+
+_NOTHING = b"\x00\x00"
+"""The empty update."""
+_NOTHING_OUTLINE = inspect(_NOTHING)
 
 
 def inspect_from_peer(update: bytes, *, everything: bool, limits: Limits) -> Outline:
@@ -84,8 +88,7 @@ class Intake:
                     yield peer, error
 
     def refuse(self, refused: Received) -> None:
-        """An update that was shown will never be committed: forget it, and do not take it from anybody again."""
-        self._pending.drop(refused)
+        """An update that was shown will never be committed: do not take it from anybody again."""
         for brought in refused.outline.brings:
             start, end = self._refused.get(brought.client, (brought.start, brought.end))
             self._refused[brought.client] = min(start, brought.start), max(end, brought.end)
@@ -112,7 +115,7 @@ class Intake:
             self._broadcast.update(fresh, received.outline, received.peer)
         elif self._pending:
             # It repeats something that may not be committed yet: durable as soon as all before it is.
-            self._pending.put(replace(received, update=EMPTY_UPDATE, outline=EMPTY_OUTLINE))
+            self._pending.put(replace(received, update=_NOTHING, outline=_NOTHING_OUTLINE))
         else:
             received.peer.acknowledgements.commit(received.number, self._replicas.head.offset, everything=received.everything)
             received.peer.acknowledge()

@@ -69,7 +69,8 @@ class Journal:
         """This room has something to commit. Cheap, idempotent."""
         self._due[room] = None
         self._quiet.clear()
-        self._work.set()
+        if room not in self._alone:
+            self._work.set()
 
     async def run(self) -> None:
         """Commit until :meth:`close`."""
@@ -106,7 +107,7 @@ class Journal:
 
     def _take(self) -> list[Room]:
         """The rooms of the next group: those that have waited longest."""
-        rooms = [room for room in islice(self._due, _GROUP_ROOMS) if room not in self._alone]
+        rooms = list(islice((room for room in self._due if room not in self._alone), _GROUP_ROOMS))
         for room in rooms:
             del self._due[room]
         return rooms
@@ -166,10 +167,12 @@ class Journal:
         for room in rooms:
             if room.needs_commit:
                 self.put(room)
-        if not self._due:
+        if not self._due.keys() - self._alone:
             self._work.clear()
-            if not self._alone:
-                self._quiet.set()
+        else:
+            self._work.set()
+        if not self._due and not self._alone:
+            self._quiet.set()
 
     # ---- around it ---------------------------------------------------------------------------------------------------
 

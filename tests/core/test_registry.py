@@ -1,0 +1,184 @@
+"""Rooms open once, go when nobody needs them, and learn what they missed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from cowrite.brokers.local import LocalBroker, LocalHub
+from cowrite.core.errors import RoomClosed
+from cowrite.core.ports import StoreUnavailable
+from cowrite.stores.memory import MemoryDatabase, MemoryStore
+from cowrite.testing.process import Process, quiet
+
+
+def process(database: MemoryDatabase, hub: LocalHub | None = None) -> Process:
+    return Process(MemoryStore(database), LocalBroker(hub))
+
+
+async def write(database: MemoryDatabase, text: str) -> None:
+    async with process(database) as server:
+        ana = await server.join(user="ana")
+        ana.client.text.insert(0, text)
+        await quiet(server)
+        assert ana.client.saved
+
+
+@pytest.mark.rule("RE1")
+async def test_a_document_is_loaded_once() -> None:
+    database = MemoryDatabase()
+    await write(database, "hello")
+    async with process(database) as server:
+        load = database.hold_next("load")
+        database.fail_next("load", StoreUnavailable("a second load"))
+        joins = [asyncio.ensure_future(server.join(user=f"u{n}")) for n in range(5)]
+        await quiet(server)
+        load.release()
+        # The first load passed the hold before the failure was looked at, so a second one would have shown.
+        results = await asyncio.gather(*joins, return_exceptions=True)
+        assert len({type(result) for result in results}) == 1
+        assert len(server.registry) in (0, 1)
+
+
+@pytest.mark.rule("RE1")
+async def test_an_opener_that_leaves_does_not_disturb_the_others() -> None:
+    database = MemoryDatabase()
+    await write(database, "hello")
+    async with process(database) as server:
+        load = database.hold_next("load")
+        first, second = asyncio.ensure_future(server.join(user="a")), asyncio.ensure_future(server.join(user="b"))
+        await quiet(server)
+        first.cancel()
+        await quiet(server)
+        load.release()
+        connection = await second
+        await quiet(server)
+        assert str(connection.client.text) == "hello"
+        assert first.cancelled()
+
+
+@pytest.mark.rule("RE2")
+async def test_looking_at_an_unknown_document_writes_nothing() -> None:
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana = await server.join("new", user="ana")
+        await quiet(server)
+        assert ana.client.synced
+        assert ana.client.saved
+        assert await MemoryStore(database).load("new") is None
+
+
+@pytest.mark.rule("RE3")
+async def test_a_document_is_closed_after_the_grace() -> None:
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana = await server.join(user="ana")
+        await quiet(server)
+        ana.lose(clean=True)
+        server.clock.advance(29)  # type: ignore[attr-defined]
+        assert len(server.registry) == 1
+        server.clock.advance(2)  # type: ignore[attr-defined]
+        assert len(server.registry) == 0
+
+
+@pytest.mark.rule("RE3")
+async def test_a_join_keeps_the_room() -> None:
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana = await server.join(user="ana")
+        await quiet(server)
+        room = server.room()
+        ana.lose(clean=True)
+        server.clock.advance(20)  # type: ignore[attr-defined]
+        await server.join(user="ben")
+        server.clock.advance(60)  # type: ignore[attr-defined]
+        assert server.room() is room
+
+
+@pytest.mark.rule("RE3")
+async def test_a_room_with_pending_updates_stays_until_they_are_on_disk() -> None:
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana = await server.join(user="ana")
+        await quiet(server)
+        database.unavailable = True
+        ana.client.text.insert(0, "unsaved")
+        await quiet(server)
+        ana.lose()
+        for _ in range(100):
+            server.clock.advance(1)  # type: ignore[attr-defined]
+            await asyncio.sleep(0)
+        assert len(server.registry) == 1
+        database.unavailable = False
+        for _ in range(100):
+            server.clock.advance(1)  # type: ignore[attr-defined]
+            for _ in range(20):
+                await asyncio.sleep(0)
+        assert len(server.registry) == 0
+    async with process(database) as server:
+        ben = await server.join(user="ben")
+        await quiet(server)
+        assert str(ben.client.text) == "unsaved"
+
+
+@pytest.mark.rule("RE4")
+async def test_a_document_that_does_not_load_is_not_opened() -> None:
+    database = MemoryDatabase()
+    await write(database, "hello")
+    async with process(database) as server:
+        database.unavailable = True
+        with pytest.raises(RoomClosed) as closed:
+            await server.join(user="ana")
+        assert closed.value.code == 4503
+        database.unavailable = False
+        ana = await server.join(user="ana")
+        await quiet(server)
+        assert str(ana.client.text) == "hello"
+
+
+@pytest.mark.rule("RE4")
+async def test_a_damaged_document_is_left_as_it_is() -> None:
+    database = MemoryDatabase()
+    await write(database, "hello")
+    database.damage_update("doc", 1)
+    before = list(database._documents["doc"].rows)
+    async with process(database) as server:
+        with pytest.raises(RoomClosed) as closed:
+            await server.join(user="ana")
+        assert closed.value.code == 4503
+        assert database._documents["doc"].rows == before
+
+
+@pytest.mark.rule("RE5")
+async def test_news_while_opening_is_not_missed() -> None:
+    database, hub = MemoryDatabase(), LocalHub()
+    async with process(database, hub) as one, process(database, hub) as two:
+        ana = await one.join(user="ana")
+        ana.client.text.insert(0, "a")
+        await quiet(one)
+        load = database.hold_next("load")
+        joining = asyncio.ensure_future(two.join(user="ben"))
+        await quiet(two)
+        ana.client.text.insert(1, "b")
+        await quiet(one)
+        load.release()
+        ben = await joining
+        await quiet(one, two)
+        assert str(ben.client.text) == "ab"
+        assert two.room().replicas.head == one.room().replicas.head
+
+
+@pytest.mark.rule("RE6")
+async def test_the_look_at_the_heads_repairs_what_the_broker_lost() -> None:
+    database = MemoryDatabase()
+    async with process(database) as one, process(database) as two:
+        ana, ben = await one.join(user="ana"), await two.join(user="ben")
+        await quiet(one, two)
+        for n in range(3):
+            ana.client.text.insert(0, f"{n}")
+            await quiet(one)
+        assert str(ben.client.text) == ""
+        await two.heads.look([two.room()])
+        await quiet(two)
+        assert str(ben.client.text) == "210"

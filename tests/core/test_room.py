@@ -1,0 +1,369 @@
+"""A room with real Yjs clients, on a memory store, without sockets."""
+
+from __future__ import annotations
+
+import pytest
+
+from cowrite.brokers.local import LocalBroker
+from cowrite.core.ports import Grant
+from cowrite.crdt.document import Document
+from cowrite.crdt.errors import EngineFault
+from cowrite.crdt.outline import Outline
+from cowrite.protocol import yjs
+from cowrite.protocol.messages import AwarenessUpdate, SyncStep1, SyncStep2, Update
+from cowrite.stores.memory import MemoryDatabase, MemoryStore
+from cowrite.testing.process import Connection, Process, quiet
+from cowrite.testing.yjs_client import YjsClient
+
+
+def process(database: MemoryDatabase | None = None) -> Process:
+    return Process(MemoryStore(database if database is not None else MemoryDatabase()), LocalBroker())
+
+
+def kinds(connection: Connection) -> list[str]:
+    return [type(yjs.decode(frame)).__name__ for frame in connection.incoming]
+
+
+@pytest.mark.rule("RO1")
+async def test_an_edit_reaches_the_others_and_is_acknowledged() -> None:
+    """The way of one edit, whole."""
+    async with process() as server:
+        ana, ben = await server.join(user="ana"), await server.join(user="ben")
+        await quiet(server)
+        ana.client.text.insert(0, "hello")
+        await quiet(server)
+        assert str(ben.client.text) == "hello"
+        assert ana.client.saved
+        assert ana.client.offset == 1
+
+
+@pytest.mark.rule("RO1")
+async def test_everybody_who_types_at_once_converges() -> None:
+    async with process() as server:
+        people = [await server.join(user=f"u{n}") for n in range(5)]
+        await quiet(server)
+        for turn in range(10):
+            for n, person in enumerate(people):
+                person.client.text.insert(len(person.client.text) // 2, f"{n}{turn} ")
+            await quiet(server)
+        texts = {str(person.client.text) for person in people}
+        assert len(texts) == 1
+        assert len(texts.pop()) == 5 * 10 * 3
+        assert all(person.client.saved for person in people)
+
+
+@pytest.mark.rule("RO2")
+async def test_a_repeat_is_relayed_to_nobody() -> None:
+    async with process() as server:
+        ana, ben = await server.join(user="ana"), await server.join(user="ben")
+        await quiet(server)
+        ana.client.text.insert(0, "once")
+        await quiet(server)
+        ben.reading = False
+        ana.send(yjs.encode(Update(ana.client.doc.get_update())))
+        ana.send(yjs.encode(SyncStep2(ana.client.doc.get_update())))
+        await quiet(server)
+        assert kinds(ben) == []
+
+
+@pytest.mark.rule("RO3")
+async def test_a_lone_sender_does_not_get_its_own_update_back() -> None:
+    async with process() as server:
+        ana, ben = await server.join(user="ana"), await server.join(user="ben")
+        await quiet(server)
+        ana.reading = ben.reading = False
+        ana.client.text.insert(0, "x")
+        await quiet(server)
+        assert kinds(ana) == ["Acknowledged"]
+        assert kinds(ben) == ["Update"]
+
+
+@pytest.mark.rule("RO3")
+async def test_senders_in_one_flush_get_one_merged_frame() -> None:
+    """The same bytes object for all of them."""
+    async with process() as server:
+        ana, ben, eve = [await server.join(user=user) for user in ("ana", "ben", "eve")]
+        await quiet(server)
+        for person in (ana, ben, eve):
+            person.reading = False
+        ana.client.text.insert(0, "a")
+        ben.client.text.insert(0, "b")
+        await quiet(server)
+        frames = [next(f for f in person.incoming if isinstance(yjs.decode(f), Update)) for person in (ana, ben, eve)]
+        assert frames[0] is frames[1] is frames[2]
+
+
+@pytest.mark.rule("RO4")
+async def test_a_joiner_misses_nothing() -> None:
+    """Joins between every two keystrokes, with flushes that have not run yet."""
+    async with process() as server:
+        ana = await server.join(user="ana")
+        await quiet(server)
+        joiners = []
+        for n in range(20):
+            ana.client.text.insert(len(ana.client.text), f"{n},")
+            joiners.append(await server.join(user=f"j{n}"))
+            ana.client.text.insert(len(ana.client.text), f"{n}.")
+        await quiet(server)
+        assert {str(joiner.client.text) for joiner in joiners} == {str(ana.client.text)}
+
+
+@pytest.mark.rule("RO4")
+async def test_before_its_first_step_a_peer_gets_no_updates() -> None:
+    async with process() as server:
+        ana = await server.join(user="ana")
+        async with server.registry.open("doc") as room:
+            mute = Connection(server, room, YjsClient(), "mute", Grant.READ, acknowledges=False)
+        await quiet(server)
+        ana.client.text.insert(0, "x")
+        await quiet(server)
+        assert kinds(mute) == ["SyncStep1"]
+
+
+def two_edits() -> tuple[YjsClient, bytes, bytes]:
+    client, frames = YjsClient(), []
+    client.connect(frames.append)
+    client.text.insert(0, "first ")
+    client.text.insert(6, "second")
+    client.disconnect()
+    return client, frames[1], frames[2]
+
+
+@pytest.mark.rule("RO5")
+async def test_an_update_waits_for_what_it_builds_on() -> None:
+    _, first, second = two_edits()
+    async with process() as server:
+        ana, ben = await server.join(user="ana"), await server.join(user="ben")
+        await quiet(server)
+        ana.reading = False
+        ana.send(second)
+        await quiet(server)
+        assert str(ben.client.text) == ""
+        assert kinds(ana) == ["SyncStep1"], "it is asked for what is missing"
+        ben.send(first)
+        await quiet(server)
+        assert str(ben.client.text) == "second" or str(ben.client.text) == "first second"
+        newcomer = await server.join(user="eve")
+        await quiet(server)
+        assert str(newcomer.client.text) == "first second"
+
+
+@pytest.mark.rule("RO6")
+async def test_a_peer_that_never_sends_what_is_missing_is_closed() -> None:
+    _, _, second = two_edits()
+    async with process() as server:
+        ana, ben = await server.join(user="ana"), await server.join(user="ben")
+        await quiet(server)
+        ana.reading = False
+        ana.send(second)
+        for _ in range(9):
+            server.clock.advance(1)  # type: ignore[attr-defined]
+        assert ana.closed is None
+        assert kinds(ana) == ["SyncStep1"] * 5
+        for _ in range(2):
+            server.clock.advance(1)  # type: ignore[attr-defined]
+        assert ana.closed is not None
+        assert ana.closed[0] == 4504
+        assert ben.closed is None
+
+
+@pytest.mark.rule("RO7")
+async def test_a_sync_step_2_with_a_dangling_part_is_taken_as_far_as_it_goes() -> None:
+    """Yjs clients send their own pending structs along; whoever has some must still be able to save the rest."""
+    _, _, second = two_edits()
+    async with process() as server:
+        ben = await server.join(user="ben")
+        broken = YjsClient()
+        broken.text.insert(0, "mine")
+        update = yjs.decode(second)
+        assert isinstance(update, Update)
+        merged = merge(broken.doc.get_update(), update.update)
+        ana = await server.join(user="ana")
+        await quiet(server)
+        ana.send(yjs.encode(SyncStep2(merged)))
+        await quiet(server)
+        assert str(ben.client.text) == "mine"
+        assert ana.closed is None
+        assert ana.client.acknowledged < ana.client.sent + 1
+        newcomer = await server.join(user="eve")
+        await quiet(server)
+        assert str(newcomer.client.text) == "mine"
+
+
+def merge(*updates: bytes) -> bytes:
+    from cowrite.crdt.document import merge_updates
+
+    return merge_updates(list(updates))
+
+
+@pytest.mark.rule("RO8")
+async def test_a_reader_cannot_write() -> None:
+    async with process() as server:
+        reader, writer = await server.join(user="reader", grant=Grant.READ), await server.join(user="writer")
+        await quiet(server)
+        reader.client.text.insert(0, "no")
+        reader.client.point('{"name":"reader"}')
+        await quiet(server)
+        assert str(writer.client.text) == ""
+        assert reader.closed is None
+        assert reader.peer.refused == 2, "the SyncStep2 of the handshake, and the edit"
+        assert not reader.client.saved
+        assert writer.client.states == {}
+
+
+@pytest.mark.rule("RO8")
+async def test_a_commenter_may_point() -> None:
+    async with process() as server:
+        commenter, writer = await server.join(user="c", grant=Grant.COMMENT), await server.join(user="w")
+        await quiet(server)
+        commenter.client.point('{"name":"c"}')
+        await quiet(server)
+        assert writer.client.states[commenter.client.client_id].state == '{"name":"c"}'
+
+
+@pytest.mark.rule("RO9")
+async def test_other_content_for_the_same_clock_closes_its_sender() -> None:
+    async with process() as server:
+        ana, ben = await server.join(client=YjsClient(7), user="ana"), await server.join(user="ben")
+        await quiet(server)
+        ana.client.text.insert(0, "true")
+        await quiet(server)
+        forger = await server.join(user="eve")
+        forged = YjsClient(7)
+        forged.text.insert(0, "evil")
+        forger.send(yjs.encode(Update(forged.doc.get_update())))
+        await quiet(server)
+        assert forger.closed is not None
+        assert forger.closed[0] == 4409
+        assert (ana.closed, ben.closed) == (None, None)
+        assert str(ben.client.text) == "true"
+
+
+@pytest.mark.rule("RO10")
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (yjs.encode(Update(b"\x01\x01\x01")), 4422),
+        (yjs.encode(Update(b"\x00" * (1 << 20) + b"\x00")), 4413),
+        (yjs.encode(SyncStep1(b"\xff\xff")), 4400),
+        (yjs.encode(AwarenessUpdate(())) [:-1] + b"\x01\x01\x01\x02{]", 4400),
+    ],
+)
+async def test_what_cannot_be_taken_closes_its_sender_alone(frame: bytes, code: int) -> None:
+    async with process() as server:
+        ana, ben = await server.join(user="ana"), await server.join(user="ben")
+        await quiet(server)
+        if code == 4400 and frame[0] == 1:
+            frame = bytes([1, 6, 1, 1, 1, 2]) + b"{]"
+        ana.send(frame)
+        assert ana.closed is not None
+        assert ana.closed[0] == code
+        ben.client.text.insert(0, "goes on")
+        await quiet(server)
+        assert ben.client.saved
+
+
+@pytest.mark.rule("RO11")
+@pytest.mark.parametrize("store", ["there", "away"])
+async def test_when_the_engine_breaks_only_the_sender_goes(monkeypatch: pytest.MonkeyPatch, store: str) -> None:
+    """No update that does it is known (the guard refuses those), so the fault is put in by hand."""
+    apply = Document.apply
+
+    def break_(self: Document, update: bytes, outline: Outline) -> bytes | None:
+        fresh = apply(self, update, outline)
+        if b"poison" in update:
+            self.usable = False
+            raise EngineFault("the engine panicked")
+        return fresh
+
+    monkeypatch.setattr(Document, "apply", break_)
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana, ben = await server.join(user="ana"), await server.join(user="ben")
+        await quiet(server)
+        database.unavailable = store == "away"
+        ben.client.text.insert(0, "kept")
+        ana.client.text.insert(0, "poison")
+        assert ana.closed is not None
+        assert ana.closed[0] == 4422
+        ben.client.text.insert(4, " and more")
+        await quiet(server)
+        assert ben.closed is None
+        newcomer = await server.join(user="eve")
+        await quiet(server)
+        assert str(newcomer.client.text) == "kept and more"
+
+
+@pytest.mark.rule("RO12")
+async def test_a_storm_of_joiners_costs_one_encoding() -> None:
+    async with process() as server:
+        ana = await server.join(user="ana")
+        ana.client.text.insert(0, "x" * 1000)
+        await quiet(server)
+        joiners = [await server.join(user=f"j{n}") for n in range(10)]
+        states = [frame for joiner in joiners for frame in joiner.incoming if isinstance(yjs.decode(frame), SyncStep2)]
+        assert len(states) == 10
+        assert all(state is states[0] for state in states)
+
+
+@pytest.mark.rule("RO13")
+async def test_a_slow_reader_ends_with_the_same_document() -> None:
+    async with process() as server:
+        slow, ana = await server.join(user="slow"), await server.join(user="ana")
+        await quiet(server)
+        slow.reading = False
+        for n in range(60):
+            ana.client.text.insert(0, chr(97 + n % 26) * 50_000)
+            await quiet(server)
+        del ana.client.text[10:2_000_000]
+        await quiet(server)
+        assert sum(map(len, slow.incoming)) + slow.peer.outbox.waiting < 1_400_000
+        slow.reading = True
+        await quiet(server)
+        assert str(slow.client.text) == str(ana.client.text)
+
+
+@pytest.mark.rule("RO14")
+async def test_silence_is_broken_every_25_seconds() -> None:
+    async with process() as server:
+        ana = await server.join(user="ana")
+        await quiet(server)
+        ana.reading = False
+        for _ in range(6):
+            server.clock.advance(5)  # type: ignore[attr-defined]
+            server.room().tend(server.clock.monotonic())
+        assert list(ana.incoming) == [yjs.encode(AwarenessUpdate(()))]
+
+
+@pytest.mark.rule("RO15")
+async def test_a_quick_reconnect_does_not_blink() -> None:
+    async with process() as server:
+        ana, ben = await server.join(user="ana"), await server.join(user="ben")
+        ana.client.point('{"name":"ana"}')
+        await quiet(server)
+        seen = ben.client.states[ana.client.client_id]
+        ana.lose()
+        server.clock.advance(1)  # type: ignore[attr-defined]
+        again = await server.join(client=ana.client, user="ana")
+        again.client.point('{"name":"ana"}')
+        server.clock.advance(5)  # type: ignore[attr-defined]
+        await quiet(server)
+        now = ben.client.states[ana.client.client_id]
+        assert now.state == seen.state
+        assert now.clock == seen.clock + 1
+
+
+@pytest.mark.rule("RO15")
+@pytest.mark.parametrize(("clean", "seconds"), [(True, 0), (False, 2)])
+async def test_a_lost_connection_s_caret_goes(clean: bool, seconds: int) -> None:
+    async with process() as server:
+        ana, ben = await server.join(user="ana"), await server.join(user="ben")
+        ana.client.point('{"name":"ana"}')
+        await quiet(server)
+        ana.lose(clean=clean)
+        server.clock.advance(seconds - 0.5 if seconds else 0)  # type: ignore[attr-defined]
+        await quiet(server)
+        assert (ben.client.states[ana.client.client_id].state is None) == clean
+        server.clock.advance(1)  # type: ignore[attr-defined]
+        await quiet(server)
+        assert ben.client.states[ana.client.client_id].state is None

@@ -13,6 +13,7 @@ from cowrite.core.limits import Limits
 from cowrite.core.ports import CommitDoubtful, StoreBusy, StoreUnavailable
 from cowrite.core.records import Entry
 from cowrite.crdt.errors import EngineFault
+from cowrite.crdt.guard import inspect
 from cowrite.crdt.log_document import LogDocument
 from cowrite.protocol import yjs
 from cowrite.protocol.messages import Acknowledged, SyncStep1, SyncStep2, Update
@@ -181,7 +182,7 @@ async def test_a_transaction_is_bounded(limits: Limits, transactions: int) -> No
         ana = await server.join(user="ana")
         await quiet(server)
         before = database.commits
-        for n in range(20):
+        for _ in range(20):
             ana.client.text.insert(0, "x" * 35)
         await quiet(server)
         assert ana.client.saved
@@ -318,7 +319,7 @@ async def test_a_locked_document_delays_only_itself() -> None:
         ana, ben = await server.join("locked", user="ana"), await server.join("free", user="ben")
         await quiet(server)
         async with frozen.writing(["locked"]):
-            for n in range(5):
+            for _ in range(5):
                 ana.client.text.insert(0, "a")
                 ben.client.text.insert(0, "b")
                 await step(server, 0.2)
@@ -472,8 +473,7 @@ async def test_a_checkpoint_is_the_log_at_its_offset() -> None:
         assert stored.checkpoint is not None
         replay = LogDocument.empty()
         for entry in (await log_of(database))[: stored.checkpoint.offset]:
-            outline = __import__("cowrite.crdt.guard", fromlist=["inspect"]).inspect(entry.update)
-            replay.commit([entry.update], [outline])
+            replay.commit([entry.update], [inspect(entry.update)])
         assert replay.state == LogDocument.from_state(stored.checkpoint.state, stored.checkpoint.roots).state
         assert len(stored.entries) < 600
         assert await text_of(database) == str(ana.client.text)
@@ -554,7 +554,9 @@ async def test_a_sync_step_2_makes_up_for_what_was_refused() -> None:
         database.unavailable = False
         ana.reading = False
         await step(server, 5)
-        assert [type(yjs.decode(frame)) for frame in ana.incoming if not isinstance(yjs.decode(frame), (Acknowledged, Update))] == [SyncStep1]
+        assert [
+            type(yjs.decode(frame)) for frame in ana.incoming if not isinstance(yjs.decode(frame), (Acknowledged, Update))
+        ] == [SyncStep1]
         assert not ana.client.saved
         ana.reading = True
         await step(server, 1)

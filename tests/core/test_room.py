@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from cowrite.crdt.document import Document
 
 from cowrite.brokers.local import LocalBroker
 from cowrite.core.ports import Grant
-from cowrite.crdt.document import Document
 from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.outline import Outline
 from cowrite.protocol import yjs
@@ -246,7 +246,7 @@ async def test_other_content_for_the_same_clock_closes_its_sender() -> None:
         (yjs.encode(Update(b"\x01\x01\x01")), 4422),
         (yjs.encode(Update(b"\x00" * (1 << 20) + b"\x00")), 4413),
         (yjs.encode(SyncStep1(b"\xff\xff")), 4400),
-        (yjs.encode(AwarenessUpdate(())) [:-1] + b"\x01\x01\x01\x02{]", 4400),
+        (yjs.encode(AwarenessUpdate(()))[:-1] + b"\x01\x01\x01\x02{]", 4400),
     ],
 )
 async def test_what_cannot_be_taken_closes_its_sender_alone(frame: bytes, code: int) -> None:

@@ -1,9 +1,9 @@
 """One transaction of the journal: what waits in some rooms goes into the store, all of it or nothing.
 
-For each room whose head could be locked: advance it by what other processes committed, apply its pending updates to ``log``, hand
-the entries to the store. After COMMIT the rooms are settled; after a failure their logs, which are ahead of the store, are thrown
-away, and what was taken waits again. A room that cannot take part (its log does not load, an update breaks the engine) drops out
-by itself, and the others are committed.
+For each room whose head could be locked: advance it by what other processes committed, apply its pending updates to ``log``,
+hand the entries to the store. After COMMIT the rooms are settled; after a failure their logs, which are ahead of the store,
+are thrown away, and what was taken waits again. A room that cannot take part (its log does not load, an update breaks the
+engine) drops out by itself, and the others are committed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import structlog
 from cowrite.core.entries import Derived, EntryMaker, UpdateRefused
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
-from cowrite.core.received import Received
 from cowrite.core.ports import Clock, CommitDoubtful, News, Store, StoreCorrupt, StoreRefused, WriteTransaction
+from cowrite.core.received import Received
 from cowrite.core.records import Entry, Head, Quarantined
 from cowrite.core.room import Room
 from cowrite.crdt.errors import EngineFault
@@ -137,7 +137,9 @@ class GroupCommit:
             replicas.load(await self._store.load(room.document_id))
             replicas.head = head
         if replicas.live is None:
-            await self._set_aside(transaction, room, replicas.renew_live(room.pending), "it builds on something that is not in the log")
+            await self._set_aside(
+                transaction, room, replicas.renew_live(room.pending), "it builds on something that is not in the log"
+            )
 
     def _start_again(self, room: Room, reason: str) -> None:
         _log.warning("document starts again", document=room.document_id, reason=reason)
@@ -149,7 +151,9 @@ class GroupCommit:
         kept = []
         for pending in updates:
             room.pending.drop(pending)
-            kept.append(Quarantined(self._ids.new(), room.document_id, pending.author, self._clock.now(), reason, pending.update))
+            kept.append(
+                Quarantined(self._ids.new(), room.document_id, pending.author, self._clock.now(), reason, pending.update)
+            )
             _log.error(
                 "update quarantined", document=room.document_id, author=pending.author, bytes=len(pending.update), reason=reason
             )

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from cowrite.core.ids import Ids
-from cowrite.core.received import Received
 from cowrite.core.ports import Clock
+from cowrite.core.received import Received
 from cowrite.core.records import Entry
 from cowrite.core.replicas import Replicas
 from cowrite.crdt.errors import EngineFault
@@ -85,8 +85,11 @@ class EntryMaker:
         )
         return Entry(self._ids.new(), group, offset, author, now, change.update, tuple(change.ranges), operations)
 
+
 def _refuse_unfit(run: Sequence[Received], replicas: Replicas) -> None:
-    """What fitted ``live`` may not fit the log: something before it was refused, or another process committed other content first."""
+    """What fitted ``live`` may not fit the log: something before it was refused, or another process committed other content
+    first.
+    """
     assert replicas.log is not None, "entries are derived on log"
     brought: dict[int, int] = {}
     state = ChainMap(brought, replicas.log.state)

@@ -1,7 +1,7 @@
 """The way of a peer's update into ``live``: checks, holding, and what to do when the engine breaks.
 
-One synchronous call. Afterwards the update is applied, waits for its broadcast and is on its way to the disk; or it is held until
-what it builds on is there; or it is refused, and the peer closed with a code or asked again later. Nobody else notices.
+One synchronous call. Afterwards the update is applied, waits for its broadcast and is on its way to the disk; or it is held
+until what it builds on is there; or it is refused, and the peer closed with a code or asked again later. Nobody else notices.
 """
 
 from __future__ import annotations
@@ -51,10 +51,13 @@ class Intake:
         self._limits = limits
         self._rebuild = rebuild
         self._refused: dict[int, tuple[int, int]] = {}
-        """By Yjs client: clocks of updates that were shown and then could not be kept. Whoever was shown them must start again."""
+        """By Yjs client: clocks of updates that were shown and then could not be kept. Whoever was shown them must start
+        again."""
 
     def receive(self, peer: Peer, update: bytes, *, everything: bool, outline: Outline | None) -> None:
-        """An Update or SyncStep2. ``outline``: where it was inspected before. Raises :class:`PeerError` when the peer must be closed."""
+        """An Update or SyncStep2. ``outline``: where it was inspected before. Raises :class:`PeerError` when the peer must be
+        closed.
+        """
         number = peer.acknowledgements.receive()
         if not peer.session.may(Grant.WRITE):
             peer.acknowledgements.refuse(number)
@@ -104,7 +107,9 @@ class Intake:
         """Apply to ``live``, and pass on what was new. Everything that it builds on is there."""
         self._refuse_again(received.outline)
         if self.live.contradicts(received.update, received.outline):
-            raise PeerError(CloseCode.CONTRADICTING_CONTENT, "the update gives other content to something already here; start a new Doc")
+            raise PeerError(
+                CloseCode.CONTRADICTING_CONTENT, "the update gives other content to something already here; start a new Doc"
+            )
         try:
             fresh = self.live.apply(received.update, received.outline)
         except EngineFault as fault:

@@ -1,10 +1,10 @@
 """The journal: brings what rooms have pending to the disk, in groups, with one transaction at a time.
 
-Theory of operation. One task per process. While a transaction runs, whatever comes waits; the next one takes all of it, so the
-more comes, the larger the groups and the less each edit costs. The task never gives up: when the store cannot be reached it
-backs off and tries again, rooms go on in memory within bounds, and nothing is acknowledged meanwhile. A document whose head is
-locked elsewhere (by a process that hangs, perhaps) is left out of the group; after three times it is committed alone, beside the
-groups, so that it delays nobody else.
+Theory of operation. One task per process. While a transaction runs, whatever comes waits; the next one takes all of it, so
+the more comes, the larger the groups and the less each edit costs. The task never gives up: when the store cannot be reached
+it backs off and tries again, rooms go on in memory within bounds, and nothing is acknowledged meanwhile. A document whose
+head is locked elsewhere (by a process that hangs, perhaps) is left out of the group; after three times it is committed alone,
+beside the groups, so that it delays nobody else.
 """
 
 from __future__ import annotations
@@ -82,11 +82,11 @@ class Journal:
                 await self._commit(rooms)
             except StoreBusy as busy:
                 _log.info("transaction repeated", reason=str(busy))
-                await self._clock.sleep(random.uniform(0, _FIRST_RETRY))  # noqa: S311 - jitter, not a secret
+                await self._clock.sleep(random.uniform(0, _FIRST_RETRY))
             except Exception as error:
                 # Whatever it was, edits wait in memory and the journal must go on: nothing else will bring them to the disk.
                 self._fails(error)
-                await self._clock.sleep(retry * random.uniform(0.5, 1))  # noqa: S311
+                await self._clock.sleep(retry * random.uniform(0.5, 1))
                 retry = min(2 * retry, _LAST_RETRY)
             else:
                 retry = _FIRST_RETRY

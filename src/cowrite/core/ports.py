@@ -16,7 +16,9 @@ class StoreError(Exception):
 
 
 class StoreUnavailable(StoreError):
-    """The store cannot be reached or cannot write now (connection, disk full, I/O error). Nothing of the call has taken effect."""
+    """The store cannot be reached or cannot write now (connection, disk full, I/O error). Nothing of the call has taken
+    effect.
+    """
 
 
 class StoreBusy(StoreError):
@@ -36,7 +38,9 @@ class InvalidId(StoreRefused, ValueError):
 
 
 class StoreCorrupt(StoreError):
-    """What is stored contradicts itself (a gap in the offsets, bytes that do not decode). Nothing may be written to this document."""
+    """What is stored contradicts itself (a gap in the offsets, bytes that do not decode). Nothing may be written to this
+    document.
+    """
 
 
 class WriteTransaction(Protocol):
@@ -48,7 +52,9 @@ class WriteTransaction(Protocol):
         ...
 
     async def entries(self, document_id: str, *, start: int) -> Sequence[Entry]:
-        """All entries with ``offset >= start`` in order, with their operations: what others committed before the lock was had."""
+        """All entries with ``offset >= start`` in order, with their operations: what others committed before the lock was
+        had.
+        """
         ...
 
     async def append(self, document_id: str, entries: Sequence[Entry]) -> None:
@@ -80,7 +86,8 @@ class Store(Protocol):
 
     async def load(self, document_id: str) -> StoredDocument | None:
         """One consistent view of the newest checkpoint and the entries behind it (their ``operations`` are left empty);
-        None for an unknown document. Writes nothing. Raises :class:`StoreCorrupt`."""
+        None for an unknown document. Writes nothing. Raises :class:`StoreCorrupt`.
+        """
         ...
 
     async def heads(self, document_ids: Collection[str]) -> Mapping[str, Head]:
@@ -91,8 +98,11 @@ class Store(Protocol):
         """At most ``limit`` entries with ``offset >= start``, in order, with their operations."""
         ...
 
-    def writing(self, document_ids: Collection[str], *, wait: float | None = None) -> AbstractAsyncContextManager[WriteTransaction]:
-        """A transaction that has locked the heads of these documents (ordered by id; rows are created first, in a transaction of their own, with a new epoch).
+    def writing(
+        self, document_ids: Collection[str], *, wait: float | None = None
+    ) -> AbstractAsyncContextManager[WriteTransaction]:
+        """A transaction that has locked the heads of these documents (ordered by id; rows are created first, in a transaction
+        of their own, with a new epoch).
 
         ``wait=None``: documents whose lock somebody else holds are left out of ``heads``. ``wait=seconds``: wait that long for
         them, then raise :class:`StoreBusy`. (SQLite has one lock for all: it waits 5 s, then raises ``StoreBusy``.)
@@ -103,7 +113,8 @@ class Store(Protocol):
 
     async def save_checkpoint(self, document_id: str, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint of a committed offset, and thin out older ones so that all checkpoints together stay smaller than
-        the log (plus the newest). Ignored when the entry at that offset has another id."""
+        the log (plus the newest). Ignored when the entry at that offset has another id.
+        """
         ...
 
     async def close(self) -> None:
@@ -133,8 +144,8 @@ class Subscription(Protocol):
 class Broker(Protocol):
     """Carries news between processes. The broker is speed: it may lose, and never is the only place where something is.
 
-    Promised: at most once; news of one publisher about one document in order; never back to the receiver's own subscription's publisher
-    is NOT promised (receivers ignore what they have). Not promised: delivery, order between publishers.
+    Promised: at most once; news of one publisher about one document in order; never back to the receiver's own subscription's
+    publisher is NOT promised (receivers ignore what they have). Not promised: delivery, order between publishers.
     """
 
     async def publish(self, news: News) -> None:

@@ -57,7 +57,8 @@ class Replicas:
             self.head = Head(epoch, 0, "")
 
     def renew_live(self, pending: Iterable[Received]) -> list[Received]:
-        """Make ``live`` from ``log`` and the updates on their way; returns those that build on something missing (they must be refused).
+        """Make ``live`` from ``log`` and the updates on their way; returns those that build on something missing (they must
+        be refused).
 
         ``log`` must be there.
         """
@@ -73,7 +74,8 @@ class Replicas:
         return lost
 
     def advance(self, entries: Sequence[Entry]) -> list[tuple[bytes, Outline]]:
-        """Apply entries that others committed; returns what was new to ``live``, for relaying. Entries at or before the head are ignored.
+        """Apply entries that others committed; returns what was new to ``live``, for relaying. Entries at or before the head
+        are ignored.
 
         Raises :class:`Gap` before anything is applied, and :class:`EngineFault` when a document is broken afterwards.
         """
@@ -95,7 +97,9 @@ class Replicas:
         return news
 
     def derive(self, run: Sequence[Received]) -> Change | None:
-        """Apply one author's run to ``log``; None when nothing of it was new. Raises :class:`EngineFault`: ``log`` is broken then."""
+        """Apply one author's run to ``log``; None when nothing of it was new. Raises :class:`EngineFault`: ``log`` is broken
+        then.
+        """
         assert self.log is not None, "runs are applied to log, after it was loaded"
         return self.log.commit([pending.update for pending in run], [pending.outline for pending in run])
 

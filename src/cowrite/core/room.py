@@ -1,10 +1,11 @@
 """A document open in this process, with its peers.
 
-Theory of operation. Everything here is synchronous: a call begins and ends in one turn of the event loop, so that no two calls
-see each other's halves. What a peer sends is checked and applied to ``live`` (:class:`Intake`), and put into two lists: the
-broadcast, for the other peers, and ``pending``, for the disk. A flush, at once or when the window is over, empties the first into
-the peers' outboxes, as one frame for all, and tells the journal that there is something in the second. The journal's transaction
-calls back: it advances the room by what other processes committed, takes the pending updates, and settles or abandons them.
+Theory of operation. Everything here is synchronous: a call begins and ends in one turn of the event loop, so that no two
+calls see each other's halves. What a peer sends is checked and applied to ``live`` (:class:`Intake`), and put into two lists:
+the broadcast, for the other peers, and ``pending``, for the disk. A flush, at once or when the window is over, empties the
+first into the peers' outboxes, as one frame for all, and tells the journal that there is something in the second. The
+journal's transaction calls back: it advances the room by what other processes committed, takes the pending updates, and
+settles or abandons them.
 
 A peer goes live in the same call that queues its state (:meth:`Room.synchronise`): every update is either in that state or
 relayed after it.
@@ -106,7 +107,9 @@ class Room:
         return peer
 
     def detach(self, peer: Peer, *, clean: bool) -> None:
-        """A connection is gone. ``clean``: its client said goodbye; else its awareness stays a moment, in case it comes back. Idempotent."""
+        """A connection is gone. ``clean``: its client said goodbye; else its awareness stays a moment, in case it comes back.
+        Idempotent.
+        """
         if peer not in self.peers:
             return
         self.peers.remove(peer)
@@ -189,7 +192,9 @@ class Room:
                 self._rebuild()
 
     def look_under_lock(self) -> None:
-        """The log in the store does not look like the one that this room knows. What to do is decided by the next transaction."""
+        """The log in the store does not look like the one that this room knows. What to do is decided by the next
+        transaction.
+        """
         self._ports.commit(self)
 
     def advance(self, entries: Sequence[Entry]) -> None:
@@ -235,7 +240,9 @@ class Room:
         self._intake.refuse(refused)
 
     def rebuild(self, code: CloseCode, reason: str) -> None:
-        """``live`` shows something that will never be committed: send everybody away; the journal makes it again from the log."""
+        """``live`` shows something that will never be committed: send everybody away; the journal makes it again from the
+        log.
+        """
         self.replicas.live = None
         self._broadcast.drop_updates()
         self.close_peers(code, reason)

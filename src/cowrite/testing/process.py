@@ -1,4 +1,6 @@
-"""A server process without sockets: the core on a store, with clients in the same event loop. For tests of core and of stores."""
+"""A server process without sockets: the core on a store, with clients in the same event loop. For tests of core and of
+stores.
+"""
 
 from __future__ import annotations
 
@@ -90,6 +92,8 @@ class Connection:
 
     def read(self) -> int:
         """Let the client read what has arrived; returns how many messages there were."""
+        if not self.client.uses(self.send):
+            self.incoming.clear()
         count = len(self.incoming)
         for _ in range(count):
             self.client.receive(self.incoming.popleft())
@@ -99,10 +103,18 @@ class Connection:
 
     def lose(self, *, clean: bool = False) -> None:
         """The connection is gone; what was not read is lost."""
-        self.incoming.clear()
-        self.client.disconnect()
+        self._cut(int(CloseCode.NORMAL), "lost")
         self._room.detach(self.peer, clean=clean)
-        self.close(int(CloseCode.NORMAL), "lost")
+
+    def cut(self) -> None:
+        """The server is gone."""
+        self._cut(1006, "the process is gone")
+
+    def _cut(self, code: int, reason: str) -> None:
+        self.incoming.clear()
+        if self.client.uses(self.send):
+            self.client.disconnect()
+        self.close(code, reason)
 
 
 class Process:
@@ -159,9 +171,7 @@ class Process:
                 await task
         self._tasks.clear()
         for connection in self.connections:
-            connection.incoming.clear()
-            connection.client.disconnect()
-            connection.close(1006, "the process is gone")
+            connection.cut()
         self.connections.clear()
         await self.registry.close()
 

@@ -1,4 +1,5 @@
-"""A Yjs client in Python, without a network: a document, an awareness entry, and the y-websocket protocol over any pair of calls.
+"""A Yjs client in Python, without a network: a document, an awareness entry, and the y-websocket protocol over any pair of
+calls.
 
 For tests of servers and transports. It speaks as stock clients do: SyncStep1 first, an answer to each SyncStep1, an Update for
 each local transaction.
@@ -61,6 +62,10 @@ class YjsClient:
     def disconnect(self) -> None:
         """No connection from now on; edits stay here until the next one."""
         self._send = None
+
+    def uses(self, send: Callable[[bytes], None]) -> bool:
+        """This is the connection that the client is on now."""
+        return self._send == send
 
     def point(self, state: str | None) -> None:
         """Announce this client's awareness state (JSON text)."""

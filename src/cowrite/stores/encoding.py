@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from cowrite.core.ports import InvalidId, StoreCorrupt, StoreRefused
 from cowrite.core.records import Checkpoint, Entry, Head, Quarantined
-from cowrite.crdt.operations import ContentOperation, Json, OperationType
+from cowrite.crdt.operations import ContentOperation, OperationType
 from cowrite.crdt.outline import ClockRange
 from cowrite.crdt.roots import RootKind
+from cowrite.crdt.values import Json
 
 MAX_ID = 255
 """Longest document, author or session name, in Unicode characters: the width of its columns."""

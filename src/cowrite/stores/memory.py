@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -120,6 +121,7 @@ class MemoryDatabase:
         """How many transactions have been committed."""
         self._new_id = Ids(clock or SystemClock()).new
         self._documents: dict[str, _Document] = {}
+        self._operation_ids: set[str] = set()
         self._quarantined: list[Quarantined] = []
         self._held: set[str] = set()
         self._unlocked = asyncio.Event()
@@ -152,9 +154,9 @@ class MemoryDatabase:
         """What was quarantined, in order."""
         return tuple(self._quarantined)
 
-    def checkpoints(self, document_id: str) -> Sequence[int]:
-        """The offsets of the checkpoints that are kept, in order."""
-        return [kept.packed.offset for kept in self._documents[document_id].checkpoints]
+    def checkpoints(self, document_id: str) -> Mapping[int, int]:
+        """Offset and stored bytes of the checkpoints that are kept, in order."""
+        return {kept.packed.offset: len(kept.packed.state) for kept in self._documents[document_id].checkpoints}
 
     def lose_entry(self, document_id: str, offset: int) -> None:
         """Damage: take one entry out of the log."""
@@ -341,10 +343,11 @@ class _MemoryTransaction:
         await self._database._call("quarantine", [update.document_id for update in updates])
         for update in updates:
             check_quarantined(update)
-            self._quarantined.append(replace(update, reason=printable(update.reason)))
+        self._quarantined += [replace(update, reason=printable(update.reason)) for update in updates]
 
     async def commit(self) -> None:
         failure = await self._database._call("commit", self.heads)
+        self._take_operation_ids()
         for document_id, head in self.heads.items():
             document = self._database._documents[document_id]
             document.head = head
@@ -357,6 +360,13 @@ class _MemoryTransaction:
         if failure is not None:
             raise failure.error
 
+    def _take_operation_ids(self) -> None:
+        ids = [operation.id for rows in self._rows.values() for row in rows for operation in row.operations]
+        taken = self._database._operation_ids
+        if len(set(ids)) < len(ids) or not taken.isdisjoint(ids):
+            raise StoreRefused("The id of an operation is taken already.")
+        taken.update(ids)
+
     async def _begin(self, call: Call, document_id: str) -> None:
         if document_id not in self.heads:
             raise ValueError(f"Document {document_id!r} is not locked by this transaction.")
@@ -365,10 +375,14 @@ class _MemoryTransaction:
 
 def _read(document_id: str, rows: Sequence[_Row], *, start: int, end: int, operations: bool = True) -> tuple[Entry, ...]:
     start = max(1, start)
-    wanted = [row for row in rows if start <= row.entry.offset <= end]
-    entries = tuple(_entry(document_id, row, operations=operations) for row in wanted)
+    first, last = bisect_left(rows, start, key=_offset), bisect_right(rows, end, key=_offset)
+    entries = tuple(_entry(document_id, row, operations=operations) for row in rows[first:last])
     check_log(document_id, entries, start=start, end=end)
     return entries
+
+
+def _offset(row: _Row) -> int:
+    return row.entry.offset
 
 
 def _entry(document_id: str, row: _Row, *, operations: bool) -> Entry:

@@ -63,7 +63,7 @@ def _sqlite_path(url: URL) -> Path:
 
 async def _open_sqlite(path: Path, clock: Clock, *, upgrade: bool, patience: float) -> Store:
     await asyncio.to_thread(_make_folder, path)
-    database = SqliteDatabase(path, patience=patience)
+    database = await asyncio.to_thread(SqliteDatabase, path, patience=patience)  # SQLAlchemy looks at the file system
     try:
         await _prepare(database, partial(ensure_schema, place=database.place, upgrade=upgrade))
         return SqlStore(database, clock)

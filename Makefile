@@ -29,7 +29,7 @@ test: $(VENV)/.test $(WEB)/node_modules/.ready
 #: layers   who may import whom (import-linter)
 #: unit     the tests that need neither a browser nor kill -9, and the coverage gate
 #: chaos    the tests that kill processes
-lint types layers unit chaos: $(VENV)/.test
+lint types layers unit chaos: $(VENV)/.test $(VENV)/.node
 	@$(CHECK) $@ -- $(ARGS)
 
 #: page     the page's own checks, and that the committed page is the one that its sources build
@@ -60,7 +60,7 @@ lock: $(VENV)/.pip
 
 #: clean    remove what make and the tools made (not ./data)
 clean:
-	@rm -rf $(VENV) $(WEB)/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage* build dist
+	@rm -rf $(VENV) $(WEB)/node_modules .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage* build dist test-results
 
 #: help     this list
 help:

@@ -23,7 +23,11 @@ STEPS: dict[str, tuple[str, ...]] = {
     "types": ("mypy",),
     "layers": ("lint-imports",),
     "page": ("npm --prefix clients/web run check",),
-    "unit": ("coverage run -m pytest -n 2 -m 'not browser and not chaos'", "coverage combine --quiet", "coverage report"),
+    "unit": (
+        "coverage run -m pytest -n 2 --dist loadfile -m 'not browser and not chaos'",
+        "coverage combine --quiet",
+        "coverage report",
+    ),
     "browser": ("pytest -m browser",),
     "chaos": ("pytest -m chaos",),
 }

@@ -1,4 +1,4 @@
-"""The rules of the specification and the tests that prove them."""
+"""The rules of the specification and the tests that prove them: each has an id, which the test cites in a mark or in its title."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "spec" / "SPEC.md", *sorted((ROOT / "spec" / "parts").glob("*.md"))]
-TESTS = [
+PYTHON_TESTS = [
     *sorted((ROOT / "tests").rglob("*.py")),
     *sorted((ROOT / "src" / "cowrite" / "testing").rglob("*.py")),  # the contract suites
 ]
+PAGE_TESTS = sorted((ROOT / "clients" / "web" / "test").rglob("*.test.ts"))
 RULE = re.compile(r"^- \*\*([A-Z]{2}\d+)\*\* (?=\S)", re.MULTILINE)
 MARK = re.compile(r"\bmark\.rule\(([^()]*)\)")
+TITLE = re.compile(r"\b(?:describe|test|it)\(\s*['\"`]\[([^\]]*)\]")
 ID = re.compile(r"\b[A-Z]{2}\d+\b")
 
 
@@ -22,7 +24,8 @@ def ids_of_rules() -> list[str]:
 
 
 def cited_ids() -> dict[str, Path]:
-    return {rule: test for test in TESTS for mark in MARK.findall(test.read_text()) for rule in ID.findall(mark)}
+    citing = [(test, MARK) for test in PYTHON_TESTS] + [(test, TITLE) for test in PAGE_TESTS]
+    return {rule: test for test, mark in citing for text in mark.findall(test.read_text()) for rule in ID.findall(text)}
 
 
 def test_rules_have_ids_of_their_own() -> None:

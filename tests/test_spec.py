@@ -1,4 +1,4 @@
-"""The rules of the specification and the tests that prove them: each has an id, which the test cites in a mark or in its title."""
+"""The rules of the specification and the tests that prove them: a test cites the id of its rule in a mark or in its title."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
 /** The page: two documents, one shown at a time, and what is said about them. */
 import { EDITORS, documentId, linkTo, readAddress, socketUrl } from './address.ts'
 import type { EditorKind } from './address.ts'
-import type { EditorModule, MountedEditor } from './editors/editor.ts'
 import { distinct, inventIdentity, recallIdentity, rememberIdentity } from './identity.ts'
 import type { Identity } from './identity.ts'
 import { LiveDocument } from './live.ts'
 import { announced, othersIn } from './people.ts'
 import type { Person } from './people.ts'
 import { byId } from './view/dom.ts'
+import { panels } from './view/panels.ts'
 import { showPeople } from './view/people.ts'
 import { profile } from './view/profile.ts'
 import { offerReload, showRefusal } from './view/refusal.ts'
@@ -15,25 +15,20 @@ import { shareButton } from './view/share.ts'
 import { statusLine } from './view/status.ts'
 import { tabs } from './view/tabs.ts'
 
-const LOADERS: Record<EditorKind, () => Promise<EditorModule>> = {
-  markdown: () => import('./editors/markdown.ts'),
-  rich: () => import('./editors/rich.ts'),
-}
-
 /** So long after its start a window that saw nobody keeps its colour; whoever comes later takes another one. */
 const NEWCOMER_MS = 3000
 
 const page = new URL(location.href)
 const { name, editor: first } = readAddress(page)
 const documents: Record<EditorKind, LiveDocument> = { markdown: join('markdown'), rich: join('rich') }
-const mounted: Partial<Record<EditorKind, Promise<MountedEditor>>> = {}
+const showPanel = panels(documents)
 const showStatus = statusLine()
 const showIdentity = profile((next) => become(next, true))
 
 const remembered = recallIdentity(sessionStorage)
 let identity: Identity = remembered ?? recallIdentity(localStorage) ?? inventIdentity(Math.random)
-let shown: EditorKind = first
 let colourIsSettled = remembered !== null
+let shown: EditorKind = first
 
 function join(editor: EditorKind): LiveDocument {
   return new LiveDocument(socketUrl(page), documentId({ name, editor }))
@@ -56,23 +51,12 @@ function select(editor: EditorKind): void {
   become(identity, false)
   history.replaceState(null, '', linkTo({ name, editor }, page))
   byId('open-editor', HTMLInputElement).value = editor
-  mounted[editor] ??= mountEditor(editor)
-  refresh()
+  showPanel(editor)
+  refreshStatus()
+  refreshPeople()
 }
 
-async function mountEditor(editor: EditorKind): Promise<MountedEditor> {
-  const panel = byId(`panel-${editor}`, HTMLElement)
-  try {
-    const { mount } = await LOADERS[editor]()
-    const view = mount(panel, documents[editor])
-    view.setEditable(documents[editor].status.link !== 'refused')
-    return view
-  } finally {
-    panel.ariaBusy = 'false'
-  }
-}
-
-function refresh(): void {
+function refreshStatus(): void {
   const { status } = documents[shown]
   showStatus(status)
   showRefusal(status.refusal)
@@ -98,30 +82,28 @@ function avoidTakenColour(others: readonly Person[]): void {
   showIdentity(identity)
 }
 
-function follow(editor: EditorKind): void {
-  const live = documents[editor]
-  live.onStatus(() => {
-    refresh()
-    if (live.status.link === 'refused') void mounted[editor]?.then((view) => view.setEditable(false))
-  })
-  live.awareness.on('change', refreshPeople)
+/** Edits that are not known to be on disk, in either document. */
+function anythingUnsaved(): boolean {
+  return EDITORS.some((editor) => ['kept', 'saving'].includes(documents[editor].status.saved))
 }
 
 document.title = `${name} · cowrite`
 byId('open-name', HTMLInputElement).value = name
-for (const editor of EDITORS) follow(editor)
+showIdentity(identity)
+for (const editor of EDITORS) {
+  documents[editor].onStatus(refreshStatus)
+  documents[editor].awareness.on('change', refreshPeople)
+}
 window.setTimeout(() => (colourIsSettled = true), NEWCOMER_MS)
 tabs(byId('tabs', HTMLElement), (value) => {
   const editor = EDITORS.find((kind) => kind === value)
   if (editor) select(editor)
 })(first)
-showIdentity(identity)
 shareButton(() => linkTo({ name, editor: shown }, page))
 offerReload()
 
 window.addEventListener('beforeunload', (event) => {
-  const unsaved = EDITORS.some((editor) => ['kept', 'saving'].includes(documents[editor].status.saved))
-  if (unsaved) event.preventDefault()
+  if (anythingUnsaved()) event.preventDefault()
 })
 window.addEventListener('pagehide', () => {
   for (const editor of EDITORS) documents[editor].leave()

@@ -2,8 +2,8 @@
 import type { LiveDocument } from '../live.ts'
 
 export interface MountedEditor {
-  /** A document that the server refuses is still shown, to be read and copied. */
-  setEditable(editable: boolean): void
+  /** From now on the text can be read and copied only. May be called again. */
+  lock(): void
 }
 
 export interface EditorModule {

@@ -26,7 +26,7 @@ const marks = HighlightStyle.define([
 
 export function mount(parent: HTMLElement, live: LiveDocument): MountedEditor {
   const text = live.doc.getText(ROOT)
-  const editable = new Compartment()
+  const lock = new Compartment()
   const view = new EditorView({
     parent,
     doc: text.toString(),
@@ -36,15 +36,15 @@ export function mount(parent: HTMLElement, live: LiveDocument): MountedEditor {
       markdown(),
       lineNumbers(),
       EditorView.lineWrapping,
-      EditorView.contentAttributes.of({ 'aria-label': 'Markdown text', spellcheck: 'true' }),
+      EditorView.contentAttributes.of({ 'aria-label': 'Markdown text', spellcheck: 'true', tabindex: '0' }),
       EditorView.domEventHandlers({ blur: () => hideCaret(live) }),
       placeholder('Write here. Whoever opens the same link writes with you.'),
-      editable.of([]),
+      lock.of([]),
     ],
   })
   return {
-    setEditable(allowed) {
-      view.dispatch({ effects: editable.reconfigure([EditorState.readOnly.of(!allowed), EditorView.editable.of(allowed)]) })
+    lock() {
+      view.dispatch({ effects: lock.reconfigure([EditorState.readOnly.of(true), EditorView.editable.of(false)]) })
     },
   }
 }

@@ -49,8 +49,8 @@ export function mount(parent: HTMLElement, live: LiveDocument): MountedEditor {
   const bar = parent.querySelector<HTMLElement>('[role=toolbar]')
   if (bar) toolbar(bar, editor)
   return {
-    setEditable(allowed) {
-      editor.setEditable(allowed)
+    lock() {
+      editor.setEditable(false)
     },
   }
 }

@@ -42,7 +42,7 @@ export function profile(onChange: (identity: Identity) => void): (identity: Iden
 function showMe(identity: Identity): void {
   const me = byId('me', HTMLButtonElement)
   paintAvatar(me, identity)
-  me.ariaLabel = `You: ${identity.name}. Change name or colour, see who is here`
+  me.ariaLabel = `${me.textContent}, ${identity.name} (you): change name or colour, see who is here`
   document.documentElement.style.setProperty('--mine', identity.colour)
 }
 

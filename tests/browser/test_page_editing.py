@@ -1,0 +1,122 @@
+"""Two people write in two windows."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from itertools import zip_longest
+
+import pytest
+from playwright.sync_api import expect
+
+from browser.page_window import Editor, OpenWindow, PageWindow
+
+pytestmark = pytest.mark.browser
+
+UPPER = "THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG"
+LOWER = "a wizard's job is to vex chumps quickly in fog"
+
+
+def type_by_turns(one: PageWindow, other: PageWindow) -> None:
+    """Key by key in both windows, without waiting for what the other typed: their edits cross on the way."""
+    for upper, lower in zip_longest(UPPER, LOWER, fillvalue=""):
+        one.type(upper)
+        other.type(lower)
+
+
+def letters(text: str, pattern: str) -> str:
+    return "".join(re.findall(pattern, text))
+
+
+def converge(one: PageWindow, other: PageWindow, editor: Editor) -> str:
+    """Wait until both show the same and all is saved; give the text."""
+    length = len(UPPER) + len(LOWER)
+    for window in (one, other):
+        window.until(lambda: len(one.read(editor)) == len(other.read(editor)) == length)
+        window.is_saved()
+    assert one.read(editor) == other.read(editor)
+    return one.read(editor)
+
+
+@pytest.mark.rule("PG1", "PG3", "PG7")
+@pytest.mark.parametrize("editor", ["markdown", "rich"])
+def test_two_type_at_the_same_time(open_window: OpenWindow, editor: Editor) -> None:
+    """What both type at once is in both windows: the same text, and everybody's letters in the order they were typed."""
+    ana, bo = open_window(), open_window()
+    for window in (ana, bo):
+        window.open(f"both {editor}", editor)
+        window.focus(editor)
+    type_by_turns(ana, bo)
+    text = converge(ana, bo, editor)
+    assert letters(text, "[A-Z]") == UPPER.replace(" ", "")
+    assert letters(text, "[a-z']") == LOWER.replace(" ", "")
+
+    ana.page.reload()
+    ana.is_saved()
+    assert ana.read(editor) == text
+
+
+def shows_list(window: PageWindow) -> bool:
+    return window.texts(".ProseMirror ul > li") == ["first", "second"]
+
+
+@pytest.mark.rule("PG3")
+def test_formatting_travels(open_window: OpenWindow) -> None:
+    """Bold and a list that one makes are there for the other, and after a reload."""
+    ana, bo = open_window(), open_window()
+    for window in (ana, bo):
+        window.open("formats", "rich")
+    ana.focus("rich")
+    ana.type("plain ")
+    bold = ana.page.get_by_role("button", name="Bold")
+    bold.click()
+    expect(bold).to_have_attribute("aria-pressed", "true")
+    ana.type("strong")
+    bold.click()
+    ana.page.keyboard.press("Enter")
+    ana.page.get_by_role("button", name="Bullet list").click()
+    ana.type("first")
+    ana.page.keyboard.press("Enter")
+    ana.type("second")
+    ana.is_saved()
+    for window in (ana, bo):
+        window.until(partial(shows_list, window))
+        assert window.texts(".ProseMirror strong") == ["strong"]
+    bo.page.reload()
+    bo.until(partial(shows_list, bo))
+
+
+@pytest.mark.rule("PG1")
+def test_the_tabs_are_two_documents(open_window: OpenWindow) -> None:
+    """What is typed in one tab is not in the other, and is still there when one comes back."""
+    ana = open_window()
+    ana.open("two")
+    ana.focus()
+    ana.type("# only here")
+    ana.page.get_by_role("tab", name="Rich text").click()
+    ana.focus("rich")
+    ana.type("and only here")
+    ana.is_saved()
+    assert ana.read("rich") == "and only here"
+    ana.page.get_by_role("tab", name="Markdown").click()
+    ana.shows("# only here")
+    assert ana.read() == "# only here"
+
+
+@pytest.mark.rule("PG3")
+@pytest.mark.parametrize("editor", ["markdown", "rich"])
+def test_undo_takes_back_ones_own_edits_only(open_window: OpenWindow, editor: Editor) -> None:
+    """Undo leaves alone what the other has typed meanwhile."""
+    ana, bo = open_window(), open_window()
+    for window in (ana, bo):
+        window.open(f"undo {editor}", editor)
+    ana.focus(editor)
+    ana.type("mine ")
+    bo.shows("mine", editor)
+    bo.focus(editor)
+    bo.type("theirs")
+    ana.shows("theirs", editor)
+    ana.page.keyboard.press("Control+z")
+    expect(bo.text(editor)).not_to_contain_text("mine")
+    for window in (ana, bo):
+        assert window.read(editor).strip() == "theirs"

@@ -1,0 +1,109 @@
+"""Carets, names, colours, and who is here."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from browser.page_window import Editor, OpenWindow, PageWindow
+
+pytestmark = pytest.mark.browser
+
+CARET = {"markdown": ".cm-ySelectionCaret", "rich": ".caret"}
+FLAG = {"markdown": ".cm-ySelectionInfo", "rich": ".caret-name"}
+ORANGE, BLUE = "rgb(194, 65, 12)", "rgb(11, 114, 174)"
+
+
+def introduce(window: PageWindow, name: str, colour: str = "Colour 1") -> None:
+    """Give oneself a name and a colour, as a person would."""
+    window.page.locator("#me").click()
+    window.page.get_by_label("Your name").fill(name)
+    window.page.get_by_label(colour, exact=True).check()
+    window.page.get_by_role("button", name="Done").click()
+    expect(window.page.locator("#profile")).to_be_hidden()
+
+
+def avatars(window: PageWindow) -> Locator:
+    return window.page.get_by_role("list", name="Who is here").get_by_role("listitem")
+
+
+@pytest.mark.rule("PG4", "PG5", "PG6")
+@pytest.mark.parametrize("editor", ["markdown", "rich"])
+def test_carets_show_who_writes_where(open_window: OpenWindow, editor: Editor) -> None:
+    """The other's caret stands where they write, with their name and colour; a new name and colour show at once."""
+    ana, bo = open_window(), open_window()
+    for window in (ana, bo):
+        window.open(f"carets {editor}", editor)
+    introduce(ana, "Ana Lima", "Colour 1")
+    ana.focus(editor)
+    ana.type("Ana was here")
+    flag = bo.page.locator(FLAG[editor])
+    expect(flag).to_have_text("Ana Lima")
+    expect(flag).to_have_css("background-color", ORANGE)
+    beam, text = bo.page.locator(CARET[editor]).bounding_box(), bo.page.get_by_text("Ana was here").bounding_box()
+    assert beam is not None
+    assert text is not None
+    assert abs(beam["y"] + beam["height"] / 2 - (text["y"] + text["height"] / 2)) < 6
+    assert beam["x"] > text["x"] + 40
+
+    ana.page.keyboard.press("Shift+Home")
+    marked = bo.page.locator(".cm-ySelection, .ProseMirror-yjs-selection, .ProseMirror [style*='background-color']").first
+    expect(marked).to_contain_text("Ana was here")
+
+    introduce(ana, "Ana L.", "Colour 5")
+    ana.focus(editor)
+    expect(flag).to_have_text("Ana L.")
+    expect(flag).to_have_css("background-color", BLUE)
+    expect(avatars(bo)).to_have_text(["ALAna L."])
+
+
+@pytest.mark.rule("PG5")
+def test_who_is_here(open_window: OpenWindow) -> None:
+    """Everybody who has one of the two documents in front is listed, with the place when it is the other one; leaving shows."""
+    ana, bo, cem = open_window(), open_window(), open_window()
+    for window, name in ((ana, "Ana"), (bo, "Bo"), (cem, "Cem")):
+        window.open("people")
+        introduce(window, name)
+    expect(avatars(ana)).to_have_text(["BBo", "CCem"])
+    cem.page.get_by_role("tab", name="Rich text").click()
+    expect(avatars(ana)).to_have_text(["BBo", "CCem, in Rich text"])
+    ana.page.locator("#me").click()
+    panel = ana.page.get_by_role("dialog", name="You and the others here")
+    expect(panel.get_by_role("listitem")).to_have_text(["BBo", "CCem, in Rich text"])
+    bo.page.close()
+    expect(panel.get_by_role("listitem")).to_have_text(["CCem, in Rich text"])
+    cem.page.close()
+    expect(panel).to_contain_text("Nobody yet.")
+    expect(avatars(ana)).to_have_count(0)
+
+
+@pytest.mark.rule("PG6")
+def test_a_chosen_name_is_remembered(open_window: OpenWindow) -> None:
+    """After a reload, and in another window of the same browser, one is who one chose to be."""
+    ana = open_window()
+    ana.open("remembered")
+    introduce(ana, "Ana Lima", "Colour 5")
+    ana.page.reload()
+    expect(ana.page.locator("#me")).to_have_text("AL")
+    expect(ana.page.locator("#me")).to_have_css("background-color", BLUE)
+
+    other = ana.page.context.new_page()
+    other.goto(f"{ana.base}?doc=elsewhere")
+    expect(other.locator("#me")).to_have_text("AL")
+    expect(other.locator("#me")).to_have_accessible_name(re.compile("Ana Lima .you."))
+
+
+@pytest.mark.rule("PG6")
+def test_newcomers_take_a_free_colour(open_window: OpenWindow) -> None:
+    """Two windows of one browser are two people: the second one comes in another colour than the first."""
+    ana = open_window()
+    ana.open("colours")
+    introduce(ana, "Ana")
+    second = open_window()
+    second.page.add_init_script("""localStorage.setItem('cowrite.identity', '{"name":"Ana","colour":"#c2410c"}')""")
+    second.open("colours")
+    expect(avatars(second)).to_have_count(1)
+    expect(second.page.locator("#me")).not_to_have_css("background-color", ORANGE)
+    expect(avatars(ana).locator(".avatar")).not_to_have_css("background-color", ORANGE)

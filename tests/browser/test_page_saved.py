@@ -1,0 +1,149 @@
+"""What "Saved" promises: through a killed server, an outage and a refusal."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Dialog, expect
+
+from browser.page_window import Editor, OpenWindow
+from demo_server import DemoServer
+
+pytestmark = pytest.mark.browser
+
+UPDATE_BYTES = 1 << 20
+"""The server refuses a larger edit."""
+
+
+@pytest.mark.rule("PG9")
+@pytest.mark.parametrize("editor", ["markdown", "rich"])
+def test_what_was_shown_as_saved_survives_a_kill(own_server: DemoServer, open_window: OpenWindow, editor: Editor) -> None:
+    """Whenever the page says Saved, the server may be killed: whoever comes later finds that text."""
+    writer = open_window()
+    writer.open("kept", editor)
+    writer.focus(editor)
+    for words in ("one ", "two ", "three "):
+        writer.type(words)
+        writer.is_saved()
+        promised = writer.read(editor)
+        with writer.outage():
+            own_server.kill()
+            writer.link("offline")
+            writer.page.goto("about:blank")  # nobody is left to send it again
+            own_server.start()
+        writer.open("kept", editor)
+        assert writer.read(editor) == promised
+        writer.focus(editor)
+
+
+@pytest.mark.rule("PG7", "PG8")
+def test_typing_goes_on_without_a_server(own_server: DemoServer, open_window: OpenWindow) -> None:
+    """Offline the page says that edits are in this window only; with the server they arrive at the others, and are saved."""
+    ana, bo = open_window(), open_window()
+    for window in (ana, bo):
+        window.open("outage")
+    ana.focus()
+    ana.type("before, ")
+    ana.is_saved()
+    bo.shows("before, ")
+    with ana.outage(), bo.outage():
+        own_server.kill()
+        for window in (ana, bo):
+            window.link("offline")
+        words = ana.page.locator("#saved-words")
+        expect(words).to_have_text("No unsaved changes")
+        ana.type("meanwhile A, ")
+        bo.focus()
+        bo.type("meanwhile B, ")
+        expect(words).to_have_text("Not saved — kept in this window")
+        ana.picture("offline")
+        expect(ana.page.locator("#announcement")).to_have_text("Not saved — kept in this window")
+        own_server.start()
+        for window in (ana, bo):
+            window.link("live")
+    for window in (ana, bo):
+        for text in ("before, ", "meanwhile A, ", "meanwhile B, "):
+            window.shows(text)
+        window.is_saved()
+    assert ana.read() == bo.read()
+
+
+@pytest.mark.rule("PG8", "PG11")
+def test_unsaved_edits_hold_one_back(own_server: DemoServer, open_window: OpenWindow) -> None:
+    """With unsaved edits in either document, leaving asks first; the tab that is not shown is marked. Saved, nothing asks."""
+    window = open_window()
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    window.page.on("dialog", stay)
+    window.open("leaving")
+    window.focus()
+    window.type("saved")
+    window.is_saved()
+    with window.outage():
+        own_server.kill()
+        window.link("offline")
+        window.type(" and not")
+        window.page.get_by_role("tab", name="Rich text").click()
+        expect(window.page.get_by_role("tab", name="Markdown")).to_have_accessible_name("Markdown CodeMirror (not saved)")
+        window.page.close(run_before_unload=True)
+        window.until(lambda: asked == ["beforeunload"])
+        own_server.start()
+        window.link("live")
+        expect(window.page.get_by_role("tab", name="Markdown")).to_have_accessible_name("Markdown CodeMirror")
+    window.page.get_by_role("tab", name="Markdown").click()
+    window.is_saved()
+    window.page.close(run_before_unload=True)
+    if not window.page.is_closed():
+        window.page.wait_for_event("close")
+    assert asked == ["beforeunload"]
+
+
+@pytest.mark.rule("PG10")
+def test_a_refusal_ends_it(open_window: OpenWindow) -> None:
+    """Closed with a code that means "do not come back": the page says why, stops, keeps the text readable, offers to reload."""
+    window = open_window()
+    sockets: list[str] = []
+    window.open("too large")
+    window.focus()
+    window.type("small, ")
+    window.is_saved()
+    window.page.on("websocket", lambda socket: sockets.append(socket.url))
+    window.page.keyboard.insert_text("x" * (UPDATE_BYTES + 100))
+    window.link("refused")
+    notice = window.page.get_by_role("alert")
+    expect(notice).to_contain_text("code 4413")
+    expect(window.page.locator("#saved-words")).to_have_text("Not saved — kept in this window")
+    expect(window.text("markdown")).to_have_attribute("contenteditable", "false")
+    window.picture("refused")
+    window.page.wait_for_timeout(3000)  # the provider's longest pause between attempts is 2.5 s
+    assert sockets == []
+    window.page.once("dialog", lambda dialog: dialog.accept())
+    notice.get_by_role("button", name="Reload").click()
+    window.shows("small, ")
+    window.is_saved()
+    expect(window.page.get_by_role("alert")).to_be_hidden()
+    assert window.read() == "small, "
+
+
+@pytest.mark.rule("PG7")
+def test_saved_turns_off_at_once_and_is_announced_once(open_window: OpenWindow) -> None:
+    """An edit takes "Saved" away before anything is sent, and a screen reader does not hear of every pause in typing."""
+    window = open_window()
+    window.open("at once")
+    expect(window.page.locator("#announcement")).to_have_text("Saved")
+    heard = """() => { const region = document.getElementById('announcement'); window.heard = [];
+        new MutationObserver(() => window.heard.push(region.textContent)).observe(region, { childList: true }) }"""
+    window.page.evaluate(heard)
+    window.focus()
+    states = """() => { const editor = document.querySelector('.cm-content');
+        document.execCommand('insertText', false, 'x');
+        return new Promise((done) => requestAnimationFrame(() => done(document.getElementById('saved').dataset.state))) }"""
+    assert window.page.evaluate(states) == "saving"
+    window.is_saved()
+    window.type("more")
+    window.is_saved()
+    window.page.wait_for_timeout(1700)
+    assert window.page.evaluate("() => window.heard") == []

@@ -1,0 +1,80 @@
+"""A real `cowrite serve --demo` in its own process and folder, that can be killed and started again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+START_SECONDS = 20.0
+STOP_SECONDS = 15.0
+
+
+class DemoServer:
+    """One port and one data folder; the process may come and go. What it logs is JSON lines in a file, over all its lives."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self._data = folder / "data"
+        self._log = folder / "server.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the process and wait until it serves. Raises ``AssertionError`` with its log when it does not."""
+        own = {name: value for name, value in os.environ.items() if not name.startswith("COWRITE_")}
+        settings = {"COWRITE_PORT": str(self.port), "COWRITE_DATA_DIR": str(self._data), "COWRITE_LOG_FORMAT": "json"}
+        with self._log.open("ab") as log:
+            command = [str(Path(sys.executable).parent / "cowrite"), "serve", "--demo"]
+            # Not the repository's folder: a person's .env there must not change the tests.
+            self._process = subprocess.Popen(command, env=own | settings, cwd=self._log.parent, stdout=log, stderr=log)
+        deadline = time.monotonic() + START_SECONDS
+        while not self._serves():
+            assert self._process.poll() is None, f"the server ended at once:\n{self._log.read_text()}"
+            assert time.monotonic() < deadline, f"the server did not come up:\n{self._log.read_text()}"
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until the process is gone."""
+        self._signal(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """SIGTERM, and wait until the process has ended by itself."""
+        self._signal(signal.SIGTERM)
+
+    def errors(self) -> list[str]:
+        """Log lines that tell of an error, and lines that are no log lines but a traceback."""
+        return [line for line in self._log.read_text().splitlines() if _is_error(line)]
+
+    def _signal(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(number)
+            process.wait(STOP_SECONDS)
+
+    def _serves(self) -> bool:
+        try:
+            with urllib.request.urlopen(self.url, timeout=1) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+
+
+def _is_error(line: str) -> bool:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return "Traceback" in line or "Error" in line
+    return isinstance(entry, dict) and entry.get("level") in {"error", "critical"}
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])

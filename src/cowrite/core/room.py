@@ -257,6 +257,11 @@ class Room:
 
     # ---- time --------------------------------------------------------------------------------------------------------
 
+    def flush(self) -> None:
+        """Do not wait for the window: everything into the outboxes and to the journal, now. For stopping."""
+        self._window.cancel()
+        self._flush()
+
     def tend(self, now: float) -> None:
         """Every few seconds: remove states that nobody renews, and say something to peers that heard nothing for long."""
         self._move(self.awareness.expire(now))

@@ -1,0 +1,263 @@
+"""The application: the one place that chooses implementations and connects the parts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Final
+
+import structlog
+from fastapi import FastAPI
+from starlette.routing import WebSocketRoute
+
+from cowrite.brokers.local import LocalBroker
+from cowrite.core.clock import SystemClock
+from cowrite.core.heads import HeadWatch
+from cowrite.core.ids import Ids
+from cowrite.core.journal import Journal
+from cowrite.core.limits import Limits
+from cowrite.core.pending import Backlog
+from cowrite.core.ports import Authorizer, Broker, Clock, Store
+from cowrite.core.registry import Registry
+from cowrite.core.room import RoomPorts
+from cowrite.http.health import Health, health_routes
+from cowrite.http.pages import Pages
+from cowrite.http.problems import answer_with_problems
+from cowrite.http.security import HostCheck, SecurityHeaders
+from cowrite.protocol.close_codes import CloseCode
+from cowrite.settings import Settings, load_settings
+from cowrite.stores.opening import open_store
+from cowrite.tokens import DemoAuthorizer, TokenAuthorizer
+from cowrite.transports.asgi import YjsEndpoint
+from cowrite.transports.origins import OriginPolicy
+from cowrite.transports.services import Services, SocketTimes
+from cowrite.web import PAGES
+
+TEND_SECONDS: Final = 5.0
+"""How often rooms are looked after."""
+_RESTART_SECONDS: Final = 1.0
+"""The pause before a background task that failed is started again."""
+
+_log = structlog.get_logger(__name__)
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    demo: bool = False,
+    store: Store | None = None,
+    broker: Broker | None = None,
+    authorize: Authorizer | None = None,
+    clock: Clock | None = None,
+    limits: Limits | None = None,
+    times: SocketTimes | None = None,
+    drain_seconds: float = 10.0,
+) -> FastAPI:
+    """Make the ASGI application. It runs under any ASGI server; its lifespan must be on.
+
+    What is not given is chosen by the settings (by default those of the environment): SQLite, one process, session tokens made
+    with the secret. ``demo``: anyone may write without a token, and the demo page is served. ``store`` and ``broker`` are
+    closed with the application. ``drain_seconds``: how long a shutdown waits for edits to reach the store.
+
+    Raises :class:`cowrite.settings.SettingsError`, and ``ValueError`` when neither a secret nor ``authorize`` nor ``demo`` says
+    who may come in; at start-up :class:`cowrite.stores.errors.StoreSetupError`.
+    """
+    settings = settings if settings is not None else load_settings()
+    clock = clock if clock is not None else SystemClock()
+    runtime = Runtime(
+        settings,
+        store=store,
+        broker=broker if broker is not None else LocalBroker(),
+        authorize=authorize if authorize is not None else _authorizer(settings, clock, demo=demo),
+        clock=clock,
+        limits=limits if limits is not None else Limits(),
+        origins=OriginPolicy(frozenset(settings.allowed_origins), demo),
+        times=times if times is not None else SocketTimes(),
+        drain_seconds=drain_seconds,
+    )
+    app = FastAPI(title="cowrite", version=version("cowrite"), lifespan=runtime.lifespan, redoc_url=None)
+    app.state.cowrite = runtime
+    answer_with_problems(app)
+    app.add_middleware(HostCheck, allows=runtime.origins.allows_host)
+    app.add_middleware(SecurityHeaders)
+    app.include_router(health_routes(runtime.health, lambda: runtime.serving() is not None))
+    app.router.routes.append(WebSocketRoute("/{path:path}", YjsEndpoint(runtime.serving)))
+    if demo:
+        app.mount("/", Pages(PAGES))
+    return app
+
+
+def _authorizer(settings: Settings, clock: Clock, *, demo: bool) -> Authorizer:
+    return DemoAuthorizer(settings.keys, clock) if demo else TokenAuthorizer(settings.keys, clock)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What runs between start and stop."""
+
+    store: Store
+    journal: Journal
+    registry: Registry
+    heads: HeadWatch
+    backlog: Backlog
+    services: Services
+
+
+class Runtime:
+    """The running application behind the web framework's. ``app.state.cowrite`` is one."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: Store | None,
+        broker: Broker,
+        authorize: Authorizer,
+        clock: Clock,
+        limits: Limits,
+        origins: OriginPolicy,
+        times: SocketTimes,
+        drain_seconds: float,
+    ) -> None:
+        self.origins = origins
+        self._settings = settings
+        self._store = store
+        self._broker = broker
+        self._authorize = authorize
+        self._clock = clock
+        self._limits = limits
+        self._times = times
+        self._drain_seconds = drain_seconds
+        self._parts: Parts | None = None
+        self._accepting = False
+        self._committing: asyncio.Task[None]
+        self._watching: tuple[asyncio.Task[None], ...] = ()
+
+    def serving(self) -> Services | None:
+        """What transports work with; None while nobody may come in."""
+        return self._parts.services if self._accepting and self._parts is not None else None
+
+    def health(self) -> Health:
+        """The state of this process."""
+        parts = self._parts
+        if parts is None:
+            return Health(status="ok", store="ok", pending_bytes=0, documents=0, connections=0)
+        failing = parts.journal.failing_since is not None
+        return Health(
+            status="degraded" if failing else "ok",
+            store="failing" if failing else "ok",
+            pending_bytes=parts.backlog.bytes,
+            documents=len(parts.registry),
+            connections=len(parts.services.connections),
+        )
+
+    # ---- its life ----------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        """Run while the block runs."""
+        await self.start()
+        try:
+            yield
+        finally:
+            await self.stop()
+
+    async def start(self) -> None:
+        """Open the store and let connections in. Raises :class:`cowrite.stores.errors.StoreSetupError`."""
+        store = self._store if self._store is not None else await open_store(database_url(self._settings), clock=self._clock)
+        parts = self._parts = self._connect(store)
+        self._committing = self._run(parts.journal.run)
+        self._watching = self._run(parts.heads.run), self._run(self._tend)
+        self._accepting = True
+
+    def refuse_connections(self) -> None:
+        """The beginning of the end: nobody comes in any more, and who is here is told to come back later. Idempotent."""
+        self._accepting = False
+        if self._parts is not None:
+            self._parts.services.close_connections(CloseCode.SERVICE_RESTART, "the server is restarting")
+
+    async def stop(self) -> None:
+        """Bring to the disk what is pending, within the time given for it, and close everything."""
+        self.refuse_connections()
+        if self._parts is None:
+            return
+        parts, self._parts = self._parts, None
+        await self._drain(parts)
+        for task in self._watching:
+            task.cancel()
+        await asyncio.wait(self._watching)
+        await parts.registry.close()
+        await self._broker.close()
+        await parts.store.close()
+
+    # ---- inside ------------------------------------------------------------------------------------------------------
+
+    def _connect(self, store: Store) -> Parts:
+        ids, backlog = Ids(self._clock), Backlog()
+        journal = Journal(store, self._broker, self._clock, ids, self._limits)
+        # Rooms call the registry that makes them, and the watch over it: both are named here before they exist, and exist
+        # before there is a room.
+        ports = RoomPorts(
+            clock=self._clock,
+            limits=self._limits,
+            backlog=backlog,
+            shortest_window=self._settings.batch_min_ms / 1000,
+            longest_window=self._settings.batch_ms / 1000,
+            commit=journal.put,
+            behind=lambda room: heads.behind(room),
+            emptied=lambda room: registry.emptied(room),
+            failed=lambda room: registry.forget(room),
+        )
+        registry = Registry(store, self._broker, ports)
+        heads = HeadWatch(store, self._broker, self._clock, registry)
+        services = Services(registry, self._authorize, self._clock, ids, self._limits, self.origins, self._times)
+        return Parts(store, journal, registry, heads, backlog, services)
+
+    async def _drain(self, parts: Parts) -> None:
+        for room in parts.registry.rooms:
+            room.flush()
+            if room.needs_commit:
+                parts.journal.put(room)
+        try:
+            async with asyncio.timeout(self._drain_seconds):
+                await parts.journal.drained()
+                await parts.journal.close()
+                await self._committing
+        except TimeoutError:
+            left = {room.document_id: len(list(room.pending)) for room in parts.registry.rooms if room.pending}
+            _log.error(
+                "edits not stored at shutdown; they were not acknowledged, and come back with the editors that hold them",
+                updates=sum(left.values()),
+                documents=len(left),
+                bytes=parts.backlog.bytes,
+                reason=parts.journal.failure,
+            )
+
+    async def _tend(self) -> None:
+        while True:
+            await self._clock.sleep(TEND_SECONDS)
+            for room in self._parts.registry.rooms if self._parts is not None else ():
+                room.tend(self._clock.monotonic())
+
+    def _run(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        return asyncio.get_running_loop().create_task(_keep_running(work))
+
+
+async def _keep_running(work: Callable[[], Awaitable[None]]) -> None:
+    """Run a background task; one that fails is started again, since documents depend on it."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            _log.exception("background task failed")
+            await asyncio.sleep(_RESTART_SECONDS)
+        else:
+            return
+
+
+def database_url(settings: Settings) -> str:
+    """The URL of the database that the settings name."""
+    return settings.database_url if settings.database_url is not None else f"sqlite:///{settings.database_file.absolute()}"

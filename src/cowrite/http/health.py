@@ -1,0 +1,48 @@
+"""What a load balancer and a person ask first: does it live, may it be sent work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Literal
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from cowrite.http.problems import problem
+
+
+class Health(BaseModel):
+    """The state of one process."""
+
+    status: Literal["ok", "degraded"] = Field(description="`degraded`: it serves, but edits are not reaching the store.")
+    store: Literal["ok", "failing"]
+    pending_bytes: int = Field(description="Updates that were taken from editors and are not stored yet.")
+    documents: int = Field(description="Documents that are open in this process.")
+    connections: int
+
+
+class Ready(BaseModel):
+    """It takes connections."""
+
+    status: Literal["ready"] = "ready"
+
+
+def health_routes(health: Callable[[], Health], ready: Callable[[], bool]) -> APIRouter:
+    """``/healthz`` and ``/readyz``."""
+    routes = APIRouter(tags=["operating"])
+
+    @routes.get("/healthz", summary="How this process is")
+    async def healthz() -> Health:
+        return health()
+
+    @routes.get("/readyz", summary="Whether it takes connections", responses={503: {"description": "Starting or stopping."}})
+    async def readyz() -> Ready:
+        return Ready() if ready() else _not_ready()  # type: ignore[return-value] # FastAPI passes a response on as it is
+
+    return routes
+
+
+def _not_ready() -> JSONResponse:
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, code="not_ready", detail="The server is starting or stopping.")

@@ -1,0 +1,230 @@
+"""One WebSocket whose frames picows reads: messages, pings, the close handshake, and writing without copying."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections import deque
+from typing import TYPE_CHECKING, Final, cast
+
+from picows import WSFrame, WSListener, WSMsgType, WSTransport
+
+from cowrite.core.outbox import Wire
+from cowrite.core.ports import Timer
+from cowrite.protocol.close_codes import CloseCode
+from cowrite.transports.framing import BINARY, CLOSE, CONTINUATION, FINAL, PING, PONG, WriteTurn, control_frame, header
+from cowrite.transports.services import Services
+from cowrite.transports.upgrade import Accepted
+from cowrite.transports.yjs import YjsConnection, max_message_bytes
+
+HIGH_WATER: Final = 64 << 10
+"""Bytes in the socket's buffer from which on nothing more is written to it."""
+LOW_WATER: Final = 16 << 10
+FRAGMENT_BYTES: Final = 64 << 10
+"""Longer messages are sent in parts of this size."""
+_PROTOCOL_ERROR, _TOO_BIG = 1002, 1009
+"""Codes of RFC 6455, 7.4.1, that picows uses; the second one never leaves the server."""
+_JOIN_BYTES: Final = 8 << 10
+"""Messages over this size are written by themselves: joining would copy them."""
+
+
+class PicowsWire(WSListener):
+    """One open socket: picows tells it what comes, and the connection writes to it."""
+
+    def __init__(self, socket: asyncio.Transport, upgrade: Accepted, services: Services, turn: WriteTurn) -> None:
+        self.connection = YjsConnection(self, upgrade, services)
+        self.closing = False
+        """A close frame was sent, or nothing can be sent any more: what is written is dropped."""
+        self._socket = socket
+        self._clock = services.clock
+        self._times = services.times
+        self._turn = turn
+        self._max_message = max_message_bytes(services.limits)
+        self._parts: bytearray | None = None
+        """The message whose fragments are coming in."""
+        self._small: list[bytes] = []
+        self._small_bytes = 0
+        self._large: deque[bytes] = deque()
+        self._large_sent = 0
+        """How much of the first large message has been written."""
+        self._paused = False
+        self._refused = False
+        """The connection was told that nothing more can be written now: it waits to be told otherwise."""
+        self._heard = self._clock.monotonic()
+        self._pinged = float("-inf")
+        self._timer: Timer | None = None
+        self._lost = False
+
+    # ---- what picows says --------------------------------------------------------------------------------------------
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._socket.set_write_buffer_limits(high=HIGH_WATER, low=LOW_WATER)
+        self._watch()
+        self.connection.opened()
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        kind = frame.msg_type
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self._break("a frame with bits that no extension was agreed for")
+        elif self.closing:
+            if kind == WSMsgType.CLOSE:
+                self._socket.close()
+        elif kind == WSMsgType.BINARY and frame.fin and self._parts is None:
+            self.connection.receive(frame.get_payload_as_bytes())
+        elif kind == WSMsgType.PING:
+            self._socket.write(control_frame(PONG, frame.get_payload_as_bytes()))
+        elif kind == WSMsgType.CLOSE:
+            self._goodbye(cast("int", frame.get_close_code()))
+        elif kind != WSMsgType.PONG:
+            self._fragment(frame)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._stop_writing()
+        self._stop_timer()
+        self._lose(goodbye=False)
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self.hear()  # what leaves is a sign of life, too: a slow reader may be long in coming to a ping
+        self._pump()
+        self._offer()
+
+    def hear(self) -> None:
+        """Bytes have come: the peer is alive."""
+        self._heard = self._clock.monotonic()
+
+    def fail(self, code: int, reason: str) -> None:
+        """Picows cannot read on."""
+        if code == _TOO_BIG:
+            self._too_large()
+        else:
+            self.connection.close(code, reason)
+
+    # ---- Wire --------------------------------------------------------------------------------------------------------
+
+    def write(self, message: bytes) -> None:
+        if self.closing:
+            return
+        if len(message) > _JOIN_BYTES or self._large:
+            self.flush()
+            self._large.append(message)
+            self._pump()
+        else:
+            if not self._small:
+                self._turn.add(self)
+            self._small.append(message)
+            self._small_bytes += len(message)
+
+    def writable(self) -> bool:
+        if self._paused or self._large or self._small_bytes >= HIGH_WATER:
+            self._refused = True
+            return False
+        return True
+
+    def close(self, code: int, reason: str) -> None:
+        # A large message that is under way is not finished first: the client will get everything after coming back.
+        if not self.closing:
+            self.flush()
+            self._stop_writing()
+            self._socket.write(control_frame(CLOSE, struct.pack("!H", code) + reason.encode()))
+            self._stop_timer()
+            self._timer = self._clock.call_later(self._times.close_within, self._socket.abort)
+
+    # ---- writing -----------------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Write the small messages."""
+        if self._small:
+            messages, self._small = self._small, []
+            self._small_bytes = 0
+            self._socket.write(self._turn.join(messages))
+            self._offer()
+
+    def _pump(self) -> None:
+        """Write parts of the large messages until the socket's buffer is full."""
+        while self._large and not self._paused:
+            message = self._large[0]
+            start, end = self._large_sent, min(self._large_sent + FRAGMENT_BYTES, len(message))
+            first = (CONTINUATION if start else BINARY) | (FINAL if end == len(message) else 0)
+            self._large_sent = end
+            if end == len(message):
+                self._large.popleft()
+                self._large_sent = 0
+            self._socket.writelines((header(first, end - start), memoryview(message)[start:end]))
+
+    def _offer(self) -> None:
+        """Tell the connection when it can write again."""
+        if self._refused and not self.closing and not (self._paused or self._large or self._small_bytes >= HIGH_WATER):
+            self._refused = False
+            self.connection.drained()
+
+    def _stop_writing(self) -> None:
+        self.closing = True
+        self._small.clear()
+        self._large.clear()
+        self._small_bytes = 0
+        self._paused = False
+
+    # ---- reading -----------------------------------------------------------------------------------------------------
+
+    def _fragment(self, frame: WSFrame) -> None:
+        """A frame that is not a whole binary message."""
+        if frame.msg_type == WSMsgType.TEXT:
+            self.connection.receive_text()
+        elif (frame.msg_type == WSMsgType.CONTINUATION) == (self._parts is None):
+            self._break("a frame out of its order")
+        elif len(self._parts or b"") + frame.payload_size > self._max_message:
+            self._too_large()
+        else:
+            parts = self._parts = bytearray() if self._parts is None else self._parts
+            parts += frame.get_payload_as_memoryview()
+            if frame.fin:
+                self._parts = None
+                self.connection.receive(bytes(parts))
+
+    def _goodbye(self, code: int) -> None:
+        """The client closes."""
+        self._lose(goodbye=True)
+        self._stop_writing()
+        self._socket.write(control_frame(CLOSE, struct.pack("!H", code) if code else b""))
+        self._stop_timer()
+        self._timer = self._clock.call_later(self._times.close_within, self._socket.abort)
+        self._socket.close()
+
+    def _lose(self, *, goodbye: bool) -> None:
+        if not self._lost:
+            self._lost = True
+            self.connection.lost(goodbye=goodbye)
+
+    def _too_large(self) -> None:
+        self.connection.close(CloseCode.MESSAGE_TOO_LARGE, f"a message of more than {self._max_message} bytes")
+
+    def _break(self, reason: str) -> None:
+        self.connection.close(_PROTOCOL_ERROR, reason)
+
+    # ---- time --------------------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Ping a peer that is silent, and let one go that stays so: half-open sockets look open for hours."""
+        now = self._clock.monotonic()
+        quiet = now - self._heard
+        if quiet < self._times.ping_after:
+            self._timer = self._clock.call_later(self._times.ping_after - quiet, self._watch)
+        elif self._pinged < self._heard:
+            self._pinged = now
+            self._socket.write(control_frame(PING, b""))
+            self._timer = self._clock.call_later(self._times.pong_within, self._watch)
+        else:
+            self.connection.close(CloseCode.IDLE, f"nothing was heard for {quiet:.0f} s, nor an answer to a ping")
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+if TYPE_CHECKING:
+    _: type[Wire] = PicowsWire

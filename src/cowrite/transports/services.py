@@ -1,0 +1,58 @@
+"""What the transports need of the running application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from cowrite.core.ids import Ids
+from cowrite.core.limits import Limits
+from cowrite.core.ports import Authorizer, Clock
+from cowrite.core.registry import Registry
+from cowrite.protocol.close_codes import CloseCode
+from cowrite.transports.origins import OriginPolicy
+
+
+class Connection(Protocol):
+    """One socket, as the application sees it when it shuts down."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Send it away. Idempotent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SocketTimes:
+    """How long a transport waits, in seconds."""
+
+    ping_after: float = 30.0
+    """A peer that was not heard for so long is sent a ping."""
+    pong_within: float = 10.0
+    """It must be heard again within this time, or it is dropped: its machine or its network is gone."""
+    close_within: float = 5.0
+    """How long a close handshake may take before the socket is cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One application's parts, as its transports use them."""
+
+    registry: Registry
+    authorize: Authorizer
+    clock: Clock
+    ids: Ids
+    limits: Limits
+    origins: OriginPolicy
+    times: SocketTimes = SocketTimes()
+    connections: set[Connection] = field(default_factory=set)
+    """The sockets that are open."""
+
+    def close_connections(self, code: CloseCode, reason: str) -> None:
+        """Send everybody away."""
+        for connection in list(self.connections):
+            connection.close(code, reason)
+
+
+Serving: TypeAlias = Callable[[], Services | None]
+"""The services; None while the application is starting or shutting down, when nobody may come in."""

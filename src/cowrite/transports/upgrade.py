@@ -1,0 +1,106 @@
+"""What a request to open a WebSocket asks for, and whether it is let through. The same for every kind of socket."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from cowrite.transports.origins import OriginPolicy
+
+ACK_PROTOCOL: Final = "cowrite.ack.v1"
+"""A client that offers this sub-protocol is told which of its messages are durable."""
+YJS_PREFIX: Final = b"/yjs/"
+MAX_ID_CHARACTERS: Final = 255
+_MAX_PARAMETERS: Final = 100
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeRequest:
+    """The parts of the HTTP request that count, as they came."""
+
+    path: bytes
+    """Percent-encoded, without the query and without the prefix under which the application is mounted."""
+    query: bytes
+    host: str | None
+    origin: str | None
+    protocols: tuple[str, ...]
+    """The sub-protocols on offer, in the client's order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The answer is an HTTP status instead of a WebSocket."""
+
+    status: HTTPStatus
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The socket opens."""
+
+    document_id: str | None
+    """None: the address names no document that can exist; the socket is closed with a code that says so."""
+    token: str | None
+    protocol: str | None
+    """The sub-protocol to select."""
+
+    @property
+    def acknowledges(self) -> bool:
+        """The client wants acknowledgements."""
+        return self.protocol == ACK_PROTOCOL
+
+
+NOT_SERVING: Final = Refused(HTTPStatus.SERVICE_UNAVAILABLE, "The server is starting or stopping; try again in a moment.")
+
+
+def answer(request: UpgradeRequest, origins: OriginPolicy) -> Accepted | Refused:
+    """Decide on a request."""
+    if not request.path.startswith(YJS_PREFIX):
+        return Refused(HTTPStatus.NOT_FOUND, "There is no WebSocket at this address; documents are at /yjs/{document_id}.")
+    if not origins.allows(request.origin, request.host):
+        return Refused(HTTPStatus.FORBIDDEN, "This web page may not connect; its origin belongs into COWRITE_ALLOWED_ORIGINS.")
+    try:
+        token = read_token(request.query)
+    except ValueError:
+        return Refused(HTTPStatus.BAD_REQUEST, "The query of the address cannot be read.")
+    return Accepted(read_document_id(request.path[len(YJS_PREFIX) :]), token, select_protocol(request.protocols))
+
+
+def read_document_id(path: bytes) -> str | None:
+    """Read the document's id in what follows ``/yjs/``; None when it is no id.
+
+    Percent-encoding is undone once, and a slash is a character like any other: ``a/b`` and ``a%2Fb`` are one document. A ``%``
+    that begins no escape stands for itself. An id is UTF-8, 1 to 255 characters (code points), without U+0000.
+    """
+    try:
+        document_id = unquote_to_bytes(path).decode()
+    except UnicodeDecodeError:
+        return None
+    return document_id if 0 < len(document_id) <= MAX_ID_CHARACTERS and "\0" not in document_id else None
+
+
+def read_token(query: bytes) -> str | None:
+    """The first ``token`` of the query; None without one. Raises ``ValueError`` for a query of absurdly many parts."""
+    parameters = parse_qsl(
+        query.decode(errors="replace"), keep_blank_values=True, errors="replace", max_num_fields=_MAX_PARAMETERS
+    )
+    return next((value for name, value in parameters if name == "token"), None)
+
+
+def select_protocol(offered: tuple[str, ...]) -> str | None:
+    """Acknowledgements when they are on offer; else the first one, as browsers close a socket for which none was selected."""
+    if ACK_PROTOCOL in offered:
+        return ACK_PROTOCOL
+    return offered[0] if offered else None
+
+
+def split_protocols(values: Iterable[str]) -> tuple[str, ...]:
+    """Read the values of all Sec-WebSocket-Protocol headers, without what is no token (RFC 9110): it cannot be selected."""
+    names = (name.strip() for value in values for name in value.split(","))
+    return tuple(name for name in names if _TOKEN.fullmatch(name))

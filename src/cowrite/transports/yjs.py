@@ -1,0 +1,305 @@
+"""One y-websocket connection to one document, whatever its socket is made of.
+
+Theory of operation. A transport feeds it frames and is its wire. While the token is checked and the room opens, frames wait;
+then everything is one synchronous call per frame, without tasks. The one exception are large updates: inspecting them takes
+long, so it happens in a thread, and what comes after them waits until it is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
+
+import structlog
+
+from cowrite.core.dialect import Dialect
+from cowrite.core.errors import PeerError, RoomClosed
+from cowrite.core.intake import inspect_from_peer
+from cowrite.core.limits import Limits
+from cowrite.core.outbox import Wire
+from cowrite.core.peer import Peer
+from cowrite.core.ports import Access, AccessDenied, Grant
+from cowrite.core.room import Room
+from cowrite.core.session import Session
+from cowrite.protocol import yjs
+from cowrite.protocol.close_codes import CloseCode, cut_reason
+from cowrite.protocol.messages import (
+    Acknowledged,
+    AwarenessUpdate,
+    Message,
+    PermissionDenied,
+    QueryAwareness,
+    SyncStep1,
+    SyncStep2,
+    UnknownMessage,
+    Update,
+)
+from cowrite.transports.services import Services
+from cowrite.transports.upgrade import Accepted
+
+OPENING_QUEUE_BYTES: Final = 4 << 20
+"""What a client may send before its room is open."""
+INSPECTING_QUEUE_BYTES: Final = 8 << 20
+"""What a client may send behind a large update while that is inspected."""
+INSPECT_IN_THREAD_BYTES: Final = 256 << 10
+MAX_UNKNOWN_MESSAGES: Final = 5
+_ENVELOPE_BYTES: Final = 64
+"""What a message has around the update in it, at most."""
+_FRAME_OVERHEAD: Final = 64
+"""Bytes that a waiting frame costs beyond its own, so that many tiny ones count, too."""
+
+_log = structlog.get_logger(__name__)
+
+
+def max_message_bytes(limits: Limits) -> int:
+    """The largest message that is read: a SyncStep2 and what is around it."""
+    return max(limits.sync_bytes, limits.update_bytes) + _ENVELOPE_BYTES
+
+
+class YjsDialect:
+    """y-websocket's messages. There is one, :data:`YJS`, so that all its peers share each encoded broadcast."""
+
+    def encode(self, message: Message) -> bytes:
+        return yjs.encode(message)
+
+
+YJS: Final = YjsDialect()
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Frames that wait for their turn, bounded."""
+
+    limit: int
+    frames: list[bytes] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, frame: bytes) -> bool:
+        """False: it is too much."""
+        self.size += len(frame) + _FRAME_OVERHEAD
+        self.frames.append(frame)
+        return self.size <= self.limit
+
+
+@dataclass(slots=True, eq=False)
+class Opening:
+    """The token is checked and the room opened."""
+
+    waiting: _Waiting = field(default_factory=lambda: _Waiting(OPENING_QUEUE_BYTES))
+    task: asyncio.Task[None] | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Attached:
+    """In the room."""
+
+    room: Room
+    peer: Peer
+
+
+@dataclass(slots=True, eq=False)
+class Inspecting:
+    """In the room; a large update is inspected in a thread."""
+
+    room: Room
+    peer: Peer
+    waiting: _Waiting = field(default_factory=lambda: _Waiting(INSPECTING_QUEUE_BYTES))
+    task: asyncio.Task[None] | None = None
+    lost: bool = False
+    """The socket is gone meanwhile. What had arrived before is taken all the same."""
+    goodbye: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Closed:
+    """It is over."""
+
+
+_State: TypeAlias = Opening | Attached | Inspecting | Closed
+
+
+class YjsConnection:
+    """See the module's docstring. It is the wire that the room knows: closing it from there ends it here."""
+
+    def __init__(self, wire: Wire, upgrade: Accepted, services: Services) -> None:
+        self.write = wire.write  # the room's calls go straight to the transport
+        self.writable = wire.writable
+        self._wire = wire
+        self._upgrade = upgrade
+        self._services = services
+        self._state: _State = Opening()
+        self._user_id: str | None = None
+        self._unknown = 0
+
+    # ---- what the transport says -------------------------------------------------------------------------------------
+
+    def opened(self) -> None:
+        """The upgrade was answered. Call once, before anything else."""
+        if not isinstance(self._state, Opening):
+            return
+        self._services.connections.add(self)
+        if self._upgrade.document_id is None:
+            self.close(CloseCode.BAD_DOCUMENT_ID, "a document's id is 1 to 255 characters of UTF-8 without U+0000")
+        else:
+            self._state.task = asyncio.get_running_loop().create_task(self._open(self._state, self._upgrade.document_id))
+
+    def receive(self, frame: bytes) -> None:
+        """One binary message."""
+        match self._state:
+            case Attached() as state:
+                try:
+                    self._take(state, yjs.decode(frame))
+                except Exception as error:
+                    # Whatever one peer's message does, the process and all others go on.
+                    self._fail(error)
+            case Opening(waiting=waiting) | Inspecting(waiting=waiting):
+                if not waiting.add(frame):
+                    self.close(CloseCode.TOO_FAST, f"more than {waiting.limit} bytes wait to be read")
+            case Closed():
+                pass
+            case _:
+                assert_never(self._state)
+
+    def receive_text(self) -> None:
+        """A text message: no y-websocket client sends one."""
+        self.close(CloseCode.MALFORMED_FRAME, "a text message; only binary ones are understood")
+
+    def drained(self) -> None:
+        """The socket takes more again, after it did not."""
+        match self._state:
+            case Attached(peer=peer) | Inspecting(peer=peer):
+                try:
+                    peer.outbox.drained()
+                except Exception as error:
+                    self._fail(error)  # as in receive()
+            case Opening() | Closed():
+                pass
+            case _:
+                assert_never(self._state)
+
+    def lost(self, *, goodbye: bool) -> None:
+        """The socket is gone; ``goodbye``: its client closed it. Call exactly once."""
+        if isinstance(self._state, Inspecting):
+            self._state.lost, self._state.goodbye = True, goodbye
+        else:
+            self._leave(clean=goodbye)
+
+    # ---- what the room and the server say ----------------------------------------------------------------------------
+
+    def close(self, code: int, reason: str) -> None:
+        """Leave the room and close the socket after what was written. Idempotent."""
+        if not isinstance(self._state, Closed):
+            _log.info(
+                "connection closed", document=self._upgrade.document_id, user=self._user_id, code=int(code), reason=reason
+            )
+            self._end(code, reason)
+
+    # ---- inside ------------------------------------------------------------------------------------------------------
+
+    async def _open(self, state: Opening, document_id: str) -> None:
+        try:
+            access = await self._services.authorize(self._upgrade.token, document_id)
+            self._user_id = access.user_id
+            async with self._services.registry.open(document_id) as room:
+                self._attach(state, room, document_id, access)
+        except Exception as error:
+            self._fail(error)  # the host's authorizer may raise anything; see receive()
+
+    def _attach(self, state: Opening, room: Room, document_id: str, access: Access) -> None:
+        if self._state is not state:
+            return
+        session = Session(self._services.ids.new(), document_id, access, self._services.clock.now())
+        peer = room.attach(session, self, YJS, acknowledges=self._upgrade.acknowledges)
+        self._state = Attached(room, peer)
+        self._replay(state.waiting)
+
+    def _take(self, state: Attached, message: Message) -> None:
+        match message:
+            case Update(update):
+                self._take_update(state, update, everything=False)
+            case SyncStep2(update):
+                self._take_update(state, update, everything=True)
+            case AwarenessUpdate(entries):
+                state.room.announce(state.peer, entries)
+            case SyncStep1(state_vector):
+                state.room.synchronise(state.peer, state_vector)
+            case QueryAwareness():
+                state.room.query_awareness(state.peer)
+            case Acknowledged() | PermissionDenied():
+                self._refuse_unknown(type(message).__name__)
+            case _:
+                assert_never(message)
+
+    def _take_update(self, state: Attached, update: bytes, *, everything: bool) -> None:
+        if len(update) <= INSPECT_IN_THREAD_BYTES or not state.peer.session.may(Grant.WRITE):
+            state.room.receive(state.peer, update, everything=everything)
+            return
+        inspecting = self._state = Inspecting(state.room, state.peer)
+        work = self._inspect(inspecting, update, everything=everything)
+        inspecting.task = asyncio.get_running_loop().create_task(work)
+
+    async def _inspect(self, state: Inspecting, update: bytes, *, everything: bool) -> None:
+        try:
+            outline = await asyncio.to_thread(inspect_from_peer, update, everything=everything, limits=self._services.limits)
+            if self._state is state:
+                state.room.receive(state.peer, update, everything=everything, outline=outline)
+        except Exception as error:
+            self._fail(error)  # as in receive()
+        if self._state is state:
+            self._state = Attached(state.room, state.peer)
+            self._replay(state.waiting)
+            if state.lost:
+                self.lost(goodbye=state.goodbye)
+
+    def _replay(self, waiting: _Waiting) -> None:
+        for frame in waiting.frames:
+            self.receive(frame)
+
+    def _refuse_unknown(self, kind: int | str) -> None:
+        self._unknown += 1
+        if self._unknown >= MAX_UNKNOWN_MESSAGES:
+            self.close(CloseCode.MALFORMED_FRAME, f"{self._unknown} messages of unknown types; the last: {kind}")
+        else:
+            _log.info("message refused", **self._who(), kind=kind)
+
+    def _fail(self, error: Exception) -> None:
+        """One peer's message or coming in has failed."""
+        match error:
+            case UnknownMessage(kind=kind):
+                self._refuse_unknown(kind)
+            case yjs.MalformedFrame():
+                self.close(CloseCode.MALFORMED_FRAME, f"a message cannot be read: {error}")
+            case PeerError(code=code, reason=reason) | RoomClosed(code=code, reason=reason):
+                self.close(code, reason)
+            case AccessDenied(known=known):
+                self.close(CloseCode.FORBIDDEN if known else CloseCode.UNAUTHORIZED, str(error))
+            case _:
+                _log.error("connection failed", **self._who(), exc_info=error)
+                self._end(CloseCode.INTERNAL_ERROR, "the server failed; connect again")
+
+    def _who(self) -> dict[str, str | None]:
+        return {"document": self._upgrade.document_id, "user": self._user_id}
+
+    def _end(self, code: int, reason: str) -> None:
+        self._leave(clean=False)
+        self._wire.close(int(code), cut_reason(reason))
+
+    def _leave(self, *, clean: bool) -> None:
+        state, self._state = self._state, Closed()
+        self._services.connections.discard(self)
+        match state:
+            case Opening(task=task):
+                if task is not None and task is not asyncio.current_task():
+                    task.cancel()
+            case Attached(room=room, peer=peer) | Inspecting(room=room, peer=peer):
+                room.detach(peer, clean=clean)
+            case Closed():
+                pass
+            case _:
+                assert_never(state)
+
+
+if TYPE_CHECKING:
+    _: Dialect = YJS
+    _wire: type[Wire] = YjsConnection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,14 @@ class LocalHub:
 
     def __init__(self) -> None:
         self.receivers: dict[str, dict[LocalSubscription, Callable[[News], None]]] = {}
+        """By document, in the order of subscribing."""
 
 
 class LocalSubscription:
     """One receiver of one document's news."""
 
-    def __init__(self, hub: LocalHub, document_id: str) -> None:
+    def __init__(self, broker: LocalBroker, hub: LocalHub, document_id: str) -> None:
+        self.broker = broker
         self._hub = hub
         self._document_id = document_id
 
@@ -34,16 +37,20 @@ class LocalBroker:
 
     def __init__(self, hub: LocalHub | None = None) -> None:
         self._hub = hub if hub is not None else LocalHub()
-        self._subscriptions: list[LocalSubscription] = []
 
     async def publish(self, news: News) -> None:
         for receive in list(self._hub.receivers.get(news.document_id, {}).values()):
-            receive(news)
+            try:
+                receive(news)
+            except Exception as error:
+                # A receiver's fault is neither the publisher's nor the other receivers': it goes where those of callbacks go.
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": f"news of document {news.document_id!r} not taken by {receive!r}", "exception": error}
+                )
 
     async def subscribe(self, document_id: str, receive: Callable[[News], None]) -> LocalSubscription:
-        subscription = LocalSubscription(self._hub, document_id)
+        subscription = LocalSubscription(self, self._hub, document_id)
         self._hub.receivers.setdefault(document_id, {})[subscription] = receive
-        self._subscriptions.append(subscription)
         return subscription
 
     @property
@@ -51,9 +58,10 @@ class LocalBroker:
         return False
 
     async def close(self) -> None:
-        for subscription in self._subscriptions:
-            await subscription.close()
-        self._subscriptions.clear()
+        everybodys = [subscription for receivers in self._hub.receivers.values() for subscription in receivers]
+        for subscription in everybodys:
+            if subscription.broker is self:
+                await subscription.close()
 
 
 if TYPE_CHECKING:

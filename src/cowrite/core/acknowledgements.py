@@ -6,48 +6,51 @@ from __future__ import annotations
 class Acknowledgements:
     """Numbers a peer's SyncStep2 and Update messages and tells how many of them, from the first on, are durable.
 
-    The count advances in the peer's own order: message 5 is not acknowledged before message 4. A message that was refused holds the
-    count until a later SyncStep2 is durable: that one holds everything that its sender had and the server had not. Memory is
-    bounded by the messages that are on their way to the disk: of the refused ones only the first and the last number are kept.
+    The count advances in the peer's own order: message 5 is not acknowledged before message 4. A message that was refused holds
+    the count until a later SyncStep2 is durable: that one has everything that its sender had and the server had not. Memory is
+    bounded by the messages that are on their way to the disk: of the refused ones only the first and the last number are kept,
+    so that after a SyncStep2 in between the count may wait for the next one although it need not.
     """
 
     def __init__(self) -> None:
         self._received = 0
-        self._outstanding: dict[int, None] = {}
-        """Numbers on their way to the disk, in order."""
+        self._outstanding: set[int] = set()
+        """Numbers on their way to the disk."""
+        self._ended = 0
+        """No number below this one is outstanding."""
         self._refused: tuple[int, int] | None = None
-        """No message from the first of these on is durable by itself; none after the last was refused."""
+        """No message from the first of these on is known to be durable; none after the last was refused."""
         self._told = 0
         self._offset = 0
 
     @property
     def count(self) -> int:
         """How many messages, from the first on, are durable."""
-        count = next(iter(self._outstanding), self._received)
-        return count if self._refused is None else min(count, self._refused[0])
+        return self._ended if self._refused is None else min(self._ended, self._refused[0])
 
     def receive(self) -> int:
         """Number a message that has arrived."""
         number = self._received
         self._received += 1
-        self._outstanding[number] = None
+        self._outstanding.add(number)
         return number
 
     def refuse(self, number: int) -> None:
         """This message will not be committed as it came; only a later SyncStep2 can make up for it."""
-        self._outstanding.pop(number, None)
         first, last = self._refused or (number, number)
         self._refused = min(first, number), max(last, number)
+        self._end(number)
 
     def commit(self, number: int, offset: int, *, everything: bool = False) -> None:
-        """This message, with all that the room had taken before it, is durable at ``offset``.
+        """This message, unless it was refused, is durable at ``offset``.
 
         ``everything``: it was a SyncStep2, and makes up for what was refused before it.
         """
-        self._outstanding.pop(number, None)
         self._offset = max(self._offset, offset)
-        if everything:
-            self._cover(number)
+        if everything and self._refused is not None and number > self._refused[0]:
+            last = self._refused[1]
+            self._refused = (number + 1, last) if last > number else None
+        self._end(number)
 
     def take(self) -> tuple[int, int] | None:
         """The count and the newest offset when the count has grown since the last call."""
@@ -57,7 +60,7 @@ class Acknowledgements:
         self._told = count
         return count, self._offset
 
-    def _cover(self, number: int) -> None:
-        if self._refused is not None and number > self._refused[0]:
-            last = self._refused[1]
-            self._refused = (number + 1, last) if last > number else None
+    def _end(self, number: int) -> None:
+        self._outstanding.discard(number)
+        while self._ended < self._received and self._ended not in self._outstanding:
+            self._ended += 1

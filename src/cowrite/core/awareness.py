@@ -1,21 +1,33 @@
 """Who points where: the ephemeral states of a room's Yjs clients. A pure value: no timers, no sockets.
 
-The rules are y-protocols' (``awareness.js``), with one thing added: an entry counts only when it comes from a peer that owns the
-Yjs client id. Stock clients send other people's entries as a matter of course (y-websocket re-broadcasts every state that it
-learns, and announces the end of ids that it thinks stale), so entries for ids of others are skipped in silence.
+Which entry is news is decided as in y-protocols (``awareness.js``). One thing is added: an entry counts only when it comes from
+the connection that owns the Yjs client id. Stock clients send other people's entries as a matter of course: y-websocket sends
+back every state that it learns, by the socket or from other tabs of the browser, and announces the end of ids that it thinks
+stale.
+
+Whose id it is. A Yjs client speaks of itself first: the first message of a connection, when it holds one living state, names
+the connection's *own* id. An own id belongs to its connection, also before it is seen. An id that is nobody's goes to whoever
+announces it (a tab may be seen by way of another one before its own socket is open), until somebody comes whose own it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cowrite.protocol.awareness import AwarenessEntry, is_valid_state
 
 STALE_AFTER = 30.0
 """Seconds after which a state that was not renewed is removed; Yjs clients forget it then, too."""
-_REMEMBERED = 10_000
+IDS_PER_PEER = 100
+"""How many ids one connection may own. Yjs clients have one; gateways may speak for several."""
+MAX_CLOCK = 2**32 - 1
+"""Clients in other languages than JavaScript hold clocks in 32 bits."""
+REMEMBERED = 10_000
 """How many ids of clients that are gone a room remembers, so that late news about them stays old news."""
+_MESSAGE_ENTRIES = 1000
+_MESSAGE_BYTES = 256 << 10
 
 
 class InvalidState(ValueError):
@@ -24,7 +36,7 @@ class InvalidState(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who may write an awareness entry: one connection (``peer``, compared by identity) of one user."""
+    """Who may write an awareness entry: one connection (``peer``, by identity or as its hash says) of one user."""
 
     peer: Hashable
     user_id: str
@@ -37,24 +49,32 @@ class Announced:
     news: list[AwarenessEntry] = field(default_factory=list)
     """For everybody."""
     stale: list[AwarenessEntry] = field(default_factory=list)
-    """For the sender alone: ids that the room holds for ended at this clock or a newer one. A client that is told so of its own id
+    """For the sender alone: the ends of ids that it announced with a clock which is used up, because the room holds them for
+    ended at that clock or a newer one, or knows a newer state of an earlier life. A client that is told so of its own id
     announces itself again with a higher clock, and is seen at once instead of at its next heartbeat (15 s)."""
+
+
+@dataclass(slots=True, eq=False)
+class _Connection:
+    user_id: str
+    own: int | None = None
+    """The Yjs client id that it calls its own."""
+    ids: set[int] = field(default_factory=set)
+    """What it owns: its own id, and the living ones that it has announced."""
+    lost: bool = False
+    """The socket is gone, perhaps to come back."""
+
+    def yields(self, client_id: int, other: _Connection) -> bool:
+        """Whether somebody else whose own id this is may have it."""
+        return self.own != client_id or self.lost or self.user_id == other.user_id
 
 
 @dataclass(slots=True)
 class _Client:
-    clock: int
-    state: str | None
-    owner: Owner | None
-    renewed_at: float
-    lost: bool = False
-    """The owner's connection was lost a moment ago."""
-
-    def may_be_written_by(self, owner: Owner, entry: AwarenessEntry) -> bool:
-        if self.owner is None or self.owner.peer is owner.peer:
-            return True
-        # Taking over needs a living state: the end of somebody else's id is never believed.
-        return entry.state is not None and (self.lost or self.owner.user_id == owner.user_id)
+    clock: int = 0
+    state: str | None = None
+    owner: _Connection | None = None
+    renewed_at: float = 0.0
 
     def is_news(self, entry: AwarenessEntry) -> bool:
         ends = entry.clock == self.clock and entry.state is None and self.state is not None
@@ -66,47 +86,47 @@ class Awareness:
 
     def __init__(self) -> None:
         self._clients: dict[int, _Client] = {}
+        self._ended: OrderedDict[int, None] = OrderedDict()
+        """Ids without a state, the one that ended first at the front."""
+        self._connections: dict[Hashable, _Connection] = {}
         self.skipped = 0
-        """Entries that came from peers that do not own their ids. Normal with stock clients."""
+        """Entries that came from connections that do not own their ids, or have too many. Normal with stock clients."""
 
-    def announce(self, owner: Owner, entries: Iterable[AwarenessEntry], now: float) -> Announced:
+    def announce(self, owner: Owner, entries: Sequence[AwarenessEntry], now: float) -> Announced:
         """Take a peer's entries. ``now`` is monotonic, in seconds.
 
         An entry is news when its clock is newer than the known one (0 for an unknown client), or when it ends a state at the
-        same clock. An id belongs to the peer that announced it first; a peer of the same user, or anybody after the owner's
-        connection was lost, takes it over with a living state. Raises :class:`InvalidState`.
+        same clock. An id with an owner is taken over only by a connection that calls it its own, with a living state: from one
+        that does not call it its own, that was lost, or that is the same user's. After its first message that takes news.
+
+        Raises :class:`InvalidState`: close that peer. What came before it in the message is taken; releasing the peer ends it.
         """
         announced = Announced()
+        if not entries:
+            return announced
+        connection, first = self._meet(owner, entries)
         for entry in entries:
             client = self._clients.get(entry.client_id)
             if client is None:
-                client = _Client(0, None, None, now)
-            if not client.may_be_written_by(owner, entry):
+                client = _Client()
+            if self._may_write(connection, client, entry, first):
+                self._write(connection, client, entry, announced, now)
+            else:
                 self.skipped += 1
-            elif client.is_news(entry):
-                if entry.state is not None and not is_valid_state(entry.state):
-                    raise InvalidState(f"the awareness state of client {entry.client_id} is not JSON, or nested too deep")
-                self._clients.pop(entry.client_id, None)  # the newest last
-                self._clients[entry.client_id] = _Client(entry.clock, entry.state, owner, now)
-                announced.news.append(entry)
-            elif entry.state is not None and entry.clock > 0:
-                if client.state is None:
-                    announced.stale.append(AwarenessEntry(entry.client_id, client.clock, None))
-                else:
-                    client.owner, client.lost = owner, False
-        self._forget()
         return announced
 
     def lose(self, peer: Hashable) -> bool:
         """A peer's connection was lost, perhaps to come back: others may take its ids over. True when it had living states."""
-        owned = self._owned(peer)
-        for number in owned:
-            self._clients[number].lost = True
-        return any(self._clients[number].state is not None for number in owned)
+        connection = self._connections.get(peer)
+        if connection is None:
+            return False
+        connection.lost = True
+        return any(self._clients[client_id].state is not None for client_id in connection.ids)
 
     def release(self, peer: Hashable) -> list[AwarenessEntry]:
         """A peer is gone for good: the entries that end what it still owns."""
-        return self._end(self._owned(peer))
+        connection = self._connections.pop(peer, None)
+        return self._end(sorted(connection.ids)) if connection is not None else []
 
     def expire(self, now: float) -> list[AwarenessEntry]:
         """The entries that end states which were not renewed for 30 s."""
@@ -119,23 +139,86 @@ class Awareness:
         known = ((number, self._clients.get(number)) for number in client_ids)
         return [AwarenessEntry(number, client.clock, client.state) for number, client in known if client is not None]
 
-    def _owned(self, peer: Hashable) -> list[int]:
-        return [number for number, client in self._clients.items() if client.owner is not None and client.owner.peer is peer]
+    def _meet(self, owner: Owner, entries: Sequence[AwarenessEntry]) -> tuple[_Connection, bool]:
+        """The connection, and whether this is its first message."""
+        connection = self._connections.get(owner.peer)
+        if connection is not None:
+            return connection, False
+        connection = self._connections[owner.peer] = _Connection(owner.user_id)
+        if len(entries) == 1 and entries[0].state is not None:
+            connection.own = entries[0].client_id
+        return connection, True
 
-    def _end(self, numbers: Iterable[int]) -> list[AwarenessEntry]:
+    def _may_write(self, connection: _Connection, client: _Client, entry: AwarenessEntry, first: bool) -> bool:
+        if entry.clock > MAX_CLOCK:
+            return False
+        holder = client.owner
+        if holder is connection:
+            return True
+        if entry.state is None:
+            # The end of an id that is somebody else's is never believed.
+            return holder is None
+        if holder is not None:
+            own = connection.own == entry.client_id
+            return own and holder.yields(entry.client_id, connection) and (first or client.is_news(entry))
+        return len(connection.ids) < IDS_PER_PEER
+
+    def _write(self, connection: _Connection, client: _Client, entry: AwarenessEntry, announced: Announced, now: float) -> None:
+        own = connection.own == entry.client_id
+        if client.is_news(entry):
+            if entry.state is not None and not is_valid_state(entry.state):
+                raise InvalidState(f"the awareness state of client {entry.client_id} is not JSON, or nested too deep")
+            client.clock, client.state, client.renewed_at = entry.clock, entry.state, now
+            announced.news.append(entry)
+        elif entry.state is not None and entry.clock > 0 and (client.state is None or (own and entry.clock < client.clock)):
+            announced.stale.append(AwarenessEntry(entry.client_id, client.clock, None))
+        if own or client.state is not None:
+            self._keep(entry.client_id, client, connection)
+        elif client.clock:
+            self._keep(entry.client_id, client, None)
+
+    def _end(self, client_ids: Iterable[int]) -> list[AwarenessEntry]:
         ended = []
-        for number in numbers:
-            client = self._clients[number]
-            client.owner = None
+        for client_id in client_ids:
+            client = self._clients[client_id]
             if client.state is not None:
                 client.state = None
-                ended.append(AwarenessEntry(number, client.clock, None))
-        self._forget()
+                ended.append(AwarenessEntry(client_id, client.clock, None))
+            self._keep(client_id, client, None)
         return ended
 
-    def _forget(self) -> None:
-        if len(self._clients) <= _REMEMBERED:
+    def _keep(self, client_id: int, client: _Client, owner: _Connection | None) -> None:
+        """Remember a client with its owner, and forget the one that has been gone longest when there are too many."""
+        if client.owner is not owner:
+            if client.owner is not None:
+                client.owner.ids.discard(client_id)
+            if owner is not None:
+                owner.ids.add(client_id)
+            client.owner = owner
+        self._clients[client_id] = client
+        if client.state is not None:
+            self._ended.pop(client_id, None)
             return
-        gone = [number for number, client in self._clients.items() if client.state is None]
-        for number in gone[: len(self._clients) - _REMEMBERED]:
-            del self._clients[number]
+        self._ended[client_id] = None
+        if len(self._ended) > REMEMBERED:
+            forgotten, _ = self._ended.popitem(last=False)
+            if (former := self._clients.pop(forgotten).owner) is not None:
+                former.ids.discard(forgotten)
+
+
+def in_messages(entries: Sequence[AwarenessEntry]) -> Iterator[tuple[AwarenessEntry, ...]]:
+    """Entries in portions for one message each; none for no entries.
+
+    Clients send back in one message what they were told in one, and must not be refused for its size.
+    """
+    portion: list[AwarenessEntry] = []
+    size = 0
+    for entry in entries:
+        length = len(entry.state or "")
+        if portion and (len(portion) == _MESSAGE_ENTRIES or size + length > _MESSAGE_BYTES):
+            yield tuple(portion)
+            portion, size = [], 0
+        portion.append(entry)
+        size += length
+    if portion:
+        yield tuple(portion)

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import structlog
+
+from cowrite.core.awareness import in_messages
 from cowrite.core.dialect import Dialect
 from cowrite.core.outbox import Relay
 from cowrite.core.peer import Peer
 from cowrite.crdt.document import merge_updates
+from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.outline import Outline
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.messages import AwarenessUpdate, Update
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +50,28 @@ class Broadcast:
         self._updates.clear()
 
     def send(self, peers: Collection[Peer]) -> None:
-        """Into the outboxes; nothing waits here afterwards."""
+        """Into the outboxes; nothing waits here afterwards.
+
+        A peer may leave ``peers`` meanwhile (a full outbox closes its peer); what is still put into its outbox is lost with it.
+        """
         if self._updates:
             updates, self._updates = self._updates, []
             _relay(updates, peers)
         if self._awareness:
             moved, self._awareness = list(self._awareness.values()), {}
-            _announce(moved, peers)
+            for portion in in_messages(moved):
+                _announce(portion, peers)
 
 
 def _relay(updates: Sequence[_Relayed], peers: Collection[Peer]) -> None:
-    merged = updates[0].update if len(updates) == 1 else merge_updates([relayed.update for relayed in updates])
+    try:
+        merged = updates[0].update if len(updates) == 1 else merge_updates([relayed.update for relayed in updates])
+    except EngineFault as fault:
+        # Nobody will send these again, so peers would differ from ``live`` for good: give them one by one.
+        _log.error("updates not merged, sent one by one", updates=len(updates), reason=str(fault))
+        for relayed in updates:
+            _relay([relayed], peers)
+        return
     begins = _begins(updates)
     senders = {relayed.sender for relayed in updates}
     # What a peer sent comes back to it only where it is merged with others' updates: one frame for all costs less.
@@ -68,14 +85,14 @@ def _relay(updates: Sequence[_Relayed], peers: Collection[Peer]) -> None:
             peer.outbox.relay(relay)
 
 
-def _announce(moved: Sequence[AwarenessEntry], peers: Collection[Peer]) -> None:
+def _announce(moved: tuple[AwarenessEntry, ...], peers: Collection[Peer]) -> None:
     clients = [entry.client_id for entry in moved]
     encoded: dict[Dialect, bytes] = {}
     for peer in list(peers):
         # To the sender, too: that is the frame by which a lone client knows that the server is alive.
         frame = encoded.get(peer.dialect)
         if frame is None:
-            frame = encoded[peer.dialect] = peer.dialect.encode(AwarenessUpdate(tuple(moved)))
+            frame = encoded[peer.dialect] = peer.dialect.encode(AwarenessUpdate(moved))
         peer.outbox.announce(frame, clients)
 
 

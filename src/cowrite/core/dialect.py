@@ -9,7 +9,7 @@ from cowrite.protocol.messages import Message
 
 
 class Dialect(Hashable, Protocol):
-    """Turns messages into frames. Peers with equal dialects are sent the same ``bytes`` object: a broadcast is encoded once each."""
+    """Turns messages into frames. Peers with equal dialects are sent the same ``bytes`` object: a broadcast is encoded once."""
 
     def encode(self, message: Message) -> bytes:
         """One frame with this message."""

@@ -17,6 +17,10 @@ class Limits:
     """Updates of one document that were taken and are not committed. Beyond: refused until the store writes again."""
     pending_process_bytes: int = 64 << 20
     """The same for all documents of the process."""
+    pending_document_updates: int = 20_000
+    """Their number: with what is known about it, a keystroke takes 1.4 KB of memory until it is committed."""
+    pending_process_updates: int = 100_000
+    """The same for all documents of the process."""
     held_updates: int = 100
     """Updates of one peer that wait for others on which they build."""
     held_bytes: int = 1 << 20

@@ -1,8 +1,8 @@
 """Frames on their way to one peer.
 
-A frame is handed to the transport only while less than 64 KB wait in the socket's buffer; else it waits here, bounded: a peer that
-does not read loses its queue, not the server's memory. What it lost is made up for with one diff from the state vector of what
-it was last given. That vector is not kept anywhere; it is today's vector, lowered to where the dropped updates began.
+A frame is handed to the transport only while less than 64 KB wait in the socket's buffer; else it waits here, bounded: a peer
+that does not read loses its queue, not the server's memory. What it lost is made up for with one diff from the state vector of
+what it was last given. That vector is not kept anywhere; it is today's vector, lowered to where the dropped updates began.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from cowrite.core.ports import Clock
 
 OUTBOX_LIMIT = 1 << 20
-"""Bytes of updates that wait for one slow peer before they are dropped."""
+"""Bytes of updates that wait for one slow peer before they are dropped; and of other frames before the peer is given up."""
+_OVERHEAD = 64
+"""Bytes that a waiting frame costs beside its content, and that a Yjs client id costs: many small ones are not free."""
 
 
 class Wire(Protocol):
@@ -26,7 +28,11 @@ class Wire(Protocol):
         ...
 
     def writable(self) -> bool:
-        """Less than 64 KB wait in the socket's buffer. After False, the transport calls back once when it is true again."""
+        """Less than 64 KB wait in the socket's buffer.
+
+        After False, the transport calls ``drained`` once when it is true again: from the event loop, not from within a call of
+        these methods.
+        """
         ...
 
     def close(self, code: int, reason: str) -> None:
@@ -47,107 +53,164 @@ class Arrears:
     """What a peer was not given while its socket was full, and gets in another form once it reads again."""
 
     lacks: dict[int, int] | None = None
-    """By Yjs client, the clock from which the peer has nothing (clients that are not named: it has all). None: no diff is due."""
+    """By Yjs client, the clock from which the peer has nothing; of clients not named it has all. None: no diff is due."""
     awareness: set[int] = field(default_factory=set)
     """Yjs client ids whose newest awareness is due."""
     acknowledgement: bytes | None = None
     """The newest acknowledgement; it stands for the earlier ones."""
 
-    def __bool__(self) -> bool:
-        return self.lacks is not None or bool(self.awareness) or self.acknowledgement is not None
-
 
 class Outbox:
-    """The queue of one peer. Synchronous; ``settle`` is called (once per backlog) when arrears can be made good."""
+    """The queue of one peer. Synchronous.
 
-    def __init__(self, wire: Wire, clock: Clock, *, settle: Callable[[Arrears], None], limit: int = OUTBOX_LIMIT) -> None:
+    ``settle`` is called (once per backlog, from :meth:`drained`) when arrears can be made good: it sends again what is due,
+    through this outbox. ``overflow`` is called when too much waits that cannot be dropped: the peer asks and asks, and does not
+    read. The outbox has discarded everything by then; close the peer.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        clock: Clock,
+        *,
+        settle: Callable[[Arrears], None],
+        overflow: Callable[[], None],
+        limit: int = OUTBOX_LIMIT,
+    ) -> None:
         self._wire = wire
         self._clock = clock
         self._settle = settle
+        self._overflow = overflow
         self._limit = limit
         self._queue: deque[Relay | bytes] = deque()
-        self._queued = 0
+        self._updates = 0
         """Bytes of the updates in the queue."""
-        self._arrears = Arrears()
+        self._others = 0
+        """Bytes of the other frames in the queue, with their overhead."""
+        self._arrears: Arrears | None = None
         self.last_sent = clock.monotonic()
         """When a frame was last handed to the transport."""
 
     @property
     def blocked(self) -> bool:
-        """Something waits, so whatever comes must wait behind it."""
-        return bool(self._queue) or bool(self._arrears) or not self._wire.writable()
+        """Something waits, or the socket is full: whatever comes must wait, too."""
+        return bool(self._queue) or self._arrears is not None or not self._wire.writable()
 
     @property
     def waiting(self) -> int:
-        """Bytes of updates that wait here."""
-        return self._queued
+        """Bytes that wait here; small frames count for a little more than they have."""
+        return self._updates + self._others
 
     def send(self, frame: bytes) -> None:
         """A frame that must arrive. For few and small ones, or for the answer to a request of this peer."""
-        if self.blocked:
-            self._queue.append(frame)
-        else:
+        if not self.blocked:
             self._write(frame)
+            return
+        cost = len(frame) + _OVERHEAD
+        if self._others and self._others + cost > self._limit:
+            self._give_up()
+            return
+        self._queue.append(frame)
+        self._others += cost
 
     def relay(self, relay: Relay) -> None:
         """An update from somebody else."""
-        if self._arrears.lacks is not None:
-            _lower(self._arrears.lacks, relay.begins)
-        elif self.blocked:
-            self._queue.append(relay)
-            self._queued += len(relay.frame)
-            if self._queued > self._limit:
-                self._drop_updates()
-        else:
+        if not self.blocked:
             self._write(relay.frame)
+        elif self._arrears is not None and self._arrears.lacks is not None:
+            _lower(self._arrears.lacks, relay.begins)
+        else:
+            self._queue.append(relay)
+            self._updates += len(relay.frame) + _OVERHEAD
+            if self._updates > self._limit:
+                self._due().lacks = self._drop_updates()
 
     def announce(self, frame: bytes, clients: Iterable[int]) -> None:
         """Awareness of these Yjs clients; a blocked peer gets only the newest of each, later."""
-        if self.blocked:
-            self._arrears.awareness.update(clients)
-        else:
+        if not self.blocked:
             self._write(frame)
+            return
+        due = self._due().awareness
+        due.update(clients)
+        if len(due) * _OVERHEAD > self._limit:
+            self._give_up()
 
     def acknowledge(self, frame: bytes) -> None:
         """An acknowledgement; only the newest is kept for a blocked peer."""
         if self.blocked:
-            self._arrears.acknowledgement = frame
+            self._due().acknowledgement = frame
         else:
             self._write(frame)
 
     def owe(self, lacks: Mapping[int, int]) -> None:
-        """A blocked peer asked for what it lacks (SyncStep1): it gets one diff when it reads again."""
+        """A peer asked for what it lacks (SyncStep1): it gets one diff when it reads again. Only while :attr:`blocked`."""
         self._drop_updates()
-        self._arrears.lacks = dict(lacks)
+        self._due().lacks = dict(lacks)
 
     def drained(self) -> None:
         """The socket is writable again: hand over what waits, then make good the arrears."""
         while self._queue and self._wire.writable():
             item = self._queue.popleft()
             if isinstance(item, Relay):
-                self._queued -= len(item.frame)
-                item = item.frame
-            self._write(item)
-        if self._arrears and not self._queue and self._wire.writable():
-            arrears, self._arrears = self._arrears, Arrears()
+                self._updates -= len(item.frame) + _OVERHEAD
+                self._write(item.frame)
+            else:
+                self._others -= len(item) + _OVERHEAD
+                self._write(item)
+        if self._arrears is not None and not self._queue and self._wire.writable():
+            arrears, self._arrears = self._arrears, None
             self._settle(arrears)
+
+    def discard(self) -> None:
+        """The peer is being closed: forget what waits, and swallow what comes."""
+        self._queue.clear()
+        self._updates = self._others = 0
+        self._arrears = None
+        self._wire = _NOWHERE
 
     def _write(self, frame: bytes) -> None:
         self.last_sent = self._clock.monotonic()
         self._wire.write(frame)
 
-    def _drop_updates(self) -> None:
+    def _give_up(self) -> None:
+        self.discard()
+        self._overflow()
+
+    def _due(self) -> Arrears:
+        if self._arrears is None:
+            self._arrears = Arrears()
+        return self._arrears
+
+    def _drop_updates(self) -> dict[int, int]:
+        """Take the updates out of the queue; returns what the peer lacks without them."""
         lacks: dict[int, int] = {}
-        kept: deque[Relay | bytes] = deque()
         for item in self._queue:
             if isinstance(item, Relay):
                 _lower(lacks, item.begins)
-            else:
-                kept.append(item)
-        self._queue, self._queued = kept, 0
-        self._arrears.lacks = lacks
+        self._queue = deque(item for item in self._queue if not isinstance(item, Relay))
+        self._updates = 0
+        return lacks
 
 
 def _lower(lacks: dict[int, int], begins: Mapping[int, int]) -> None:
     for client, clock in begins.items():
         lacks[client] = min(clock, lacks.get(client, clock))
+
+
+class _Nowhere:
+    """The wire of a discarded outbox."""
+
+    def write(self, message: bytes) -> None:
+        pass
+
+    def writable(self) -> bool:
+        return True
+
+    def close(self, code: int, reason: str) -> None:
+        pass
+
+
+_NOWHERE = _Nowhere()
+
+if TYPE_CHECKING:
+    _: type[Wire] = _Nowhere

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cowrite.core.acknowledgements import Acknowledgements
-from cowrite.core.awareness import Owner
+from cowrite.core.awareness import Owner, in_messages
 from cowrite.core.dialect import Dialect
 from cowrite.core.held import HeldUpdates
 from cowrite.core.limits import Limits
 from cowrite.core.outbox import Arrears, Outbox, Wire
 from cowrite.core.ports import Clock
 from cowrite.core.session import Session
+from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.close_codes import CloseCode, cut_reason
-from cowrite.protocol.messages import Acknowledged, Message
+from cowrite.protocol.messages import Acknowledged, AwarenessUpdate, Message
 
 
 class Peer:
@@ -36,7 +37,7 @@ class Peer:
         self.dialect = dialect
         self.acknowledges = acknowledges
         """The client understands acknowledgements."""
-        self.outbox = Outbox(wire, clock, settle=lambda arrears: settle(self, arrears))
+        self.outbox = Outbox(wire, clock, settle=lambda arrears: settle(self, arrears), overflow=self._overflow)
         self.acknowledgements = Acknowledgements()
         self.held = HeldUpdates(clock, limits, ask=lambda: ask(self), give_up=lambda: give_up(self))
         self.owner = Owner(self, session.access.user_id)
@@ -44,7 +45,7 @@ class Peer:
         self.live = False
         """It has been sent the state, and is sent every update from then on."""
         self.starved = False
-        """An update of it was refused because too much waits for the store; it is asked for it again (SyncStep1) once that writes."""
+        """An update of it was refused because too much waits for the store; once that writes, it is asked again (SyncStep1)."""
         self.refused = 0
         """Updates dropped because its grant does not allow writing."""
         self._wire = wire
@@ -52,6 +53,11 @@ class Peer:
     def send(self, message: Message) -> None:
         """Send one message to this peer alone."""
         self.outbox.send(self.dialect.encode(message))
+
+    def announce(self, entries: Sequence[AwarenessEntry]) -> None:
+        """Send awareness entries to this peer alone. While it does not read, only their Yjs client ids are kept."""
+        for part in in_messages(entries):
+            self.outbox.announce(self.dialect.encode(AwarenessUpdate(part)), [entry.client_id for entry in part])
 
     def acknowledge(self) -> None:
         """Tell how many of its messages are durable, when there is something new to tell."""
@@ -61,5 +67,9 @@ class Peer:
             self.outbox.acknowledge(self.dialect.encode(Acknowledged(count, offset)))
 
     def close(self, code: CloseCode, reason: str) -> None:
-        """Close its connection after what was sent."""
+        """Close its connection after what was handed to the socket. What waits in the outbox, and what comes, is dropped."""
+        self.outbox.discard()
         self._wire.close(int(code), cut_reason(reason))
+
+    def _overflow(self) -> None:
+        self.close(CloseCode.TOO_FAST, "too many answers wait to be read; read them, or ask less")

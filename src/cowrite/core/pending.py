@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 
 from cowrite.core.limits import Limits
 from cowrite.core.received import Received
@@ -13,6 +13,8 @@ class Backlog:
 
     def __init__(self) -> None:
         self.bytes = 0
+        self.updates = 0
+        """How many updates these are."""
 
 
 class PendingUpdates:
@@ -50,19 +52,23 @@ class PendingUpdates:
         return len(self._taken)
 
     def accepts(self, size: int, limits: Limits) -> bool:
-        """Whether one more of ``size`` bytes may wait: they are bounded for each document and for the process, but one always may."""
-        if not self._backlog.bytes:
-            return True
-        document = not self.bytes or self.bytes + size <= limits.pending_document_bytes
-        return document and self._backlog.bytes + size <= limits.pending_process_bytes
+        """Whether one more of ``size`` bytes may wait.
+
+        They are bounded in bytes and in number, for each document and for the process. One alone may wait whatever its size.
+        """
+        count = len(self._taken) + len(self._waiting)
+        document = self.bytes + size <= limits.pending_document_bytes and count < limits.pending_document_updates
+        backlog = self._backlog
+        process = backlog.bytes + size <= limits.pending_process_bytes and backlog.updates < limits.pending_process_updates
+        return (document or not count) and (process or not backlog.updates)
 
     def put(self, pending: Received) -> None:
         """One more."""
         self._waiting.append(pending)
-        self._count(len(pending.update))
+        self._count([pending])
 
     def take(self, *, updates: int, size: int) -> list[Received]:
-        """The first ones for a transaction: at most ``updates`` of them, and no more than ``size`` bytes unless one alone is larger."""
+        """The first ones for a transaction: at most ``updates``, and no more than ``size`` bytes unless one alone is larger."""
         count = total = 0
         for pending in self._waiting[:updates]:
             total += len(pending.update)
@@ -82,7 +88,7 @@ class PendingUpdates:
     def settle(self) -> list[Received]:
         """The transaction is committed: forget what it took, and return it."""
         settled, self._taken = self._taken, []
-        self._count(-sum(len(pending.update) for pending in settled))
+        self._count(settled, -1)
         return settled
 
     def resolve(self, committed: Container[str]) -> list[Received]:
@@ -102,9 +108,11 @@ class PendingUpdates:
         for updates in (self._taken, self._waiting):
             if dropped in updates:
                 updates.remove(dropped)
-                self._count(-len(dropped.update))
+                self._count([dropped], -1)
                 return
 
-    def _count(self, size: int) -> None:
+    def _count(self, updates: Sequence[Received], sign: int = 1) -> None:
+        size = sign * sum(len(pending.update) for pending in updates)
         self.bytes += size
         self._backlog.bytes += size
+        self._backlog.updates += sign * len(updates)

@@ -7,14 +7,15 @@ from collections.abc import Callable
 from cowrite.core.ports import Clock, Timer
 
 _SHARE = 2.0
-"""A flush waits this many times the cost of the one before, so that flushing takes at most half of the loop's time."""
+"""A flush waits this many times the cost of the one before, so that flushing takes at most a third of the loop's time."""
 
 
 class FlushWindow:
     """Calls ``flush`` after :meth:`wake`: in the loop's next turn, or when the window since the end of the last flush is over.
 
     The window is twice what the last flush took on the loop, at least ``shortest`` and at most ``longest`` seconds. A fixed
-    interval (both equal) costs least and delays most; no window at all falls behind under load.
+    interval (both equal) costs least and delays most; no window at all falls behind under load. What ``flush`` raises goes to
+    the clock's caller (the event loop), and the window goes on.
     """
 
     def __init__(self, clock: Clock, flush: Callable[[], None], *, shortest: float, longest: float) -> None:
@@ -24,23 +25,34 @@ class FlushWindow:
         self._longest = longest
         self._timer: Timer | None = None
         self._opens_at = float("-inf")
+        self._flushing = False
+        self._again = False
+        """Woken by the flush itself: the next one is due, when the window is over."""
 
     def wake(self) -> None:
         """Something waits. Cheap when a flush is due already."""
-        if self._timer is None:
-            self._timer = self._clock.call_later(self._opens_at - self._clock.monotonic(), self._run)
+        if self._flushing:
+            self._again = True
+        elif self._timer is None:
+            self._timer = self._clock.call_later(max(0.0, self._opens_at - self._clock.monotonic()), self._run)
 
     def cancel(self) -> None:
         """No flush will come from an earlier :meth:`wake`."""
+        self._again = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _run(self) -> None:
         self._timer = None
+        self._flushing = True
         began = self._clock.monotonic()
         try:
             self._flush()
         finally:
             ended = self._clock.monotonic()
             self._opens_at = ended + min(self._longest, max(self._shortest, _SHARE * (ended - began)))
+            self._flushing = False
+            if self._again:
+                self._again = False
+                self.wake()

@@ -20,23 +20,27 @@ class _ManualTimer:
 
 
 class ManualClock:
-    """Stands still until :meth:`advance`. Timers fire in the order of their times, then of their making."""
+    """Stands still until :meth:`advance`. Timers fire in the order of their times, then of their making.
+
+    Counts in whole nanoseconds, so that ten steps of 0.1 s are one second.
+    """
 
     def __init__(self, *, now: int = 1_790_000_000_000) -> None:
-        self._now = now
-        self._monotonic = 0.0
-        self._timers: list[tuple[float, int, _ManualTimer]] = []
+        self._wall = now
+        """The wall clock when monotonic time was 0."""
+        self._elapsed = 0
+        self._timers: list[tuple[int, int, _ManualTimer]] = []
         self._numbers = count()
 
     def now(self) -> int:
-        return self._now
+        return self._wall + self._elapsed // 1_000_000
 
     def monotonic(self) -> float:
-        return self._monotonic
+        return self._elapsed / 1e9
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
         timer = _ManualTimer(callback)
-        heapq.heappush(self._timers, (self._monotonic + max(0.0, delay), next(self._numbers), timer))
+        heapq.heappush(self._timers, (self._elapsed + round(max(0.0, delay) * 1e9), next(self._numbers), timer))
         return timer
 
     async def sleep(self, delay: float) -> None:
@@ -45,21 +49,23 @@ class ManualClock:
         await awake.wait()
 
     def advance(self, seconds: float = 0.0) -> None:
-        """Turn the clock; what is due is called on the way, what that makes due too."""
-        until = self._monotonic + seconds
+        """Turn the clock; what is due is called on the way, what that makes due too.
+
+        A callback may turn the clock further, as work does that takes time. What it raises is passed on at once: the clock has
+        come as far as that callback, which will not be called again.
+        """
+        until = self._elapsed + round(seconds * 1e9)
         while self._timers and self._timers[0][0] <= until:
             due, _, timer = heapq.heappop(self._timers)
-            self._now += round((due - self._monotonic) * 1000)
-            self._monotonic = due
+            self._elapsed = max(self._elapsed, due)
             callback, timer.callback = timer.callback, None
             if callback is not None:
                 callback()
-        self._now += round((until - self._monotonic) * 1000)
-        self._monotonic = until
+        self._elapsed = max(self._elapsed, until)
 
     def step_wall(self, milliseconds: int) -> None:
         """Set the wall clock forward or back; monotonic time does not notice."""
-        self._now += milliseconds
+        self._wall += milliseconds
 
 
 if TYPE_CHECKING:

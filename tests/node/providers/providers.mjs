@@ -1,0 +1,112 @@
+// Stock y-websocket providers, led by a test: one JSON command a line on stdin, one JSON answer a line on stdout.
+//
+//   {"call": "open", "provider": "ana", "version": 3, "url": "ws://…/yjs", "room": "plan"}
+//   → {"result": …} or {"error": "…"}, in the order of the commands
+import { createInterface } from 'node:readline'
+import process from 'node:process'
+import WebSocket from 'ws'
+import { WebsocketProvider as Provider2 } from 'y-websocket-2'
+import { WebsocketProvider as Provider3 } from 'y-websocket-3'
+import * as Y from 'yjs'
+
+const PATIENCE_MS = 10_000
+const PROVIDERS = { 2: Provider2, 3: Provider3 }
+const ROOT = 'text'
+
+/** Everything that a test knows by a name: the provider, its document, and the messages that came on all its sockets. */
+const opened = new Map()
+
+/** A socket that notes what comes; nothing else is changed. */
+function notingSocket(messages, protocols) {
+  return class extends WebSocket {
+    constructor(url, offered) {
+      super(url, offered)
+      this.on('open', () => protocols.push(this.protocol))
+      this.on('message', (data) => messages.push(Buffer.from(data)))
+    }
+  }
+}
+
+const calls = {
+  open({ provider: name, version, url, room, protocols = [], user = null }) {
+    const doc = new Y.Doc()
+    const messages = []
+    const selected = []
+    const provider = new PROVIDERS[version](url, room, doc, {
+      protocols,
+      disableBc: true, // else the providers of this process would meet without the server
+      WebSocketPolyfill: notingSocket(messages, selected),
+    })
+    if (user) provider.awareness.setLocalStateField('user', user)
+    opened.set(name, { provider, doc, messages, selected })
+  },
+
+  insert: ({ provider, index, text }) => of(provider).doc.getText(ROOT).insert(index, text),
+  text: ({ provider }) => of(provider).doc.getText(ROOT).toString(),
+  present: ({ provider, user }) => of(provider).provider.awareness.setLocalStateField('user', user),
+  disconnect: ({ provider }) => of(provider).provider.disconnect(),
+  connect: ({ provider }) => of(provider).provider.connect(),
+  destroy: ({ provider }) => of(provider).provider.destroy(),
+  /** The socket is cut, as by a broken network: no close frame, no goodbye; the provider is not told. */
+  cut: ({ provider }) => of(provider).provider.ws.terminate(),
+
+  /** The first byte of each message that came: its type. */
+  types: ({ provider }) => of(provider).messages.map((message) => message[0]),
+  /** Bodies of the messages of one type, in hex. */
+  bodies: ({ provider, type }) =>
+    of(provider)
+      .messages.filter((message) => message[0] === type)
+      .map((message) => message.subarray(1).toString('hex')),
+  /** The sub-protocol of each socket that opened. */
+  protocols: ({ provider }) => of(provider).selected,
+
+  synced: ({ provider }) => until(() => of(provider).provider.synced, () => 'not synced'),
+  offline: ({ provider }) => until(() => !of(provider).provider.wsconnected, () => 'still connected'),
+  sees_text: ({ provider, text }) => until(() => calls.text({ provider }) === text, () => calls.text({ provider })),
+  /** Both show the same, and of this length in UTF-16 code units. */
+  agrees: ({ provider, other, length }) =>
+    until(
+      () => calls.text({ provider }).length === length && calls.text({ provider }) === calls.text({ provider: other }),
+      () => [calls.text({ provider }), calls.text({ provider: other })],
+    ),
+  sees_users: ({ provider, users }) => until(() => same(usersSeenBy(provider), users), () => usersSeenBy(provider)),
+}
+
+function of(name) {
+  const one = opened.get(name)
+  if (!one) throw new Error(`no provider is called ${name}`)
+  return one
+}
+
+function usersSeenBy(name) {
+  const { provider, doc } = of(name)
+  const others = [...provider.awareness.getStates()].filter(([client]) => client !== doc.clientID)
+  return others.map(([, state]) => state.user).sort()
+}
+
+function same(one, other) {
+  return JSON.stringify(one) === JSON.stringify(other)
+}
+
+async function until(condition, actual) {
+  const deadline = Date.now() + PATIENCE_MS
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error(`not within ${PATIENCE_MS} ms; now: ${JSON.stringify(actual())}`)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
+
+// What the providers complain of goes to stderr, where the test finds it: an unknown message, a broken update.
+for (const level of ['log', 'warn', 'error']) console[level] = (...words) => process.stderr.write(`${words.join(' ')}\n`)
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { call, ...options } = JSON.parse(line)
+  let answer
+  try {
+    answer = { result: (await calls[call](options)) ?? null }
+  } catch (error) {
+    answer = { error: String(error) }
+  }
+  process.stdout.write(`${JSON.stringify(answer)}\n`)
+}
+process.exit(0)

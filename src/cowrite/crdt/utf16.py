@@ -1,0 +1,41 @@
+"""Documents that count in UTF-16 code units.
+
+pycrdt counts text in UTF-8 bytes and offers no other way, but its engine does: a *subdocument* brings its own options, one of
+which is the unit. So an update is written by hand that holds a subdocument with that option, it is applied to a host document,
+and the subdocument that comes out is a document like any other that counts in UTF-16. It takes over the host's client id.
+
+This leans on the engine's inside (yrs, ``Options::decode``); ``tests/crdt/test_utf16.py`` would fail with an engine that
+has changed. ENGINE.md of the design tells how it was found.
+"""
+
+from __future__ import annotations
+
+from pycrdt import Doc, Map
+
+_GUID = "cowrite"
+
+
+def utf16_document(client_id: int | None = None) -> Doc[Map[object]]:
+    """Make an empty document that counts in UTF-16, with that Yjs client id (0 to 2^53 - 1; by default a random one).
+
+    Deleted content is collected, as in any Yjs document.
+    """
+    host: Doc[Map[object]] = Doc(client_id=client_id)
+    root = host.get("s", type=Map)
+    host.apply_update(_UPDATE)
+    document = root["k"]
+    assert isinstance(document, Doc), "the engine gives the subdocument back"
+    document.host = host  # type: ignore[attr-defined]  # the engine points back to the host: it has to live as long
+    return document
+
+
+def _string(text: str) -> bytes:
+    return bytes((len(text),)) + text.encode()
+
+
+_UPDATE = (
+    b"\x01\x01\x01\x00"  # one client, one struct, client 1, clock 0
+    b"\x29\x01" + _string("s") + _string("k") + _string(_GUID)  # content 9 (a document) under the key k of the root s
+    + b"\x76\x02" + _string("encoding") + b"\x7d\x00" + _string("gc") + b"\x78"  # {"encoding": 0, "gc": true}
+    + b"\x00"  # nothing deleted
+)  # fmt: skip

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from heapq import heappop, heappush
 from typing import TypeAlias
 
 from cowrite.crdt.errors import HostileUpdate
-from cowrite.crdt.outline import ClockRange
+from cowrite.crdt.outline import CLOCK_MASK, ClockRange
 
 Reference: TypeAlias = tuple[int, int, int, int]
 """(row, its clock, other client, clock): this row builds on that struct of another client."""
-
 Block: TypeAlias = tuple[int, int, int, int]
 """See ``Layout.blocks``."""
 Needs: TypeAlias = tuple[tuple[int, int], ...]
@@ -20,7 +18,7 @@ Order: TypeAlias = tuple[tuple[int, int], ...]
 
 
 def needs_alone(brings: Sequence[ClockRange], deletes: Sequence[ClockRange], references: Sequence[Reference]) -> Needs:
-    """Find what must be known before an update of a single client: as :func:`needs_and_order`, sooner."""
+    """Find what must be known before an update of a single client: as :func:`needs_and_inner`, sooner."""
     needs: dict[int, int] = {}
     if brings and brings[-1].start:
         needs[brings[-1].client] = brings[-1].start - 1
@@ -32,49 +30,42 @@ def needs_alone(brings: Sequence[ClockRange], deletes: Sequence[ClockRange], ref
     return tuple(needs.items())
 
 
-def needs_and_order(
-    clients: Sequence[int],
-    blocks: Sequence[Block],
-    brings: Sequence[ClockRange],
-    deletes: Sequence[ClockRange],
-    references: Sequence[Sequence[Reference]],
-) -> tuple[Needs, Order]:
-    """Find what must be known before, as the highest clock per client; and the order of the rest (see ``Layout.order``).
+def needs_and_inner(
+    brings: Sequence[ClockRange], deletes: Sequence[ClockRange], references: Sequence[Sequence[Reference]]
+) -> tuple[Needs, list[list[Reference]]]:
+    """Find what must be known before, as the highest clock per client; and those references that the update meets itself.
 
-    ``references`` holds, for each block, what it refers to in other clients' structs. Raises :class:`HostileUpdate` when
-    structs build on one another in a circle (no editor can have written that). Takes O(n log n) for n references.
+    ``references`` holds, for each block, what it refers to in other clients' structs; the second answer is a part of it.
     """
-    if len({block[0] for block in blocks}) < len(blocks):
-        raise HostileUpdate("duplicate", "two lists of structs for one client")
     needs: dict[int, int] = {}
     for brought in brings:  # each range follows on what comes before it; of one client's ranges the last one demands most
         if brought.start:
             needs[brought.client] = brought.start - 1
     inner: list[list[Reference]] = []
-    brought_ranges = _by_client(brings)
+    ranges = _by_client(brings)
     for block in references:
         inner.append([])
         for reference in block:
             client, clock = reference[2:]
-            if _covers(brought_ranges, client, clock):
+            if _covers(ranges, client, clock):
                 inner[-1].append(reference)
             elif clock > needs.get(client, -1):
                 needs[client] = clock
-    _add_deletes(needs, deletes, brought_ranges)
-    return tuple(needs.items()), _order(clients, blocks, inner)
+    _add_deletes(needs, deletes, ranges)
+    return tuple(needs.items()), inner
 
 
 def _add_deletes(needs: dict[int, int], deletes: Sequence[ClockRange], ranges: dict[int, list[tuple[int, int]]]) -> None:
-    for deleted in deletes:
-        client, clock = deleted.client, deleted.end - 1
+    for client, _, end in deletes:
+        clock = end - 1
         if clock > needs.get(client, -1) and not _covers(ranges, client, clock):
             needs[client] = clock
 
 
 def _by_client(brings: Sequence[ClockRange]) -> dict[int, list[tuple[int, int]]]:
     ranges: dict[int, list[tuple[int, int]]] = {}
-    for brought in brings:
-        ranges.setdefault(brought.client, []).append((brought.start, brought.end))
+    for client, start, end in brings:
+        ranges.setdefault(client, []).append((start, end))
     return ranges
 
 
@@ -82,39 +73,58 @@ def _covers(ranges: dict[int, list[tuple[int, int]]], client: int, clock: int) -
     own = ranges.get(client)
     if own is None:
         return False
-    if len(own) == 1:
-        return own[0][0] <= clock < own[0][1]
-    at = bisect_right(own, (clock, clock + 1 << 40)) - 1
-    return at >= 0 and own[at][0] <= clock < own[at][1]
+    at = bisect_right(own, (clock, CLOCK_MASK + 1)) - 1
+    return at >= 0 and clock < own[at][1]
 
 
-def _order(clients: Sequence[int], blocks: Sequence[Block], references: Sequence[Sequence[Reference]]) -> Order:
+def integration_order(
+    clients: Sequence[int], blocks: Sequence[Block], rows: Sequence[int], references: Sequence[Sequence[Reference]], limit: int
+) -> Order:
+    """Return steps (block, row behind): taking the rows in these steps, each comes after everything that it refers to.
+
+    ``references`` holds, for each block, what it refers to in other blocks. The order is the engine's: the highest client
+    first, and where a struct has to wait, the client that it waits for. Each such step looks through all that wait.
+
+    Raises :class:`HostileUpdate` when that would take more than ``limit`` looks, and when structs build on one another in a
+    circle, which no editor can have written.
+    """
     if not any(references):
         return tuple((index, block[2]) for index, block in enumerate(blocks))
     block_of = {clients[block[0]]: index for index, block in enumerate(blocks)}
-    reached = [0] * len(blocks)  # the clock up to which each block has been taken
-    taken = [0] * len(blocks)  # how many of its references have been met
-    waiting: list[list[tuple[int, int]]] = [[] for _ in blocks]  # for each block a heap of (clock waited for, who waits)
-    ready = list(range(len(blocks)))
+    taken = [block[1] for block in blocks]  # the row up to which each block has been taken
+    met = [0] * len(blocks)  # how many of its references have been met
     steps: list[tuple[int, int]] = []
-    finished = 0
-    while ready:
-        block = ready.pop()
-        own = references[block]
-        row, reached[block] = blocks[block][2:]
-        while taken[block] < len(own):
-            at_row, at_clock, client, clock = own[taken[block]]
-            other = block_of[client]
-            if reached[other] <= clock:
-                row, reached[block] = at_row, at_clock
-                heappush(waiting[other], (clock, block))
-                break
-            taken[block] += 1
-        else:
-            finished += 1
-        steps.append((block, row))
-        while waiting[block] and waiting[block][0][0] < reached[block]:
-            ready.append(heappop(waiting[block])[1])
-    if finished < len(blocks):
-        raise HostileUpdate("cycle", "some of its structs build on one another in a circle")
+    looks = 0
+    for first in sorted(range(len(blocks)), key=lambda index: -clients[blocks[index][0]]):
+        waiting = [(first, blocks[first][2])]  # (block, row that is to be reached): each waits for the next one
+        waits = {first}
+        while waiting:
+            block, goal = waiting[-1]
+            own = references[block]
+            behind = goal
+            while met[block] < len(own) and own[met[block]][0] < goal:
+                row, _, client, clock = own[met[block]]
+                other = block_of[client]
+                wanted = _row_behind(rows, blocks[other], clock)
+                if taken[other] < wanted:
+                    behind = row
+                    if other in waits:
+                        raise HostileUpdate("cycle", "some of its structs build on one another in a circle")
+                    waits.add(other)
+                    waiting.append((other, wanted))
+                    break
+                met[block] += 1
+            else:
+                waiting.pop()
+                waits.discard(block)
+            if behind > taken[block]:
+                looks += (behind - taken[block]) * len(waits)
+                taken[block] = behind
+                steps.append((block, behind))
+            if looks > limit:
+                raise HostileUpdate("waits", "too many of its structs wait for one another")
     return tuple(steps)
+
+
+def _row_behind(rows: Sequence[int], block: Block, clock: int) -> int:
+    return bisect_right(range(block[2]), clock, block[1], block[2], key=lambda row: rows[4 * row] & CLOCK_MASK)

@@ -16,33 +16,18 @@ class ClockRange(NamedTuple):
     end: int
 
 
-class Outline(NamedTuple):
-    """What :func:`cowrite.crdt.guard.inspect` found in an update. Says nothing about any document.
+CLOCK_BITS = 31
+CLOCK_MASK = (1 << CLOCK_BITS) - 1
 
-    Named tuples here, where the rest of the project has frozen dataclasses: three are made for every keystroke, in a quarter of
-    the time.
-    """
-
-    brings: tuple[ClockRange, ...]
-    """The structs that it carries; holes (Yjs "skip" structs) are left out. Ranges of one client are ascending and apart."""
-    deletes: tuple[ClockRange, ...]
-    """What it marks as deleted. A client's ranges are ascending and do not overlap."""
-    needs: tuple[tuple[int, int], ...]
-    """(client, clock) that a document must know before, the highest one per client. Whatever else the update refers to it
-    brings itself, in an order that can be integrated."""
-    roots: Mapping[str, RootKind | None]
-    """The roots that the update names, with the kind that their content shows; None when it does not tell."""
-    structs: int = 0
-    """How many structs it carries, holes included."""
-    types: int = 0
-    """How many of them are shared types (elements, nested maps, texts, arrays)."""
-    layout: Layout | None = None
-    """Where each struct stands and goes; read inside this package only."""
-
-    @property
-    def is_empty(self) -> bool:
-        """True when it neither brings nor deletes anything (Yjs sends such updates when there is nothing to say)."""
-        return not self.brings and not self.deletes
+GC = 0
+DELETED = 1
+STRING = 4
+TYPE = 7
+SKIP = 10
+HAS_ORIGIN = 0x80
+HAS_RIGHT_ORIGIN = 0x40
+HAS_KEY = 0x20
+CONTENT = 0x1F
 
 
 class Layout(NamedTuple):
@@ -63,28 +48,48 @@ class Layout(NamedTuple):
     """For each head (the first one is number 1): the id of the type that holds the list, or 0 for a root."""
     order: Sequence[tuple[int, int]]
     """Steps (block, row behind): which rows to take next so that each comes after everything that it refers to."""
-    pairs: Sequence[int]
+    halves: Sequence[int]
     """The ids of high surrogates in strings."""
     deletes_at: int
     """The place of the delete set's first byte."""
 
 
-CLOCK_BITS = 31
-CLOCK_MASK = (1 << CLOCK_BITS) - 1
+NO_LAYOUT = Layout((), (), (), (), (), (), 0)
 
-GC = 0
-DELETED = 1
-STRING = 4
-TYPE = 7
-SKIP = 10
-HAS_ORIGIN = 0x80
-HAS_RIGHT_ORIGIN = 0x40
-HAS_KEY = 0x20
-CONTENT = 0x1F
+
+class Outline(NamedTuple):
+    """What :func:`cowrite.crdt.guard.inspect` found in an update. Says nothing about any document.
+
+    Named tuples here, where the rest of the project has frozen dataclasses: three are made for every keystroke, in a quarter of
+    the time.
+    """
+
+    brings: tuple[ClockRange, ...]
+    """The structs that it carries; holes (Yjs "skip" structs) are left out. Ranges of one client are ascending and apart."""
+    deletes: tuple[ClockRange, ...]
+    """What it marks as deleted. A client's ranges are ascending and do not overlap."""
+    needs: tuple[tuple[int, int], ...]
+    """(client, clock) that a document must know before, the highest one per client. Whatever else the update refers to it
+    brings itself, in an order that can be integrated."""
+    roots: Mapping[str, RootKind | None]
+    """The roots that the update names, with the kind that their content shows; None when it does not tell."""
+    structs: int = 0
+    """How many structs it carries, holes included."""
+    types: int = 0
+    """How many of them are shared types (elements, nested maps, texts, arrays)."""
+    loose: int = 0
+    """At most how many of them go between neighbours of which the update does not tell what has come between them."""
+    layout: Layout = NO_LAYOUT
+    """Where each struct stands and goes; read inside this package only."""
+
+    @property
+    def is_empty(self) -> bool:
+        """True when it neither brings nor deletes anything (Yjs sends such updates when there is nothing to say)."""
+        return not self.brings and not self.deletes
 
 
 def missing(outline: Outline, state: Mapping[int, int]) -> tuple[tuple[int, int], ...]:
-    """Return the (client, clock) pairs that the update needs and that ``state`` does not hold.
+    """Return the (client, clock) halves that the update needs and that ``state`` does not hold.
 
     ``state`` maps each client to its next clock, as in a state vector, of a document that holds nothing pending. An empty
     answer means that applying the update to that document leaves nothing pending. Pure; about as fast as one look-up per need.

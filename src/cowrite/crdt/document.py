@@ -1,0 +1,222 @@
+"""A Yjs document: the only way in which the rest of cowrite holds one.
+
+What comes from a peer passes these in turn: ``inspect`` (guard), ``missing`` (outline), :meth:`Document.contradicts`,
+:meth:`Document.admit`. What comes from the log has passed them before it got there: :meth:`Document.apply`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn, Self
+
+import pycrdt
+
+from cowrite.crdt.contradiction import contradicts
+from cowrite.crdt.errors import EngineFault
+from cowrite.crdt.guard import outline_of_state
+from cowrite.crdt.outline import ClockRange, Outline
+from cowrite.crdt.places import Places, may_hold_halves
+from cowrite.crdt.slices import slices
+from cowrite.crdt.state_vector import decode_state_vector, encode_state_vector
+from cowrite.crdt.utf16 import utf16_document
+
+_NOTHING = b"\x00\x00"
+"""The update that brings and deletes nothing."""
+_STEPS_AT_ONCE = 200_000
+"""How many steps past other structs one call of the engine may take at worst (about 0.4 µs each)."""
+_CPU_SECONDS = 0.5
+_CPU_SECONDS_PER_STRUCT = 20e-6
+"""What :meth:`Document.admit` may take. Applying what people write takes about 1 µs a struct."""
+
+
+class Document:
+    """A Yjs document that counts in UTF-16 and never holds anything pending.
+
+    After an :class:`EngineFault` it is not usable: every call raises :class:`EngineFault`. Make a new one from the log.
+    """
+
+    def __init__(self) -> None:
+        self._engine = utf16_document()
+        self._fault: str | None = None
+        self._state: dict[int, int] = {}
+        self._encoded: bytes | None = _NOTHING
+        self._deletions: bytes | None = _NOTHING
+        self._size = 0
+        self._pieces = 1
+        self._places: Places | None = None
+        self._may_hold_halves = False
+        self._fresh: list[bytes] = []
+        fresh = self._fresh  # not self: in a cycle the engine's memory would wait for a collection
+        self._engine.observe(lambda event: fresh.append(event.update))
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Make a document without content."""
+        return cls()
+
+    @classmethod
+    def from_state(cls, state: bytes) -> Self:
+        """Make a document from what :meth:`encode` gave, or another update that needs nothing. Raises :class:`EngineFault`."""
+        document = cls()
+        document._integrate(state)
+        document._state = decode_state_vector(document._call(document._engine.get_state))
+        document._size = len(state)
+        document._pieces = len(state) // 8 + 1
+        document._may_hold_halves = may_hold_halves(state)
+        return document
+
+    @property
+    def usable(self) -> bool:
+        """False once the engine has failed."""
+        return self._fault is None
+
+    @property
+    def state(self) -> Mapping[int, int]:
+        """For each Yjs client its next clock. It goes on changing with the document."""
+        return self._state
+
+    @property
+    def encoded_size(self) -> int:
+        """About how many bytes :meth:`encode` gives, without encoding."""
+        return self._size
+
+    def encode(self) -> bytes:
+        """Give the whole state as one update (v1). The same object until the next change."""
+        encoded = self._encoded
+        if encoded is None:
+            encoded = self._encoded = self._call(self._engine.get_update)
+            self._size = len(encoded)
+        return encoded
+
+    def diff(self, state_vector: bytes) -> bytes:
+        """Give what is behind that state vector, and all deletions (a state vector says nothing of them).
+
+        Raises :class:`cowrite.crdt.state_vector.MalformedStateVector`.
+        """
+        theirs = decode_state_vector(state_vector)
+        known = {client: min(clock, theirs[client]) for client, clock in self._state.items() if theirs.get(client)}
+        if not known:
+            return self.encode()
+        if known != self._state:
+            return self._diff(known)
+        if self._deletions is None:
+            self._deletions = self._diff(known)
+        return self._deletions
+
+    def contradicts(self, update: bytes, outline: Outline) -> bool:
+        """Tell whether the update says something else of a (client, clock) than this document, which holds it already.
+
+        Costs one look-up per brought range while all are new; else the engine encodes what it holds from the overlaps on.
+        """
+        known = self._state.get
+        overlaps = [
+            ClockRange(client, start, min(end, known(client, 0)))
+            for client, start, end in outline.brings
+            if start < known(client, 0)
+        ]
+        if not overlaps:
+            return False
+        before = dict(self._state) | {client: start for client, start, _ in reversed(overlaps)}
+        held = self._diff(before)
+        return contradicts(update, outline.layout, held, outline_of_state(held).layout, overlaps)
+
+    def check_places(self, outline: Outline) -> None:
+        """Raise :class:`cowrite.crdt.errors.HostileUpdate` when the update puts something where it cannot be.
+
+        That is: shared types nested too deep, a parent that is no shared type, half a character
+        (see :mod:`cowrite.crdt.places`). The document must have what the update needs. The first call that has to look reads
+        the whole state, which takes about as long as ``inspect`` takes for it.
+        """
+        if self._places is None:
+            layout = outline.layout
+            changes = layout.rows or outline.deletes
+            if not (outline.types or any(layout.heads) or layout.halves or (self._may_hold_halves and changes)):
+                return
+            places = Places()
+            places.note(outline_of_state(self.encode()))
+            self._places = places
+        self._places.check(outline)
+
+    def admit(self, update: bytes, outline: Outline) -> bytes | None:
+        """Apply an update that came from a peer: as :meth:`apply`, after :meth:`check_places`, and within bounded CPU time.
+
+        Raises :class:`cowrite.crdt.errors.HostileUpdate` before anything has changed; :class:`EngineFault` also when it took
+        too long.
+        """
+        self.check_places(outline)
+        if outline.structs == 1 or outline.loose * self._pieces <= _STEPS_AT_ONCE:
+            return self.apply(update, outline)
+        self._call(self._integrate_in_slices, update, outline)
+        return self._applied(outline)
+
+    def apply(self, update: bytes, outline: Outline) -> bytes | None:
+        """Apply an update that was inspected, of which nothing is missing and that contradicts nothing.
+
+        Returns what was new as an update, None when nothing was. Raises :class:`EngineFault`.
+        """
+        self._integrate(update)
+        return self._applied(outline)
+
+    def _diff(self, known: Mapping[int, int]) -> bytes:
+        update: bytes = self._call(self._engine.get_update, encode_state_vector(known))
+        return update
+
+    def _integrate(self, update: bytes) -> None:
+        self._fresh.clear()
+        self._call(self._engine.apply_update, update)
+
+    def _integrate_in_slices(self, update: bytes, outline: Outline) -> None:
+        allowed = _CPU_SECONDS + _CPU_SECONDS_PER_STRUCT * outline.structs
+        deadline = time.thread_time() + allowed
+        self._fresh.clear()
+        with self._engine.transaction():
+            for piece in slices(update, outline.layout, max(1, _STEPS_AT_ONCE // self._pieces)):
+                self._engine.apply_update(piece)
+                if time.thread_time() > deadline:
+                    raise TimeoutError(f"an update of {outline.structs} structs took more than {allowed:.1f} s of CPU time")
+
+    def _applied(self, outline: Outline) -> bytes | None:
+        """Bring up to date what is remembered besides the engine."""
+        if not self._fresh:
+            return None
+        fresh = self._fresh.pop()
+        state = self._state
+        for client, _, end in outline.brings:
+            if end > state.get(client, 0):
+                state[client] = end
+        if self._places is not None:
+            self._places.note(outline)
+        elif outline.layout.halves:
+            self._may_hold_halves = True
+        self._encoded = self._deletions = None
+        self._size += len(fresh)
+        self._pieces += 2 * outline.structs + len(outline.deletes)
+        return fresh
+
+    def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        if self._fault is not None:
+            raise EngineFault(f"The document is unusable since the engine failed ({self._fault}). Make it again from the log.")
+        try:
+            return function(*arguments)
+        except BaseException as error:
+            self._fault = f"{type(error).__name__}: {error}"
+            _raise_fault(error)
+
+
+def merge_updates(updates: Sequence[bytes]) -> bytes:
+    """Merge inspected updates into one that does the same. Raises :class:`EngineFault`.
+
+    Costs more than applying them when they are many (31 µs each for 10 000).
+    """
+    try:
+        return pycrdt.merge_updates(*updates)
+    except BaseException as error:
+        _raise_fault(error)
+
+
+def _raise_fault(error: BaseException) -> NoReturn:
+    # A panic of the engine is no Exception, and its class cannot be imported. KeyboardInterrupt and its like pass.
+    if isinstance(error, Exception) or type(error).__module__ == "pyo3_runtime":
+        raise EngineFault(f"The engine failed ({type(error).__name__}: {error}).") from error
+    raise error

@@ -1,0 +1,190 @@
+"""What a document has to remember of its structs to judge where an update would put new ones.
+
+Theory of operation. An update names neighbours and parents by id only. Three things can be wrong with such a place, and the
+engine notices none of them in time:
+
+* Levels. Shared types nested so deep that the engine's recursion overflows; thousands of small updates may build them up.
+* Parents. A parent that is no shared type: the engine fails half-way.
+* Halves. A neighbour or a deletion that begins or ends between the two UTF-16 halves of a character beyond U+FFFF: the engine
+  keeps the character whole, miscounts, and encodes a state in which the client's later clocks are shifted.
+
+So this keeps, for each client, runs of clocks of the same level and kind, and where the halves are. Typing makes no new runs; a
+new paragraph makes about three.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+from cowrite.crdt.errors import HostileUpdate
+from cowrite.crdt.outline import CLOCK_BITS, CLOCK_MASK, CONTENT, DELETED, GC, SKIP, TYPE, Layout, Outline
+
+MAX_LEVELS: Final = 100
+"""How deep shared types may be nested. The engine crashes the process from about 20 000 levels on; readers recurse, too."""
+
+_VALUE, _TYPE, _GONE, _HOLE = range(4)  # the two low bits of a mark; the others are the level
+_DEEPEST = (1 << 14) - 1
+
+
+_FOUR_BYTES = re.compile(rb"[\xf0-\xf4][\x80-\xbf]{3}")
+
+
+def may_hold_halves(state: bytes) -> bool:
+    """Tell whether there may be characters beyond U+FFFF in it: quick, and wrong only when the answer is yes."""
+    return _FOUR_BYTES.search(state) is not None
+
+
+class Places:
+    """Levels, kinds and halves of characters of the structs of one document."""
+
+    __slots__ = ("_checked", "_clients", "_halves")
+
+    def __init__(self) -> None:
+        self._clients: dict[int, _Runs] = {}
+        self._halves: dict[int, array[int]] = {}  # client → ascending clocks of first halves of characters
+        self._checked: tuple[Outline, Sequence[_Run]] | None = None
+
+    def check(self, outline: Outline) -> None:
+        """Raise :class:`HostileUpdate` when the update would put something in a wrong place.
+
+        The document must have what the update needs, and all that it has must have been told to :meth:`note`.
+        """
+        if self._halves or outline.layout.halves:
+            self._check_halves(outline)
+        self._checked = outline, self._place(outline, strict=True)
+
+    def note(self, outline: Outline) -> None:
+        """Remember where the structs of an update went that has been applied. Checks nothing."""
+        checked, self._checked = self._checked, None
+        placed = checked[1] if checked is not None and checked[0] is outline else self._place(outline, strict=False)
+        for client, start, end, mark in placed:
+            runs = self._clients.get(client)
+            if runs is None:
+                runs = self._clients[client] = _Runs()
+            runs.add(start, end, mark)
+        for half in outline.layout.halves:
+            clocks = self._halves.setdefault(outline.layout.clients[(half >> CLOCK_BITS) - 1], array("I"))
+            if not clocks or clocks[-1] < half & CLOCK_MASK:
+                clocks.append(half & CLOCK_MASK)
+
+    def _place(self, outline: Outline, *, strict: bool) -> Sequence[_Run]:
+        """Find the mark of each struct."""
+        layout = outline.layout
+        if outline.structs == 1:
+            number, _, _, end = layout.blocks[0]
+            head = layout.rows[0]
+            mark = self._mark(layout, 0, {}, strict)
+            return ((layout.clients[number], head & CLOCK_MASK, end, mark),) if mark != _HOLE else ()
+        placed: list[_Run] = []
+        fresh: dict[int, _Runs] = {}  # by number of the client
+        taken = [block[1] for block in layout.blocks]
+        for index, behind in layout.order:
+            number, _, last, end_clock = layout.blocks[index]
+            client = layout.clients[number]
+            runs = fresh.setdefault(number, _Runs())
+            for row in range(taken[index], behind):
+                start = layout.rows[4 * row] & CLOCK_MASK
+                end = layout.rows[4 * row + 4] & CLOCK_MASK if row + 1 < last else end_clock
+                mark = self._mark(layout, 4 * row, fresh, strict)
+                runs.add(start, end, mark)
+                if mark != _HOLE:
+                    placed.append((client, start, end, mark))
+            taken[index] = behind
+        return placed
+
+    def _mark(self, layout: Layout, at: int, fresh: dict[int, _Runs], strict: bool) -> int:
+        """Find the mark of the struct whose row is there."""
+        rows = layout.rows
+        content = rows[at] >> CLOCK_BITS & CONTENT
+        left = rows[at + 1]
+        if content in (GC, SKIP):
+            return _HOLE if content else _GONE
+        if left >> CLOCK_BITS or not left:
+            right = rows[at + 2]
+            mark = self._look_up(layout, left, fresh) & ~3 if left else 0
+            if right:
+                mark = max(mark, self._look_up(layout, right, fresh) & ~3)
+        elif layout.heads[left - 1]:
+            parent = self._look_up(layout, layout.heads[left - 1], fresh)
+            if strict and parent & 3 == _VALUE:
+                raise HostileUpdate("parent", "a struct's parent is no shared type")
+            mark = min((parent >> 2) + 1, _DEEPEST) << 2
+        else:
+            mark = 0
+        if content == TYPE:
+            if strict and mark >> 2 >= MAX_LEVELS:
+                raise HostileUpdate("levels", f"shared types would be nested more than {MAX_LEVELS} levels deep")
+            return mark | _TYPE
+        return mark | _GONE if content == DELETED else mark
+
+    def _look_up(self, layout: Layout, place: int, fresh: dict[int, _Runs]) -> int:
+        number = (place >> CLOCK_BITS) - 1
+        clock = place & CLOCK_MASK
+        runs = fresh.get(number)
+        if runs is not None and runs.starts and clock >= runs.starts[0]:
+            mark = runs.mark(clock)
+            if mark != _HOLE:
+                return mark
+        runs = self._clients.get(layout.clients[number])
+        return _GONE if runs is None else runs.mark(clock)
+
+    def _check_halves(self, outline: Outline) -> None:
+        layout = outline.layout
+        inside = set(layout.halves)
+        known = [self._halves.get(client) for client in layout.clients]
+        rows = layout.rows
+        for at in range(0, len(rows), 4):
+            for place in (rows[at + 1], rows[at + 2] - 1):
+                number = (place >> CLOCK_BITS) - 1
+                if number >= 0 and (place in inside or _holds(known[number], place & CLOCK_MASK)):
+                    _refuse_half()
+        own = {(layout.clients[(half >> CLOCK_BITS) - 1], half & CLOCK_MASK) for half in inside}
+        for client, start, end in outline.deletes:
+            clocks = self._halves.get(client)
+            for clock in (start - 1, end - 1):
+                if (client, clock) in own or _holds(clocks, clock):
+                    _refuse_half()
+
+
+_Run: TypeAlias = tuple[int, int, int, int]
+"""(client, start, end, mark)."""
+
+
+class _Runs:
+    """Marks of one client's clocks: each holds from its start to the next one's."""
+
+    __slots__ = ("end", "marks", "starts")
+
+    def __init__(self) -> None:
+        self.starts = array("I")
+        self.marks = array("H")
+        self.end = 0
+
+    def add(self, start: int, end: int, mark: int) -> None:
+        """Add what of it comes behind the end."""
+        if end > self.end:
+            if not self.marks or self.marks[-1] != mark:
+                self.starts.append(max(start, self.end))
+                self.marks.append(mark)
+            self.end = end
+
+    def mark(self, clock: int) -> int:
+        starts = self.starts
+        if clock >= starts[-1]:
+            return self.marks[-1]
+        return self.marks[bisect_right(starts, clock) - 1]
+
+
+def _holds(clocks: array[int] | None, clock: int) -> bool:
+    if clocks is None:
+        return False
+    index = bisect_left(clocks, clock)
+    return index < len(clocks) and clocks[index] == clock
+
+
+def _refuse_half() -> None:
+    raise HostileUpdate("half_character", "it cuts a character beyond U+FFFF into its two UTF-16 halves")

@@ -1,0 +1,106 @@
+"""The document that is exactly the committed log, and tells each change as operations.
+
+Every commit is one transaction of the engine. What was new comes out as one update (the engine's own, encoded after deleted
+content was dropped) and as events, which are written as operations. Both depend on nothing but the document before and what is
+applied, so whoever replays the stored updates has the same document, roots and operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from cowrite.crdt.document import Document
+from cowrite.crdt.guard import outline_of_state
+from cowrite.crdt.operations import OperationDraft
+from cowrite.crdt.outline import ClockRange, Outline
+from cowrite.crdt.roots import RootKind
+from cowrite.crdt.typed_roots import TypedRoots
+from cowrite.crdt.values import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a commit brought that was new."""
+
+    update: bytes
+    """Yjs update (v1)."""
+    ranges: tuple[ClockRange, ...]
+    """The structs in it, by Yjs client."""
+    operations: tuple[OperationDraft, ...]
+    """The same as operations, to be applied one after the other; none when nothing that can be seen has changed."""
+
+
+class LogDocument(Document):
+    """A document that knows what its roots are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._roots = TypedRoots(self._engine._doc, {})
+
+    @classmethod
+    def from_state(cls, state: bytes, roots: Mapping[str, RootKind] | None = None) -> Self:
+        """Make a document from what :meth:`encode` and :attr:`roots` gave. Raises :class:`EngineFault`.
+
+        A root that is missing in ``roots`` gets the kind that its content shows now.
+        """
+        document = super().from_state(state)
+        document._roots = document._call(TypedRoots, document._engine._doc, roots or {})
+        if document._roots.miscast:
+            return cls.from_state(state, document._roots.kinds)
+        return document
+
+    @property
+    def roots(self) -> dict[str, RootKind]:
+        """The kinds of the roots, as far as they have shown themselves; by name in order."""
+        return self._roots.kinds
+
+    def content(self) -> dict[str, Json]:
+        """What can be seen in the document, as JSON: see :func:`cowrite.crdt.state.get_state`. Raises :class:`EngineFault`."""
+        content: dict[str, Json] = self._call(self._roots.content)
+        return content
+
+    def commit(self, updates: Sequence[bytes], outlines: Sequence[Outline]) -> Change | None:
+        """Apply updates in one transaction; None when nothing of them was new.
+
+        Each was inspected (these are its ``outlines``), nothing of it is missing, and it contradicts nothing. Raises
+        :class:`EngineFault`; whatever cannot be applied or told as operations is one.
+        """
+        self._fresh.clear()
+        self._call(self._apply_all, updates)
+        if not self._fresh:
+            return None
+        emitted = self._fresh[0]
+        outline = outlines[0] if len(updates) == 1 and updates[0] == emitted else outline_of_state(emitted)
+        operations = self._call(self._roots.operations, self._new_roots(outlines), emitted, outline.layout)
+        self._applied(outline)
+        if self._roots.miscast:
+            self._recast()
+        return Change(emitted, outline.brings, tuple(operations))
+
+    def _apply_all(self, updates: Sequence[bytes]) -> None:
+        engine = self._engine._doc
+        txn = engine.create_transaction()
+        try:
+            for update in updates:
+                engine.apply_update(txn, update)
+            txn.commit()
+        finally:
+            txn.drop()
+
+    def _new_roots(self, outlines: Sequence[Outline]) -> dict[str, RootKind | None]:
+        new: dict[str, RootKind | None] = {}
+        for outline in outlines:
+            if outline.roots:
+                for name, kind in outline.roots.items():
+                    if name not in self._roots:
+                        new[name] = new.get(name) or kind
+        return new
+
+    def _recast(self) -> None:
+        """Make the engine's document anew, so that it knows what the roots are."""
+        fresh = self.from_state(self.encode(), self._roots.kinds)
+        self._engine = fresh._engine
+        self._fresh = fresh._fresh
+        self._roots = fresh._roots

@@ -1,0 +1,99 @@
+"""Text that stands where no text belongs.
+
+A list of values may hold text only in an update written to do harm, or when one name is used for an array and for a text. The
+engine then shows each character as an item, but counts in other units: reading an array that holds a character beyond U+FFFF
+*never ends*. So before an array is read it must be sure that the transaction put no such text into an array. That is decided
+here: from the update when the type that holds the text is as new as the text, and else by counting what has come out of texts.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+
+from cowrite.crdt.content import read_sized, read_varuint
+from cowrite.crdt.outline import CLOCK_BITS, CLOCK_MASK, CONTENT, HAS_KEY, HAS_ORIGIN, HAS_RIGHT_ORIGIN, TYPE, Layout
+
+_TEXT_TYPES = (2, 6)
+_ELSEWHERE = -1
+
+
+def hides_text(update: bytes, layout: Layout, shown: Iterable[str]) -> bool:
+    """Tell whether an update of the engine's own puts characters beyond U+FFFF somewhere else than into a text.
+
+    ``shown`` are the strings that came out of texts that existed before it and of roots that are texts. Costs nothing when
+    there are no such characters.
+    """
+    if not layout.halves:
+        return False
+    holders = _Holders(update, layout)
+    expected = 0
+    for half in layout.halves:
+        kind = holders.kind(half)
+        if kind is None:
+            expected += 1
+        elif kind not in _TEXT_TYPES:
+            return True
+    return expected > sum(character > "\uffff" for text in shown for character in text)
+
+
+class _Holders:
+    """The shared types in which the structs of an update stand, as far as it brings them itself."""
+
+    def __init__(self, update: bytes, layout: Layout) -> None:
+        self._update = update
+        self._layout = layout
+        self._blocks = {block[0]: block for block in layout.blocks}
+        self._heads: dict[int, int] = {}  # row → number of the head of its list
+
+    def kind(self, place: int) -> int | None:
+        """Return the kind of the type that holds the struct with this id; None for a root, or a type that was there before."""
+        head = self._head(place)
+        row = self._row(self._layout.heads[head - 1]) if head > 0 else _ELSEWHERE
+        if row == _ELSEWHERE or self._layout.rows[4 * row] >> CLOCK_BITS & CONTENT != TYPE:
+            return None
+        return self._update[self._content_at(row)]
+
+    def _head(self, place: int) -> int:
+        """Return the number of the head of the list in which an id stands, by way of its neighbours."""
+        passed = []
+        while place >> CLOCK_BITS:
+            row = self._row(place)
+            if row == _ELSEWHERE:
+                place = _ELSEWHERE
+                break
+            if row in self._heads:
+                place = self._heads[row]
+                break
+            passed.append(row)
+            place = self._layout.rows[4 * row + 1] or self._layout.rows[4 * row + 2]
+        for row in passed:  # a text typed in one go is one long chain: each step is taken once
+            self._heads[row] = place
+        return place
+
+    def _row(self, place: int) -> int:
+        block = self._blocks.get((place >> CLOCK_BITS) - 1)
+        clock = place & CLOCK_MASK
+        if block is None or clock >= block[3]:
+            return _ELSEWHERE
+        rows = self._layout.rows
+        row = bisect_right(range(block[1], block[2]), clock, key=lambda row: rows[4 * row] & CLOCK_MASK) + block[1] - 1
+        return row if row >= block[1] else _ELSEWHERE
+
+    def _content_at(self, row: int) -> int:
+        """Return the place of a struct's content: behind its first byte, its neighbours or its parent, and its key."""
+        data = self._update
+        at = self._layout.rows[4 * row + 3]
+        info = data[at]
+        at += 1
+        named = not info & (HAS_ORIGIN | HAS_RIGHT_ORIGIN) and data[at] == 1
+        if named:
+            at = read_sized(data, at + 1)[1]
+        else:
+            ids = bool(info & HAS_ORIGIN) + bool(info & HAS_RIGHT_ORIGIN)
+            at += not ids
+            for _ in range(2 * (ids or 1)):
+                _, at = read_varuint(data, at)
+        if info & HAS_KEY and not info & (HAS_ORIGIN | HAS_RIGHT_ORIGIN):
+            at = read_sized(data, at)[1]
+        return at

@@ -4,7 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 WEB := clients/web
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check install
 # The lock files are complete, so nothing is resolved; a module is compiled when it is first imported.
 LOCKED := $(PIP) --no-deps --no-compile --require-hashes -r
 CHECK := $(BIN)/python scripts/check.py

@@ -224,8 +224,6 @@ class Runtime:
         try:
             async with asyncio.timeout(self._drain_seconds):
                 await parts.journal.drained()
-                await parts.journal.close()
-                await self._committing
         except TimeoutError:
             left = {room.document_id: len(list(room.pending)) for room in parts.registry.rooms if room.pending}
             _log.error(
@@ -235,6 +233,9 @@ class Runtime:
                 bytes=parts.backlog.bytes,
                 reason=parts.journal.failure,
             )
+        # Waited for, not cancelled after a time: a transaction that is under way must come to its end.
+        closing = asyncio.get_running_loop().create_task(parts.journal.close())
+        await asyncio.wait((closing, self._committing), timeout=self._drain_seconds)
 
     async def _tend(self) -> None:
         while True:

@@ -109,7 +109,7 @@ class PicowsWire(WSListener):
         if self.closing:
             return
         if len(message) > _JOIN_BYTES or self._large:
-            self.flush()
+            self._write_small()
             self._large.append(message)
             self._pump()
         else:
@@ -127,7 +127,7 @@ class PicowsWire(WSListener):
     def close(self, code: int, reason: str) -> None:
         # A large message that is under way is not finished first: the client will get everything after coming back.
         if not self.closing:
-            self.flush()
+            self._write_small()
             self._stop_writing()
             self._socket.write(control_frame(CLOSE, struct.pack("!H", code) + reason.encode()))
             self._stop_timer()
@@ -136,12 +136,15 @@ class PicowsWire(WSListener):
     # ---- writing -----------------------------------------------------------------------------------------------------
 
     def flush(self) -> None:
-        """Write the small messages."""
+        """The turn is over: write the small messages."""
+        self._write_small()
+        self._offer()
+
+    def _write_small(self) -> None:
         if self._small:
             messages, self._small = self._small, []
             self._small_bytes = 0
             self._socket.write(self._turn.join(messages))
-            self._offer()
 
     def _pump(self) -> None:
         """Write parts of the large messages until the socket's buffer is full."""
@@ -156,8 +159,8 @@ class PicowsWire(WSListener):
             self._socket.writelines((header(first, end - start), memoryview(message)[start:end]))
 
     def _offer(self) -> None:
-        """Tell the connection when it can write again."""
-        if self._refused and not self.closing and not (self._paused or self._large or self._small_bytes >= HIGH_WATER):
+        """Tell the connection that it can write again, if it wants to know. Never while it writes."""
+        if self._refused and not self.closing and self.writable():
             self._refused = False
             self.connection.drained()
 

@@ -1,0 +1,228 @@
+"""Coming in: addresses, sub-protocols, origins, tokens."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from cowrite.core.ports import Access, AccessDenied, Grant
+from cowrite.protocol import yjs
+from cowrite.protocol.close_codes import CloseCode
+from cowrite.protocol.messages import SyncStep1, SyncStep2
+from cowrite.testing.client import ACK_PROTOCOL, UpgradeRefused, WebSocketClient, live_client
+from cowrite.testing.transport_contract.server import ServerOptions, StartServer, edit, ended, join, text_of
+
+
+class UpgradeContract:
+    """What happens before the first message is taken."""
+
+    @pytest.mark.rule("TR1")
+    @pytest.mark.parametrize(
+        ("path", "document_id"),
+        [
+            ("doc", "doc"),
+            ("a/b", "a/b"),
+            ("a%2Fb", "a/b"),
+            ("a/", "a/"),
+            ("/a", "/a"),
+            ("%C3%BC%20%F0%9F%98%80", "ü 😀"),
+            ("a%252Fb", "a%2Fb"),
+            ("100%", "100%"),
+            ("a+b&c=d", "a+b&c=d"),
+            ("%E2%82%AC" * 255, "€" * 255),
+        ],
+    )
+    async def test_path_is_decoded_once(self, start: StartServer, path: str, document_id: str) -> None:
+        """What follows /yjs/ is the document's id, with percent-encoding undone exactly once."""
+        asked: list[str] = []
+
+        async def authorize(token: str | None, document_id: str) -> Access:
+            asked.append(document_id)
+            return Access("ana", Grant.WRITE)
+
+        url = await start(ServerOptions(authorize))
+        await (await join(f"{url}/yjs/{path}?token=x")).close()
+        assert asked == [document_id]
+
+    @pytest.mark.rule("TR1")
+    async def test_names_of_one_document(self, start: StartServer) -> None:
+        """A slash is the same document whether it is escaped or not; a trailing one is another document."""
+        url = await start(ServerOptions())
+        async with live_client(f"{url}/yjs/a/b") as one:
+            one.yjs.text += "hello"
+            await one.until(lambda: one.yjs.saved)
+        assert await text_of(f"{url}/yjs/a%2Fb") == "hello"
+        assert await text_of(f"{url}/yjs/a/b/") == ""
+
+    @pytest.mark.rule("TR2")
+    @pytest.mark.parametrize("path", ["", "%00", "a%00b", "%FF", "%C3", "%ED%A0%80", "a" * 256, "%E2%82%AC" * 256])
+    async def test_impossible_ids_are_closed_for_good(self, start: StartServer, path: str) -> None:
+        """An address without a possible id opens, and is closed with 4404, so that the client does not come back."""
+        url = await start(ServerOptions())
+        client = await WebSocketClient.connect(f"{url}/yjs/{path}")
+        end = await ended(client)
+        assert end.code == CloseCode.BAD_DOCUMENT_ID
+        assert "255 characters" in end.reason
+
+    @pytest.mark.rule("TR3")
+    @pytest.mark.parametrize("path", ["/", "/yjs", "/other/doc", "/yjsx/doc"])
+    async def test_other_paths_are_not_found(self, start: StartServer, path: str) -> None:
+        """No other address has a WebSocket."""
+        url = await start(ServerOptions())
+        with pytest.raises(UpgradeRefused) as refused:
+            await WebSocketClient.connect(url + path)
+        assert refused.value.status == 404
+
+    @pytest.mark.rule("TR4")
+    @pytest.mark.parametrize(
+        ("offered", "selected"),
+        [([], None), ([ACK_PROTOCOL], ACK_PROTOCOL), (["x", ACK_PROTOCOL], ACK_PROTOCOL), (["one", "two"], "one")],
+    )
+    async def test_sub_protocol(self, start: StartServer, offered: list[str], selected: str | None) -> None:
+        """Acknowledgements are selected where they are on offer, else the first of the offered ones: browsers insist on one."""
+        url = await start(ServerOptions())
+        client = await join(f"{url}/yjs/doc", protocols=offered)
+        assert client.protocol == selected
+        await client.close()
+
+    @pytest.mark.rule("TR5")
+    async def test_first_bytes(self, start: StartServer) -> None:
+        """The server asks for what the client has without waiting, and answers SyncStep1 with SyncStep2."""
+        url = await start(ServerOptions())
+        client = await WebSocketClient.connect(f"{url}/yjs/doc")
+        assert await client.receive() == bytes.fromhex("00000100")
+        client.send(bytes.fromhex("00000100"))
+        assert await client.receive() == bytes.fromhex("0001020000")
+        await client.close()
+
+    @pytest.mark.rule("TR6")
+    @pytest.mark.parametrize(
+        ("query", "token"),
+        [("?token=x%20y%C3%BC", "x yü"), ("?a=b&token=t", "t"), ("", None), ("?token=", ""), ("?token=1&token=2", "1")],
+    )
+    async def test_token_comes_with_the_query(self, start: StartServer, query: str, token: str | None) -> None:
+        """The authorizer gets the first ``token`` of the query, decoded."""
+        asked: list[str | None] = []
+
+        async def authorize(token: str | None, document_id: str) -> Access:
+            asked.append(token)
+            return Access("ana", Grant.WRITE)
+
+        url = await start(ServerOptions(authorize))
+        await (await join(f"{url}/yjs/doc{query}")).close()
+        assert asked == [token]
+
+    @pytest.mark.rule("TR6")
+    @pytest.mark.parametrize(("known", "code"), [(False, CloseCode.UNAUTHORIZED), (True, CloseCode.FORBIDDEN)])
+    async def test_refused_access(self, start: StartServer, known: bool, code: CloseCode) -> None:
+        """Who is not let in is told why, with a code that says to stay away."""
+
+        async def authorize(token: str | None, document_id: str) -> Access:
+            raise AccessDenied("Not you.", known=known)
+
+        url = await start(ServerOptions(authorize))
+        end = await ended(await WebSocketClient.connect(f"{url}/yjs/doc"))
+        assert (end.code, end.reason) == (code, "Not you.")
+
+    @pytest.mark.rule("TR7")
+    @pytest.mark.parametrize(
+        ("origin", "allowed"),
+        [
+            (None, True),
+            ("{same}", True),
+            ("http://{host}", True),
+            ("https://{host}", True),
+            ("https://app.example", True),
+            ("HTTPS://App.Example", True),
+            ("https://app.example:8443", False),
+            ("http://app.example", False),
+            ("https://evil.example", False),
+            ("http://localhost:{port}", False),
+            ("null", False),
+            ("http://[", False),
+            ("http://x:y", False),
+        ],
+    )
+    async def test_origins(self, start: StartServer, origin: str | None, allowed: bool) -> None:
+        """A page of the server itself and of a listed origin may connect, and whoever is no browser."""
+        url = await start(ServerOptions(allowed_origins=("https://app.example",)))
+        host = url.removeprefix("ws://")
+        headers = {}
+        if origin is not None:
+            headers["Origin"] = origin.format(same=f"http://{host}", host=host, port=host.rpartition(":")[2])
+        if allowed:
+            await (await join(f"{url}/yjs/doc", headers=headers)).close()
+        else:
+            with pytest.raises(UpgradeRefused) as refused:
+                await WebSocketClient.connect(f"{url}/yjs/doc", headers=headers)
+            assert refused.value.status == 403
+
+    @pytest.mark.rule("TR7")
+    async def test_any_origin(self, start: StartServer) -> None:
+        """With ``*`` every page may connect."""
+        url = await start(ServerOptions(allowed_origins=("*",)))
+        await (await join(f"{url}/yjs/doc", headers={"Origin": "https://evil.example"})).close()
+
+    @pytest.mark.rule("TR8")
+    @pytest.mark.parametrize(
+        ("headers", "allowed"),
+        [
+            ({"Host": "localhost:8000"}, True),
+            ({"Host": "127.1.2.3"}, True),
+            ({"Host": "[::1]:80"}, True),
+            ({"Host": "demo.localhost"}, True),
+            ({"Host": "friend.example:99"}, True),
+            ({"Host": "evil.example"}, False),
+            ({"Host": "10.0.0.1"}, False),
+            ({"Host": "["}, False),
+            ({"Host": "localhost", "Origin": "http://127.0.0.1:5173"}, True),
+            ({"Host": "localhost", "Origin": "https://friend.example"}, True),
+            ({"Host": "localhost", "Origin": "https://evil.example"}, False),
+            ({"Host": "evil.example", "Origin": "http://evil.example"}, False),
+        ],
+    )
+    async def test_demo_is_for_this_machine(self, start: StartServer, headers: dict[str, str], allowed: bool) -> None:
+        """The demo, where nobody needs a token, serves pages of this machine under this machine's names."""
+        url = await start(ServerOptions(demo=True, allowed_origins=("https://friend.example",)))
+        if allowed:
+            await (await join(f"{url}/yjs/doc", headers=headers)).close()
+        else:
+            with pytest.raises(UpgradeRefused) as refused:
+                await WebSocketClient.connect(f"{url}/yjs/doc", headers=headers)
+            assert refused.value.status == 403
+
+    @pytest.mark.rule("TR9")
+    async def test_early_frames_wait(self, start: StartServer) -> None:
+        """What a client sends while its token is checked is taken afterwards, in order."""
+        let_in = asyncio.Event()
+
+        async def authorize(token: str | None, document_id: str) -> Access:
+            await let_in.wait()
+            return Access("ana", Grant.WRITE)
+
+        url = await start(ServerOptions(authorize))
+        client = await WebSocketClient.connect(f"{url}/yjs/doc")
+        client.send(edit("early")[0])
+        client.send(yjs.encode(SyncStep1(b"\0")))
+        await asyncio.sleep(0.05)
+        let_in.set()
+        assert isinstance(yjs.decode(await client.receive()), SyncStep1)
+        answer = yjs.decode(await client.receive())
+        assert isinstance(answer, SyncStep2)
+        assert b"early" in answer.update
+        await client.close()
+
+    @pytest.mark.rule("TR9")
+    async def test_early_frames_are_bounded(self, start: StartServer) -> None:
+        """A client that sends more than 4 MB before its document is open is closed."""
+
+        async def authorize(token: str | None, document_id: str) -> Access:
+            await asyncio.sleep(60)
+            raise AssertionError
+
+        url = await start(ServerOptions(authorize))
+        client = await WebSocketClient.connect(f"{url}/yjs/doc")
+        for _ in range(5):
+            client.send(bytes(1 << 20))
+        assert (await ended(client)).code == CloseCode.TOO_FAST

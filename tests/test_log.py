@@ -42,6 +42,7 @@ def logged(level: Level, form: Format, stream: io.StringIO | None = None) -> str
     structlog.get_logger("cowrite.core.journal").debug("turn")
     logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
     logging.getLogger("uvicorn.access").info('%s - "%s %s HTTP/%s" %d', "::1", "GET", f"/yjs/a%20b?token={TOKEN}", "1.1", 200)
+    logging.getLogger("alembic").info("setup plugin")
     logging.getLogger("sqlalchemy.engine").debug("SELECT 1")
     return stream.getvalue()
 
@@ -86,7 +87,7 @@ def test_levels() -> None:
     def loggers(level: Level) -> list[str]:
         return [json.loads(line)["logger"] for line in logged(level, "json").splitlines()]
 
-    assert loggers("debug") == ["cowrite.core.journal", "cowrite.core.journal", "uvicorn.error", "uvicorn.access"]
+    assert loggers("debug") == ["cowrite.core.journal", "cowrite.core.journal", "uvicorn.error", "uvicorn.access", "alembic"]
     assert loggers("info") == ["cowrite.core.journal", "uvicorn.error"]
     assert loggers("warning") == ["uvicorn.error"]
     assert loggers("error") == []

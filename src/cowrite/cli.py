@@ -9,14 +9,11 @@ import re
 import shlex
 import shutil
 import sys
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
-from cowrite.startup import StartError
-
-if TYPE_CHECKING:
-    from cowrite.settings import Settings
+from cowrite.startup import StartError, require_loopback
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -98,7 +95,10 @@ def serve(
     )
     for line in unknown_names():
         print(f"cowrite: warning: {line}", file=sys.stderr)
-    _check(settings, demo=demo)
+    if demo:
+        require_loopback(settings.host)
+    elif settings.secret is None:
+        raise _no_secret()
 
     from cowrite.log import configure
     from cowrite.server import serve as run
@@ -138,19 +138,6 @@ def token(
         print(issue(keys[0], sub=sub, name=name, documents=dict.fromkeys(document, grant), ttl=seconds))
     except ValueError as error:
         raise StartError(f"no token was made: {error}") from None
-
-
-def _check(settings: Settings, *, demo: bool) -> None:
-    """Raise :class:`StartError` for what would stop the server: now, and in one line."""
-    from cowrite.startup import listen, prepare_folder, require_loopback
-
-    if demo:
-        require_loopback(settings.host)
-    elif settings.secret is None:
-        raise _no_secret()
-    prepare_folder(settings.database_file.parent)
-    for opened in listen(settings.host, settings.port):
-        opened.close()
 
 
 def _no_secret() -> StartError:

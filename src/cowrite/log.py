@@ -26,8 +26,8 @@ _UVICORN: Final = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 def configure(level: Level = "info", form: Format = "auto", stream: TextIO | None = None) -> None:
     """Send the log lines from ``level`` on to ``stream`` (stderr). May be called again: the last call counts.
 
-    ``debug`` is for cowrite's own lines; other libraries stay at ``info``. uvicorn tells of every request and of each step of
-    starting and stopping: below ``warning`` it is heard with ``debug`` alone.
+    The level is for cowrite's own lines. Other libraries are heard from ``warning`` on, and with ``debug`` from ``info`` on:
+    uvicorn would tell of every request, and Alembic of each of its plugins.
     """
     stream = sys.stderr if stream is None else stream
     console = form == "console" or (form == "auto" and stream.isatty())
@@ -36,13 +36,13 @@ def configure(level: Level = "info", form: Format = "auto", stream: TextIO | Non
     handler.setFormatter(_Formatter(console=console, colours=stream.isatty() and "NO_COLOR" not in os.environ))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(max(number, logging.INFO))
+    root.setLevel(logging.INFO if level == "debug" else max(number, logging.WARNING))
     logging.getLogger("cowrite").setLevel(number)
     for name in _UVICORN:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-        logger.setLevel(logging.INFO if level == "debug" else max(number, logging.WARNING))
+        logger.setLevel(logging.NOTSET)
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *_DESCRIBED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -270,7 +270,7 @@ async def test_an_update_that_breaks_the_log_is_tried_alone_and_then_set_aside(m
     def break_(self: LogDocument, updates: Sequence[bytes], outlines: object) -> object:
         if any(b"poison" in update for update in updates):
             tried.append(len(updates))
-            self.usable = False
+            self._fault = "put in by hand"
             raise EngineFault("the engine panicked")
         return commit(self, updates, outlines)  # type: ignore[arg-type]
 

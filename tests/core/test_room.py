@@ -267,16 +267,16 @@ async def test_what_cannot_be_taken_closes_its_sender_alone(frame: bytes, code: 
 @pytest.mark.parametrize("store", ["there", "away"])
 async def test_when_the_engine_breaks_only_the_sender_goes(monkeypatch: pytest.MonkeyPatch, store: str) -> None:
     """No update that does it is known (the guard refuses those), so the fault is put in by hand."""
-    apply = Document.apply
+    admit = Document.admit
 
     def break_(self: Document, update: bytes, outline: Outline) -> bytes | None:
-        fresh = apply(self, update, outline)
+        fresh = admit(self, update, outline)
         if b"poison" in update:
-            self.usable = False
+            self._fault = "put in by hand"
             raise EngineFault("the engine panicked")
         return fresh
 
-    monkeypatch.setattr(Document, "apply", break_)
+    monkeypatch.setattr(Document, "admit", break_)
     database = MemoryDatabase()
     async with process(database) as server:
         ana, ben = await server.join(user="ana"), await server.join(user="ben")

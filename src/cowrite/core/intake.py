@@ -36,7 +36,7 @@ def inspect_from_peer(update: bytes, *, everything: bool, limits: Limits) -> Out
     try:
         return inspect(update, SYNC_LIMITS if everything else LIVE_LIMITS)
     except HostileUpdate as error:
-        raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update was refused: {error}") from error
+        raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update was refused: {error.reason}") from error
 
 
 class Intake:
@@ -111,7 +111,9 @@ class Intake:
                 CloseCode.CONTRADICTING_CONTENT, "the update gives other content to something already here; start a new Doc"
             )
         try:
-            fresh = self.live.apply(received.update, received.outline)
+            fresh = self.live.admit(received.update, received.outline)
+        except HostileUpdate as error:
+            raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update was refused: {error.reason}") from error
         except EngineFault as fault:
             self._mend_live()
             raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update broke the engine: {fault}") from fault

@@ -60,6 +60,7 @@ class Document:
         """Make a document from what :meth:`encode` gave, or another update that needs nothing. Raises :class:`EngineFault`."""
         document = cls()
         document._integrate(state)
+        document._encoded = document._deletions = None
         document._state = decode_state_vector(document._call(document._engine.get_state))
         document._size = len(state)
         document._pieces = len(state) // 8 + 1

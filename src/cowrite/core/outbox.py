@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from cowrite.core.ports import Clock
 
@@ -77,7 +77,7 @@ class Outbox:
         overflow: Callable[[], None],
         limit: int = OUTBOX_LIMIT,
     ) -> None:
-        self._wire = wire
+        self._wire: Wire | _Nowhere = wire
         self._clock = clock
         self._settle = settle
         self._overflow = overflow
@@ -143,12 +143,13 @@ class Outbox:
             self._write(frame)
 
     def owe(self, lacks: Mapping[int, int]) -> None:
-        """A peer asked for what it lacks (SyncStep1): it gets one diff when it reads again. Only while :attr:`blocked`."""
+        """The peer asked for what it lacks (SyncStep1): it gets one diff, as soon as it reads what was written before."""
         self._drop_updates()
         self._due().lacks = dict(lacks)
+        self.drained()
 
     def drained(self) -> None:
-        """The socket is writable again: hand over what waits, then make good the arrears."""
+        """The socket is writable again: hand over what waits, then make good the arrears. Harmless while it is not."""
         while self._queue and self._wire.writable():
             item = self._queue.popleft()
             if isinstance(item, Relay):
@@ -157,7 +158,8 @@ class Outbox:
             else:
                 self._others -= len(item) + _OVERHEAD
                 self._write(item)
-        if self._arrears is not None and not self._queue and self._wire.writable():
+        # A queue that is not empty now has left the wire full.
+        if self._arrears is not None and self._wire.writable():
             arrears, self._arrears = self._arrears, None
             self._settle(arrears)
 
@@ -198,7 +200,7 @@ def _lower(lacks: dict[int, int], begins: Mapping[int, int]) -> None:
 
 
 class _Nowhere:
-    """The wire of a discarded outbox."""
+    """Where a discarded outbox writes."""
 
     def write(self, message: bytes) -> None:
         pass
@@ -206,11 +208,5 @@ class _Nowhere:
     def writable(self) -> bool:
         return True
 
-    def close(self, code: int, reason: str) -> None:
-        pass
-
 
 _NOWHERE = _Nowhere()
-
-if TYPE_CHECKING:
-    _: type[Wire] = _Nowhere

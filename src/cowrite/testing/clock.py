@@ -56,8 +56,7 @@ class ManualClock:
         """
         until = self._elapsed + round(seconds * 1e9)
         while self._timers and self._timers[0][0] <= until:
-            due, _, timer = heapq.heappop(self._timers)
-            self._elapsed = max(self._elapsed, due)
+            self._elapsed, _, timer = heapq.heappop(self._timers)
             callback, timer.callback = timer.callback, None
             if callback is not None:
                 callback()

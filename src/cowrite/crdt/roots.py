@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Any
 
 
 class RootKind(StrEnum):
@@ -50,3 +51,12 @@ def infer_kind(listed: Sequence[Seen], *, keyed: bool) -> RootKind | None:
     if listed:
         return RootKind.ARRAY
     return RootKind.MAP if keyed else None
+
+
+def shows_xml(items: Sequence[Any]) -> bool:
+    """Tell whether the first items of a root, as JSON, mean an XML tree: XML nodes alone, and not only fragments.
+
+    The same answer as :func:`infer_kind` gives for what the items become.
+    """
+    tags = [item.keys() & {"$xml", "$xmltext"} if isinstance(item, dict) else set() for item in items]
+    return all(tags) and any(item.get("$xml", "") is not None for item in items)

@@ -30,6 +30,7 @@ Transaction: TypeAlias = engine.Transaction
 
 XML_NODES = (engine.XmlElement, engine.XmlText, engine.XmlFragment)
 TEXTS = (engine.Text, engine.XmlText)
+SHARED_TYPES = (*XML_NODES, engine.Text, engine.Array, engine.Map)
 
 
 class Misfit(Exception):

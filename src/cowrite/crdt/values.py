@@ -69,8 +69,12 @@ def escape(key: str) -> str:
     return "$" + key if key.startswith("$") else key
 
 
-def from_json(value: Json, place: str = "", depth: int = 0) -> Any:
-    """Read a plain value as the engine takes it. Raises :class:`InvalidValue`; shared types are no plain values."""
+def from_json(value: Json, place: str = "", depth: int = 0, *, tags: bool = True) -> Any:
+    """Read a plain value as the engine takes it. Raises :class:`InvalidValue`; shared types are no plain values.
+
+    ``tags`` False: bytes and numbers that JSON lacks are refused, because Yjs keeps the value as JSON (what is embedded in a
+    text, and formatting).
+    """
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -80,12 +84,15 @@ def from_json(value: Json, place: str = "", depth: int = 0) -> Any:
     if depth >= MAX_DEPTH:
         _refuse(place, f"it is nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, list):
-        return [from_json(item, f"{place}[{index}]", depth + 1) for index, item in enumerate(value)]
+        return [from_json(item, f"{place}[{index}]", depth + 1, tags=tags) for index, item in enumerate(value)]
     if isinstance(value, dict):
         if tag := tag_of(value, place):
+            if not tags:
+                _refuse(place, f"{tag} cannot be kept here, where Yjs keeps JSON alone")
             return _tagged(tag, value, place)
         return {
-            _unescape(checked_text(key, place)): from_json(item, f"{place}.{key}", depth + 1) for key, item in value.items()
+            _unescape(checked_text(key, place)): from_json(item, f"{place}.{key}", depth + 1, tags=tags)
+            for key, item in value.items()
         }
     raise InvalidValue(place, f"a {type(value).__name__} is no JSON value")
 

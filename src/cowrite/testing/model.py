@@ -1,9 +1,9 @@
 """A document as plain Python values that understands operations: what a program without a CRDT library holds.
 
-``Model(state)`` begins with a state (what ``cowrite.crdt.state.get_state`` gives), :meth:`Model.apply` takes one operation after
-the other, and :attr:`Model.state` is the document again. It is written for clarity, as the measure of everything that makes or
-applies operations: replaying a document's operations always gives the document's state. Authors of adapters and clients can
-hold their own work against it, or translate it.
+``Model(state)`` begins with a state (what ``cowrite.crdt.state.get_state`` gives), :meth:`Model.apply` takes one operation
+after the other, and :attr:`Model.state` is the document again. It is written for clarity, as the measure of everything that
+makes or applies operations: replaying a document's operations always gives the document's state. Authors of adapters and
+clients can hold their own work against it, or translate it.
 
 Nothing of the engine is used here. Roots need not be declared: the first operation on a root shows what it is.
 """
@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+
+from cowrite.crdt.roots import shows_xml
 
 Json: TypeAlias = Any
 """A JSON value."""
@@ -221,12 +223,6 @@ def _first_root(operation: Mapping[str, Json]) -> Node:
     if not isinstance(content, list):
         return TextNode()
     return XmlNode() if shows_xml(content) else ArrayNode()
-
-
-def shows_xml(items: Sequence[Json]) -> bool:
-    """Tell whether the first items of a root mean an XML tree: XML nodes alone, and not only fragments."""
-    tags = [item.keys() & {"$xml", "$xmltext"} if isinstance(item, dict) else set() for item in items]
-    return all(tags) and any(item.get("$xml", "") is not None for item in items)
 
 
 def _child(holder: Node, step: str | int) -> Node:

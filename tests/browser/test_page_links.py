@@ -89,18 +89,18 @@ def test_under_a_prefix(open_window: OpenWindow, under_prefix: str) -> None:
 
 
 @pytest.mark.rule("PG2")
-@pytest.mark.parametrize("name", ["naïve/../100% & 同期 👋🏽", "a+b=c;d what?#really", "%2e%2e", ".."])
-def test_any_name(open_window: OpenWindow, name: str) -> None:
+def test_any_name(open_window: OpenWindow) -> None:
     """Names of any letters and signs are documents of their own, the same for all who use them."""
     ana, bo = open_window(), open_window()
-    for window in (ana, bo):
-        window.open(name)
-    ana.focus()
-    ana.type(f"this is {name}")
-    ana.is_saved()
-    bo.shows(f"this is {name}")
-    assert bo.read() == f"this is {name}"
-    expect(bo.page).to_have_title(f"{name} · cowrite")
+    for name in ("naïve/../100% & 同期 👋🏽", "a+b=c;d what?#really", "%2e%2e", ".."):
+        for window in (ana, bo):
+            window.open(name)
+        ana.focus()
+        ana.type(f"this is {name}")
+        ana.is_saved()
+        bo.shows(f"this is {name}")
+        assert bo.read() == f"this is {name}"
+        expect(bo.page).to_have_title(f"{name} · cowrite")
 
 
 @pytest.mark.rule("PG2")

@@ -21,7 +21,7 @@ def test_what_was_shown_as_saved_survives_a_kill(own_server: DemoServer, open_wi
     writer = open_window()
     writer.open("kept", editor)
     writer.focus(editor)
-    for words in ("one ", "two ", "three "):
+    for words in ("first ", "second "):
         writer.type(words)
         writer.is_saved()
         promised = writer.read(editor)

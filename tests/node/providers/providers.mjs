@@ -12,6 +12,7 @@ import * as Y from 'yjs'
 const PATIENCE_MS = 10_000
 const PROVIDERS = { 2: Provider2, 3: Provider3 }
 const ROOT = 'text'
+const ACKNOWLEDGED = 100
 
 /** Everything that a test knows by a name: the provider, its document, and the messages that came on all its sockets. */
 const opened = new Map()
@@ -52,17 +53,19 @@ const calls = {
 
   /** The first byte of each message that came: its type. */
   types: ({ provider }) => of(provider).messages.map((message) => message[0]),
-  /** Bodies of the messages of one type, in hex. */
-  bodies: ({ provider, type }) =>
+  /** The counts of all acknowledgements that came; each is below 128, so one byte. */
+  counts: ({ provider }) =>
     of(provider)
-      .messages.filter((message) => message[0] === type)
-      .map((message) => message.subarray(1).toString('hex')),
+      .messages.filter((message) => message[0] === ACKNOWLEDGED)
+      .map((message) => message[1]),
   /** The sub-protocol of each socket that opened. */
   protocols: ({ provider }) => of(provider).selected,
 
   synced: ({ provider }) => until(() => of(provider).provider.synced, () => 'not synced'),
   offline: ({ provider }) => until(() => !of(provider).provider.wsconnected, () => 'still connected'),
   sees_text: ({ provider, text }) => until(() => calls.text({ provider }) === text, () => calls.text({ provider })),
+  is_told: ({ provider, count }) =>
+    until(() => calls.counts({ provider }).at(-1) === count, () => calls.counts({ provider })),
   /** Both show the same, and of this length in UTF-16 code units. */
   agrees: ({ provider, other, length }) =>
     until(

@@ -125,7 +125,7 @@ class Places:
         number = (place >> CLOCK_BITS) - 1
         clock = place & CLOCK_MASK
         runs = fresh.get(number)
-        if runs is not None and runs.starts and clock >= runs.starts[0]:
+        if runs is not None and runs.starts and runs.starts[0] <= clock < runs.end:
             mark = runs.mark(clock)
             if mark != _HOLE:
                 return mark

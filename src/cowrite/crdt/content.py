@@ -90,8 +90,8 @@ def _signed_end(data: bytes, at: int) -> int:
             _refuse("varint", "an integer is longer than 8 bytes")
     if at > start and data[at] == 0:
         _refuse("varint", "an integer is not in its shortest form")
-    # 7 further bytes carry 49 bits on top of the first byte's 6: beyond 2^53 only when the last byte is above 15.
-    if at - start == 7 and data[at] > 15:
+    # The first byte carries 6 bits and each further one 7: of the eighth only 5 are left below 2^53.
+    if at - start == 7 and data[at] > 31:
         _refuse("varint", "an integer is beyond 2^53 - 1")
     return at + 1
 

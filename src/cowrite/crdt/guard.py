@@ -106,8 +106,8 @@ def _walk(data: bytes, limits: GuardLimits) -> Outline:  # noqa: C901  (see the 
     at = 1
     if count > 127:
         count, at = read_long(data, 1, count)
-        if count > limits.clients:
-            _refuse("clients", f"structs of {count} clients, at most {limits.clients} are taken")
+    if count > limits.clients:
+        _refuse("clients", f"structs of {count} clients, at most {limits.clients} are taken")
     for _ in range(count):
         structs, at = read_varuint(data, at)
         before = at

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 from playwright.sync_api import Locator, expect
+from websockets.sync.client import connect
 
 from browser.page_window import Editor, OpenWindow, PageWindow
+from cowrite.protocol.awareness import AwarenessEntry
+from cowrite.protocol.messages import AwarenessUpdate
+from cowrite.protocol.yjs import encode
+from demo_server import DemoServer
 
 pytestmark = pytest.mark.browser
 
 CARET = {"markdown": ".cm-ySelectionCaret", "rich": ".caret"}
 FLAG = {"markdown": ".cm-ySelectionInfo", "rich": ".caret-name"}
-ORANGE, BLUE = "rgb(194, 65, 12)", "rgb(11, 114, 174)"
+ORANGE, BLUE, GREY = "rgb(194, 65, 12)", "rgb(11, 114, 174)", "rgb(107, 114, 128)"
+NONSENSE: list[object] = [
+    {},
+    {"user": None, "cursor": None},
+    {"user": 7, "cursor": 7},
+    {"user": {"name": {}, "color": []}, "cursor": {"anchor": {}, "head": {"item": {"client": "x", "clock": {}}}}},
+    {"user": {"name": "x" * 5000}, "cursor": {"anchor": {"type": {"client": -1, "clock": 9e99}}, "head": {"tname": 3}}},
+]
 
 
 def introduce(window: PageWindow, name: str, colour: str = "Colour 1") -> None:
@@ -107,3 +120,30 @@ def test_newcomers_take_a_free_colour(open_window: OpenWindow) -> None:
     expect(avatars(second)).to_have_count(1)
     expect(second.page.locator("#me")).not_to_have_css("background-color", ORANGE)
     expect(avatars(ana).locator(".avatar")).not_to_have_css("background-color", ORANGE)
+
+
+@pytest.mark.rule("PG22")
+@pytest.mark.parametrize("editor", ["markdown", "rich"])
+def test_a_client_that_announces_nonsense(open_window: OpenWindow, server: DemoServer, editor: Editor) -> None:
+    """Whatever another client says of itself, the page goes on, and that client is somebody without a name and a caret."""
+    ana = open_window()
+    ana.open(f"nonsense-{editor}", editor)
+    ana.focus(editor)
+    ana.type("before, ")
+    ana.is_saved()
+    with connect(f"{server.url.replace('http', 'ws')}yjs/nonsense-{editor}.{editor}") as stranger:
+        for clock, state in enumerate(NONSENSE, start=1):
+            stranger.send(encode(AwarenessUpdate((AwarenessEntry(77, clock, json.dumps(state)),))))
+        last = {"user": {"name": "Stranger", "color": "red; position: fixed; inset: 0"}, "cursor": {"anchor": 1, "head": 2}}
+        stranger.send(encode(AwarenessUpdate((AwarenessEntry(77, len(NONSENSE) + 1, json.dumps(last)),))))
+        expect(avatars(ana)).to_have_text(["SStranger"])
+        ana.type("after")
+        ana.shows("before, after", editor)
+        ana.is_saved()
+        expect(ana.page.locator(CARET[editor])).to_have_count(0)
+        root = {"tname": "codemirror" if editor == "markdown" else "default", "type": None, "item": None, "assoc": 0}
+        placed = last | {"cursor": {"anchor": root, "head": root}}
+        stranger.send(encode(AwarenessUpdate((AwarenessEntry(77, len(NONSENSE) + 2, json.dumps(placed)),))))
+        expect(ana.page.locator(FLAG[editor])).to_have_text("Stranger")
+        expect(ana.page.locator(FLAG[editor])).to_have_css("background-color", GREY)
+        expect(ana.page.locator(CARET[editor])).not_to_have_css("position", "fixed")

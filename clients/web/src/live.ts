@@ -9,6 +9,8 @@ import { Doc } from 'yjs'
 import { roomPath } from './address.ts'
 import { ACK_PROTOCOL, ACKNOWLEDGED, readAcknowledgement, uploadIn } from './frames.ts'
 import type { Upload } from './frames.ts'
+import { checkedStates } from './people.ts'
+import type { CaretState } from './people.ts'
 import { advance, savedState, START } from './saved.ts'
 import type { Progress, ProgressEvent, SavedState } from './saved.ts'
 
@@ -31,6 +33,8 @@ export interface Status {
 export class LiveDocument {
   readonly doc: Doc = new Doc()
   readonly awareness: Awareness
+  /** The same for editors. */
+  readonly carets: CaretAwareness
   readonly #provider: WebsocketProvider
   readonly #listeners = new Set<() => void>()
   #progress: Progress = START
@@ -51,6 +55,7 @@ export class LiveDocument {
       disableBc: true,
     })
     this.awareness = this.#provider.awareness
+    this.carets = checkedAwareness(this.awareness)
     this.#follow(this.#provider)
     this.#provider.connect()
   }
@@ -103,6 +108,32 @@ export class LiveDocument {
 
   #changed(): void {
     for (const listener of this.#listeners) listener()
+  }
+}
+
+/** What the editors' caret plugins use of an awareness. */
+export type CaretAwareness = Pick<Awareness, 'doc' | 'clientID' | 'on' | 'off' | 'getLocalState' | 'setLocalStateField'> & {
+  readonly states: Map<number, CaretState>
+  getStates(): Map<number, CaretState>
+}
+
+/**
+ * `awareness` for the caret plugins: what the other clients announced is checked before they see it. The plugins trust it
+ * otherwise: a colour goes into a style attribute as it is, and a caret that is none makes them throw.
+ */
+function checkedAwareness(awareness: Awareness): CaretAwareness {
+  const getStates = (): Map<number, CaretState> => checkedStates(awareness.getStates())
+  return {
+    doc: awareness.doc,
+    clientID: awareness.clientID,
+    on: awareness.on.bind(awareness),
+    off: awareness.off.bind(awareness),
+    getLocalState: () => awareness.getLocalState(),
+    setLocalStateField: (name, value) => awareness.setLocalStateField(name, value),
+    getStates,
+    get states() {
+      return getStates()
+    },
   }
 }
 

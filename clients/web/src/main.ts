@@ -8,7 +8,7 @@ import { announced, othersIn } from './people.ts'
 import type { Person } from './people.ts'
 import { byId } from './view/dom.ts'
 import { panels } from './view/panels.ts'
-import { showPeople } from './view/people.ts'
+import { peopleList } from './view/people.ts'
 import { profile } from './view/profile.ts'
 import { offerReload, showRefusal } from './view/refusal.ts'
 import { shareButton } from './view/share.ts'
@@ -23,6 +23,7 @@ const { name, editor: first } = readAddress(page)
 const documents: Record<EditorKind, LiveDocument> = { markdown: join('markdown'), rich: join('rich') }
 const showPanel = panels(documents)
 const showStatus = statusLine()
+const showPeople = peopleList()
 const showIdentity = profile((next) => become(next, true))
 
 const remembered = recallIdentity(sessionStorage)
@@ -59,7 +60,7 @@ function select(editor: EditorKind): void {
 function refreshStatus(): void {
   const { status } = documents[shown]
   showStatus(status)
-  showRefusal(status.refusal)
+  showRefusal(status)
   for (const editor of EDITORS) {
     byId(`tab-${editor}`, HTMLElement).toggleAttribute('data-unsaved', documents[editor].status.saved === 'kept')
   }

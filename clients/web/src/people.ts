@@ -37,6 +37,34 @@ export function othersIn(states: ReadonlyMap<number, unknown>, self: number, edi
   return people.toSorted((one, other) => one.name.localeCompare(other.name) || one.client - other.client)
 }
 
+/** The states as an editor's caret plugin may have them: with a name, a colour, and a caret only where it can be one. */
+export function checkedStates(states: ReadonlyMap<number, unknown>): Map<number, CaretState> {
+  return new Map(Array.from(states, ([client, state]) => [client, checkedState(state)]))
+}
+
+export interface CaretState {
+  readonly user: Announced['user']
+  readonly cursor: { readonly anchor: unknown; readonly head: unknown } | null
+}
+
+function checkedState(state: unknown): CaretState {
+  const user = field(state, 'user')
+  const { user: checked } = announced({ name: nameIn(user), colour: colourIn(user) }, true)
+  const [anchor, head] = [field(field(state, 'cursor'), 'anchor'), field(field(state, 'cursor'), 'head')]
+  return { user: checked, cursor: isPosition(anchor) && isPosition(head) ? { anchor, head } : null }
+}
+
+/** A relative position of Yjs in JSON: in an item, in a type, or in a named root. Yjs throws for what is none of them. */
+function isPosition(value: unknown): boolean {
+  const [type, root, item] = [field(value, 'type') ?? null, field(value, 'tname') ?? null, field(value, 'item') ?? null]
+  if ([type, item].some((id) => id !== null && !isId(id))) return false
+  return type !== null || item !== null || typeof root === 'string'
+}
+
+function isId(value: unknown): boolean {
+  return [field(value, 'client'), field(value, 'clock')].every((part) => Number.isSafeInteger(part) && Number(part) >= 0)
+}
+
 function nameIn(user: unknown): string {
   const name = field(user, 'name')
   return typeof name === 'string' && name.trim() ? Array.from(name.trim()).slice(0, LONGEST_SHOWN_NAME).join('') : NAMELESS

@@ -1,13 +1,17 @@
 import { describe, expect, test } from 'vitest'
 import { contrast, inkOn } from '../src/colour.ts'
 import { COLOURS, distinct, initials, inventIdentity, recallIdentity, rememberIdentity, tidyName } from '../src/identity.ts'
-import { announced, othersIn } from '../src/people.ts'
+import { announced, checkedStates, othersIn } from '../src/people.ts'
 
 const ANA = { name: 'Ana Lima', colour: COLOURS[0] }
 
 function storage(): Pick<Storage, 'getItem' | 'setItem'> {
   const items = new Map<string, string>()
   return { getItem: (key) => items.get(key) ?? null, setItem: (key, value) => void items.set(key, value) }
+}
+
+function cursorOf(anchor: unknown, head: unknown): unknown {
+  return checkedStates(new Map([[2, { cursor: { anchor, head } }]])).get(2)?.cursor
 }
 
 function refuse(): never {
@@ -52,6 +56,42 @@ describe('[PG5] the others', () => {
     ['', '?'],
   ])('initials of "%s" are %s', (name, letters) => {
     expect(initials(name)).toBe(letters)
+  })
+})
+
+describe('[PG22] what editors are given', () => {
+  const inItem = { type: null, tname: null, item: { client: 1, clock: 2 }, assoc: 0 }
+  const inType = { type: { client: 1, clock: 2 }, tname: null, item: null, assoc: 0 }
+  const inRoot = { type: null, tname: 'default', item: null, assoc: -1 }
+
+  test.each([
+    [inItem, inItem],
+    [inType, inRoot],
+    [{ item: { client: 1, clock: 0 } }, { tname: '' }],
+  ])('a caret is passed on as it came', (anchor, head) => {
+    expect(cursorOf(anchor, head)).toEqual({ anchor, head })
+  })
+
+  test.each([7, 'text', null, {}, [], { item: 7 }, { item: { client: 1 } }, { ...inItem, type: 'x' }, { type: { client: -1, clock: 0 } }])(
+    'what is no caret is none: %o',
+    (position) => {
+      expect(cursorOf(position, inItem)).toBeNull()
+      expect(cursorOf(inItem, position)).toBeNull()
+    },
+  )
+
+  test('names and colours are what they say', () => {
+    const states = new Map<number, unknown>([
+      [2, { user: { name: { toString: 'x' }, color: 'red; position: fixed', colorLight: 'red; position: fixed' } }],
+      [3, null],
+      [4, announced(ANA, false)],
+    ])
+    const users = Array.from(checkedStates(states).values(), ({ user }) => user)
+    expect(users).toEqual([
+      { name: 'Somebody', color: '#6b7280', colorLight: '#6b728033' },
+      { name: 'Somebody', color: '#6b7280', colorLight: '#6b728033' },
+      { name: 'Ana Lima', color: ANA.colour, colorLight: `${ANA.colour}33` },
+    ])
   })
 })
 

@@ -32,7 +32,7 @@ export function mount(parent: HTMLElement, live: LiveDocument): MountedEditor {
     doc: text.toString(),
     extensions: [
       keymap.of([...yUndoManagerKeymap, ...defaultKeymap]), // Tab is not bound: it leaves the editor
-      yCollab(text, live.awareness),
+      yCollab(text, live.carets),
       markdown(),
       lineNumbers(),
       EditorView.lineWrapping,

@@ -39,7 +39,7 @@ export function mount(parent: HTMLElement, live: LiveDocument): MountedEditor {
       Placeholder.configure({ placeholder: 'Write here. Whoever opens the same link writes with you.' }),
       Collaboration.configure({ document: live.doc }),
       CollaborationCaret.configure({
-        provider: live,
+        provider: { awareness: live.carets },
         user: live.awareness.getLocalState()?.['user'] as Record<string, unknown>,
         render: caret,
         selectionRender: (user) => ({ style: `background-color: ${String(user['color'])}33` }),
@@ -73,7 +73,6 @@ function toolbar(bar: HTMLElement, editor: Editor): void {
   })
 }
 
-/** `user.color` was checked by the extension, which makes everything else than a colour 'transparent'. */
 function caret(user: Record<string, unknown>): HTMLElement {
   const colour = String(user['color'])
   const label = create('span', 'caret-name', String(user['name']))

@@ -9,7 +9,17 @@ import { byId, create } from './dom.ts'
 const EDITOR_NAMES: Record<EditorKind, string> = { markdown: 'Markdown', rich: 'Rich text' }
 const AVATARS_SHOWN = 4
 
-export function showPeople(others: readonly Person[], shown: EditorKind): void {
+/** Returns a function that shows who is here. Awareness changes with every key that anybody presses, the list does not. */
+export function peopleList(): (others: readonly Person[], shown: EditorKind) => void {
+  let known = ''
+  return (others, shown) => {
+    const key = JSON.stringify([others, shown])
+    if (key !== known) showPeople(others, shown)
+    known = key
+  }
+}
+
+function showPeople(others: readonly Person[], shown: EditorKind): void {
   const row = byId('people', HTMLUListElement)
   const rest = others.length - AVATARS_SHOWN
   row.replaceChildren(...others.slice(0, AVATARS_SHOWN).map((person) => avatarItem(person, shown)))

@@ -1,15 +1,20 @@
 /** The notice for a document that the server will not serve to this window any more. */
 import closeCodes from '../../../../spec/close_codes.json'
-import type { Refusal } from '../live.ts'
+import type { Refusal, Status } from '../live.ts'
 import { byId } from './dom.ts'
 
-/** Shows why, in the server's words or in those of the table of close codes; null hides the notice. */
-export function showRefusal(refusal: Refusal | null): void {
+let said: Refusal | null = null
+
+/** Shows why, in the words of the table of close codes and in those of the server; hidden unless there is a refusal. */
+export function showRefusal({ refusal, saved }: Status): void {
+  if (refusal === said) return
+  said = refusal
   byId('refusal', HTMLElement).hidden = refusal === null
   if (!refusal) return
   const meaning = closeCodes.find(({ number }) => number === refusal.code)?.meaning
-  byId('refusal-reason', HTMLElement).textContent = refusal.reason || meaning || 'It gave no reason.'
-  byId('refusal-code', HTMLElement).textContent = `(code ${refusal.code})`
+  byId('refusal-meaning', HTMLElement).textContent = meaning ?? 'The server does not want this window to connect again.'
+  byId('refusal-reason', HTMLElement).textContent = [refusal.reason, `code ${refusal.code}`].filter(Boolean).join(', ')
+  byId('refusal-unsaved', HTMLElement).hidden = saved !== 'kept'
 }
 
 export function offerReload(): void {

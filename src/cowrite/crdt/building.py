@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
-import pycrdt
 from pycrdt import _pycrdt as engine
 
 from cowrite.crdt.content import MAX_ELEMENT_BYTES, MAX_KEY_BYTES
@@ -37,8 +36,6 @@ class Builder:
         tag = _shared_tag(value, place)
         if tag is None:
             holder.insert(self._txn, key, from_json(value, place))
-        elif tag == "$doc":
-            holder.insert_doc(self._txn, key, _document(value, place))
         else:
             make = _method(holder, tag, value, place)
             self._fill(make(self._txn, key), tag, value, place, depth)
@@ -48,8 +45,6 @@ class Builder:
         tag = _shared_tag(item, place)
         if tag is None:
             array.insert(self._txn, index, from_json(item, place))
-        elif tag == "$doc":
-            array.insert_doc(self._txn, index, _document(item, place))
         else:
             make = _method(array, tag, item, place)
             self._fill(make(self._txn, index), tag, item, place, depth)
@@ -179,6 +174,7 @@ _LACKS = {
 def _method(holder: Handle, tag: str, value: Mapping[str, Json], place: str) -> Callable[..., Handle]:
     """The engine's method that puts a new, empty type of that kind into the holder."""
     is_element = tag == "$xml" and value["$xml"] is not None
+    # A subdocument cannot be put into a document that counts in UTF-16, because that is one itself: the engine panics.
     if is_element or tag == "$doc" or (tag, type(holder)) in _LACKS:
         raise Unsupported(place, f"the engine cannot write this {tag} into a {type(holder).__name__}")
     method: Callable[..., Handle] = getattr(holder, _METHODS[tag])
@@ -195,11 +191,6 @@ def _shared_tag(value: Json, place: str) -> str | None:
 def _refuse_shared(value: Json, place: str) -> None:
     if _shared_tag(value, place) is not None:
         raise Unsupported(place, "the engine cannot write a shared type into an attribute")
-
-
-def _document(value: Mapping[str, Json], place: str) -> engine.Doc:
-    _only(value, place, "$doc")
-    return pycrdt.Doc(guid=checked_name(value["$doc"], MAX_KEY_BYTES, f"{place}.$doc"))._doc
 
 
 def checked_name(name: Json, limit: int, place: str) -> str:

@@ -1,0 +1,64 @@
+"""A real server in the test's own event loop, on a free port."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+from pydantic import SecretStr
+
+from cowrite.app import Runtime, create_app
+from cowrite.settings import Settings
+from cowrite.startup import listen
+from cowrite.stores.memory import MemoryStore
+from cowrite.testing.transport_contract import ServerOptions
+from cowrite.transports.services import SocketTimes
+from cowrite.transports.websocket import picows_protocol
+
+_SECRET = SecretStr("A" * 43)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveServer:
+    url: str
+    """``ws://127.0.0.1:{port}``"""
+    runtime: Runtime
+
+
+@asynccontextmanager
+async def live_server(options: ServerOptions, *, picows: bool, times: SocketTimes | None = None) -> AsyncIterator[LiveServer]:
+    """Serve by picows, or by plain ASGI under uvicorn's own WebSockets."""
+    # In a thread: it looks at the file system.
+    app = await asyncio.to_thread(
+        create_app,
+        Settings(_env_file=None, secret=_SECRET, allowed_origins=options.allowed_origins),  # type: ignore[call-arg]
+        demo=options.demo,
+        store=options.store if options.store is not None else MemoryStore(),
+        authorize=options.authorize,
+        limits=options.limits,
+        times=times,
+    )
+    runtime: Runtime = app.state.cowrite
+    ws: Any = picows_protocol(runtime.serving) if picows else "websockets-sansio"
+    config = uvicorn.Config(app, ws=ws, ws_max_size=64 << 20, lifespan="on", log_config=None, access_log=False)
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    sockets = listen("127.0.0.1", 0)
+    # Not server.serve(): it takes the signals, and some tenths of a second to stop.
+    await server.startup(sockets)
+    try:
+        yield LiveServer(f"ws://127.0.0.1:{sockets[0].getsockname()[1]}", runtime)
+    finally:
+        for listener in server.servers:
+            listener.close()
+        runtime.refuse_connections()
+        while server.server_state.connections:
+            for connection in list(server.server_state.connections):
+                connection.shutdown()
+            await asyncio.sleep(0.005)
+        await server.lifespan.shutdown()

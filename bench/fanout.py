@@ -25,6 +25,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import uvloop
@@ -48,7 +49,7 @@ class Counts:
     tokens_by_frame: dict[bytes, list[int]] = field(default_factory=dict)
 
 
-class Reader(WSListener):  # type: ignore[misc]
+class Reader(WSListener):
     """A peer that only counts. Frames are the same for all peers, so each is read once."""
 
     def __init__(self, counts: Counts, *, sample: bool) -> None:
@@ -98,7 +99,7 @@ class Writer(Reader):
 
     def __init__(self, counts: Counts) -> None:
         super().__init__(counts, sample=False)
-        self.doc: Doc = Doc()
+        self.doc: Doc[Any] = Doc()
         self.text = self.doc.get("body", type=Text)
         self.sent: list[int] = [0]
         self.told = 0

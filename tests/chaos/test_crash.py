@@ -125,8 +125,8 @@ async def read_text(port: int, document: str) -> str:
     async with connect(f"ws://127.0.0.1:{port}/yjs/{document}", compression=None, max_size=None) as socket_:
         frames: list[bytes] = []
         client.connect(frames.append)
-        for frame in frames:
-            await socket_.send(frame)
+        for step in frames:
+            await socket_.send(step)
         async with asyncio.timeout(10):
             while not client.synced:
                 frame = await socket_.recv()

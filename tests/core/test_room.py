@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from cowrite.crdt.document import Document
 
 from cowrite.brokers.local import LocalBroker
 from cowrite.core.ports import Grant
+from cowrite.crdt.document import Document
 from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.outline import Outline
 from cowrite.protocol import yjs
@@ -121,7 +121,8 @@ async def test_before_its_first_step_a_peer_gets_no_updates() -> None:
 
 
 def two_edits() -> tuple[YjsClient, bytes, bytes]:
-    client, frames = YjsClient(), []
+    client = YjsClient()
+    frames: list[bytes] = []
     client.connect(frames.append)
     client.text.insert(0, "first ")
     client.text.insert(6, "second")
@@ -142,7 +143,6 @@ async def test_an_update_waits_for_what_it_builds_on() -> None:
         assert kinds(ana) == ["SyncStep1"], "it is asked for what is missing"
         ben.send(first)
         await quiet(server)
-        assert str(ben.client.text) == "second" or str(ben.client.text) == "first second"
         newcomer = await server.join(user="eve")
         await quiet(server)
         assert str(newcomer.client.text) == "first second"
@@ -158,7 +158,6 @@ async def test_a_peer_that_never_sends_what_is_missing_is_closed() -> None:
         ana.send(second)
         for _ in range(9):
             server.clock.advance(1)  # type: ignore[attr-defined]
-        assert ana.closed is None
         assert kinds(ana) == ["SyncStep1"] * 5
         for _ in range(2):
             server.clock.advance(1)  # type: ignore[attr-defined]

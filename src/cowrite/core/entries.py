@@ -92,7 +92,7 @@ def _refuse_unfit(run: Sequence[Received], replicas: Replicas) -> None:
     """
     assert replicas.log is not None, "entries are derived on log"
     brought: dict[int, int] = {}
-    state = ChainMap(brought, replicas.log.state)
+    state = ChainMap(brought, replicas.log.state)  # type: ignore[arg-type] # only the first one is written to
     for pending in run:
         if lacking := missing(pending.outline, state):
             client, clock = lacking[0]

@@ -103,7 +103,7 @@ class Room:
         self.peers.add(peer)
         peer.send(SyncStep1(encode_state_vector(live.state)))
         if states := self.awareness.entries():
-            peer.send(AwarenessUpdate(tuple(states)))
+            peer.announce(states)
         return peer
 
     def detach(self, peer: Peer, *, clean: bool) -> None:
@@ -149,7 +149,7 @@ class Room:
         if peer.outbox.blocked:
             peer.outbox.owe({client: has.get(client, 0) for client, clock in live.state.items() if has.get(client, 0) < clock})
         else:
-            peer.outbox.send(self._state(peer, live, state_vector) if not has else self._diff(peer, live, state_vector))
+            peer.outbox.send(self._state(peer, live) if not has else self._diff(peer, live, state_vector))
         peer.live = True
 
     def receive(self, peer: Peer, update: bytes, *, everything: bool, outline: Outline | None = None) -> None:
@@ -166,12 +166,12 @@ class Room:
         except InvalidState as error:
             raise PeerError(CloseCode.MALFORMED_FRAME, str(error)) from error
         if announced.stale:
-            peer.send(AwarenessUpdate(tuple(announced.stale)))
+            peer.announce(announced.stale)
         self._move(announced.news)
 
     def query_awareness(self, peer: Peer) -> None:
         """Answer with all living states."""
-        peer.send(AwarenessUpdate(tuple(self.awareness.entries())))
+        peer.announce(self.awareness.entries())
 
     # ---- what the journal and the broker say -------------------------------------------------------------------------
 
@@ -301,7 +301,7 @@ class Room:
     def _release(self, peer: Peer) -> None:
         self._move(self.awareness.release(peer))
 
-    def _state(self, peer: Peer, live: Document, state_vector: bytes) -> bytes:
+    def _state(self, peer: Peer, live: Document) -> bytes:
         state = live.encode()
         if self._state_frame is None or self._state_frame[0] is not state or self._state_frame[1] != peer.dialect:
             self._state_frame = state, peer.dialect, peer.dialect.encode(SyncStep2(state))
@@ -326,4 +326,4 @@ class Room:
         if arrears.acknowledgement is not None:
             peer.outbox.acknowledge(arrears.acknowledgement)
         if arrears.awareness:
-            peer.send(AwarenessUpdate(tuple(self.awareness.entries(arrears.awareness))))
+            peer.announce(self.awareness.entries(arrears.awareness))

@@ -3,93 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import closing
+import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from cowrite.core.ports import Store
-from cowrite.core.records import Quarantined
 from cowrite.stores import open_store
-from cowrite.stores.memory import MemoryDatabase, MemoryStore
-from cowrite.testing.store_contract import StoreBackend
-
-
-class MemoryBackend(StoreBackend):
-    def __init__(self) -> None:
-        super().__init__()
-        self.database = MemoryDatabase()
-
-    async def connect(self) -> Store:
-        return MemoryStore(self.database)
-
-    async def clients(self, document_id: str) -> Mapping[int, str]:
-        return self.database.clients(document_id)
-
-    async def quarantined(self) -> Sequence[Quarantined]:
-        return self.database.quarantined()
-
-    async def checkpoints(self, document_id: str) -> Mapping[int, int]:
-        return self.database.checkpoints(document_id)
-
-    async def lose_entry(self, document_id: str, offset: int) -> None:
-        self.database.lose_entry(document_id, offset)
-
-    async def damage_update(self, document_id: str, offset: int) -> None:
-        self.database.damage_update(document_id, offset)
-
-    async def damage_checkpoint(self, document_id: str, offset: int) -> None:
-        self.database.damage_checkpoint(document_id, offset)
-
-
-class SqliteBackend(StoreBackend):
-    """Looks into the file with a connection of its own, as a person with the ``sqlite3`` program would."""
-
-    locks_documents = False
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path = path
-
-    async def connect(self) -> Store:
-        return await open_store(f"sqlite:///{self.path}", patience=0.4)
-
-    async def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        return await asyncio.to_thread(self._sql, statement, values)
-
-    def _sql(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
-            return connection.execute(statement, values).fetchall()
-
-    async def clients(self, document_id: str) -> Mapping[int, str]:
-        return dict(await self.sql("SELECT client_id, author_id FROM clients WHERE document_id = ?", document_id))
-
-    async def quarantined(self) -> Sequence[Quarantined]:
-        columns = "id, document_id, author_id, created_at, reason, update_bytes"
-        rows = await self.sql(f"SELECT {columns} FROM quarantined_updates ORDER BY id")
-        return tuple(Quarantined(*row) for row in rows)
-
-    async def checkpoints(self, document_id: str) -> Mapping[int, int]:
-        statement = "SELECT entry_offset, length(state) FROM checkpoints WHERE document_id = ? ORDER BY 1"
-        return dict(await self.sql(statement, document_id))
-
-    async def lose_entry(self, document_id: str, offset: int) -> None:
-        await self.sql("DELETE FROM updates WHERE document_id = ? AND entry_offset = ?", document_id, offset)
-
-    async def damage_update(self, document_id: str, offset: int) -> None:
-        await self._damage("updates", "update_bytes", document_id, offset)
-
-    async def damage_checkpoint(self, document_id: str, offset: int) -> None:
-        await self._damage("checkpoints", "state", document_id, offset)
-
-    async def _damage(self, table: str, column: str, document_id: str, offset: int) -> None:
-        place = "WHERE document_id = ? AND entry_offset = ?"
-        ((found,),) = await self.sql(f"SELECT {column} FROM {table} {place}", document_id, offset)
-        damaged = found[:-1] + bytes([found[-1] ^ 1])
-        await self.sql(f"UPDATE {table} SET {column} = ? {place}", damaged, document_id, offset)
+from stores.store_backends import MemoryBackend, SqliteBackend
 
 
 @pytest.fixture
@@ -99,8 +20,21 @@ async def memory() -> AsyncIterator[MemoryBackend]:
     await backend.close()
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated file to copy: migrating takes longer than most tests."""
+    path = tmp_path_factory.mktemp("stores") / "empty.db"
+
+    async def migrate() -> None:
+        await (await open_store(f"sqlite:///{path}")).close()
+
+    asyncio.run(migrate())
+    return path
+
+
 @pytest.fixture
-async def sqlite(tmp_path: Path) -> AsyncIterator[SqliteBackend]:
+async def sqlite(tmp_path: Path, empty_database: Path) -> AsyncIterator[SqliteBackend]:
     backend = SqliteBackend(tmp_path / "cowrite.db")
+    shutil.copy(empty_database, backend.path)
     yield backend
     await backend.close()

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from cowrite.core.ports import CommitDoubtful, Store, StoreBusy, StoreRefused, StoreUnavailable
+from cowrite.core.records import Checkpoint
+from cowrite.stores.memory import Call, MemoryDatabase, MemoryStore
+from cowrite.testing.records import fill, make_entry, make_operation, make_quarantined, new_id, write
 from cowrite.testing.store_contract import StoreBackend, StoreContract
 
 
@@ -11,3 +17,146 @@ class TestMemoryStore(StoreContract):
     @pytest.fixture
     def backend(self, memory: StoreBackend) -> StoreBackend:
         return memory
+
+
+@pytest.fixture
+def database() -> MemoryDatabase:
+    return MemoryDatabase()
+
+
+@pytest.fixture
+def store(database: MemoryDatabase) -> MemoryStore:
+    return MemoryStore(database)
+
+
+async def everything(store: Store, document_id: str = "doc") -> None:
+    """Every call of the port once."""
+    await store.load(document_id)
+    await store.heads([document_id])
+    await store.entries(document_id, start=1, limit=1)
+    async with store.writing([document_id]) as transaction:
+        offset = transaction.heads[document_id].offset
+        await transaction.entries(document_id, start=1)
+        await transaction.append(document_id, [make_entry(offset + 1)])
+        await transaction.renew_epoch(document_id, new_id())
+        await transaction.quarantine([make_quarantined(document_id)])
+    await store.save_checkpoint(document_id, Checkpoint(1, "x", b"", {}))
+
+
+CALLS: tuple[Call, ...] = (
+    "load", "heads", "entries", "begin", "read", "append", "renew_epoch", "quarantine", "commit", "save_checkpoint",
+)  # fmt: skip
+
+
+@pytest.mark.rule("ST34")
+@pytest.mark.parametrize("call", CALLS)
+async def test_fail_next(database: MemoryDatabase, store: MemoryStore, call: Call) -> None:
+    """A call fails as it was told to, as often as was told, without effect; then it works again."""
+    await everything(store)
+    database.fail_next(call, StoreBusy("told to"), times=2)
+    for _ in range(2):
+        with pytest.raises(StoreBusy, match="told to"):
+            await everything(store)
+    commits = 3 if call == "save_checkpoint" else 1
+    assert database.commits == len(database.quarantined()) == (await store.heads(["doc"]))["doc"].offset == commits
+    await everything(store)
+
+
+@pytest.mark.rule("ST34")
+async def test_fail_one_document(database: MemoryDatabase, store: MemoryStore) -> None:
+    """A failure of one document spares the others."""
+    database.fail_next("append", StoreRefused("told to"), document_id="b")
+    await write(store, "a", make_entry(1))
+    with pytest.raises(StoreRefused):
+        await write(store, "b", make_entry(1))
+    await write(store, "b", make_entry(1))
+
+
+@pytest.mark.rule("ST34")
+async def test_doubtful_commit(database: MemoryDatabase, store: MemoryStore) -> None:
+    """A doubtful COMMIT has happened or not, as was told; the caller gets the same exception."""
+    for applied, offset in ((False, 0), (True, 1)):
+        database.fail_next("commit", CommitDoubtful("connection lost"), applied=applied)
+        with pytest.raises(CommitDoubtful):
+            await write(store, "doc", make_entry(1))
+        assert (await store.heads(["doc"]))["doc"].offset == offset
+    with pytest.raises(ValueError, match="Only a commit"):
+        database.fail_next("append", CommitDoubtful(""), applied=True)
+
+
+@pytest.mark.rule("ST34")
+async def test_unavailable(database: MemoryDatabase, store: MemoryStore) -> None:
+    """While the database is unavailable nothing works and nothing is lost, also not what a transaction had begun."""
+    entry = make_entry(1)
+    await write(store, "doc", entry)
+
+    async def interrupted() -> None:
+        async with store.writing(["doc"]) as transaction:
+            await transaction.append("doc", [make_entry(2)])
+            database.unavailable = True
+
+    with pytest.raises(StoreUnavailable):
+        await interrupted()
+    for call in (store.load("doc"), store.heads(["doc"]), everything(store)):
+        with pytest.raises(StoreUnavailable):
+            await call
+    database.unavailable = False
+    assert await store.entries("doc", start=1, limit=5) == (entry,)
+    assert database.commits == 1
+    await everything(store)
+
+
+@pytest.mark.rule("ST34")
+async def test_hold(database: MemoryDatabase, store: MemoryStore) -> None:
+    """A held call waits until it is released, and holds are used one after the other."""
+    first, second = database.hold_next("commit"), database.hold_next("commit")
+    second.release()
+    writing = asyncio.create_task(write(store, "doc", make_entry(1)))
+    await first.reached.wait()
+    assert (await store.heads(["doc"]))["doc"].offset == 0
+    assert not second.reached.is_set()
+    first.release()
+    await writing
+    await write(store, "doc", make_entry(2))
+    assert second.reached.is_set()
+    assert (await store.heads(["doc"]))["doc"].offset == 2
+
+
+@pytest.mark.rule("ST34")
+async def test_refuse(database: MemoryDatabase, store: MemoryStore) -> None:
+    """Entries that the test points out are refused; the transaction can go on without them."""
+    bad = make_entry(1, author="bad")
+    database.refuse = lambda document_id, entry: document_id == "doc" and entry.author == "bad"
+    async with store.writing(["doc", "other"]) as transaction:
+        with pytest.raises(StoreRefused, match=bad.id):
+            await transaction.append("doc", [bad])
+        await transaction.append("other", [bad])
+        await transaction.append("doc", [make_entry(1)])
+
+
+@pytest.mark.rule("ST6")
+async def test_operation_id_twice_in_one_transaction(store: MemoryStore) -> None:
+    """Also within one transaction an operation's id is taken once."""
+    operation = make_operation()
+    with pytest.raises(StoreRefused, match="taken"):
+        await write(store, "doc", make_entry(1, operations=(operation, operation)))
+
+
+@pytest.mark.rule("ST8")
+async def test_waiting_is_cancelled(store: MemoryStore) -> None:
+    """A writer that is cancelled while it waits for a lock gives back those that it has."""
+    await fill(store, "a", number=1)
+    async with store.writing(["b"]):
+        waiting = asyncio.create_task(write_both(store))
+        await asyncio.sleep(0.01)
+        async with store.writing(["a"]) as transaction:
+            assert not transaction.heads
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        async with store.writing(["a"]) as transaction:
+            assert transaction.heads
+
+
+async def write_both(store: Store) -> None:
+    async with store.writing(["a", "b"], wait=5):
+        pytest.fail("entered")

@@ -2,12 +2,517 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+import random
+import sqlite3
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
 
+import pytest
+from blockbuster import BlockingError
+from sqlalchemy import Connection, PoolProxiedConnection, event, insert, text
+
+from cowrite.core.ports import CommitDoubtful, StoreBusy, StoreCorrupt, StoreRefused, StoreUnavailable
+from cowrite.core.records import Checkpoint
+from cowrite.crdt.outline import ClockRange
+from cowrite.stores.sqlalchemy.database import uninterrupted
+from cowrite.stores.sqlalchemy.sqlite import SqliteDatabase
+from cowrite.stores.sqlalchemy.store import SqlStore, _SqlTransaction
+from cowrite.stores.sqlalchemy.tables import clients
+from cowrite.testing.records import fill, make_entry, make_operation, write
 from cowrite.testing.store_contract import StoreBackend, StoreContract
+from stores.store_backends import SqliteBackend
+
+PROGRAM = str(Path(__file__).with_name("store_program.py"))
 
 
 class TestSqliteStore(StoreContract):
     @pytest.fixture
-    def backend(self, sqlite: StoreBackend) -> StoreBackend:
+    def backend(self, sqlite: SqliteBackend) -> StoreBackend:
         return sqlite
+
+
+@pytest.fixture
+async def store(sqlite: SqliteBackend) -> SqlStore:
+    store = await sqlite.open()
+    assert isinstance(store, SqlStore)
+    return store
+
+
+def database(store: SqlStore) -> SqliteDatabase:
+    assert isinstance(store._database, SqliteDatabase)
+    return store._database
+
+
+async def pragma(store: SqlStore, statement: str) -> Any:
+    """Run it on the writing connection."""
+    transaction, found = await database(store).begin(
+        lambda connection: connection.execute(text(f"PRAGMA {statement}")).scalar()
+    )
+    await transaction.rollback()
+    return found
+
+
+# ---- how the file is used ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("ST23")
+async def test_settings(store: SqlStore) -> None:
+    """Write-ahead log, every COMMIT on the disk, foreign keys checked, patience as told; readers cannot write."""
+    wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30_000, "query_only": 0}
+    assert {name: await pragma(store, name) for name in wanted} == wanted
+    read = await database(store).read(
+        lambda connection: connection.execute(text("PRAGMA query_only")).scalar(), lambda found: found
+    )
+    assert read == 1
+    with pytest.raises(StoreUnavailable, match="readonly"):
+        await database(store).read(lambda connection: connection.execute(text("DELETE FROM updates")), lambda found: found)
+
+
+@pytest.mark.rule("ST23")
+async def test_few_hand_overs(store: SqlStore) -> None:
+    """A group commit is two calls of the writing thread, and as many statements for one document as for fifty."""
+    names = [f"doc {number}" for number in range(50)]
+    async with store.writing(names):
+        pass
+    statements: list[str] = []
+    event.listen(
+        database(store)._writing, "before_cursor_execute", lambda *arguments: statements.append(arguments[2].split()[0])
+    )
+    calls: list[str] = []
+    submit = database(store)._writer.submit
+
+    def counted(function: Callable[..., Any], *arguments: Any) -> Any:
+        calls.append(function.__name__)
+        return submit(function, *arguments)
+
+    database(store)._writer.submit = counted  # type: ignore[method-assign, assignment]
+    for wanted in (names[:1], names):
+        async with store.writing(wanted) as transaction:
+            for name in wanted:
+                offset = transaction.heads[name].offset
+                await transaction.append(name, [make_entry(offset + 1), make_entry(offset + 2)])
+        assert statements == ["BEGIN", "SELECT", "INSERT", "INSERT", "INSERT", "UPDATE"]
+        assert calls == ["run", "commit"]
+        statements.clear()
+        calls.clear()
+
+
+@pytest.mark.rule("ST23")
+async def test_rows_are_in_the_order_of_columns(store: SqlStore) -> None:
+    """Rows are handed to the driver as tuples: a statement that takes its values in another order is found when it is compiled."""
+    with pytest.raises(AssertionError, match="document_id.*client_id"):
+        store._writer._compiled(insert(clients), ["client_id", "document_id", "author_id"])
+
+
+@pytest.mark.rule("ST23")
+async def test_transaction_that_is_over(store: SqlStore) -> None:
+    """After COMMIT there is nothing to roll back, and the next writer has its turn."""
+    transaction, _ = await database(store).begin(lambda connection: None)
+    await transaction.commit(lambda connection: None)
+    await transaction.rollback()
+    await write(store, "doc", make_entry(1))
+
+
+@pytest.mark.rule("ST24")
+async def test_blocking_calls_are_found_out(tmp_path: Path) -> None:
+    """All these tests run with a detector of calls that block the event loop; it knows SQLite's."""
+    with pytest.raises(BlockingError):
+        SqliteDatabase(tmp_path / "cowrite.db")._writing.connect()
+
+
+@pytest.mark.rule("ST24")
+async def test_long_work_in_threads(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compressing checkpoints, encoding large operations and decoding what was read is not done by the event loop's thread."""
+    threads: dict[str, str] = {}
+
+    def watched(name: str) -> None:
+        function = getattr(sys.modules["cowrite.stores.sqlalchemy.store"], name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            threads[name] = threading.current_thread().name
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(f"cowrite.stores.sqlalchemy.store.{name}", call)
+
+    for name in ("entries_to_write", "pack_checkpoint", "decode_document", "decode_entries"):
+        watched(name)
+    entry = make_entry(1, update=bytes(300_000))
+    async with store.writing(["doc"]) as transaction:
+        await transaction.append("doc", [entry])
+        await transaction.entries("doc", start=1)
+    assert threads["decode_entries"].startswith("cowrite-writer")
+    await store.save_checkpoint("doc", Checkpoint(1, entry.id, b"", {}))
+    await store.load("doc")
+    await store.entries("doc", start=1, limit=1)
+    assert threads.keys() == {"entries_to_write", "pack_checkpoint", "decode_document", "decode_entries"}
+    assert threading.current_thread().name not in threads.values()
+
+
+# ---- several writers -----------------------------------------------------------------------------------------------------
+
+
+async def program(*arguments: object) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, PROGRAM, *map(str, arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+
+
+@pytest.mark.rule("ST7", "ST23")
+async def test_several_processes(tmp_path: Path, sqlite: SqliteBackend) -> None:
+    """Processes that write one document in one file come one after the other; none loses an entry."""
+    url = f"sqlite:///{tmp_path}/cowrite.db"
+    processes = [await program("many", url, "doc", 70, f"process {number}") for number in range(3)]
+    for process in processes:
+        output, errors = await process.communicate()
+        assert (errors, output.split()[-1:]) == (b"", [b"done"])
+    store = await sqlite.open()
+    entries = await store.entries("doc", start=1, limit=1000)
+    assert [entry.offset for entry in entries] == list(range(1, 211))
+    assert {entry.author for entry in entries} == {"process 0", "process 1", "process 2"}
+    assert {head.offset for head in (await store.heads([f"process {number}" for number in range(3)])).values()} == {70}
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Another program holds the file's lock."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+
+
+@pytest.mark.rule("ST8")
+async def test_busy(sqlite: SqliteBackend) -> None:
+    """While another program writes, a writer is patient and then told that it is busy; readers go on. Then it works again."""
+    store = await sqlite.open(patient=False)
+    await fill(store, "doc", number=1)
+    with locked(sqlite.path):
+        with pytest.raises(StoreBusy, match="Another process is writing"):
+            await write(store, "doc", make_entry(2))
+        assert (await store.heads(["doc"]))["doc"].offset == 1
+    await write(store, "doc", make_entry(2))
+
+
+@pytest.mark.rule("ST8")
+async def test_turns_in_one_process(store: SqlStore, sqlite: SqliteBackend) -> None:
+    """Within one process writers take turns in the order in which they came, with the same patience."""
+    impatient = await sqlite.open(patient=False)
+    await fill(store, "doc", number=1)
+    async with impatient.writing(["doc"]):
+        with pytest.raises(StoreBusy, match="This process is writing"):
+            await write(impatient, "other", make_entry(1))
+    order: list[int] = []
+
+    async def writer(number: int) -> None:
+        async with store.writing(["doc"]) as transaction:
+            order.append(number)
+            await transaction.append("doc", [make_entry(transaction.heads["doc"].offset + 1)])
+
+    await asyncio.gather(*map(writer, range(10)))
+    assert order == list(range(10))
+
+
+@pytest.mark.rule("ST9")
+async def test_cancelled_while_busy(sqlite: SqliteBackend) -> None:
+    """A writer that is cancelled while it waits for another program holds nothing afterwards."""
+    store = await sqlite.open(patient=False)
+    await fill(store, "doc", number=1)
+    with locked(sqlite.path):
+        waiting = asyncio.create_task(write(store, "doc", make_entry(2)))
+        await asyncio.sleep(0.1)
+        waiting.cancel()
+        waiting.cancel()
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    with locked(sqlite.path):
+        pass
+    await write(store, "doc", make_entry(2))
+
+
+@pytest.mark.rule("ST9")
+async def test_cancelled_commit(store: SqlStore) -> None:
+    """A COMMIT that is under way when its task is cancelled is finished; then the cancellation is passed on."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def slow(_connection: Connection) -> None:
+        entered.set()
+        leave.wait(5)
+
+    await fill(store, "doc", number=1)
+    event.listen(database(store)._writing, "commit", slow)
+    writing = asyncio.create_task(write(store, "doc", make_entry(2)))
+    await asyncio.to_thread(entered.wait, 5)
+    writing.cancel()
+    await asyncio.sleep(0.02)
+    assert not writing.done()
+    leave.set()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert (await store.heads(["doc"]))["doc"].offset == 2
+    await write(store, "doc", make_entry(3))
+
+
+@pytest.mark.rule("ST9")
+async def test_uninterrupted_keeps_the_reason() -> None:
+    """When what was finished has failed, the cancellation says so."""
+
+    async def work() -> None:
+        await asyncio.sleep(0.01)
+        raise ZeroDivisionError
+
+    task = asyncio.create_task(uninterrupted(work()))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await task
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+# ---- failures ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("ST25")
+async def test_full_disk(store: SqlStore) -> None:
+    """A database that cannot grow: the writer is told so, readers go on, and when there is room again it is used."""
+    await fill(store, "doc", number=1)
+    pages = await pragma(store, "page_count")
+    await pragma(store, f"max_page_count={pages + 2}")
+    with pytest.raises(StoreUnavailable, match=r"full.*make room on the disk"):
+        await write(store, "doc", make_entry(2, update=bytes(100_000)))
+    loaded = await store.load("doc")
+    assert loaded is not None
+    assert loaded.head.offset == 1
+    # The limit was the connection's, and it has been replaced.
+    await write(store, "doc", make_entry(2, update=bytes(100_000)))
+
+
+@pytest.mark.rule("ST25")
+async def test_files_that_cannot_grow(tmp_path: Path) -> None:
+    """The same with write errors of the operating system, in a process of its own: COMMIT is doubtful, and did not happen."""
+    process = await program("full", f"sqlite:///{tmp_path}/cowrite.db")
+    output, errors = await process.communicate()
+    assert errors == b""
+    kinds, message, while_full, after = output.decode().splitlines()
+    assert kinds == "['CommitDoubtful', 'CommitDoubtful', 'CommitDoubtful']"
+    assert "may or may not have been committed" in message
+    assert while_full == "read while full: 1 [100000]"
+    assert after == "written after: 2"
+
+
+def failing_commit(store: SqlStore, monkeypatch: pytest.MonkeyPatch, code: int, *, after: bool) -> None:
+    """Let COMMIT fail with this code, after it has happened or instead."""
+    dialect = database(store)._writing.dialect
+    commit = dialect.do_commit
+
+    def do_commit(connection: PoolProxiedConnection) -> None:
+        if after:
+            commit(connection)
+        error = sqlite3.OperationalError("what SQLite says")
+        error.sqlite_errorcode = code
+        raise error
+
+    monkeypatch.setattr(dialect, "do_commit", do_commit)
+
+
+@pytest.mark.rule("ST26")
+@pytest.mark.parametrize("happened", [True, False])
+async def test_doubtful_commit(store: SqlStore, monkeypatch: pytest.MonkeyPatch, happened: bool) -> None:
+    """An error of COMMIT leaves open whether it has happened; the log tells, by the group's id, under the lock."""
+    (first,) = await fill(store, "doc", number=1)
+    doubted = make_entry(2)
+    with monkeypatch.context() as patches:
+        failing_commit(store, patches, sqlite3.SQLITE_IOERR_FSYNC, after=happened)
+        with pytest.raises(CommitDoubtful, match=r"may or may not have been committed .*what SQLite says.*look at the disk"):
+            await write(store, "doc", doubted)
+    async with store.writing(["doc"]) as transaction:
+        groups = [entry.group for entry in await transaction.entries("doc", start=1)]
+    assert groups == [first.group, doubted.group][: 1 + happened]
+
+
+@pytest.mark.rule("ST26")
+async def test_busy_commit(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A COMMIT that did not get a lock has surely not happened."""
+    await fill(store, "doc", number=1)
+    with monkeypatch.context() as patches:
+        failing_commit(store, patches, sqlite3.SQLITE_BUSY_RECOVERY, after=False)
+        with pytest.raises(StoreBusy):
+            await write(store, "doc", make_entry(2))
+    await write(store, "doc", make_entry(2))
+
+
+@pytest.mark.rule("ST26")
+async def test_checkpoint_or_creation_that_fails(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store's own short transactions fail in the same way, and hold nothing afterwards."""
+    (entry,) = await fill(store, "doc", number=1)
+    with monkeypatch.context() as patches:
+        failing_commit(store, patches, sqlite3.SQLITE_FULL, after=False)
+        with pytest.raises(CommitDoubtful, match="make room"):
+            await store.save_checkpoint("doc", Checkpoint(1, entry.id, b"", {}))
+        with pytest.raises(CommitDoubtful, match="make room"):
+            await write(store, "new", make_entry(1))
+    await store.save_checkpoint("doc", Checkpoint(1, entry.id, b"", {}))
+    await write(store, "new", make_entry(1))
+
+
+@pytest.mark.rule("ST25")
+async def test_broken_connection_is_replaced(store: SqlStore) -> None:
+    """A connection that cannot even roll back is thrown away; the next transaction gets a new one."""
+    await fill(store, "doc", number=1)
+
+    async def fail() -> None:
+        async with store.writing(["doc"]) as transaction:
+            assert isinstance(transaction, _SqlTransaction)
+            await transaction._transaction.run(lambda connection: raw(connection).close())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    await write(store, "doc", make_entry(2))
+
+
+def raw(connection: Connection) -> sqlite3.Connection:
+    driver_connection = connection.connection.driver_connection
+    assert isinstance(driver_connection, sqlite3.Connection)
+    return driver_connection
+
+
+@pytest.mark.rule("ST2")
+async def test_failed_work_is_not_committed(store: SqlStore) -> None:
+    """After SQL of a transaction has failed, the block may catch what it likes: it cannot be committed."""
+    operation = make_operation()
+    await write(store, "a", make_entry(1, operations=(operation,)))
+
+    async def catch() -> None:
+        async with store.writing(["b"]) as transaction:
+            await transaction.append("b", [make_entry(1, operations=(operation,))])
+            with pytest.raises(StoreRefused, match="taken"):
+                await transaction.entries("b", start=1)
+
+    with pytest.raises(StoreRefused, match="taken"):
+        await catch()
+    assert (await store.heads(["b"]))["b"].offset == 0
+    assert await store.entries("b", start=1, limit=1) == ()
+
+
+@pytest.mark.rule("ST6")
+async def test_numbers_that_are_too_large(store: SqlStore) -> None:
+    """Numbers that no column holds are refused."""
+    for entry in (
+        make_entry(1, created_at=2**63),
+        make_entry(1, ranges=(ClockRange(2**64, 0, 1),)),
+        make_entry(1, operations=(make_operation(length=2**63),)),
+    ):
+        with pytest.raises(StoreRefused, match="cannot be written"):
+            await write(store, "doc", entry)
+    await write(store, "doc", make_entry(1))
+
+
+@pytest.mark.rule("ST18")
+async def test_entry_beyond_the_head(store: SqlStore, sqlite: SqliteBackend) -> None:
+    """A head that is behind its log contradicts it: nothing is written over what is there."""
+    await fill(store, "doc", number=2)
+    await sqlite.sql("UPDATE documents SET head_offset = 1")
+    with pytest.raises(StoreCorrupt, match="beyond its head"):
+        await write(store, "doc", make_entry(2))
+    assert await sqlite.sql("SELECT count(*) FROM updates") == [(2,)]
+
+
+@pytest.mark.rule("ST18")
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("UPDATE updates SET ranges = '[[1]]' WHERE entry_offset = 2", "ranges of document 'doc' at offset 2"),
+        ("UPDATE updates SET ranges = '[' WHERE entry_offset = 2", "ranges of document 'doc' at offset 2"),
+        ("UPDATE content_operations SET position = '[' WHERE entry_offset = 2", "operation of document 'doc' at offset 2"),
+        ("UPDATE content_operations SET position = '5' WHERE entry_offset = 2", "operation of document 'doc' at offset 2"),
+    ],
+)
+async def test_damaged_text(store: SqlStore, sqlite: SqliteBackend, statement: str, says: str) -> None:
+    """Text that is not what belongs there is told with its document and offset."""
+    await fill(store, "doc", number=3)
+    await sqlite.sql(statement)
+    with pytest.raises(StoreCorrupt, match=says):
+        await store.entries("doc", start=1, limit=5)
+
+
+@pytest.mark.rule("ST18")
+async def test_damaged_file(store: SqlStore, sqlite: SqliteBackend) -> None:
+    """A file that SQLite finds damaged is told as such, by readers and writers."""
+    for _ in range(30):
+        await fill(store, "doc", number=10, size=1000)
+    await store.close()
+    size = sqlite.path.stat().st_size
+    with sqlite.path.open("r+b") as file:
+        # All but the first pages, which hold the schema and the version.
+        file.seek(size // 3)
+        file.write(b"\xaa" * (size - size // 3))
+    again = await sqlite.open()
+    with pytest.raises(StoreCorrupt, match=r"cowrite\.db is damaged"):
+        await again.load("doc")
+    with pytest.raises(StoreCorrupt, match=r"cowrite\.db is damaged"):
+        await write(again, "doc", make_entry(301))
+
+
+@pytest.mark.rule("ST25")
+async def test_tables_taken_away(store: SqlStore, sqlite: SqliteBackend) -> None:
+    """Somebody changes the tables of a running server: it says so, and works again when they are as they were."""
+    await fill(store, "doc", number=1)
+    await sqlite.sql("ALTER TABLE documents RENAME TO papers")
+    with pytest.raises(StoreUnavailable, match=r"no such table: documents.*changed by something else"):
+        await store.load("doc")
+    with pytest.raises(StoreUnavailable, match="no such table: documents"):
+        await write(store, "doc", make_entry(2))
+    await sqlite.sql("ALTER TABLE papers RENAME TO documents")
+    await write(store, "doc", make_entry(2))
+
+
+@pytest.mark.rule("ST4")
+async def test_forgotten_history(store: SqlStore, sqlite: SqliteBackend) -> None:
+    """Where the beginning of the log was forgotten, entries begin at the first that is kept."""
+    entries = await fill(store, "doc", number=5)
+    await store.save_checkpoint("doc", Checkpoint(3, entries[2].id, b"state", {}))
+    await sqlite.sql("DELETE FROM updates WHERE entry_offset <= 3")
+    await sqlite.sql("DELETE FROM content_operations WHERE entry_offset <= 3")
+    await sqlite.sql("UPDATE documents SET first_offset = 4")
+    assert await store.entries("doc", start=1, limit=10) == tuple(entries[3:])
+    assert await store.entries("doc", start=2, limit=1) == (entries[3],)
+    loaded = await store.load("doc")
+    assert loaded is not None
+    assert [entry.offset for entry in loaded.entries] == [4, 5]
+
+
+# ---- kill -9 -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.chaos
+@pytest.mark.rule("ST1")
+async def test_kill(tmp_path: Path, sqlite: SqliteBackend) -> None:
+    """A process that is killed at any moment loses no entry that it was told is durable, and leaves no half of a group."""
+    pause = random.Random(11)
+    acknowledged = 0
+    for _ in range(5):
+        process = await program("numbers", f"sqlite:///{sqlite.path}", "doc")
+        assert process.stdout is not None
+        await process.stdout.readline()
+        await asyncio.sleep(pause.uniform(0, 0.3))
+        process.kill()
+        output, errors = await process.communicate()
+        assert errors == b""
+        acknowledged = max(acknowledged, *(int(line) for line in output.split() or [b"0"]))
+        store = await sqlite.open()
+        entries = await store.entries("doc", start=1, limit=10**6)
+        assert len(entries) >= acknowledged
+        assert [entry.update for entry in entries] == [b"%d" % entry.offset * 50 for entry in entries]
+        assert [len(entry.operations) for entry in entries] == [1] * len(entries)
+        loaded = await store.load("doc")
+        assert loaded is not None
+        assert (loaded.head.offset, loaded.head.entry_id) == (len(entries), entries[-1].id)
+        assert await sqlite.sql("PRAGMA integrity_check") == [("ok",)]
+        await store.close()
+    assert acknowledged > 100

@@ -65,7 +65,7 @@ async def _open_sqlite(path: Path, clock: Clock, *, upgrade: bool, patience: flo
     await asyncio.to_thread(_make_folder, path)
     database = await asyncio.to_thread(SqliteDatabase, path, patience=patience)  # SQLAlchemy looks at the file system
     try:
-        await _prepare(database, partial(ensure_schema, place=database.place, upgrade=upgrade))
+        await _prepare(database, partial(ensure_schema, place=database.place, upgrade=upgrade), patience)
         return SqlStore(database, clock)
     except BaseException as error:
         await database.close()
@@ -74,9 +74,9 @@ async def _open_sqlite(path: Path, clock: Clock, *, upgrade: bool, patience: flo
         raise
 
 
-async def _prepare(database: SqliteDatabase, ensure: Callable[[Connection], None]) -> None:
+async def _prepare(database: SqliteDatabase, ensure: Callable[[Connection], None], patience: float) -> None:
     clock = asyncio.get_running_loop()
-    give_up = clock.time() + PATIENCE
+    give_up = clock.time() + patience
     while True:
         try:
             return await write(database, ensure)

@@ -10,7 +10,8 @@ import pytest
 from cowrite.core.ports import Store, StoreCorrupt
 from cowrite.core.records import Checkpoint, Entry
 from cowrite.crdt.roots import RootKind
-from cowrite.testing.store_contract.backend import StoreBackend, fill, make_entry, make_quarantined, new_id, write
+from cowrite.testing.records import fill, make_entry, make_quarantined, new_id, write
+from cowrite.testing.store_contract.backend import StoreBackend
 
 ROOTS = {"body": RootKind.TEXT, "meta\0": RootKind.MAP, "list": RootKind.ARRAY, "default": RootKind.XML}
 
@@ -75,12 +76,12 @@ class CheckpointContract:
         assert loaded.checkpoint == checkpoint_of(entries[2], b"new")
 
     @pytest.mark.rule("ST16")
-    @pytest.mark.parametrize("seed", range(3))
+    @pytest.mark.parametrize("seed", range(2))
     async def test_thinning(self, backend: StoreBackend, store: Store, seed: int) -> None:
         """The newest checkpoint is always kept; the others together are never larger than the log, and some of them stay."""
         random_source = random.Random(seed)
         log_bytes = kept_at_most = 0
-        for _ in range(40):
+        for _ in range(25):
             size = random_source.choice([10, 100, 1000])
             entries = await fill(store, "doc", number=3, size=size)
             log_bytes += 3 * size
@@ -91,7 +92,7 @@ class CheckpointContract:
             assert newest == entries[-1].offset
             assert sum(kept.values()) - kept[newest] <= log_bytes
             kept_at_most = max(kept_at_most, len(kept))
-        assert 3 <= kept_at_most < 30
+        assert 3 <= kept_at_most < 20
 
     @pytest.mark.rule("ST16")
     async def test_what_thinning_keeps(self, backend: StoreBackend, store: Store) -> None:

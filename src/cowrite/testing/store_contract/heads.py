@@ -10,7 +10,8 @@ import pytest
 
 from cowrite.core.ports import InvalidId, Store, StoreBusy, StoreUnavailable
 from cowrite.core.records import Head
-from cowrite.testing.store_contract.backend import StoreBackend, fill, make_entry, make_quarantined, new_id, write
+from cowrite.testing.records import fill, make_entry, make_quarantined, new_id, write
+from cowrite.testing.store_contract.backend import StoreBackend
 
 
 class HeadContract:
@@ -44,7 +45,7 @@ class HeadContract:
     @pytest.mark.rule("ST8")
     async def test_held_document(self, backend: StoreBackend, store: Store) -> None:
         """A document whose lock is held is left out, or waited for as long as was said."""
-        other = await backend.open()
+        other = await backend.open(patient=False)
         await write(store, "a", make_entry(1))
         await write(store, "b", make_entry(1))
         async with store.writing(["a"]) as holder:
@@ -72,14 +73,14 @@ class HeadContract:
     @pytest.mark.rule("ST8")
     async def test_lock_is_free_after_failure(self, backend: StoreBackend, store: Store) -> None:
         """A transaction that failed, was refused its lock or was cancelled holds nothing any more."""
-        other = await backend.open()
+        impatient = await backend.open(patient=False)
         with pytest.raises(ZeroDivisionError):
-            await fail(store, "doc")
-        async with other.writing(["doc"]):
+            await fail(impatient, "doc")
+        async with store.writing(["doc"]):
             with pytest.raises(StoreBusy):
-                await write_within(store, "doc", seconds=0.05)
-        await write_within(store, "doc", seconds=0.5)
-        await write_within(other, "doc", seconds=0.5)
+                await write_within(impatient, "doc", seconds=0.05)
+        await write_within(store, "doc", seconds=5)
+        await write_within(impatient, "doc", seconds=5)
 
     @pytest.mark.rule("ST9")
     @pytest.mark.parametrize("turns", range(12))
@@ -105,8 +106,8 @@ class HeadContract:
         offset = (await store.heads(["doc"]))["doc"].offset
         assert offset in (1, 3)
         assert len(await store.entries("doc", start=1, limit=10)) == offset
-        await write_within(await backend.open(), "doc", seconds=1)
-        await write_within(store, "doc", seconds=1)
+        await write_within(await backend.open(), "doc", seconds=5)
+        await write_within(store, "doc", seconds=5)
 
     @pytest.mark.rule("ST10")
     async def test_unknown_document(self, backend: StoreBackend, store: Store) -> None:

@@ -7,7 +7,8 @@ import pytest
 from cowrite.core.ports import InvalidId, Store
 from cowrite.core.records import Checkpoint
 from cowrite.crdt.outline import ClockRange
-from cowrite.testing.store_contract.backend import StoreBackend, make_entry, make_operation, make_quarantined, write
+from cowrite.testing.records import make_entry, make_operation, make_quarantined, write
+from cowrite.testing.store_contract.backend import StoreBackend
 
 DISTINCT = (
     "a",

@@ -11,15 +11,8 @@ import pytest
 from cowrite.core.ports import Store, StoreRefused
 from cowrite.crdt.operations import OperationType
 from cowrite.crdt.outline import ClockRange
-from cowrite.testing.store_contract.backend import (
-    StoreBackend,
-    fill,
-    make_entry,
-    make_operation,
-    make_quarantined,
-    new_id,
-    write,
-)
+from cowrite.testing.records import fill, make_entry, make_operation, make_quarantined, new_id, write
+from cowrite.testing.store_contract.backend import StoreBackend
 
 
 class LogContract:

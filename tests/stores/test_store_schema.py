@@ -1,0 +1,192 @@
+"""The tables, their history and their page."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine.mock import MockConnection
+from sqlalchemy.schema import ExecutableDDLElement
+
+import cowrite.stores.migrations
+from cowrite.stores import StoreOutdated, StoreSetupError, open_store
+from cowrite.stores.sqlalchemy.schema import NEWEST
+from cowrite.stores.sqlalchemy.schema_page import schema_page
+from cowrite.stores.sqlalchemy.tables import VERSION_TABLE, metadata
+from cowrite.testing.records import fill
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "schema.md"
+SCRIPTS = ScriptDirectory(str(Path(cowrite.stores.migrations.__file__).parent))
+SPECIFIED = {
+    "content_operations": {
+        "id": "VARCHAR(36)",
+        "document_id": "VARCHAR(255)",
+        "operation_type": "VARCHAR(6)",
+        "position": "JSON",
+        "content": "TEXT",
+        "author_id": "VARCHAR(255)",
+        "timestamp": "BIGINT",
+        "vector_clock": "JSON",
+    },
+    "collaboration_sessions": {
+        "session_id": "VARCHAR(36)",
+        "user_id": "VARCHAR(255)",
+        "document_id": "VARCHAR(255)",
+        "last_active": "TIMESTAMP",
+        "metadata": "JSON",
+    },
+}
+
+
+@pytest.fixture
+async def migrated(tmp_path: Path) -> Path:
+    """A database that was made by the migrations."""
+    path = tmp_path / "migrated.db"
+    await (await open_store(f"sqlite:///{path}")).close()
+    return path
+
+
+def sql(path: Path, statement: str) -> list[tuple[str, ...]]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        return connection.execute(statement).fetchall()
+
+
+@pytest.mark.rule("ST27")
+def test_specified_tables() -> None:
+    """The specification's tables have its columns under its names, with ids wide enough for the API's 255 characters."""
+    for name, columns in SPECIFIED.items():
+        found = metadata.tables[name].columns
+        assert {column: found[column].type.compile(dialect=sqlite.dialect()) for column in columns} == columns
+        assert [column.name for column in found if column.primary_key] == [next(iter(columns))]
+
+
+@pytest.mark.rule("ST28")
+def test_migrations_make_the_tables(migrated: Path) -> None:
+    """A database that was migrated from nothing has exactly the tables of ``tables.py``: Alembic finds no difference."""
+    engine = create_engine(f"sqlite:///{migrated}")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "version_table": VERSION_TABLE})
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+@pytest.mark.rule("ST28")
+def test_migrations_make_the_same_sql(migrated: Path, tmp_path: Path) -> None:
+    """The same with what Alembic does not compare: checks, names, the order of columns, WITHOUT ROWID."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'created.db'}")
+    metadata.create_all(engine)
+    engine.dispose()
+    listing = f"SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> '{VERSION_TABLE}' ORDER BY name"
+    assert sql(migrated, listing) == sql(tmp_path / "created.db", listing)
+
+
+@pytest.mark.rule("ST28")
+@pytest.mark.parametrize("kind", ["postgresql", "mysql", "mariadb"])
+def test_migrations_for_servers(kind: str) -> None:
+    """The migrations say the same as ``tables.py`` on database servers too, with collations, types and comments."""
+    output = io.StringIO()
+    context = MigrationContext.configure(dialect_name=kind, opts={"as_sql": True, "output_buffer": output})
+    with Operations.context(context):
+        for script in reversed(list(SCRIPTS.walk_revisions())):
+            script.module.upgrade()
+    by_migrations = {" ".join(statement.split()) for statement in output.getvalue().split(";\n") if statement.strip()}
+    by_tables: set[str] = set()
+
+    def collect(statement: ExecutableDDLElement, _parameters: object) -> None:
+        by_tables.add(" ".join(str(statement.compile(dialect=context.dialect)).split()))
+
+    metadata.create_all(MockConnection(context.dialect, collect))
+    assert by_migrations == by_tables
+
+
+@pytest.mark.rule("ST28")
+def test_downgrade_leaves_nothing(migrated: Path) -> None:
+    """The way back takes away what the way there has made."""
+    engine = create_engine(f"sqlite:///{migrated}")
+    with engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
+        for script in SCRIPTS.walk_revisions():
+            script.module.downgrade()
+    engine.dispose()
+    assert sql(migrated, "SELECT name FROM sqlite_master WHERE sql IS NOT NULL") == [(VERSION_TABLE,)]
+
+
+@pytest.mark.rule("ST29")
+def test_newest_version(migrated: Path) -> None:
+    """The program knows which version file is the newest, and the database has it."""
+    assert SCRIPTS.get_heads() == [NEWEST]
+    assert sql(migrated, f"SELECT version_num FROM {VERSION_TABLE}") == [(NEWEST,)]
+
+
+@pytest.mark.rule("ST29")
+async def test_newer_database(migrated: Path) -> None:
+    """A database of a newer program is not touched, and one line says so."""
+    sql(migrated, f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+    with pytest.raises(StoreSetupError, match=r"version 9999, which this program does not know .* newer cowrite") as caught:
+        await open_store(f"sqlite:///{migrated}")
+    assert "\n" not in str(caught.value)
+    assert sql(migrated, f"SELECT version_num FROM {VERSION_TABLE}") == [("9999",)]
+
+
+@pytest.mark.rule("ST29")
+async def test_not_upgraded_when_told_so(tmp_path: Path) -> None:
+    """With ``upgrade=False`` tables that are missing or old are an error, and nothing is changed."""
+    path = tmp_path / "new.db"
+    with pytest.raises(StoreOutdated, match=r"has no tables yet, and 0001 is needed; run `cowrite migrate`"):
+        await open_store(f"sqlite:///{path}", upgrade=False)
+    assert sql(path, "SELECT name FROM sqlite_master") == []
+    store = await open_store(f"sqlite:///{path}")
+    await fill(store, "doc", number=1)
+    await store.close()
+    sql(path, f"UPDATE {VERSION_TABLE} SET version_num = '0000'")
+    with pytest.raises(StoreOutdated, match=r"has version 0000 of the tables, and 0001 is needed"):
+        await open_store(f"sqlite:///{path}", upgrade=False)
+    sql(path, f"UPDATE {VERSION_TABLE} SET version_num = '{NEWEST}'")
+    store = await open_store(f"sqlite:///{path}", upgrade=False)
+    assert (await store.heads(["doc"]))["doc"].offset == 1
+    await store.close()
+
+
+@pytest.mark.rule("ST29")
+async def test_tables_of_another_program(tmp_path: Path) -> None:
+    """A database in which somebody else has a table of such a name is left alone; other tables beside cowrite's are no harm."""
+    path = tmp_path / "host.db"
+    sql(path, "CREATE TABLE invoices (id INTEGER)")
+    sql(path, "CREATE TABLE alembic_version (version_num TEXT)")
+    await (await open_store(f"sqlite:///{path}")).close()
+    other = tmp_path / "other.db"
+    sql(other, "CREATE TABLE documents (id INTEGER)")
+    with pytest.raises(StoreSetupError, match=r"table 'documents' .* not cowrite's"):
+        await open_store(f"sqlite:///{other}")
+    assert sql(other, "SELECT name FROM sqlite_master") == [("documents",)]
+
+
+@pytest.mark.rule("ST30")
+async def test_opened_by_several_at_once(tmp_path: Path) -> None:
+    """Several processes may open a new file at the same time: one makes the tables, the others find them."""
+    stores = await asyncio.gather(*(open_store(f"sqlite:///{tmp_path}/deep/er/new.db") for _ in range(5)))
+    for store in stores:
+        await fill(store, "doc", number=1)
+    assert (await stores[0].heads(["doc"]))["doc"].offset == 5
+    for store in stores:
+        await store.close()
+
+
+@pytest.mark.rule("ST31")
+def test_page() -> None:
+    """``docs/reference/schema.md`` is the page that ``schema_page`` writes: every table and column, each with its meaning."""
+    assert PAGE.read_text() == schema_page()
+    for table in metadata.tables.values():
+        assert table.comment
+        for column in table.columns:
+            assert column.comment
+            assert f"| `{column.name}` |" in schema_page()

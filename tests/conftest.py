@@ -10,12 +10,26 @@ import pytest
 import uvloop
 from blockbuster import BlockBuster
 
+from timing import MS
+
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-TIMEOUTS = {"browser": 120.0, "chaos": 200.0, "fuzz": 60.0 * max(1.0, float(os.environ.get("COWRITE_FUZZ", "1")))}
-"""Seconds for the tests with these marks; the others have pyproject.toml's ``timeout``."""
+TIMEOUT = 30_000 * MS
+"""Seconds that a test may take."""
+TIMEOUTS = {
+    "browser": 4 * TIMEOUT,
+    "chaos": 6 * TIMEOUT,
+    "fuzz": 2 * TIMEOUT * max(1.0, float(os.environ.get("COWRITE_FUZZ", "1"))),
+}
+"""Seconds for the tests with these marks."""
 
 MAY_BLOCK: dict[str, set[str]] = {}
 """Calls of cowrite that may block the event loop: end of a file's path → functions. Say why beside each."""
+
+
+def pytest_configure() -> None:
+    # Coverage counts in the processes of pytest-xdist, not in the servers that tests start: those would take twice as long.
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,9 +43,9 @@ def pytest_asyncio_loop_factories(config: pytest.Config) -> dict[str, Callable[[
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        limits = [seconds for mark, seconds in TIMEOUTS.items() if item.get_closest_marker(mark)]
-        if limits and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(max(limits)))
+        if not item.get_closest_marker("timeout"):
+            limits = [seconds for mark, seconds in TIMEOUTS.items() if item.get_closest_marker(mark)]
+            item.add_marker(pytest.mark.timeout(max(limits, default=TIMEOUT)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -111,8 +112,8 @@ def test_the_focus_can_be_seen(open_window: OpenWindow) -> None:
 
 @pytest.mark.rule("PG13")
 def test_nothing_jumps(open_window: OpenWindow) -> None:
-    """Loading, joining and saving move nothing that is already on the screen."""
-    window = open_window()
+    """Loading, joining, saving and others who come move nothing that is already on the screen, in a narrow window neither."""
+    window, crowd = open_window(viewport={"width": 375, "height": 720}), open_window()
     observe = """window.shifts = [];
         new PerformanceObserver((list) => { for (const entry of list.getEntries()) window.shifts.push(entry.value) })
             .observe({ type: 'layout-shift', buffered: true })"""
@@ -124,8 +125,12 @@ def test_nothing_jumps(open_window: OpenWindow) -> None:
     window.type("some words")
     window.is_saved()
     window.page.locator("#share").click()
+    for _ in range(3):
+        crowd.page.context.new_page().goto(f"{crowd.base}?doc=still")
+    expect(window.page.locator("#people")).to_have_text(re.compile(r"\+1$"))
     assert window.page.evaluate(tops) == before
     assert sum(window.page.evaluate("() => window.shifts")) < 0.01
+    window.picture("crowd")
 
 
 @pytest.mark.rule("PG14")

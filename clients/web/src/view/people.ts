@@ -7,22 +7,32 @@ import type { Person } from '../people.ts'
 import { byId, create } from './dom.ts'
 
 const EDITOR_NAMES: Record<EditorKind, string> = { markdown: 'Markdown', rich: 'Rich text' }
-const AVATARS_SHOWN = 4
+/** More than these would not fit beside the other parts of the header; in a narrow window fewer do. */
+const AVATARS_SHOWN = { wide: 4, narrow: 2 }
 
 /** Returns a function that shows who is here. Awareness changes with every key that anybody presses, the list does not. */
 export function peopleList(): (others: readonly Person[], shown: EditorKind) => void {
+  const narrow = window.matchMedia('(width <= 640px)')
   let known = ''
-  return (others, shown) => {
-    const key = JSON.stringify([others, shown])
-    if (key !== known) showPeople(others, shown)
+  let now: readonly [readonly Person[], EditorKind] = [[], 'markdown']
+
+  function show(): void {
+    showPeople(...now, narrow.matches ? AVATARS_SHOWN.narrow : AVATARS_SHOWN.wide)
+  }
+
+  narrow.addEventListener('change', show)
+  return (...next) => {
+    now = next
+    const key = JSON.stringify(next)
+    if (key !== known) show()
     known = key
   }
 }
 
-function showPeople(others: readonly Person[], shown: EditorKind): void {
+function showPeople(others: readonly Person[], shown: EditorKind, avatars: number): void {
   const row = byId('people', HTMLUListElement)
-  const rest = others.length - AVATARS_SHOWN
-  row.replaceChildren(...others.slice(0, AVATARS_SHOWN).map((person) => avatarItem(person, shown)))
+  const rest = others.length - avatars
+  row.replaceChildren(...others.slice(0, avatars).map((person) => avatarItem(person, shown)))
   if (rest > 0) row.append(create('li', 'more', `+${rest}`))
 
   const list = byId('others', HTMLUListElement)

@@ -104,8 +104,8 @@ async def test_few_hand_overs(store: SqlStore) -> None:
 
 @pytest.mark.rule("ST23")
 async def test_rows_are_in_the_order_of_columns(store: SqlStore) -> None:
-    """Rows are handed to the driver as tuples: a statement that takes its values in another order is found when it is compiled."""
-    with pytest.raises(AssertionError, match="document_id.*client_id"):
+    """Rows go to the driver as tuples: a statement that takes its values in another order is found when it is compiled."""
+    with pytest.raises(AssertionError, match=r"document_id.*client_id"):
         store._writer._compiled(insert(clients), ["client_id", "document_id", "author_id"])
 
 
@@ -142,8 +142,11 @@ async def test_long_work_in_threads(store: SqlStore, monkeypatch: pytest.MonkeyP
     for name in ("entries_to_write", "pack_checkpoint", "decode_document", "decode_entries"):
         watched(name)
     entry = make_entry(1, update=bytes(300_000))
+    many = make_entry(2, operations=tuple(make_operation() for _ in range(600)))
     async with store.writing(["doc"]) as transaction:
         await transaction.append("doc", [entry])
+        assert threads.pop("entries_to_write") != threading.current_thread().name
+        await transaction.append("doc", [many])
         await transaction.entries("doc", start=1)
     assert threads["decode_entries"].startswith("cowrite-writer")
     await store.save_checkpoint("doc", Checkpoint(1, entry.id, b"", {}))

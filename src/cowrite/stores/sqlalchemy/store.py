@@ -36,7 +36,8 @@ from cowrite.stores.sqlalchemy.writing import Writer, Writes, entries_to_write, 
 log = structlog.get_logger(__name__)
 
 LARGE = 256 * 1024
-"""Bytes of updates from which on their operations are encoded in a thread."""
+MANY = 500
+"""Bytes of updates, or number of operations, from which on they are encoded in a thread."""
 _NO_OFFSET = 2**62
 """Beyond every offset."""
 
@@ -134,9 +135,10 @@ class _SqlTransaction:
         check_next(document_id, head, entries)
         if entries:
             encode = partial(entries_to_write, document_id, entries, log_bytes=self._log_bytes[document_id])
-            large = sum(len(entry.update) for entry in entries) > LARGE
-            self._writes.add(await asyncio.to_thread(encode) if large else encode())
-            self._log_bytes[document_id] += sum(len(entry.update) for entry in entries)
+            size = sum(len(entry.update) for entry in entries)
+            takes_long = size > LARGE or sum(len(entry.operations) for entry in entries) > MANY
+            self._writes.add(await asyncio.to_thread(encode) if takes_long else encode())
+            self._log_bytes[document_id] += size
             self._move(document_id, Head(head.epoch, entries[-1].offset, entries[-1].id))
 
     async def renew_epoch(self, document_id: str, epoch: str) -> None:

@@ -237,14 +237,13 @@ def test_acknowledgements_for_those_who_ask(rooms: Rooms, providers: Providers, 
 
 
 @pytest.mark.rule("PG21")
-@VERSIONS
-def test_through_a_kill(tmp_path: Path, providers: Providers, room: str, one: int, other: int) -> None:
+def test_through_a_kill(tmp_path: Path, providers: Providers, room: str) -> None:
     """After kill -9 and a new start both come back by themselves; nothing is lost or doubled."""
     server = DemoServer(tmp_path)
     server.start()
     rooms = Rooms(server, providers)
-    rooms.open("ana", one, room)
-    rooms.open("bo", other, room)
+    rooms.open("ana", 2, room)
+    rooms.open("bo", 3, room)
     providers("insert", "ana", index=0, text="before")
     providers("sees_text", "bo", text="before")
     server.kill()

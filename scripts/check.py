@@ -24,7 +24,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "layers": ("lint-imports",),
     "page": ("npm --prefix clients/web run check",),
     "unit": (
-        "coverage run -m pytest -n 2 --dist loadfile -m 'not browser and not chaos'",
+        "coverage run -m pytest -n 2 --dist loadfile --loop both -m 'not browser and not chaos'",
         "coverage combine --quiet",
         "coverage report",
     ),

@@ -43,13 +43,13 @@ class LogDocument(Document):
     def from_state(cls, state: bytes, roots: Mapping[str, RootKind] | None = None) -> Self:
         """Make a document from what :meth:`encode` and :attr:`roots` gave. Raises :class:`EngineFault`.
 
-        A root that is missing in ``roots`` gets the kind that its content shows now.
+        A root that is missing in ``roots`` gets the kind that its content shows now; that takes a look at all of the state.
         """
         document = super().from_state(state)
-        document._roots = document._call(TypedRoots, document._engine._doc, roots or {})
-        if document._roots.miscast:
-            return cls.from_state(state, document._roots.kinds)
-        return document
+        document._roots = known = document._call(TypedRoots, document._engine._doc, roots or {})
+        if known.unvetted:
+            document._call(known.vet, state, document._call(outline_of_state, state).layout)
+        return cls.from_state(state, known.kinds) if known.miscast else document
 
     @property
     def roots(self) -> dict[str, RootKind]:
@@ -72,7 +72,7 @@ class LogDocument(Document):
         if not self._fresh:
             return None
         emitted = self._fresh[0]
-        outline = outlines[0] if len(updates) == 1 and updates[0] == emitted else outline_of_state(emitted)
+        outline = outlines[0] if len(updates) == 1 and updates[0] == emitted else self._call(outline_of_state, emitted)
         operations = self._call(self._roots.operations, self._new_roots(outlines), emitted, outline.layout)
         self._applied(outline)
         if self._roots.miscast:

@@ -1,9 +1,12 @@
-"""Text that stands where no text belongs.
+"""Content that the engine shows as something else than it is.
 
-A list of values may hold text only in an update written to do harm, or when one name is used for an array and for a text. The
-engine then shows each character as an item, but counts in other units: reading an array that holds a character beyond U+FFFF
-*never ends*. So before an array is read it must be sure that the transaction put no such text into an array. That is decided
-here: from the update when the type that holds the text is as new as the text, and else by counting what has come out of texts.
+Text among values. A list of values may hold text only in an update written to do harm, or when one name is used for an array
+and for a text. The engine then shows each character as an item, but counts in other units: reading an array that holds a
+character beyond U+FFFF *never ends*. So before an array is read it must be sure that the transaction put no such text into one.
+That is decided here: from the update when the type that holds the text is as new as the text, and else by counting what has
+come out of texts.
+
+Strings embedded in a text as values. The engine shows them as text, but counts each as one unit.
 """
 
 from __future__ import annotations
@@ -14,7 +17,9 @@ from collections.abc import Iterable
 from cowrite.crdt.content import read_sized, read_varuint
 from cowrite.crdt.outline import CLOCK_BITS, CLOCK_MASK, CONTENT, HAS_KEY, HAS_ORIGIN, HAS_RIGHT_ORIGIN, TYPE, Layout
 
+_EMBED = 5
 _TEXT_TYPES = (2, 6)
+_QUOTE = ord('"')
 _ELSEWHERE = -1
 
 
@@ -37,6 +42,17 @@ def hides_text(update: bytes, layout: Layout, shown: Iterable[str]) -> bool:
     return expected > sum(character > "\uffff" for text in shown for character in text)
 
 
+def embeds_strings(update: bytes, layout: Layout) -> bool:
+    """Tell whether an update of the engine's own embeds strings as values in a text."""
+    rows = layout.rows
+    for at in range(0, len(rows), 4):
+        if rows[at] >> CLOCK_BITS & CONTENT == _EMBED:
+            start, _ = read_sized(update, _content_at(update, rows[at + 3]))
+            if update[start] == _QUOTE:
+                return True
+    return False
+
+
 class _Holders:
     """The shared types in which the structs of an update stand, as far as it brings them itself."""
 
@@ -52,7 +68,7 @@ class _Holders:
         row = self._row(self._layout.heads[head - 1]) if head > 0 else _ELSEWHERE
         if row == _ELSEWHERE or self._layout.rows[4 * row] >> CLOCK_BITS & CONTENT != TYPE:
             return None
-        return self._update[self._content_at(row)]
+        return self._update[_content_at(self._update, self._layout.rows[4 * row + 3])]
 
     def _head(self, place: int) -> int:
         """Return the number of the head of the list in which an id stands, by way of its neighbours."""
@@ -80,20 +96,16 @@ class _Holders:
         row = bisect_right(range(block[1], block[2]), clock, key=lambda row: rows[4 * row] & CLOCK_MASK) + block[1] - 1
         return row if row >= block[1] else _ELSEWHERE
 
-    def _content_at(self, row: int) -> int:
-        """Return the place of a struct's content: behind its first byte, its neighbours or its parent, and its key."""
-        data = self._update
-        at = self._layout.rows[4 * row + 3]
-        info = data[at]
-        at += 1
-        named = not info & (HAS_ORIGIN | HAS_RIGHT_ORIGIN) and data[at] == 1
-        if named:
-            at = read_sized(data, at + 1)[1]
-        else:
-            ids = bool(info & HAS_ORIGIN) + bool(info & HAS_RIGHT_ORIGIN)
-            at += not ids
-            for _ in range(2 * (ids or 1)):
-                _, at = read_varuint(data, at)
-        if info & HAS_KEY and not info & (HAS_ORIGIN | HAS_RIGHT_ORIGIN):
-            at = read_sized(data, at)[1]
-        return at
+
+def _content_at(data: bytes, at: int) -> int:
+    """Return the place of a struct's content: behind its first byte, its neighbours or its parent, and its key."""
+    info = data[at]
+    at += 1
+    neighbours = bool(info & HAS_ORIGIN) + bool(info & HAS_RIGHT_ORIGIN)
+    if not neighbours and data[at] == 1:
+        at = read_sized(data, at + 1)[1]
+    else:
+        at += not neighbours
+        for _ in range(2 * (neighbours or 1)):
+            _, at = read_varuint(data, at)
+    return read_sized(data, at)[1] if info & HAS_KEY and not neighbours else at

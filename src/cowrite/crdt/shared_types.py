@@ -40,15 +40,17 @@ class Misfit(Exception):
 class Reader:
     """Reads the shared types of one document; a context manager. The document must not be changed meanwhile.
 
-    ``arrays`` False: arrays must not be read now (see :mod:`cowrite.crdt.misplaced`); meeting one raises :class:`Misfit`.
+    What :mod:`cowrite.crdt.misplaced` warns of is looked for where it is told so, and raises :class:`Misfit`: ``arrays`` False,
+    no array may be read; ``counts`` True, what each text shows must be what it counts.
     """
 
-    __slots__ = ("_document", "_txn", "arrays")
+    __slots__ = ("_document", "_txn", "arrays", "counts")
 
     def __init__(self, document: engine.Doc) -> None:
         self._document = document
         self._txn: Transaction | None = None
         self.arrays = True
+        self.counts = False
 
     def __enter__(self) -> Reader:
         return self
@@ -73,6 +75,7 @@ class Reader:
 
     def delta(self, text: Handle) -> list[Json]:
         """Write what a text holds. Neighbours with the same attributes are one piece. Raises :class:`Misfit`."""
+        self.check_count(text)
         pieces: list[Json] = []
         last: dict[str, Json] | None = None  # the piece before this one when it is text
         for chunk, attributes in text.diff(self.txn):
@@ -89,6 +92,11 @@ class Reader:
             pieces.append(piece)
             last = piece if "insert" in piece else None
         return pieces
+
+    def check_count(self, text: Handle) -> None:
+        """Raise :class:`Misfit` when the reader was told to look, and the text shows something else than it counts."""
+        if self.counts and text_units(text, self.txn) is None:
+            raise Misfit("a text holds something that it does not show as what it is")
 
     def children(self, node: Handle) -> list[Json]:
         """Write the children of an XML element or fragment. Raises :class:`Misfit`."""

@@ -118,6 +118,8 @@ def translate(name: str, watch: Watch, reader: Reader) -> list[OperationDraft]:
                 continue
         position = (name, *path)
         if kind is engine.Text or kind is engine.XmlText:
+            if reader.counts:
+                reader.check_count(_child(parent, path[-1], watch, reader.txn) if path else watch.root)
             _text_changes(position, delta, reader, drafts)
         elif delta:
             _list_changes(position, event, reader, drafts)

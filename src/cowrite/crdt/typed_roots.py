@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from pycrdt import _pycrdt as engine
 
-from cowrite.crdt.misplaced import hides_text
+from cowrite.crdt.misplaced import embeds_strings, hides_text
 from cowrite.crdt.operations import OperationDraft, OperationType
 from cowrite.crdt.outline import Layout
 from cowrite.crdt.roots import RootKind, Seen, infer_kind
@@ -40,12 +40,16 @@ class TypedRoots:
         self._watches: dict[str, Watch] = {}
         self.miscast = False
         """A root's kind is another one than the engine was told: its events say nothing. Make the document anew."""
+        self.unvetted: list[str] = []
+        """Roots whose kind was inferred only now: see :meth:`vet`."""
         with Reader(document) as reader:
             for name in sorted({**document.roots(reader.txn), **kinds}):
                 kind = kinds.get(name)
                 watch = self._watch(name, kind, kind or RootKind.TEXT, reader.txn)
                 if kind is None:
                     watch.kind = self._infer(name, watch, reader.txn)
+                    if watch.kind is not None:
+                        self.unvetted.append(name)
 
     @property
     def kinds(self) -> dict[str, RootKind]:
@@ -64,6 +68,18 @@ class TypedRoots:
                 if watch.kind is not None and watch.kind is not RootKind.MIXED
             }
 
+    def vet(self, state: bytes, layout: Layout) -> None:
+        """Look whether the roots that came with no kind can be read at all. ``state`` is what the document was made from."""
+        with Reader(self._document) as reader:
+            everything = [(name, watch, True) for name, watch in self._watches.items()]
+            reader.arrays = not hides_text(state, layout, _texts(everything, reader))
+            reader.counts = embeds_strings(state, layout)
+            for name in self.unvetted:
+                try:
+                    _read(self._watches[name], reader)
+                except Misfit:
+                    _give_up(self._watches[name])
+
     def operations(self, new: Mapping[str, RootKind | None], emitted: bytes, layout: Layout) -> list[OperationDraft]:
         """Write the last transaction as operations.
 
@@ -75,6 +91,7 @@ class TypedRoots:
             changed = self._changed(new, reader)
             if changed:
                 reader.arrays = not hides_text(emitted, layout, _texts(changed, reader))
+                reader.counts = embeds_strings(emitted, layout)
             for name, watch, opened in changed:
                 try:
                     drafts += _opening(name, watch, reader) if opened else translate(name, watch, reader)

@@ -43,7 +43,7 @@ fuzz: $(VENV)/.test
 
 #: bench    CPU per delivered update, and latency
 bench: $(VENV)/.test
-	@$(BIN)/python -m bench $(ARGS)
+	@$(BIN)/python -m bench.fanout $(ARGS)
 
 #: web      build the page anew into src/cowrite/web
 web: $(WEB)/node_modules/.ready

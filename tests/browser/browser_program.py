@@ -12,7 +12,7 @@ from node_program import install, node
 
 HERE = Path(__file__).resolve().parent
 CACHE = HERE.parent.parent / ".cache" / "chromium"
-ON_PATH = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+ON_PATH = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 
 
 @dataclass(frozen=True, slots=True)

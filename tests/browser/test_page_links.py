@@ -92,7 +92,7 @@ def test_under_a_prefix(open_window: OpenWindow, under_prefix: str) -> None:
 def test_any_name(open_window: OpenWindow) -> None:
     """Names of any letters and signs are documents of their own, the same for all who use them."""
     ana, bo = open_window(), open_window()
-    for name in ("naïve/../100% & 同期 👋🏽", "a+b=c;d what?#really", "%2e%2e", ".."):
+    for name in ("naïve/../100% & 同期 👋🏽 a+b=c;d what?#really", "%2e%2e"):
         for window in (ana, bo):
             window.open(name)
         ana.focus()

@@ -135,3 +135,22 @@ def play(rng: random.Random, *, steps: int = 30, replicas: int = 3, exchange: fl
             one, other = rng.sample(played, 2)
             one.receive(other)
     return played
+
+
+def seen(update: bytes) -> dict[str, Any]:
+    """What a reader sees of a document with the roots of these replicas. (Encoded states of equal documents may differ.)"""
+    doc: Doc[Any] = Doc()
+    doc.apply_update(update)
+    return {
+        "text": str(doc.get("text", type=Text)),
+        "rich": [(str(part), marks) for part, marks in doc.get("rich", type=Text).diff()],
+        "array": doc.get("array", type=Array).to_py(),
+        "map": doc.get("map", type=Map).to_py(),
+        "xml": [_seen_xml(child) for child in doc.get("xml", type=XmlFragment).children],
+    }
+
+
+def _seen_xml(node: Any) -> Any:
+    if isinstance(node, XmlText):
+        return str(node)
+    return node.tag, dict(node.attributes), [_seen_xml(child) for child in node.children]

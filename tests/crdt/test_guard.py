@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from pycrdt import Doc, merge_updates
-from yjs_replicas import FUZZ, play
 
 from cowrite.crdt.errors import HostileUpdate
 from cowrite.crdt.guard import LIVE_LIMITS, SYNC_LIMITS, GuardLimits, inspect
@@ -36,6 +35,7 @@ from cowrite.testing.yjs_writer import (
     varuint,
     write_update,
 )
+from yjs_replicas import FUZZ, play
 
 AB = text("ab", root="t")
 
@@ -246,6 +246,12 @@ TOO_DEEP_LIST = b"\x75\x01" * 101 + b"\x7e"
         pytest.param(one(values(Raw(b"\x76\x01\x00" * 101 + b"\x7e"))), "depth", marks=pytest.mark.rule("GU8")),
         pytest.param(one(subdocument("g", Raw(TOO_DEEP_LIST))), "depth", marks=pytest.mark.rule("GU8")),
         pytest.param(one(embed(b"[" * 101 + b"]" * 101)), "depth", marks=pytest.mark.rule("GU8")),
+        pytest.param(one(embed(b"[" + b"[1]," * 99)), "json", marks=pytest.mark.rule("GU9")),
+        pytest.param(
+            one(embed(b"[" * 60 + (b"[" * 50 + b"]" * 50 + b",") * 3 + b"1" + b"]" * 60)),
+            "depth",
+            marks=pytest.mark.rule("GU8"),
+        ),
         pytest.param(one(embed(b'{"]":' * 101 + b"1" + b"}" * 101)), "depth", marks=pytest.mark.rule("GU8")),
         pytest.param(one(mark("k", b"[" * 50_000)), "depth", marks=pytest.mark.rule("GU8")),
         pytest.param(write_update([block(1, 5, text("a", origin=(1, 5)))]), "future", marks=pytest.mark.rule("GU10")),

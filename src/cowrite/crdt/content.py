@@ -23,7 +23,8 @@ MAX_ROOT_BYTES = 1_024
 
 _PLAIN_JSON = re.compile(rb'true|false|null|"[ !#-\[\]-~]*+"|-?(?:0|[1-9][0-9]{0,14})|\{\}|\[\]')
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
-_BRACKETS = re.compile(rb"[\[\]{}]")
+_TOO_DEEP = re.compile(rb"[\[{]{%d}" % (MAX_DEPTH + 1))
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def read_long(data: bytes, at: int, first: int) -> tuple[int, int]:
@@ -156,21 +157,26 @@ def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is no JSON")
 
 
-def _depth(raw: bytes) -> int:
-    depth = deepest = 0
-    for bracket in _BRACKETS.findall(_STRING.sub(b"", raw)):
-        if bracket in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        else:
-            depth -= 1
-    return deepest
+def _check_depth(raw: bytes) -> None:
+    """Refuse JSON that is nested too deep, or whose brackets do not match, without reading it level by level."""
+    brackets = _STRING.sub(b"", raw).translate(None, _NO_BRACKETS)
+    if _TOO_DEEP.search(brackets) is not None:
+        _refuse("depth", f"a JSON value is nested more than {MAX_DEPTH} levels deep")
+    for _ in range(MAX_DEPTH):
+        inner = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if len(inner) == len(brackets):
+            break
+        brackets = inner
+    if b"[]" in brackets or b"{}" in brackets:
+        _refuse("depth", f"a JSON value is nested more than {MAX_DEPTH} levels deep")
+    if brackets:
+        _refuse("json", "the brackets of a JSON value do not match")
 
 
 def read_json(raw: bytes) -> object:
     """Parse a JSON text. Refuses what the engine refuses, and deep nesting before it parses."""
-    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth(raw) > MAX_DEPTH:
-        _refuse("depth", f"a JSON value is nested more than {MAX_DEPTH} levels deep")
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
+        _check_depth(raw)
     try:
         text = str(raw, "utf-8")
         value: object = json.loads(text, parse_int=_read_integer, parse_float=_read_number, parse_constant=_no_constant)

@@ -46,7 +46,13 @@ LIVE_LIMITS = GuardLimits(
 )
 """For an update as editors send it while people type (up to about 1 MB)."""
 SYNC_LIMITS = GuardLimits(
-    structs=2_000_000, types=500_000, clients=100_000, delete_ranges=2_000_000, roots=10_000, waits=10**8, conflicts=2_000_000
+    structs=2_000_000,
+    types=500_000,
+    clients=100_000,
+    delete_ranges=2_000_000,
+    roots=10_000,
+    waits=5 * 10**8,
+    conflicts=2_000_000,
 )
 """For a whole document: SyncStep2, an import, a stored state (up to about 32 MB)."""
 
@@ -177,6 +183,8 @@ def _walk(data: bytes, limits: GuardLimits) -> Outline:  # noqa: C901  (see the 
                     heads.append(0 if isinstance(parent, str) else parent)
                 if isinstance(parent, str):
                     _learn(roots, parent, info, data[at])
+                    if len(roots) > limits.roots:
+                        _refuse("roots", f"more than {limits.roots} roots")
             fresh += (info << CLOCK_BITS | clock, left, right, here)
 
             if content == STRING:
@@ -218,8 +226,6 @@ def _walk(data: bytes, limits: GuardLimits) -> Outline:  # noqa: C901  (see the 
         blocks.append((number, first, row, clock))
     if rows:
         rows.extend(fresh)
-    if len(roots) > limits.roots:
-        _refuse("roots", f"{len(roots)} roots, at most {limits.roots} are taken")
     if types > limits.types:
         _refuse("types", f"{types} shared types, at most {limits.types} are taken")
 

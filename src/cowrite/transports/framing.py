@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Sequence
+from operator import is_
 from typing import Final, Protocol
 
 FINAL: Final = 0x80
@@ -56,8 +57,7 @@ class WriteTurn:
 
     def join(self, messages: Sequence[bytes]) -> bytes:
         """The frames of these messages. Sockets that get the same messages one after the other share the ``bytes``."""
-        last = self._messages
-        if len(last) != len(messages) or any(one is not other for one, other in zip(last, messages, strict=True)):
+        if len(self._messages) != len(messages) or not all(map(is_, self._messages, messages)):
             self._messages, self._joined = messages, b"".join(map(frame, messages))
         return self._joined
 

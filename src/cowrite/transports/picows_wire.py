@@ -22,8 +22,8 @@ HIGH_WATER: Final = 64 << 10
 LOW_WATER: Final = 16 << 10
 FRAGMENT_BYTES: Final = 64 << 10
 """Longer messages are sent in parts of this size."""
-_PROTOCOL_ERROR, _TOO_BIG = 1002, 1009
-"""Codes of RFC 6455, 7.4.1, that picows uses; the second one never leaves the server."""
+_PROTOCOL_ERROR, _TOO_BIG, _INTERNAL_ERROR = 1002, 1009, 1011
+"""Codes of RFC 6455, 7.4.1, with which picows ends a connection; only the first one leaves the server."""
 _JOIN_BYTES: Final = 8 << 10
 """Messages over this size are written by themselves: joining would copy them."""
 
@@ -97,9 +97,11 @@ class PicowsWire(WSListener):
         self._heard = self._clock.monotonic()
 
     def fail(self, code: int, reason: str) -> None:
-        """Picows cannot read on."""
+        """The reader of frames cannot go on."""
         if code == _TOO_BIG:
             self._too_large()
+        elif code == _INTERNAL_ERROR:
+            self.connection.close(CloseCode.INTERNAL_ERROR, "the server failed; connect again")
         else:
             self.connection.close(code, reason)
 

@@ -133,7 +133,7 @@ class _PicowsProtocol(WSProtocol):  # type: ignore[misc]
                 return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(chosen), self.wire)
 
     def broken(self, code: int, reason: str) -> None:
-        """Picows cannot read on. What still comes is thrown away until the client has read why, and closes."""
+        """No more frames can be read. What still comes is thrown away until the client has read why, and closes."""
         assert self.wire is not None
         self.wire.fail(code, reason)
         self._socket.set_protocol(_Deaf(self))

@@ -136,8 +136,7 @@ class YjsConnection:
 
     def opened(self) -> None:
         """The upgrade was answered. Call once, before anything else."""
-        if not isinstance(self._state, Opening):
-            return
+        assert isinstance(self._state, Opening)
         self._services.connections.add(self)
         if self._upgrade.document_id is None:
             self.close(CloseCode.BAD_DOCUMENT_ID, "a document's id is 1 to 255 characters of UTF-8 without U+0000")

@@ -1,0 +1,350 @@
+"""What only the WebSocket of cowrite's own server does: pings, the close handshake, memory, joined writes."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
+
+import psutil
+import pytest
+from structlog.testing import capture_logs
+
+from cowrite.protocol import yjs
+from cowrite.protocol.awareness import AwarenessEntry
+from cowrite.protocol.close_codes import CloseCode
+from cowrite.protocol.messages import AwarenessUpdate, SyncStep1, SyncStep2, Update
+from cowrite.testing.client import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    ConnectionEnded,
+    UpgradeRefused,
+    WebSocketClient,
+    encode_frame,
+    live_client,
+)
+from cowrite.testing.transport_contract import ServerOptions
+from cowrite.testing.transport_contract.server import edit, ended, expect, join, text_of
+from cowrite.testing.yjs_client import YjsClient
+from cowrite.transports.framing import WriteTurn
+from cowrite.transports.services import SocketTimes
+from cowrite.transports.yjs import YjsConnection
+from live_server import LiveServer, live_server
+from timing import MS
+
+QUICK = SocketTimes(ping_after=100 * MS, pong_within=100 * MS, close_within=200 * MS)
+
+
+async def serve(stack: AsyncExitStack, times: SocketTimes | None = None) -> LiveServer:
+    return await stack.enter_async_context(live_server(ServerOptions(), picows=True, times=times))
+
+
+# ---- pings -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("TR27")
+async def test_silent_peer_is_dropped(stack: AsyncExitStack) -> None:
+    """A peer that is silent is sent a ping, and dropped when it does not answer: its machine is gone."""
+    url = (await serve(stack, QUICK)).url
+    client = await join(f"{url}/yjs/doc")
+    frame = await client.receive_frame()
+    assert frame.kind == PING
+    end = await ended(client)
+    assert end.code == CloseCode.IDLE
+    assert "nothing was heard" in end.reason
+
+
+@pytest.mark.rule("TR27")
+async def test_answering_peer_stays(stack: AsyncExitStack) -> None:
+    """A peer that answers pings stays, however long it says nothing."""
+    url = (await serve(stack, QUICK)).url
+    async with live_client(f"{url}/yjs/doc") as client:
+        await asyncio.sleep(500 * MS)
+        assert client.socket.ended is None
+
+
+@pytest.mark.rule("TR27")
+async def test_talking_peer_is_not_pinged(stack: AsyncExitStack) -> None:
+    """Whatever arrives is a sign of life; parts of a long message, too."""
+    url = (await serve(stack, QUICK)).url
+    client = await join(f"{url}/yjs/doc")
+    for byte in encode_frame(yjs.encode(SyncStep1(b"\0"))) + encode_frame(b""):
+        client.send_raw(bytes((byte,)))
+        await asyncio.sleep(20 * MS)
+    kinds = await _rest(client)
+    assert BINARY in kinds
+    assert PING not in kinds
+
+
+# ---- the close handshake ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("TR28")
+async def test_close_is_not_waited_for_long(stack: AsyncExitStack) -> None:
+    """A socket whose client does not answer a close frame is cut."""
+    url = (await serve(stack, QUICK)).url
+    client = await join(f"{url}/yjs/doc")
+    client.send(b"")
+    client.send(edit("ignored")[0])
+    reader = client._reader
+    frame = await reader.readexactly(4)
+    assert frame[0] & 0xF == CLOSE
+    await reader.readexactly(frame[1] - 2)
+    began = asyncio.get_running_loop().time()
+    with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+        await reader.readexactly(1)
+    assert asyncio.get_running_loop().time() - began < 5
+    assert await text_of(f"{url}/yjs/doc") == ""
+    client.drop()
+
+
+@pytest.mark.rule("TR28")
+async def test_full_socket_is_cut(stack: AsyncExitStack) -> None:
+    """A client that says goodbye and reads nothing does not keep its socket open."""
+    server = await serve(stack, QUICK)
+    author = YjsClient()
+    author.text += "x" * 8_000_000
+    async with live_client(f"{server.url}/yjs/doc", author) as client:
+        await client.until(lambda: client.yjs.sent and client.yjs.saved)
+    deaf = await WebSocketClient.connect(f"{server.url}/yjs/doc", receive_buffer=4096)
+    deaf.send(yjs.encode(SyncStep1(b"\0")))
+    await asyncio.sleep(20 * MS)
+    deaf.send(b"", kind=CLOSE)
+    async with asyncio.timeout(5):
+        while server.runtime.health().connections:  # noqa: ASYNC110 - nobody says when a socket is gone
+            await asyncio.sleep(10 * MS)
+    deaf.drop()
+
+
+@pytest.mark.rule("TR28")
+async def test_goodbye_is_echoed(stack: AsyncExitStack) -> None:
+    """The answer to a close frame has its code."""
+    url = (await serve(stack)).url
+    client = await join(f"{url}/yjs/doc")
+    await client.close(4321)
+    assert client.ended is not None
+    assert client.ended.code == 4321
+
+
+# ---- what is no WebSocket --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("TR29")
+@pytest.mark.parametrize(
+    "frames",
+    [
+        b"\x82\x01x",  # without a mask
+        b"\xc2" + encode_frame(b"x")[1:],  # a reserved bit
+        encode_frame(b"x", kind=CONTINUATION),
+        encode_frame(b"x", final=False) + encode_frame(b"x"),
+        encode_frame(b"x", kind=3),
+        encode_frame(b"x", kind=PING, final=False),
+        encode_frame(bytes(126), kind=PING),
+        encode_frame(struct.pack("!H", 1005), kind=CLOSE),
+        encode_frame(b"\x03", kind=CLOSE),
+        encode_frame(struct.pack("!H", 1000) + b"\xff", kind=CLOSE),
+    ],
+)
+async def test_broken_framing(stack: AsyncExitStack, frames: bytes) -> None:
+    """Frames that RFC 6455 does not allow close with its codes 1002 and 1007; the process goes on."""
+    url = (await serve(stack)).url
+    client = await join(f"{url}/yjs/doc")
+    with capture_logs() as logs:
+        client.send_raw(frames)
+        assert (await ended(client)).code in {1002, 1007}
+    assert [line["event"] for line in logs] == ["connection closed"]
+    assert await text_of(f"{url}/yjs/doc") == ""
+
+
+@pytest.mark.rule("TR29")
+async def test_refused_upgrades(stack: AsyncExitStack) -> None:
+    """A request that is no proper WebSocket upgrade gets an HTTP status."""
+    server = await serve(stack)
+    cases = {"Sec-WebSocket-Version": ("8", 426), "Sec-WebSocket-Key": ("short", 400)}
+    for name, (value, status) in cases.items():
+        with pytest.raises(UpgradeRefused) as refused:
+            await WebSocketClient.connect(f"{server.url}/yjs/doc", headers={name: value})
+        assert refused.value.status == status
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+    writer.write(b"POST /yjs/doc HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 405 ")
+    writer.close()
+
+
+@pytest.mark.rule("TR29")
+async def test_large_request_heads(stack: AsyncExitStack) -> None:
+    """Cookies and other headers of any size do not hinder a connection."""
+    url = (await serve(stack)).url
+    headers = {"Cookie": "c=" + "x" * 20_000, "X-Latin": "é", **{f"X-{number}": "1" for number in range(150)}}
+    await (await join(f"{url}/yjs/doc", headers=headers)).close()
+
+
+@pytest.mark.rule("TR30")
+async def test_stopping_server(stack: AsyncExitStack) -> None:
+    """A server that stops answers upgrades with 503, and sends those who are here away with a code to come back."""
+    server = await serve(stack)
+    client = await join(f"{server.url}/yjs/doc")
+    server.runtime.refuse_connections()
+    assert (await ended(client)).code == CloseCode.SERVICE_RESTART
+    with pytest.raises(UpgradeRefused) as refused:
+        await WebSocketClient.connect(f"{server.url}/yjs/doc")
+    assert refused.value.status == 503
+    assert refused.value.headers["retry-after"] == "1"
+
+
+# ---- writing ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("TR31")
+async def test_one_turn_is_one_write(stack: AsyncExitStack) -> None:
+    """What a flush has for a peer (an edit and a moved caret, say) leaves in one piece."""
+    url = (await serve(stack)).url
+    writer, reader = await join(f"{url}/yjs/doc"), await join(f"{url}/yjs/doc")
+    caret = yjs.encode(AwarenessUpdate((AwarenessEntry(7, 1, '{"user":"ana"}'),)))
+    writer.send_raw(encode_frame(edit("x")[0]) + encode_frame(caret))
+    received = await reader._reader.read(1 << 16)
+    assert received[0] == received[received[1] + 2] == 0x80 | BINARY
+    assert received[2] == 0  # Sync
+    assert received[received[1] + 4] == 1  # Awareness
+    for client in (writer, reader):
+        await client.close()
+
+
+@pytest.mark.rule("TR31")
+async def test_joined_once_for_all() -> None:
+    """Sockets that get the same messages in a turn share the same bytes, and each turn begins anew."""
+    turn = WriteTurn()
+    written: list[bytes] = []
+
+    class Socket:
+        def __init__(self, *messages: bytes) -> None:
+            self.messages: Sequence[bytes] = messages
+
+        def flush(self) -> None:
+            written.append(turn.join(self.messages))
+
+    update, caret = b"update", b"x" * 200
+    for socket in (Socket(update, caret), Socket(update, caret), Socket(caret), Socket(update)):
+        turn.add(socket)
+    await asyncio.sleep(0)
+    assert written[0] is written[1]
+    assert written == [b"\x82\x06update\x82\x7e\0\xc8" + caret] * 2 + [b"\x82\x7e\0\xc8" + caret, b"\x82\x06update"]
+    turn.add(Socket(update))
+    await asyncio.sleep(0)
+    assert written[-1] == b"\x82\x06update"
+    assert written[-1] is not written[-2]
+
+
+@pytest.mark.rule("TR24")
+async def test_state_is_not_copied_for_each_reader(stack: AsyncExitStack) -> None:
+    """Twenty readers that ask for 8 MB and do not read cost far less than 160 MB, and each gets everything in the end."""
+    url = f"{(await serve(stack)).url}/yjs/doc"
+    author = YjsClient()
+    author.text += "x" * 8_000_000
+    async with live_client(url, author) as client:
+        await client.until(lambda: client.yjs.sent and client.yjs.saved)
+    warm = await _ask(url)
+    before = psutil.Process().memory_info().rss
+    readers = [await _ask(url) for _ in range(20)]
+    await asyncio.sleep(200 * MS)
+    assert psutil.Process().memory_info().rss - before < 40_000_000
+    for reader in (warm, readers[-1]):
+        state = await expect(reader, SyncStep2)
+        assert isinstance(state, SyncStep2)
+        assert len(state.update) > 8_000_000
+        await reader.close()
+    for reader in readers:
+        reader.drop()
+
+
+async def _rest(client: WebSocketClient) -> list[int]:
+    """The kinds of all frames until the connection ends."""
+    kinds = []
+    with suppress(ConnectionEnded):
+        while True:
+            kinds.append((await client.receive_frame()).kind)
+    return kinds
+
+
+async def _ask(url: str) -> WebSocketClient:
+    client = await WebSocketClient.connect(url, receive_buffer=32_768)
+    client.send(yjs.encode(SyncStep1(b"\0")))
+    return client
+
+
+@pytest.mark.rule("TR24")
+async def test_fragments_of_a_large_state(stack: AsyncExitStack) -> None:
+    """A large message goes out in parts of 64 KB, and a close frame does not wait for all of them."""
+    server = await serve(stack)
+    author = YjsClient()
+    author.text += "x" * 8_000_000
+    async with live_client(f"{server.url}/yjs/doc", author) as client:
+        await client.until(lambda: client.yjs.sent and client.yjs.saved)
+    reader = await _ask(f"{server.url}/yjs/doc")
+    assert (await reader.receive_frame()).final  # SyncStep1
+    first, second = await reader.receive_frame(), await reader.receive_frame()
+    assert (first.final, first.kind, len(first.payload)) == (False, BINARY, 65536)
+    assert (second.final, second.kind, len(second.payload)) == (False, CONTINUATION, 65536)
+    server.runtime.refuse_connections()
+    kinds = await _rest(reader)
+    assert set(kinds) == {CONTINUATION}
+    assert len(kinds) < 100
+    assert reader.ended is not None
+    assert reader.ended.code == CloseCode.SERVICE_RESTART
+
+
+@pytest.mark.rule("TR25")
+async def test_small_messages_wait_behind_a_large_one(stack: AsyncExitStack) -> None:
+    """Messages stay in their order when some are large and the socket is full."""
+    url = f"{(await serve(stack)).url}/yjs/doc"
+    reader = await _ask(url)
+    writer = await join(url)
+    author, sent = YjsClient(), list[bytes]()
+    author.connect(sent.append)
+    for number in range(60):
+        author.text += str(number % 10) * (20_000 if number % 2 else 3)
+    for message in sent[1:]:
+        writer.send(message)
+        await asyncio.sleep(0)
+    copy = YjsClient()
+    while copy.state != author.state:
+        came = yjs.decode(await reader.receive())
+        if isinstance(came, Update | SyncStep2):
+            copy.doc.apply_update(came.update)
+    assert str(copy.text) == str(author.text)
+    for client in (reader, writer):
+        await client.close()
+
+
+# ---- faults ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("TR23")
+async def test_fault_below_the_connection(stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error in the transport itself is logged, and closes one socket."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    url = (await serve(stack)).url
+    client = await join(f"{url}/yjs/doc")
+    monkeypatch.setattr(YjsConnection, "receive_text", fail)
+    with capture_logs() as logs:
+        client.send(b"text", kind=1)
+        assert (await ended(client)).code == CloseCode.INTERNAL_ERROR
+    assert [line["event"] for line in logs] == ["picows failed", "connection closed"]
+
+
+@pytest.mark.rule("TR27")
+async def test_unasked_pong(stack: AsyncExitStack) -> None:
+    """A pong that nobody asked for is nothing."""
+    url = (await serve(stack)).url
+    client = await join(f"{url}/yjs/doc")
+    client.send(b"", kind=PONG)
+    client.send(yjs.encode(SyncStep1(b"\0")))
+    await expect(client, SyncStep2)
+    await client.close()

@@ -1,0 +1,246 @@
+"""One y-websocket connection on a wire without a socket: what depends on the order of things within one turn of the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from structlog.testing import capture_logs
+
+from cowrite.brokers.local import LocalBroker
+from cowrite.core.ports import Access, Authorizer, Grant
+from cowrite.protocol import yjs
+from cowrite.protocol.awareness import AwarenessEntry
+from cowrite.protocol.close_codes import CloseCode
+from cowrite.protocol.messages import AwarenessUpdate, SyncStep1, SyncStep2, Update
+from cowrite.stores.memory import MemoryDatabase, MemoryStore
+from cowrite.testing.process import Process
+from cowrite.testing.transport_contract.server import edit, everybody_writes
+from cowrite.testing.wire import FakeWire
+from cowrite.transports.origins import OriginPolicy
+from cowrite.transports.services import Services
+from cowrite.transports.upgrade import Accepted
+from cowrite.transports.yjs import YJS, YjsConnection, YjsDialect
+
+STEP_1 = yjs.encode(SyncStep1(b"\0"))
+CARET = yjs.encode(AwarenessUpdate((AwarenessEntry(7, 1, '{"user":"ana"}'),)))
+
+
+class Desk:
+    """A process, and connections to it."""
+
+    def __init__(self, process: Process, database: MemoryDatabase) -> None:
+        self.process = process
+        self.database = database
+        self.connections: set[object] = set()
+
+    def connect(self, authorize: Authorizer = everybody_writes) -> tuple[YjsConnection, FakeWire]:
+        process, wire = self.process, FakeWire()
+        services = Services(process.registry, authorize, process.clock, process.ids, process.limits, OriginPolicy())
+        connection = YjsConnection(wire, Accepted("doc", "ana", None), services)
+        wire.drained = connection.drained
+        connection.opened()
+        assert services.connections == {connection}
+        return connection, wire
+
+    async def join(self, authorize: Authorizer = everybody_writes) -> tuple[YjsConnection, FakeWire]:
+        """A connection in the room, and live."""
+        connection, wire = self.connect(authorize)
+        await until(lambda: wire.received)
+        connection.receive(STEP_1)
+        return connection, wire
+
+    async def text(self) -> bytes:
+        """What a newcomer is sent."""
+        connection, wire = await self.join()
+        connection.lost(goodbye=True)
+        return b"".join(message.update for message in map(yjs.decode, wire.received) if isinstance(message, SyncStep2))
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - only the event loop has to turn
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    database = MemoryDatabase()
+    async with Process(MemoryStore(database), LocalBroker()) as process:
+        yield Desk(process, database)
+
+
+def code_of(wire: FakeWire) -> int | None:
+    return wire.closed[0] if wire.closed is not None else None
+
+
+def large(text: str = "x") -> tuple[bytes, bytes]:
+    """An update that is inspected in a thread, and one of the same client behind it."""
+    return edit(text * 300_000)[0], edit("behind")[0]
+
+
+def test_one_dialect_for_all() -> None:
+    """All peers share one dialect, so that a broadcast is encoded once."""
+    assert isinstance(YJS, YjsDialect)
+    assert YJS.encode(SyncStep1(b"\0")) == STEP_1
+
+
+@pytest.mark.rule("TR26")
+async def test_room_closes(desk: Desk) -> None:
+    """When the room sends its peers away, the connection is over: what still arrives is dropped, and one line is logged."""
+    connection, wire = await desk.join()
+    with capture_logs() as logs:
+        desk.process.room().close_peers(CloseCode.NEW_EPOCH, "the history was replaced")
+        connection.close(CloseCode.INTERNAL_ERROR, "too late")
+        connection.receive(edit("late")[0])
+        connection.receive_text()
+        connection.drained()
+        connection.lost(goodbye=False)
+    assert wire.closed == (CloseCode.NEW_EPOCH, "the history was replaced")
+    assert logs == [
+        {
+            "event": "connection closed",
+            "log_level": "info",
+            "document": "doc",
+            "user": "ana",
+            "code": 4506,
+            "reason": "the history was replaced",
+        }
+    ]
+    assert b"late" not in await desk.text()
+
+
+@pytest.mark.rule("TR26")
+async def test_closed_while_coming_in(desk: Desk) -> None:
+    """A server that shuts down sends away also who is just coming in; not even an authorizer that ignores this lets them in."""
+    asked = asyncio.Event()
+
+    async def stubborn(token: str | None, document_id: str) -> Access:
+        asked.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return Access("ana", Grant.WRITE)
+        raise AssertionError
+
+    connection, wire = desk.connect(stubborn)
+    await asked.wait()
+    connection.drained()
+    connection.close(CloseCode.SERVICE_RESTART, "the server is restarting")
+    await until(lambda: desk.process.registry.get("doc") is not None)
+    await asyncio.sleep(0.01)
+    assert wire.received == []
+    assert not desk.process.room().peers
+
+
+@pytest.mark.rule("TR16")
+async def test_too_much_behind_a_large_update(desk: Desk) -> None:
+    """At most 8 MB wait while a large update is inspected; then the client is told to slow down."""
+    connection, wire = await desk.join()
+    connection.receive(large()[0])
+    connection.receive(bytes(4 << 20))
+    connection.receive(bytes((4 << 20) - 1000))
+    assert code_of(wire) is None
+    for _ in range(20):
+        connection.receive(b"")
+    assert code_of(wire) == CloseCode.TOO_FAST
+    await asyncio.sleep(0.05)
+    assert b"xxx" not in await desk.text()
+
+
+@pytest.mark.rule("TR16")
+async def test_order_behind_a_large_update(desk: Desk) -> None:
+    """What comes behind a large update waits for it, another large one too."""
+    connection, wire = await desk.join()
+    for update in (*large("a"), *large("b")):
+        connection.receive(update)
+    connection.receive(STEP_1)
+    connection.drained()
+    await until(lambda: any(b"bbb" in frame for frame in wire.received))
+    answer = yjs.decode(wire.received[-1])
+    assert isinstance(answer, SyncStep2)
+    assert all(part in answer.update for part in (b"aaa", b"bbb", b"behind"))
+
+
+@pytest.mark.rule("TR16")
+async def test_lost_behind_a_large_update(desk: Desk) -> None:
+    """What had arrived whole before the socket was lost is taken, and then the peer leaves, as it said goodbye or not."""
+    connection, _ = await desk.join()
+    _, watcher = await desk.join()
+    connection.receive(CARET)
+    for update in (*large("a"), *large("b")):
+        connection.receive(update)
+    connection.lost(goodbye=True)
+    await until(lambda: len(desk.process.room().peers) == 1)
+    desk.process.clock.advance(0.2)  # type: ignore[attr-defined] # a ManualClock
+    gone = AwarenessUpdate((AwarenessEntry(7, 1, None),))
+    assert gone in map(yjs.decode, watcher.received)
+    text = await desk.text()
+    assert all(part in text for part in (b"aaa", b"bbb", b"behind"))
+
+
+@pytest.mark.rule("TR26")
+async def test_room_closes_during_inspection(desk: Desk) -> None:
+    """When the room sends its peers away while an update is inspected, that update is not taken any more."""
+    connection, wire = await desk.join()
+    connection.receive(large()[0])
+    connection.close(CloseCode.SERVICE_RESTART, "the server is restarting")
+    connection.lost(goodbye=False)
+    await asyncio.sleep(0.1)
+    assert wire.closed is not None
+    assert b"xxx" not in await desk.text()
+
+
+@pytest.mark.rule("TR21")
+async def test_large_hostile_update(desk: Desk) -> None:
+    """A large update that is refused closes its sender; what waits behind it is dropped."""
+    connection, wire = await desk.join()
+    connection.receive(yjs.encode(Update(b"\1\1\1\0\x3f" + bytes(300_000))))
+    connection.receive(edit("behind")[0])
+    await until(lambda: wire.closed)
+    assert code_of(wire) == CloseCode.HOSTILE_UPDATE
+    assert b"behind" not in await desk.text()
+
+
+@pytest.mark.rule("TR23")
+async def test_failures_close_one_connection(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that nobody foresaw closes the connection whose message met it, and is logged with its traceback."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    connection, wire = await desk.join()
+    _, other = await desk.join()
+    monkeypatch.setattr(desk.process.room(), "announce", fail)
+    with capture_logs() as logs:
+        connection.receive(CARET)
+    assert wire.closed == (CloseCode.INTERNAL_ERROR, "the server failed; connect again")
+    assert other.closed is None
+    (line,) = logs
+    assert (line["event"], line["log_level"], str(line["exc_info"])) == ("connection failed", "error", "a bug")
+    connection.lost(goodbye=False)
+
+
+@pytest.mark.rule("TR25")
+async def test_drained(desk: Desk) -> None:
+    """A peer that reads again gets what waited for it; if the document is just being rebuilt it is told to come back."""
+    connection, wire = await desk.join()
+    wire.fill()
+    connection.receive(STEP_1)
+    wire.read()
+    assert isinstance(yjs.decode(wire.received[-1]), SyncStep2)
+    wire.fill()
+    connection.receive(STEP_1)
+    desk.process.room().replicas.live = None
+    wire.read()
+    assert code_of(wire) == CloseCode.DOCUMENT_REBUILT
+
+
+@pytest.mark.rule("TR6")
+async def test_store_that_fails(desk: Desk) -> None:
+    """While the document cannot be loaded its clients are told to come back later."""
+    desk.database.unavailable = True
+    _, wire = desk.connect()
+    await until(lambda: wire.closed)
+    assert code_of(wire) == CloseCode.STORE_UNAVAILABLE

@@ -1,6 +1,6 @@
 """Random edits of everything that a Yjs client can change, by replicas that count in UTF-16. Seeded.
 
-Other than ``yjs_replicas`` this goes for what becomes visible: formats, embedded values and types, attributes, all kinds of values.
+Other than ``yjs_replicas`` this goes for what becomes visible: formats, what is embedded, attributes, values.
 """
 
 from __future__ import annotations

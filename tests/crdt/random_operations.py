@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from crdt.random_edits import EMBEDS, FORMATS, NAMES, STRINGS
 from cowrite.testing.model import ArrayNode, MapNode, Model, Node, TextNode, Value, XmlNode, dump
+from crdt.random_edits import EMBEDS, FORMATS, NAMES, STRINGS
 
 Operation = dict[str, Any]
 

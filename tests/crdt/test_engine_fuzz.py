@@ -1,7 +1,7 @@
 """Editors with Yjs and clients without it on one document, at random: all end with the same.
 
-The clients edit what they have seen, with operations of their own that nobody has confirmed yet. What the engine makes of them is
-compared with the model after every batch.
+The clients edit what they have seen, with operations of their own that nobody has confirmed yet. What the engine makes of them
+is compared with the model after every batch.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from crdt.random_edits import RandomReplica, commit, seeds
-from crdt.random_operations import random_operation
 
 from cowrite.crdt.apply_operations import apply_operations
 from cowrite.crdt.engine import rebuild_at
@@ -25,8 +23,10 @@ from cowrite.crdt.outline import missing
 from cowrite.crdt.roots import RootKind
 from cowrite.crdt.state import get_state
 from cowrite.testing.model import Model
+from crdt.random_edits import RandomReplica, commit, seeds
+from crdt.random_operations import random_operation
 
-pytestmark = [pytest.mark.fuzz, pytest.mark.rule("OP20", "OP21")]
+pytestmark = [pytest.mark.fuzz, pytest.mark.rule("OP24", "OP25", "OP27")]
 
 
 def as_json(value: Any) -> Any:
@@ -116,8 +116,7 @@ def play(seed: int, roots: list[str]) -> int:
         if choice < 0.35:
             replica.edit()
         elif choice < 0.55:
-            for update in replica.take():
-                server.commit(update)
+            push(replica, server)
             if rng.random() < 0.6:
                 replica.receive(server.document.encode())
         elif choice < 0.75:
@@ -125,22 +124,29 @@ def play(seed: int, roots: list[str]) -> int:
         else:
             edits += client.edit(rng, server, roots)
     for replica in replicas:
-        for update in replica.take():
-            server.commit(update)
-    for replica in replicas:
-        replica.receive(server.document.encode())
-        assert as_json(get_state(rebuild_at(replica.doc.get_update(), server.document.roots, []))) == as_json(
-            get_state(server.document)
-        )
+        push(replica, server)
     for client in thin:
         client.poll(server)
+    check_end(rng, server, replicas)
+    return edits
+
+
+def push(replica: RandomReplica, server: Server) -> None:
+    for update in replica.take():
+        server.commit(update)
+
+
+def check_end(rng: random.Random, server: Server, replicas: list[RandomReplica]) -> None:
+    """Replicas that have synced hold the server's state; every replay to some point gives the state there."""
+    for replica in replicas:
+        replica.receive(server.document.encode())
+        assert get_state(rebuild_at(replica.doc.get_update(), server.document.roots, [])) == get_state(server.document)
     for offset in rng.sample(range(len(server.updates) + 1), min(3, len(server.updates) + 1)):
         replayed = Model()
         for operations in server.operations[:offset]:
             for operation in operations:
                 replayed.apply(operation)
         assert replayed.state == as_json(get_state(server.at(offset)))
-    return edits
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from cowrite.crdt.state import get_state
 from cowrite.testing.model import Model
 from crdt.random_edits import RandomReplica, commit, seeds
 
-pytestmark = [pytest.mark.fuzz, pytest.mark.rule("OP1")]
+pytestmark = [pytest.mark.fuzz, pytest.mark.rule("OP1", "OP2")]
 
 
 class Log:

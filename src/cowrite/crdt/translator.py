@@ -171,11 +171,11 @@ def _embedded(text: Handle, index: int, txn: Transaction) -> Handle:
     if pieces is None:
         raise Misfit("a text holds something that is no part of a text")
     at = 0
+    starts = {}
     for chunk, units in pieces:
-        if at == index:
-            return chunk
+        starts[at] = chunk
         at += units
-    raise Misfit("a text counts otherwise than what it shows")
+    return starts[index]
 
 
 # -- what it is ---------------------------------------------------------------------------------------------------------------

@@ -10,17 +10,19 @@ has changed. ENGINE.md of the design tells how it was found.
 
 from __future__ import annotations
 
+from typing import Any
+
 from pycrdt import Doc, Map
 
 _GUID = "cowrite"
 
 
-def utf16_document(client_id: int | None = None) -> Doc[Map[object]]:
+def utf16_document(client_id: int | None = None) -> Doc[Any]:
     """Make an empty document that counts in UTF-16, with that Yjs client id (0 to 2^53 - 1; by default a random one).
 
     Deleted content is collected, as in any Yjs document.
     """
-    host: Doc[Map[object]] = Doc(client_id=client_id)
+    host: Doc[Any] = Doc(client_id=client_id)
     root = host.get("s", type=Map)
     host.apply_update(_UPDATE)
     document = root["k"]

@@ -86,14 +86,13 @@ def from_json(value: Json, place: str = "", depth: int = 0, *, tags: bool = True
     if isinstance(value, list):
         return [from_json(item, f"{place}[{index}]", depth + 1, tags=tags) for index, item in enumerate(value)]
     if isinstance(value, dict):
+        for key in value:
+            checked_text(key, place)
         if tag := tag_of(value, place):
             if not tags:
                 _refuse(place, f"{tag} cannot be kept here, where Yjs keeps JSON alone")
             return _tagged(tag, value, place)
-        return {
-            _unescape(checked_text(key, place)): from_json(item, f"{place}.{key}", depth + 1, tags=tags)
-            for key, item in value.items()
-        }
+        return {_unescape(key): from_json(item, f"{place}.{key}", depth + 1, tags=tags) for key, item in value.items()}
     raise InvalidValue(place, f"a {type(value).__name__} is no JSON value")
 
 

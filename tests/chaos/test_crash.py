@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,10 @@ from socket_writers import Writer, read_text, until
 ROUNDS = 20 * int(os.environ.get("COWRITE_CHAOS", "1"))
 WRITERS = 50
 DOCUMENTS = 5
+
+
+def more_is_durable(writers: list[Writer], than: int) -> bool:
+    return sum(len(writer.durable) for writer in writers) > than
 
 
 @pytest.mark.chaos
@@ -29,7 +34,7 @@ async def test_every_acknowledged_update_survives_kill_minus_nine(tmp_path: Path
         await asyncio.to_thread(server.start)
         typing = [asyncio.create_task(writer.write(server.port, rng)) for writer in writers]
         # Without something new to lose a kill would prove nothing.
-        await until(lambda before=promised: sum(len(writer.durable) for writer in writers) > before)
+        await until(partial(more_is_durable, writers, promised))
         await asyncio.sleep(rng.uniform(0, 0.8))
         await asyncio.to_thread(server.kill)
         await asyncio.gather(*typing)

@@ -21,6 +21,7 @@ from cowrite.crdt.document import Document
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import LIVE_LIMITS, SYNC_LIMITS, inspect
 from cowrite.crdt.outline import Outline, missing
+from cowrite.crdt.slices import ready_part
 from cowrite.protocol.close_codes import CloseCode
 
 _NOTHING = b"\x00\x00"
@@ -133,12 +134,9 @@ class Intake:
         What can be applied is taken; for the rest nothing is promised (the message is not acknowledged), and nobody is closed.
         """
         received.peer.acknowledgements.refuse(received.number)
-        try:
-            ready = Document.from_state(self.live.encode()).apply(received.update, received.outline)
-        except EngineFault as fault:
-            raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update broke the engine: {fault}") from fault
-        if ready is not None:
-            outline = inspect_from_peer(ready, everything=True, limits=self._limits)
+        ready = ready_part(received.update, received.outline, self.live.state)
+        outline = inspect_from_peer(ready, everything=True, limits=self._limits)
+        if not outline.is_empty:
             self._take(replace(received, update=ready, outline=outline, everything=False))
 
     def _take_held_of(self, peer: Peer) -> bool:

@@ -36,6 +36,7 @@ from cowrite.transports.origins import OriginPolicy
 from cowrite.transports.services import Services, SocketTimes
 from cowrite.web import PAGES
 
+_VERSION: Final = version("cowrite")
 TEND_SECONDS: Final = 5.0
 """How often rooms are looked after."""
 _RESTART_SECONDS: Final = 1.0
@@ -78,7 +79,7 @@ def create_app(
         times=times if times is not None else SocketTimes(),
         drain_seconds=drain_seconds,
     )
-    app = FastAPI(title="cowrite", version=version("cowrite"), lifespan=runtime.lifespan, redoc_url=None)
+    app = FastAPI(title="cowrite", version=_VERSION, lifespan=runtime.lifespan, redoc_url=None)
     app.state.cowrite = runtime
     answer_with_problems(app)
     app.add_middleware(HostCheck, allows=runtime.origins.allows_host)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,8 @@ class Pages(StaticFiles):
     """The files of a folder. What is in its ``assets/`` may be cached for ever; the rest is asked for again each time."""
 
     def __init__(self, folder: Path) -> None:
+        mimetypes.init()  # here, because it reads files
+        mimetypes.add_type("text/javascript", ".js")  # some Windows machines say text/plain, and browsers run no such module
         super().__init__(directory=folder, html=True)
 
     async def get_response(self, path: str, scope: Scope) -> Response:

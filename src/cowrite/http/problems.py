@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+
+CAREFUL: Final = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "x-frame-options": "DENY",
+}
+"""Headers that keep browsers from guessing and embedding."""
 
 
 def problem(
@@ -40,5 +49,5 @@ async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _failure(request: Request, error: Exception) -> JSONResponse:
-    # Its traceback is logged by the server; what went wrong inside is nothing for the outside.
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR)
+    # Its traceback is logged by the server; what went wrong inside is nothing for the outside. No middleware sees this answer.
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, headers=CAREFUL)

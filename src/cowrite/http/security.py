@@ -9,7 +9,7 @@ from typing import Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cowrite.http.problems import problem
+from cowrite.http.problems import CAREFUL, problem
 
 PAGE_POLICY: Final = (
     # Styles may be inline because CodeMirror and y-codemirror write theirs into the page; scripts may not.
@@ -19,12 +19,6 @@ PAGE_POLICY: Final = (
 """The Content-Security-Policy of the demo page; ``index.html`` says the same, but for the last one, which no page can say."""
 _DOCS_POLICY: Final = "frame-ancestors 'none'"
 """FastAPI's ``/docs`` loads its scripts from elsewhere and has inline ones."""
-_HEADERS: Final = {
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "x-frame-options": "DENY",
-}
 
 
 class SecurityHeaders:
@@ -41,7 +35,7 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in CAREFUL.items():
                     headers[name] = value
                 headers["content-security-policy"] = _DOCS_POLICY if scope["path"].startswith("/docs") else PAGE_POLICY
             await send(message)

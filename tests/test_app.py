@@ -1,0 +1,288 @@
+"""The application: its HTTP side, and how it starts and stops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from structlog.testing import capture_logs
+
+from cowrite.app import Runtime, create_app, database_url
+from cowrite.core.registry import Registry
+from cowrite.protocol import yjs
+from cowrite.protocol.messages import SyncStep1
+from cowrite.settings import Settings
+from cowrite.stores import open_store
+from cowrite.stores.memory import MemoryDatabase, MemoryStore
+from cowrite.testing.transport_contract.server import edit, everybody_writes
+from cowrite.testing.wire import FakeWire
+from cowrite.transports.upgrade import Accepted
+from cowrite.transports.yjs import YjsConnection
+from timing import MS
+
+BASE = "http://127.0.0.1:8000"
+
+
+def settings(**values: object) -> Settings:
+    return Settings(_env_file=None, **values)  # type: ignore[call-arg, arg-type]
+
+
+def app_on(database: MemoryDatabase | None = None, *, demo: bool = False, drain_seconds: float = 5.0) -> FastAPI:
+    store = MemoryStore(database if database is not None else MemoryDatabase())
+    return create_app(settings(), demo=demo, store=store, authorize=everybody_writes, drain_seconds=drain_seconds)
+
+
+def runtime_of(app: FastAPI) -> Runtime:
+    runtime = app.state.cowrite
+    assert isinstance(runtime, Runtime)
+    return runtime
+
+
+@asynccontextmanager
+async def client_of(app: FastAPI, base: str = BASE) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url=base) as client:
+        yield client
+
+
+async def write(runtime: Runtime, text: str) -> FakeWire:
+    """A connection that has sent an edit."""
+    services = runtime.serving()
+    assert services is not None
+    wire = FakeWire()
+    connection = YjsConnection(wire, Accepted("doc", None, "cowrite.ack.v1"), services)
+    connection.opened()
+    while not wire.received:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    connection.receive(yjs.encode(SyncStep1(b"\0")))
+    connection.receive(edit(text)[0])
+    return wire
+
+
+async def until_health(client: httpx.AsyncClient, name: str, value: object) -> None:
+    async with asyncio.timeout(10):
+        while (await client.get("/healthz")).json()[name] != value:  # noqa: ASYNC110
+            await asyncio.sleep(MS)
+
+
+# ---- HTTP ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("TR33")
+async def test_health() -> None:
+    """Health tells whether edits reach the store, and how much waits."""
+    database = MemoryDatabase()
+    app = app_on(database)
+    runtime = runtime_of(app)
+    async with client_of(app) as client:
+        assert (await client.get("/readyz")).status_code == 503
+        assert (await client.get("/healthz")).json()["status"] == "ok"
+        async with runtime.lifespan(app):
+            assert (await client.get("/readyz")).json() == {"status": "ready"}
+            await write(runtime, "hello")
+            await until_health(client, "pending_bytes", 0)
+            expected = {"status": "ok", "store": "ok", "pending_bytes": 0, "documents": 1, "connections": 1}
+            assert (await client.get("/healthz")).json() == expected
+            database.unavailable = True
+            await write(runtime, "world")
+            await until_health(client, "status", "degraded")
+            health = (await client.get("/healthz")).json()
+            assert (health["status"], health["store"]) == ("degraded", "failing")
+            assert health["pending_bytes"] > 0
+            database.unavailable = False
+            await until_health(client, "status", "ok")
+        answer = await client.get("/readyz")
+        assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
+
+
+@pytest.mark.rule("TR34")
+async def test_problems() -> None:
+    """Every error has the form of RFC 9457 and a code."""
+    app = app_on()
+
+    @app.get("/number/{number}")
+    async def number(number: int) -> int:
+        return 1 // number
+
+    async with client_of(app) as client:
+        cases = {
+            "/nothing": (404, "not_found"),
+            "/number/x": (422, "unprocessable_entity"),
+            "/number/0": (500, "internal_server_error"),
+        }
+        for path, (status, code) in cases.items():
+            answer = await client.get(path)
+            assert answer.headers["content-type"] == "application/problem+json"
+            problem = answer.json()
+            assert (answer.status_code, problem["status"], problem["code"]) == (status, status, code)
+            assert problem["type"] == "about:blank"
+            assert problem["title"]
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert "division" not in answer.text
+        assert "number" in (await client.get("/number/x")).json()["detail"]
+        refused = await client.post("/healthz")
+        assert (refused.status_code, refused.json()["code"], refused.headers["allow"]) == (405, "method_not_allowed", "GET")
+
+
+@pytest.mark.rule("TR35")
+async def test_security_headers() -> None:
+    """Every answer tells browsers to be careful, errors too; the API's own docs may load what they need."""
+    async with client_of(app_on()) as client:
+        for path in ("/healthz", "/nothing"):
+            headers = (await client.get(path)).headers
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["referrer-policy"] == "no-referrer"
+            assert "default-src 'none'" in headers["content-security-policy"]
+            assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        docs = await client.get("/docs")
+        assert docs.status_code == 200
+        assert docs.headers["content-security-policy"] == "frame-ancestors 'none'"
+
+
+@pytest.mark.rule("TR35")
+async def test_demo_answers_to_this_machine_only() -> None:
+    """In the demo a foreign name gets 421, whatever it asks for; outside of it a server has any name."""
+    for demo, status in ((True, 421), (False, 200)):
+        app = await asyncio.to_thread(app_on, demo=demo)
+        async with client_of(app, "http://evil.example") as client:
+            answer = await client.get("/healthz")
+            assert answer.status_code == status
+            assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.rule("TR36")
+async def test_pages() -> None:
+    """The demo page, with headers under which it works and is cached as it should be; outside the demo there is none."""
+    app = await asyncio.to_thread(app_on, demo=True)
+    async with client_of(app) as client:
+        page = await client.get("/")
+        assert page.status_code == 200
+        assert page.headers["cache-control"] == "no-cache"
+        policy = page.headers["content-security-policy"]
+        (asset, *_) = [part for part in page.text.split('"') if part.startswith("./assets/") and part.endswith(".js")]
+        script = await client.get(asset.removeprefix("."))
+        assert script.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert "javascript" in script.headers["content-type"]
+        again = await client.get("/", headers={"if-none-match": page.headers["etag"]})
+        assert (again.status_code, again.headers["content-security-policy"]) == (304, policy)
+        assert (await client.get("/assets/nothing.js")).status_code == 404
+        assert (await client.get("/../app.py")).status_code == 404
+    async with client_of(app_on()) as client:
+        assert (await client.get("/")).status_code == 404
+
+
+@pytest.mark.rule("TR36")
+async def test_policy_is_the_pages_own() -> None:
+    """The page's own policy and the header say the same, but for what a page cannot say."""
+    app = await asyncio.to_thread(app_on, demo=True)
+    async with client_of(app) as client:
+        page = await client.get("/")
+    own = page.text.partition('Content-Security-Policy" content="')[2].partition('"')[0]
+    assert page.headers["content-security-policy"] == f"{own}; frame-ancestors 'none'"
+
+
+# ---- starting and stopping -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("TR37")
+async def test_stop_stores_what_was_taken() -> None:
+    """What clients sent before the application stops is in the store afterwards, and they are told to come back."""
+    database = MemoryDatabase()
+    app = app_on(database)
+    runtime = runtime_of(app)
+    async with runtime.lifespan(app):
+        wire = await write(runtime, "last words")
+    assert wire.closed == (1012, "the server is restarting")
+    stored = await MemoryStore(database).load("doc")
+    assert stored is not None
+    assert b"last words" in stored.entries[0].update
+    assert runtime.serving() is None
+    await runtime.stop()
+
+
+@pytest.mark.rule("TR37")
+async def test_stop_counts_what_could_not_be_stored() -> None:
+    """A store that fails does not keep the application from stopping; the log says what was not stored."""
+    database = MemoryDatabase()
+    app = app_on(database, drain_seconds=200 * MS)
+    runtime = runtime_of(app)
+    with capture_logs() as logs:
+        async with runtime.lifespan(app):
+            await write(runtime, "stored")
+            database.unavailable = True
+            await write(runtime, "not stored")
+    (line,) = [line for line in logs if line["event"].startswith("edits not stored")]
+    assert (line["log_level"], line["documents"]) == ("error", 1)
+    assert line["updates"] >= 1
+    assert line["bytes"] > 0
+
+
+async def test_edits_survive(tmp_path: Path) -> None:
+    """With the settings alone, documents are in an SQLite file in the data folder."""
+    chosen = settings(data_dir=tmp_path / "data", secret="A" * 43)
+    app = await asyncio.to_thread(create_app, chosen)
+    async with runtime_of(app).lifespan(app):
+        pass
+    assert chosen.database_file.exists()
+    store = await open_store(database_url(chosen))
+    assert await store.load("doc") is None
+    await store.close()
+
+
+def test_database_url() -> None:
+    """The setting wins over the file in the data folder."""
+    assert database_url(settings(database_url="sqlite:///x.db")) == "sqlite:///x.db"
+    assert database_url(settings(data_dir=Path("/data"))) == "sqlite:////data/cowrite.sqlite3"
+
+
+def test_somebody_must_decide_who_comes_in() -> None:
+    """An application that nobody could enter is not made."""
+    with pytest.raises(ValueError, match="COWRITE_SECRET"):
+        create_app(settings())
+
+
+@pytest.mark.rule("TR40")
+async def test_background_tasks_are_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A background task that fails is logged, and started again."""
+    monkeypatch.setattr("cowrite.app.TEND_SECONDS", MS)
+    monkeypatch.setattr("cowrite.app._RESTART_SECONDS", MS)
+    calls = 0
+
+    def rooms(_: Registry) -> tuple[()]:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise RuntimeError("a bug")
+        return ()
+
+    app = app_on()
+    with capture_logs() as logs:
+        async with runtime_of(app).lifespan(app):
+            monkeypatch.setattr(Registry, "rooms", property(rooms))
+            async with asyncio.timeout(5):
+                while calls < 3:  # noqa: ASYNC110
+                    await asyncio.sleep(MS)
+            monkeypatch.undo()
+    assert "background task failed" in [line["event"] for line in logs]
+
+
+async def test_rooms_are_tended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every few seconds rooms are looked after."""
+    monkeypatch.setattr("cowrite.app.TEND_SECONDS", MS)
+    app = app_on()
+    runtime = runtime_of(app)
+    async with runtime.lifespan(app):
+        await write(runtime, "x")
+        services = runtime.serving()
+        assert services is not None
+        room = services.registry.get("doc")
+        assert room is not None
+        tended = asyncio.Event()
+        monkeypatch.setattr(room, "tend", lambda now: tended.set())
+        async with asyncio.timeout(5):
+            await tended.wait()

@@ -1,0 +1,127 @@
+"""``cowrite serve`` as a process: start, stop, and what keeps it from starting."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from cowrite.testing.client import live_client
+from cowrite.testing.transport_contract.server import text_of
+
+COWRITE = Path(sys.executable).parent / "cowrite"
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("COWRITE_")}
+    return own | {"COWRITE_DATA_DIR": str(folder / "data"), "COWRITE_PORT": "0", **more}
+
+
+class Served:
+    def __init__(self, process: asyncio.subprocess.Process, line: str) -> None:
+        self.process = process
+        self.line = line
+
+    @property
+    def url(self) -> str:
+        return self.line.rpartition(" ")[2].strip().rstrip("/").replace("http", "ws", 1)
+
+    async def end(self, *signals: signal.Signals) -> tuple[int | None, str]:
+        """Send these signals; the exit code and what was logged."""
+        for number in signals:
+            self.process.send_signal(number)
+            await asyncio.sleep(0.05)
+        async with asyncio.timeout(15):
+            _, logged = await self.process.communicate()
+        return self.process.returncode, logged.decode()
+
+
+@asynccontextmanager
+async def served(folder: Path, **more: str) -> AsyncIterator[Served]:
+    process = await asyncio.create_subprocess_exec(
+        COWRITE, "serve", "--demo", env=environment(folder, **more), cwd=folder,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(20):
+            line = (await process.stdout.readline()).decode()
+        yield Served(process, line)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+@pytest.mark.rule("TR38")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_serve_and_stop(tmp_path: Path, number: signal.Signals) -> None:
+    """It says where it serves, stores what it took when it is told to stop, and has it after a restart."""
+    async with served(tmp_path) as server:
+        assert server.line.startswith("cowrite is ready at http://127.0.0.1:")
+        async with live_client(f"{server.url}/yjs/doc") as client:
+            client.yjs.text += "hello"
+            await client.until(lambda: client.yjs.saved)
+            client.yjs.text += " world"
+            await client.socket.drain()
+            code, logged = await server.end(number)
+            assert client.socket.ended is not None
+            assert client.socket.ended.code == 1012
+        assert code == 0
+        assert "Traceback" not in logged
+    async with served(tmp_path) as server:
+        assert await text_of(f"{server.url}/yjs/doc") == "hello world"
+
+
+@pytest.mark.rule("TR38")
+async def test_second_signal(tmp_path: Path) -> None:
+    """A second signal ends it at once, also while it waits for clients that do not go."""
+    async with served(tmp_path) as server:
+        _, writer = await _stubborn_client(server)
+        code, _ = await server.end(signal.SIGTERM, signal.SIGTERM)
+        assert code == -signal.SIGTERM
+        writer.close()
+
+
+async def _stubborn_client(server: Served) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A WebSocket that answers no close frame."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+    writer.write(
+        b"GET /yjs/doc HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    return reader, writer
+
+
+@pytest.mark.rule("TR39")
+async def test_what_keeps_it_from_starting(tmp_path: Path) -> None:
+    """A taken port, a data folder that is a file, a database that is none: one line each, and exit code 2."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        (tmp_path / "file").write_text("no folder")
+        (tmp_path / "broken.db").write_text("this is no database, whatever its name says" * 100)
+        cases = {
+            "taken": {"COWRITE_PORT": port},
+            "data folder": {"COWRITE_DATA_DIR": str(tmp_path / "file")},
+            "database": {"COWRITE_DATABASE_URL": f"sqlite:///{tmp_path / 'broken.db'}"},
+        }
+        ends = await asyncio.gather(*(_start_and_end(tmp_path, setting) for setting in cases.values()))
+    for word, (printed, code, logged) in zip(cases, ends, strict=True):
+        assert printed == ""
+        assert code == 2, logged
+        (line,) = [line for line in logged.splitlines() if line.startswith("cowrite: ")]
+        assert word in line
+        assert "Traceback" not in logged
+
+
+async def _start_and_end(folder: Path, setting: dict[str, str]) -> tuple[str, int | None, str]:
+    async with served(folder, **setting) as server:
+        return server.line, *(await server.end())

@@ -159,10 +159,10 @@ def _name(change: tuple[str, Watch, bool]) -> str:
 
 
 def _give_up(watch: Watch) -> None:
+    assert watch.subscription is not None, "a root that is mixed already has no events"
+    watch.subscription.drop()
+    watch.subscription = None
     watch.kind = RootKind.MIXED
-    if watch.subscription is not None:
-        watch.subscription.drop()
-        watch.subscription = None
 
 
 def _texts(changed: Iterable[tuple[str, Watch, bool]], reader: Reader) -> Iterator[str]:

@@ -21,6 +21,7 @@ from cowrite.crdt.conflicts import count_loose
 from cowrite.crdt.content import CONTENT_READERS, MAX_CLOCK, MAX_KEY_BYTES, MAX_ROOT_BYTES, read_long, read_text, read_varuint
 from cowrite.crdt.errors import HostileUpdate
 from cowrite.crdt.integration import Order, Reference, integration_order, needs_alone, needs_and_inner
+from cowrite.crdt.joins import check_joins
 from cowrite.crdt.outline import CLOCK_BITS, CLOCK_MASK, CONTENT, HAS_KEY, SKIP, STRING, TYPE, ClockRange, Layout, Outline
 from cowrite.crdt.places import MAX_LEVELS, Places
 from cowrite.crdt.roots import RootKind
@@ -39,10 +40,19 @@ class GuardLimits:
     """Looks at waiting structs while the order of integration is found (about 3 ns each in the engine)."""
     conflicts: int
     """Steps past other structs while places among concurrent ones are found (about 0.3 µs each in the engine)."""
+    joins: int
+    """Steps while neighbouring structs are joined (about 40 ns each in the engine)."""
 
 
 LIVE_LIMITS = GuardLimits(
-    structs=200_000, types=50_000, clients=10_000, delete_ranges=200_000, roots=1_000, waits=10**8, conflicts=200_000
+    structs=200_000,
+    types=50_000,
+    clients=10_000,
+    delete_ranges=200_000,
+    roots=1_000,
+    waits=10**8,
+    conflicts=200_000,
+    joins=5 * 10**6,
 )
 """For an update as editors send it while people type (up to about 1 MB)."""
 SYNC_LIMITS = GuardLimits(
@@ -53,10 +63,11 @@ SYNC_LIMITS = GuardLimits(
     roots=10_000,
     waits=5 * 10**8,
     conflicts=2_000_000,
+    joins=2 * 10**7,
 )
 """For a whole document: SyncStep2, an import, a stored state (up to about 32 MB)."""
 
-_FEW = 64  # structs, up to which even the worst order costs no more than a few milliseconds
+_FEW, _SHORT = 64, 16_384  # structs and bytes, up to which even the worst update costs no more than a few milliseconds
 _CHUNK = 16_384  # integers of rows that are gathered in a list, before they move to an array (8 bytes each instead of about 40)
 _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
 _new = tuple.__new__  # makes a named tuple in a third of the time
@@ -78,9 +89,10 @@ def inspect(update: bytes, limits: GuardLimits = LIVE_LIMITS) -> Outline:
         raise HostileUpdate("truncated", "it ends too early") from None
     except UnicodeDecodeError:
         raise HostileUpdate("utf8", "a string in it is not valid UTF-8") from None
-    if outline.structs > _FEW:
+    if outline.structs > _FEW or len(update) > _SHORT:
         if outline.types > MAX_LEVELS:
             Places().check(outline)
+        check_joins(outline.layout, limits.joins)
         outline = outline._replace(loose=count_loose(outline.layout, limits.conflicts))
     return outline
 
@@ -90,7 +102,7 @@ def outline_of_state(state: bytes) -> Outline:
     return _walk(state, _NO_LIMITS)
 
 
-_NO_LIMITS = GuardLimits(*[2**63] * 7)
+_NO_LIMITS = GuardLimits(*[2**63] * 8)
 
 
 def _walk(data: bytes, limits: GuardLimits) -> Outline:  # noqa: C901  (see the module's docstring)

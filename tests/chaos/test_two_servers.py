@@ -20,7 +20,8 @@ SECONDS = 4.0
 def offsets(data: Path) -> list[int]:
     """The offsets of the document's entries, in the order in which they stand in the table's key."""
     with closing(sqlite3.connect(data / "cowrite.sqlite3")) as database:
-        return [row[0] for row in database.execute('SELECT "offset" FROM updates WHERE document_id = ? ORDER BY 1', ["shared"])]
+        rows = database.execute("SELECT entry_offset FROM updates WHERE document_id = ? ORDER BY 1", ["shared"])
+        return [row[0] for row in rows]
 
 
 def typed(writers: list[Writer]) -> int:

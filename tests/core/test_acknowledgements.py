@@ -118,10 +118,12 @@ def test_a_sync_step_2_does_not_make_up_for_what_is_refused_after_it() -> None:
 
 @pytest.mark.rule("AK5")
 def test_a_sync_step_2_before_the_refused_message_makes_up_for_nothing() -> None:
-    acknowledgements = received(2)
-    acknowledgements.refuse(1)
+    acknowledgements = received(4)
+    acknowledgements.refuse(3)
+    acknowledgements.commit(1, 5)
+    acknowledgements.commit(2, 5)
     acknowledgements.commit(0, 5, everything=True)
-    assert acknowledgements.take() == (1, 5)
+    assert acknowledgements.take() == (3, 5)
     assert acknowledgements.take() is None
 
 
@@ -130,7 +132,7 @@ def test_a_sync_step_2_that_was_refused_itself_is_made_up_for_by_the_next() -> N
     """Taken in part: what was taken is durable, the message as a whole is not."""
     acknowledgements = received(2)
     acknowledgements.refuse(0)
-    acknowledgements.commit(0, 5)
+    acknowledgements.commit(0, 5, everything=True)
     assert acknowledgements.take() is None
     acknowledgements.commit(1, 6, everything=True)
     assert acknowledgements.take() == (2, 6)

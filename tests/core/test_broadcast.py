@@ -227,20 +227,22 @@ def test_a_peer_that_cannot_take_the_frame_knows_where_it_began() -> None:
 
 @pytest.mark.rule("OU35")
 @pytest.mark.parametrize("leaves", ["before", "itself", "after"])
-def test_a_peer_that_goes_away_while_sending_disturbs_nobody(leaves: str) -> None:
+@pytest.mark.parametrize("meanwhile", ["update", "awareness"])
+def test_a_peer_that_goes_away_while_sending_disturbs_nobody(leaves: str, meanwhile: str) -> None:
     present: dict[Peer, None] = {}
     dialect = Dialect()
     members = [Member(dialect), Member(dialect, NoticedWire(lambda: present.pop(gone, None))), Member(dialect)]
     present.update((member.peer, None) for member in members)
     gone = members[["before", "itself", "after"].index(leaves)].peer
     broadcast = Broadcast()
-    ((update, outline),) = edits("hello")
-    broadcast.update(update, outline, None)
-    broadcast.awareness([AwarenessEntry(7, 1, "{}")])
+    if meanwhile == "update":
+        broadcast.update(*edits("hello")[0], None)
+    else:
+        broadcast.awareness([AwarenessEntry(7, 1, "{}")])
     broadcast.send(present)
+    assert gone not in present
     stayed = [member for member in members if member.peer is not gone]
-    assert all(read(member.updates) == "hello" for member in stayed)
-    assert all(len(member.states) == 1 for member in stayed)
+    assert all(len(member.wire.received) == 1 for member in stayed)
 
 
 @pytest.mark.rule("OU36")

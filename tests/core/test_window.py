@@ -15,7 +15,7 @@ class Flushes:
         self.clock = ManualClock()
         self.cost = cost
         self.times: list[float] = []
-        self.wake_in_flush = False
+        self.wake_in_flush = self.cancel_in_flush = False
         self.fault: Exception | None = None
         self.window = FlushWindow(self.clock, self.flush, shortest=shortest, longest=longest)
 
@@ -24,6 +24,8 @@ class Flushes:
         if self.wake_in_flush:
             self.wake_in_flush = False
             self.window.wake()
+        if self.cancel_in_flush:
+            self.window.cancel()
         self.clock.advance(self.cost)
         if self.fault is not None:
             raise self.fault
@@ -139,5 +141,8 @@ def test_a_cancelled_flush_does_not_come() -> None:
     flushes.clock.advance(1)
     assert flushes.times == []
     flushes.window.wake()
+    flushes.wake_in_flush = flushes.cancel_in_flush = True
     flushes.clock.advance()
+    assert flushes.times == [1.0]
+    flushes.clock.advance(1)
     assert flushes.times == [1.0]

@@ -13,7 +13,8 @@ class Acknowledgements:
     """
 
     def __init__(self) -> None:
-        self._received = 0
+        self.received = 0
+        """How many messages have arrived."""
         self._outstanding: set[int] = set()
         """Numbers on their way to the disk."""
         self._ended = 0
@@ -30,8 +31,8 @@ class Acknowledgements:
 
     def receive(self) -> int:
         """Number a message that has arrived."""
-        number = self._received
-        self._received += 1
+        number = self.received
+        self.received += 1
         self._outstanding.add(number)
         return number
 
@@ -62,5 +63,5 @@ class Acknowledgements:
 
     def _end(self, number: int) -> None:
         self._outstanding.discard(number)
-        while self._ended < self._received and self._ended not in self._outstanding:
+        while self._ended < self.received and self._ended not in self._outstanding:
             self._ended += 1

@@ -5,9 +5,10 @@ the connection that owns the Yjs client id. Stock clients send other people's en
 back every state that it learns, by the socket or from other tabs of the browser, and announces the end of ids that it thinks
 stale.
 
-Whose id it is. A Yjs client speaks of itself first: the first message of a connection, when it holds one living state, names
-the connection's *own* id. An own id belongs to its connection, also before it is seen. An id that is nobody's goes to whoever
-announces it (a tab may be seen by way of another one before its own socket is open), until somebody comes whose own it is.
+Whose id it is. A Yjs client speaks of itself first, before it can have heard of others: the first message of a connection, when
+it holds one living state, names the connection's *own* id. An own id belongs to its connection, also while it is not seen. An
+id that is nobody's goes to whoever announces it (a tab may be seen by way of another one before its own socket is open), until
+somebody comes whose own it is.
 """
 
 from __future__ import annotations
@@ -64,10 +65,6 @@ class _Connection:
     lost: bool = False
     """The socket is gone, perhaps to come back."""
 
-    def yields(self, client_id: int, other: _Connection) -> bool:
-        """Whether somebody else whose own id this is may have it."""
-        return self.own != client_id or self.lost or self.user_id == other.user_id
-
 
 @dataclass(slots=True)
 class _Client:
@@ -92,19 +89,23 @@ class Awareness:
         self.skipped = 0
         """Entries that came from connections that do not own their ids, or have too many. Normal with stock clients."""
 
-    def announce(self, owner: Owner, entries: Sequence[AwarenessEntry], now: float) -> Announced:
+    def announce(self, owner: Owner, entries: Sequence[AwarenessEntry], now: float, *, opening: bool = True) -> Announced:
         """Take a peer's entries. ``now`` is monotonic, in seconds.
 
+        ``opening``: the peer has not answered the server's SyncStep1 yet, so it speaks of itself. Its first message after that
+        may be the echo of what the server said.
+
         An entry is news when its clock is newer than the known one (0 for an unknown client), or when it ends a state at the
-        same clock. An id with an owner is taken over only by a connection that calls it its own, with a living state: from one
-        that does not call it its own, that was lost, or that is the same user's. After its first message that takes news.
+        same clock. An id with an owner is taken over only by a connection that calls it its own, with a living state: while
+        it has none, and from a connection that does not call it its own, that was lost, or that is the same user's. After its
+        first message it needs news for that.
 
         Raises :class:`InvalidState`: close that peer. What came before it in the message is taken; releasing the peer ends it.
         """
         announced = Announced()
         if not entries:
             return announced
-        connection, first = self._meet(owner, entries)
+        connection, first = self._meet(owner, entries, opening)
         for entry in entries:
             client = self._clients.get(entry.client_id)
             if client is None:
@@ -139,29 +140,29 @@ class Awareness:
         known = ((number, self._clients.get(number)) for number in client_ids)
         return [AwarenessEntry(number, client.clock, client.state) for number, client in known if client is not None]
 
-    def _meet(self, owner: Owner, entries: Sequence[AwarenessEntry]) -> tuple[_Connection, bool]:
+    def _meet(self, owner: Owner, entries: Sequence[AwarenessEntry], opening: bool) -> tuple[_Connection, bool]:
         """The connection, and whether this is its first message."""
         connection = self._connections.get(owner.peer)
         if connection is not None:
             return connection, False
         connection = self._connections[owner.peer] = _Connection(owner.user_id)
-        if len(entries) == 1 and entries[0].state is not None:
+        if opening and len(entries) == 1 and entries[0].state is not None:
             connection.own = entries[0].client_id
         return connection, True
 
     def _may_write(self, connection: _Connection, client: _Client, entry: AwarenessEntry, first: bool) -> bool:
         if entry.clock > MAX_CLOCK:
             return False
-        holder = client.owner
-        if holder is connection:
+        owner = client.owner
+        if owner is connection:
             return True
-        if entry.state is None:
-            # The end of an id that is somebody else's is never believed.
-            return holder is None
-        if holder is not None:
-            own = connection.own == entry.client_id
-            return own and holder.yields(entry.client_id, connection) and (first or client.is_news(entry))
-        return len(connection.ids) < IDS_PER_PEER
+        if owner is None:
+            return len(connection.ids) < IDS_PER_PEER
+        # The end of an id that is somebody else's is never believed.
+        if entry.state is None or connection.own != entry.client_id:
+            return False
+        yields = client.state is None or owner.own != entry.client_id or owner.lost or owner.user_id == connection.user_id
+        return yields and (first or client.is_news(entry))
 
     def _write(self, connection: _Connection, client: _Client, entry: AwarenessEntry, announced: Announced, now: float) -> None:
         own = connection.own == entry.client_id
@@ -172,10 +173,7 @@ class Awareness:
             announced.news.append(entry)
         elif entry.state is not None and entry.clock > 0 and (client.state is None or (own and entry.clock < client.clock)):
             announced.stale.append(AwarenessEntry(entry.client_id, client.clock, None))
-        if own or client.state is not None:
-            self._keep(entry.client_id, client, connection)
-        elif client.clock:
-            self._keep(entry.client_id, client, None)
+        self._keep(entry.client_id, client, connection if own or client.state is not None else None)
 
     def _end(self, client_ids: Iterable[int]) -> list[AwarenessEntry]:
         ended = []
@@ -195,6 +193,11 @@ class Awareness:
             if owner is not None:
                 owner.ids.add(client_id)
             client.owner = owner
+        if client.clock == 0 and owner is None:
+            # Nobody has seen it, and nobody claims it.
+            self._clients.pop(client_id, None)
+            self._ended.pop(client_id, None)
+            return
         self._clients[client_id] = client
         if client.state is not None:
             self._ended.pop(client_id, None)

@@ -53,7 +53,7 @@ class HeldUpdates:
 
     def take(self) -> list[Received]:
         """Everything that is held, in the order of arrival. Nothing is held until :meth:`keep`, which must follow at once."""
-        self._taken, self._since, self._bytes = self._since, {}, 0
+        self._taken, self._since = self._since, {}
         return list(self._taken)
 
     def keep(self, updates: Iterable[Received]) -> None:

@@ -81,7 +81,7 @@ class PendingUpdates:
 
     def give_back(self, *, doubtful_group: str | None = None) -> None:
         """The transaction failed: everything waits again. ``doubtful_group``: it may have been committed after all."""
-        if doubtful_group is not None and self._taken:
+        if doubtful_group is not None:
             self._doubtful[doubtful_group] = self._taken
         self._waiting, self._taken = self._taken + self._waiting, []
 

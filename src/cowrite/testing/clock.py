@@ -57,9 +57,8 @@ class ManualClock:
         until = self._elapsed + round(seconds * 1e9)
         while self._timers and self._timers[0][0] <= until:
             self._elapsed, _, timer = heapq.heappop(self._timers)
-            callback, timer.callback = timer.callback, None
-            if callback is not None:
-                callback()
+            if timer.callback is not None:
+                timer.callback()
         self._elapsed = max(self._elapsed, until)
 
     def step_wall(self, milliseconds: int) -> None:

@@ -105,7 +105,7 @@ async def test_close_is_not_waited_for_long(stack: AsyncExitStack) -> None:
 @pytest.mark.rule("TR28")
 async def test_full_socket_is_cut(stack: AsyncExitStack) -> None:
     """A client that says goodbye and reads nothing does not keep its socket open."""
-    server = await serve(stack, QUICK)
+    server = await serve(stack, SocketTimes(close_within=200 * MS))
     author = YjsClient()
     author.text += "x" * 8_000_000
     async with live_client(f"{server.url}/yjs/doc", author) as client:
@@ -133,22 +133,22 @@ async def test_goodbye_is_echoed(stack: AsyncExitStack) -> None:
 # ---- what is no WebSocket --------------------------------------------------------------------------------------------
 
 
+BROKEN = {
+    "no mask": b"\x82\x01x",
+    "reserved bit": b"\xc2" + encode_frame(b"x")[1:],
+    "nothing to continue": encode_frame(b"x", kind=CONTINUATION),
+    "message in a message": encode_frame(b"x", final=False) + encode_frame(b"x"),
+    "unknown kind": encode_frame(b"x", kind=3),
+    "ping in parts": encode_frame(b"x", kind=PING, final=False),
+    "long ping": encode_frame(bytes(126), kind=PING),
+    "close code 1005": encode_frame(struct.pack("!H", 1005), kind=CLOSE),
+    "half a close code": encode_frame(b"\x03", kind=CLOSE),
+    "close reason not UTF-8": encode_frame(struct.pack("!H", 1000) + b"\xff", kind=CLOSE),
+}
+
+
 @pytest.mark.rule("TR29")
-@pytest.mark.parametrize(
-    "frames",
-    [
-        b"\x82\x01x",  # without a mask
-        b"\xc2" + encode_frame(b"x")[1:],  # a reserved bit
-        encode_frame(b"x", kind=CONTINUATION),
-        encode_frame(b"x", final=False) + encode_frame(b"x"),
-        encode_frame(b"x", kind=3),
-        encode_frame(b"x", kind=PING, final=False),
-        encode_frame(bytes(126), kind=PING),
-        encode_frame(struct.pack("!H", 1005), kind=CLOSE),
-        encode_frame(b"\x03", kind=CLOSE),
-        encode_frame(struct.pack("!H", 1000) + b"\xff", kind=CLOSE),
-    ],
-)
+@pytest.mark.parametrize("frames", BROKEN.values(), ids=BROKEN)
 async def test_broken_framing(stack: AsyncExitStack, frames: bytes) -> None:
     """Frames that RFC 6455 does not allow close with its codes 1002 and 1007; the process goes on."""
     url = (await serve(stack)).url
@@ -188,7 +188,12 @@ async def test_stopping_server(stack: AsyncExitStack) -> None:
     """A server that stops answers upgrades with 503, and sends those who are here away with a code to come back."""
     server = await serve(stack)
     client = await join(f"{server.url}/yjs/doc")
+    services = server.runtime.serving()
+    assert services is not None
+    (connection,) = services.connections
     server.runtime.refuse_connections()
+    assert isinstance(connection, YjsConnection)
+    connection.write(b"too late")
     assert (await ended(client)).code == CloseCode.SERVICE_RESTART
     with pytest.raises(UpgradeRefused) as refused:
         await WebSocketClient.connect(f"{server.url}/yjs/doc")

@@ -36,13 +36,15 @@ class YjsEndpoint:
         """Serve one connection to its end."""
         await receive()  # websocket.connect
         services = self._serving()
-        accepted = answer(_request(scope), services.origins) if services is not None else NOT_SERVING
-        match accepted:
-            case Accepted() if services is not None:
+        if services is None:
+            await _refuse(scope, send, NOT_SERVING)
+            return
+        match answer(_request(scope), services.origins):
+            case Refused() as refused:
+                await _refuse(scope, send, refused)
+            case accepted:
                 await send({"type": "websocket.accept", "subprotocol": accepted.protocol})
                 await _converse(receive, AsgiWire(send), accepted, services)
-            case Refused():
-                await _refuse(scope, send, accepted)
 
 
 class AsgiWire:

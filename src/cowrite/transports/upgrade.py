@@ -9,7 +9,11 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl, unquote_to_bytes
 
+import structlog
+
 from cowrite.transports.origins import OriginPolicy
+
+_log = structlog.get_logger(__name__)
 
 ACK_PROTOCOL: Final = "cowrite.ack.v1"
 """A client that offers this sub-protocol is told which of its messages are durable."""
@@ -64,6 +68,7 @@ def answer(request: UpgradeRequest, origins: OriginPolicy) -> Accepted | Refused
     if not request.path.startswith(YJS_PREFIX):
         return Refused(HTTPStatus.NOT_FOUND, "There is no WebSocket at this address; documents are at /yjs/{document_id}.")
     if not origins.allows(request.origin, request.host):
+        _log.info("web page refused", origin=request.origin, host=request.host)
         return Refused(HTTPStatus.FORBIDDEN, "This web page may not connect; its origin belongs into COWRITE_ALLOWED_ORIGINS.")
     try:
         token = read_token(request.query)

@@ -97,10 +97,8 @@ class _PicowsProtocol(WSProtocol):  # type: ignore[misc]
 
     def shutdown(self) -> None:
         """The server stops."""
-        if self.wire is not None:
+        if self.wire is not None:  # else the upgrade was refused, and the socket is about to close
             self.wire.connection.close(CloseCode.SERVICE_RESTART, "the server is restarting")
-        else:
-            self._socket.close()
 
     # ---- what the event loop calls -----------------------------------------------------------------------------------
 
@@ -157,7 +155,7 @@ class _PicowsTransport:
         if not self._upgraded:
             self._upgraded = data.startswith(b"HTTP/1.1 101")
             self._socket.write(data)
-        elif data[0] & 0xF == 0x8:
+        else:  # a close frame: pings and pongs are not left to picows
             (code,) = struct.unpack_from("!H", data, 2)
             self._protocol.broken(code, data[4:].decode())
 

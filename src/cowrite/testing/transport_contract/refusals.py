@@ -96,7 +96,7 @@ class RefusalContract:
             assert str(other.yjs.text) == "going on"
 
     @pytest.mark.rule("TR22")
-    @pytest.mark.parametrize("fragments", [1, 4])
+    @pytest.mark.parametrize("fragments", [1, 4, 16])
     async def test_too_large_messages(self, start: StartServer, fragments: int) -> None:
         """A message over the limit closes with 4413, which the client gets to read although it is still sending."""
         url = await start(ServerOptions(limits=Limits(update_bytes=1 << 20, sync_bytes=1 << 20)))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 import pytest
+from structlog.testing import capture_logs
 
 from cowrite.core.ports import Access, AccessDenied, Grant
 from cowrite.protocol import yjs
@@ -143,7 +144,9 @@ class UpgradeContract:
             "http://x:y",
         )
         for origin in others:
-            assert await _status(f"{url}/yjs/doc", {"Origin": origin}) == 403, origin
+            with capture_logs() as logs:
+                assert await _status(f"{url}/yjs/doc", {"Origin": origin}) == 403, origin
+            assert logs == [{"event": "web page refused", "log_level": "info", "origin": origin, "host": host}]
 
     @pytest.mark.rule("TR7")
     async def test_any_origin(self, start: StartServer) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from cowrite.crdt.apply_operations import apply_operations
+from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import SYNC_LIMITS, inspect
 from cowrite.crdt.log_document import Change, LogDocument
 from cowrite.crdt.operations import OperationDraft
@@ -27,7 +28,7 @@ def apply_operation(document: LogDocument, operation: OperationDraft, *, client_
     :class:`~cowrite.crdt.errors.EngineFault`.
     """
     update = apply_operations(document.encode(), document.roots, [operation], client_id=client_id)
-    return None if update is None else document.commit([update], [inspect(update)])
+    return None if update is None else document.commit([update], [inspect(update, SYNC_LIMITS)])
 
 
 def rebuild_at(state: bytes | None, roots: Mapping[str, RootKind], updates: Iterable[bytes]) -> LogDocument:
@@ -38,5 +39,9 @@ def rebuild_at(state: bytes | None, roots: Mapping[str, RootKind], updates: Iter
     """
     document = LogDocument.empty() if state is None else LogDocument.from_state(state, roots)
     for update in updates:
-        document.commit([update], [inspect(update, SYNC_LIMITS)])
+        try:
+            outline = inspect(update, SYNC_LIMITS)
+        except HostileUpdate as error:
+            raise EngineFault(f"an entry of the log cannot be applied: {error}") from error
+        document.commit([update], [outline])
     return document

@@ -124,6 +124,8 @@ def build(value: Json) -> Node:
 
 def dump(node: Node) -> Json:
     """Write a node in its JSON form."""
+    if isinstance(node, Value):
+        return node.json
     match node:
         case MapNode():
             return {"$map": _dump_all(node.entries)}
@@ -134,10 +136,7 @@ def dump(node: Node) -> Json:
             return {"$xml": node.tag, "attrs": _dump_all(node.attributes), "children": children}
         case TextNode(attributes=None):
             return {"$text": _delta(node.units)}
-        case TextNode():
-            return {"$xmltext": _delta(node.units), "attrs": _dump_all(node.attributes)}
-        case Value():
-            return node.json
+    return {"$xmltext": _delta(node.units), "attrs": _dump_all(node.attributes)}
 
 
 # -- operations ---------------------------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from cowrite.testing.yjs_writer import (
     values,
     write_update,
 )
+from timing import MS
 from yjs_replicas import FUZZ, play
 
 pytestmark = pytest.mark.rule("GU22")
@@ -217,4 +218,4 @@ def test_comparing_takes_time_in_proportion_to_what_is_repeated() -> None:
         layout, held_layout = outline_of_state(sent).layout, outline_of_state(held).layout
         started = time.thread_time()
         assert not module.contradicts(sent, layout, held, held_layout, [ClockRange(1, 0, 500_000)])
-        assert time.thread_time() - started < 1
+        assert time.thread_time() - started < 1000 * MS

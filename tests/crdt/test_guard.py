@@ -252,6 +252,7 @@ TOO_DEEP_LIST = b"\x75\x01" * 101 + b"\x7e"
             "depth",
             marks=pytest.mark.rule("GU8"),
         ),
+        pytest.param(one(embed(b"[" * 60 + b"[]," + b"[" * 60 + b"]" * 120)), "depth", marks=pytest.mark.rule("GU8")),
         pytest.param(one(embed(b'{"]":' * 101 + b"1" + b"}" * 101)), "depth", marks=pytest.mark.rule("GU8")),
         pytest.param(one(mark("k", b"[" * 50_000)), "depth", marks=pytest.mark.rule("GU8")),
         pytest.param(write_update([block(1, 5, text("a", origin=(1, 5)))]), "future", marks=pytest.mark.rule("GU10")),

@@ -11,6 +11,7 @@ from pycrdt import Doc, Text
 
 from cowrite.crdt.state_vector import MAX_CLIENTS, MalformedStateVector, decode_state_vector, encode_state_vector
 from cowrite.testing.yjs_writer import varuint
+from timing import MS
 
 pytestmark = pytest.mark.rule("GU17")
 
@@ -63,7 +64,7 @@ def test_a_long_run_of_continuation_bytes_costs_nothing() -> None:
     started = time.thread_time()
     with pytest.raises(MalformedStateVector):
         decode_state_vector(b"\xff" * 400_000)
-    assert time.thread_time() - started < 0.01
+    assert time.thread_time() - started < 10 * MS
 
 
 @pytest.mark.parametrize("state", [{-1: 1}, {2**53: 1}, {1: -1}, {1: 2**31}])

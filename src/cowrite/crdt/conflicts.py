@@ -75,9 +75,8 @@ class Lists:
         while piece:
             order.append(piece)
             found = self._piece(piece)
-            if found is None:
-                break
-            piece = self._right_of.get(found[0], NONE)
+            assert found is not None, "the list of a head holds only what the update brings"
+            piece = self._right_of[found[0]]
         return order
 
     def _insert(self, first: int, last: int, left: int, right: int) -> None:

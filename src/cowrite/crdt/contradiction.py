@@ -62,17 +62,16 @@ def contradicts(update: bytes, layout: Layout, held: bytes, held_layout: Layout,
 def _structs(update: bytes, layout: Layout, wanted: ClockRange) -> Iterator[_Struct]:
     """Read the structs that touch the range, holes left out."""
     rows = layout.rows
-    for index, (number, first, behind, end_clock) in enumerate(layout.blocks):
-        if layout.clients[number] != wanted.client:
-            continue
-        row = bisect_right(range(behind), wanted.start, first, behind, key=lambda row: rows[4 * row] & CLOCK_MASK) - 1
-        for at in range(max(row, first), behind):
-            clock = rows[4 * at] & CLOCK_MASK
-            if clock >= wanted.end:
-                break
-            if rows[4 * at] >> CLOCK_BITS != SKIP:
-                end = rows[4 * at + 4] & CLOCK_MASK if at + 1 < behind else end_clock
-                yield _Struct(wanted.client, clock, end, update[rows[4 * at + 3] : struct_end(layout, index, at)])
+    index = next(index for index, block in enumerate(layout.blocks) if layout.clients[block[0]] == wanted.client)
+    _, first, behind, end_clock = layout.blocks[index]
+    row = bisect_right(range(behind), wanted.start, first, behind, key=lambda row: rows[4 * row] & CLOCK_MASK) - 1
+    for at in range(max(row, first), behind):
+        clock = rows[4 * at] & CLOCK_MASK
+        if clock >= wanted.end:
+            return
+        if rows[4 * at] >> CLOCK_BITS != SKIP:
+            end = rows[4 * at + 4] & CLOCK_MASK if at + 1 < behind else end_clock
+            yield _Struct(wanted.client, clock, end, update[rows[4 * at + 3] : struct_end(layout, index, at)])
 
 
 class _Struct:

@@ -88,14 +88,15 @@ def integration_order(
     Raises :class:`HostileUpdate` when that would take more than ``limit`` looks, and when structs build on one another in a
     circle, which no editor can have written.
     """
+    highest_first = sorted(range(len(blocks)), key=lambda index: -clients[blocks[index][0]])
     if not any(references):
-        return tuple((index, block[2]) for index, block in enumerate(blocks))
+        return tuple((index, blocks[index][2]) for index in highest_first)
     block_of = {clients[block[0]]: index for index, block in enumerate(blocks)}
     taken = [block[1] for block in blocks]  # the row up to which each block has been taken
     met = [0] * len(blocks)  # how many of its references have been met
     steps: list[tuple[int, int]] = []
     looks = 0
-    for first in sorted(range(len(blocks)), key=lambda index: -clients[blocks[index][0]]):
+    for first in highest_first:
         waiting = [(first, blocks[first][2])]  # (block, row that is to be reached): each waits for the next one
         waits = {first}
         while waiting:

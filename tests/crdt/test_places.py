@@ -1,0 +1,186 @@
+"""Levels, kinds and halves of characters: what a document remembers of its structs."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from pycrdt import Doc, merge_updates
+
+from cowrite.crdt.document import Document
+from cowrite.crdt.errors import HostileUpdate
+from cowrite.crdt.guard import SYNC_LIMITS, inspect, outline_of_state
+from cowrite.crdt.outline import missing
+from cowrite.crdt.places import Places, may_hold_halves
+from cowrite.testing.yjs_writer import Block, block, deleted, gc, shared_type, skip, text, write_update
+from yjs_replicas import FUZZ, play
+
+
+def noted(*updates: bytes) -> Places:
+    places = Places()
+    for update in updates:
+        places.note(inspect(update))
+    return places
+
+
+def refusal(places: Places, *blocks: Block, deletes: dict[int, list[tuple[int, int]]] | None = None) -> str | None:
+    try:
+        places.check(inspect(write_update(blocks, deletes)))
+    except HostileUpdate as refused:
+        return refused.code
+    return None
+
+
+def tower(levels: int) -> bytes:
+    """A pile of elements by client 1, clocks 0 to levels - 1."""
+    above = [shared_type("xmlelement", "p", parent=(1, level)) for level in range(levels - 1)]
+    return write_update([block(1, 0, shared_type("xmlelement", "p", root="t"), *above)])
+
+
+TOP = noted(tower(100))
+
+
+@pytest.mark.rule("GU23")
+@pytest.mark.parametrize(
+    ("structs", "code"),
+    [
+        ([shared_type("map", parent=(1, 99))], "levels"),
+        ([shared_type("map", parent=(1, 98))], None),
+        ([shared_type("map", origin=(1, 99))], None),
+        ([text("a", parent=(1, 99))], None),
+        ([text("a", parent=(1, 99)), shared_type("map", origin=(2, 0))], "levels"),
+        ([text("a", parent=(1, 99)), shared_type("map", right=(2, 0))], "levels"),
+        ([text("a", parent=(1, 99)), text("b", origin=(2, 0)), shared_type("map", origin=(1, 0), right=(2, 1))], "levels"),
+        ([text("a", parent=(1, 99), key="k"), shared_type("map", origin=(2, 0))], "levels"),
+        ([deleted(2, parent=(1, 99)), shared_type("map", origin=(2, 1))], "levels"),
+        ([shared_type("map", root="t"), shared_type("map", parent=(2, 0))], None),
+        ([gc(1), shared_type("map", origin=(2, 0)), shared_type("map", parent=(2, 0))], None),
+    ],
+)
+def test_levels_are_known_however_a_place_is_named(structs: list[bytes], code: str | None) -> None:
+    assert refusal(TOP, block(2, 0, *structs)) == code
+
+
+@pytest.mark.rule("GU24")
+@pytest.mark.parametrize(
+    ("structs", "code"),
+    [
+        ([text("a", root="t"), text("b", parent=(2, 0))], "parent"),
+        ([deleted(1, root="t"), text("b", parent=(2, 0))], None),
+        ([gc(1), text("b", parent=(2, 0))], None),
+        ([text("b", parent=(3, 0))], "parent"),
+        ([text("b", parent=(3, 4))], None),
+        ([text("b", parent=(3, 5))], "parent"),
+        ([text("b", parent=(4, 0))], None),
+    ],
+)
+def test_parents_are_types_or_gone(structs: list[bytes], code: str | None) -> None:
+    places = noted(
+        write_update(
+            [
+                block(3, 0, text("abcd", root="t"), shared_type("map", origin=(3, 3)), text("e", origin=(3, 4))),
+                block(4, 0, gc(1)),
+            ]
+        )
+    )
+    assert refusal(places, block(2, 0, *structs)) == code
+
+
+@pytest.mark.rule("GU24")
+def test_what_the_update_leaves_out_is_looked_up_in_the_document() -> None:
+    places = noted(write_update([block(1, 0, text("ab", root="t"), shared_type("map", root="t"), text("c", origin=(1, 1)))]))
+    again = block(1, 0, text("ab", root="t"), skip(1), text("c", origin=(1, 1)))
+    assert refusal(places, again, block(2, 0, text("x", parent=(1, 2)))) is None
+    assert refusal(places, block(1, 0, text("ab", root="t")), block(2, 0, text("x", parent=(1, 2)))) is None
+    assert refusal(places, block(1, 0, text("ab", root="t")), block(2, 0, text("x", parent=(1, 3)))) == "parent"
+    assert refusal(places, block(1, 4, skip(1))) is None
+    places.note(inspect(write_update([block(1, 4, skip(1))])))
+
+
+@pytest.mark.rule("GU24")
+def test_partly_known_structs_are_remembered_once() -> None:
+    places = noted(
+        write_update([block(1, 0, text("ab", root="t"))]), write_update([block(1, 0, text("ab😀", root="t"), gc(1))])
+    )
+    places.note(inspect(write_update([block(1, 0, text("ab😀", root="t"))])))
+    assert refusal(places, deletes={1: [(2, 1)]}) == "half_character"
+    assert refusal(places, deletes={1: [(2, 2)]}) is None
+    assert refusal(places, block(2, 0, text("x", parent=(1, 4)))) is None
+    assert refusal(places, block(2, 0, text("x", parent=(1, 3)))) == "parent"
+
+
+@pytest.mark.rule("GU24")
+def test_what_was_checked_may_be_followed_by_something_else() -> None:
+    places = Places()
+    first, second = inspect(tower(2)), inspect(write_update([block(7, 0, text("x", root="t"))]))
+    places.check(first)
+    places.note(second)
+    places.note(first)
+    assert refusal(places, block(2, 0, text("x", parent=(7, 0)))) == "parent"
+    assert refusal(places, block(2, 0, text("x", parent=(1, 1)))) is None
+
+
+def test_characters_beyond_u_ffff_are_found_quickly() -> None:
+    assert may_hold_halves(write_update([block(1, 0, text("a😀", root="t"))]))
+    assert not may_hold_halves(write_update([block(1, 0, text("aé漢", root="t"))]))
+
+
+@pytest.mark.fuzz
+@pytest.mark.rule("GU23")
+@pytest.mark.rule("GU24")
+def test_nothing_that_editors_write_is_refused() -> None:
+    """Whether learnt update by update or from the state, and whether whole characters are written, cut or deleted."""
+    for seed in range(40 * FUZZ):
+        rng = random.Random(seed)
+        played = play(rng)
+        updates = [update for replica in played for update in replica.written]
+        updates += [replica.doc.get_update() for replica in played] + [
+            merge_updates(*rng.choices(updates, k=6)) for _ in range(3)
+        ]
+        rng.shuffle(updates)
+        places, state = Places(), Document.empty()
+        for update in updates:
+            outline = inspect(update, SYNC_LIMITS)
+            if missing(outline, state.state):
+                continue
+            places.check(outline)
+            learnt = Places()
+            learnt.note(outline_of_state(state.encode()))
+            learnt.check(outline)
+            places.note(outline)
+            state.apply(update, outline)
+
+
+@pytest.mark.fuzz
+@pytest.mark.rule("GU23")
+def test_levels_are_those_that_a_reader_meets() -> None:
+    """Random trees, built element by element by several replicas: never one level more than is allowed, nor one less."""
+    for seed in range(3 * FUZZ):
+        rng = random.Random(seed)
+        levels = {(1, 0): 1}
+        made = Document.empty()
+        first = write_update([block(1, 0, shared_type("xmlelement", "p", root="xml"))])
+        made.admit(first, inspect(first))
+        clocks = {1: 1, 2: 0, 3: 0}
+        refused = 0
+        for _ in range(400):
+            client = rng.choice((1, 2, 3))
+            deep = max(levels, key=lambda place: levels[place])
+            near = rng.choice((deep, deep, rng.choice(list(levels))))
+            inside = rng.random() < 0.7
+            place: Any = {"parent": near} if inside else {"origin": near}
+            level = levels[near] + inside
+            update = write_update([block(client, clocks[client], shared_type("xmlelement", "p", **place))])
+            try:
+                made.admit(update, inspect(update))
+            except HostileUpdate:
+                assert level == 101
+                refused += 1
+            else:
+                assert level <= 100
+                levels[client, clocks[client]] = level
+                clocks[client] += 1
+        assert refused
+        doc: Doc[Any] = Doc()
+        doc.apply_update(made.encode())

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cowrite.stores import open_store
+from cowrite.stores.sqlalchemy.store import SqlStore
 from stores.store_backends import MemoryBackend, SqliteBackend
 
 
@@ -38,3 +39,10 @@ async def sqlite(tmp_path: Path, empty_database: Path) -> AsyncIterator[SqliteBa
     shutil.copy(empty_database, backend.path)
     yield backend
     await backend.close()
+
+
+@pytest.fixture
+async def store(sqlite: SqliteBackend) -> SqlStore:
+    store = await sqlite.open()
+    assert isinstance(store, SqlStore)
+    return store

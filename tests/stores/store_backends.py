@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import text
+
 from cowrite.core.ports import Store
 from cowrite.core.records import Quarantined
 from cowrite.stores import open_store
 from cowrite.stores.memory import MemoryDatabase, MemoryStore
+from cowrite.stores.sqlalchemy.sqlite import SqliteDatabase
+from cowrite.stores.sqlalchemy.store import SqlStore
 from cowrite.testing.store_contract import StoreBackend
+
+PROGRAM = str(Path(__file__).with_name("store_program.py"))
 
 
 class MemoryBackend(StoreBackend):
@@ -88,3 +95,25 @@ class SqliteBackend(StoreBackend):
         ((found,),) = await self.sql(f"SELECT {column} FROM {table} {place}", document_id, offset)
         damaged = found[:-1] + bytes([found[-1] ^ 1])
         await self.sql(f"UPDATE {table} SET {column} = ? {place}", damaged, document_id, offset)
+
+
+def database(store: SqlStore) -> SqliteDatabase:
+    """The database under it."""
+    assert isinstance(store._database, SqliteDatabase)
+    return store._database
+
+
+async def pragma(store: SqlStore, statement: str) -> Any:
+    """Run it on the writing connection."""
+    transaction, found = await database(store).begin(
+        lambda connection: connection.execute(text(f"PRAGMA {statement}")).scalar()
+    )
+    await transaction.rollback()
+    return found
+
+
+async def program(*arguments: object) -> asyncio.subprocess.Process:
+    """Start ``store_program.py``."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable, PROGRAM, *map(str, arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )

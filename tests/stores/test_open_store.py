@@ -6,6 +6,8 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -97,6 +99,18 @@ async def test_database_that_is_just_being_made(tmp_path: Path) -> None:
         await (await opening).close()
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody may enter; pytest's own are root's alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+async def make(path: Path) -> None:
+    await (await open_store(f"sqlite:///{path}")).close()
+
+
 UNPRIVILEGED = """
 import asyncio, os, sys
 from cowrite.stores import StoreSetupError, open_store
@@ -111,21 +125,17 @@ except StoreSetupError as error:
 
 @pytest.mark.rule("ST32")
 @pytest.mark.parametrize("made_before", [False, True])
-async def test_no_permission(tmp_path: Path, made_before: bool) -> None:
+def test_no_permission(open_folder: Path, made_before: bool) -> None:
     """A folder or file that may not be written is told with its path, by a process that is not root."""
-    folder = tmp_path / "locked"
-    path = folder / "cowrite.db"
-    folder.mkdir()
+    path = open_folder / "cowrite.db"
     if made_before:
-        await (await open_store(f"sqlite:///{path}")).close()
+        asyncio.run(make(path))
         path.chmod(0o444)
-    folder.chmod(0o555)
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(parent.stat().st_mode | 0o055)
-    answer = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-c", UNPRIVILEGED, f"sqlite:///{path}"], capture_output=True, text=True, timeout=30
+    open_folder.chmod(0o555)
+    answer = subprocess.run(
+        [sys.executable, "-c", UNPRIVILEGED, f"sqlite:///{path}"], capture_output=True, text=True, timeout=30, check=False
     )
-    folder.chmod(0o755)
+    open_folder.chmod(0o755)
     assert answer.stderr == ""
     assert str(path) in answer.stdout
     assert answer.stdout.count("\n") == 1

@@ -14,47 +14,23 @@ from typing import Any
 
 import pytest
 from blockbuster import BlockingError
-from sqlalchemy import Connection, PoolProxiedConnection, event, insert, text
+from sqlalchemy import Connection, event, insert, text
 
-from cowrite.core.ports import CommitDoubtful, StoreBusy, StoreCorrupt, StoreRefused, StoreUnavailable
+from cowrite.core.ports import StoreBusy, StoreUnavailable
 from cowrite.core.records import Checkpoint
-from cowrite.crdt.outline import ClockRange
 from cowrite.stores.sqlalchemy.database import uninterrupted
 from cowrite.stores.sqlalchemy.sqlite import SqliteDatabase
-from cowrite.stores.sqlalchemy.store import SqlStore, _SqlTransaction
+from cowrite.stores.sqlalchemy.store import SqlStore
 from cowrite.stores.sqlalchemy.tables import clients
 from cowrite.testing.records import fill, make_entry, make_operation, write
 from cowrite.testing.store_contract import StoreBackend, StoreContract
-from stores.store_backends import SqliteBackend
-
-PROGRAM = str(Path(__file__).with_name("store_program.py"))
+from stores.store_backends import SqliteBackend, database, pragma, program
 
 
 class TestSqliteStore(StoreContract):
     @pytest.fixture
     def backend(self, sqlite: SqliteBackend) -> StoreBackend:
         return sqlite
-
-
-@pytest.fixture
-async def store(sqlite: SqliteBackend) -> SqlStore:
-    store = await sqlite.open()
-    assert isinstance(store, SqlStore)
-    return store
-
-
-def database(store: SqlStore) -> SqliteDatabase:
-    assert isinstance(store._database, SqliteDatabase)
-    return store._database
-
-
-async def pragma(store: SqlStore, statement: str) -> Any:
-    """Run it on the writing connection."""
-    transaction, found = await database(store).begin(
-        lambda connection: connection.execute(text(f"PRAGMA {statement}")).scalar()
-    )
-    await transaction.rollback()
-    return found
 
 
 # ---- how the file is used ------------------------------------------------------------------------------------------------
@@ -157,12 +133,6 @@ async def test_long_work_in_threads(store: SqlStore, monkeypatch: pytest.MonkeyP
 
 
 # ---- several writers -----------------------------------------------------------------------------------------------------
-
-
-async def program(*arguments: object) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable, PROGRAM, *map(str, arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
 
 
 @pytest.mark.rule("ST7", "ST23")
@@ -275,219 +245,6 @@ async def test_uninterrupted_keeps_the_reason() -> None:
     with pytest.raises(asyncio.CancelledError) as caught:
         await task
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
-
-
-# ---- failures ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.rule("ST25")
-async def test_full_disk(store: SqlStore) -> None:
-    """A database that cannot grow: the writer is told so, readers go on, and when there is room again it is used."""
-    await fill(store, "doc", number=1)
-    pages = await pragma(store, "page_count")
-    await pragma(store, f"max_page_count={pages + 2}")
-    with pytest.raises(StoreUnavailable, match=r"full.*make room on the disk"):
-        await write(store, "doc", make_entry(2, update=bytes(100_000)))
-    loaded = await store.load("doc")
-    assert loaded is not None
-    assert loaded.head.offset == 1
-    # The limit was the connection's, and it has been replaced.
-    await write(store, "doc", make_entry(2, update=bytes(100_000)))
-
-
-@pytest.mark.rule("ST25")
-async def test_files_that_cannot_grow(tmp_path: Path) -> None:
-    """The same with write errors of the operating system, in a process of its own: COMMIT is doubtful, and did not happen."""
-    process = await program("full", f"sqlite:///{tmp_path}/cowrite.db")
-    output, errors = await process.communicate()
-    assert errors == b""
-    kinds, message, while_full, after = output.decode().splitlines()
-    assert kinds == "['CommitDoubtful', 'CommitDoubtful', 'CommitDoubtful']"
-    assert "may or may not have been committed" in message
-    assert while_full == "read while full: 1 [100000]"
-    assert after == "written after: 2"
-
-
-def failing_commit(store: SqlStore, monkeypatch: pytest.MonkeyPatch, code: int, *, after: bool) -> None:
-    """Let COMMIT fail with this code, after it has happened or instead."""
-    dialect = database(store)._writing.dialect
-    commit = dialect.do_commit
-
-    def do_commit(connection: PoolProxiedConnection) -> None:
-        if after:
-            commit(connection)
-        error = sqlite3.OperationalError("what SQLite says")
-        error.sqlite_errorcode = code
-        raise error
-
-    monkeypatch.setattr(dialect, "do_commit", do_commit)
-
-
-@pytest.mark.rule("ST26")
-@pytest.mark.parametrize("happened", [True, False])
-async def test_doubtful_commit(store: SqlStore, monkeypatch: pytest.MonkeyPatch, happened: bool) -> None:
-    """An error of COMMIT leaves open whether it has happened; the log tells, by the group's id, under the lock."""
-    (first,) = await fill(store, "doc", number=1)
-    doubted = make_entry(2)
-    with monkeypatch.context() as patches:
-        failing_commit(store, patches, sqlite3.SQLITE_IOERR_FSYNC, after=happened)
-        with pytest.raises(CommitDoubtful, match=r"may or may not have been committed .*what SQLite says.*look at the disk"):
-            await write(store, "doc", doubted)
-    async with store.writing(["doc"]) as transaction:
-        groups = [entry.group for entry in await transaction.entries("doc", start=1)]
-    assert groups == [first.group, doubted.group][: 1 + happened]
-
-
-@pytest.mark.rule("ST26")
-async def test_busy_commit(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A COMMIT that did not get a lock has surely not happened."""
-    await fill(store, "doc", number=1)
-    with monkeypatch.context() as patches:
-        failing_commit(store, patches, sqlite3.SQLITE_BUSY_RECOVERY, after=False)
-        with pytest.raises(StoreBusy):
-            await write(store, "doc", make_entry(2))
-    await write(store, "doc", make_entry(2))
-
-
-@pytest.mark.rule("ST26")
-async def test_checkpoint_or_creation_that_fails(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The store's own short transactions fail in the same way, and hold nothing afterwards."""
-    (entry,) = await fill(store, "doc", number=1)
-    with monkeypatch.context() as patches:
-        failing_commit(store, patches, sqlite3.SQLITE_FULL, after=False)
-        with pytest.raises(CommitDoubtful, match="make room"):
-            await store.save_checkpoint("doc", Checkpoint(1, entry.id, b"", {}))
-        with pytest.raises(CommitDoubtful, match="make room"):
-            await write(store, "new", make_entry(1))
-    await store.save_checkpoint("doc", Checkpoint(1, entry.id, b"", {}))
-    await write(store, "new", make_entry(1))
-
-
-@pytest.mark.rule("ST25")
-async def test_broken_connection_is_replaced(store: SqlStore) -> None:
-    """A connection that cannot even roll back is thrown away; the next transaction gets a new one."""
-    await fill(store, "doc", number=1)
-
-    async def fail() -> None:
-        async with store.writing(["doc"]) as transaction:
-            assert isinstance(transaction, _SqlTransaction)
-            await transaction._transaction.run(lambda connection: raw(connection).close())
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        await fail()
-    await write(store, "doc", make_entry(2))
-
-
-def raw(connection: Connection) -> sqlite3.Connection:
-    driver_connection = connection.connection.driver_connection
-    assert isinstance(driver_connection, sqlite3.Connection)
-    return driver_connection
-
-
-@pytest.mark.rule("ST2")
-async def test_failed_work_is_not_committed(store: SqlStore) -> None:
-    """After SQL of a transaction has failed, the block may catch what it likes: it cannot be committed."""
-    operation = make_operation()
-    await write(store, "a", make_entry(1, operations=(operation,)))
-
-    async def catch() -> None:
-        async with store.writing(["b"]) as transaction:
-            await transaction.append("b", [make_entry(1, operations=(operation,))])
-            with pytest.raises(StoreRefused, match="taken"):
-                await transaction.entries("b", start=1)
-
-    with pytest.raises(StoreRefused, match="taken"):
-        await catch()
-    assert (await store.heads(["b"]))["b"].offset == 0
-    assert await store.entries("b", start=1, limit=1) == ()
-
-
-@pytest.mark.rule("ST6")
-async def test_numbers_that_are_too_large(store: SqlStore) -> None:
-    """Numbers that no column holds are refused."""
-    for entry in (
-        make_entry(1, created_at=2**63),
-        make_entry(1, ranges=(ClockRange(2**64, 0, 1),)),
-        make_entry(1, operations=(make_operation(length=2**63),)),
-    ):
-        with pytest.raises(StoreRefused, match="cannot be written"):
-            await write(store, "doc", entry)
-    await write(store, "doc", make_entry(1))
-
-
-@pytest.mark.rule("ST18")
-async def test_entry_beyond_the_head(store: SqlStore, sqlite: SqliteBackend) -> None:
-    """A head that is behind its log contradicts it: nothing is written over what is there."""
-    await fill(store, "doc", number=2)
-    await sqlite.sql("UPDATE documents SET head_offset = 1")
-    with pytest.raises(StoreCorrupt, match="beyond its head"):
-        await write(store, "doc", make_entry(2))
-    assert await sqlite.sql("SELECT count(*) FROM updates") == [(2,)]
-
-
-@pytest.mark.rule("ST18")
-@pytest.mark.parametrize(
-    ("statement", "says"),
-    [
-        ("UPDATE updates SET ranges = '[[1]]' WHERE entry_offset = 2", "ranges of document 'doc' at offset 2"),
-        ("UPDATE updates SET ranges = '[' WHERE entry_offset = 2", "ranges of document 'doc' at offset 2"),
-        ("UPDATE content_operations SET position = '[' WHERE entry_offset = 2", "operation of document 'doc' at offset 2"),
-        ("UPDATE content_operations SET position = '5' WHERE entry_offset = 2", "operation of document 'doc' at offset 2"),
-    ],
-)
-async def test_damaged_text(store: SqlStore, sqlite: SqliteBackend, statement: str, says: str) -> None:
-    """Text that is not what belongs there is told with its document and offset."""
-    await fill(store, "doc", number=3)
-    await sqlite.sql(statement)
-    with pytest.raises(StoreCorrupt, match=says):
-        await store.entries("doc", start=1, limit=5)
-
-
-@pytest.mark.rule("ST18")
-async def test_damaged_file(store: SqlStore, sqlite: SqliteBackend) -> None:
-    """A file that SQLite finds damaged is told as such, by readers and writers."""
-    for _ in range(30):
-        await fill(store, "doc", number=10, size=1000)
-    await store.close()
-    size = sqlite.path.stat().st_size
-    with sqlite.path.open("r+b") as file:
-        # All but the first pages, which hold the schema and the version.
-        file.seek(size // 3)
-        file.write(b"\xaa" * (size - size // 3))
-    again = await sqlite.open()
-    with pytest.raises(StoreCorrupt, match=r"cowrite\.db is damaged"):
-        await again.load("doc")
-    with pytest.raises(StoreCorrupt, match=r"cowrite\.db is damaged"):
-        await write(again, "doc", make_entry(301))
-
-
-@pytest.mark.rule("ST25")
-async def test_tables_taken_away(store: SqlStore, sqlite: SqliteBackend) -> None:
-    """Somebody changes the tables of a running server: it says so, and works again when they are as they were."""
-    await fill(store, "doc", number=1)
-    await sqlite.sql("ALTER TABLE documents RENAME TO papers")
-    with pytest.raises(StoreUnavailable, match=r"no such table: documents.*changed by something else"):
-        await store.load("doc")
-    with pytest.raises(StoreUnavailable, match="no such table: documents"):
-        await write(store, "doc", make_entry(2))
-    await sqlite.sql("ALTER TABLE papers RENAME TO documents")
-    await write(store, "doc", make_entry(2))
-
-
-@pytest.mark.rule("ST4")
-async def test_forgotten_history(store: SqlStore, sqlite: SqliteBackend) -> None:
-    """Where the beginning of the log was forgotten, entries begin at the first that is kept."""
-    entries = await fill(store, "doc", number=5)
-    await store.save_checkpoint("doc", Checkpoint(3, entries[2].id, b"state", {}))
-    await sqlite.sql("DELETE FROM updates WHERE entry_offset <= 3")
-    await sqlite.sql("DELETE FROM content_operations WHERE entry_offset <= 3")
-    await sqlite.sql("UPDATE documents SET first_offset = 4")
-    assert await store.entries("doc", start=1, limit=10) == tuple(entries[3:])
-    assert await store.entries("doc", start=2, limit=1) == (entries[3],)
-    loaded = await store.load("doc")
-    assert loaded is not None
-    assert [entry.offset for entry in loaded.entries] == [4, 5]
 
 
 # ---- kill -9 -------------------------------------------------------------------------------------------------------------

@@ -65,19 +65,13 @@ class _Row:
     """Bytes of all updates of the log up to this one."""
 
 
-@dataclass(frozen=True, slots=True)
-class _KeptCheckpoint:
-    packed: PackedCheckpoint
-    log_bytes: int
-
-
 @dataclass(slots=True)
 class _Document:
     head: Head
     rows: list[_Row] = field(default_factory=list)
     clients: dict[int, str] = field(default_factory=dict)
-    checkpoints: list[_KeptCheckpoint] = field(default_factory=list)
-    """In the order of their offsets."""
+    checkpoints: list[tuple[PackedCheckpoint, int]] = field(default_factory=list)
+    """In the order of their offsets, each with the log's bytes up to there."""
 
 
 @dataclass(slots=True)
@@ -156,7 +150,7 @@ class MemoryDatabase:
 
     def checkpoints(self, document_id: str) -> Mapping[int, int]:
         """Offset and stored bytes of the checkpoints that are kept, in order."""
-        return {kept.packed.offset: len(kept.packed.state) for kept in self._documents[document_id].checkpoints}
+        return {packed.offset: len(packed.state) for packed, _ in self._documents[document_id].checkpoints}
 
     def lose_entry(self, document_id: str, offset: int) -> None:
         """Damage: take one entry out of the log."""
@@ -173,10 +167,10 @@ class MemoryDatabase:
     def damage_checkpoint(self, document_id: str, offset: int) -> None:
         """Damage: change one bit of a checkpoint."""
         checkpoints = self._documents[document_id].checkpoints
-        index = next(index for index, kept in enumerate(checkpoints) if kept.packed.offset == offset)
-        packed = checkpoints[index].packed
-        state = packed.state[:-1] + bytes([packed.state[-1] ^ 1])
-        checkpoints[index] = replace(checkpoints[index], packed=replace(packed, state=state))
+        for index, (packed, log_bytes) in enumerate(checkpoints):
+            if packed.offset == offset:
+                state = packed.state[:-1] + bytes([packed.state[-1] ^ 1])
+                checkpoints[index] = (replace(packed, state=state), log_bytes)
 
     async def _call(self, call: Call, document_ids: Collection[str] = ()) -> _Failure | None:
         """Every call passes here first: it gives way to the loop as a database does, waits when held, fails when told."""
@@ -280,14 +274,15 @@ class MemoryStore:
         row = next((row for row in rows if (row.entry.offset, row.entry.id) == (checkpoint.offset, checkpoint.entry_id)), None)
         if document is None or row is None:
             return
-        kept = [kept for kept in document.checkpoints if kept.packed.offset != checkpoint.offset]
-        if kept and kept[-1].packed.offset > checkpoint.offset:
-            return
+        kept = [(other, log_bytes) for other, log_bytes in document.checkpoints if other.offset != packed.offset]
         if kept:
-            before = kept[-2].log_bytes if len(kept) > 1 else 0
-            if not worth_keeping(size=len(kept[-1].packed.state), log_bytes=kept[-1].log_bytes, log_bytes_before=before):
+            newest, log_bytes = kept[-1]
+            if newest.offset > packed.offset:
+                return
+            before = kept[-2][1] if len(kept) > 1 else 0
+            if not worth_keeping(size=len(newest.state), log_bytes=log_bytes, log_bytes_before=before):
                 kept.pop()
-        document.checkpoints = [*kept, _KeptCheckpoint(packed, row.log_bytes)]
+        document.checkpoints = [*kept, (packed, row.log_bytes)]
 
     async def close(self) -> None:
         self._closed = True
@@ -391,11 +386,11 @@ def _entry(document_id: str, row: _Row, *, operations: bool) -> Entry:
 
 
 def _newest_valid(document_id: str, document: _Document) -> Checkpoint | None:
-    for kept in reversed(document.checkpoints):
+    for packed, _ in reversed(document.checkpoints):
         try:
-            return unpack_checkpoint(kept.packed)
+            return unpack_checkpoint(packed)
         except ValueError as error:
-            log.error("checkpoint ignored", document_id=document_id, offset=kept.packed.offset, reason=str(error))
+            log.error("checkpoint ignored", document_id=document_id, offset=packed.offset, reason=str(error))
     return None
 
 

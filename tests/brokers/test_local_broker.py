@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 
 import pytest
 
@@ -90,3 +90,22 @@ async def test_what_is_closed_takes_no_memory() -> None:
     await broker.subscribe("doc", Receiver())
     await broker.close()
     assert hub.receivers == {}
+
+
+@pytest.mark.rule("BR8")
+async def test_a_receiver_may_close_subscriptions_at_once() -> None:
+    """As eager tasks do: the coroutine runs within the receiver's call."""
+    broker = LocalBroker()
+    first = Receiver(then=lambda: _run(second.close()))
+    late = Receiver()
+    await broker.subscribe("doc", first)
+    second = await broker.subscribe("doc", late)
+    await broker.publish(make_news(1))
+    await broker.publish(make_news(2))
+    assert first.offsets == [1, 2]
+    assert 2 not in late.offsets
+
+
+def _run(coroutine: Coroutine[object, None, None]) -> None:
+    with pytest.raises(StopIteration):
+        coroutine.send(None)

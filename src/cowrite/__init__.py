@@ -1,0 +1,25 @@
+"""Real-time collaboration server for Python: any Yjs editor connects unmodified, an acknowledged edit is on disk.
+
+    from cowrite import Settings, create_app
+    app = create_app(Settings(secret=...))
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cowrite.app import create_app
+    from cowrite.settings import Settings
+
+__all__ = ["Settings", "create_app"]
+
+_MODULES = {"Settings": "cowrite.settings", "create_app": "cowrite.app"}
+
+
+def __getattr__(name: str) -> object:
+    # Loaded when asked for: the command line must not wait for the web framework to say its version.
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -158,9 +158,9 @@ class Intake:
 
     def _mend_live(self) -> None:
         """The engine broke on an update that the guard had passed. Make ``live`` without it: the log and what is on its way."""
-        if self._replicas.log is None:
+        try:
+            mended = self._replicas.log is not None and not self._replicas.renew_live(self._pending)
+        except EngineFault:
+            mended = False
+        if not mended:
             self._rebuild()
-            return
-        for lost in self._replicas.renew_live(self._pending):
-            self._pending.drop(lost)
-            lost.peer.acknowledgements.refuse(lost.number)

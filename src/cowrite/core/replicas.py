@@ -16,7 +16,7 @@ from cowrite.core.received import Received
 from cowrite.core.records import Checkpoint, Entry, Head, StoredDocument
 from cowrite.crdt.document import Document
 from cowrite.crdt.errors import EngineFault
-from cowrite.crdt.guard import SYNC_LIMITS, inspect
+from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.log_document import Change, LogDocument
 from cowrite.crdt.outline import Outline, missing
 
@@ -86,7 +86,7 @@ class Replicas:
             raise Gap
         news = []
         for entry in new:
-            outline = inspect(entry.update, SYNC_LIMITS)
+            outline = outline_of_state(entry.update)
             if self.log is not None:
                 self.log.commit([entry.update], [outline])
             if self.live is not None:
@@ -134,7 +134,7 @@ class Replicas:
 def _log_document(checkpoint: Checkpoint | None, entries: Iterable[Entry]) -> LogDocument:
     log = LogDocument.from_state(checkpoint.state, checkpoint.roots) if checkpoint is not None else LogDocument.empty()
     for entry in entries:
-        outline = inspect(entry.update, SYNC_LIMITS)
+        outline = outline_of_state(entry.update)
         if missing(outline, log.state):
             raise EngineFault(f"the entry at offset {entry.offset} builds on something that is not in the log before it")
         log.commit([entry.update], [outline])

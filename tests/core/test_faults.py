@@ -11,7 +11,7 @@ from cowrite.brokers.local import LocalBroker, LocalHub
 from cowrite.core.errors import RoomClosed
 from cowrite.core.intake import inspect_from_peer
 from cowrite.core.limits import Limits
-from cowrite.core.ports import News, StoreError, StoreRefused, StoreUnavailable
+from cowrite.core.ports import News, StoreBusy, StoreError, StoreRefused, StoreUnavailable
 from cowrite.core.records import Entry
 from cowrite.core.replicas import Replicas
 from cowrite.crdt.document import Document
@@ -19,6 +19,7 @@ from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.log_document import LogDocument
 from cowrite.crdt.outline import Outline
 from cowrite.protocol import yjs
+from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.messages import AwarenessUpdate, QueryAwareness, SyncStep1, SyncStep2, Update
 from cowrite.stores.memory import MemoryDatabase, MemoryStore
 from cowrite.testing.process import Process, quiet
@@ -227,6 +228,14 @@ async def test_a_blocked_peer_that_asks_gets_one_diff_and_the_newest_of_the_rest
         assert before == 1
         assert sorted(names) == ["Acknowledged", "AwarenessUpdate", "SyncStep2"]
         await quiet(server)
+        slow.reading = False
+        ana.client.text.insert(0, "y" * 70_000)
+        slow.client.text.insert(0, "more")
+        await quiet(server)
+        slow.reading = True
+        slow.read()
+        assert [type(yjs.decode(frame)).__name__ for frame in slow.incoming] == ["Acknowledged"]
+        await quiet(server)
         assert str(slow.client.text) == str(ana.client.text)
         assert slow.client.saved
 
@@ -303,6 +312,36 @@ async def test_a_lone_commit_that_fails_is_tried_again(error: StoreError | None)
         assert ana.client.saved
 
 
+@pytest.mark.rule("JO11")
+@pytest.mark.parametrize("error", [StoreBusy("locked"), GONE])
+async def test_a_lone_commit_that_fails_gives_everything_back(error: StoreError) -> None:
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana = await server.join(user="ana")
+        await quiet(server)
+        ana.client.text.insert(0, "late")
+        database.fail_next("begin", error)
+        await server.journal._commit_alone(server.room())
+        await step(server, 1)
+        assert ana.client.saved
+
+
+@pytest.mark.rule("JO8")
+async def test_a_store_that_refuses_nothing_in_particular_is_tried_again() -> None:
+    database = MemoryDatabase()
+    async with process(database) as server:
+        await server.join(user="ana")
+        await quiet(server)
+        room = server.room()
+        database.fail_next("begin", StoreRefused("for no reason"), times=2)
+        room.rebuild(CloseCode.DOCUMENT_REBUILT, "a test")
+        await quiet(server)
+        assert server.journal.failure == "for no reason"
+        await step(server, 3)
+        assert room.replicas.live is not None
+        assert server.journal.failure is None
+
+
 @pytest.mark.rule("JO17")
 async def test_a_checkpoint_that_cannot_be_saved_is_made_later() -> None:
     database = MemoryDatabase()
@@ -310,13 +349,19 @@ async def test_a_checkpoint_that_cannot_be_saved_is_made_later() -> None:
         ana = await server.join(user="ana")
         await quiet(server)
         database.fail_next("save_checkpoint", GONE)
-        for n in range(3):
-            ana.client.text.insert(0, f"{n}" * 70_000)
-            await step(server, 0.2)
-        await asyncio.sleep(0.1)
-        await server.journal.close()
-        assert database.checkpoints("doc")
-        assert ana.client.saved
+        ana.client.text.insert(0, "1" * 70_000)
+        await step(server, 0.2)
+        saving = database.hold_next("save_checkpoint")
+        ana.client.text.insert(0, "2" * 70_000)
+        await step(server, 0.2)
+        assert ana.client.saved, "nothing waits for checkpoints"
+        closing = asyncio.ensure_future(server.journal.close())
+        await quiet(server)
+        assert not closing.done()
+        saving.release()
+        await closing
+        await server._tasks[0]
+        assert list(database.checkpoints("doc")) == [2]
 
 
 @pytest.mark.rule("JO6")

@@ -143,9 +143,12 @@ class Journal:
         if not room.one_by_one:
             room.one_by_one = True
             await self._commit(rooms)
-        elif (culprit := next(iter(room.pending), None)) is not None:
-            room.replicas.abandon()
-            await self._groups.set_aside(room, culprit, str(refused))
+            return
+        culprit = next(iter(room.pending), None)
+        if culprit is None:
+            raise refused
+        room.replicas.abandon()
+        await self._groups.set_aside(room, culprit, str(refused))
 
     async def _commit_alone(self, room: Room) -> None:
         """Wait for one document's lock beside the groups, so that whoever holds it delays this document only."""

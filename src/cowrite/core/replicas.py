@@ -80,8 +80,6 @@ class Replicas:
         Raises :class:`Gap` before anything is applied, and :class:`EngineFault` when a document is broken afterwards.
         """
         new = [entry for entry in entries if entry.offset > self.head.offset]
-        if not new:
-            return []
         if [entry.offset for entry in new] != list(range(self.head.offset + 1, self.head.offset + 1 + len(new))):
             raise Gap
         news = []

@@ -11,13 +11,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
 from cowrite.crdt.document import Document
 from cowrite.crdt.errors import EngineFault, HostileUpdate
-from cowrite.crdt.guard import SYNC_LIMITS, inspect
+from cowrite.crdt.guard import LIVE_LIMITS, SYNC_LIMITS, GuardLimits, inspect
 from cowrite.crdt.outline import missing
 from cowrite.testing.yjs_writer import (
     Raw,
@@ -34,6 +35,9 @@ from cowrite.testing.yjs_writer import (
     write_update,
 )
 from timing import MS
+
+CPU_MS = MS * (10 if sys.gettrace() is not None else 1)
+"""One millisecond of CPU, ten while coverage is measured."""
 
 
 def nested_lists(depth: int) -> bytes:
@@ -142,7 +146,7 @@ ATTACKS: list[tuple[Callable[[], bytes], str]] = [
     (lambda: nested_elements(101), "levels"),
     (lambda: nested_by_neighbours(8_000), "levels"),
     (lambda: nested_by_neighbours(102), "levels"),
-    (lambda: nested_across_clients(5_000), "levels"),
+    (lambda: nested_across_clients(1_000), "levels"),
     (lambda: map_of_many(2**26), "count"),
     (lambda: write_update([block(1, 0, values(Raw((b"\x76" + varuint(2**22) + b"\x01k") * 30), root="t"))]), "count"),
     (lambda: write_update([block(1, 0, item(8, varuint(2**31), root="t"))]), "count"),
@@ -150,15 +154,15 @@ ATTACKS: list[tuple[Callable[[], bytes], str]] = [
     (lambda: varuint(2**40), "clients"),
     (lambda: b"\x00\x01\x01" + varuint(2**40), "count"),
     (lambda: write_update([block(1, 0, item(4, varuint(2**40) + b"a", root="t"))]), "truncated"),
-    (lambda: one_origin_two_clients(10_000), "conflicts"),
-    (lambda: one_origin_many_rights(4_000), "conflicts"),
-    (lambda: one_origin_many_rights(15_000), "conflicts"),
-    (lambda: many_origins_one_right(10_000), "conflicts"),
-    (lambda: before_all_others(5_000), "conflicts"),
-    (lambda: joined(partial(text, "a"), 30_000), "joins"),
+    (lambda: one_origin_two_clients(300), "conflicts"),
+    (lambda: one_origin_many_rights(300), "conflicts"),
+    (lambda: many_origins_one_right(300), "conflicts"),
+    (lambda: before_all_others(300), "conflicts"),
+    (lambda: chain_of_clients(2_000), "waits"),
+    (lambda: joined(partial(text, "a"), 3_000), "joins"),
     (lambda: joined(partial(text, "a" * 1_000), 1_000, 1_000), "joins"),
-    (lambda: joined(partial(values, 1), 20_000), "joins"),
-    (lambda: joined(partial(values, *[1] * 4_000), 50, 4_000), "joins"),
+    (lambda: joined(partial(values, 1), 1_000), "joins"),
+    (lambda: joined(partial(values, *[1] * 1_000), 30, 1_000), "joins"),
     (poisoned_client, "clock"),
     (struct_for_the_price_of_none, "empty_struct"),
     (lambda: b"\xff" * 1_000_000, "varint"),
@@ -170,6 +174,10 @@ ATTACKS: list[tuple[Callable[[], bytes], str]] = [
 ]
 
 
+SMALL_LIMITS = replace(LIVE_LIMITS, conflicts=20_000, waits=10**6, joins=4 * 10**5)
+"""A tenth of the real ones: most attacks can then be a tenth as long."""
+
+
 @pytest.mark.rule("GU8")
 @pytest.mark.rule("GU11")
 @pytest.mark.rule("GU13")
@@ -178,33 +186,41 @@ def test_an_attack_is_refused_soon(make: Callable[[], bytes], code: str) -> None
     update = make()
     started = time.thread_time()
     with pytest.raises(HostileUpdate) as caught:
-        inspect(update)
+        inspect(update, SMALL_LIMITS)
     assert caught.value.code == code
-    assert time.thread_time() - started < 1500 * MS
+    assert time.thread_time() - started < 1000 * CPU_MS
 
 
 @pytest.mark.rule("GU11")
-def test_clients_that_all_wait_for_one_another_are_refused_soon() -> None:
-    update = chain_of_clients(40_000)
+@pytest.mark.rule("GU13")
+@pytest.mark.parametrize(
+    ("make", "limits", "code"),
+    [
+        (lambda: many_origins_one_right(10_000), LIVE_LIMITS, "conflicts"),
+        (lambda: joined(partial(values, 1), 20_000), SYNC_LIMITS, "joins"),
+        (lambda: chain_of_clients(15_000), replace(SYNC_LIMITS, waits=10**8), "waits"),
+    ],
+)
+def test_an_attack_in_full_is_refused_soon(make: Callable[[], bytes], limits: GuardLimits, code: str) -> None:
+    update = make()
     started = time.thread_time()
     with pytest.raises(HostileUpdate) as caught:
-        inspect(update, SYNC_LIMITS)
-    assert caught.value.code == "waits"
-    assert time.thread_time() - started < 6000 * MS
+        inspect(update, limits)
+    assert caught.value.code == code
+    assert time.thread_time() - started < 3000 * CPU_MS
 
 
 @pytest.mark.rule("GU11")
 def test_many_people_at_one_place_pass() -> None:
     at_once = [block(client, 0, text("x", root="t")) for client in range(1, 600)]
     inspect(write_update(at_once))
-    log = [text("x", root="t"), *(text("x", right=(1, at)) for at in range(20_000))]
+    log = [text("x", root="t"), *(text("x", right=(1, at)) for at in range(5_000))]
     inspect(write_update([block(1, 0, *log)]))
-    by_turns = [text("x", right=(2, at)) for at in range(2_000)]
-    others = [text("x", root="t"), *(text("x", right=(1, at)) for at in range(1_999))]
+    by_turns = [text("x", right=(2, at)) for at in range(1_000)]
+    others = [text("x", root="t"), *(text("x", right=(1, at)) for at in range(999))]
     inspect(write_update([block(1, 0, *by_turns), block(2, 0, *others)]))
     inspect(before_all_others(300))
     inspect(chain_of_clients(5_000))
-    inspect(chain_of_clients(10_000), SYNC_LIMITS)
     inspect(joined(partial(text, "a"), 5_000))
     inspect(joined(partial(values, 1), 1_000))
 
@@ -251,7 +267,7 @@ def test_a_flood_of_updates_that_build_on_nothing_never_reaches_the_engine() -> 
     for clock in range(1, 4_000):
         assert missing(inspect(write_update([block(1, 2 * clock, text("x", origin=(1, 2 * clock - 1)))])), {})
         assert missing(inspect(write_update([], {1: [(2 * clock, 1)]})), {})
-    assert time.thread_time() - started < 3000 * MS
+    assert time.thread_time() - started < 3000 * CPU_MS
 
 
 def scattered(count: int, *, farthest: bool) -> bytes:
@@ -271,7 +287,7 @@ def test_an_attack_in_two_updates_is_stopped() -> None:
     started = time.thread_time()
     with pytest.raises(EngineFault, match="CPU time"):
         document.admit(attack, inspect(attack))
-    assert time.thread_time() - started < 4000 * MS
+    assert time.thread_time() - started < 4000 * CPU_MS
     assert not document.usable
 
 
@@ -307,12 +323,12 @@ def run_limited(program: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.rule("GU13")
 def test_no_attack_costs_memory() -> None:
     program = """
-from test_attacks import ATTACKS
+from test_attacks import ATTACKS, SMALL_LIMITS
 from cowrite.crdt.errors import HostileUpdate
 from cowrite.crdt.guard import inspect
 for make, code in ATTACKS:
     try:
-        inspect(make())
+        inspect(make(), SMALL_LIMITS)
     except HostileUpdate as refused:
         assert refused.code == code
     else:

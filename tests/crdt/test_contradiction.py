@@ -162,7 +162,7 @@ def test_the_halves_that_a_browser_replaces_are_no_contradiction() -> None:
 def test_no_true_repeat_contradicts() -> None:
     """Single, merged and cut updates, to documents that hold more or less of them, some loaded from their own encoding."""
     overlaps = 0
-    for seed in range(40 * FUZZ):
+    for seed in range(20 * FUZZ):
         rng = random.Random(seed)
         played = play(rng)
         written = [update for replica in played for update in replica.written]
@@ -184,14 +184,14 @@ def test_no_true_repeat_contradicts() -> None:
                 made.apply(update, outline)
             if rng.random() < 0.1:
                 made = Document.from_state(made.encode())
-    assert overlaps > 1000 * FUZZ
+    assert overlaps > 500 * FUZZ
 
 
 @pytest.mark.fuzz
 def test_every_changed_string_contradicts() -> None:
     """One letter that is still held is changed, anywhere in an update that repeats everything."""
     changed = 0
-    for seed in range(40 * FUZZ):
+    for seed in range(20 * FUZZ):
         rng = random.Random(seed)
         made = Document.empty()
         for replica in play(rng):
@@ -207,7 +207,7 @@ def test_every_changed_string_contradicts() -> None:
                     other = held[:letter] + b"H" + held[letter + 1 :]
                     assert made.contradicts(other, inspect(other, SYNC_LIMITS))
                     changed += 1
-    assert changed > 50 * FUZZ
+    assert changed > 25 * FUZZ
 
 
 def test_comparing_takes_time_in_proportion_to_what_is_repeated() -> None:
@@ -218,4 +218,4 @@ def test_comparing_takes_time_in_proportion_to_what_is_repeated() -> None:
         layout, held_layout = outline_of_state(sent).layout, outline_of_state(held).layout
         started = time.thread_time()
         assert not module.contradicts(sent, layout, held, held_layout, [ClockRange(1, 0, 500_000)])
-        assert time.thread_time() - started < 1000 * MS
+        assert time.thread_time() - started < 5000 * MS

@@ -131,7 +131,7 @@ def test_characters_beyond_u_ffff_are_found_quickly() -> None:
 @pytest.mark.rule("GU24")
 def test_nothing_that_editors_write_is_refused() -> None:
     """Whether learnt update by update or from the state, and whether whole characters are written, cut or deleted."""
-    for seed in range(40 * FUZZ):
+    for seed in range(20 * FUZZ):
         rng = random.Random(seed)
         played = play(rng)
         updates = [update for replica in played for update in replica.written]

@@ -18,7 +18,6 @@ from typing import TypeAlias
 
 from cowrite.crdt.content import read_json, read_sized, read_varuint
 from cowrite.crdt.outline import (
-    CLOCK_BITS,
     CLOCK_MASK,
     CONTENT,
     DELETED,
@@ -26,7 +25,6 @@ from cowrite.crdt.outline import (
     HAS_KEY,
     HAS_ORIGIN,
     HAS_RIGHT_ORIGIN,
-    SKIP,
     STRING,
     ClockRange,
     Layout,
@@ -60,7 +58,7 @@ def contradicts(update: bytes, layout: Layout, held: bytes, held_layout: Layout,
 
 
 def _structs(update: bytes, layout: Layout, wanted: ClockRange) -> Iterator[_Struct]:
-    """Read the structs that touch the range, holes left out."""
+    """Read the structs that touch the range, in which there is no hole."""
     rows = layout.rows
     index = next(index for index, block in enumerate(layout.blocks) if layout.clients[block[0]] == wanted.client)
     _, first, behind, end_clock = layout.blocks[index]
@@ -69,9 +67,8 @@ def _structs(update: bytes, layout: Layout, wanted: ClockRange) -> Iterator[_Str
         clock = rows[4 * at] & CLOCK_MASK
         if clock >= wanted.end:
             return
-        if rows[4 * at] >> CLOCK_BITS != SKIP:
-            end = rows[4 * at + 4] & CLOCK_MASK if at + 1 < behind else end_clock
-            yield _Struct(wanted.client, clock, end, update[rows[4 * at + 3] : struct_end(layout, index, at)])
+        end = rows[4 * at + 4] & CLOCK_MASK if at + 1 < behind else end_clock
+        yield _Struct(wanted.client, clock, end, update[rows[4 * at + 3] : struct_end(layout, index, at)])
 
 
 class _Struct:

@@ -144,8 +144,8 @@ class Subscription(Protocol):
 class Broker(Protocol):
     """Carries news between processes. The broker is speed: it may lose, and never is the only place where something is.
 
-    Promised: at most once; news of one publisher about one document in order; never back to the receiver's own subscription's
-    publisher is NOT promised (receivers ignore what they have). Not promised: delivery, order between publishers.
+    Promised: at most once; news of one publisher about one document in order. Not promised: delivery, order between
+    publishers, and that a publisher does not hear its own news (receivers ignore what they have).
     """
 
     async def publish(self, news: News) -> None:

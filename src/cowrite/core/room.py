@@ -114,6 +114,7 @@ class Room:
             return
         self.peers.remove(peer)
         peer.held.cancel()
+        peer.outbox.discard()
         if clean or not self.awareness.lose(peer):
             self._release(peer)
         else:
@@ -162,7 +163,9 @@ class Room:
         if not peer.session.may(Grant.COMMENT):
             return
         try:
-            announced = self.awareness.announce(peer.owner, entries, self._clock.monotonic())
+            # What a client says before it has answered the handshake is about itself, not an echo of others.
+            opening = not peer.acknowledgements.received
+            announced = self.awareness.announce(peer.owner, entries, self._clock.monotonic(), opening=opening)
         except InvalidState as error:
             raise PeerError(CloseCode.MALFORMED_FRAME, str(error)) from error
         if announced.stale:

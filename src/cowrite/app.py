@@ -32,6 +32,7 @@ from cowrite.settings import Settings, load_settings
 from cowrite.stores.opening import open_store
 from cowrite.tokens import DemoAuthorizer, TokenAuthorizer
 from cowrite.transports.asgi import YjsEndpoint
+from cowrite.transports.framing import WriteTurn
 from cowrite.transports.origins import OriginPolicy
 from cowrite.transports.services import Services, SocketTimes
 from cowrite.web import PAGES
@@ -197,7 +198,7 @@ class Runtime:
     # ---- inside ------------------------------------------------------------------------------------------------------
 
     def _connect(self, store: Store) -> Parts:
-        ids, backlog = Ids(self._clock), Backlog()
+        ids, backlog, turn = Ids(self._clock), Backlog(), WriteTurn()
         journal = Journal(store, self._broker, self._clock, ids, self._limits)
         # Rooms call the registry that makes them, and the watch over it: both are named here before they exist, and exist
         # before there is a room.
@@ -207,6 +208,7 @@ class Runtime:
             backlog=backlog,
             shortest_window=self._settings.batch_min_ms / 1000,
             longest_window=self._settings.batch_ms / 1000,
+            write=turn.flush,
             commit=journal.put,
             behind=lambda room: heads.behind(room),
             emptied=lambda room: registry.emptied(room),
@@ -214,7 +216,7 @@ class Runtime:
         )
         registry = Registry(store, self._broker, ports)
         heads = HeadWatch(store, self._broker, self._clock, registry)
-        services = Services(registry, self._authorize, self._clock, ids, self._limits, self.origins, self._times)
+        services = Services(registry, self._authorize, self._clock, ids, self._limits, self.origins, self._times, turn)
         return Parts(store, journal, registry, heads, backlog, services)
 
     async def _drain(self, parts: Parts) -> None:

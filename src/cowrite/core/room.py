@@ -49,6 +49,8 @@ class RoomPorts:
     backlog: Backlog
     shortest_window: float
     longest_window: float
+    write: Callable[[], None]
+    """The outboxes are filled: let the transports write now, so that it counts as part of the flush."""
     commit: Callable[[Room], None]
     """Something is pending: commit it soon."""
     behind: Callable[[Room], None]
@@ -291,6 +293,7 @@ class Room:
                 peer.close(error.code, error.reason)
                 self.detach(peer, clean=False)
         self._broadcast.send(self.peers)
+        self._ports.write()
         if self.pending.waiting:
             self._ports.commit(self)
 

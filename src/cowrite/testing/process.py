@@ -145,6 +145,7 @@ class Process:
                 backlog=self.backlog,
                 shortest_window=shortest_window,
                 longest_window=longest_window,
+                write=lambda: None,
                 commit=self.journal.put,
                 behind=lambda room: self.heads.behind(room),
                 emptied=lambda room: self.registry.emptied(room),

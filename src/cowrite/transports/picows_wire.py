@@ -12,7 +12,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 from cowrite.core.outbox import Wire
 from cowrite.core.ports import Timer
 from cowrite.protocol.close_codes import CloseCode
-from cowrite.transports.framing import BINARY, CLOSE, CONTINUATION, FINAL, PING, PONG, WriteTurn, control_frame, header
+from cowrite.transports.framing import BINARY, CLOSE, CONTINUATION, FINAL, PING, PONG, control_frame, header
 from cowrite.transports.services import Services
 from cowrite.transports.upgrade import Accepted
 from cowrite.transports.yjs import YjsConnection, max_message_bytes
@@ -31,14 +31,14 @@ _JOIN_BYTES: Final = 8 << 10
 class PicowsWire(WSListener):
     """One open socket: picows tells it what comes, and the connection writes to it."""
 
-    def __init__(self, socket: asyncio.Transport, upgrade: Accepted, services: Services, turn: WriteTurn) -> None:
+    def __init__(self, socket: asyncio.Transport, upgrade: Accepted, services: Services) -> None:
         self.connection = YjsConnection(self, upgrade, services)
         self.closing = False
         """A close frame was sent, or nothing can be sent any more: what is written is dropped."""
         self._socket = socket
         self._clock = services.clock
         self._times = services.times
-        self._turn = turn
+        self._turn = services.turn
         self._max_message = max_message_bytes(services.limits)
         self._parts: bytearray | None = None
         """The message whose fragments are coming in."""

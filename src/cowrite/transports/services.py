@@ -11,6 +11,7 @@ from cowrite.core.limits import Limits
 from cowrite.core.ports import Authorizer, Clock
 from cowrite.core.registry import Registry
 from cowrite.protocol.close_codes import CloseCode
+from cowrite.transports.framing import WriteTurn
 from cowrite.transports.origins import OriginPolicy
 
 
@@ -45,6 +46,7 @@ class Services:
     limits: Limits
     origins: OriginPolicy
     times: SocketTimes = SocketTimes()
+    turn: WriteTurn = field(default_factory=WriteTurn)
     connections: set[Connection] = field(default_factory=set)
     """The sockets that are open."""
 

@@ -28,7 +28,6 @@ from picows.common import WSUpgradeResponseWithListener
 from picows.picows import WSProtocol  # type: ignore[attr-defined] # not in its stubs
 
 from cowrite.protocol.close_codes import CloseCode
-from cowrite.transports.framing import WriteTurn
 from cowrite.transports.picows_wire import PicowsWire
 from cowrite.transports.services import Serving
 from cowrite.transports.upgrade import NOT_SERVING, Refused, UpgradeRequest, answer, split_protocols
@@ -43,17 +42,16 @@ _log = structlog.get_logger(__name__)
 
 def picows_protocol(serving: Serving) -> type[asyncio.Protocol]:
     """The class for uvicorn's ``ws=``. Every upgrade is answered here: the ASGI application sees none."""
-    turn = WriteTurn()
 
     class PicowsProtocol(_PicowsProtocol):
         def __init__(self, config: object, server_state: Any, app_state: object, _loop: object = None) -> None:
-            super().__init__(serving, turn, server_state.connections)
+            super().__init__(serving, server_state.connections)
 
     return cast("type[asyncio.Protocol]", PicowsProtocol)
 
 
 class _PicowsProtocol(WSProtocol):  # type: ignore[misc]
-    def __init__(self, serving: Serving, turn: WriteTurn, connections: set[object]) -> None:
+    def __init__(self, serving: Serving, connections: set[object]) -> None:
         services = serving()
         super().__init__(
             host_port=None,
@@ -73,7 +71,6 @@ class _PicowsProtocol(WSProtocol):  # type: ignore[misc]
             read_buffer_init_size=2048,
         )
         self._services = services
-        self._turn = turn
         self._connections = connections
         self._socket: asyncio.Transport
         self._head: _Head
@@ -126,7 +123,7 @@ class _PicowsProtocol(WSProtocol):  # type: ignore[misc]
             case Refused() as refused:
                 return _refusal(refused)
             case accepted:
-                self.wire = PicowsWire(self._socket, accepted, services, self._turn)
+                self.wire = PicowsWire(self._socket, accepted, services)
                 chosen = [("Sec-WebSocket-Protocol", accepted.protocol)] if accepted.protocol is not None else []
                 return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(chosen), self.wire)
 

@@ -23,7 +23,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "types": ("mypy",),
     "layers": ("lint-imports",),
     "page": ("npm --prefix clients/web run check",),
-    "unit": ("pytest -n 2 --dist loadfile --loop both -m 'not browser and not chaos'",),
+    "unit": ("pytest -n 2 --dist loadfile -m 'not browser and not chaos'",),
     # Counting makes Python three times slower, so this is a run of its own, without those tests that it is no help for.
     "coverage": (
         "COWRITE_TEST_SLOWNESS=5 coverage run -m pytest -n 2 -m 'not fuzz' tests/protocol tests/crdt tests/core",

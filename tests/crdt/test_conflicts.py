@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pycrdt import Doc, Text
 
-from cowrite.crdt.conflicts import Lists, count_loose
+from cowrite.crdt.conflicts import Lists
 from cowrite.crdt.errors import HostileUpdate
 from cowrite.crdt.guard import inspect
 from cowrite.crdt.outline import CLOCK_BITS, CLOCK_MASK
@@ -70,6 +70,12 @@ def test_pieces_stand_where_the_engine_puts_them() -> None:
         doc: Doc[Any] = Doc()
         doc.apply_update(update)
         assert read_in_order(update) == str(doc.get("t", type=Text)), seed
+
+
+def count_loose(blocks: list[Block], limit: int = 1000) -> int:
+    made = Lists(inspect(write_update(blocks)).layout, limit)
+    made.integrate()
+    return made.loose
 
 
 def agrees(*blocks: Block, limit: int = 1000) -> int:
@@ -142,19 +148,14 @@ def test_the_first_piece_is_looked_for_from_any_other() -> None:
     ],
 )
 def test_places_that_only_the_document_knows_are_loose(blocks: list[Block], loose: int) -> None:
-    assert count_loose(inspect(write_update(blocks)).layout, 1000) == loose
+    assert count_loose(blocks) == loose
 
 
 def test_the_search_ends_at_what_the_update_does_not_bring() -> None:
     made = Lists(inspect(write_update([block(1, 5, text("a", root="t"), text("b", origin=(1, 5), right=(9, 3)))])).layout, 10)
     made.integrate()
     assert [place & CLOCK_MASK for place in made.order_from(1)] == [5, 6]
-    assert (
-        count_loose(
-            inspect(write_update([block(1, 5, text("a", origin=(9, 0), right=(9, 1)), text("b", origin=(9, 0)))])).layout, 2
-        )
-        == 1
-    )
+    assert count_loose([block(1, 5, text("a", origin=(9, 0), right=(9, 1)), text("b", origin=(9, 0)))], 2) == 1
 
 
 @pytest.mark.parametrize(
@@ -166,8 +167,7 @@ def test_the_search_ends_at_what_the_update_does_not_bring() -> None:
     ],
 )
 def test_more_steps_than_allowed_are_refused(blocks: list[Block]) -> None:
-    layout = inspect(write_update(blocks)).layout
-    count_loose(layout, 1000)
+    count_loose(blocks)
     with pytest.raises(HostileUpdate) as caught:
-        count_loose(layout, 2)
+        count_loose(blocks, 2)
     assert caught.value.code == "conflicts"

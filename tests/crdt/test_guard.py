@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pycrdt import Doc, merge_updates
+from pycrdt import Array, Doc, Text, merge_updates
 
 from cowrite.crdt.errors import HostileUpdate
 from cowrite.crdt.guard import LIVE_LIMITS, SYNC_LIMITS, GuardLimits, inspect
@@ -125,6 +125,25 @@ def test_every_kind_of_content_passes() -> None:
 def test_lengths_are_utf16_units() -> None:
     for content in ("ab", "é", "漢字", "😀", "a😀é", "\U0010ffff\uffff"):
         assert inspect(one(text(content))).brings == (ClockRange(1, 0, len(content.encode("utf-16-le")) // 2),)
+
+
+@pytest.mark.rule("GU1")
+@pytest.mark.rule("GU11")
+def test_large_documents_that_were_written_in_many_places_pass() -> None:
+    """Thousands of structs whose ids follow one another, with others put between them: they can not be joined any more."""
+    rng = random.Random(1)
+    doc: Doc[Any] = Doc()
+    typed, listed = doc.get("t", type=Text), doc.get("a", type=Array)
+    with doc.transaction():
+        typed += "x" * 20_000
+        listed.extend([1] * 5_000)
+        for _ in range(8_000):
+            typed.insert(rng.randrange(len(typed)), "y")
+        for _ in range(2_000):
+            listed.insert(rng.randrange(len(listed)), 2)
+    outline = inspect(doc.get_update())
+    assert outline.structs > 15_000
+    assert outline.loose == 2
 
 
 # ---- roots ----------------------------------------------------------------------------------------------------------------

@@ -22,25 +22,17 @@ NONE: Final = 0
 """No neighbour: the end of a list, as a right one; its beginning, as a left one."""
 
 
-def count_loose(layout: Layout, limit: int) -> int:
-    """Count the structs that go between neighbours of which the update does not tell what stands between them.
-
-    Raises :class:`HostileUpdate` when placing the update's structs among themselves would take more than ``limit`` steps.
-    """
-    lists = Lists(layout, limit)
-    lists.integrate()
-    return lists.loose
-
-
 _Piece: TypeAlias = tuple[int, int, int, int]
 """(Last clock, origin or NONE, right origin or NONE, Yjs client)."""
 
 
 class Lists:
-    """The lists that an update's structs form. ``order_from`` reads one; the rest is :func:`count_loose`'s."""
+    """The lists that an update's structs form. Make them, then :meth:`integrate` once, then ask."""
 
     def __init__(self, layout: Layout, limit: int) -> None:
+        """Take at most ``limit`` steps to place the update's structs among themselves."""
         self.loose = 0
+        """How many structs went between neighbours of which the update does not tell what stands between them."""
         self._layout = layout
         self._steps_left = limit
         self._right_of: dict[int, int] = {}  # last clock of a piece → first clock of its right neighbour
@@ -55,7 +47,7 @@ class Lists:
             self._starts[client] = client << CLOCK_BITS | layout.rows[4 * block[1]] & CLOCK_MASK
 
     def integrate(self) -> None:
-        """Put every struct into its list, in the engine's order."""
+        """Put every struct into its list, in the engine's order. Raises :class:`HostileUpdate` when it takes too many steps."""
         rows, blocks = self._layout.rows, self._layout.blocks
         taken = [block[1] for block in blocks]
         for index, behind in self._layout.order:
@@ -67,6 +59,10 @@ class Lists:
                     end = rows[at + 4] & CLOCK_MASK if at + 4 < 4 * block_end else end_clock
                     self._insert(base | head & CLOCK_MASK, (base | end) - 1, rows[at + 1], rows[at + 2])
             taken[index] = behind
+
+    def stand_together(self, left: int, right: int) -> bool:
+        """Tell whether ``right``, the first clock of a piece, stands directly right of ``left``, the last one of another."""
+        return self._right_of.get(left) == right
 
     def order_from(self, head: int) -> list[int]:
         """Return the ids of the pieces in the list of that head, as far as the update tells."""

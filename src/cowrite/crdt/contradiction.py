@@ -16,7 +16,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-from cowrite.crdt.content import read_json, read_sized, read_varuint
+from cowrite.crdt.content import CONTENT_READERS, read_json, read_sized, read_varuint
 from cowrite.crdt.outline import (
     CLOCK_MASK,
     CONTENT,
@@ -37,28 +37,44 @@ _REPLACEMENT = "�".encode("utf-16-le")
 _Id: TypeAlias = tuple[int, int]
 
 
-def contradicts(update: bytes, layout: Layout, held: bytes, held_layout: Layout, overlaps: Sequence[ClockRange]) -> bool:
-    """Tell whether ``update`` and ``held``, another update, differ within these ranges, all of which both bring.
+def contradicts(update: bytes, layout: Layout, held: bytes, overlaps: Sequence[ClockRange]) -> bool:
+    """Tell whether ``update`` and ``held`` differ within these ranges, all of which both bring.
 
-    Takes time in proportion to the structs in the ranges and their bytes.
+    ``held`` is what a document encoded of the clients of the ranges, each from its first range on. It is read from its
+    beginning and no further than needed. Takes time in proportion to the structs that are read, and their bytes.
     """
+    wanted: dict[int, list[ClockRange]] = {}
     for overlap in overlaps:
-        theirs = _structs(update, layout, overlap)
-        ours = _structs(held, held_layout, overlap)
-        their, our = next(theirs, None), next(ours, None)
-        while their is not None and our is not None:
-            start, end = max(their.clock, our.clock, overlap.start), min(their.end, our.end, overlap.end)
-            if start < end and their.differs(our, start, end):
-                return True
-            if their.end <= our.end:
-                their = next(theirs, None)
-            else:
-                our = next(ours, None)
+        wanted.setdefault(overlap.client, []).append(overlap)
+    reader = _HeldReader(held)
+    while wanted:
+        ranges = wanted.pop(reader.next_client())
+        ours = reader.structs()
+        if _differ(update, layout, ranges, ours):
+            return True
+        if wanted:
+            for _ in ours:  # to where the next client begins
+                pass
+    return False
+
+
+def _differ(update: bytes, layout: Layout, ranges: Sequence[ClockRange], ours: Iterator[_Struct]) -> bool:
+    our = next(ours)
+    for wanted in ranges:
+        for their in _structs(update, layout, wanted):
+            start, stop = max(their.clock, wanted.start), min(their.end, wanted.end)
+            while start < stop:
+                while our.end <= start:
+                    our = next(ours)
+                end = min(stop, our.end)
+                if their.differs(our, start, end):
+                    return True
+                start = end
     return False
 
 
 def _structs(update: bytes, layout: Layout, wanted: ClockRange) -> Iterator[_Struct]:
-    """Read the structs that touch the range, in which there is no hole."""
+    """Read the structs of an outlined update that touch the range, in which there is no hole."""
     rows = layout.rows
     index = next(index for index, block in enumerate(layout.blocks) if layout.clients[block[0]] == wanted.client)
     _, first, behind, end_clock = layout.blocks[index]
@@ -69,6 +85,41 @@ def _structs(update: bytes, layout: Layout, wanted: ClockRange) -> Iterator[_Str
             return
         end = rows[4 * at + 4] & CLOCK_MASK if at + 1 < behind else end_clock
         yield _Struct(wanted.client, clock, end, update[rows[4 * at + 3] : struct_end(layout, index, at)])
+
+
+class _HeldReader:
+    """Reads an update that the engine has encoded, struct by struct, as far as is asked for."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = read_varuint(data, 0)[1]
+        self._client = self._clock = self._left = 0
+
+    def next_client(self) -> int:
+        """Go on to the next client, after all structs of the one before have been read."""
+        self._left, at = read_varuint(self._data, self._at)
+        self._client, at = read_varuint(self._data, at)
+        self._clock, self._at = read_varuint(self._data, at)
+        return self._client
+
+    def structs(self) -> Iterator[_Struct]:
+        data = self._data
+        for _ in range(self._left):
+            start = self._at
+            kind = data[start] & CONTENT
+            if kind == GC:
+                length, end = read_varuint(data, start + 1)
+            else:
+                _, at = _read_neighbours(data, start)
+                if kind == STRING:
+                    at, end = read_sized(data, at)
+                    content = data[at:end]
+                    length = len(content) if content.isascii() else len(content.decode().encode("utf-16-le")) >> 1
+                else:
+                    end, length = CONTENT_READERS[kind](data, at)
+            self._at = end
+            self._clock += length
+            yield _Struct(self._client, self._clock - length, self._clock, data[start:end])
 
 
 class _Struct:
@@ -116,20 +167,24 @@ class _Struct:
         return self._values[width * (start - self.clock) : width * (end - self.clock)]
 
     def _read_head(self) -> None:
-        if self._content_at:
-            return
-        raw, info, at = self.raw, self.raw[0], 1
-        origin = right = None
-        if info & HAS_ORIGIN:
-            origin, at = _read_id(raw, at)
-        if info & HAS_RIGHT_ORIGIN:
-            right, at = _read_id(raw, at)
-        if origin is right is None:
-            at = read_sized(raw, at + 1)[1] if raw[at] else _read_id(raw, at + 1)[1]
-            if info & HAS_KEY:
-                at = read_sized(raw, at)[1]
-        self._neighbours = origin, right
-        self._content_at = at
+        if not self._content_at:
+            self._neighbours, self._content_at = _read_neighbours(self.raw, 0)
+
+
+def _read_neighbours(data: bytes, at: int) -> tuple[tuple[_Id | None, _Id | None], int]:
+    """Read where a struct goes. Returns its neighbours, and where its content begins."""
+    info = data[at]
+    at += 1
+    origin = right = None
+    if info & HAS_ORIGIN:
+        origin, at = _read_id(data, at)
+    if info & HAS_RIGHT_ORIGIN:
+        right, at = _read_id(data, at)
+    if origin is right is None:
+        at = read_sized(data, at + 1)[1] if data[at] else _read_id(data, at + 1)[1]
+        if info & HAS_KEY:
+            at = read_sized(data, at)[1]
+    return (origin, right), at
 
 
 def _read_id(data: bytes, at: int) -> tuple[_Id, int]:

@@ -122,7 +122,7 @@ class Document:
             return False
         before = dict(self._state) | {client: start for client, start, _ in reversed(overlaps)}
         held = self._diff(before)
-        return contradicts(update, outline.layout, held, outline_of_state(held).layout, overlaps)
+        return contradicts(update, outline.layout, held, overlaps)
 
     def check_places(self, outline: Outline) -> None:
         """Raise :class:`cowrite.crdt.errors.HostileUpdate` when the update puts something where it cannot be.

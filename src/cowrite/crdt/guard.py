@@ -17,7 +17,7 @@ from array import array
 from dataclasses import dataclass
 from typing import NoReturn
 
-from cowrite.crdt.conflicts import count_loose
+from cowrite.crdt.conflicts import Lists
 from cowrite.crdt.content import CONTENT_READERS, MAX_CLOCK, MAX_KEY_BYTES, MAX_ROOT_BYTES, read_long, read_text, read_varuint
 from cowrite.crdt.errors import HostileUpdate
 from cowrite.crdt.integration import Order, Reference, integration_order, needs_alone, needs_and_inner
@@ -92,8 +92,10 @@ def inspect(update: bytes, limits: GuardLimits = LIVE_LIMITS) -> Outline:
     if outline.structs > _FEW or len(update) > _SHORT:
         if outline.types > MAX_LEVELS:
             Places().check(outline)
-        check_joins(outline.layout, limits.joins)
-        outline = outline._replace(loose=count_loose(outline.layout, limits.conflicts))
+        lists = Lists(outline.layout, limits.conflicts)
+        lists.integrate()
+        check_joins(outline.layout, lists, limits.joins)
+        outline = outline._replace(loose=lists.loose)
     return outline
 
 

@@ -19,6 +19,8 @@ Order: TypeAlias = tuple[tuple[int, int], ...]
 
 def needs_alone(brings: Sequence[ClockRange], deletes: Sequence[ClockRange], references: Sequence[Reference]) -> Needs:
     """Find what must be known before an update of a single client: as :func:`needs_and_inner`, sooner."""
+    if not references and not deletes:
+        return ((brings[-1][0], brings[-1][1] - 1),) if brings and brings[-1][1] else ()
     needs: dict[int, int] = {}
     if brings and brings[-1].start:
         needs[brings[-1].client] = brings[-1].start - 1

@@ -7,12 +7,16 @@ it has joined so far: the square of their number for strings (3 s for 1 MB), and
 
 from __future__ import annotations
 
+from cowrite.crdt.conflicts import Lists
 from cowrite.crdt.errors import HostileUpdate
 from cowrite.crdt.outline import ANY, CLOCK_BITS, CLOCK_MASK, CONTENT, STRING, Layout
 
 
-def check_joins(layout: Layout, limit: int) -> None:
-    """Raise :class:`HostileUpdate` when joining would take more than ``limit`` steps (about 40 ns each)."""
+def check_joins(layout: Layout, lists: Lists, limit: int) -> None:
+    """Raise :class:`HostileUpdate` when joining would take more than ``limit`` steps (about 40 ns each).
+
+    ``lists`` tell which structs stand side by side: those between which others were put are not joined.
+    """
     rows = layout.rows
     cost = joined = 0
     for number, first, behind, end_clock in layout.blocks:
@@ -27,6 +31,7 @@ def check_joins(layout: Layout, limit: int) -> None:
                 and head >> CLOCK_BITS & CONTENT == content
                 and rows[at + 1] == (base | clock) - 1
                 and rows[at + 2] == right
+                and lists.stand_together((base | clock) - 1, base | clock)
             ):
                 run_structs += 1
                 run_length += clock - end

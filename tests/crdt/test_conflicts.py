@@ -143,7 +143,7 @@ def test_the_first_piece_is_looked_for_from_any_other() -> None:
         ([block(1, 5, text("a", right=(9, 0)), text("b", right=(1, 5)), text("c", right=(1, 5)))], 2),
         ([block(1, 5, text("a", right=(1, 2)))], 1),
         ([block(1, 0, gc(3), skip(2))], 0),
-        ([block(1, 0, gc(3), text("a", origin=(1, 1)), text("b", right=(1, 1)))], 1),
+        ([block(1, 0, gc(3), text("a", origin=(1, 1)), text("b", right=(1, 1)))], 2),
         ([block(1, 5, text("a", origin=(9, 1), right=(9, 2)), text("b", origin=(9, 1), right=(9, 3)))], 1),
     ],
 )

@@ -32,7 +32,7 @@ class Lists:
     def __init__(self, layout: Layout, limit: int) -> None:
         """Take at most ``limit`` steps to place the update's structs among themselves."""
         self.loose = 0
-        """How many structs went between neighbours of which the update does not tell what stands between them."""
+        """How many structs went between neighbours of which only the document knows what is between them, or cut another."""
         self._layout = layout
         self._steps_left = limit
         self._right_of: dict[int, int] = {}  # last clock of a piece → first clock of its right neighbour
@@ -48,7 +48,7 @@ class Lists:
 
     def integrate(self) -> None:
         """Put every struct into its list, in the engine's order. Raises :class:`HostileUpdate` when it takes too many steps."""
-        rows, blocks = self._layout.rows, self._layout.blocks
+        rows, blocks, right_of = self._layout.rows, self._layout.blocks, self._right_of
         taken = [block[1] for block in blocks]
         for index, behind in self._layout.order:
             number, _, block_end, end_clock = blocks[index]
@@ -57,7 +57,12 @@ class Lists:
                 head = rows[at]
                 if head >> CLOCK_BITS not in (GC, SKIP):
                     end = rows[at + 4] & CLOCK_MASK if at + 4 < 4 * block_end else end_clock
-                    self._insert(base | head & CLOCK_MASK, (base | end) - 1, rows[at + 1], rows[at + 2])
+                    first, last, left, right = base | head & CLOCK_MASK, (base | end) - 1, rows[at + 1], rows[at + 2]
+                    if left in right_of and right_of[left] == right:  # as nearly always
+                        right_of[left] = first
+                        right_of[last] = right
+                    else:
+                        self._insert(first, last, left, right)
             taken[index] = behind
 
     def stand_together(self, left: int, right: int) -> bool:
@@ -140,6 +145,7 @@ class Lists:
 
     def _split(self, last: int) -> int:
         """End a piece at that clock. Returns the next one."""
+        self.loose += 1
         splits = self._splits.setdefault(last >> CLOCK_BITS, [])
         index = bisect_left(splits, last)
         splits.insert(index, last)

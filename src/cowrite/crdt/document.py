@@ -149,9 +149,10 @@ class Document:
         """
         self.check_places(outline)
         parts = outline.structs + len(outline.deletes)
+        cuts = outline.loose + 2 * len(outline.deletes)
         pieces = self._pieces + 2 * outline.structs  # each struct may cut another
         size = self._size + len(update)
-        if parts == 1 or (outline.loose * pieces <= _STEPS_AT_ONCE and parts * size <= _COPIES_AT_ONCE):
+        if parts == 1 or (outline.loose * pieces <= _STEPS_AT_ONCE and cuts * size <= _COPIES_AT_ONCE):
             return self.apply(update, outline)
         ranges = max(1, _COPIES_AT_ONCE // (2 * size))
         structs = max(1, min(_STEPS_AT_ONCE // pieces, ranges))

@@ -22,25 +22,28 @@ def check_joins(layout: Layout, lists: Lists, limit: int) -> None:
     for number, first, behind, end_clock in layout.blocks:
         base = number + 1 << CLOCK_BITS
         run_structs = run_length = 0
-        content = right = end = -1
-        for at in range(4 * first, 4 * behind, 4):
-            head = rows[at]
+        content = run_right = end = -1
+        a, b = 4 * first, 4 * behind
+        for head, left, right in zip(rows[a:b:4], rows[a + 1 : b : 4], rows[a + 2 : b : 4], strict=True):
             clock = head & CLOCK_MASK
+            here = base | clock
             if (
-                content in (STRING, ANY)
+                left == here - 1
+                and right == run_right
                 and head >> CLOCK_BITS & CONTENT == content
-                and rows[at + 1] == (base | clock) - 1
-                and rows[at + 2] == right
-                and lists.stand_together((base | clock) - 1, base | clock)
+                and lists.stand_together(left, here)
             ):
                 run_structs += 1
                 run_length += clock - end
             else:
-                cost += _cost(content, run_structs, run_length)
-                joined += run_structs
-                run_structs = run_length = 0
+                if run_structs:
+                    cost += _cost(content, run_structs, run_length + clock - end)
+                    joined += run_structs
+                    run_structs = run_length = 0
                 content = head >> CLOCK_BITS & CONTENT
-                right = rows[at + 2]
+                if content not in (STRING, ANY):
+                    content = -1
+                run_right = right
             end = clock
         cost += _cost(content, run_structs, run_length + end_clock - end)
         joined += run_structs

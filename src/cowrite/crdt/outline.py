@@ -79,7 +79,8 @@ class Outline(NamedTuple):
     types: int = 0
     """How many of them are shared types (elements, nested maps, texts, arrays)."""
     loose: int = 0
-    """At most how many of them go between neighbours of which the update does not tell what has come between them."""
+    """At most how many of them go where the update does not tell what the engine has to do: between neighbours between which
+    only the document knows what stands, or into the middle of another."""
     layout: Layout = NO_LAYOUT
     """Where each struct stands and goes; read inside this package only."""
 

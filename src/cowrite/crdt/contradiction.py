@@ -59,13 +59,17 @@ def contradicts(update: bytes, layout: Layout, held: bytes, overlaps: Sequence[C
 
 
 def _differ(update: bytes, layout: Layout, ranges: Sequence[ClockRange], ours: Iterator[_Struct]) -> bool:
-    our = next(ours)
+    our = next(ours, None)
     for wanted in ranges:
         for their in _structs(update, layout, wanted):
             start, stop = max(their.clock, wanted.start), min(their.end, wanted.end)
             while start < stop:
-                while our.end <= start:
-                    our = next(ours)
+                while our is not None and our.end <= start:
+                    our = next(ours, None)
+                if our is None:
+                    # The range begins inside a character beyond U+FFFF, of which the engine has left the second half out:
+                    # no editor writes such an update.
+                    return True
                 end = min(stop, our.end)
                 if their.differs(our, start, end):
                     return True

@@ -24,7 +24,7 @@ TIMEOUTS = {
 
 MAY_BLOCK: dict[str, set[str]] = {
     # Writing a traceback reads source files; it happens once for each outage of a kind that nobody thought of.
-    "cowrite/core/journal.py": {"_fails"},
+    "cowrite/core/journal.py": {"_set_apart"},
 }
 """Calls of cowrite that may block the event loop: end of a file's path → functions. Say why beside each."""
 

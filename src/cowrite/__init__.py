@@ -1,5 +1,7 @@
 """Real-time collaboration server for Python: any Yjs editor connects unmodified, an acknowledged edit is on disk.
 
+The application is made by one function of arguments::
+
     from cowrite import Settings, create_app
     app = create_app(Settings(secret=...))
 """

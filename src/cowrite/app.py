@@ -146,13 +146,14 @@ class Runtime:
         """The state of this process."""
         parts = self._parts
         if parts is None:
-            return Health(status="ok", store="ok", pending_bytes=0, documents=0, connections=0)
-        failing = parts.journal.failing_since is not None
+            return Health(status="ok", store="ok", pending_bytes=0, documents=0, failing_documents=0, connections=0)
+        failing, documents = parts.journal.failing_since is not None, parts.journal.failing_documents
         return Health(
-            status="degraded" if failing else "ok",
+            status="degraded" if failing or documents else "ok",
             store="failing" if failing else "ok",
             pending_bytes=parts.backlog.bytes,
             documents=len(parts.registry),
+            failing_documents=len(documents),
             connections=len(parts.services.connections),
         )
 

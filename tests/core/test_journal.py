@@ -163,6 +163,26 @@ async def test_operations_are_stored_with_their_entry() -> None:
         assert operation.vector_clock == {"5": 5, "offset": 1}
 
 
+@pytest.mark.rule("JO20")
+async def test_bringing_back_what_others_wrote_claims_nothing() -> None:
+    """As when their process died before it was committed, and a peer who had seen it comes to another process first."""
+    database = MemoryDatabase()
+    async with process(database) as server:
+        lost = YjsClient(7)
+        lost.text.insert(0, "unsaved")
+        ben = await server.join(client=YjsClient(8), user="ben")
+        await quiet(server)
+        ben.send(yjs.encode(SyncStep2(lost.doc.get_update())))
+        ben.client.text.insert(0, "own")
+        await quiet(server)
+        assert database.clients("doc") == {8: "ben"}
+        ana = await server.join(client=lost, user="ana")
+        await quiet(server)
+        ana.client.text.insert(0, "more")
+        await quiet(server)
+        assert database.clients("doc") == {8: "ben", 7: "ana"}
+
+
 @pytest.mark.rule("JO5")
 async def test_rooms_that_wait_share_a_transaction() -> None:
     database = MemoryDatabase()

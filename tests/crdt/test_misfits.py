@@ -215,7 +215,7 @@ def test_a_state_of_unknown_origin_is_looked_at_before_it_is_read() -> None:
         [
             block(1, 0, text("fine", root="fine"), array, text("a😀b", parent=(1, 4))),
             block(2, 0, text("x", root="text"), embed("three", origin=(2, 0))),
-            block(3, 0, values(1, root="values"), text("😀", origin=(3, 0))),
+            block(3, 0, values(1, root="values"), shared_type("array", root="values"), text("a", parent=(3, 1))),
         ]
     )
     document = LogDocument.from_state(state)

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from pycrdt import Doc, merge_updates
-from yjs_replicas import FUZZ, Replica, play
 
 from cowrite.crdt.errors import HostileUpdate
 from cowrite.crdt.guard import SYNC_LIMITS, inspect, outline_of_state
 from cowrite.crdt.outline import ClockRange, Outline, missing
 from cowrite.crdt.state_vector import decode_state_vector
 from cowrite.testing.yjs_writer import Block, block, deleted, gc, shared_type, skip, text, write_update
+from yjs_replicas import FUZZ, Replica, play
 
 pytestmark = pytest.mark.rule("GU16")
 

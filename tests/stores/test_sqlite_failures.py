@@ -10,7 +10,6 @@ from sqlalchemy import Connection, PoolProxiedConnection
 
 from cowrite.core.ports import CommitDoubtful, StoreBusy, StoreCorrupt, StoreRefused, StoreUnavailable
 from cowrite.core.records import Checkpoint
-from cowrite.crdt.outline import ClockRange
 from cowrite.stores.sqlalchemy.store import SqlStore, _SqlTransaction
 from cowrite.testing.records import fill, make_entry, make_operation, write
 from stores.store_backends import SqliteBackend, database, pragma, program
@@ -144,7 +143,7 @@ async def test_numbers_that_are_too_large(store: SqlStore) -> None:
     """Numbers that no column holds are refused."""
     for entry in (
         make_entry(1, created_at=2**63),
-        make_entry(1, ranges=(ClockRange(2**64, 0, 1),)),
+        make_entry(1, claims=(2**64,)),
         make_entry(1, operations=(make_operation(length=2**63),)),
     ):
         with pytest.raises(StoreRefused, match="cannot be written"):

@@ -71,7 +71,7 @@ async def test_few_hand_overs(store: SqlStore) -> None:
         async with store.writing(wanted) as transaction:
             for name in wanted:
                 offset = transaction.heads[name].offset
-                await transaction.append(name, [make_entry(offset + 1), make_entry(offset + 2)])
+                await transaction.append(name, [make_entry(offset + 1, claims=(7,)), make_entry(offset + 2)])
         assert statements == ["BEGIN", "SELECT", "INSERT", "INSERT", "INSERT", "UPDATE"]
         assert calls == ["run", "commit"]
         statements.clear()

@@ -8,7 +8,7 @@ engine) drops out by itself, and the others are committed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -20,7 +20,7 @@ from cowrite.core.ports import Clock, CommitDoubtful, News, Store, StoreCorrupt,
 from cowrite.core.received import Received
 from cowrite.core.records import Entry, Head, Quarantined
 from cowrite.core.room import Room
-from cowrite.crdt.errors import EngineFault
+from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.protocol.close_codes import CloseCode
 
 _log = structlog.get_logger(__name__)
@@ -32,8 +32,12 @@ class Outcome:
 
     news: list[News] = field(default_factory=list)
     """What other processes must hear."""
+    committed: list[Room] = field(default_factory=list)
+    """Took part."""
     skipped: list[Room] = field(default_factory=list)
     """Somebody else holds the lock of their head."""
+    unserved: list[Room] = field(default_factory=list)
+    """Nothing of them fitted any more."""
 
 
 class GroupCommit:
@@ -63,10 +67,13 @@ class GroupCommit:
                 for room in rooms:
                     if room.document_id not in transaction.heads:
                         outcome.skipped.append(room)
-                    elif (one := await self._derive(transaction, room, group, budget)) is not None:
-                        derived[room] = one
+                    elif budget.spent:
+                        outcome.unserved.append(room)
+                    else:
+                        derived[room] = await self._derive(transaction, room, group, budget)
             for room, one in derived.items():
                 room.settle(one.entries, one.offsets)
+                outcome.committed.append(room)
                 if one.entries:
                     outcome.news.append(_news(room, one.entries))
         except BaseException as error:
@@ -80,41 +87,61 @@ class GroupCommit:
         return outcome
 
     async def set_aside(self, room: Room, refused: Received, reason: str) -> None:
-        """The store will not take this update: keep it for people to look at where it takes it at all, and go on without it."""
-        try:
-            async with self._store.writing([room.document_id]) as transaction:
-                await self._set_aside(transaction, room, [refused], reason)
-        except StoreRefused:
-            _log.error("update lost: the store does not even take it into quarantine", document=room.document_id, reason=reason)
-        room.refuse(refused)
-        room.rebuild(CloseCode.DOCUMENT_REBUILT, "an update that was shown could not be kept; reconnect and sync")
+        """The store will not take this update: keep it for people to look at where it takes it at all, and go on without it.
 
-    async def _derive(self, transaction: WriteTransaction, room: Room, group: str, budget: _Budget) -> Derived | None:
+        Raises what ``Store.writing`` raises but :class:`StoreRefused`; then it is still pending.
+        """
+        room.begin_transaction()
         try:
-            await self._catch_up(transaction, room)
-        except (EngineFault, StoreCorrupt) as fault:
-            # Nothing may be written to a document that cannot be read.
-            await self._set_aside(transaction, room, list(room.pending), f"the document cannot be read: {fault}")
+            room.condemn(refused)
+            try:
+                async with self._store.writing([room.document_id]) as transaction:
+                    await self._quarantine(transaction, room, [refused], reason)
+            except StoreRefused:
+                _log.error("update lost: the store does not even take it into quarantine", document=room.document_id)
+            room.settle((), {})
+        except BaseException:
             room.abandon()
+            raise
+        finally:
+            room.end_transaction()
+
+    async def _derive(self, transaction: WriteTransaction, room: Room, group: str, budget: _Budget) -> Derived:
+        """Nothing where the room drops out; what must be quarantined then is."""
+        try:
+            await self._catch_up_twice(transaction, room)
+        except (EngineFault, HostileUpdate, StoreCorrupt) as fault:
+            # Nothing may be written to a document that cannot be read.
+            pending = list(room.pending)
+            room.pending.release()
+            room.replicas.abandon()
             room.fail("the document cannot be read; it was left as it is")
-            return None
+            await self._put_aside(transaction, room, pending, f"the document cannot be read: {fault}")
+            return Derived()
         batch = room.pending.take(updates=min(budget.updates, 1) if room.one_by_one else budget.updates, size=budget.size)
         budget.spend(batch)
         try:
             derived = self._entries.derive(room.replicas, batch, group)
         except UpdateRefused as refused:
-            room.abandon()
             if not room.one_by_one:
                 # Another try, on a fresh log and alone, before an update is blamed that was fine on ``live``.
-                room.one_by_one = True
+                room.suspect()
             else:
-                await self._set_aside(transaction, room, refused.run, refused.reason)
-                room.refuse(refused.run[0])
-                room.rebuild(CloseCode.DOCUMENT_REBUILT, "an update that was shown could not be kept; reconnect and sync")
-            return None
+                # Nothing may be awaited before this: the next peer must not be told that it is safe here.
+                room.condemn(refused.run[0])
+                await self._quarantine(transaction, room, refused.run, refused.reason)
+            return Derived()
         if derived.entries:
             await transaction.append(room.document_id, derived.entries)
         return derived
+
+    async def _catch_up_twice(self, transaction: WriteTransaction, room: Room) -> None:
+        """A log that breaks may be the fault of what happened to it here: look at the one in the store before giving up."""
+        try:
+            await self._catch_up(transaction, room)
+        except EngineFault:
+            room.replicas.abandon()
+            await self._catch_up(transaction, room)
 
     async def _catch_up(self, transaction: WriteTransaction, room: Room) -> None:
         """Bring a room to the head that is locked, and make the documents that it lacks."""
@@ -137,26 +164,26 @@ class GroupCommit:
             replicas.load(await self._store.load(room.document_id))
             replicas.head = head
         if replicas.live is None:
-            await self._set_aside(
-                transaction, room, replicas.renew_live(room.pending), "it builds on something that is not in the log"
-            )
+            dangling = replicas.renew_live(room.pending)
+            await self._put_aside(transaction, room, dangling, "it builds on something that is not in the log")
 
     def _start_again(self, room: Room, reason: str) -> None:
         _log.warning("document starts again", document=room.document_id, reason=reason)
         room.replicas.abandon()
         room.rebuild(CloseCode.NEW_EPOCH, reason)
 
-    async def _set_aside(self, transaction: WriteTransaction, room: Room, updates: Iterable[Received], reason: str) -> None:
-        """Take updates out of the room, and keep them for people to look at."""
+    async def _put_aside(self, transaction: WriteTransaction, room: Room, updates: Sequence[Received], reason: str) -> None:
+        for pending in updates:
+            room.pending.put_aside(pending)
+        await self._quarantine(transaction, room, updates, reason)
+
+    async def _quarantine(self, transaction: WriteTransaction, room: Room, updates: Sequence[Received], reason: str) -> None:
+        """Keep updates for people to look at. They leave the room when the transaction is committed."""
         kept = []
         for pending in updates:
-            room.pending.drop(pending)
-            kept.append(
-                Quarantined(self._ids.new(), room.document_id, pending.author, self._clock.now(), reason, pending.update)
-            )
-            _log.error(
-                "update quarantined", document=room.document_id, author=pending.author, bytes=len(pending.update), reason=reason
-            )
+            at, size = self._clock.now(), len(pending.update)
+            kept.append(Quarantined(self._ids.new(), room.document_id, pending.author, at, reason, pending.update))
+            _log.error("update quarantined", document=room.document_id, author=pending.author, bytes=size, reason=reason)
         if kept:
             await transaction.quarantine(kept)
 
@@ -167,6 +194,10 @@ class _Budget:
 
     updates: int
     size: int
+
+    @property
+    def spent(self) -> bool:
+        return self.updates <= 0
 
     def spend(self, batch: Sequence[Received]) -> None:
         self.size -= sum(len(pending.update) for pending in batch)

@@ -54,19 +54,20 @@ class EntryMaker:
         derived = Derived()
         offset = replicas.head.offset
         for run in _runs(batch):
-            _refuse_unfit(run, replicas)
             try:
+                _refuse_unfit(run, replicas)
                 change = replicas.derive(run)
             except EngineFault as fault:
                 raise UpdateRefused(run, f"the engine broke on it: {fault}") from fault
             if change is not None:
                 offset += 1
-                derived.entries.append(self._entry(change, offset, run[0].author, group))
+                derived.entries.append(self._entry(change, offset, run, group))
             for pending in run:
                 derived.offsets[pending] = offset
         return derived
 
-    def _entry(self, change: Change, offset: int, author: str, group: str) -> Entry:
+    def _entry(self, change: Change, offset: int, run: Sequence[Received], group: str) -> Entry:
+        author = run[0].author
         now = self._clock.now()
         clock = _vector_clock(change.ranges, offset)
         operations = tuple(
@@ -83,7 +84,7 @@ class EntryMaker:
             )
             for draft in change.operations
         )
-        return Entry(self._ids.new(), group, offset, author, now, change.update, tuple(change.ranges), operations)
+        return Entry(self._ids.new(), group, offset, author, now, change.update, tuple(change.ranges), operations, _claims(run))
 
 
 def _refuse_unfit(run: Sequence[Received], replicas: Replicas) -> None:
@@ -105,6 +106,12 @@ def _refuse_unfit(run: Sequence[Received], replicas: Replicas) -> None:
 def _runs(batch: Sequence[Received]) -> Iterator[list[Received]]:
     for _, run in groupby(batch, key=lambda pending: pending.author):
         yield list(run)
+
+
+def _claims(run: Sequence[Received]) -> tuple[int, ...]:
+    """Who types uses one Yjs client. A SyncStep2 may bring others' edits, which this author was only first to bring back."""
+    typed = (pending.outline.brings for pending in run if not pending.everything)
+    return tuple(dict.fromkeys(brings[0].client for brings in typed if len({brought.client for brought in brings}) == 1))
 
 
 def _vector_clock(ranges: Sequence[ClockRange], offset: int) -> dict[str, int]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
 from cowrite.core.ports import Broker, Clock, News, Store, StoreError
+from cowrite.core.records import Head
 from cowrite.core.registry import Registry
 from cowrite.core.room import Room
 
@@ -39,31 +41,45 @@ class HeadWatch:
         self._wake.set()
 
     async def run(self) -> None:
-        """Watch until cancelled. A store that cannot be reached is tried again at the next look."""
+        """Watch until cancelled. Rooms that are behind are read at once, all others when their time has come."""
+        looked = float("-inf")
         while True:
             self._wake.clear()
-            rooms = list(self._behind) or list(self._registry.rooms)
-            self._behind.clear()
+            rooms, self._behind = list(self._behind), {}
+            now, interval = self._clock.monotonic(), _WITH_BROKER if self._broker.reaches_others else _BY_ITSELF
+            if now - looked >= interval:
+                looked, rooms = now, list(self._registry.rooms)
             try:
                 await self.look(rooms)
             except StoreError as error:
-                _log.debug("heads not read", reason=str(error))
-            timer = self._clock.call_later(_WITH_BROKER if self._broker.reaches_others else _BY_ITSELF, self._wake.set)
+                _log.warning("heads not read; they are looked at again", reason=str(error))
+            timer = self._clock.call_later(looked + interval - now, self._wake.set)
             try:
                 await self._wake.wait()
             finally:
                 timer.cancel()
 
-    async def look(self, rooms: list[Room]) -> None:
-        """Bring these rooms to the heads in the store. Raises :class:`StoreError`."""
+    async def look(self, rooms: Sequence[Room]) -> None:
+        """Bring these rooms to the heads in the store. Raises :class:`StoreError` when the heads cannot be read."""
         for start in range(0, len(rooms), _ASK_HEADS):
-            asked = {room.document_id: room for room in rooms[start : start + _ASK_HEADS]}
+            asked = {room.document_id: (room, room.replicas.head) for room in rooms[start : start + _ASK_HEADS]}
             for document_id, head in (await self._store.heads(asked)).items():
-                known = asked[document_id].replicas.head
-                if known.epoch and head.epoch != known.epoch:
-                    asked[document_id].look_under_lock()
-                elif head.offset > known.offset:
-                    await self._read(asked[document_id], head.epoch)
+                room, known = asked[document_id]
+                try:
+                    await self._compare(room, known, head)
+                except StoreError as error:
+                    # One damaged document must not keep the others from their news. The lock decides what becomes of it.
+                    _log.warning("entries not read", document=document_id, reason=str(error))
+                    room.look_under_lock()
+
+    async def _compare(self, room: Room, known: Head, head: Head) -> None:
+        """``known`` is what the room had before the store was asked."""
+        if head == known or room.replicas.head != known:
+            return  # nothing new; or the room has moved meanwhile, and is looked at next time
+        if known.offset and (head.epoch != known.epoch or head.offset <= known.offset):
+            room.look_under_lock()
+        elif head.offset > known.offset:
+            await self._read(room, head.epoch)
 
     async def _read(self, room: Room, epoch: str) -> None:
         while True:

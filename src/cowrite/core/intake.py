@@ -82,7 +82,7 @@ class Intake:
         """Take what is held and can be taken now; one may be what another waits for. Yields the peers that must be closed."""
         holding = [peer for peer in peers if peer.held]
         progress = True
-        while progress:
+        while progress and self._replicas.live is not None:
             progress = False
             for peer in holding:
                 try:
@@ -143,7 +143,7 @@ class Intake:
         held = peer.held.take()
         kept = []
         for received in held:
-            if missing(received.outline, self.live.state):
+            if self._replicas.live is None or missing(received.outline, self.live.state):
                 kept.append(received)
             else:
                 self._take(received)

@@ -1,10 +1,13 @@
-"""The journal: brings what rooms have pending to the disk, in groups, with one transaction at a time.
+"""The journal: brings what rooms have pending to the disk, in groups.
 
-Theory of operation. One task per process. While a transaction runs, whatever comes waits; the next one takes all of it, so
-the more comes, the larger the groups and the less each edit costs. The task never gives up: when the store cannot be reached
-it backs off and tries again, rooms go on in memory within bounds, and nothing is acknowledged meanwhile. A document whose
-head is locked elsewhere (by a process that hangs, perhaps) is left out of the group; after three times it is committed alone,
-beside the groups, so that it delays nobody else.
+Theory of operation. One task per process runs one group transaction after the other. While one runs, whatever comes waits; the
+next one takes all of it, so the more comes, the larger the groups and the less each edit costs. The task never gives up: when
+the store cannot be reached it backs off and tries again, rooms go on in memory within bounds, and nothing is acknowledged
+meanwhile.
+
+What goes wrong with one document delays only that one. A document whose head is locked elsewhere (by a process that hangs,
+perhaps) is left out of the group; after three times it is committed alone, beside the groups. When a group fails for any other
+reason than the store as a whole, its documents are tried one by one, and the one to blame is set apart for a while.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import structlog
 from cowrite.core.commit import GroupCommit, Outcome
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
-from cowrite.core.ports import Broker, Clock, Store, StoreBusy, StoreError, StoreRefused
+from cowrite.core.ports import Broker, Clock, Store, StoreBusy, StoreError, StoreRefused, StoreUnavailable
 from cowrite.core.records import Checkpoint
 from cowrite.core.room import Room
 
@@ -37,6 +40,10 @@ _ALONE_WAIT = 2.0
 """Seconds that a lone commit waits for its lock."""
 _FIRST_RETRY, _LAST_RETRY = 0.05, 2.0
 """Seconds between attempts while the store cannot be reached; doubled each time, with jitter."""
+_LAST_REST = 30.0
+"""Seconds that a document rests at most whose own commit fails again and again."""
+_BUSY_SECONDS = 5.0
+"""A store whose lock others hold for so long counts as failing."""
 _SKIP_PAUSE = 0.01
 """Seconds to wait when nothing but skipped rooms is left."""
 
@@ -51,15 +58,21 @@ class Journal:
         self._groups = GroupCommit(store, clock, ids, limits)
         self._due: dict[Room, None] = {}
         """Rooms with something to commit, in the order in which they came."""
+        self._apart: set[Room] = set()
+        """Rooms that no group takes: they are committed alone just now, or rest after a failure of their own."""
         self._skips: Counter[Room] = Counter()
+        self._failures: Counter[Room] = Counter()
+        """How often in a row a room's own commit has failed."""
+        self.failing_documents: dict[str, str] = {}
+        """Documents that cannot be committed although the store can be written, and why; they are tried again and again."""
         self._beside: set[asyncio.Task[None]] = set()
         """Lone commits and checkpoints."""
-        self._alone: set[Room] = set()
         self._checkpointing: set[Room] = set()
         self._work = asyncio.Event()
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._closing = False
+        self._busy_since: float | None = None
         self.failing_since: float | None = None
         """Monotonic time since when the store could not be written; None: it can."""
         self.failure: str | None = None
@@ -69,7 +82,7 @@ class Journal:
         """This room has something to commit. Cheap, idempotent."""
         self._due[room] = None
         self._quiet.clear()
-        if room not in self._alone:
+        if room not in self._apart:
             self._work.set()
 
     async def run(self) -> None:
@@ -80,16 +93,14 @@ class Journal:
             rooms = self._take()
             try:
                 await self._commit(rooms)
+                retry = _FIRST_RETRY
             except StoreBusy as busy:
-                _log.info("transaction repeated", reason=str(busy))
+                self._is_busy(busy)
                 await self._clock.sleep(random.uniform(0, _FIRST_RETRY))
-            except Exception as error:
-                # Whatever it was, edits wait in memory and the journal must go on: nothing else will bring them to the disk.
+            except StoreUnavailable as error:
                 self._fails(error)
                 await self._clock.sleep(retry * random.uniform(0.5, 1))
                 retry = min(2 * retry, _LAST_RETRY)
-            else:
-                retry = _FIRST_RETRY
             self._rest(rooms)
 
     async def drained(self) -> None:
@@ -107,79 +118,105 @@ class Journal:
 
     def _take(self) -> list[Room]:
         """The rooms of the next group: those that have waited longest."""
-        rooms = list(islice((room for room in self._due if room not in self._alone), _GROUP_ROOMS))
+        rooms = list(islice((room for room in self._due if room not in self._apart), _GROUP_ROOMS))
         for room in rooms:
             del self._due[room]
         return rooms
 
     async def _commit(self, rooms: Sequence[Room]) -> None:
+        """Commit these; what is wrong with one of them delays only that one. Raises when the store as a whole cannot be
+        written.
+        """
         if not rooms:
             return
         try:
             outcome = await self._groups.commit(rooms)
-        except StoreRefused as refused:
-            await self._find_refused(rooms, refused)
+        except (StoreBusy, StoreUnavailable):
+            raise
+        except Exception as error:
+            # Whatever it was, the journal must go on: nothing else will bring the others' edits to the disk.
+            await self._find_fault(rooms, error)
             return
         self._works()
-        await self._publish(outcome)
-        for room in rooms:
-            self._checkpoint(room)
+        await self._finish(outcome)
         for room in outcome.skipped:
             self._skips[room] += 1
             if self._skips[room] >= _SKIPS:
+                self._apart.add(room)
                 self._start(self._commit_alone(room))
-        for room in set(rooms).difference(outcome.skipped):
-            self._skips.pop(room, None)
         if len(outcome.skipped) == len(rooms):
             await self._clock.sleep(_SKIP_PAUSE)
 
-    async def _find_refused(self, rooms: Sequence[Room], refused: StoreRefused) -> None:
-        """The store will not take something in this group: try each document, then each update, and set aside what it is."""
+    async def _find_fault(self, rooms: Sequence[Room], error: Exception) -> None:
+        """Something in this group cannot be committed: try each document, then each update, and set aside what it is."""
         if len(rooms) > 1:
             for room in rooms:
                 await self._commit([room])
             return
         (room,) = rooms
-        if not room.one_by_one:
-            room.one_by_one = True
-            await self._commit(rooms)
-            return
         culprit = next(iter(room.pending), None)
-        if culprit is None:
-            raise refused
-        room.replicas.abandon()
-        await self._groups.set_aside(room, culprit, str(refused))
+        if not isinstance(error, StoreRefused) or culprit is None:
+            self._set_apart(room, error)
+        elif not room.one_by_one:
+            room.suspect()
+            await self._commit(rooms)
+        else:
+            await self._groups.set_aside(room, culprit, str(error))
 
     async def _commit_alone(self, room: Room) -> None:
         """Wait for one document's lock beside the groups, so that whoever holds it delays this document only."""
-        self._alone.add(room)
         try:
-            outcome = await self._groups.commit([room], wait=_ALONE_WAIT)
-            await self._publish(outcome)
-            self._skips.pop(room, None)
+            await self._finish(await self._groups.commit([room], wait=_ALONE_WAIT))
         except StoreBusy as busy:
             _log.warning("document locked elsewhere", document=room.document_id, reason=str(busy))
-        except StoreError as error:
-            self._fails(error)
+        except Exception as error:
+            # The next group meets it again, and deals with it.
+            _log.warning("document not committed", document=room.document_id, reason=str(error))
         finally:
-            self._alone.discard(room)
+            self._apart.discard(room)
             self._rest([room])
 
+    def _set_apart(self, room: Room, error: Exception) -> None:
+        """This document alone cannot be committed: let it rest, longer each time."""
+        self._failures[room] += 1
+        delay = min(_FIRST_RETRY * 2 ** self._failures[room], _LAST_REST)
+        if self._failures[room] == 1:
+            _log.error("document cannot be committed; it is tried again", document=room.document_id, exc_info=error)
+        self.failing_documents[room.document_id] = str(error)
+        self._apart.add(room)
+        self._clock.call_later(delay, lambda: self._take_back(room))
+
+    def _take_back(self, room: Room) -> None:
+        self._apart.discard(room)
+        if not room.needs_commit:
+            self.failing_documents.pop(room.document_id, None)
+        self._rest([room])
+
     def _rest(self, rooms: Sequence[Room]) -> None:
-        """After a round: what is not done goes to the end of the line."""
+        """After a round: what is not done waits again, behind what has come meanwhile."""
         for room in rooms:
             if room.needs_commit:
                 self.put(room)
-        if not self._due.keys() - self._alone:
-            self._work.clear()
-        else:
+        if self._due.keys() - self._apart:
             self._work.set()
-        if not self._due and not self._alone:
+        else:
+            self._work.clear()
+        if not self._due and not self._apart:
             self._quiet.set()
 
     # ---- around it ---------------------------------------------------------------------------------------------------
 
-    async def _publish(self, outcome: Outcome) -> None:
+    async def _finish(self, outcome: Outcome) -> None:
+        """After COMMIT."""
+        for room in outcome.committed:
+            self._skips.pop(room, None)
+            self._failures.pop(room, None)
+            self.failing_documents.pop(room.document_id, None)
+            self._checkpoint(room)
+        for room in reversed(outcome.unserved):
+            # Before the others: whoever filled this transaction must not fill the next one, too.
+            self._due = {room: None} | self._due
+            self._quiet.clear()
         for news in outcome.news:
             large = sum(len(entry.update) for entry in news.entries) > _NEWS_BYTES
             await self._broker.publish(replace(news, entries=()) if large else news)
@@ -203,17 +240,23 @@ class Journal:
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
 
-    def _fails(self, error: Exception) -> None:
+    def _fails(self, error: StoreError) -> None:
         self.failure = str(error)
         if self.failing_since is None:
             self.failing_since = self._clock.monotonic()
-            _log.error(
-                "store cannot be written; edits are kept in memory and are not acknowledged",
-                reason=self.failure,
-                exc_info=None if isinstance(error, StoreError) else error,
-            )
+            _log.error("store cannot be written; edits are kept in memory and are not acknowledged", reason=self.failure)
+
+    def _is_busy(self, busy: StoreBusy) -> None:
+        """Normal for a moment; for longer it is a store that cannot be written."""
+        now = self._clock.monotonic()
+        if self._busy_since is None:
+            self._busy_since = now
+            _log.info("transaction repeated", reason=str(busy))
+        elif now - self._busy_since >= _BUSY_SECONDS:
+            self._fails(busy)
 
     def _works(self) -> None:
+        self._busy_since = None
         if self.failing_since is not None:
             _log.info("store can be written again", after=round(self._clock.monotonic() - self.failing_since, 3))
             self.failing_since = self.failure = None

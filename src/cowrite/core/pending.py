@@ -28,16 +28,19 @@ class PendingUpdates:
         self._backlog = backlog
         self._waiting: list[Received] = []
         self._taken: list[Received] = []
+        self._aside: list[Received] = []
+        """What the running transaction puts into quarantine."""
         self._doubtful: dict[str, list[Received]] = {}
         """By group: what may be committed already."""
         self.bytes = 0
         """Of all of them."""
 
     def __bool__(self) -> bool:
-        return bool(self._waiting) or bool(self._taken)
+        return bool(self._waiting) or bool(self._taken) or bool(self._aside)
 
     def __iter__(self) -> Iterator[Received]:
         """All, in the order in which they were taken from their peers."""
+        yield from self._aside
         yield from self._taken
         yield from self._waiting
 
@@ -79,16 +82,28 @@ class PendingUpdates:
         self._taken += taken
         return taken
 
+    def put_aside(self, refused: Received) -> None:
+        """This one goes into quarantine: it leaves with the running transaction, and comes back if that fails."""
+        for updates in (self._taken, self._waiting):
+            if refused in updates:
+                updates.remove(refused)
+                self._aside.append(refused)
+
+    def release(self) -> None:
+        """The running transaction does without what it took; that waits again."""
+        self._waiting, self._taken = self._taken + self._waiting, []
+
     def give_back(self, *, doubtful_group: str | None = None) -> None:
         """The transaction failed: everything waits again. ``doubtful_group``: it may have been committed after all."""
         if doubtful_group is not None:
             self._doubtful[doubtful_group] = self._taken
-        self._waiting, self._taken = self._taken + self._waiting, []
+        self._waiting, self._taken, self._aside = self._aside + self._taken + self._waiting, [], []
 
     def settle(self) -> list[Received]:
-        """The transaction is committed: forget what it took, and return it."""
-        settled, self._taken = self._taken, []
-        self._count(settled, -1)
+        """The transaction is committed: forget what it took and what it put aside; returns what it took."""
+        settled, aside = self._taken, self._aside
+        self._taken, self._aside = [], []
+        self._count(settled + aside, -1)
         return settled
 
     def resolve(self, committed: Container[str]) -> list[Received]:
@@ -104,8 +119,8 @@ class PendingUpdates:
         self._doubtful.clear()
 
     def drop(self, dropped: Received) -> None:
-        """This one leaves: it is refused."""
-        for updates in (self._taken, self._waiting):
+        """This one leaves, for whatever reason."""
+        for updates in (self._taken, self._waiting, self._aside):
             if dropped in updates:
                 updates.remove(dropped)
                 self._count([dropped], -1)

@@ -60,7 +60,7 @@ class WriteTransaction(Protocol):
     async def append(self, document_id: str, entries: Sequence[Entry]) -> None:
         """Add entries behind the head, with their operations, and move the head. Offsets must follow the head without a gap.
 
-        An entry's Yjs clients that are new to the document are recorded with its author (the first author stays).
+        The Yjs clients that an entry claims are recorded as its author's, where nobody has claimed them before.
         """
         ...
 
@@ -176,8 +176,10 @@ class Grant(StrEnum):
 
     def allows(self, needed: Grant) -> bool:
         """True when this grant includes ``needed``."""
-        order = tuple(Grant)
-        return order.index(self) >= order.index(needed)
+        return _RANKS[self] >= _RANKS[needed]
+
+
+_RANKS = {grant: rank for rank, grant in enumerate(Grant)}
 
 
 @dataclass(frozen=True, slots=True)

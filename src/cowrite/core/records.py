@@ -40,6 +40,9 @@ class Entry:
     ranges: tuple[ClockRange, ...]
     """The structs that it brought, by Yjs client."""
     operations: tuple[ContentOperation, ...] = ()
+    claims: tuple[int, ...] = ()
+    """Yjs clients that its author has shown to be their own by typing with them. Written, and not read back with the entry. A
+    SyncStep2 claims nothing: it carries what others wrote, too."""
 
 
 @dataclass(frozen=True, slots=True)

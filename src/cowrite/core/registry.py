@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from cowrite.core.errors import RoomClosed
-from cowrite.core.ports import Broker, Clock, News, Store, StoreCorrupt, StoreError, Subscription
+from cowrite.core.ports import Broker, Clock, News, Store, StoreCorrupt, StoreError, Subscription, Timer
 from cowrite.core.replicas import Replicas
 from cowrite.core.room import Room, RoomPorts
 from cowrite.crdt.errors import EngineFault
@@ -36,6 +36,8 @@ class Registry:
         self._opening: dict[str, asyncio.Task[Room]] = {}
         self._pins: Counter[str] = Counter()
         """How many are on their way in, by document."""
+        self._grace: dict[Room, Timer] = {}
+        """When empty rooms go."""
         self._closing: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
@@ -77,12 +79,14 @@ class Registry:
 
     def emptied(self, room: Room) -> None:
         """A room has no peers: let it go after the grace, unless somebody comes."""
-        self._clock.call_later(self._ports.limits.eviction_seconds, lambda: self._evict(room))
+        self._end_grace(room)
+        self._grace[room] = self._clock.call_later(self._ports.limits.eviction_seconds, lambda: self._evict(room))
 
     def forget(self, room: Room) -> None:
         """A room that cannot go on: whoever opens the document next loads it anew."""
         if self._rooms.get(room.document_id) is room:
             del self._rooms[room.document_id]
+        self._end_grace(room)
         subscription = self._subscriptions.pop(room, None)
         if subscription is not None:
             task = asyncio.get_running_loop().create_task(subscription.close())
@@ -97,6 +101,11 @@ class Registry:
             self.forget(room)
         while self._closing:
             await asyncio.wait(self._closing)
+
+    def _end_grace(self, room: Room) -> None:
+        timer = self._grace.pop(room, None)
+        if timer is not None:
+            timer.cancel()
 
     def _evict(self, room: Room) -> None:
         if self._rooms.get(room.document_id) is not room or room.peers or room.document_id in self._pins:
@@ -128,6 +137,8 @@ class Registry:
         self._subscriptions[room] = subscription
         for news in came:
             room.learn(news)
+        if document_id not in self._pins:
+            self.emptied(room)  # whoever wanted it has left while it was loaded
         return room
 
     def _learn(self, document_id: str, came: list[News], news: News) -> None:

@@ -32,7 +32,7 @@ from cowrite.core.replicas import Gap, Replicas
 from cowrite.core.session import Session
 from cowrite.core.window import FlushWindow
 from cowrite.crdt.document import Document
-from cowrite.crdt.errors import EngineFault
+from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.outline import Outline
 from cowrite.crdt.state_vector import MalformedStateVector, decode_state_vector, encode_state_vector
 from cowrite.protocol.awareness import AwarenessEntry
@@ -70,8 +70,10 @@ class Room:
         self.pending = PendingUpdates(ports.backlog)
         self.awareness = Awareness()
         self.peers: set[Peer] = set()
-        self.one_by_one = False
-        """One of several pending updates broke the engine: commit them one at a time, to find out which."""
+        self.one_by_one = 0
+        """How many updates to commit one at a time: one of them broke the engine or was refused, and it is not known which."""
+        self.failed = False
+        """The document cannot be read. Nothing will come of this room any more."""
         self._ports = ports
         self._clock = ports.clock
         self._limits = ports.limits
@@ -138,7 +140,7 @@ class Room:
     @property
     def needs_commit(self) -> bool:
         """Something waits for the disk, or ``live`` must be made again."""
-        return bool(self.pending) or self.replicas.live is None
+        return bool(self.pending) or (self.replicas.live is None and not self.failed)
 
     # ---- what peers send ---------------------------------------------------------------------------------------------
 
@@ -193,7 +195,8 @@ class Room:
                 self.advance(news.entries)
             except Gap:
                 self._ports.behind(self)
-            except EngineFault:
+            except (EngineFault, HostileUpdate):
+                self.replicas.abandon()
                 self._rebuild()
 
     def look_under_lock(self) -> None:
@@ -207,15 +210,16 @@ class Room:
 
         Raises ``Gap`` and ``EngineFault`` (see :meth:`Replicas.advance`).
         """
+        for update, outline in self.replicas.advance(entries):
+            self._broadcast.update(update, outline, None)
         offsets = {entry.group: entry.offset for entry in entries}
         resolved = self.pending.resolve(offsets)
         self._acknowledge(resolved, dict.fromkeys(resolved, max(offsets.values(), default=0)))
-        for update, outline in self.replicas.advance(entries):
-            self._broadcast.update(update, outline, None)
         self._wake()
 
     def begin_transaction(self) -> None:
         """``log`` is about to run ahead of the store."""
+        assert self._transaction_news is None, "one transaction at a time"
         self._transaction_news = []
 
     def end_transaction(self) -> None:
@@ -227,12 +231,10 @@ class Room:
     def settle(self, entries: Sequence[Entry], offsets: Mapping[Received, int]) -> None:
         """What the transaction took is committed: acknowledge it to those who sent it, and ask the starved again."""
         self.replicas.settle(entries)
-        self._acknowledge(self.pending.settle(), offsets)
-        if not self.pending:
-            self.one_by_one = False
-        for peer in [peer for peer in self.peers if peer.starved]:
-            peer.starved = False
-            self._ask(peer)
+        settled = self.pending.settle()
+        self.one_by_one = max(0, self.one_by_one - len(settled))
+        self._acknowledge(settled, offsets)
+        self._ask_starved()
 
     def abandon(self, *, doubtful_group: str | None = None) -> None:
         """The transaction failed (or may have): what it took waits again, and ``log`` goes if it ran ahead."""
@@ -240,9 +242,22 @@ class Room:
             self.replicas.abandon()
         self.pending.give_back(doubtful_group=doubtful_group)
 
-    def refuse(self, refused: Received) -> None:
-        """An update that was shown will never be committed (see :meth:`Intake.refuse`)."""
+    def suspect(self) -> None:
+        """Something that is pending cannot be committed, and it is not known what: take it one at a time, on a fresh log."""
+        self.replicas.abandon()
+        self.pending.release()
+        self.one_by_one = self.pending.waiting
+
+    def condemn(self, refused: Received) -> None:
+        """An update that was shown will never be committed: it is not taken again from anybody, and everybody starts again.
+
+        It leaves with the transaction that puts it into quarantine.
+        """
+        self.replicas.abandon()
+        self.pending.release()
+        self.pending.put_aside(refused)
         self._intake.refuse(refused)
+        self.rebuild(CloseCode.DOCUMENT_REBUILT, "an update that was shown could not be kept; reconnect and sync")
 
     def rebuild(self, code: CloseCode, reason: str) -> None:
         """``live`` shows something that will never be committed: send everybody away; the journal makes it again from the
@@ -255,6 +270,7 @@ class Room:
 
     def fail(self, reason: str) -> None:
         """The document cannot be read: send everybody away, and let the registry forget this room."""
+        self.failed = True
         self.replicas.live = None
         self._broadcast.drop_updates()
         self.close_peers(CloseCode.STORE_UNAVAILABLE, reason)
@@ -270,6 +286,7 @@ class Room:
     def tend(self, now: float) -> None:
         """Every few seconds: remove states that nobody renews, and say something to peers that heard nothing for long."""
         self._move(self.awareness.expire(now))
+        self._ask_starved()
         for peer in self.peers:
             if now - peer.outbox.last_sent >= self._limits.keepalive_seconds and not peer.outbox.blocked:
                 peer.send(AwarenessUpdate(()))
@@ -318,6 +335,13 @@ class Room:
 
     def _ask(self, peer: Peer) -> None:
         peer.send(SyncStep1(encode_state_vector(self._intake.live.state)))
+
+    def _ask_starved(self) -> None:
+        """Peers of whom something was refused for want of room are asked for it as soon as there is room again."""
+        if self.replicas.live is not None and self.pending.accepts(self._limits.update_bytes, self._limits):
+            for peer in [peer for peer in self.peers if peer.starved]:
+                peer.starved = False
+                self._ask(peer)
 
     def _give_up(self, peer: Peer) -> None:
         peer.close(CloseCode.MISSING_DEPENDENCIES, "an update builds on others that did not arrive; reconnect and sync")

@@ -2,20 +2,22 @@
 
 Text among values. A list of values may hold text only in an update written to do harm, or when one name is used for an array
 and for a text. The engine then shows each character as an item, but counts in other units: reading an array that holds a
-character beyond U+FFFF *never ends*. So before an array is read it must be sure that the transaction put no such text into one.
-That is decided here: from the update when the type that holds the text is as new as the text, and else by counting what has
-come out of texts.
+character beyond U+FFFF *never ends*. So before an array is read it must be sure that the transaction put no text into one. That
+is decided here: from the update when the type that holds the text is as new as the text, and else by counting what has come out
+of texts.
 
 Strings embedded in a text as values. The engine shows them as text, but counts each as one unit.
 """
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_right
 from collections.abc import Iterable
 
 from cowrite.crdt.content import read_sized, read_varuint
-from cowrite.crdt.outline import CLOCK_BITS, CLOCK_MASK, CONTENT, HAS_KEY, HAS_ORIGIN, HAS_RIGHT_ORIGIN, TYPE, Layout
+from cowrite.crdt.outline import CLOCK_BITS, CLOCK_MASK, CONTENT, HAS_KEY, HAS_ORIGIN, HAS_RIGHT_ORIGIN, STRING, TYPE, Layout
+from cowrite.crdt.text_index import utf16_length
 
 _EMBED = 5
 _TEXT_TYPES = (2, 6)
@@ -24,33 +26,36 @@ _ELSEWHERE = -1
 
 
 def hides_text(update: bytes, layout: Layout, shown: Iterable[str]) -> bool:
-    """Tell whether an update of the engine's own puts characters beyond U+FFFF somewhere else than into a text.
+    """Tell whether an update of the engine's own puts text somewhere else than into a text.
 
-    ``shown`` are the strings that came out of texts that existed before it and of roots that are texts. Costs nothing when
-    there are no such characters.
+    ``shown`` are the strings that came out of texts that existed before it, and of roots that are texts.
     """
-    if not layout.halves:
-        return False
     holders = _Holders(update, layout)
+    rows = layout.rows
     expected = 0
-    for half in layout.halves:
-        kind = holders.kind(half)
-        if kind is None:
-            expected += 1
-        elif kind not in _TEXT_TYPES:
-            return True
-    return expected > sum(character > "\uffff" for text in shown for character in text)
+    for number, first, behind, end in layout.blocks:
+        for row in range(first, behind):
+            head = rows[4 * row]
+            if head >> CLOCK_BITS & CONTENT != STRING:
+                continue
+            kind = holders.kind(number + 1 << CLOCK_BITS | head & CLOCK_MASK)
+            if kind is None:
+                expected += (rows[4 * row + 4] & CLOCK_MASK if row + 1 < behind else end) - (head & CLOCK_MASK)
+            elif kind not in _TEXT_TYPES:
+                return True
+    return expected > sum(map(utf16_length, shown))
 
 
-def embeds_strings(update: bytes, layout: Layout) -> bool:
-    """Tell whether an update of the engine's own embeds strings as values in a text."""
+def embedded_strings(update: bytes, layout: Layout) -> frozenset[str]:
+    """Return the strings that an update of the engine's own embeds as values in texts, unless they are one unit long."""
+    strings = set()
     rows = layout.rows
     for at in range(0, len(rows), 4):
         if rows[at] >> CLOCK_BITS & CONTENT == _EMBED:
-            start, _ = read_sized(update, _content_at(update, rows[at + 3]))
+            start, end = read_sized(update, _content_at(update, rows[at + 3]))
             if update[start] == _QUOTE:
-                return True
-    return False
+                strings.add(json.loads(update[start:end]))
+    return frozenset(string for string in strings if utf16_length(string) != 1)
 
 
 class _Holders:

@@ -40,17 +40,19 @@ class Misfit(Exception):
 class Reader:
     """Reads the shared types of one document; a context manager. The document must not be changed meanwhile.
 
-    What :mod:`cowrite.crdt.misplaced` warns of is looked for where it is told so, and raises :class:`Misfit`: ``arrays`` False,
-    no array may be read; ``counts`` True, what each text shows must be what it counts.
+    What :mod:`cowrite.crdt.misplaced` warns of raises :class:`Misfit`. ``hides_text`` is asked once, before an array is read;
+    ``wary`` True, XML nodes are looked at when they have changed; ``embedded`` are strings that are no text.
     """
 
-    __slots__ = ("_document", "_txn", "arrays", "counts")
+    __slots__ = ("_document", "_strays", "_txn", "embedded", "hides_text", "wary")
 
     def __init__(self, document: engine.Doc) -> None:
         self._document = document
         self._txn: Transaction | None = None
-        self.arrays = True
-        self.counts = False
+        self._strays: bool | None = None
+        self.hides_text: Callable[[], bool] = _nothing
+        self.wary = False
+        self.embedded: frozenset[str] = frozenset()
 
     def __enter__(self) -> Reader:
         return self
@@ -68,6 +70,13 @@ class Reader:
             txn = self._txn = self._document.create_transaction()
         return txn
 
+    @property
+    def strays(self) -> bool:
+        """Whether text stands where none belongs."""
+        if self._strays is None:
+            self._strays = self.hides_text()
+        return self._strays
+
     def value(self, value: object) -> Json:
         """Write a plain value or a shared type. Raises :class:`Misfit`."""
         read = _READERS.get(type(value))
@@ -75,12 +84,12 @@ class Reader:
 
     def delta(self, text: Handle) -> list[Json]:
         """Write what a text holds. Neighbours with the same attributes are one piece. Raises :class:`Misfit`."""
-        self.check_count(text)
         pieces: list[Json] = []
         last: dict[str, Json] | None = None  # the piece before this one when it is text
         for chunk, attributes in text.diff(self.txn):
             piece: dict[str, Json] = {}
             if isinstance(chunk, str):
+                self.check_text(chunk)
                 piece["insert"] = chunk
             else:
                 piece["embed"] = self.value(chunk)
@@ -93,21 +102,25 @@ class Reader:
             last = piece if "insert" in piece else None
         return pieces
 
-    def check_count(self, text: Handle) -> None:
-        """Raise :class:`Misfit` when the reader was told to look, and the text shows something else than it counts."""
-        if self.counts and text_units(text, self.txn) is None:
-            raise Misfit("a text holds something that it does not show as what it is")
+    def check_text(self, string: str) -> None:
+        """Raise :class:`Misfit` when what a text shows as a string may be an embedded value."""
+        if string in self.embedded:
+            raise Misfit("a string is embedded in a text as a value")
 
     def children(self, node: Handle) -> list[Json]:
         """Write the children of an XML element or fragment. Raises :class:`Misfit`."""
-        children = node.children(self.txn)
+        return [self.value(child) for child in self.nodes(node)]
+
+    def nodes(self, node: Handle) -> list[Handle]:
+        """Return the children of an XML element or fragment as they are. Raises :class:`Misfit`."""
+        children: list[Handle] = node.children(self.txn)
         if len(children) != node.len(self.txn):  # the engine's list ends at the first child that is no XML node
             raise Misfit("an XML node holds something that is no XML node")
-        return [self.value(child) for child in children]
+        return children
 
     def items(self, array: Handle) -> list[Json]:
         """Write the items of an array. Raises :class:`Misfit`."""
-        if not self.arrays:
+        if self.strays:
             raise Misfit("an array holds text")
         return [self.value(array.get(self.txn, index)) for index in range(array.len(self.txn))]
 
@@ -174,6 +187,10 @@ def text_units(text: Handle, txn: Transaction) -> list[tuple[object, int]] | Non
     """Return each piece of a text with how many units it takes; None when it also holds things that cannot be seen."""
     pieces = [(chunk, units_of(chunk)) for chunk, _ in text.diff(txn)]
     return pieces if sum(units for _, units in pieces) == text.len(txn) else None
+
+
+def _nothing() -> bool:
+    return False
 
 
 def _name(pair: tuple[str, object]) -> str:

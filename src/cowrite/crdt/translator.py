@@ -118,10 +118,10 @@ def translate(name: str, watch: Watch, reader: Reader) -> list[OperationDraft]:
                 continue
         position = (name, *path)
         if kind is engine.Text or kind is engine.XmlText:
-            if reader.counts:
-                reader.check_count(_child(parent, path[-1], watch, reader.txn) if path else watch.root)
             _text_changes(position, delta, reader, drafts)
         elif delta:
+            if reader.wary and kind is not engine.Array:
+                reader.nodes(_child(parent, path[-1], watch, reader.txn) if path else watch.root)
             _list_changes(position, event, reader, drafts)
         if keys:
             _key_changes(position, event, parent, reader, drafts)
@@ -199,13 +199,15 @@ def _text_changes(position: Position, delta: Delta, reader: Reader, drafts: list
 
 def _insertion(position: Position, value: object, attributes: Mapping[str, Any] | None, reader: Reader) -> OperationDraft:
     """Write a piece of a text as an insert. Its attributes are always said: absent would mean "inherit"."""
+    if isinstance(value, str):
+        reader.check_text(value)
     content = value if isinstance(value, str) else {"embed": reader.value(value)}
     values = present_attributes(attributes) if attributes else {}
     return OperationDraft(OperationType.INSERT, position, content, None, values)
 
 
 def _list_changes(position: Position, event: Event, reader: Reader, drafts: list[OperationDraft]) -> None:
-    if event.kind is engine.Array and not reader.arrays:
+    if event.kind is engine.Array and reader.strays:
         raise Misfit("an array holds text")
     index = 0
     for change in event.delta:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from pycrdt import _pycrdt as engine
 
-from cowrite.crdt.misplaced import embeds_strings, hides_text
+from cowrite.crdt.misplaced import embedded_strings, hides_text
 from cowrite.crdt.operations import OperationDraft, OperationType
 from cowrite.crdt.outline import Layout
 from cowrite.crdt.roots import RootKind, Seen, infer_kind
@@ -72,8 +72,7 @@ class TypedRoots:
         """Look whether the roots that came with no kind can be read at all. ``state`` is what the document was made from."""
         with Reader(self._document) as reader:
             everything = [(name, watch, True) for name, watch in self._watches.items()]
-            reader.arrays = not hides_text(state, layout, _texts(everything, reader))
-            reader.counts = embeds_strings(state, layout)
+            _warn(reader, state, layout, everything)
             for name in self.unvetted:
                 try:
                     _read(self._watches[name], reader)
@@ -90,8 +89,7 @@ class TypedRoots:
         with Reader(self._document) as reader:
             changed = self._changed(new, reader)
             if changed:
-                reader.arrays = not hides_text(emitted, layout, _texts(changed, reader))
-                reader.counts = embeds_strings(emitted, layout)
+                _warn(reader, emitted, layout, changed)
             for name, watch, opened in changed:
                 try:
                     drafts += _opening(name, watch, reader) if opened else translate(name, watch, reader)
@@ -163,6 +161,13 @@ def _give_up(watch: Watch) -> None:
     watch.subscription.drop()
     watch.subscription = None
     watch.kind = RootKind.MIXED
+
+
+def _warn(reader: Reader, update: bytes, layout: Layout, changed: Iterable[tuple[str, Watch, bool]]) -> None:
+    """Tell the reader what it has to look for in what an update has changed."""
+    reader.hides_text = lambda: hides_text(update, layout, _texts(changed, reader))
+    reader.wary = bool(layout.halves) and reader.strays
+    reader.embedded = embedded_strings(update, layout)
 
 
 def _texts(changed: Iterable[tuple[str, Watch, bool]], reader: Reader) -> Iterator[str]:

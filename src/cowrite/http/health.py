@@ -20,6 +20,7 @@ class Health(BaseModel):
     store: Literal["ok", "failing"]
     pending_bytes: int = Field(description="Updates that were taken from editors and are not stored yet.")
     documents: int = Field(description="Documents that are open in this process.")
+    failing_documents: int = Field(description="Documents that cannot be stored although the store can; the log says why.")
     connections: int
 
 

@@ -348,8 +348,8 @@ class _MemoryTransaction:
             document.head = head
             for row in self._rows.get(document_id, []):
                 document.rows.append(row)
-                for span in row.entry.ranges:
-                    document.clients.setdefault(span.client, row.entry.author)
+                for client in row.entry.claims:
+                    document.clients.setdefault(client, row.entry.author)
         self._database._quarantined += self._quarantined
         self._database.commits += 1
         if failure is not None:

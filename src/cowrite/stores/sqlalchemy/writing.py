@@ -65,8 +65,8 @@ def entries_to_write(document_id: str, entries: Iterable[Entry], *, log_bytes: i
                 log_bytes,
             )
         )
-        for span in entry.ranges:
-            writes.clients.setdefault((document_id, span.client), entry.author)
+        for client in entry.claims:
+            writes.clients.setdefault((document_id, client), entry.author)
         for sequence, operation in enumerate(entry.operations):
             text = encode_operation(operation)
             writes.operations.append(

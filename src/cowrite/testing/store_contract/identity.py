@@ -97,17 +97,17 @@ class IdentityContract:
 
     @pytest.mark.rule("ST21")
     async def test_first_author_stays(self, backend: StoreBackend, store: Store) -> None:
-        """A Yjs client belongs to the author who first wrote with it in a document: across entries, transactions and stores."""
+        """A Yjs client belongs to the author who first claimed it in a document: across entries, transactions and stores."""
         await write(
             store,
             "doc",
-            make_entry(1, author="ana", ranges=(ClockRange(1, 0, 1), ClockRange(2, 0, 1))),
-            make_entry(2, author="ben", ranges=(ClockRange(1, 1, 2), ClockRange(2**53 - 1, 0, 1))),
+            make_entry(1, author="ana", claims=(1, 2)),
+            make_entry(2, author="ben", claims=(1, 2**53 - 1)),
         )
         async with (await backend.open()).writing(["doc", "other"]) as transaction:
-            await transaction.append("doc", [make_entry(3, author="cem", ranges=(ClockRange(2, 1, 2), ClockRange(4, 0, 1)))])
-            await transaction.append("doc", [make_entry(4, author="dan", ranges=(ClockRange(4, 1, 2),))])
-            await transaction.append("other", [make_entry(1, author="eva", ranges=(ClockRange(1, 0, 1),))])
+            await transaction.append("doc", [make_entry(3, author="cem", claims=(2, 4))])
+            await transaction.append("doc", [make_entry(4, author="dan", claims=(4,))])
+            await transaction.append("other", [make_entry(1, author="eva", claims=(1,))])
         assert await backend.clients("doc") == {1: "ana", 2: "ana", 2**53 - 1: "ben", 4: "cem"}
         assert await backend.clients("other") == {1: "eva"}
 

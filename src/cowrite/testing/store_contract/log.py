@@ -38,7 +38,7 @@ class LogContract:
         async def fail() -> None:
             async with store.writing(["a", "b"]) as transaction:
                 await transaction.append("a", [make_entry(2)])
-                await transaction.append("b", [make_entry(1, ranges=(ClockRange(5, 0, 1),))])
+                await transaction.append("b", [make_entry(1, claims=(5,))])
                 await transaction.renew_epoch("a", new_id())
                 await transaction.quarantine([make_quarantined("a")])
                 await transaction.entries("a", start=1)

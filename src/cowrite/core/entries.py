@@ -61,13 +61,14 @@ class EntryMaker:
                 raise UpdateRefused(run, f"the engine broke on it: {fault}") from fault
             if change is not None:
                 offset += 1
-                derived.entries.append(self._entry(change, offset, run, group))
+                author = run[0].author
+                derived.entries.append(self.entry(change, offset=offset, author=author, group=group, claims=_claims(run)))
             for pending in run:
                 derived.offsets[pending] = offset
         return derived
 
-    def _entry(self, change: Change, offset: int, run: Sequence[Received], group: str) -> Entry:
-        author = run[0].author
+    def entry(self, change: Change, *, offset: int, author: str, group: str, claims: tuple[int, ...] = ()) -> Entry:
+        """The entry of a change, with fresh ids for itself and its operations."""
         now = self._clock.now()
         clock = _vector_clock(change.ranges, offset)
         operations = tuple(
@@ -84,7 +85,7 @@ class EntryMaker:
             )
             for draft in change.operations
         )
-        return Entry(self._ids.new(), group, offset, author, now, change.update, tuple(change.ranges), operations, _claims(run))
+        return Entry(self._ids.new(), group, offset, author, now, change.update, tuple(change.ranges), operations, claims)
 
 
 def _refuse_unfit(run: Sequence[Received], replicas: Replicas) -> None:

@@ -159,7 +159,8 @@ class Intake:
     def _mend_live(self) -> None:
         """The engine broke on an update that the guard had passed. Make ``live`` without it: the log and what is on its way."""
         try:
-            mended = self._replicas.log is not None and not self._replicas.renew_live(self._pending)
+            usable = self._replicas.log is not None and not self._replicas.holds_unseen
+            mended = usable and not self._replicas.renew_live(self._pending)
         except EngineFault:
             mended = False
         if not mended:

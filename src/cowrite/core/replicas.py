@@ -35,6 +35,8 @@ class Replicas:
         self.head = NOTHING
         self.log: LogDocument | None = None
         self.live: Document | None = None
+        self.holds_unseen = False
+        """``log`` holds entries of the running transaction that nobody may see before COMMIT, so that ``live`` cannot be made of it."""
         self.tail_entries = 0
         """Entries since the newest checkpoint."""
         self.tail_bytes = 0
@@ -103,11 +105,13 @@ class Replicas:
 
     def settle(self, entries: Sequence[Entry]) -> None:
         """Entries that :meth:`derive` applied are committed: the head moves behind them."""
+        self.holds_unseen = False
         for entry in entries:
             self._move(Head(self.head.epoch, entry.offset, entry.id), len(entry.update))
 
     def abandon(self) -> None:
         """``log`` may be ahead of the store: throw it away."""
+        self.holds_unseen = False
         self.log = None
 
     def checkpoint(self) -> Checkpoint | None:

@@ -13,23 +13,27 @@ relayed after it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Mapping, Sequence
 
 from cowrite.core.awareness import Awareness, InvalidState
 from cowrite.core.broadcast import Broadcast
+from cowrite.core.derived import Derived
 from cowrite.core.dialect import Dialect
 from cowrite.core.errors import PeerError
+from cowrite.core.feed import Feed
 from cowrite.core.intake import Intake
-from cowrite.core.limits import Limits
 from cowrite.core.outbox import Arrears, Wire
 from cowrite.core.peer import Peer
-from cowrite.core.pending import Backlog, PendingUpdates
-from cowrite.core.ports import Clock, Grant, News
+from cowrite.core.pending import PendingUpdates
+from cowrite.core.ports import Grant, News
+from cowrite.core.readership import Reader, Readership
 from cowrite.core.received import Received
 from cowrite.core.records import Entry
 from cowrite.core.replicas import Gap, Replicas
+from cowrite.core.room_ports import RoomPorts
 from cowrite.core.session import Session
+from cowrite.core.submissions import Submission, SubmissionRefused, Submissions
 from cowrite.core.window import FlushWindow
 from cowrite.crdt.document import Document
 from cowrite.crdt.errors import EngineFault, HostileUpdate
@@ -40,27 +44,6 @@ from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.messages import AwarenessUpdate, SyncStep1, SyncStep2
 
 
-@dataclass(frozen=True, slots=True)
-class RoomPorts:
-    """What a room needs of its surroundings."""
-
-    clock: Clock
-    limits: Limits
-    backlog: Backlog
-    shortest_window: float
-    longest_window: float
-    write: Callable[[], None]
-    """The outboxes are filled: let the transports write now, so that it counts as part of the flush."""
-    commit: Callable[[Room], None]
-    """Something is pending: commit it soon."""
-    behind: Callable[[Room], None]
-    """Others have committed something that this room has not seen: read the store."""
-    emptied: Callable[[Room], None]
-    """The last peer has left."""
-    failed: Callable[[Room], None]
-    """The document cannot be served: forget this room."""
-
-
 class Room:
     """See the module's docstring. Made by the registry, never directly."""
 
@@ -68,8 +51,10 @@ class Room:
         self.document_id = document_id
         self.replicas = replicas
         self.pending = PendingUpdates(ports.backlog)
+        self.submissions = Submissions(ports.backlog)
         self.awareness = Awareness()
         self.peers: set[Peer] = set()
+        self.readership = Readership()
         self.one_by_one = 0
         """How many updates to commit one at a time: one of them broke the engine or was refused, and it is not known which."""
         self.failed = False
@@ -82,6 +67,7 @@ class Room:
         self._intake = Intake(replicas, self.pending, self._broadcast, ports.limits, rebuild=self._rebuild)
         self._transaction_news: list[News] | None = None
         """News that came while this process's own transaction runs; None outside of it."""
+        self._transaction_over = asyncio.Event()
         self._state_frame: tuple[bytes, Dialect, bytes] | None = None
         """The encoded state, a dialect, and its SyncStep2 frame, so that a storm of joiners costs one encoding."""
 
@@ -123,7 +109,7 @@ class Room:
             self._release(peer)
         else:
             self._clock.call_later(self._limits.loss_grace_seconds, lambda: self._release(peer))
-        if not self.peers:
+        if not self.occupied:
             self._ports.emptied(self)
 
     def close_peers(self, code: CloseCode, reason: str) -> None:
@@ -135,12 +121,45 @@ class Room:
     @property
     def idle(self) -> bool:
         """Nobody is here, and nothing is on its way to the disk or to anybody."""
-        return not (self.peers or self.pending or self._broadcast or self._transaction_news is not None)
+        busy = self.pending or self.submissions or self._broadcast or self._transaction_news is not None
+        return not (self.occupied or busy)
+
+    @property
+    def occupied(self) -> bool:
+        """Somebody is here."""
+        return bool(self.peers or self.readership)
 
     @property
     def needs_commit(self) -> bool:
         """Something waits for the disk, or ``live`` must be made again."""
-        return bool(self.pending) or (self.replicas.live is None and not self.failed)
+        return bool(self.pending or self.submissions) or (self.replicas.live is None and not self.failed)
+
+    # ---- readers and writers of operations ---------------------------------------------------------------------------
+
+    def submit(self, submission: Submission) -> None:
+        """Operations of a client without a CRDT library: commit them soon. Nobody sees them before."""
+        self.submissions.put(submission)
+        self._wake()
+
+    def begin_feed(self, operation_id: str | None) -> Feed:
+        """Keep operations for readers from the head on; ``operation_id`` is the last one up to it."""
+        feed = self.readership.feed = Feed(self.replicas.head.offset, operation_id)
+        return feed
+
+    def enter(self, reader: Reader) -> None:
+        """A client comes to read operations; it is told of each commit from now on."""
+        self.readership.readers.add(reader)
+
+    def leave(self, reader: Reader) -> None:
+        """It goes. Idempotent."""
+        self.readership.readers.discard(reader)
+        if not self.occupied:
+            self._ports.emptied(self)
+
+    async def settled(self) -> None:
+        """Wait until no transaction of this process is under way: then ``log``, if it is there, is the committed prefix."""
+        while self._transaction_news is not None:
+            await self._transaction_over.wait()
 
     # ---- what peers send ---------------------------------------------------------------------------------------------
 
@@ -210,8 +229,12 @@ class Room:
 
         Raises ``Gap`` and ``EngineFault`` (see :meth:`Replicas.advance`).
         """
-        for update, outline in self.replicas.advance(entries):
-            self._broadcast.update(update, outline, None)
+        known = self.replicas.head.offset
+        try:
+            for update, outline in self.replicas.advance(entries):
+                self._broadcast.update(update, outline, None)
+        finally:
+            self.readership.tell([entry for entry in entries if known < entry.offset <= self.replicas.head.offset])
         offsets = {entry.group: entry.offset for entry in entries}
         resolved = self.pending.resolve(offsets)
         self._acknowledge(resolved, dict.fromkeys(resolved, max(offsets.values(), default=0)))
@@ -221,40 +244,52 @@ class Room:
         """``log`` is about to run ahead of the store."""
         assert self._transaction_news is None, "one transaction at a time"
         self._transaction_news = []
+        self._transaction_over.clear()
 
     def end_transaction(self) -> None:
         """``log`` is exactly the committed prefix again, or gone. Learn what came meanwhile."""
         news, self._transaction_news = self._transaction_news or [], None
+        self._transaction_over.set()
         for one in news:
             self.learn(one)
 
-    def settle(self, entries: Sequence[Entry], offsets: Mapping[Received, int]) -> None:
-        """What the transaction took is committed: acknowledge it to those who sent it, and ask the starved again."""
-        self.replicas.settle(entries)
+    def settle(self, derived: Derived) -> None:
+        """What the transaction took is committed: show what was made of operations, acknowledge, and ask the starved again."""
+        self.replicas.settle(derived.all_entries)
         settled = self.pending.settle()
-        self.one_by_one = max(0, self.one_by_one - len(settled))
-        self._acknowledge(settled, offsets)
+        self.one_by_one = max(0, self.one_by_one - len(settled) - len(self.submissions.taken))
+        self.submissions.settle()
+        self._show(derived)
+        self._acknowledge(settled, derived.offsets)
+        for submission, outcome in derived.outcomes.items():
+            submission.settle(outcome)
+        self.readership.tell(derived.all_entries)
         self._ask_starved()
 
     def abandon(self, *, doubtful_group: str | None = None) -> None:
         """The transaction failed (or may have): what it took waits again, and ``log`` goes if it ran ahead."""
-        if self.pending.taken:
+        if self.pending.taken or self.submissions.taken:
             self.replicas.abandon()
         self.pending.give_back(doubtful_group=doubtful_group)
+        self.submissions.give_back()
 
     def suspect(self) -> None:
-        """Something that is pending cannot be committed, and it is not known what: take it one at a time, on a fresh log."""
+        """Something that waits cannot be committed, and it is not known what: take it one at a time, on a fresh log."""
+        self.drop_out()
+        self.one_by_one = self.pending.waiting + self.submissions.waiting
+
+    def drop_out(self) -> None:
+        """The running transaction goes on without this room: what it took of it waits again, on a fresh log."""
         self.replicas.abandon()
         self.pending.release()
-        self.one_by_one = self.pending.waiting
+        self.submissions.give_back()
 
     def condemn(self, refused: Received) -> None:
         """An update that was shown will never be committed: it is not taken again from anybody, and everybody starts again.
 
         It leaves with the transaction that puts it into quarantine.
         """
-        self.replicas.abandon()
-        self.pending.release()
+        self.drop_out()
         self.pending.put_aside(refused)
         self._intake.refuse(refused)
         self.rebuild(CloseCode.DOCUMENT_REBUILT, "an update that was shown could not be kept; reconnect and sync")
@@ -274,6 +309,9 @@ class Room:
         self.replicas.live = None
         self._broadcast.drop_updates()
         self.close_peers(CloseCode.STORE_UNAVAILABLE, reason)
+        self.readership.send_away(CloseCode.STORE_UNAVAILABLE, reason)
+        for submission in self.submissions.withdraw_all():
+            submission.settle(SubmissionRefused("unavailable", reason, retry=True))
         self._ports.failed(self)
 
     # ---- time --------------------------------------------------------------------------------------------------------
@@ -300,8 +338,20 @@ class Room:
             if peer in self.peers:
                 peer.acknowledge()
 
+    def _show(self, derived: Derived) -> None:
+        """Entries that were made of operations are new to everybody."""
+        if self.replicas.live is None:
+            return  # it is made again from the log, and has no peers
+        try:
+            for entry, outline in zip(derived.submitted_entries, derived.outlines, strict=True):
+                if (fresh := self.replicas.live.apply(entry.update, outline)) is not None:
+                    self._broadcast.update(fresh, outline, None)
+        except EngineFault:
+            self._rebuild()
+        self._wake()
+
     def _wake(self) -> None:
-        if self._broadcast or self.pending.waiting:
+        if self._broadcast or self.pending.waiting or self.submissions.waiting:
             self._window.wake()
 
     def _flush(self) -> None:
@@ -311,7 +361,7 @@ class Room:
                 self.detach(peer, clean=False)
         self._broadcast.send(self.peers)
         self._ports.write()
-        if self.pending.waiting:
+        if self.pending.waiting or self.submissions.waiting:
             self._ports.commit(self)
 
     def _move(self, entries: Sequence[AwarenessEntry]) -> None:

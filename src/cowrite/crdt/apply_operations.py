@@ -18,6 +18,7 @@ from cowrite.crdt.document import _raise_fault as raise_fault
 from cowrite.crdt.operations import OperationDraft, OperationInvalid, OperationType
 from cowrite.crdt.roots import RootKind, shows_xml
 from cowrite.crdt.shared_types import SHARED_TYPES, TEXTS, Handle, Transaction, text_units
+from cowrite.crdt.state_vector import decode_state_vector
 from cowrite.crdt.text_index import splits_pair
 from cowrite.crdt.utf16 import utf16_document
 from cowrite.crdt.values import InvalidValue, Json
@@ -71,6 +72,11 @@ class Replica:
                 self._document.apply_update(update)
         except BaseException as error:
             raise_fault(error)
+
+    @property
+    def clock(self) -> int:
+        """The next clock of its own Yjs client id: 0 when it holds nothing that was made under it."""
+        return decode_state_vector(self._document.get_state()).get(self._document.client_id, 0)
 
     def apply(self, operations: Sequence[OperationDraft]) -> bytes | None:
         """Apply the client's own operations in one transaction. Returns the update that they make, None when they make none."""

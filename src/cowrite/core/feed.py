@@ -1,0 +1,124 @@
+"""The newest committed entries of a room, as clients without a CRDT library read them: JSON operations in the order of the log.
+
+A room keeps a feed only while somebody reads it: it begins with the first reader, at the head of that moment, and what is older is
+read from the store. It is bounded in entries and bytes. Each entry is encoded once, however many readers there are, and nothing
+waits in it for anybody: whoever reads remembers the offset up to which it has read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from cowrite.core.records import Entry
+
+MAX_ENTRIES = 2000
+"""Entries that are kept for readers."""
+MAX_BYTES = 4 << 20
+"""Bytes of their updates and their operations' JSON."""
+_OVERHEAD = 1000
+"""Bytes that an entry takes beside."""
+
+_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True)
+class FeedEntry:
+    """An entry as readers get it."""
+
+    entry: Entry
+    operations: bytes
+    """Its operations as JSON objects with commas between them, without brackets around; empty when it has none."""
+
+    @property
+    def offset(self) -> int:
+        """The entry's offset."""
+        return self.entry.offset
+
+
+class Feed:
+    """The entries of one document from behind ``start`` to ``head``, under one epoch. Synchronous but for :meth:`wait`."""
+
+    def __init__(self, head: int, operation_id: str | None, *, entries: int = MAX_ENTRIES, size: int = MAX_BYTES) -> None:
+        self.start = head
+        """Entries behind this offset are here."""
+        self.head = head
+        self.last_operation = operation_id
+        """The id of the last operation up to ``head``; None: there is none."""
+        self._max_entries = entries
+        self._max_bytes = size
+        self._entries: deque[FeedEntry] = deque()
+        self._bytes = 0
+        self._offsets: dict[str, int] = {}
+        """By operation, the offset of its entry."""
+        self._changed = asyncio.Event()
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Entries were committed. Those at or before the head are ignored; the others must follow it without a gap."""
+        for entry in entries:
+            if entry.offset <= self.head:
+                continue
+            assert entry.offset == self.head + 1, "the room advances without gaps"
+            self._add(FeedEntry(entry, encode_operations(entry)))
+        self.wake()
+
+    def since(self, offset: int, *, operations: int | None = None) -> Sequence[FeedEntry] | None:
+        """The entries behind ``offset``, in order; None when they are not all here. ``operations``: stop at the entry that
+        reaches this number of operations.
+        """
+        if offset < self.start:
+            return None
+        found = list(islice(self._entries, max(0, offset - self.start), None))
+        return found if operations is None else first_operations(found, operations)
+
+    def offset_of(self, operation_id: str) -> int | None:
+        """The offset of the entry that holds this operation; None when it is not here."""
+        return self._offsets.get(operation_id)
+
+    async def wait(self, offset: int) -> None:
+        """Wait until there is something behind ``offset``, or :meth:`wake` is called."""
+        if self.head <= offset:
+            await self._changed.wait()
+
+    def wake(self) -> None:
+        """Let everybody who waits look again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _add(self, added: FeedEntry) -> None:
+        entry = added.entry
+        self.head = entry.offset
+        self._entries.append(added)
+        self._bytes += _cost(added)
+        for operation in entry.operations:
+            self._offsets[operation.id] = entry.offset
+            self.last_operation = operation.id
+        while len(self._entries) > self._max_entries or (self._bytes > self._max_bytes and len(self._entries) > 1):
+            dropped = self._entries.popleft()
+            self.start = dropped.offset
+            self._bytes -= _cost(dropped)
+            for operation in dropped.entry.operations:
+                del self._offsets[operation.id]
+
+
+def encode_operations(entry: Entry) -> bytes:
+    """The operations of an entry as :class:`FeedEntry` has them. Half surrogate pairs and U+0000 are escaped."""
+    return ",".join(_encode(operation.to_json()) for operation in entry.operations).encode()
+
+
+def first_operations(entries: Sequence[FeedEntry], operations: int) -> Sequence[FeedEntry]:
+    """The first entries that hold at least this many operations together, whole; all when they hold fewer."""
+    count = 0
+    for number, one in enumerate(entries, 1):
+        count += len(one.entry.operations)
+        if count >= operations:
+            return entries[:number]
+    return entries
+
+
+def _cost(added: FeedEntry) -> int:
+    return len(added.operations) + len(added.entry.update) + _OVERHEAD

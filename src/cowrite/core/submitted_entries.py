@@ -1,0 +1,189 @@
+"""From submissions to the entries of the log, inside the journal's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from cowrite.core.derived import Derived
+from cowrite.core.entries import EntryMaker
+from cowrite.core.ports import Grant, WriteTransaction
+from cowrite.core.records import Entry, Submitted
+from cowrite.core.room import Room
+from cowrite.core.session_replicas import SessionReplicas, StateBefore
+from cowrite.core.submissions import Answer, Submission, SubmissionRefused, SubmittedDraft
+from cowrite.crdt.errors import EngineFault, HostileUpdate
+from cowrite.crdt.guard import inspect, outline_of_state
+from cowrite.crdt.operations import ContentOperation, OperationInvalid
+from cowrite.crdt.outline import Outline, missing
+
+
+class SubmissionBroken(Exception):
+    """The engine broke on this submission. The room's ``log`` is unusable now."""
+
+    def __init__(self, submission: Submission, reason: str) -> None:
+        super().__init__(reason)
+        self.submission = submission
+
+
+class SubmittedEntryMaker:
+    """Turns operations into updates that a Yjs replica makes at their base, and applies them to a room's log."""
+
+    def __init__(self, entries: EntryMaker, replicas: SessionReplicas) -> None:
+        self._entries = entries
+        self._replicas = replicas
+
+    def before(self, room: Room, submissions: Sequence[Submission]) -> StateBefore:
+        """Call before the transaction's first own entry is derived."""
+        log, head = room.replicas.log, room.replicas.head
+        assert log is not None, "submissions are applied to log, after it was loaded"
+        needed = any(one.base == head.offset and not self._replicas.fits(one, head.epoch) for one in submissions)
+        return StateBefore(head.epoch, head.offset, dict(log.roots), log.encode() if needed else None)
+
+    async def derive(
+        self,
+        transaction: WriteTransaction,
+        room: Room,
+        submissions: Sequence[Submission],
+        before: StateBefore,
+        derived: Derived,
+        group: str,
+    ) -> None:
+        """One entry for each operation that changes something, behind those in ``derived``. ``room.replicas.log`` is ahead of
+        the store afterwards.
+
+        Raises :class:`SubmissionBroken`, and what reading the store raises.
+        """
+        named = {draft.id for one in submissions for draft in one.drafts if draft.named}
+        known = dict(await transaction.submitted(named)) if named else {}
+        for submission in submissions:
+            offset = before.offset + len(derived.all_entries)
+            work = _Work(transaction, room, submission, before, known, derived, offset, group)
+            try:
+                derived.outcomes[submission] = await self._submit(work)
+            except SubmissionRefused as refused:
+                derived.outcomes[submission] = refused
+            except EngineFault as fault:
+                raise SubmissionBroken(submission, f"the engine broke on it: {fault}") from fault
+
+    def committed(self, derived: Derived, head: int) -> None:
+        """The transaction is committed."""
+        for submission in derived.outcomes:
+            self._replicas.committed(submission, head)
+        self._replicas.trim()
+
+    def abandoned(self, submissions: Sequence[Submission]) -> None:
+        """The transaction has failed, or may have."""
+        for submission in submissions:
+            self._replicas.abandon(submission)
+
+    async def _submit(self, work: _Work) -> Answer:
+        """Either all of it goes into ``work.derived``, or nothing."""
+        submission = work.submission
+        if not submission.session.may(Grant.WRITE):
+            raise SubmissionRefused("grant_too_low", "the grant does not allow writing")
+        if submission.epoch not in ("", work.before.epoch) or submission.base > work.before.offset:
+            raise SubmissionRefused("unknown_base", "the document's history was replaced; read it anew")
+        for index, draft in enumerate(submission.drafts):
+            _check_known(work.known.get(draft.id), draft, submission, index)
+        made = await self._make([(index, one) for index, one in enumerate(submission.drafts) if one.id not in work.known], work)
+        operations: list[ContentOperation] = []
+        for draft in submission.drafts:
+            if draft.id not in work.known:
+                self._apply(draft, made[draft.id], work)
+            operations += work.known[draft.id].operations
+        return Answer(tuple(operations), work.offset)
+
+    async def _make(self, drafts: Sequence[tuple[int, SubmittedDraft]], work: _Work) -> Mapping[str, _Made | None]:
+        """The updates that a Yjs replica makes of these, one after the other."""
+        if not drafts:
+            return {}
+        kept = await self._replicas.at_base(work.submission, work.room, work.transaction, work.before)
+        made: dict[str, _Made | None] = {}
+        try:
+            for index, one in drafts:
+                try:
+                    update = kept.replica.apply([one.draft])
+                    made[one.id] = _Made(update, inspect(update)) if update is not None else None
+                except OperationInvalid as invalid:
+                    raise SubmissionRefused(invalid.code, invalid.reason, index=index, field=invalid.field) from None
+                except HostileUpdate as refused:
+                    raise SubmissionRefused("unsupported", refused.reason, index=index) from None
+        except BaseException:
+            self._replicas.spoil(work.submission)
+            raise
+        return made
+
+    def _apply(self, one: SubmittedDraft, made: _Made | None, work: _Work) -> None:
+        """Bring one operation into the log."""
+        submission, derived = work.submission, work.derived
+        entry = None
+        if made is not None:
+            self._replicas.made(submission, made.outline)
+            entry = self._entry(one, made, work)
+        if entry is not None:
+            derived.submitted_entries.append(entry)
+            derived.outlines.append(made.outline if entry.update == made.update else outline_of_state(entry.update))
+            work.offset = entry.offset
+        session = submission.session
+        work.known[one.id] = submitted = Submitted(
+            id=one.id,
+            document_id=session.document_id,
+            author=session.author,
+            session_id=session.id,
+            offset=work.offset,
+            digest=one.digest,
+            operations=entry.operations if entry is not None else (),
+            update=made.update if made is not None else None,
+        )
+        derived.submitted.append(submitted)
+
+    def _entry(self, one: SubmittedDraft, made: _Made, work: _Work) -> Entry | None:
+        replicas = work.room.replicas
+        assert replicas.log is not None, "it is loaded under the lock"
+        log = replicas.log
+        if lacking := missing(made.outline, log.state):
+            raise EngineFault(f"an update of a replica builds on {lacking[0]}, which is not in the log")
+        replicas.holds_unseen = True
+        change = log.commit([made.update], [made.outline])
+        if change is None:
+            return None
+        author = work.submission.session.author
+        entry = self._entries.entry(change, offset=work.offset + 1, author=author, group=work.group)
+        if not entry.operations:
+            return entry
+        first = replace(entry.operations[0], id=one.id)
+        return replace(entry, operations=(first, *entry.operations[1:]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    update: bytes
+    outline: Outline
+
+
+@dataclass(slots=True)
+class _Work:
+    """One submission on its way through the transaction."""
+
+    transaction: WriteTransaction
+    room: Room
+    submission: Submission
+    before: StateBefore
+    known: dict[str, Submitted]
+    """Operations that were submitted before, those of this transaction included."""
+    derived: Derived
+    offset: int
+    """Of the log as it is now."""
+    group: str
+
+
+def _check_known(known: Submitted | None, draft: SubmittedDraft, submission: Submission, index: int) -> None:
+    """The same operation may be sent again; another one needs another id."""
+    session = submission.session
+    if known is not None and (known.document_id, known.author, known.digest) != (
+        session.document_id,
+        session.author,
+        draft.digest,
+    ):
+        raise SubmissionRefused("operation_id_taken", "another operation has this id already", index=index, field="id")

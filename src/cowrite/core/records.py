@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cowrite.core.grant import Grant
 from cowrite.crdt.operations import ContentOperation
 from cowrite.crdt.outline import ClockRange
 from cowrite.crdt.roots import RootKind
@@ -75,3 +76,82 @@ class Quarantined:
     created_at: int
     reason: str
     update: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """An operation that a client submitted, and what became of it. Sent again, it is answered from here."""
+
+    id: str
+    document_id: str
+    author: str
+    session_id: str
+    offset: int
+    """The entry that it made; the head at that time, when it became none."""
+    digest: str
+    """SHA-256 of what was submitted, in hexadecimal."""
+    operations: tuple[ContentOperation, ...]
+    """What it became: none, one or more operations of the entry at ``offset``."""
+    update: bytes | None
+    """The Yjs update that was made for it, with what turned out not to be new in the log; None when there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnUpdate:
+    """The update of something that a session has submitted, as it was made."""
+
+    offset: int
+    update: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """A user's stay in a document, as it is stored. All times are milliseconds since 1970."""
+
+    session_id: str
+    document_id: str
+    user_id: str
+    grant: Grant
+    issued_at: int
+    """When the access was decided: the issue of the token. Changes of grants since then override it."""
+    created_at: int
+    expires_at: int
+    name: str | None = None
+    colour: str | None = None
+    ended_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccessChange:
+    """A grant that was changed or revoked; it overrides every access that was decided before."""
+
+    id: str
+    """A UUID, by which a change that was sent twice is known."""
+    changed_by: str
+    created_at: int
+    """Milliseconds since 1970."""
+    document_id: str | None = None
+    """None: all documents."""
+    user_id: str | None = None
+    """None: everybody."""
+    session_id: str | None = None
+    """None: all sessions."""
+    grant: Grant | None = None
+    """None: revoked."""
+    reason: str | None = None
+    revision: int = 0
+    """Its place among all changes, from 1; 0 until it is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentInfo:
+    """What is known of a document without opening it. Times are milliseconds since 1970."""
+
+    document_id: str
+    head: Head
+    created_at: int
+    updated_at: int
+    """When the head was last moved."""
+    deleted_at: int | None
+    log_bytes: int
+    """Bytes of all updates of the log."""

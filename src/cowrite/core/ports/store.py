@@ -1,14 +1,12 @@
-"""The ports: what core asks of the world. Each has a contract suite in ``cowrite.testing`` that every implementation runs."""
+"""The port to where documents live."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
-from cowrite.core.records import Checkpoint, Entry, Head, Quarantined, StoredDocument
+from cowrite.core.records import Checkpoint, Entry, Head, OwnUpdate, Quarantined, StoredDocument, Submitted
 
 
 class StoreError(Exception):
@@ -43,6 +41,19 @@ class StoreCorrupt(StoreError):
     """
 
 
+class DocumentDeleted(StoreRefused):
+    """The document is deleted: nothing may be appended to it."""
+
+
+class HistoryForgotten(StoreError):
+    """What was asked for is older than the history that is kept. ``first_offset`` is the oldest entry that there is."""
+
+    def __init__(self, document_id: str, first_offset: int) -> None:
+        super().__init__(f"The history of document {document_id!r} is kept from offset {first_offset} on; ask for a later one.")
+        self.document_id = document_id
+        self.first_offset = first_offset
+
+
 class WriteTransaction(Protocol):
     """Inside :meth:`Store.writing`. Usable only there, by one task."""
 
@@ -51,16 +62,45 @@ class WriteTransaction(Protocol):
         """The locked documents with their heads, read after the lock. A document that somebody else holds is absent."""
         ...
 
+    @property
+    def deleted(self) -> Collection[str]:
+        """Those of the locked documents that are deleted."""
+        ...
+
+    @property
+    def access_revision(self) -> int:
+        """The revision of the last :class:`AccessChange` as of the lock; 0: there never was one. While the transaction is open
+        nobody adds another.
+        """
+        ...
+
+    async def submitted(self, operation_ids: Collection[str]) -> Mapping[str, Submitted]:
+        """Those of these operations that were submitted before, to whatever document, by this transaction too.
+
+        An id that is an operation's and was never submitted comes with author, session and digest "". Raises
+        :class:`InvalidId`, :class:`StoreCorrupt`.
+        """
+        ...
+
+    async def own_updates(self, document_id: str, session_id: str, *, after: int) -> Sequence[OwnUpdate]:
+        """The updates of what this session has submitted to this document in entries after that offset, in the order of
+        offsets; at one offset that of the entry itself comes first, then those that brought nothing new to the log.
+        """
+        ...
+
     async def entries(self, document_id: str, *, start: int) -> Sequence[Entry]:
         """All entries with ``offset >= start`` in order, with their operations: what others committed before the lock was
         had.
         """
         ...
 
-    async def append(self, document_id: str, entries: Sequence[Entry]) -> None:
+    async def append(self, document_id: str, entries: Sequence[Entry], submitted: Sequence[Submitted] = ()) -> None:
         """Add entries behind the head, with their operations, and move the head. Offsets must follow the head without a gap.
 
-        The Yjs clients that an entry claims are recorded as its author's, where nobody has claimed them before.
+        The Yjs clients that an entry claims are recorded as its author's, where nobody has claimed them before. ``submitted``
+        is remembered with them: its offsets are of the log up to these entries, and of its operations only the ids are kept,
+        since they are in the entries. Raises :class:`DocumentDeleted`, and at the latest when the block is left
+        :class:`StoreRefused` for an id that is taken.
         """
         ...
 
@@ -78,8 +118,8 @@ class Store(Protocol):
 
     Promised: a transaction is all or nothing, and durable when :meth:`writing` has left without an exception; writers of one
     document are ordered by its head's lock; ids compare bytewise ('a', 'A', 'á' and 'a ' are four documents); text may hold
-    U+0000 and is stored exactly. Not promised: fairness between writers; that a reader sees a transaction before
-    :meth:`writing` has returned.
+    U+0000 and is stored exactly. A document that is deleted is read and locked as ever; only nothing is appended to it. Not
+    promised: fairness between writers; that a reader sees a transaction before :meth:`writing` has returned.
 
     Every method raises :class:`StoreUnavailable` when the store cannot be reached.
     """
@@ -119,118 +159,4 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Release connections. The store is not usable afterwards."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """What a process tells the others after COMMIT. ``entries`` is empty when they are too large to send: read the store."""
-
-    document_id: str
-    epoch: str
-    offset: int
-    """The offset of the last entry of this commit."""
-    entries: tuple[Entry, ...]
-
-
-class Subscription(Protocol):
-    """A live subscription of one document."""
-
-    async def close(self) -> None:
-        """No call to the receiver begins after this has returned. Idempotent."""
-        ...
-
-
-class Broker(Protocol):
-    """Carries news between processes. The broker is speed: it may lose, and never is the only place where something is.
-
-    Promised: at most once; news of one publisher about one document in order. Not promised: delivery, order between
-    publishers, and that a publisher does not hear its own news (receivers ignore what they have).
-    """
-
-    async def publish(self, news: News) -> None:
-        """Hand news to the subscribers of its document. Never raises: a broker that is down loses news."""
-        ...
-
-    async def subscribe(self, document_id: str, receive: Callable[[News], None]) -> Subscription:
-        """Confirmed when it returns: everything published from then on reaches ``receive`` (a plain call on the event loop)."""
-        ...
-
-    @property
-    def reaches_others(self) -> bool:
-        """True when news crosses processes now; decides how often heads are polled."""
-        ...
-
-    async def close(self) -> None:
-        """Drop all subscriptions."""
-        ...
-
-
-class Grant(StrEnum):
-    """What a session may do in a document; each includes the ones before it."""
-
-    READ = "read"
-    COMMENT = "comment"
-    WRITE = "write"
-    ADMIN = "admin"
-
-    def allows(self, needed: Grant) -> bool:
-        """True when this grant includes ``needed``."""
-        return _RANKS[self] >= _RANKS[needed]
-
-
-_RANKS = {grant: rank for rank, grant in enumerate(Grant)}
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """The answer of an authorizer: who it is, and what they may do in this document."""
-
-    user_id: str
-    grant: Grant
-    name: str | None = None
-    colour: str | None = None
-
-
-class AccessDenied(Exception):
-    """Not let in. ``known`` tells a valid identity without a grant (403) from no valid identity (401)."""
-
-    def __init__(self, reason: str, *, known: bool) -> None:
-        super().__init__(reason)
-        self.known = known
-
-
-class Authorizer(Protocol):
-    """Decides who may do what. The host application's own async function fits (``authorize=``)."""
-
-    async def __call__(self, token: str | None, document_id: str) -> Access:
-        """The access that ``token`` gives to the document; raises :class:`AccessDenied`."""
-        ...
-
-
-class Timer(Protocol):
-    """A callback that waits for its time."""
-
-    def cancel(self) -> None:
-        """It will not be called. Idempotent; harmless after it was called."""
-        ...
-
-
-class Clock(Protocol):
-    """All time comes from here, so that tests turn it by hand."""
-
-    def now(self) -> int:
-        """Wall clock, milliseconds since 1970. May step backwards."""
-        ...
-
-    def monotonic(self) -> float:
-        """Seconds that only go forward."""
-        ...
-
-    def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
-        """Call back on the event loop after ``delay`` seconds (0: in the loop's next turn)."""
-        ...
-
-    async def sleep(self, delay: float) -> None:
-        """Wait ``delay`` seconds."""
         ...

@@ -1,0 +1,51 @@
+"""The ports: what core asks of the world. Each has a contract suite in ``cowrite.testing`` that every implementation runs."""
+
+from __future__ import annotations
+
+from cowrite.core.grant import Grant
+from cowrite.core.ports.authorizer import Access, AccessDenied, Authorizer
+from cowrite.core.ports.broker import Broker, News, Subscription
+from cowrite.core.ports.clock import Clock, Timer
+from cowrite.core.ports.storage import AccessChanges, AccessLog, Directory, History, Sessions, Storage
+from cowrite.core.ports.store import (
+    CommitDoubtful,
+    DocumentDeleted,
+    HistoryForgotten,
+    InvalidId,
+    Store,
+    StoreBusy,
+    StoreCorrupt,
+    StoreError,
+    StoreRefused,
+    StoreUnavailable,
+    WriteTransaction,
+)
+
+__all__ = [
+    "Access",
+    "AccessChanges",
+    "AccessDenied",
+    "AccessLog",
+    "Authorizer",
+    "Broker",
+    "Clock",
+    "CommitDoubtful",
+    "Directory",
+    "DocumentDeleted",
+    "Grant",
+    "History",
+    "HistoryForgotten",
+    "InvalidId",
+    "News",
+    "Sessions",
+    "Storage",
+    "Store",
+    "StoreBusy",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreRefused",
+    "StoreUnavailable",
+    "Subscription",
+    "Timer",
+    "WriteTransaction",
+]

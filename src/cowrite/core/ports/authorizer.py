@@ -1,0 +1,34 @@
+"""The port to whoever knows the users."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from cowrite.core.grant import Grant
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The answer of an authorizer: who it is, and what they may do in this document."""
+
+    user_id: str
+    grant: Grant
+    name: str | None = None
+    colour: str | None = None
+
+
+class AccessDenied(Exception):
+    """Not let in. ``known`` tells a valid identity without a grant (403) from no valid identity (401)."""
+
+    def __init__(self, reason: str, *, known: bool) -> None:
+        super().__init__(reason)
+        self.known = known
+
+
+class Authorizer(Protocol):
+    """Decides who may do what. The host application's own async function fits (``authorize=``)."""
+
+    async def __call__(self, token: str | None, document_id: str) -> Access:
+        """The access that ``token`` gives to the document; raises :class:`AccessDenied`."""
+        ...

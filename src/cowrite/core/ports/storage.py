@@ -1,0 +1,140 @@
+"""The ports to what is stored beside the documents' logs, and the bundle of all that a database keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from cowrite.core.ports.store import Store
+from cowrite.core.records import AccessChange, DocumentInfo, Entry, SessionRecord, StoredDocument
+
+
+class History(Protocol):
+    """The past of documents. Only reads.
+
+    Promised: one consistent view for each call; what :meth:`Store.writing` has committed is seen. Every method raises
+    :class:`StoreUnavailable`, and :class:`InvalidId` for ids that no database can keep.
+    """
+
+    async def load_at(self, document_id: str, offset: int) -> StoredDocument | None:
+        """As :meth:`Store.load`, of the log up to ``offset``; ``head`` is the head as it was there. None for an unknown document
+        and beyond the head.
+
+        Raises :class:`HistoryForgotten` below the first offset that is kept (0, the empty document, can be had as long as
+        nothing was forgotten), :class:`StoreCorrupt`, and ``ValueError`` for a negative offset.
+        """
+        ...
+
+    async def locate(self, document_id: str, operation_id: str) -> int | None:
+        """The offset of the entry that the operation is in; of one that was submitted and became none, the head at that time.
+        None: not known in this document.
+        """
+        ...
+
+    async def operations(self, document_id: str, *, after: int, limit: int) -> Sequence[Entry]:
+        """The entries behind the offset ``after``, in order and each with all its operations, until ``limit`` operations are
+        reached (the last entry may go beyond), or ``limit`` entries. None at all: the log ends at ``after``.
+
+        Raises :class:`HistoryForgotten` when not all entries behind ``after`` are kept, :class:`StoreCorrupt`.
+        """
+        ...
+
+
+class Sessions(Protocol):
+    """Users' stays in documents, and tokens that are good for one of them. Each call is durable when it returns.
+
+    Every method raises :class:`StoreUnavailable` and :class:`StoreBusy`, and :class:`StoreRefused` for texts that no database
+    can keep. Not promised: that sessions that are over are forgotten.
+    """
+
+    async def begin_session(self, session: SessionRecord) -> None:
+        """Keep a new session. Raises :class:`StoreRefused` when its id is taken."""
+        ...
+
+    async def session(self, session_id: str) -> SessionRecord | None:
+        """The session as it is now, ended or not; None for an unknown one."""
+        ...
+
+    async def update_session(self, session: SessionRecord) -> bool:
+        """Replace what is kept of the session (prolong it, or change name, colour and grant). False, and nothing happens: it
+        has ended, or there is none of this id, document and user.
+        """
+        ...
+
+    async def end_session(self, session_id: str, at: int) -> None:
+        """The session has ended at that time. Does nothing when it has already, or there is none."""
+        ...
+
+    async def use_token(self, jti: str, expires_at: int) -> bool:
+        """Use up a token. True for exactly one caller; False: it was used before. Forgotten an hour after it expires."""
+        ...
+
+
+class AccessChanges(Protocol):
+    """Grants that were changed or revoked while people are connected. Changes are only ever added.
+
+    Promised: revisions are 1, 2, 3 … without gaps, and whoever sees one sees all before it. When a change is there, no
+    transaction of a :class:`Store` that has read a lower ``access_revision`` can be committed any more.
+    """
+
+    async def change(self, change: AccessChange) -> int:
+        """Add a change and return its revision (the record's own is not looked at); durable when it returns. It waits for the
+        writing transactions that are open. A change whose id is there already is not added again: its revision is returned.
+        """
+        ...
+
+    async def changes(self, *, after: int) -> Sequence[AccessChange]:
+        """All changes with ``revision > after``, in order."""
+        ...
+
+
+class AccessLog(Sessions, AccessChanges, Protocol):
+    """Who is let in, and what changed since."""
+
+
+class Directory(Protocol):
+    """Which documents there are. A document is there from its first transaction on, or when it was created; deleting is soft.
+
+    Every method raises :class:`StoreUnavailable`, and :class:`InvalidId` for ids and prefixes that no database can keep.
+    """
+
+    async def list(self, *, after: str | None, limit: int, prefix: str = "", deleted: bool = False) -> Sequence[DocumentInfo]:
+        """At most ``limit`` documents whose ids begin with ``prefix`` and come behind ``after``, in the bytewise order of ids;
+        those that are deleted only if asked for.
+        """
+        ...
+
+    async def info(self, document_id: str) -> DocumentInfo | None:
+        """What is known of one document, deleted or not; None when it is not there."""
+        ...
+
+    async def create(self, document_id: str) -> bool:
+        """Make an empty document, with a new epoch. False: it is there already, perhaps deleted."""
+        ...
+
+    async def delete(self, document_id: str, change: AccessChange) -> bool:
+        """Delete softly, at the change's time, and add the change (which must be about this document), both or neither.
+
+        Waits for the writers of the document; whoever writes after it finds it ``deleted``. False, and the change is not
+        added: there is no such document, or it is deleted already. Raises ``ValueError`` for another document's change.
+        """
+        ...
+
+    async def undelete(self, document_id: str, change: AccessChange) -> bool:
+        """Take the deletion back, as :meth:`delete`. False: there is no such document, or it is not deleted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """All that one database keeps. Its parts share their connections: what one has committed the others see."""
+
+    store: Store
+    history: History
+    access: AccessLog
+    directory: Directory
+
+    async def close(self) -> None:
+        """Release the connections of all parts. None is usable afterwards."""
+        await self.store.close()

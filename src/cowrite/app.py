@@ -22,7 +22,7 @@ from cowrite.core.limits import Limits
 from cowrite.core.pending import Backlog
 from cowrite.core.ports import Authorizer, Broker, Clock, Store
 from cowrite.core.registry import Registry
-from cowrite.core.room import RoomPorts
+from cowrite.core.room_ports import RoomPorts
 from cowrite.http.health import Health, health_routes
 from cowrite.http.pages import Pages
 from cowrite.http.problems import answer_with_problems

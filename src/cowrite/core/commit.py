@@ -13,13 +13,17 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from cowrite.core.entries import Derived, EntryMaker, UpdateRefused
+from cowrite.core.derived import Derived
+from cowrite.core.entries import EntryMaker, UpdateRefused
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
-from cowrite.core.ports import Clock, CommitDoubtful, News, Store, StoreCorrupt, StoreRefused, WriteTransaction
+from cowrite.core.ports import Clock, CommitDoubtful, History, News, Store, StoreCorrupt, StoreRefused, WriteTransaction
 from cowrite.core.received import Received
 from cowrite.core.records import Entry, Head, Quarantined
 from cowrite.core.room import Room
+from cowrite.core.session_replicas import SessionReplicas
+from cowrite.core.submissions import Submission, SubmissionRefused
+from cowrite.core.submitted_entries import SubmissionBroken, SubmittedEntryMaker
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.protocol.close_codes import CloseCode
 
@@ -43,12 +47,13 @@ class Outcome:
 class GroupCommit:
     """Commits groups of rooms."""
 
-    def __init__(self, store: Store, clock: Clock, ids: Ids, limits: Limits) -> None:
+    def __init__(self, store: Store, history: History, clock: Clock, ids: Ids, limits: Limits) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
         self._limits = limits
         self._entries = EntryMaker(clock, ids)
+        self._submitted = SubmittedEntryMaker(self._entries, SessionReplicas(store, history))
 
     async def commit(self, rooms: Sequence[Room], *, wait: float | None = None) -> Outcome:
         """Commit what waits in these rooms, as far as it fits into one transaction.
@@ -67,18 +72,22 @@ class GroupCommit:
                 for room in rooms:
                     if room.document_id not in transaction.heads:
                         outcome.skipped.append(room)
+                    elif room.document_id in transaction.deleted:
+                        derived[room] = await self._let_go(transaction, room)
                     elif budget.spent:
                         outcome.unserved.append(room)
                     else:
                         derived[room] = await self._derive(transaction, room, group, budget)
             for room, one in derived.items():
-                room.settle(one.entries, one.offsets)
+                room.settle(one)
+                self._submitted.committed(one, room.replicas.head.offset)
                 outcome.committed.append(room)
-                if one.entries:
-                    outcome.news.append(_news(room, one.entries))
+                if entries := one.all_entries:
+                    outcome.news.append(_news(room, entries))
         except BaseException as error:
             # Cancellation included: what was applied to the logs is not in the store.
             for room in rooms:
+                self._submitted.abandoned(room.submissions.taken)
                 room.abandon(doubtful_group=group if isinstance(error, CommitDoubtful) else None)
             raise
         finally:
@@ -86,11 +95,16 @@ class GroupCommit:
                 room.end_transaction()
         return outcome
 
-    async def set_aside(self, room: Room, refused: Received, reason: str) -> None:
-        """The store will not take this update: keep it for people to look at where it takes it at all, and go on without it.
+    async def set_aside(self, room: Room, refused: Received | Submission, reason: str) -> None:
+        """The store will not take this: keep it for people to look at where it takes it at all, and go on without it.
 
         Raises what ``Store.writing`` raises but :class:`StoreRefused`; then it is still pending.
         """
+        if isinstance(refused, Submission):
+            # Nobody has seen it, and its maker is told.
+            room.submissions.drop(refused)
+            refused.settle(SubmissionRefused("not_storable", f"the database does not take it: {reason}"))
+            return
         room.begin_transaction()
         try:
             room.condemn(refused)
@@ -99,7 +113,7 @@ class GroupCommit:
                     await self._quarantine(transaction, room, [refused], reason)
             except StoreRefused:
                 _log.error("update lost: the store does not even take it into quarantine", document=room.document_id)
-            room.settle((), {})
+            room.settle(Derived())
         except BaseException:
             room.abandon()
             raise
@@ -113,16 +127,32 @@ class GroupCommit:
         except (EngineFault, HostileUpdate, StoreCorrupt) as fault:
             # Nothing may be written to a document that cannot be read.
             pending = list(room.pending)
-            room.pending.release()
-            room.replicas.abandon()
+            room.drop_out()
             room.fail("the document cannot be read; it was left as it is")
             await self._put_aside(transaction, room, pending, f"the document cannot be read: {fault}")
             return Derived()
+        derived = await self._derive_own(transaction, room, group, budget)
+        if derived.entries or derived.submitted:
+            await transaction.append(room.document_id, derived.all_entries, derived.submitted)
+        return derived
+
+    async def _derive_own(self, transaction: WriteTransaction, room: Room, group: str, budget: _Budget) -> Derived:
         batch = room.pending.take(updates=min(budget.updates, 1) if room.one_by_one else budget.updates, size=budget.size)
-        budget.spend(batch)
+        budget.spend(len(batch), sum(len(pending.update) for pending in batch))
+        alone = bool(batch and room.one_by_one)
+        submissions = (
+            ()
+            if budget.spent or alone
+            else room.submissions.take(updates=1 if room.one_by_one else budget.updates, size=budget.size)
+        )
+        budget.spend(sum(len(one.drafts) for one in submissions), sum(one.size for one in submissions))
+        before = self._submitted.before(room, submissions) if submissions else None
         try:
             derived = self._entries.derive(room.replicas, batch, group)
+            if before is not None:
+                await self._submitted.derive(transaction, room, submissions, before, derived, group)
         except UpdateRefused as refused:
+            self._submitted.abandoned(room.submissions.taken)
             if not room.one_by_one:
                 # Another try, on a fresh log and alone, before an update is blamed that was fine on ``live``.
                 room.suspect()
@@ -131,9 +161,21 @@ class GroupCommit:
                 room.condemn(refused.run[0])
                 await self._quarantine(transaction, room, refused.run, refused.reason)
             return Derived()
-        if derived.entries:
-            await transaction.append(room.document_id, derived.entries)
+        except SubmissionBroken as broken:
+            _log.error("submission refused", document=room.document_id, reason=str(broken))
+            self._submitted.abandoned(room.submissions.taken)
+            room.drop_out()
+            room.submissions.drop(broken.submission)
+            broken.submission.settle(SubmissionRefused("unsupported", str(broken)))
+            return Derived()
         return derived
+
+    async def _let_go(self, transaction: WriteTransaction, room: Room) -> Derived:
+        """The document was deleted: nothing is written to it any more."""
+        pending = list(room.pending)
+        room.delete()
+        await self._put_aside(transaction, room, pending, "the document was deleted before this was stored")
+        return Derived()
 
     async def _catch_up_twice(self, transaction: WriteTransaction, room: Room) -> None:
         """A log that breaks may be the fault of what happened to it here: look at the one in the store before giving up."""
@@ -199,9 +241,9 @@ class _Budget:
     def spent(self) -> bool:
         return self.updates <= 0
 
-    def spend(self, batch: Sequence[Received]) -> None:
-        self.size -= sum(len(pending.update) for pending in batch)
-        self.updates = self.updates - len(batch) if self.size > 0 else 0
+    def spend(self, updates: int, size: int) -> None:
+        self.size -= size
+        self.updates = self.updates - updates if self.size > 0 else 0
 
 
 def _continues(entries: Sequence[Entry], known: Head) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
 
+from cowrite.core.derived import Derived
 from cowrite.core.ids import Ids
 from cowrite.core.ports import Clock
 from cowrite.core.received import Received
@@ -28,15 +28,6 @@ class UpdateRefused(Exception):
         super().__init__(reason)
         self.run = run
         self.reason = reason
-
-
-@dataclass(slots=True)
-class Derived:
-    """What one room brings into a transaction."""
-
-    entries: list[Entry] = field(default_factory=list)
-    offsets: dict[Received, int] = field(default_factory=dict)
-    """Where each update is durable once the transaction is committed; for one that brought nothing new, the head's offset."""
 
 
 class EntryMaker:

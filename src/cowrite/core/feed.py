@@ -1,8 +1,8 @@
 """The newest committed entries of a room, as clients without a CRDT library read them: JSON operations in the order of the log.
 
-A room keeps a feed only while somebody reads it: it begins with the first reader, at the head of that moment, and what is older is
-read from the store. It is bounded in entries and bytes. Each entry is encoded once, however many readers there are, and nothing
-waits in it for anybody: whoever reads remembers the offset up to which it has read.
+A room keeps a feed only once somebody reads it: it begins with the first reader, at the head of that moment, and what is older
+is read from the store. It is bounded in entries and bytes. Each entry is encoded once, however many readers there are, and
+nothing waits in it for anybody: whoever reads remembers the offset up to which it has read.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ import structlog
 from cowrite.core.commit import GroupCommit, Outcome
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
-from cowrite.core.ports import Broker, Clock, Store, StoreBusy, StoreError, StoreRefused, StoreUnavailable
+from cowrite.core.ports import Broker, Clock, History, Store, StoreBusy, StoreError, StoreRefused, StoreUnavailable
 from cowrite.core.records import Checkpoint
 from cowrite.core.room import Room
 
@@ -51,11 +51,11 @@ _SKIP_PAUSE = 0.01
 class Journal:
     """Group-commits the updates of all rooms. Start :meth:`run` as one task; never cancel it: call :meth:`close`."""
 
-    def __init__(self, store: Store, broker: Broker, clock: Clock, ids: Ids, limits: Limits) -> None:
+    def __init__(self, store: Store, history: History, broker: Broker, clock: Clock, ids: Ids, limits: Limits) -> None:
         self._store = store
         self._broker = broker
         self._clock = clock
-        self._groups = GroupCommit(store, clock, ids, limits)
+        self._groups = GroupCommit(store, history, clock, ids, limits)
         self._due: dict[Room, None] = {}
         """Rooms with something to commit, in the order in which they came."""
         self._apart: set[Room] = set()
@@ -154,7 +154,7 @@ class Journal:
                 await self._commit([room])
             return
         (room,) = rooms
-        culprit = next(iter(room.pending), None)
+        culprit = next(iter((*room.pending, *room.submissions)), None)
         if not isinstance(error, StoreRefused) or culprit is None:
             self._set_apart(room, error)
         elif not room.one_by_one:

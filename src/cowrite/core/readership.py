@@ -32,6 +32,12 @@ class Readership:
     def __bool__(self) -> bool:
         return bool(self.readers)
 
+    def begin(self, head: int, operation_id: str | None) -> Feed:
+        """Begin the feed at the room's head, unless there is one."""
+        if self.feed is None:
+            self.feed = Feed(head, operation_id)
+        return self.feed
+
     def tell(self, entries: Sequence[Entry]) -> None:
         """These were committed."""
         if self.feed is not None and entries:

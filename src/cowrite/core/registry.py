@@ -12,7 +12,8 @@ import structlog
 from cowrite.core.errors import RoomClosed
 from cowrite.core.ports import Broker, Clock, News, Store, StoreCorrupt, StoreError, Subscription, Timer
 from cowrite.core.replicas import Replicas
-from cowrite.core.room import Room, RoomPorts
+from cowrite.core.room import Room
+from cowrite.core.room_ports import RoomPorts
 from cowrite.crdt.errors import EngineFault
 from cowrite.protocol.close_codes import CloseCode
 
@@ -74,7 +75,7 @@ class Registry:
             self._pins[document_id] -= 1
             if not self._pins[document_id]:
                 del self._pins[document_id]
-                if (left := self._rooms.get(document_id)) is not None and not left.peers:
+                if (left := self._rooms.get(document_id)) is not None and not left.occupied:
                     self.emptied(left)
 
     def emptied(self, room: Room) -> None:
@@ -108,7 +109,7 @@ class Registry:
             timer.cancel()
 
     def _evict(self, room: Room) -> None:
-        if self._rooms.get(room.document_id) is not room or room.peers or room.document_id in self._pins:
+        if self._rooms.get(room.document_id) is not room or room.occupied or room.document_id in self._pins:
             return
         if room.idle:
             self.forget(room)

@@ -36,7 +36,7 @@ class Replicas:
         self.log: LogDocument | None = None
         self.live: Document | None = None
         self.holds_unseen = False
-        """``log`` holds entries of the running transaction that nobody may see before COMMIT, so that ``live`` cannot be made of it."""
+        """``log`` holds entries of the running transaction that nobody may see before COMMIT: make no ``live`` of it now."""
         self.tail_entries = 0
         """Entries since the newest checkpoint."""
         self.tail_bytes = 0
@@ -94,6 +94,17 @@ class Replicas:
                 if fresh is not None:
                     news.append((fresh, outline))
             self._move(Head(self.head.epoch, entry.offset, entry.id), len(entry.update))
+        return news
+
+    def show(self, entries: Sequence[Entry], outlines: Sequence[Outline]) -> list[tuple[bytes, Outline]]:
+        """Apply to ``live`` what is committed and was kept from it so far; returns what was new, for relaying.
+
+        Nothing when ``live`` is being made again. Raises :class:`EngineFault`.
+        """
+        news = []
+        for entry, outline in zip(entries, outlines, strict=True):
+            if self.live is not None and (fresh := self.live.apply(entry.update, outline)) is not None:
+                news.append((fresh, outline))
         return news
 
     def derive(self, run: Sequence[Received]) -> Change | None:

@@ -33,15 +33,15 @@ from cowrite.core.records import Entry
 from cowrite.core.replicas import Gap, Replicas
 from cowrite.core.room_ports import RoomPorts
 from cowrite.core.session import Session
+from cowrite.core.state_frames import StateFrames
 from cowrite.core.submissions import Submission, SubmissionRefused, Submissions
 from cowrite.core.window import FlushWindow
-from cowrite.crdt.document import Document
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.outline import Outline
 from cowrite.crdt.state_vector import MalformedStateVector, decode_state_vector, encode_state_vector
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.close_codes import CloseCode
-from cowrite.protocol.messages import AwarenessUpdate, SyncStep1, SyncStep2
+from cowrite.protocol.messages import AwarenessUpdate, SyncStep1
 
 
 class Room:
@@ -68,8 +68,7 @@ class Room:
         self._transaction_news: list[News] | None = None
         """News that came while this process's own transaction runs; None outside of it."""
         self._transaction_over = asyncio.Event()
-        self._state_frame: tuple[bytes, Dialect, bytes] | None = None
-        """The encoded state, a dialect, and its SyncStep2 frame, so that a storm of joiners costs one encoding."""
+        self._frames = StateFrames()
 
     # ---- peers -------------------------------------------------------------------------------------------------------
 
@@ -143,8 +142,7 @@ class Room:
 
     def begin_feed(self, operation_id: str | None) -> Feed:
         """Keep operations for readers from the head on; ``operation_id`` is the last one up to it."""
-        feed = self.readership.feed = Feed(self.replicas.head.offset, operation_id)
-        return feed
+        return self.readership.begin(self.replicas.head.offset, operation_id)
 
     def enter(self, reader: Reader) -> None:
         """A client comes to read operations; it is told of each commit from now on."""
@@ -173,7 +171,7 @@ class Room:
         if peer.outbox.blocked:
             peer.outbox.owe({client: has.get(client, 0) for client, clock in live.state.items() if has.get(client, 0) < clock})
         else:
-            peer.outbox.send(self._state(peer, live) if not has else self._diff(peer, live, state_vector))
+            peer.outbox.send(self._frames.behind(state_vector, live, peer.dialect))
         peer.live = True
 
     def receive(self, peer: Peer, update: bytes, *, everything: bool, outline: Outline | None = None) -> None:
@@ -305,13 +303,21 @@ class Room:
 
     def fail(self, reason: str) -> None:
         """The document cannot be read: send everybody away, and let the registry forget this room."""
+        self._end(CloseCode.STORE_UNAVAILABLE, reason, SubmissionRefused("unavailable", reason, retry=True))
+
+    def delete(self) -> None:
+        """The document was deleted: send everybody away for good, and let the registry forget this room."""
+        reason = "the document was deleted"
+        self._end(CloseCode.DOCUMENT_DELETED, reason, SubmissionRefused("document_deleted", reason))
+
+    def _end(self, code: CloseCode, reason: str, refused: SubmissionRefused) -> None:
         self.failed = True
         self.replicas.live = None
         self._broadcast.drop_updates()
-        self.close_peers(CloseCode.STORE_UNAVAILABLE, reason)
-        self.readership.send_away(CloseCode.STORE_UNAVAILABLE, reason)
+        self.close_peers(code, reason)
+        self.readership.send_away(code, reason)
         for submission in self.submissions.withdraw_all():
-            submission.settle(SubmissionRefused("unavailable", reason, retry=True))
+            submission.settle(refused)
         self._ports.failed(self)
 
     # ---- time --------------------------------------------------------------------------------------------------------
@@ -340,12 +346,9 @@ class Room:
 
     def _show(self, derived: Derived) -> None:
         """Entries that were made of operations are new to everybody."""
-        if self.replicas.live is None:
-            return  # it is made again from the log, and has no peers
         try:
-            for entry, outline in zip(derived.submitted_entries, derived.outlines, strict=True):
-                if (fresh := self.replicas.live.apply(entry.update, outline)) is not None:
-                    self._broadcast.update(fresh, outline, None)
+            for fresh, outline in self.replicas.show(derived.submitted_entries, derived.outlines):
+                self._broadcast.update(fresh, outline, None)
         except EngineFault:
             self._rebuild()
         self._wake()
@@ -374,15 +377,6 @@ class Room:
     def _release(self, peer: Peer) -> None:
         self._move(self.awareness.release(peer))
 
-    def _state(self, peer: Peer, live: Document) -> bytes:
-        state = live.encode()
-        if self._state_frame is None or self._state_frame[0] is not state or self._state_frame[1] != peer.dialect:
-            self._state_frame = state, peer.dialect, peer.dialect.encode(SyncStep2(state))
-        return self._state_frame[2]
-
-    def _diff(self, peer: Peer, live: Document, state_vector: bytes) -> bytes:
-        return peer.dialect.encode(SyncStep2(live.diff(state_vector)))
-
     def _ask(self, peer: Peer) -> None:
         peer.send(SyncStep1(encode_state_vector(self._intake.live.state)))
 
@@ -402,7 +396,7 @@ class Room:
         if arrears.lacks is not None:
             live = self._intake.live
             has = {client: arrears.lacks.get(client, clock) for client, clock in live.state.items()}
-            peer.outbox.send(self._diff(peer, live, encode_state_vector(has)))
+            peer.outbox.send(self._frames.behind(encode_state_vector(has), live, peer.dialect))
         if arrears.acknowledgement is not None:
             peer.outbox.acknowledge(arrears.acknowledgement)
         if arrears.awareness:

@@ -1,8 +1,8 @@
 """Yjs replicas that are run for sessions without a CRDT library.
 
-An operation is made for what its maker saw: the document at its base, with the maker's own later operations. A replica that holds
-exactly that makes the update which any Yjs client would have made there; so it merges as every other one does, and nothing
-needs to be transformed. A replica costs as much memory as the document: the ones that were used last are kept, within bounds.
+An operation is made for what its maker saw: the document at its base, with the maker's own later operations. A replica that
+holds exactly that makes the update which any Yjs client would have made there; so it merges as every other one does, and nothing is
+transformed. A replica costs as much memory as the document: those that were used last are kept, within bounds.
 
 The same (client, clock) must never be given to two contents, or peers differ for good. So a replica has a Yjs client id of its
 own; when a transaction in which it took part has failed, it is thrown away together with its id; and one that is made again

@@ -1,8 +1,8 @@
 """What clients without a CRDT library ask to be written, on its way to the disk.
 
 Such a client sends JSON operations, made for the document as it was at their *base*. They are turned into updates inside the
-journal's transaction, behind everything that was committed before, and nobody sees them before COMMIT; so they wait here, and not
-among the updates of Yjs peers, which are shown at once.
+journal's transaction, behind everything that was committed before, and nobody sees them before COMMIT; so they wait here, and
+not among the updates of Yjs peers, which are shown at once.
 """
 
 from __future__ import annotations

@@ -117,13 +117,8 @@ class SubmittedEntryMaker:
     def _apply(self, one: SubmittedDraft, made: _Made | None, work: _Work) -> None:
         """Bring one operation into the log."""
         submission, derived = work.submission, work.derived
-        entry = None
-        if made is not None:
-            self._replicas.made(submission, made.outline)
-            entry = self._entry(one, made, work)
+        entry = self._entry(one, made, work) if made is not None else None
         if entry is not None:
-            derived.submitted_entries.append(entry)
-            derived.outlines.append(made.outline if entry.update == made.update else outline_of_state(entry.update))
             work.offset = entry.offset
         session = submission.session
         work.known[one.id] = submitted = Submitted(
@@ -139,21 +134,23 @@ class SubmittedEntryMaker:
         derived.submitted.append(submitted)
 
     def _entry(self, one: SubmittedDraft, made: _Made, work: _Work) -> Entry | None:
-        replicas = work.room.replicas
+        """None when the log had all of it already."""
+        replicas, derived = work.room.replicas, work.derived
         assert replicas.log is not None, "it is loaded under the lock"
-        log = replicas.log
-        if lacking := missing(made.outline, log.state):
+        self._replicas.made(work.submission, made.outline)
+        if lacking := missing(made.outline, replicas.log.state):
             raise EngineFault(f"an update of a replica builds on {lacking[0]}, which is not in the log")
         replicas.holds_unseen = True
-        change = log.commit([made.update], [made.outline])
+        change = replicas.log.commit([made.update], [made.outline])
         if change is None:
             return None
         author = work.submission.session.author
         entry = self._entries.entry(change, offset=work.offset + 1, author=author, group=work.group)
-        if not entry.operations:
-            return entry
-        first = replace(entry.operations[0], id=one.id)
-        return replace(entry, operations=(first, *entry.operations[1:]))
+        if entry.operations:
+            entry = replace(entry, operations=(replace(entry.operations[0], id=one.id), *entry.operations[1:]))
+        derived.submitted_entries.append(entry)
+        derived.outlines.append(made.outline if entry.update == made.update else outline_of_state(entry.update))
+        return entry
 
 
 @dataclass(frozen=True, slots=True)

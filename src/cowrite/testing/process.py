@@ -17,7 +17,8 @@ from cowrite.core.peer import Peer
 from cowrite.core.pending import Backlog
 from cowrite.core.ports import Access, Broker, Clock, Grant, Store
 from cowrite.core.registry import Registry
-from cowrite.core.room import Room, RoomPorts
+from cowrite.core.room import Room
+from cowrite.core.room_ports import RoomPorts
 from cowrite.core.session import Session
 from cowrite.protocol import yjs
 from cowrite.protocol.close_codes import CloseCode

@@ -23,9 +23,12 @@ from cowrite.core.records import Entry, Head, Quarantined
 from cowrite.core.room import Room
 from cowrite.core.session_replicas import SessionReplicas
 from cowrite.core.submissions import Submission, SubmissionRefused
-from cowrite.core.submitted_entries import SubmissionBroken, SubmittedEntryMaker
+from cowrite.core.submitted_entries import Group, SubmissionBroken, SubmittedEntryMaker
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.protocol.close_codes import CloseCode
+
+_OPERATIONS_AT_LEAST, _OPERATION_BYTES_AT_LEAST = 100, 256 << 10
+"""Submitted operations that a room may always bring into a transaction, and their bytes."""
 
 _log = structlog.get_logger(__name__)
 
@@ -61,7 +64,7 @@ class GroupCommit:
         Raises what ``Store.writing`` raises: then nothing was committed, and everything waits again (after
         :class:`CommitDoubtful` perhaps it was; the next transaction finds out).
         """
-        group = self._ids.new()
+        group = Group(self._ids.new())
         outcome = Outcome()
         derived: dict[Room, Derived] = {}
         for room in rooms:
@@ -78,22 +81,26 @@ class GroupCommit:
                         outcome.unserved.append(room)
                     else:
                         derived[room] = await self._derive(transaction, room, group, budget)
-            for room, one in derived.items():
-                room.settle(one)
-                self._submitted.committed(one, room.replicas.head.offset)
-                outcome.committed.append(room)
-                if entries := one.all_entries:
-                    outcome.news.append(_news(room, entries))
         except BaseException as error:
             # Cancellation included: what was applied to the logs is not in the store.
             for room in rooms:
                 self._submitted.abandoned(room.submissions.taken)
-                room.abandon(doubtful_group=group if isinstance(error, CommitDoubtful) else None)
+                room.abandon(doubtful_group=group.id if isinstance(error, CommitDoubtful) else None)
             raise
+        else:
+            for room, one in derived.items():
+                self._settle(room, one, outcome)
         finally:
             for room in rooms:
                 room.end_transaction()
         return outcome
+
+    def _settle(self, room: Room, derived: Derived, outcome: Outcome) -> None:
+        room.settle(derived)
+        self._submitted.committed(derived, room.replicas.head.offset)
+        outcome.committed.append(room)
+        if entries := derived.all_entries:
+            outcome.news.append(_news(room, entries))
 
     async def set_aside(self, room: Room, refused: Received | Submission, reason: str) -> None:
         """The store will not take this: keep it for people to look at where it takes it at all, and go on without it.
@@ -120,7 +127,7 @@ class GroupCommit:
         finally:
             room.end_transaction()
 
-    async def _derive(self, transaction: WriteTransaction, room: Room, group: str, budget: _Budget) -> Derived:
+    async def _derive(self, transaction: WriteTransaction, room: Room, group: Group, budget: _Budget) -> Derived:
         """Nothing where the room drops out; what must be quarantined then is."""
         try:
             await self._catch_up_twice(transaction, room)
@@ -136,19 +143,13 @@ class GroupCommit:
             await transaction.append(room.document_id, derived.all_entries, derived.submitted)
         return derived
 
-    async def _derive_own(self, transaction: WriteTransaction, room: Room, group: str, budget: _Budget) -> Derived:
+    async def _derive_own(self, transaction: WriteTransaction, room: Room, group: Group, budget: _Budget) -> Derived:
         batch = room.pending.take(updates=min(budget.updates, 1) if room.one_by_one else budget.updates, size=budget.size)
         budget.spend(len(batch), sum(len(pending.update) for pending in batch))
-        alone = bool(batch and room.one_by_one)
-        submissions = (
-            ()
-            if budget.spent or alone
-            else room.submissions.take(updates=1 if room.one_by_one else budget.updates, size=budget.size)
-        )
-        budget.spend(sum(len(one.drafts) for one in submissions), sum(one.size for one in submissions))
+        submissions = self._take_submissions(room, budget, alone=bool(batch))
         before = self._submitted.before(room, submissions) if submissions else None
         try:
-            derived = self._entries.derive(room.replicas, batch, group)
+            derived = self._entries.derive(room.replicas, batch, group.id)
             if before is not None:
                 await self._submitted.derive(transaction, room, submissions, before, derived, group)
         except UpdateRefused as refused:
@@ -169,6 +170,15 @@ class GroupCommit:
             broken.submission.settle(SubmissionRefused("unsupported", str(broken)))
             return Derived()
         return derived
+
+    def _take_submissions(self, room: Room, budget: _Budget, *, alone: bool) -> Sequence[Submission]:
+        if room.one_by_one:
+            return () if alone else room.submissions.take(updates=1, size=0)
+        # However many updates of Yjs peers there are: operations wait for an answer, and only for seconds.
+        updates, size = max(budget.updates, _OPERATIONS_AT_LEAST), max(budget.size, _OPERATION_BYTES_AT_LEAST)
+        taken = room.submissions.take(updates=updates, size=size)
+        budget.spend(sum(len(one.drafts) for one in taken), sum(one.size for one in taken))
+        return taken
 
     async def _let_go(self, transaction: WriteTransaction, room: Room) -> Derived:
         """The document was deleted: nothing is written to it any more."""
@@ -213,6 +223,7 @@ class GroupCommit:
         _log.warning("document starts again", document=room.document_id, reason=reason)
         room.replicas.abandon()
         room.rebuild(CloseCode.NEW_EPOCH, reason)
+        room.readership.send_away(CloseCode.NEW_EPOCH, reason)
 
     async def _put_aside(self, transaction: WriteTransaction, room: Room, updates: Sequence[Received], reason: str) -> None:
         for pending in updates:

@@ -43,12 +43,12 @@ class FeedEntry:
 class Feed:
     """The entries of one document from behind ``start`` to ``head``, under one epoch. Synchronous but for :meth:`wait`."""
 
-    def __init__(self, head: int, operation_id: str | None, *, entries: int = MAX_ENTRIES, size: int = MAX_BYTES) -> None:
+    def __init__(self, head: int, *, entries: int = MAX_ENTRIES, size: int = MAX_BYTES) -> None:
         self.start = head
         """Entries behind this offset are here."""
         self.head = head
-        self.last_operation = operation_id
-        """The id of the last operation up to ``head``; None: there is none."""
+        self.last_operation: str | None = None
+        """The id of the last operation that was appended; None: none was."""
         self._max_entries = entries
         self._max_bytes = size
         self._entries: deque[FeedEntry] = deque()

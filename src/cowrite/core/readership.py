@@ -32,10 +32,10 @@ class Readership:
     def __bool__(self) -> bool:
         return bool(self.readers)
 
-    def begin(self, head: int, operation_id: str | None) -> Feed:
+    def begin(self, head: int) -> Feed:
         """Begin the feed at the room's head, unless there is one."""
         if self.feed is None:
-            self.feed = Feed(head, operation_id)
+            self.feed = Feed(head)
         return self.feed
 
     def tell(self, entries: Sequence[Entry]) -> None:

@@ -10,7 +10,8 @@ the store under the next lock. ``live`` may be None: then the room is being rebu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from cowrite.core.received import Received
 from cowrite.core.records import Checkpoint, Entry, Head, StoredDocument
@@ -19,6 +20,7 @@ from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.log_document import Change, LogDocument
 from cowrite.crdt.outline import Outline, missing
+from cowrite.crdt.roots import RootKind
 
 NOTHING = Head(epoch="", offset=0, entry_id="")
 """The head of a document that was never written."""
@@ -26,6 +28,16 @@ NOTHING = Head(epoch="", offset=0, entry_id="")
 
 class Gap(Exception):
     """Entries do not follow the head: something between was missed. Read the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A document exactly as it is in the log up to ``head``."""
+
+    head: Head
+    state: bytes
+    """Yjs update (v1) of all of it."""
+    roots: Mapping[str, RootKind]
 
 
 class Replicas:
@@ -48,7 +60,7 @@ class Replicas:
         """Make ``log`` from the store. Raises :class:`EngineFault` when what is stored cannot be applied."""
         checkpoint = stored.checkpoint if stored is not None else None
         entries = stored.entries if stored is not None else ()
-        self.log = _log_document(checkpoint, entries)
+        self.log = log_document(checkpoint, entries)
         self.head = stored.head if stored is not None else NOTHING
         self.tail_entries = len(entries)
         self.tail_bytes = sum(len(entry.update) for entry in entries)
@@ -125,6 +137,10 @@ class Replicas:
         self.holds_unseen = False
         self.log = None
 
+    def committed(self) -> Committed | None:
+        """The log as it is, encoded; None when it has to be made again from the store. Only outside of a transaction."""
+        return Committed(self.head, self.log.encode(), self.log.roots) if self.log is not None else None
+
     def checkpoint(self) -> Checkpoint | None:
         """The committed state when enough has come since the newest checkpoint, else None. Only outside of a transaction.
 
@@ -144,7 +160,8 @@ class Replicas:
         self.tail_bytes += size
 
 
-def _log_document(checkpoint: Checkpoint | None, entries: Iterable[Entry]) -> LogDocument:
+def log_document(checkpoint: Checkpoint | None, entries: Iterable[Entry]) -> LogDocument:
+    """The document of a log: a checkpoint, and the entries behind it. Raises :class:`EngineFault`."""
     log = LogDocument.from_state(checkpoint.state, checkpoint.roots) if checkpoint is not None else LogDocument.empty()
     for entry in entries:
         outline = outline_of_state(entry.update)

@@ -13,7 +13,6 @@ relayed after it.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 
 from cowrite.core.awareness import Awareness, InvalidState
@@ -30,11 +29,12 @@ from cowrite.core.ports import Grant, News
 from cowrite.core.readership import Reader, Readership
 from cowrite.core.received import Received
 from cowrite.core.records import Entry
-from cowrite.core.replicas import Gap, Replicas
+from cowrite.core.replicas import Committed, Gap, Replicas
 from cowrite.core.room_ports import RoomPorts
 from cowrite.core.session import Session
 from cowrite.core.state_frames import StateFrames
 from cowrite.core.submissions import Submission, SubmissionRefused, Submissions
+from cowrite.core.turn import TransactionTurn
 from cowrite.core.window import FlushWindow
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.outline import Outline
@@ -65,9 +65,7 @@ class Room:
         self._window = FlushWindow(ports.clock, self._flush, shortest=ports.shortest_window, longest=ports.longest_window)
         self._broadcast = Broadcast()
         self._intake = Intake(replicas, self.pending, self._broadcast, ports.limits, rebuild=self._rebuild)
-        self._transaction_news: list[News] | None = None
-        """News that came while this process's own transaction runs; None outside of it."""
-        self._transaction_over = asyncio.Event()
+        self._turn = TransactionTurn()
         self._frames = StateFrames()
 
     # ---- peers -------------------------------------------------------------------------------------------------------
@@ -120,7 +118,7 @@ class Room:
     @property
     def idle(self) -> bool:
         """Nobody is here, and nothing is on its way to the disk or to anybody."""
-        busy = self.pending or self.submissions or self._broadcast or self._transaction_news is not None
+        busy = self.pending or self.submissions or self._broadcast or self._turn.running
         return not (self.occupied or busy)
 
     @property
@@ -140,9 +138,9 @@ class Room:
         self.submissions.put(submission)
         self._wake()
 
-    def begin_feed(self, operation_id: str | None) -> Feed:
-        """Keep operations for readers from the head on; ``operation_id`` is the last one up to it."""
-        return self.readership.begin(self.replicas.head.offset, operation_id)
+    def feed(self) -> Feed:
+        """The operations from now on, or from an earlier call on."""
+        return self.readership.begin(self.replicas.head.offset)
 
     def enter(self, reader: Reader) -> None:
         """A client comes to read operations; it is told of each commit from now on."""
@@ -154,10 +152,9 @@ class Room:
         if not self.occupied:
             self._ports.emptied(self)
 
-    async def settled(self) -> None:
-        """Wait until no transaction of this process is under way: then ``log``, if it is there, is the committed prefix."""
-        while self._transaction_news is not None:
-            await self._transaction_over.wait()
+    async def committed(self) -> Committed | None:
+        """The committed state, without what is on its way; None: it has to be read from the store."""
+        return await self._turn.over() if self._turn.running else self.replicas.committed()
 
     # ---- what peers send ---------------------------------------------------------------------------------------------
 
@@ -201,8 +198,7 @@ class Room:
 
     def learn(self, news: News) -> None:
         """News of another process, by the broker or from the store. Waits for the end of this process's own transaction."""
-        if self._transaction_news is not None:
-            self._transaction_news.append(news)
+        if self._turn.hold(news):
             return
         self.replicas.adopt(news.epoch)
         if news.offset > self.replicas.head.offset or news.epoch != self.replicas.head.epoch:
@@ -240,15 +236,11 @@ class Room:
 
     def begin_transaction(self) -> None:
         """``log`` is about to run ahead of the store."""
-        assert self._transaction_news is None, "one transaction at a time"
-        self._transaction_news = []
-        self._transaction_over.clear()
+        self._turn.begin()
 
     def end_transaction(self) -> None:
         """``log`` is exactly the committed prefix again, or gone. Learn what came meanwhile."""
-        news, self._transaction_news = self._transaction_news or [], None
-        self._transaction_over.set()
-        for one in news:
+        for one in self._turn.end(self.replicas.committed):
             self.learn(one)
 
     def settle(self, derived: Derived) -> None:

@@ -1,8 +1,8 @@
 """Yjs replicas that are run for sessions without a CRDT library.
 
 An operation is made for what its maker saw: the document at its base, with the maker's own later operations. A replica that
-holds exactly that makes the update which any Yjs client would have made there; so it merges as every other one does, and nothing is
-transformed. A replica costs as much memory as the document: those that were used last are kept, within bounds.
+holds exactly that makes the update which any Yjs client would have made there; so it merges as every other one does, and
+nothing is transformed. A replica costs as much memory as the document: those used last are kept, within bounds.
 
 The same (client, clock) must never be given to two contents, or peers differ for good. So a replica has a Yjs client id of its
 own; when a transaction in which it took part has failed, it is thrown away together with its id; and one that is made again
@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from cowrite.core.ports import History, Store, StoreCorrupt, WriteTransaction
+from cowrite.core.ports import History, HistoryForgotten, Store, StoreCorrupt, WriteTransaction
 from cowrite.core.records import OwnUpdate, StoredDocument
 from cowrite.core.room import Room
 from cowrite.core.submissions import Submission, SubmissionRefused
@@ -27,11 +27,15 @@ from cowrite.crdt.roots import RootKind
 
 MAX_BYTES = 64 << 20
 """What all replicas may take, about."""
+MAX_AGE = 10_000
+"""How many entries the base of a session without a replica may lie behind the head."""
 MAX_NAMES = 10_000
 """Sessions whose Yjs client id is remembered."""
 _COST = 8
 """A replica takes so many times the document's encoded size."""
 _OVERHEAD = 16 << 10
+_NOTHING = b"\x00\x00"
+"""The empty update."""
 _CLIENT_ID_BITS = 53
 
 _Key: TypeAlias = tuple[str, str]
@@ -77,9 +81,20 @@ class SessionReplicas:
         """The replica as the maker of the submission had the document.
 
         ``before`` is the log before this transaction's own entries. Raises :class:`SubmissionRefused` when the base is not
-        kept any more, and what reading the store raises.
+        kept any more, and what reading the store raises but for that.
         """
+        try:
+            return await self._at_base(submission, room, transaction, before)
+        except HistoryForgotten as error:
+            raise SubmissionRefused("unknown_base", f"the document at that base is not kept any more: {error}") from error
+        except StoreCorrupt as error:
+            raise SubmissionRefused("unavailable", f"the document at that base cannot be read: {error}") from error
+
+    async def _at_base(
+        self, submission: Submission, room: Room, transaction: WriteTransaction, before: StateBefore
+    ) -> SessionReplica:
         key = _key(submission)
+        self._check_name(key, room)
         if not self.fits(submission, before.epoch):
             self._drop(key)
             kept = await self._build(submission, transaction, before)
@@ -94,7 +109,8 @@ class SessionReplicas:
         # What the session has submitted on other processes meanwhile.
         own = [one.update for one in await self._own(submission, transaction, known, before)]
         kept.own = max(known, before.offset)
-        kept.replica.advance([*updates, *own], before.roots)
+        kept.replica.advance(updates, before.roots)
+        kept.replica.advance_own(own)
         return kept
 
     def fits(self, submission: Submission, epoch: str) -> bool:
@@ -127,6 +143,8 @@ class SessionReplicas:
 
     async def _build(self, submission: Submission, transaction: WriteTransaction, before: StateBefore) -> SessionReplica:
         document_id, base = submission.session.document_id, submission.base
+        if before.offset - base > MAX_AGE:
+            raise SubmissionRefused("unknown_base", f"the base is more than {MAX_AGE} entries old; read the document anew")
         if base == before.offset and before.state is not None:
             updates: Sequence[bytes] = (before.state,)
         else:
@@ -136,10 +154,10 @@ class SessionReplicas:
             updates = _updates(stored)
         own = [one.update for one in await self._own(submission, transaction, base, before)]
         name = self._names.get(_key(submission)) or _Name(_fresh_client_id())
-        replica = _replica(name, before.roots, [*updates, *own])
+        replica = _replica(name, before.roots, updates, own)
         if replica.clock != name.clock:
             name = _Name(_fresh_client_id())
-            replica = _replica(name, before.roots, [*updates, *own])
+            replica = _replica(name, before.roots, updates, own)
         self._remember(_key(submission), name)
         cost = _COST * sum(map(len, updates)) + _OVERHEAD
         return SessionReplica(replica, name, before.epoch, base, before.offset, cost)
@@ -170,6 +188,14 @@ class SessionReplicas:
         while self._bytes > self._max_bytes and len(self._replicas) > 1:
             self._drop(next(iter(self._replicas)))
 
+    def _check_name(self, key: _Key, room: Room) -> None:
+        """Somebody else may have written under this Yjs client id: everybody sees it."""
+        name, log = self._names.get(key), room.replicas.log
+        assert log is not None, "it is loaded under the lock"
+        if name is not None and log.state.get(name.client_id, 0) != name.clock:
+            self._drop(key)
+            del self._names[key]
+
     def _drop(self, key: _Key) -> None:
         dropped = self._replicas.pop(key, None)
         if dropped is not None:
@@ -193,9 +219,10 @@ class StateBefore:
     """Encoded, where it will be needed."""
 
 
-def _replica(name: _Name, roots: Mapping[str, RootKind], updates: Sequence[bytes]) -> Replica:
-    replica = Replica(b"\x00\x00", roots, name.client_id)
+def _replica(name: _Name, roots: Mapping[str, RootKind], updates: Sequence[bytes], own: Sequence[bytes]) -> Replica:
+    replica = Replica(_NOTHING, roots, name.client_id)
     replica.advance(updates)
+    replica.advance_own(own)
     return replica
 
 

@@ -77,8 +77,15 @@ class Submission:
     """The log of that offset; "" with offset 0, which is the same in all logs."""
     size: int
     """Bytes, about."""
+    previous: str | None = None
+    """The session's own operation on which these build, where their maker says so: without it they are refused."""
     answer: asyncio.Future[Answer] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     """Set after COMMIT, or to :class:`SubmissionRefused`."""
+
+    @property
+    def document_id(self) -> str:
+        """The document that they are for."""
+        return self.session.document_id
 
     def settle(self, outcome: Answer | SubmissionRefused) -> None:
         """Tell whoever waits. Harmless when nobody does any more."""

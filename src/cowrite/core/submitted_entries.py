@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from cowrite.core.derived import Derived
 from cowrite.core.entries import EntryMaker
@@ -47,7 +47,7 @@ class SubmittedEntryMaker:
         submissions: Sequence[Submission],
         before: StateBefore,
         derived: Derived,
-        group: str,
+        group: Group,
     ) -> None:
         """One entry for each operation that changes something, behind those in ``derived``. ``room.replicas.log`` is ahead of
         the store afterwards.
@@ -55,10 +55,12 @@ class SubmittedEntryMaker:
         Raises :class:`SubmissionBroken`, and what reading the store raises.
         """
         named = {draft.id for one in submissions for draft in one.drafts if draft.named}
-        known = dict(await transaction.submitted(named)) if named else {}
+        named |= {one.previous for one in submissions if one.previous is not None}
+        if named:
+            group.known |= await transaction.submitted(named - group.known.keys())
         for submission in submissions:
             offset = before.offset + len(derived.all_entries)
-            work = _Work(transaction, room, submission, before, known, derived, offset, group)
+            work = _Work(transaction, room, submission, before, derived, offset, group)
             try:
                 derived.outcomes[submission] = await self._submit(work)
             except SubmissionRefused as refused:
@@ -84,14 +86,15 @@ class SubmittedEntryMaker:
             raise SubmissionRefused("grant_too_low", "the grant does not allow writing")
         if submission.epoch not in ("", work.before.epoch) or submission.base > work.before.offset:
             raise SubmissionRefused("unknown_base", "the document's history was replaced; read it anew")
-        for index, draft in enumerate(submission.drafts):
-            _check_known(work.known.get(draft.id), draft, submission, index)
-        made = await self._make([(index, one) for index, one in enumerate(submission.drafts) if one.id not in work.known], work)
+        known = work.group.known
+        _check_previous(submission, known)
+        repeated = _count_repeated(submission, known)
+        made = await self._make(list(enumerate(submission.drafts))[repeated:], work)
         operations: list[ContentOperation] = []
         for draft in submission.drafts:
-            if draft.id not in work.known:
+            if draft.id in made:
                 self._apply(draft, made[draft.id], work)
-            operations += work.known[draft.id].operations
+            operations += known[draft.id].operations
         return Answer(tuple(operations), work.offset)
 
     async def _make(self, drafts: Sequence[tuple[int, SubmittedDraft]], work: _Work) -> Mapping[str, _Made | None]:
@@ -121,7 +124,7 @@ class SubmittedEntryMaker:
         if entry is not None:
             work.offset = entry.offset
         session = submission.session
-        work.known[one.id] = submitted = Submitted(
+        work.group.known[one.id] = submitted = Submitted(
             id=one.id,
             document_id=session.document_id,
             author=session.author,
@@ -145,12 +148,21 @@ class SubmittedEntryMaker:
         if change is None:
             return None
         author = work.submission.session.author
-        entry = self._entries.entry(change, offset=work.offset + 1, author=author, group=work.group)
+        entry = self._entries.entry(change, offset=work.offset + 1, author=author, group=work.group.id)
         if entry.operations:
             entry = replace(entry, operations=(replace(entry.operations[0], id=one.id), *entry.operations[1:]))
         derived.submitted_entries.append(entry)
         derived.outlines.append(made.outline if entry.update == made.update else outline_of_state(entry.update))
         return entry
+
+
+@dataclass(slots=True)
+class Group:
+    """One transaction of the journal."""
+
+    id: str
+    known: dict[str, Submitted] = field(default_factory=dict)
+    """Operations that were submitted before, those of this transaction included, as far as they were looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,20 +179,34 @@ class _Work:
     room: Room
     submission: Submission
     before: StateBefore
-    known: dict[str, Submitted]
-    """Operations that were submitted before, those of this transaction included."""
     derived: Derived
     offset: int
     """Of the log as it is now."""
-    group: str
+    group: Group
 
 
-def _check_known(known: Submitted | None, draft: SubmittedDraft, submission: Submission, index: int) -> None:
-    """The same operation may be sent again; another one needs another id."""
+def _check_previous(submission: Submission, known: Mapping[str, Submitted]) -> None:
+    """What the submission builds on must be there: its positions count it in."""
+    if submission.previous is not None:
+        before = known.get(submission.previous)
+        if before is None or (before.document_id, before.session_id) != (submission.document_id, submission.session.id):
+            raise SubmissionRefused("unknown_previous", "the operation before it has not arrived", field="after", retry=True)
+
+
+def _count_repeated(submission: Submission, known: Mapping[str, Submitted]) -> int:
+    """How many of the first operations were submitted before: the same may be sent again, in the same order.
+
+    Raises :class:`SubmissionRefused` when an id belongs to another operation.
+    """
     session = submission.session
-    if known is not None and (known.document_id, known.author, known.digest) != (
-        session.document_id,
-        session.author,
-        draft.digest,
-    ):
-        raise SubmissionRefused("operation_id_taken", "another operation has this id already", index=index, field="id")
+    repeated = 0
+    for index, draft in enumerate(submission.drafts):
+        before = known.get(draft.id)
+        if before is None:
+            continue
+        if (before.document_id, before.author, before.digest) != (session.document_id, session.author, draft.digest):
+            raise SubmissionRefused("operation_id_taken", "another operation has this id already", index=index, field="id")
+        if index != repeated:
+            raise SubmissionRefused("out_of_order", "it was submitted before, and the one before it was not", index=index)
+        repeated += 1
+    return repeated

@@ -15,7 +15,9 @@ from pycrdt import _pycrdt as engine
 from cowrite.crdt.building import Builder, Unsupported, checked_name
 from cowrite.crdt.content import MAX_ROOT_BYTES
 from cowrite.crdt.document import _raise_fault as raise_fault
+from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.operations import OperationDraft, OperationInvalid, OperationType
+from cowrite.crdt.outline import missing
 from cowrite.crdt.roots import RootKind, shows_xml
 from cowrite.crdt.shared_types import SHARED_TYPES, TEXTS, Handle, Transaction, text_units
 from cowrite.crdt.state_vector import decode_state_vector
@@ -72,6 +74,14 @@ class Replica:
                 self._document.apply_update(update)
         except BaseException as error:
             raise_fault(error)
+
+    def advance_own(self, updates: Iterable[bytes]) -> None:
+        """Apply what the client made itself since. What builds on something that is not here (it was made when the client
+        knew more than it says now) is left out.
+        """
+        for update in updates:
+            if not missing(outline_of_state(update), decode_state_vector(self._document.get_state())):
+                self.advance((update,))
 
     @property
     def clock(self) -> int:

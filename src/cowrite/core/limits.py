@@ -29,6 +29,8 @@ class Limits:
     """How long they may wait before the peer is closed."""
     ask_again_seconds: float = 2.0
     """How often a peer with held updates is asked for what is missing (SyncStep1)."""
+    submission_seconds: float = 5.0
+    """How long a client waits for its operations to be committed before it is told to send them again."""
     group_updates: int = 1000
     """Updates in one transaction."""
     group_bytes: int = 4 << 20

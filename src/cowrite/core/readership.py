@@ -28,6 +28,8 @@ class Readership:
     def __init__(self) -> None:
         self.readers: set[Reader] = set()
         self.feed: Feed | None = None
+        self.state: object = None
+        """The state that was last rendered for readers, which is theirs to reuse."""
 
     def __bool__(self) -> bool:
         return bool(self.readers)

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cowrite.core.ports import Access, Grant
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Session:
-    """Who is connected to what, and what they may do there. Survives a change of transport; the connection does not."""
+    """Who is in what document, and what they may do there. Survives a change of transport; the connection does not.
+
+    ``access`` is what was granted when it began; ``grant`` is what holds now, which :class:`AccessControl` changes. Compared by
+    identity.
+    """
 
     id: str
     document_id: str
     access: Access
     began_at: int
     """Milliseconds since 1970."""
+    grant: Grant | None = field(init=False)
+    """None: revoked."""
+
+    def __post_init__(self) -> None:
+        self.grant = self.access.grant
 
     @property
     def author(self) -> str:
@@ -24,4 +33,4 @@ class Session:
 
     def may(self, needed: Grant) -> bool:
         """True when the session's grant includes ``needed``."""
-        return self.access.grant.allows(needed)
+        return self.grant is not None and self.grant.allows(needed)

@@ -1,0 +1,105 @@
+"""Grants that change while people are connected.
+
+A change is a row with a revision, and overrides every access that was decided before it; what is decided later was decided
+knowing it. Of several changes that match a session the newest counts. Every process reads new rows every half second, and the
+journal reads them under its lock, so that nothing of a session is committed once the call that revoked it has returned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
+
+import structlog
+
+from cowrite.core.ports import AccessChanges, AccessDenied, Clock, StoreError
+from cowrite.core.records import AccessChange
+from cowrite.core.session import Session
+
+READ_SECONDS: Final = 0.5
+"""How often new changes are read."""
+
+_log = structlog.get_logger(__name__)
+
+Follower: TypeAlias = Callable[[Session], None]
+"""Told after a session's ``grant`` has changed. Synchronous; may leave."""
+
+
+class AccessControl:
+    """What the sessions of this process may do now."""
+
+    def __init__(self, changes: AccessChanges, clock: Clock) -> None:
+        self._changes = changes
+        self._clock = clock
+        self._known: list[AccessChange] = []
+        self._followers: dict[Session, Follower] = {}
+        self._changed: list[Callable[[AccessChange], None]] = []
+        self._reading = asyncio.Lock()
+        self.revision = 0
+        """The changes up to this one are known here."""
+
+    def check(self, session: Session) -> None:
+        """Bring a session's grant up to what is known here. Raises :class:`AccessDenied` when it was revoked.
+
+        Call it in the synchronous step that lets the session in.
+        """
+        session.grant = self._grant(session)
+        if session.grant is None:
+            raise AccessDenied("The access to this document was revoked.", known=True)
+
+    def follow(self, session: Session, told: Follower) -> None:
+        """Keep the session's grant up to date, and tell when it changes, until :meth:`unfollow`. Raises as :meth:`check`."""
+        self.check(session)
+        self._followers[session] = told
+
+    def unfollow(self, session: Session) -> None:
+        """The session needs no news any more. Idempotent."""
+        self._followers.pop(session, None)
+
+    def listen(self, told: Callable[[AccessChange], None]) -> None:
+        """Be told of every change that is learned from now on, after the sessions."""
+        self._changed.append(told)
+
+    async def catch_up(self, revision: int | None = None) -> None:
+        """Read what is new, unless ``revision`` is known already. Raises :class:`StoreError`."""
+        if revision is not None and revision <= self.revision:
+            return
+        async with self._reading:
+            if revision is None or revision > self.revision:
+                self._learn(await self._changes.changes(after=self.revision))
+
+    async def run(self) -> None:
+        """Read what is new every half second, until cancelled."""
+        while True:
+            try:
+                await self.catch_up()
+            except StoreError as error:
+                _log.warning("changed grants not read; they are read again", reason=str(error))
+            await self._clock.sleep(READ_SECONDS)
+
+    def _learn(self, changes: Sequence[AccessChange]) -> None:
+        for change in changes:
+            self._known.append(change)
+            self.revision = change.revision
+            _log.info("access changed", **_words(change))
+            for session, told in list(self._followers.items()):
+                if _concerns(change, session) and (grant := self._grant(session)) is not session.grant:
+                    session.grant = grant
+                    told(session)
+            for listener in self._changed:
+                listener(change)
+
+    def _grant(self, session: Session) -> Grant | None:
+        for change in reversed(self._known):
+            if change.created_at >= session.access.issued_at and _concerns(change, session):
+                return change.level.applied_to(session.access.grant)
+        return session.access.grant
+
+
+def _concerns(change: AccessChange, session: Session) -> bool:
+    return (
+        change.document_id in (None, session.document_id)
+        and change.user_id in (None, session.author)
+        and change.session_id in (None, session.id)
+    )

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from cowrite.app import Runtime, create_app
 from cowrite.settings import Settings
 from cowrite.startup import listen
-from cowrite.stores.memory import MemoryStore
+from cowrite.stores.memory import memory_storage
 from cowrite.testing.transport_contract import ServerOptions
 from cowrite.transports.services import SocketTimes
 from cowrite.transports.websocket import picows_protocol
@@ -37,7 +37,7 @@ async def live_server(options: ServerOptions, *, picows: bool, times: SocketTime
         create_app,
         Settings(_env_file=None, secret=_SECRET, allowed_origins=options.allowed_origins),  # type: ignore[call-arg]
         demo=options.demo,
-        store=options.store if options.store is not None else MemoryStore(),
+        storage=options.storage if options.storage is not None else memory_storage(),
         authorize=options.authorize,
         limits=options.limits,
         times=times,

@@ -18,7 +18,7 @@ from cowrite.protocol import yjs
 from cowrite.protocol.messages import SyncStep1
 from cowrite.settings import Settings
 from cowrite.stores import open_store
-from cowrite.stores.memory import MemoryDatabase, MemoryStore
+from cowrite.stores.memory import MemoryDatabase, MemoryStore, memory_storage
 from cowrite.testing.transport_contract.server import edit, everybody_writes
 from cowrite.testing.wire import FakeWire
 from cowrite.transports.upgrade import Accepted
@@ -33,8 +33,8 @@ def settings(**values: object) -> Settings:
 
 
 def app_on(database: MemoryDatabase | None = None, *, demo: bool = False, drain_seconds: float = 5.0) -> FastAPI:
-    store = MemoryStore(database if database is not None else MemoryDatabase())
-    return create_app(settings(), demo=demo, store=store, authorize=everybody_writes, drain_seconds=drain_seconds)
+    storage = memory_storage(database)
+    return create_app(settings(), demo=demo, storage=storage, authorize=everybody_writes, drain_seconds=drain_seconds)
 
 
 def runtime_of(app: FastAPI) -> Runtime:
@@ -230,9 +230,9 @@ async def test_edits_survive(tmp_path: Path) -> None:
     async with runtime_of(app).lifespan(app):
         pass
     assert chosen.database_file.exists()
-    store = await open_store(database_url(chosen))
-    assert await store.load("doc") is None
-    await store.close()
+    storage = await open_store(database_url(chosen))
+    assert await storage.store.load("doc") is None
+    await storage.close()
 
 
 def test_database_url() -> None:

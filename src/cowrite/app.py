@@ -20,7 +20,7 @@ from cowrite.core.ids import Ids
 from cowrite.core.journal import Journal
 from cowrite.core.limits import Limits
 from cowrite.core.pending import Backlog
-from cowrite.core.ports import Authorizer, Broker, Clock, Store
+from cowrite.core.ports import Authorizer, Broker, Clock, Storage
 from cowrite.core.registry import Registry
 from cowrite.core.room_ports import RoomPorts
 from cowrite.http.health import Health, health_routes
@@ -50,7 +50,7 @@ def create_app(
     settings: Settings | None = None,
     *,
     demo: bool = False,
-    store: Store | None = None,
+    storage: Storage | None = None,
     broker: Broker | None = None,
     authorize: Authorizer | None = None,
     clock: Clock | None = None,
@@ -61,7 +61,7 @@ def create_app(
     """Make the ASGI application. It runs under any ASGI server; its lifespan must be on.
 
     What is not given is chosen by the settings (by default those of the environment): SQLite, one process, session tokens made
-    with the secret. ``demo``: anyone may write without a token, and the demo page is served. ``store`` and ``broker`` are
+    with the secret. ``demo``: anyone may write without a token, and the demo page is served. ``storage`` and ``broker`` are
     closed with the application. ``drain_seconds``: how long a shutdown waits for edits to reach the store.
 
     Raises :class:`cowrite.settings.SettingsError`, and ``ValueError`` when neither a secret nor ``authorize`` nor ``demo`` says
@@ -71,7 +71,7 @@ def create_app(
     clock = clock if clock is not None else SystemClock()
     runtime = Runtime(
         settings,
-        store=store,
+        storage=storage,
         broker=broker if broker is not None else LocalBroker(),
         authorize=authorize if authorize is not None else _authorizer(settings, clock, demo=demo),
         clock=clock,
@@ -100,7 +100,7 @@ def _authorizer(settings: Settings, clock: Clock, *, demo: bool) -> Authorizer:
 class Parts:
     """What runs between start and stop."""
 
-    store: Store
+    storage: Storage
     journal: Journal
     registry: Registry
     heads: HeadWatch
@@ -115,7 +115,7 @@ class Runtime:
         self,
         settings: Settings,
         *,
-        store: Store | None,
+        storage: Storage | None,
         broker: Broker,
         authorize: Authorizer,
         clock: Clock,
@@ -126,7 +126,7 @@ class Runtime:
     ) -> None:
         self.origins = origins
         self._settings = settings
-        self._store = store
+        self._storage = storage
         self._broker = broker
         self._authorize = authorize
         self._clock = clock
@@ -169,9 +169,11 @@ class Runtime:
             await self.stop()
 
     async def start(self) -> None:
-        """Open the store and let connections in. Raises :class:`cowrite.stores.errors.StoreSetupError`."""
-        store = self._store if self._store is not None else await open_store(database_url(self._settings), clock=self._clock)
-        parts = self._parts = self._connect(store)
+        """Open the storage and let connections in. Raises :class:`cowrite.stores.errors.StoreSetupError`."""
+        storage = (
+            self._storage if self._storage is not None else await open_store(database_url(self._settings), clock=self._clock)
+        )
+        parts = self._parts = self._connect(storage)
         self._committing = self._run(parts.journal.run)
         self._watching = self._run(parts.heads.run), self._run(self._tend)
         self._accepting = True
@@ -194,11 +196,12 @@ class Runtime:
         await asyncio.wait(self._watching)
         await parts.registry.close()
         await self._broker.close()
-        await parts.store.close()
+        await parts.storage.close()
 
     # ---- inside ------------------------------------------------------------------------------------------------------
 
-    def _connect(self, store: Store) -> Parts:
+    def _connect(self, storage: Storage) -> Parts:
+        store = storage.store
         ids, backlog, turn = Ids(self._clock), Backlog(), WriteTurn()
         journal = Journal(store, self._broker, self._clock, ids, self._limits)
         # Rooms call the registry that makes them, and the watch over it: both are named here before they exist, and exist
@@ -218,7 +221,7 @@ class Runtime:
         registry = Registry(store, self._broker, ports)
         heads = HeadWatch(store, self._broker, self._clock, registry)
         services = Services(registry, self._authorize, self._clock, ids, self._limits, self.origins, self._times, turn)
-        return Parts(store, journal, registry, heads, backlog, services)
+        return Parts(storage, journal, registry, heads, backlog, services)
 
     async def _drain(self, parts: Parts) -> None:
         for room in parts.registry.rooms:

@@ -44,11 +44,11 @@ def serve(settings: Settings, *, demo: bool) -> int:
 
 async def _serve(settings: Settings, sockets: list[socket.socket], *, demo: bool) -> None:
     try:
-        store = await open_store(database_url(settings))
+        storage = await open_store(database_url(settings))
     except StoreSetupError as error:
         raise StartError(str(error)) from None
     runtime: Runtime
-    app = create_app(settings, demo=demo, store=store)
+    app = create_app(settings, demo=demo, storage=storage)
     runtime = app.state.cowrite
     config = uvicorn.Config(
         app,

@@ -21,7 +21,7 @@ from cowrite.crdt.outline import Outline
 from cowrite.protocol import yjs
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.messages import AwarenessUpdate, QueryAwareness, SyncStep1, SyncStep2, Update
-from cowrite.stores.memory import MemoryDatabase, MemoryStore
+from cowrite.stores.memory import MemoryDatabase, MemoryStore, memory_storage
 from cowrite.testing.process import Process, quiet
 from cowrite.testing.yjs_client import YjsClient
 
@@ -37,7 +37,7 @@ class Hub(LocalBroker):
 
 
 def process(database: MemoryDatabase, hub: LocalHub | None = None) -> Process:
-    return Process(MemoryStore(database), LocalBroker(hub))
+    return Process(memory_storage(database), LocalBroker(hub))
 
 
 async def step(server: Process, seconds: float) -> None:
@@ -243,7 +243,7 @@ async def test_a_blocked_peer_that_asks_gets_one_diff_and_the_newest_of_the_rest
 @pytest.mark.rule("RO1")
 async def test_flush_does_not_wait_for_the_window() -> None:
     database = MemoryDatabase()
-    async with Process(MemoryStore(database), LocalBroker(), shortest_window=0.1) as server:
+    async with Process(memory_storage(database), LocalBroker(), shortest_window=0.1) as server:
         ana, ben = await server.join(user="ana"), await server.join(user="ben")
         await quiet(server)
         ana.client.text.insert(0, "one")
@@ -432,7 +432,7 @@ async def test_news_that_breaks_the_engine_makes_the_room_start_again(monkeypatc
 @pytest.mark.rule("RE6")
 async def test_news_without_its_entries_and_news_after_a_gap_are_read_from_the_store() -> None:
     database = MemoryDatabase()
-    async with process(database) as one, Process(MemoryStore(database), Hub()) as two:
+    async with process(database) as one, Process(memory_storage(database), Hub()) as two:
         ana, ben = await one.join(user="ana"), await two.join(user="ben")
         await quiet(one, two)
         for word in "ab":

@@ -17,7 +17,7 @@ from cowrite.crdt.guard import inspect
 from cowrite.crdt.log_document import LogDocument
 from cowrite.protocol import yjs
 from cowrite.protocol.messages import Acknowledged, SyncStep1, SyncStep2, Update
-from cowrite.stores.memory import MemoryDatabase, MemoryStore
+from cowrite.stores.memory import MemoryDatabase, MemoryStore, memory_storage
 from cowrite.testing.process import Connection, Process, quiet
 from cowrite.testing.yjs_client import YjsClient
 
@@ -25,7 +25,7 @@ GONE = StoreUnavailable("the database is away")
 
 
 def process(database: MemoryDatabase, hub: LocalHub | None = None, limits: Limits | None = None) -> Process:
-    return Process(MemoryStore(database), LocalBroker(hub), limits=limits)
+    return Process(memory_storage(database), LocalBroker(hub), limits=limits)
 
 
 async def log_of(database: MemoryDatabase, document_id: str = "doc") -> Sequence[Entry]:

@@ -9,12 +9,12 @@ import pytest
 from cowrite.brokers.local import LocalBroker, LocalHub
 from cowrite.core.errors import RoomClosed
 from cowrite.core.ports import StoreUnavailable
-from cowrite.stores.memory import MemoryDatabase, MemoryStore
+from cowrite.stores.memory import MemoryDatabase, MemoryStore, memory_storage
 from cowrite.testing.process import Process, quiet
 
 
 def process(database: MemoryDatabase, hub: LocalHub | None = None) -> Process:
-    return Process(MemoryStore(database), LocalBroker(hub))
+    return Process(memory_storage(database), LocalBroker(hub))
 
 
 async def write(database: MemoryDatabase, text: str) -> None:

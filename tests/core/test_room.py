@@ -11,13 +11,13 @@ from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.outline import Outline
 from cowrite.protocol import yjs
 from cowrite.protocol.messages import AwarenessUpdate, SyncStep1, SyncStep2, Update
-from cowrite.stores.memory import MemoryDatabase, MemoryStore
+from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.testing.process import Connection, Process, quiet
 from cowrite.testing.yjs_client import YjsClient
 
 
 def process(database: MemoryDatabase | None = None) -> Process:
-    return Process(MemoryStore(database if database is not None else MemoryDatabase()), LocalBroker())
+    return Process(memory_storage(database), LocalBroker())
 
 
 def kinds(connection: Connection) -> list[str]:

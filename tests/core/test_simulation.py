@@ -18,7 +18,7 @@ from cowrite.core.errors import RoomClosed
 from cowrite.core.limits import Limits
 from cowrite.core.ports import CommitDoubtful, StoreBusy, StoreUnavailable
 from cowrite.core.records import Entry
-from cowrite.stores.memory import MemoryDatabase, MemoryStore
+from cowrite.stores.memory import MemoryDatabase, MemoryStore, memory_storage
 from cowrite.testing.process import Connection, Process, quiet
 from cowrite.testing.yjs_client import YjsClient
 
@@ -84,7 +84,7 @@ class Simulation:
     async def start_process(self) -> None:
         # Not all processes hear each other: the look at the heads must do.
         broker = LocalBroker(self.hub if self.rng.random() < 0.7 else None)
-        process = Process(MemoryStore(self.database), broker, limits=self.limits)
+        process = Process(memory_storage(self.database), broker, limits=self.limits)
         await process.__aenter__()
         self.processes.append(process)
 
@@ -186,7 +186,7 @@ class Simulation:
             for token in writer.tokens:
                 assert shown.count(token) == 1
             assert writer.promised <= set(writer.tokens)
-        async with Process(store, LocalBroker()) as fresh:
+        async with Process(memory_storage(self.database), LocalBroker()) as fresh:
             reader = await fresh.join(user="reader")
             await quiet(fresh)
             assert str(reader.client.text) == shown
@@ -214,7 +214,7 @@ async def test_nothing_acknowledged_is_lost_and_all_converge(seed: int) -> None:
     # What was promised must be in the log even if every client were gone now.
     simulation.database.unavailable = False
     simulation.database._failures.clear()
-    async with Process(MemoryStore(simulation.database), LocalBroker()) as fresh:
+    async with Process(memory_storage(simulation.database), LocalBroker()) as fresh:
         reader = await fresh.join(user="reader")
         await quiet(fresh)
         on_disk = str(reader.client.text)

@@ -12,7 +12,7 @@ from cowrite.brokers.local import LocalBroker
 from cowrite.core.ports import Access, Grant
 from cowrite.protocol import yjs
 from cowrite.protocol.messages import SyncStep1, SyncStep2
-from cowrite.stores.memory import MemoryStore
+from cowrite.stores.memory import memory_storage
 from cowrite.testing.process import Process
 from cowrite.testing.yjs_client import YjsClient
 from cowrite.transports.asgi import YjsEndpoint
@@ -70,7 +70,7 @@ class Desk:
 
 @pytest.fixture
 async def desk() -> AsyncIterator[Desk]:
-    async with Process(MemoryStore(), LocalBroker()) as process:
+    async with Process(memory_storage(), LocalBroker()) as process:
         yield Desk(process)
 
 

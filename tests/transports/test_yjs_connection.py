@@ -14,7 +14,7 @@ from cowrite.protocol import yjs
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.messages import AwarenessUpdate, SyncStep1, SyncStep2, Update
-from cowrite.stores.memory import MemoryDatabase, MemoryStore
+from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.testing.process import Process
 from cowrite.testing.transport_contract.server import edit, everybody_writes
 from cowrite.testing.wire import FakeWire
@@ -67,7 +67,7 @@ async def until(condition: Callable[[], object]) -> None:
 @pytest.fixture
 async def desk() -> AsyncIterator[Desk]:
     database = MemoryDatabase()
-    async with Process(MemoryStore(database), LocalBroker()) as process:
+    async with Process(memory_storage(database), LocalBroker()) as process:
         yield Desk(process, database)
 
 

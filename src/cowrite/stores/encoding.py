@@ -7,8 +7,8 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cowrite.core.ports import InvalidId, StoreCorrupt, StoreRefused
-from cowrite.core.records import Checkpoint, Entry, Head, Quarantined
+from cowrite.core.ports import DocumentDeleted, InvalidId, StoreCorrupt, StoreRefused
+from cowrite.core.records import AccessChange, Checkpoint, Entry, Head, Quarantined, SessionRecord, Submitted
 from cowrite.crdt.operations import ContentOperation, OperationType
 from cowrite.crdt.outline import ClockRange
 from cowrite.crdt.roots import RootKind
@@ -17,7 +17,13 @@ from cowrite.crdt.values import Json
 MAX_ID = 255
 """Longest document, author or session name, in Unicode characters: the width of its columns."""
 MAX_UUID = 36
-"""Longest id of an operation, entry, group or epoch, in characters."""
+"""Longest id of an operation, entry, group, session, change, token or epoch, in characters."""
+DIGEST_LENGTH = 64
+"""Characters of a SHA-256 in hexadecimal."""
+MAX_REASON = 1000
+"""Longest reason of a change, in characters."""
+TOKEN_MEMORY = 3_600_000
+"""Milliseconds for which a used token is remembered after it has expired: clocks of processes differ."""
 
 _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _escaping = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
@@ -152,6 +158,18 @@ def check_next(document_id: str, head: Head, entries: Sequence[Entry]) -> None:
         check_text("The author", entry.author)
 
 
+def check_appendable(document_id: str, *, deleted: bool) -> None:
+    """Raises :class:`DocumentDeleted`."""
+    if deleted:
+        raise DocumentDeleted(f"Document {document_id!r} is deleted; take the deletion back before it is written to.")
+
+
+def check_offset(offset: int) -> None:
+    """Raises ValueError for an offset that no log has."""
+    if offset < 0:
+        raise ValueError(f"An offset is 0 or more, and not {offset}.")
+
+
 def verified(document_id: str, offset: int, update: bytes, checksum: int) -> bytes:
     """``update``, when it is what was stored. Raises :class:`StoreCorrupt`."""
     if zlib.crc32(update) != checksum:
@@ -167,6 +185,69 @@ def check_quarantined(update: Quarantined) -> None:
     check_id("The id of a quarantined update", update.id, longest=MAX_UUID)
     check_id("The document id", update.document_id)
     check_text("The author", update.author)
+
+
+def check_submitted(document_id: str, head: Head, submitted: Sequence[Submitted]) -> None:
+    """Raises ValueError unless these are of this document and of its log up to ``head``, :class:`InvalidId` for texts that
+    cannot be kept.
+    """
+    for one in submitted:
+        if one.document_id != document_id or not 0 <= one.offset <= head.offset:
+            raise ValueError(
+                f"Operation {one.id!r} was submitted to document {one.document_id!r} at offset {one.offset}; "
+                f"it cannot stand in the log of {document_id!r}, which ends at {head.offset}."
+            )
+        check_id("The operation id", one.id, longest=MAX_UUID)
+        check_text("The author", one.author)
+        check_id("The session id", one.session_id, longest=MAX_UUID)
+        check_id("The digest", one.digest, longest=DIGEST_LENGTH)
+
+
+def update_to_keep(one: Submitted, updates: Mapping[int, bytes]) -> bytes | None:
+    """What is kept of its update: nothing (None) when the entry at its offset has the same, empty when there is none.
+
+    ``updates`` are those of the entries that come with it.
+    """
+    return None if one.update is not None and one.update == updates.get(one.offset) else one.update or b""
+
+
+def check_session(session: SessionRecord) -> None:
+    """Raises :class:`InvalidId` when a text of it cannot be kept."""
+    check_id("The session id", session.session_id, longest=MAX_UUID)
+    check_id("The document id", session.document_id)
+    check_id("The user id", session.user_id)
+    check_text("The name", session.name or "")
+    check_text("The colour", session.colour or "")
+
+
+def check_change(change: AccessChange) -> None:
+    """Raises :class:`InvalidId` when a text of it cannot be kept."""
+    check_id("The id of the change", change.id, longest=MAX_UUID)
+    check_text("The author of the change", change.changed_by)
+    if change.document_id is not None:
+        check_id("The document id", change.document_id)
+    if change.user_id is not None:
+        check_id("The user id", change.user_id)
+    if change.session_id is not None:
+        check_id("The session id", change.session_id, longest=MAX_UUID)
+    check_text("The reason", change.reason or "", longest=MAX_REASON)
+
+
+def check_change_of(document_id: str, change: AccessChange) -> None:
+    """As :func:`check_change`, of a deletion and its undoing. Raises ValueError for the change of another document."""
+    check_id("The document id", document_id)
+    check_change(change)
+    if change.document_id != document_id:
+        raise ValueError(f"The change is about document {change.document_id!r}, and not about {document_id!r}.")
+
+
+def end_of_prefix(prefix: str) -> str | None:
+    """The first text, in the order of code points, behind all that begin with ``prefix``; None when there is none."""
+    shorter = prefix.rstrip("\U0010ffff")
+    if not shorter:
+        return None
+    following = ord(shorter[-1]) + 1
+    return shorter[:-1] + chr(0xE000 if following == 0xD800 else following)  # no text has half a surrogate pair
 
 
 def printable(text: str) -> str:

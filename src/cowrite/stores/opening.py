@@ -1,4 +1,4 @@
-"""From a URL to a store that is ready."""
+"""From a URL to storage that is ready."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from sqlalchemy import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError
 
 from cowrite.core.clock import SystemClock
-from cowrite.core.ports import Clock, Store, StoreBusy, StoreError
+from cowrite.core.ports import Clock, Storage, StoreBusy, StoreError
 from cowrite.stores.errors import StoreSetupError
-from cowrite.stores.memory import MemoryDatabase, MemoryStore
+from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.stores.sqlalchemy.database import write
 from cowrite.stores.sqlalchemy.schema import ensure_schema
 from cowrite.stores.sqlalchemy.sqlite import PATIENCE, SqliteDatabase
-from cowrite.stores.sqlalchemy.store import SqlStore
+from cowrite.stores.sqlalchemy.storage import sql_storage
 
 _AGAIN = 0.05
 """Seconds between attempts to prepare a file that another process is preparing."""
 _EXAMPLE = "for example sqlite:///data/cowrite.db"
 
 
-async def open_store(url: str, *, clock: Clock | None = None, upgrade: bool = True, patience: float = PATIENCE) -> Store:
+async def open_store(url: str, *, clock: Clock | None = None, upgrade: bool = True, patience: float = PATIENCE) -> Storage:
     """Open the database that ``url`` names; make it, its folder and its tables when they are not there.
 
     ``sqlite:///relative/path``, ``sqlite:////absolute/path``, or ``memory://`` (forgotten at the end). Tables of an older
@@ -36,7 +36,7 @@ async def open_store(url: str, *, clock: Clock | None = None, upgrade: bool = Tr
     parsed = _parse(url)
     match parsed.get_backend_name():
         case "memory":
-            return MemoryStore(MemoryDatabase(clock))
+            return memory_storage(MemoryDatabase(clock))
         case "sqlite":
             return await _open_sqlite(_sqlite_path(parsed), clock, upgrade=upgrade, patience=patience)
         case other:
@@ -61,12 +61,12 @@ def _sqlite_path(url: URL) -> Path:
     return Path(url.database)
 
 
-async def _open_sqlite(path: Path, clock: Clock, *, upgrade: bool, patience: float) -> Store:
+async def _open_sqlite(path: Path, clock: Clock, *, upgrade: bool, patience: float) -> Storage:
     await asyncio.to_thread(_make_folder, path)
     database = await asyncio.to_thread(SqliteDatabase, path, patience=patience)  # SQLAlchemy looks at the file system
     try:
         await _prepare(database, partial(ensure_schema, place=database.place, upgrade=upgrade), patience)
-        return SqlStore(database, clock)
+        return sql_storage(database, clock)
     except BaseException as error:
         await database.close()
         if isinstance(error, StoreError):

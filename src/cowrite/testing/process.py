@@ -15,7 +15,7 @@ from cowrite.core.journal import Journal
 from cowrite.core.limits import Limits
 from cowrite.core.peer import Peer
 from cowrite.core.pending import Backlog
-from cowrite.core.ports import Access, Broker, Clock, Grant, Store
+from cowrite.core.ports import Access, Broker, Clock, Grant, Storage
 from cowrite.core.registry import Registry
 from cowrite.core.room import Room
 from cowrite.core.room_ports import RoomPorts
@@ -123,7 +123,7 @@ class Process:
 
     def __init__(
         self,
-        store: Store,
+        storage: Storage,
         broker: Broker,
         *,
         clock: Clock | None = None,
@@ -134,7 +134,8 @@ class Process:
         self.clock = clock if clock is not None else ManualClock()
         self.ids = Ids(self.clock)
         self.limits = limits if limits is not None else Limits()
-        self.store = store
+        self.storage = storage
+        store = storage.store
         self.backlog = Backlog()
         self.journal = Journal(store, broker, self.clock, self.ids, self.limits)
         self.registry = Registry(

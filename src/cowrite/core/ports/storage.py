@@ -18,8 +18,8 @@ class History(Protocol):
     """
 
     async def load_at(self, document_id: str, offset: int) -> StoredDocument | None:
-        """As :meth:`Store.load`, of the log up to ``offset``; ``head`` is the head as it was there. None for an unknown document
-        and beyond the head.
+        """As :meth:`Store.load`, of the log up to ``offset``; ``head`` is the head as it was there. None: there is no such
+        document, or its head is not there yet.
 
         Raises :class:`HistoryForgotten` below the first offset that is kept (0, the empty document, can be had as long as
         nothing was forgotten), :class:`StoreCorrupt`, and ``ValueError`` for a negative offset.

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, bindparam, select
 
-from cowrite.core.ports import StoreCorrupt
+from cowrite.core.ports import HistoryForgotten, StoreCorrupt
 from cowrite.core.records import Checkpoint, Entry, Head, StoredDocument
 from cowrite.crdt.operations import ContentOperation
 from cowrite.stores.encoding import (
@@ -34,6 +34,7 @@ class DocumentRow:
     head: Head
     first_offset: int
     log_bytes: int
+    deleted_at: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ _documents = select(
     documents.c.head_entry_id,
     documents.c.first_offset,
     documents.c.log_bytes,
+    documents.c.deleted_at,
 ).where(documents.c.document_id.in_(bindparam("document_ids", expanding=True)))
 _documents_locked = _documents.order_by(documents.c.document_id).with_for_update(key_share=True)
 _documents_free = _documents.order_by(documents.c.document_id).with_for_update(key_share=True, skip_locked=True)
@@ -96,19 +98,21 @@ _updates = (
     .where(updates.c.entry_offset.between(bindparam("first"), bindparam("last")))
     .order_by(updates.c.entry_offset)
 )
+OPERATION_COLUMNS = (
+    content_operations.c.entry_offset,
+    content_operations.c.id,
+    content_operations.c.operation_type,
+    content_operations.c.position,
+    content_operations.c.content,
+    content_operations.c.author_id,
+    content_operations.c.timestamp,
+    content_operations.c.vector_clock,
+    content_operations.c.length,
+    content_operations.c.attributes,
+)
+"""The offset, and what :func:`operation_of` takes."""
 _operations = (
-    select(
-        content_operations.c.entry_offset,
-        content_operations.c.id,
-        content_operations.c.operation_type,
-        content_operations.c.position,
-        content_operations.c.content,
-        content_operations.c.author_id,
-        content_operations.c.timestamp,
-        content_operations.c.vector_clock,
-        content_operations.c.length,
-        content_operations.c.attributes,
-    )
+    select(*OPERATION_COLUMNS)
     .where(content_operations.c.document_id == bindparam("document_id"))
     .where(content_operations.c.entry_offset.between(bindparam("first"), bindparam("last")))
     .order_by(content_operations.c.entry_offset, content_operations.c.sequence)
@@ -128,21 +132,35 @@ def lock_documents(connection: Connection, document_ids: Collection[str], *, ski
 
 def _document_rows(rows: Rows) -> dict[str, DocumentRow]:
     return {
-        document_id: DocumentRow(Head(epoch, offset, entry_id), first_offset, log_bytes)
-        for document_id, epoch, offset, entry_id, first_offset, log_bytes in rows
+        document_id: DocumentRow(Head(epoch, offset, entry_id), first_offset, log_bytes, deleted_at)
+        for document_id, epoch, offset, entry_id, first_offset, log_bytes, deleted_at in rows
     }
 
 
-def read_document(connection: Connection, document_id: str, *, before: int) -> RawDocument | None:
-    """The newest checkpoint below ``before`` and the updates after it up to the head."""
+def read_document(connection: Connection, document_id: str, *, before: int, until: int | None = None) -> RawDocument | None:
+    """The newest checkpoint below ``before`` and the updates after it up to the head, or up to the offset ``until``.
+
+    Raises :class:`HistoryForgotten`.
+    """
     document = read_documents(connection, [document_id]).get(document_id)
-    if document is None:
+    if document is None or (until is not None and until > document.head.offset):
         return None
-    row = connection.execute(_checkpoint, {"document_id": document_id, "before": before}).one_or_none()
+    end = document.head.offset if until is None else until
+    if until is not None and until < document.first_offset > 1:
+        raise HistoryForgotten(document_id, document.first_offset)
+    limits = {"document_id": document_id, "before": min(before, end + 1)}
+    row = connection.execute(_checkpoint, limits).one_or_none()
     checkpoint = None if row is None else PackedCheckpoint(*row)
     start = 1 if checkpoint is None else checkpoint.offset + 1
-    entries = read_range(connection, document_id, start=start, end=document.head.offset, operations=False)
-    return RawDocument(document.head, checkpoint, entries)
+    entries = read_range(connection, document_id, start=start, end=end, operations=False)
+    return RawDocument(_head_at(end, document.head, checkpoint, entries.updates), checkpoint, entries)
+
+
+def _head_at(offset: int, head: Head, checkpoint: PackedCheckpoint | None, update_rows: Rows) -> Head:
+    if offset == head.offset:
+        return head
+    last = update_rows[-1][0] if update_rows else checkpoint.entry_id if checkpoint is not None else ""
+    return Head(head.epoch, offset, last)
 
 
 def read_entries(connection: Connection, document_id: str, *, start: int, limit: int) -> RawEntries:
@@ -182,7 +200,7 @@ def _decode_checkpoint(packed: PackedCheckpoint) -> Checkpoint:
 def decode_entries(raw: RawEntries) -> tuple[Entry, ...]:
     """All that were asked for, without a gap. Raises :class:`StoreCorrupt`."""
     operations = {
-        offset: tuple(_decode_operation(raw.document_id, *row) for row in rows)
+        offset: tuple(operation_of(raw.document_id, *row) for row in rows)
         for offset, rows in groupby(raw.operations, key=itemgetter(0))
     }
     entries = tuple(_decode_entry(raw.document_id, row, operations) for row in raw.updates)
@@ -200,7 +218,8 @@ def _decode_entry(document_id: str, row: Sequence[Any], operations: Mapping[int,
     return Entry(entry_id, group, offset, author, created_at, update, decoded, operations.get(offset, ()))
 
 
-def _decode_operation(document_id: str, offset: int, *columns: Any) -> ContentOperation:
+def operation_of(document_id: str, offset: int, *columns: Any) -> ContentOperation:
+    """The operation in a row of ``OPERATION_COLUMNS``. Raises :class:`StoreCorrupt`."""
     try:
         return decode_operation(OperationText(*columns))
     except (ValueError, TypeError) as error:

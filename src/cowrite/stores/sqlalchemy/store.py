@@ -3,43 +3,53 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-import structlog
 from sqlalchemy import Connection
 
 from cowrite.core.clock import SystemClock
 from cowrite.core.ids import Ids
 from cowrite.core.ports import Clock, Store, WriteTransaction
-from cowrite.core.records import Checkpoint, Entry, Head, Quarantined, StoredDocument
-from cowrite.stores.encoding import MAX_UUID, check_id, check_next, pack_checkpoint
+from cowrite.core.records import Checkpoint, Entry, Head, OwnUpdate, Quarantined, StoredDocument, Submitted
+from cowrite.stores.encoding import (
+    MAX_UUID,
+    check_appendable,
+    check_id,
+    check_next,
+    check_submitted,
+    pack_checkpoint,
+)
+from cowrite.stores.sqlalchemy.changes import share_access_revision
 from cowrite.stores.sqlalchemy.checkpoints import save_checkpoint
 from cowrite.stores.sqlalchemy.database import Database, Transaction, write
+from cowrite.stores.sqlalchemy.loading import load_document
 from cowrite.stores.sqlalchemy.reading import (
-    CheckpointDamaged,
     DocumentRow,
-    RawEntries,
-    decode_document,
     decode_entries,
     lock_documents,
-    read_document,
     read_documents,
     read_entries,
     read_range,
 )
+from cowrite.stores.sqlalchemy.submissions import (
+    decode_own_updates,
+    decode_submitted,
+    read_own_updates,
+    read_submitted,
+    submitted_to_write,
+)
 from cowrite.stores.sqlalchemy.writing import Writer, Writes, entries_to_write, quarantined_to_write
 
-log = structlog.get_logger(__name__)
+R = TypeVar("R")
+T = TypeVar("T")
 
 LARGE = 256 * 1024
 MANY = 500
 """Bytes of updates, or number of operations, from which on they are encoded in a thread."""
-_NO_OFFSET = 2**62
-"""Beyond every offset."""
 
 
 class SqlStore:
@@ -53,15 +63,7 @@ class SqlStore:
 
     async def load(self, document_id: str) -> StoredDocument | None:
         check_id("The document id", document_id)
-        before = _NO_OFFSET
-        while True:
-            try:
-                return await self._database.read(
-                    partial(read_document, document_id=document_id, before=before), decode_document
-                )
-            except CheckpointDamaged as damage:
-                log.error("checkpoint ignored", document_id=document_id, offset=damage.offset, reason=str(damage))
-                before = damage.offset
+        return await load_document(self._database, document_id)
 
     async def heads(self, document_ids: Collection[str]) -> Mapping[str, Head]:
         for document_id in document_ids:
@@ -86,17 +88,15 @@ class SqlStore:
             await transaction.rollback()
             raise
 
-    async def _begin(self, document_ids: Sequence[str], *, skip_locked: bool) -> tuple[Transaction, dict[str, DocumentRow]]:
+    async def _begin(self, document_ids: Sequence[str], *, skip_locked: bool) -> tuple[Transaction, Locked]:
         while True:
-            transaction, (locked, absent) = await self._database.begin(
-                partial(_lock, document_ids=document_ids, skip_locked=skip_locked)
-            )
-            if not absent:
+            transaction, locked = await self._database.begin(partial(_lock, document_ids=document_ids, skip_locked=skip_locked))
+            if not locked.absent:
                 return transaction, locked
             # Their rows come first, in a transaction of their own: a row that is not committed would make other writers wait
             # for this whole transaction, and its epoch would be forgotten with a rollback.
             await transaction.rollback()
-            epochs = [(document_id, self._new_epoch()) for document_id in absent]
+            epochs = [(document_id, self._new_epoch()) for document_id in locked.absent]
             await write(self._database, partial(self._writer.create_documents, epochs=epochs, now=self._clock.now()))
 
     async def save_checkpoint(self, document_id: str, checkpoint: Checkpoint) -> None:
@@ -109,37 +109,59 @@ class SqlStore:
         await self._database.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """What was found when a transaction began."""
+
+    documents: Mapping[str, DocumentRow]
+    """The documents whose rows could be locked."""
+    absent: Sequence[str]
+    """Those that have no row."""
+    access_revision: int
+
+
 class _SqlTransaction:
     """Collects what is written; it goes to the database before the next reading of it, else with the COMMIT, in one go."""
 
-    def __init__(self, transaction: Transaction, writer: Writer, clock: Clock, locked: Mapping[str, DocumentRow]) -> None:
-        self.heads = _heads(locked)
+    def __init__(self, transaction: Transaction, writer: Writer, clock: Clock, locked: Locked) -> None:
+        self.heads = _heads(locked.documents)
+        self.deleted = frozenset(name for name, row in locked.documents.items() if row.deleted_at is not None)
+        self.access_revision = locked.access_revision
         self._transaction = transaction
         self._writer = writer
         self._clock = clock
-        self._log_bytes = {document_id: row.log_bytes for document_id, row in locked.items()}
+        self._log_bytes = {document_id: row.log_bytes for document_id, row in locked.documents.items()}
         self._writes = Writes()
+
+    async def submitted(self, operation_ids: Collection[str]) -> Mapping[str, Submitted]:
+        for operation_id in operation_ids:
+            check_id("The operation id", operation_id, longest=MAX_UUID)
+        return await self._read(partial(read_submitted, ids=frozenset(operation_ids)), decode_submitted)
+
+    async def own_updates(self, document_id: str, session_id: str, *, after: int) -> Sequence[OwnUpdate]:
+        self._head(document_id)
+        check_id("The session id", session_id, longest=MAX_UUID)
+        read = partial(read_own_updates, document_id=document_id, session_id=session_id, after=after)
+        return await self._read(read, decode_own_updates)
 
     async def entries(self, document_id: str, *, start: int) -> Sequence[Entry]:
         end = self._head(document_id).offset
-        writes, self._writes = self._writes, Writes()
+        return await self._read(partial(read_range, document_id=document_id, start=max(1, start), end=end), decode_entries)
 
-        def work(connection: Connection) -> RawEntries:
-            self._writer.write(connection, writes)
-            return read_range(connection, document_id, start=max(1, start), end=end)
-
-        return await self._transaction.read(work, decode_entries)
-
-    async def append(self, document_id: str, entries: Sequence[Entry]) -> None:
+    async def append(self, document_id: str, entries: Sequence[Entry], submitted: Sequence[Submitted] = ()) -> None:
         head = self._head(document_id)
+        check_appendable(document_id, deleted=document_id in self.deleted)
         check_next(document_id, head, entries)
+        after = Head(head.epoch, entries[-1].offset, entries[-1].id) if entries else head
+        check_submitted(document_id, after, submitted)
         if entries:
             encode = partial(entries_to_write, document_id, entries, log_bytes=self._log_bytes[document_id])
             size = sum(len(entry.update) for entry in entries)
             takes_long = size > LARGE or sum(len(entry.operations) for entry in entries) > MANY
             self._writes.add(await asyncio.to_thread(encode) if takes_long else encode())
             self._log_bytes[document_id] += size
-            self._move(document_id, Head(head.epoch, entries[-1].offset, entries[-1].id))
+            self._move(document_id, after)
+        self._writes.submitted += submitted_to_write(submitted, entries, now=self._clock.now())
 
     async def renew_epoch(self, document_id: str, epoch: str) -> None:
         self._move(document_id, replace(self._head(document_id), epoch=check_id("The epoch", epoch, longest=MAX_UUID)))
@@ -150,6 +172,16 @@ class _SqlTransaction:
     async def commit(self) -> None:
         """Called by the store when the block is left."""
         await self._transaction.commit(partial(self._writer.write, writes=self._writes))
+
+    async def _read(self, read: Callable[[Connection], R], decode: Callable[[R], T]) -> T:
+        """Read, with what this transaction has written until now."""
+        writes, self._writes = self._writes, Writes()
+
+        def work(connection: Connection) -> R:
+            self._writer.write(connection, writes)
+            return read(connection)
+
+        return await self._transaction.read(work, decode)
 
     def _head(self, document_id: str) -> Head:
         if document_id not in self.heads:
@@ -162,14 +194,12 @@ class _SqlTransaction:
         self._writes.heads[document_id] = moved
 
 
-def _lock(
-    connection: Connection, *, document_ids: Sequence[str], skip_locked: bool
-) -> tuple[dict[str, DocumentRow], list[str]]:
-    """The rows that could be locked, and the documents that have none."""
+def _lock(connection: Connection, *, document_ids: Sequence[str], skip_locked: bool) -> Locked:
     locked = lock_documents(connection, document_ids, skip_locked=skip_locked)
     missing = [document_id for document_id in document_ids if document_id not in locked]
     existing = read_documents(connection, missing) if missing else {}
-    return locked, [document_id for document_id in missing if document_id not in existing]
+    absent = [document_id for document_id in missing if document_id not in existing]
+    return Locked(locked, absent, share_access_revision(connection))
 
 
 def _heads(rows: Mapping[str, DocumentRow]) -> dict[str, Head]:

@@ -8,6 +8,7 @@ it otherwise.
 from __future__ import annotations
 
 from sqlalchemy import (
+    DDL,
     JSON,
     TIMESTAMP,
     BigInteger,
@@ -22,11 +23,13 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    event,
 )
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
-from cowrite.stores.encoding import MAX_ID, MAX_UUID
+from cowrite.core.grant import Grant
+from cowrite.stores.encoding import DIGEST_LENGTH, MAX_ID, MAX_UUID
 
 
 def _bytewise(length: int) -> TypeEngine[str]:
@@ -47,6 +50,7 @@ BYTES = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 TEXT = Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
 JSON_TEXT = JSON(none_as_null=True)
 MILLISECONDS = BigInteger()
+DIGEST = _bytewise(DIGEST_LENGTH)
 
 metadata = MetaData(
     naming_convention={
@@ -61,6 +65,13 @@ metadata = MetaData(
 
 VERSION_TABLE = "cowrite_schema"
 """Alembic's table with the version of the tables; not its usual name, which the host application's own migrations may have."""
+
+
+def _access_level(*, nullable: bool, comment: str) -> Column[str]:
+    # Not a type of the database's own: two tables have it, and a type may be made only once.
+    names = [grant.value for grant in Grant]
+    level = Enum(*names, name="access_level", native_enum=False, create_constraint=True)
+    return Column("access_level", level, nullable=nullable, comment=comment)
 
 
 def _document_id() -> Column[str]:
@@ -85,6 +96,9 @@ documents = Table(
     Column("log_bytes", BigInteger, nullable=False, comment="Bytes of all updates of the log up to the head."),
     Column("created_at", MILLISECONDS, nullable=False, comment="When the row was made, in milliseconds since 1970."),
     Column("updated_at", MILLISECONDS, nullable=False, comment="When the head was last moved, in milliseconds since 1970."),
+    Column(
+        "deleted_at", MILLISECONDS, nullable=True, comment="When it was deleted, in milliseconds since 1970; null: it is not."
+    ),
     sqlite_with_rowid=False,
     comment="One row for each document that was ever written to: the head of its log. Writers lock this row.",
 )
@@ -193,6 +207,35 @@ quarantined_updates = Table(
     comment="Updates that were accepted and could not be committed: for people to look at, never applied.",
 )
 
+submitted = Table(
+    "submitted",
+    metadata,
+    Column("id", UUID, primary_key=True, comment="Id of the operation, given by the client."),
+    _document_id(),
+    Column("author_id", ID, nullable=False, comment="Who submitted it."),
+    Column("session_id", UUID, nullable=False, comment="The session in which it was submitted."),
+    Column(
+        "entry_offset", BigInteger, nullable=False, comment="Offset of the entry that it made; of the head, if it made none."
+    ),
+    Column("digest", DIGEST, nullable=False, comment="SHA-256 of what was submitted, in hexadecimal."),
+    Column(
+        "result",
+        JSON_TEXT,
+        nullable=False,
+        comment="What it became: the ids of its rows in content_operations, in order; none, one or more.",
+    ),
+    Column(
+        "update_bytes",
+        BYTES,
+        nullable=True,
+        comment="The Yjs update (v1) that was made for it; null: that of its entry; empty: there was none.",
+    ),
+    Column("created_at", MILLISECONDS, nullable=False, comment="When it was committed, in milliseconds since 1970."),
+    Index(None, "session_id", "document_id", "entry_offset"),
+    comment="Operations that clients without a CRDT submitted, written with the log; "
+    "one that is sent again is answered from here.",
+)
+
 collaboration_sessions = Table(
     "collaboration_sessions",
     metadata,
@@ -202,4 +245,60 @@ collaboration_sessions = Table(
     Column("last_active", TIMESTAMP(timezone=True), nullable=False, index=True, comment="When it was last heard of (UTC)."),
     Column("metadata", JSON_TEXT, nullable=True, comment="Name, colour, cursor and what else the session tells, as an object."),
     comment="Who is in which document, where presence is kept in the database.",
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("session_id", UUID, primary_key=True, comment="Id of the session (UUIDv7)."),
+    Column("document_id", ID, nullable=False, comment="The document that it is in."),
+    Column("user_id", ID, nullable=False, comment="Whose session it is."),
+    Column("name", TEXT, nullable=True, comment="Name to show."),
+    Column("colour", TEXT, nullable=True, comment="Colour of cursor and name."),
+    _access_level(nullable=False, comment="What the session may do: read, comment, write or admin, each with those before it."),
+    Column("issued_at", MILLISECONDS, nullable=False, comment="When that was decided, in milliseconds since 1970."),
+    Column("created_at", MILLISECONDS, nullable=False, comment="When it began, in milliseconds since 1970."),
+    Column("expires_at", MILLISECONDS, nullable=False, comment="When it ends by itself, in milliseconds since 1970."),
+    Column("ended_at", MILLISECONDS, nullable=True, comment="When it was ended, in milliseconds since 1970; null: it was not."),
+    comment="Users' stays in documents, and what they may do there.",
+)
+
+access_changes = Table(
+    "access_changes",
+    metadata,
+    Column(
+        "revision",
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="Place among all changes: 1, 2, 3 … without gaps.",
+    ),
+    Column("id", UUID, nullable=False, unique=True, comment="Id of the change (UUIDv7)."),
+    Column("document_id", ID, nullable=True, comment="The document; null: all."),
+    Column("user_id", ID, nullable=True, comment="The user; null: everybody."),
+    Column("session_id", UUID, nullable=True, comment="The session; null: all."),
+    _access_level(nullable=True, comment="What they may do from then on: read, comment, write or admin; null: nothing."),
+    Column("reason", TEXT, nullable=True, comment="Why, for people."),
+    Column("changed_by", ID, nullable=False, comment="Who changed it."),
+    Column("created_at", MILLISECONDS, nullable=False, comment="When, in milliseconds since 1970."),
+    comment="Grants that were changed or revoked: each overrides every access that was decided before. "
+    "Rows are only ever added.",
+)
+
+access_head = Table(
+    "access_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False, comment="Always 1."),
+    Column("revision", BigInteger, nullable=False, comment="The last revision in access_changes; 0: there is none."),
+    comment="One row. Whoever adds a change locks it; whoever commits edits shares it, so that no change comes between.",
+)
+_first_row = DDL("INSERT INTO access_head (id, revision) VALUES (1, 0)")  # type: ignore[no-untyped-call]
+event.listen(access_head, "after_create", _first_row)
+
+used_tokens = Table(
+    "used_tokens",
+    metadata,
+    Column("jti", UUID, primary_key=True, comment="Id of the token."),
+    Column("expires_at", MILLISECONDS, nullable=False, index=True, comment="When it expires, in milliseconds since 1970."),
+    comment="Session tokens for a single use that were used. A row may go when its token has expired.",
 )

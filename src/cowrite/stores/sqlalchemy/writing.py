@@ -20,7 +20,14 @@ from sqlalchemy.sql.dml import UpdateBase
 from cowrite.core.ports import StoreCorrupt, StoreRefused
 from cowrite.core.records import Entry, Quarantined
 from cowrite.stores.encoding import check_quarantined, encode_operation, encode_ranges, printable
-from cowrite.stores.sqlalchemy.tables import clients, content_operations, documents, quarantined_updates, updates
+from cowrite.stores.sqlalchemy.tables import (
+    clients,
+    content_operations,
+    documents,
+    quarantined_updates,
+    submitted,
+    updates,
+)
 
 Values: TypeAlias = tuple[Any, ...]
 
@@ -33,6 +40,7 @@ class Writes:
     """By document: epoch, offset, entry id, log bytes, now, document id."""
     updates: list[Values] = field(default_factory=list)
     operations: list[Values] = field(default_factory=list)
+    submitted: list[Values] = field(default_factory=list)
     clients: dict[tuple[str, int], str] = field(default_factory=dict)
     """(document, Yjs client) to the author who comes first."""
     quarantined: list[Values] = field(default_factory=list)
@@ -42,6 +50,7 @@ class Writes:
         self.heads |= other.heads
         self.updates += other.updates
         self.operations += other.operations
+        self.submitted += other.submitted
         self.clients = other.clients | self.clients
         self.quarantined += other.quarantined
 
@@ -101,6 +110,7 @@ class Writer:
         self._dialect = dialect
         self._update = self._insert(updates)
         self._operation = self._insert(content_operations)
+        self._submitted = self._insert(submitted)
         self._client = self._insert_or_ignore(clients)
         self._document = self._insert_or_ignore(documents)
         self._quarantined = self._insert(quarantined_updates)
@@ -112,13 +122,13 @@ class Writer:
             (*(f"new_{name}" for name in moved), "this_document"),
         )
 
-    def create_documents(self, connection: Connection, epochs: Iterable[tuple[str, str]], *, now: int) -> None:
-        """Make the rows of (document id, epoch) that are not there."""
-        rows = [(document_id, epoch, 0, "", 1, 0, now, now) for document_id, epoch in epochs]
-        connection.exec_driver_sql(self._document, rows)
+    def create_documents(self, connection: Connection, epochs: Iterable[tuple[str, str]], *, now: int) -> int:
+        """Make the rows of (document id, epoch) that are not there, and return how many were made."""
+        rows = [(document_id, epoch, 0, "", 1, 0, now, now, None) for document_id, epoch in epochs]
+        return connection.exec_driver_sql(self._document, rows).rowcount
 
     def write(self, connection: Connection, writes: Writes) -> None:
-        """Write it all. Raises :class:`StoreRefused` when an operation's id is taken."""
+        """Write it all. Raises :class:`StoreRefused` when the id of an operation, as it came or as it is now, is taken."""
         if writes.updates:
             try:
                 connection.exec_driver_sql(self._update, writes.updates)
@@ -129,6 +139,11 @@ class Writer:
                 connection.exec_driver_sql(self._operation, writes.operations)
             except IntegrityError as error:
                 raise StoreRefused(f"The id of an operation is taken already ({error.orig}).") from error
+        if writes.submitted:
+            try:
+                connection.exec_driver_sql(self._submitted, writes.submitted)
+            except IntegrityError as error:
+                raise StoreRefused(f"The id of a submitted operation is taken already ({error.orig}).") from error
         if writes.clients:
             rows = [(document_id, client, author) for (document_id, client), author in writes.clients.items()]
             connection.exec_driver_sql(self._client, rows)

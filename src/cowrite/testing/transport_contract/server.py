@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from cowrite.core.limits import Limits
-from cowrite.core.ports import Access, Authorizer, Grant, Store
+from cowrite.core.ports import Access, Authorizer, Grant, Storage
 from cowrite.protocol import yjs
 from cowrite.protocol.messages import Message, SyncStep1, SyncStep2
 from cowrite.testing.client import ConnectionEnded, WebSocketClient
@@ -30,7 +30,7 @@ class ServerOptions:
     limits: Limits = field(default_factory=Limits)
     allowed_origins: tuple[str, ...] = ()
     demo: bool = False
-    store: Store | None = None
+    storage: Storage | None = None
     """None: one in memory."""
 
 

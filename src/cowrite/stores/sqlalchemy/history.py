@@ -1,0 +1,85 @@
+"""The past of documents in a relational database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, bindparam, select, union_all
+
+from cowrite.core.ports import History, HistoryForgotten
+from cowrite.core.records import Entry, StoredDocument
+from cowrite.stores.encoding import MAX_UUID, check_id, check_offset
+from cowrite.stores.sqlalchemy.database import Database
+from cowrite.stores.sqlalchemy.loading import load_document
+from cowrite.stores.sqlalchemy.reading import RawEntries, decode_entries, read_documents, read_range
+from cowrite.stores.sqlalchemy.tables import content_operations, submitted
+
+_places = union_all(
+    *(
+        select(table.c.entry_offset).where(
+            table.c.id == bindparam("operation_id"), table.c.document_id == bindparam("document_id")
+        )
+        for table in (content_operations, submitted)
+    )
+)
+_nth_operation = (
+    select(content_operations.c.entry_offset)
+    .where(content_operations.c.document_id == bindparam("document_id"), content_operations.c.entry_offset > bindparam("after"))
+    .order_by(content_operations.c.entry_offset, content_operations.c.sequence)
+    .limit(1)
+    .offset(bindparam("skipped"))
+)
+
+
+class SqlHistory:
+    """The port :class:`cowrite.core.ports.History` on a relational database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def load_at(self, document_id: str, offset: int) -> StoredDocument | None:
+        check_id("The document id", document_id)
+        check_offset(offset)
+        return await load_document(self._database, document_id, until=offset)
+
+    async def locate(self, document_id: str, operation_id: str) -> int | None:
+        check_id("The document id", document_id)
+        check_id("The operation id", operation_id, longest=MAX_UUID)
+        return await self._database.read(partial(_locate, document_id=document_id, operation_id=operation_id), _found)
+
+    async def operations(self, document_id: str, *, after: int, limit: int) -> Sequence[Entry]:
+        check_id("The document id", document_id)
+        check_offset(after)
+        return await self._database.read(
+            partial(_read_operations, document_id=document_id, after=after, limit=limit), decode_entries
+        )
+
+
+def _locate(connection: Connection, document_id: str, operation_id: str) -> int | None:
+    # An operation that keeps its client's id is found twice, at the same offset.
+    found: int | None = (
+        connection.execute(_places, {"document_id": document_id, "operation_id": operation_id}).scalars().first()
+    )
+    return found
+
+
+def _found(offset: int | None) -> int | None:
+    return offset
+
+
+def _read_operations(connection: Connection, document_id: str, *, after: int, limit: int) -> RawEntries:
+    document = read_documents(connection, [document_id]).get(document_id)
+    if document is None or limit <= 0 or after >= document.head.offset:
+        return RawEntries(document_id, after + 1, after, ())
+    if after + 1 < document.first_offset:
+        raise HistoryForgotten(document_id, document.first_offset)
+    place = {"document_id": document_id, "after": after, "skipped": limit - 1}
+    last: int | None = connection.execute(_nth_operation, place).scalar_one_or_none()
+    end = min(document.head.offset, after + limit, document.head.offset if last is None else last)
+    return read_range(connection, document_id, start=after + 1, end=end)
+
+
+if TYPE_CHECKING:
+    _history: type[History] = SqlHistory

@@ -1,0 +1,29 @@
+"""Opening a document, as it is or as it was, without the checkpoints that are damaged."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import structlog
+
+from cowrite.core.records import StoredDocument
+from cowrite.stores.sqlalchemy.database import Database
+from cowrite.stores.sqlalchemy.reading import CheckpointDamaged, decode_document, read_document
+
+log = structlog.get_logger(__name__)
+
+_NO_OFFSET = 2**62
+"""Beyond every offset."""
+
+
+async def load_document(database: Database, document_id: str, *, until: int | None = None) -> StoredDocument | None:
+    """The document at its head, or at the offset ``until``; None where there is no such."""
+    before = _NO_OFFSET
+    while True:
+        try:
+            return await database.read(
+                partial(read_document, document_id=document_id, before=before, until=until), decode_document
+            )
+        except CheckpointDamaged as damage:
+            log.error("checkpoint ignored", document_id=document_id, offset=damage.offset, reason=str(damage))
+            before = damage.offset

@@ -194,6 +194,7 @@ def test_reference_page() -> None:
     for name, field in Settings.model_fields.items():
         extra = field.json_schema_extra
         assert isinstance(extra, dict)
-        default = "none" if field.default in {None, ()} else f"`{field.default}`"
+        value = str(field.default).lower() if isinstance(field.default, bool) else field.default
+        default = "none" if value in {None, ()} else f"`{value}`"
         rows.append(f"| `COWRITE_{name.upper()}` | {default} | {extra['takes']} | {field.description} |")
     assert [line for line in REFERENCE.read_text().splitlines() if line.startswith("| `")] == rows

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -30,7 +31,7 @@ from cowrite.http.security import HostCheck, SecurityHeaders
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.settings import Settings, load_settings
 from cowrite.stores.opening import open_store
-from cowrite.tokens import DemoAuthorizer, TokenAuthorizer
+from cowrite.tokens import AccessTokens, DemoAuthorizer, KeySource, SignedTokens, TokenAuthorizer, ephemeral_keys
 from cowrite.transports.asgi import YjsEndpoint
 from cowrite.transports.framing import WriteTurn
 from cowrite.transports.origins import OriginPolicy
@@ -61,8 +62,10 @@ def create_app(
     """Make the ASGI application. It runs under any ASGI server; its lifespan must be on.
 
     What is not given is chosen by the settings (by default those of the environment): SQLite, one process, session tokens made
-    with the secret. ``demo``: anyone may write without a token, and the demo page is served. ``storage`` and ``broker`` are
-    closed with the application. ``drain_seconds``: how long a shutdown waits for edits to reach the store.
+    with the secret, and access tokens made with its first key. Where there is no secret (``demo``, or ``authorize`` given) the
+    key of access tokens is random and ends with the process: after a restart clients connect anew. ``demo``: anyone may write
+    without a token, and the demo page is served. ``storage`` and ``broker`` are closed with the application.
+    ``drain_seconds``: how long a shutdown waits for edits to reach the store.
 
     Raises :class:`cowrite.settings.SettingsError`, and ``ValueError`` when neither a secret nor ``authorize`` nor ``demo`` says
     who may come in; at start-up :class:`cowrite.stores.errors.StoreSetupError`.
@@ -74,6 +77,7 @@ def create_app(
         storage=storage,
         broker=broker if broker is not None else LocalBroker(),
         authorize=authorize if authorize is not None else _authorizer(settings, clock, demo=demo),
+        access_tokens=AccessTokens(settings.keys or ephemeral_keys(), clock),
         clock=clock,
         limits=limits if limits is not None else Limits(),
         origins=OriginPolicy(frozenset(settings.allowed_origins), demo),
@@ -93,7 +97,25 @@ def create_app(
 
 
 def _authorizer(settings: Settings, clock: Clock, *, demo: bool) -> Authorizer:
-    return DemoAuthorizer(settings.keys, clock) if demo else TokenAuthorizer(settings.keys, clock)
+    kind = DemoAuthorizer if demo else TokenAuthorizer
+    return kind(settings.keys, clock, signed=_signed(settings, clock), single_use=settings.single_use_tokens)
+
+
+def _signed(settings: Settings, clock: Clock) -> SignedTokens | None:
+    if settings.jwt_secret is None and settings.jwks is None:
+        return None
+    return SignedTokens(
+        secrets=settings.jwt_keys,
+        source=None if settings.jwks is None else _key_source(settings.jwks, settings.jwks_url, clock),
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+    )
+
+
+def _key_source(place: str, url: str | None, clock: Clock) -> KeySource:
+    from cowrite.tokens.jwks import JwksFile, JwksUrl  # here: most servers need no HTTP client
+
+    return JwksFile(Path(place), clock) if url is None else JwksUrl(url, clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +140,7 @@ class Runtime:
         storage: Storage | None,
         broker: Broker,
         authorize: Authorizer,
+        access_tokens: AccessTokens,
         clock: Clock,
         limits: Limits,
         origins: OriginPolicy,
@@ -125,6 +148,7 @@ class Runtime:
         drain_seconds: float,
     ) -> None:
         self.origins = origins
+        self.access_tokens = access_tokens
         self._settings = settings
         self._storage = storage
         self._broker = broker

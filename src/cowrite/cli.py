@@ -70,6 +70,12 @@ def serve(
     data_dir: Annotated[str | None, _flag("data_dir", "The folder of the documents.")] = None,
     database_url: Annotated[str | None, _flag("database_url", "The database, instead of one in the data folder.")] = None,
     redis_url: Annotated[str | None, _flag("redis_url", "For a later release.")] = None,
+    single_use_tokens: Annotated[
+        str | None, _flag("single_use_tokens", "true: a session token opens one session only.")
+    ] = None,
+    jwks: Annotated[str | None, _flag("jwks", "The public keys of signed JWTs: a file or a URL.")] = None,
+    jwt_issuer: Annotated[str | None, _flag("jwt_issuer", "The issuer that signed JWTs must name.")] = None,
+    jwt_audience: Annotated[str | None, _flag("jwt_audience", "The audience that signed JWTs must name.")] = None,
     workers: Annotated[str | None, _flag("workers", "For a later release.")] = None,
     allowed_origins: Annotated[str | None, _flag("allowed_origins", "Web pages that may connect.")] = None,
     batch_ms: Annotated[str | None, _flag("batch_ms", "The longest time that edits are collected, in ms.")] = None,
@@ -86,6 +92,10 @@ def serve(
         data_dir=data_dir,
         database_url=database_url,
         redis_url=redis_url,
+        single_use_tokens=single_use_tokens,
+        jwks=jwks,
+        jwt_issuer=jwt_issuer,
+        jwt_audience=jwt_audience,
         workers=workers,
         allowed_origins=allowed_origins,
         batch_ms=batch_ms,
@@ -125,6 +135,7 @@ def token(
     grant: Annotated[str, typer.Option(help="read, comment, write or admin.")],
     name: Annotated[str | None, typer.Option(help="The name that others see.")] = None,
     ttl: Annotated[str, typer.Option(help="How long it is valid: 90s, 30m, 12h, 7d.")] = "1h",
+    once: Annotated[bool, typer.Option("--once", help="It opens one session only.")] = False,
 ) -> None:
     """Print a session token, made with the first key of COWRITE_SECRET."""
     from cowrite.settings import load_settings
@@ -135,7 +146,7 @@ def token(
         raise _no_secret()
     seconds = _seconds(ttl)
     try:
-        print(issue(keys[0], sub=sub, name=name, documents=dict.fromkeys(document, grant), ttl=seconds))
+        print(issue(keys[0], sub=sub, name=name, documents=dict.fromkeys(document, grant), ttl=seconds, single_use=once))
     except ValueError as error:
         raise StartError(f"no token was made: {error}") from None
 

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "COWRITE_"
 ENV_FILE: Final = ".env"
-_HIDDEN: Final = frozenset({"secret", "database_url", "redis_url"})
+_HIDDEN: Final = frozenset({"secret", "database_url", "redis_url", "jwt_secret", "jwks"})
 """Settings whose values hold passwords: no message shows them."""
 _OF_THE_TESTS: Final = ("COWRITE_CHROMIUM", "COWRITE_FUZZ", "COWRITE_TEST_")
+_WEB: Final = re.compile(r"https?://", re.IGNORECASE)
+_WEB_URL: Final = re.compile(r"https?://[^/?#@\s]+(?:[/?][^#\s]*)?", re.IGNORECASE)
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#@\s]+")
 
 
@@ -75,6 +77,31 @@ class Settings(BaseSettings):
         takes="32 random bytes in base64url; several, separated by commas, while keys are exchanged",
         description="The key of the session tokens, shared with the host application. The first one issues, all are accepted. "
         "`cowrite secret` prints a new one.",
+    )
+    single_use_tokens: bool = _setting(
+        False,
+        takes="`true` or `false`",
+        description="Whether every session token opens one session only, as one with the claim `once` does.",
+    )
+    jwt_secret: SecretStr | None = _setting(
+        None,
+        takes="a text of 32 bytes or more; several, separated by commas, while keys are exchanged",
+        description="The secret of session tokens that are JWTs signed with HS256. Without it there are none.",
+    )
+    jwks: str | None = _setting(
+        None,
+        takes="a file, or a URL with `https://` or `http://`",
+        description="The public keys (a JSON Web Key Set) of session tokens that are JWTs signed with RS256, ES256 or EdDSA. "
+        "Without it there are none.",
+        repr=False,
+    )
+    jwt_issuer: str | None = _setting(
+        None, takes="a text", description="The `iss` that signed JWTs must have. Without it any or none will do."
+    )
+    jwt_audience: str | None = _setting(
+        None,
+        takes="a text",
+        description="The audience that `aud` of signed JWTs must name. Without it only those without `aud` are taken.",
     )
     workers: int = _setting(
         1,
@@ -140,6 +167,28 @@ class Settings(BaseSettings):
             parse_secrets(value.get_secret_value())
         return value
 
+    @field_validator("jwt_secret")
+    @classmethod
+    def _usable_jwt_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            from cowrite.tokens import parse_jwt_secrets
+
+            parse_jwt_secrets(value.get_secret_value())
+        return value
+
+    @field_validator("jwks")
+    @classmethod
+    def _usable_key_set(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not _WEB.match(value):
+            _try_key_set(Path(value))
+        elif not _WEB_URL.fullmatch(value):
+            raise ValueError(
+                "COWRITE_JWKS is no URL that can be used: write https://host/path, without a user, a password or a #fragment"
+            )
+        return value
+
     @field_validator("workers")
     @classmethod
     def _one_process(cls, value: int) -> int:
@@ -167,6 +216,16 @@ class Settings(BaseSettings):
             raise ValueError(f"COWRITE_BATCH_MIN_MS is {self.batch_min_ms}, more than COWRITE_BATCH_MS ({self.batch_ms})")
         return self
 
+    @model_validator(mode="after")
+    def _signed_by_something(self) -> Settings:
+        if self.jwt_secret is None and self.jwks is None:
+            for name in ("jwt_issuer", "jwt_audience"):
+                if getattr(self, name) is not None:
+                    raise ValueError(
+                        f"{_variable(name)} is set, but no JWT is taken: set COWRITE_JWT_SECRET or COWRITE_JWKS, or unset it"
+                    )
+        return self
+
     @property
     def keys(self) -> tuple[Key, ...]:
         """The keys of ``secret``, the issuing one first; empty without a secret."""
@@ -177,11 +236,35 @@ class Settings(BaseSettings):
         return parse_secrets(self.secret.get_secret_value())
 
     @property
+    def jwt_keys(self) -> tuple[Key, ...]:
+        """The keys of ``jwt_secret``; empty without it."""
+        if self.jwt_secret is None:
+            return ()
+        from cowrite.tokens import parse_jwt_secrets
+
+        return parse_jwt_secrets(self.jwt_secret.get_secret_value())
+
+    @property
+    def jwks_url(self) -> str | None:
+        """The URL of the key set, when it is not in a file."""
+        return self.jwks if self.jwks is not None and _WEB.match(self.jwks) else None
+
+    @property
     def database_file(self) -> Path:
         """The SQLite file that the documents are in."""
         if self.database_url is None:
             return self.data_dir / "cowrite.sqlite3"
         return Path(self.database_url.partition(":///")[2])
+
+
+def _try_key_set(file: Path) -> None:
+    from cowrite.tokens import JwksInvalid, parse_jwks
+
+    try:
+        parse_jwks(file.read_bytes())
+    except (OSError, ValueError) as error:  # ValueError: U+0000 in the path
+        reason = error if isinstance(error, JwksInvalid) else f"it cannot be read: {getattr(error, 'strerror', error)}"
+        raise ValueError(f"COWRITE_JWKS names the file {file}, which is no key set that can be used: {reason}") from None
 
 
 class SettingsError(StartError):

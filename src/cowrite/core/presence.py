@@ -76,7 +76,13 @@ class PresenceList:
         known = self._present.get(session.id)
         access = session.access
         told = Present(
-            session.id, access.user_id, access.name, access.colour, transport, known.state if known and state is None else state, now
+            session.id,
+            access.user_id,
+            access.name,
+            access.colour,
+            transport,
+            known.state if known and state is None else state,
+            now,
         )
         self._present[session.id] = told
         self._until.pop(session.id, None)

@@ -103,7 +103,9 @@ class DocumentWriter:
             except InvalidId:
                 offset = None
         if offset is None:
-            raise SubmissionRefused("unknown_base", "no operation of this document has that id; read the document anew", field="base")
+            raise SubmissionRefused(
+                "unknown_base", "no operation of this document has that id; read the document anew", field="base"
+            )
         return offset
 
 

@@ -10,12 +10,23 @@ from cowrite.core.grant import Grant
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The answer of an authorizer: who it is, and what they may do in this document."""
+    """The answer of an authorizer: who it is, and what they may do in this document.
+
+    What a host's own authorizer has no token for, it leaves out: then the access was decided now, and has no end of its own.
+    """
 
     user_id: str
     grant: Grant
     name: str | None = None
     colour: str | None = None
+    issued_at: int | None = None
+    """When what gives this access was made; milliseconds since 1970."""
+    expires_at: int | None = None
+    """When the access ends; milliseconds since 1970."""
+    token_id: str | None = None
+    """The id of the token that gives it, a UUID."""
+    single_use: bool = False
+    """The token opens one session only: whoever opens one records ``token_id``, and refuses it the next time."""
 
 
 class AccessDenied(Exception):

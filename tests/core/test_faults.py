@@ -388,7 +388,7 @@ async def test_a_log_whose_entries_do_not_fit_together_is_not_opened() -> None:
         for word in ("one", "two"):
             ana.client.text.insert(0, word)
             await quiet(server)
-    document = database._documents["doc"]
+    document = database.tables.documents["doc"]
     first, second = (row.entry for row in document.rows)
     document.rows[0], document.rows[1] = (
         type(row)(type(entry)(entry.id, entry.group, n + 1, entry.author, 0, entry.update, entry.ranges), (), row.checksum, 0)

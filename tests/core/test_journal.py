@@ -427,7 +427,7 @@ async def test_a_log_that_went_back_begins_a_new_epoch() -> None:
         await quiet(server)
         ana.client.text.insert(4, "two ")
         await quiet(server)
-        document = database._documents["doc"]
+        document = database.tables.documents["doc"]
         epoch = document.head.epoch
         document.rows.pop()
         document.head = replace(document.head, offset=1, entry_id=document.rows[0].entry.id)
@@ -525,13 +525,13 @@ async def test_nothing_is_written_to_a_document_that_cannot_be_read() -> None:
         await quiet(server)
         ana.client.text.insert(4, "two ")
         await quiet(server)
-        before = list(database._documents["doc"].rows)
+        before = list(database.tables.documents["doc"].rows)
         database.fail_next("commit", GONE)
         database.damage_update("doc", 1)
-        damaged = list(database._documents["doc"].rows)
+        damaged = list(database.tables.documents["doc"].rows)
         ana.client.text.insert(8, "three")
         await step(server, 3)
-        assert database._documents["doc"].rows == damaged != before
+        assert database.tables.documents["doc"].rows == damaged != before
         assert ana.closed is not None
         assert ana.closed[0] == 4503
         assert [one.author for one in database.quarantined()] == ["ana"]

@@ -142,12 +142,12 @@ async def test_a_damaged_document_is_left_as_it_is() -> None:
     database = MemoryDatabase()
     await write(database, "hello")
     database.damage_update("doc", 1)
-    before = list(database._documents["doc"].rows)
+    before = list(database.tables.documents["doc"].rows)
     async with process(database) as server:
         with pytest.raises(RoomClosed) as closed:
             await server.join(user="ana")
         assert closed.value.code == 4503
-        assert database._documents["doc"].rows == before
+        assert database.tables.documents["doc"].rows == before
 
 
 @pytest.mark.rule("RE5")

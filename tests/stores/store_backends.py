@@ -12,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import text
 
-from cowrite.core.ports import Store
+from cowrite.core.ports import Storage
 from cowrite.core.records import Quarantined
 from cowrite.stores import open_store
-from cowrite.stores.memory import MemoryDatabase, MemoryStore
+from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.stores.sqlalchemy.sqlite import SqliteDatabase
 from cowrite.stores.sqlalchemy.store import SqlStore
 from cowrite.testing.store_contract import StoreBackend
@@ -28,8 +28,8 @@ class MemoryBackend(StoreBackend):
         super().__init__()
         self.database = MemoryDatabase()
 
-    async def connect(self, *, patient: bool) -> Store:
-        return MemoryStore(self.database)
+    async def connect(self, *, patient: bool) -> Storage:
+        return memory_storage(self.database)
 
     async def clients(self, document_id: str) -> Mapping[int, str]:
         return self.database.clients(document_id)
@@ -39,6 +39,12 @@ class MemoryBackend(StoreBackend):
 
     async def checkpoints(self, document_id: str) -> Mapping[int, int]:
         return self.database.checkpoints(document_id)
+
+    async def forget_history(self, document_id: str, first_offset: int) -> None:
+        self.database.forget_history(document_id, first_offset)
+
+    async def kept_updates(self) -> Mapping[str, bytes | None]:
+        return {id_: row.record.update for id_, row in self.database.tables.submitted.items()}
 
     async def lose_entry(self, document_id: str, offset: int) -> None:
         self.database.lose_entry(document_id, offset)
@@ -59,7 +65,7 @@ class SqliteBackend(StoreBackend):
         super().__init__()
         self.path = path
 
-    async def connect(self, *, patient: bool) -> Store:
+    async def connect(self, *, patient: bool) -> Storage:
         return await open_store(f"sqlite:///{self.path}", patience=30 if patient else 0.3)
 
     async def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -80,6 +86,14 @@ class SqliteBackend(StoreBackend):
     async def checkpoints(self, document_id: str) -> Mapping[int, int]:
         statement = "SELECT entry_offset, length(state) FROM checkpoints WHERE document_id = ? ORDER BY 1"
         return dict(await self.sql(statement, document_id))
+
+    async def forget_history(self, document_id: str, first_offset: int) -> None:
+        for table in ("updates", "content_operations", "submitted"):
+            await self.sql(f"DELETE FROM {table} WHERE document_id = ? AND entry_offset < ?", document_id, first_offset)
+        await self.sql("UPDATE documents SET first_offset = ? WHERE document_id = ?", first_offset, document_id)
+
+    async def kept_updates(self) -> Mapping[str, bytes | None]:
+        return dict(await self.sql("SELECT id, update_bytes FROM submitted"))
 
     async def lose_entry(self, document_id: str, offset: int) -> None:
         await self.sql("DELETE FROM updates WHERE document_id = ? AND entry_offset = ?", document_id, offset)

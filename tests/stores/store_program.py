@@ -74,10 +74,10 @@ async def full(store: Store) -> None:
 
 async def main() -> None:
     command, url, *arguments = sys.argv[1:]
-    store = await open_store(url)
+    storage = await open_store(url)
     commands = {"numbers": numbers, "many": many, "full": full}
-    await commands[command](store, *arguments)  # type: ignore[operator]
-    await store.close()
+    await commands[command](storage.store, *arguments)  # type: ignore[operator]
+    await storage.close()
 
 
 if __name__ == "__main__":

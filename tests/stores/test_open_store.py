@@ -147,9 +147,9 @@ def test_no_permission(open_folder: Path, made_before: bool) -> None:
 async def test_sqlite(tmp_path: Path, scheme: str) -> None:
     """A SQLite file and its folder are made; whatever driver the URL names, it is the same file. Odd paths are paths."""
     path = tmp_path / "new folder" / "100% #ü.db"
-    store = await open_store(f"{scheme}:///{path}", clock=ManualClock())
-    await fill(store, "doc", number=1)
-    await store.close()
+    storage = await open_store(f"{scheme}:///{path}", clock=ManualClock())
+    await fill(storage.store, "doc", number=1)
+    await storage.close()
     assert path.is_file()
     assert sorted(found.name for found in path.parent.iterdir()) == [path.name]
 
@@ -164,8 +164,8 @@ async def test_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.rule("ST33")
 async def test_memory() -> None:
-    """``memory://`` is a store that is forgotten at the end; two of them have nothing in common."""
+    """``memory://`` is storage that is forgotten at the end; two of them have nothing in common."""
     one, two = await open_store("memory://"), await open_store("memory://")
-    assert isinstance(one, MemoryStore)
-    await fill(one, "doc", number=1)
-    assert await two.load("doc") is None
+    assert isinstance(one.store, MemoryStore)
+    await fill(one.store, "doc", number=1)
+    assert await two.store.load("doc") is None

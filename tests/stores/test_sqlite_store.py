@@ -22,7 +22,7 @@ from cowrite.stores.sqlalchemy.database import uninterrupted
 from cowrite.stores.sqlalchemy.sqlite import SqliteDatabase
 from cowrite.stores.sqlalchemy.store import SqlStore
 from cowrite.stores.sqlalchemy.tables import clients
-from cowrite.testing.records import fill, make_entry, make_operation, write
+from cowrite.testing.records import fill, make_entry, make_operation, make_submitted, write
 from cowrite.testing.store_contract import StoreBackend, StoreContract
 from stores.store_backends import SqliteBackend, database, pragma, program
 
@@ -71,8 +71,9 @@ async def test_few_hand_overs(store: SqlStore) -> None:
         async with store.writing(wanted) as transaction:
             for name in wanted:
                 offset = transaction.heads[name].offset
-                await transaction.append(name, [make_entry(offset + 1, claims=(7,)), make_entry(offset + 2)])
-        assert statements == ["BEGIN", "SELECT", "INSERT", "INSERT", "INSERT", "UPDATE"]
+                entries = [make_entry(offset + 1, claims=(7,)), make_entry(offset + 2)]
+                await transaction.append(name, entries, [make_submitted(name, entry) for entry in entries])
+        assert statements == ["BEGIN", "SELECT", "SELECT", "INSERT", "INSERT", "INSERT", "INSERT", "UPDATE"]
         assert calls == ["run", "commit"]
         statements.clear()
         calls.clear()
@@ -106,17 +107,19 @@ async def test_long_work_in_threads(store: SqlStore, monkeypatch: pytest.MonkeyP
     """Compressing checkpoints, encoding large operations and decoding what was read is not done by the event loop's thread."""
     threads: dict[str, str] = {}
 
-    def watched(name: str) -> None:
-        function = getattr(sys.modules["cowrite.stores.sqlalchemy.store"], name)
+    def watched(name: str, module: str = "store") -> None:
+        place = f"cowrite.stores.sqlalchemy.{module}"
+        function = getattr(sys.modules[place], name)
 
         def call(*arguments: Any, **options: Any) -> Any:
             threads[name] = threading.current_thread().name
             return function(*arguments, **options)
 
-        monkeypatch.setattr(f"cowrite.stores.sqlalchemy.store.{name}", call)
+        monkeypatch.setattr(f"{place}.{name}", call)
 
-    for name in ("entries_to_write", "pack_checkpoint", "decode_document", "decode_entries"):
+    for name in ("entries_to_write", "pack_checkpoint", "decode_entries"):
         watched(name)
+    watched("decode_document", "loading")
     entry = make_entry(1, update=bytes(300_000))
     many = make_entry(2, operations=tuple(make_operation() for _ in range(600)))
     async with store.writing(["doc"]) as transaction:

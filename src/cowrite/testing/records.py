@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from cowrite.core.clock import SystemClock
 from cowrite.core.ids import Ids
-from cowrite.core.ports import Store
-from cowrite.core.records import Entry, Quarantined
+from cowrite.core.ports import Grant, Store
+from cowrite.core.records import AccessChange, Entry, Quarantined, SessionRecord, Submitted
 from cowrite.crdt.operations import ContentOperation, OperationType
 from cowrite.crdt.outline import ClockRange
 
@@ -57,6 +57,52 @@ def make_quarantined(document_id: str, **changes: object) -> Quarantined:
         "update": b"\x00broken",
     }
     return Quarantined(**(fields | changes))  # type: ignore[arg-type]
+
+
+def make_submitted(document_id: str, entry: Entry, **changes: object) -> Submitted:
+    """Something that was submitted and became all of this entry."""
+    fields: dict[str, object] = {
+        "id": entry.operations[0].id if entry.operations else new_id(),
+        "document_id": document_id,
+        "author": entry.author,
+        "session_id": "session 1",
+        "offset": entry.offset,
+        "digest": f"{entry.offset:064x}",
+        "operations": entry.operations,
+        "update": entry.update,
+    }
+    return Submitted(**(fields | changes))  # type: ignore[arg-type]
+
+
+def make_session(**changes: object) -> SessionRecord:
+    """A session with some value in every field."""
+    fields: dict[str, object] = {
+        "session_id": new_id(),
+        "document_id": "doc",
+        "user_id": "user_7",
+        "grant": Grant.WRITE,
+        "issued_at": 1790000000000,
+        "created_at": 1790000000001,
+        "expires_at": 1790000600000,
+        "name": "Ana Ω",
+        "colour": "#30bced",
+    }
+    return SessionRecord(**(fields | changes))  # type: ignore[arg-type]
+
+
+def make_change(**changes: object) -> AccessChange:
+    """A change with some value in every field: one user may only read any more."""
+    fields: dict[str, object] = {
+        "id": new_id(),
+        "changed_by": "user_1",
+        "created_at": 1790000000002,
+        "document_id": "doc",
+        "user_id": "user_7",
+        "session_id": "session 1",
+        "grant": Grant.READ,
+        "reason": "the review is over",
+    }
+    return AccessChange(**(fields | changes))  # type: ignore[arg-type]
 
 
 async def write(store: Store, document_id: str, *entries: Entry) -> None:

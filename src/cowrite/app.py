@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from starlette.routing import WebSocketRoute
 
 from cowrite.brokers.local import LocalBroker
+from cowrite.core.access import AccessControl
 from cowrite.core.clock import SystemClock
 from cowrite.core.heads import HeadWatch
 from cowrite.core.ids import Ids
@@ -227,7 +228,8 @@ class Runtime:
     def _connect(self, storage: Storage) -> Parts:
         store = storage.store
         ids, backlog, turn = Ids(self._clock), Backlog(), WriteTurn()
-        journal = Journal(store, self._broker, self._clock, ids, self._limits)
+        access = AccessControl(storage.access, self._clock)
+        journal = Journal(storage, self._broker, access, self._clock, ids, self._limits)
         # Rooms call the registry that makes them, and the watch over it: both are named here before they exist, and exist
         # before there is a room.
         ports = RoomPorts(

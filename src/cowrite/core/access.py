@@ -13,12 +13,15 @@ from typing import Final, TypeAlias
 
 import structlog
 
-from cowrite.core.ports import AccessChanges, AccessDenied, Clock, StoreError
+from cowrite.core.ports import AccessChanges, AccessDenied, Clock, Grant, StoreError
 from cowrite.core.records import AccessChange
 from cowrite.core.session import Session
 
 READ_SECONDS: Final = 0.5
 """How often new changes are read."""
+LEEWAY: Final = 2000
+"""Milliseconds by which a token may be younger than a change and still be overridden: tokens are dated in whole seconds, by the
+host's clock."""
 
 _log = structlog.get_logger(__name__)
 
@@ -34,7 +37,7 @@ class AccessControl:
         self._clock = clock
         self._known: list[AccessChange] = []
         self._followers: dict[Session, Follower] = {}
-        self._changed: list[Callable[[AccessChange], None]] = []
+        self._listeners: list[Callable[[AccessChange], None]] = []
         self._reading = asyncio.Lock()
         self.revision = 0
         """The changes up to this one are known here."""
@@ -59,7 +62,7 @@ class AccessControl:
 
     def listen(self, told: Callable[[AccessChange], None]) -> None:
         """Be told of every change that is learned from now on, after the sessions."""
-        self._changed.append(told)
+        self._listeners.append(told)
 
     async def catch_up(self, revision: int | None = None) -> None:
         """Read what is new, unless ``revision`` is known already. Raises :class:`StoreError`."""
@@ -80,20 +83,29 @@ class AccessControl:
 
     def _learn(self, changes: Sequence[AccessChange]) -> None:
         for change in changes:
+            if change.revision <= self.revision:
+                continue
             self._known.append(change)
             self.revision = change.revision
-            _log.info("access changed", **_words(change))
+            _log.info(
+                "access changed",
+                document=change.document_id,
+                user=change.user_id,
+                session=change.session_id,
+                grant=change.grant,
+                by=change.changed_by,
+            )
             for session, told in list(self._followers.items()):
                 if _concerns(change, session) and (grant := self._grant(session)) is not session.grant:
                     session.grant = grant
                     told(session)
-            for listener in self._changed:
+            for listener in self._listeners:
                 listener(change)
 
     def _grant(self, session: Session) -> Grant | None:
         for change in reversed(self._known):
-            if change.created_at >= session.access.issued_at and _concerns(change, session):
-                return change.level.applied_to(session.access.grant)
+            if change.created_at + LEEWAY >= session.decided_at and _concerns(change, session):
+                return session.access.grant if change.restores else change.grant
         return session.access.grant
 
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
+from cowrite.core.access import AccessControl
 from cowrite.core.derived import Derived
 from cowrite.core.entries import EntryMaker, UpdateRefused
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
-from cowrite.core.ports import Clock, CommitDoubtful, History, News, Store, StoreCorrupt, StoreRefused, WriteTransaction
+from cowrite.core.ports import Clock, CommitDoubtful, Grant, History, News, Store, StoreCorrupt, StoreRefused, WriteTransaction
 from cowrite.core.received import Received
 from cowrite.core.records import Entry, Head, Quarantined
 from cowrite.core.room import Room
@@ -50,8 +51,9 @@ class Outcome:
 class GroupCommit:
     """Commits groups of rooms."""
 
-    def __init__(self, store: Store, history: History, clock: Clock, ids: Ids, limits: Limits) -> None:
+    def __init__(self, store: Store, history: History, access: AccessControl, clock: Clock, ids: Ids, limits: Limits) -> None:
         self._store = store
+        self._access = access
         self._clock = clock
         self._ids = ids
         self._limits = limits
@@ -71,6 +73,7 @@ class GroupCommit:
             room.begin_transaction()
         try:
             async with self._store.writing([room.document_id for room in rooms], wait=wait) as transaction:
+                await self._access.catch_up(transaction.access_revision)
                 budget = _Budget(self._limits.group_updates, self._limits.group_bytes)
                 for room in rooms:
                     if room.document_id not in transaction.heads:
@@ -137,6 +140,10 @@ class GroupCommit:
             room.drop_out()
             room.fail("the document cannot be read; it was left as it is")
             await self._put_aside(transaction, room, pending, f"the document cannot be read: {fault}")
+            return Derived()
+        if revoked := [pending for pending in room.pending if not pending.peer.session.may(Grant.WRITE)]:
+            room.condemn(*revoked)
+            await self._quarantine(transaction, room, revoked, "the grant of its author was taken away before it was stored")
             return Derived()
         derived = await self._derive_own(transaction, room, group, budget)
         if derived.entries or derived.submitted:

@@ -21,10 +21,11 @@ from itertools import islice
 
 import structlog
 
+from cowrite.core.access import AccessControl
 from cowrite.core.commit import GroupCommit, Outcome
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
-from cowrite.core.ports import Broker, Clock, History, Store, StoreBusy, StoreError, StoreRefused, StoreUnavailable
+from cowrite.core.ports import Broker, Clock, Storage, StoreBusy, StoreError, StoreRefused, StoreUnavailable
 from cowrite.core.records import Checkpoint
 from cowrite.core.room import Room
 
@@ -51,11 +52,11 @@ _SKIP_PAUSE = 0.01
 class Journal:
     """Group-commits the updates of all rooms. Start :meth:`run` as one task; never cancel it: call :meth:`close`."""
 
-    def __init__(self, store: Store, history: History, broker: Broker, clock: Clock, ids: Ids, limits: Limits) -> None:
-        self._store = store
+    def __init__(self, storage: Storage, broker: Broker, access: AccessControl, clock: Clock, ids: Ids, limits: Limits) -> None:
+        self._store = storage.store
         self._broker = broker
         self._clock = clock
-        self._groups = GroupCommit(store, history, clock, ids, limits)
+        self._groups = GroupCommit(storage.store, storage.history, access, clock, ids, limits)
         self._due: dict[Room, None] = {}
         """Rooms with something to commit, in the order in which they came."""
         self._apart: set[Room] = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -59,8 +60,10 @@ class PresenceList:
     def __init__(self, told: Callable[[PresenceChange], None]) -> None:
         self._told = told
         self._present: dict[str, Present] = {}
+        self._connections: Counter[str] = Counter()
+        """Open sockets by session."""
         self._until: dict[str, float] = {}
-        """When those go that have no connection: monotonic seconds."""
+        """When those go that have none: monotonic seconds."""
         self.version = 0
         """Grows with each change."""
 
@@ -69,43 +72,58 @@ class PresenceList:
         """All that are here, in the order in which they came."""
         return list(self._present.values())
 
-    def enter(
-        self, session: Session, transport: Transport, now: int, *, state: Json = None, until: float | None = None
-    ) -> None:
-        """The session is here, or tells something new. ``until``: it goes by itself unless it comes again before."""
-        known = self._present.get(session.id)
-        access = session.access
-        told = Present(
-            session.id,
-            access.user_id,
-            access.name,
-            access.colour,
-            transport,
-            known.state if known and state is None else state,
-            now,
-        )
-        self._present[session.id] = told
+    def connect(self, session: Session, transport: Transport, now: int) -> None:
+        """A socket of the session has opened; ``now`` is in milliseconds since 1970."""
+        self._connections[session.id] += 1
         self._until.pop(session.id, None)
-        if until is not None:
+        self._enter(session, transport, now)
+
+    def disconnect(self, session: Session) -> None:
+        """A socket of the session has closed. With the last one it leaves."""
+        self._connections[session.id] -= 1
+        if self._connections[session.id] <= 0:
+            self.leave(session)
+
+    def visit(self, session: Session, now: int, until: float) -> None:
+        """The session has polled; it leaves by itself at ``until``, in monotonic seconds, unless it comes again before."""
+        if self._connections[session.id] <= 0:
+            del self._connections[session.id]
             self._until[session.id] = until
-        if known is None:
-            self._changed(PresenceChange(joined=[told]))
-        elif replace(known, last_active=now) != told:
-            self._changed(PresenceChange(updated=[told]))
+            self._enter(session, Transport.POLLING, now)
+
+    def tell(self, session: Session, state: Json, now: int) -> None:
+        """The session tells something about itself. Nothing happens when it is not here."""
+        known = self._present.get(session.id)
+        if known is not None and known.state != state:
+            self._put(replace(known, state=state, last_active=now), known)
 
     def leave(self, session: Session) -> None:
-        """The session has gone. Idempotent."""
+        """The session has gone, whatever it had open. Idempotent."""
+        self._connections.pop(session.id, None)
         self._until.pop(session.id, None)
         if self._present.pop(session.id, None) is not None:
             self._changed(PresenceChange(left=[session.id]))
 
     def expire(self, now: float) -> None:
-        """Those whose time is over have gone."""
+        """Those whose time is over have gone; ``now`` is in monotonic seconds."""
         gone = [session_id for session_id, until in self._until.items() if until <= now]
         for session_id in gone:
             del self._until[session_id], self._present[session_id]
         if gone:
             self._changed(PresenceChange(left=gone))
+
+    def _enter(self, session: Session, transport: Transport, now: int) -> None:
+        known = self._present.get(session.id)
+        access = session.access
+        state = known.state if known is not None else None
+        self._put(Present(session.id, access.user_id, access.name, access.colour, transport, state, now), known)
+
+    def _put(self, present: Present, known: Present | None) -> None:
+        self._present[present.session_id] = present
+        if known is None:
+            self._changed(PresenceChange(joined=[present]))
+        elif replace(known, last_active=present.last_active) != present:
+            self._changed(PresenceChange(updated=[present]))
 
     def _changed(self, change: PresenceChange) -> None:
         self.version += 1

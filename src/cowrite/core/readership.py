@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from cowrite.core.feed import Feed
+from cowrite.core.presence import PresenceChange
 from cowrite.core.records import Entry
 from cowrite.protocol.close_codes import CloseCode
 
@@ -15,6 +16,10 @@ class Reader(Protocol):
 
     def read(self) -> None:
         """The feed has more. Synchronous; never raises."""
+        ...
+
+    def people(self, change: PresenceChange) -> None:
+        """Somebody came, went or told something. Synchronous; never raises."""
         ...
 
     def close(self, code: CloseCode, reason: str) -> None:
@@ -46,6 +51,13 @@ class Readership:
             self.feed.append(entries)
             for reader in list(self.readers):
                 reader.read()
+
+    def people(self, change: PresenceChange) -> None:
+        """Somebody came, went or told something."""
+        if self.feed is not None:
+            self.feed.wake()
+        for reader in list(self.readers):
+            reader.people(change)
 
     def send_away(self, code: CloseCode, reason: str) -> None:
         """What they have read is worth nothing any more, or nothing more will come."""

@@ -141,6 +141,8 @@ class AccessChange:
     reason: str | None = None
     revision: int = 0
     """Its place among all changes, from 1; 0 until it is stored."""
+    restores: bool = False
+    """What was granted at first holds again; ``grant`` says nothing then."""
 
 
 @dataclass(frozen=True, slots=True)

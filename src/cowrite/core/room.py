@@ -26,6 +26,7 @@ from cowrite.core.outbox import Arrears, Wire
 from cowrite.core.peer import Peer
 from cowrite.core.pending import PendingUpdates
 from cowrite.core.ports import Grant, News
+from cowrite.core.presence import PresenceList, Transport
 from cowrite.core.readership import Reader, Readership
 from cowrite.core.received import Received
 from cowrite.core.records import Entry
@@ -55,6 +56,7 @@ class Room:
         self.awareness = Awareness()
         self.peers: set[Peer] = set()
         self.readership = Readership()
+        self.presence = PresenceList(self.readership.people)
         self.one_by_one = 0
         """How many updates to commit one at a time: one of them broke the engine or was refused, and it is not known which."""
         self.failed = False
@@ -88,6 +90,7 @@ class Room:
             give_up=self._give_up,
         )
         self.peers.add(peer)
+        self.presence.connect(session, Transport.YJS, self._clock.now())
         peer.send(SyncStep1(encode_state_vector(live.state)))
         if states := self.awareness.entries():
             peer.announce(states)
@@ -100,6 +103,7 @@ class Room:
         if peer not in self.peers:
             return
         self.peers.remove(peer)
+        self.presence.disconnect(peer.session)
         peer.held.cancel()
         peer.outbox.discard()
         if clean or not self.awareness.lose(peer):
@@ -274,14 +278,15 @@ class Room:
         self.pending.release()
         self.submissions.give_back()
 
-    def condemn(self, refused: Received) -> None:
-        """An update that was shown will never be committed: it is not taken again from anybody, and everybody starts again.
+    def condemn(self, *refused: Received) -> None:
+        """Updates that were shown will never be committed: they are not taken again from anybody, and everybody starts again.
 
-        It leaves with the transaction that puts it into quarantine.
+        They leave with the transaction that puts them into quarantine.
         """
         self.drop_out()
-        self.pending.put_aside(refused)
-        self._intake.refuse(refused)
+        for one in refused:
+            self.pending.put_aside(one)
+            self._intake.refuse(one)
         self.rebuild(CloseCode.DOCUMENT_REBUILT, "an update that was shown could not be kept; reconnect and sync")
 
     def rebuild(self, code: CloseCode, reason: str) -> None:
@@ -322,6 +327,7 @@ class Room:
     def tend(self, now: float) -> None:
         """Every few seconds: remove states that nobody renews, and say something to peers that heard nothing for long."""
         self._move(self.awareness.expire(now))
+        self.presence.expire(now)
         self._ask_starved()
         for peer in self.peers:
             if now - peer.outbox.last_sent >= self._limits.keepalive_seconds and not peer.outbox.blocked:
@@ -341,9 +347,9 @@ class Room:
         try:
             for fresh, outline in self.replicas.show(derived.submitted_entries, derived.outlines):
                 self._broadcast.update(fresh, outline, None)
+                self._window.wake()
         except EngineFault:
             self._rebuild()
-        self._wake()
 
     def _wake(self) -> None:
         if self._broadcast or self.pending.waiting or self.submissions.waiting:

@@ -27,6 +27,11 @@ class Session:
         self.grant = self.access.grant
 
     @property
+    def decided_at(self) -> int:
+        """When the access was decided: the issue of the token, if there is one. Milliseconds since 1970."""
+        return self.began_at if self.access.issued_at is None else self.access.issued_at
+
+    @property
     def author(self) -> str:
         """The user id that this session's edits are stored under."""
         return self.access.user_id

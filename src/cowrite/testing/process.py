@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 
+from cowrite.core.access import AccessControl
 from cowrite.core.errors import PeerError, RoomClosed
 from cowrite.core.heads import HeadWatch
 from cowrite.core.ids import Ids
@@ -137,7 +138,8 @@ class Process:
         self.storage = storage
         store = storage.store
         self.backlog = Backlog()
-        self.journal = Journal(store, broker, self.clock, self.ids, self.limits)
+        self.access = AccessControl(storage.access, self.clock)
+        self.journal = Journal(storage, broker, self.access, self.clock, self.ids, self.limits)
         self.registry = Registry(
             store,
             broker,

@@ -22,7 +22,8 @@ Where it is configured, a signed JWT with the same claims is a session token too
 a session token clients get short-lived access tokens: :mod:`cowrite.tokens.access`. docs/tokens.md is the page for hosts.
 """
 
-from cowrite.tokens.access import ACCESS_SECONDS, AccessClaims, AccessTokens
+from cowrite.core.ports import AccessClaims
+from cowrite.tokens.access import ACCESS_SECONDS, AccessTokens
 from cowrite.tokens.authorizers import DemoAuthorizer, TokenAuthorizer
 from cowrite.tokens.claims import LEEWAY, MAX_TEXT, MAX_TOKEN_CHARACTERS, SessionClaims, TokenInvalid
 from cowrite.tokens.keys import (

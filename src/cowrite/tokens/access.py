@@ -22,10 +22,10 @@ Only servers of one deployment make and read them: their claims are no interface
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
-from cowrite.core.ports import Clock, Grant
+from cowrite.core.ports import AccessClaims, AccessTokenMaker, Clock
 from cowrite.tokens import claims as check
 from cowrite.tokens.claims import LEEWAY, ClaimInvalid, TokenInvalid
 from cowrite.tokens.encrypted import Purpose, decrypt, encrypt
@@ -33,24 +33,6 @@ from cowrite.tokens.keys import Key
 
 ACCESS_SECONDS: Final = 600
 """How long an access token is valid."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessClaims:
-    """What an access token says. All times are milliseconds since 1970; in the token they are whole seconds, except ``dec``."""
-
-    session_id: str
-    document_id: str
-    user_id: str
-    grant: Grant
-    session_ends_at: int
-    decided_at: int
-    """When the access was decided: when the session token was made."""
-    name: str | None = None
-    colour: str | None = None
-    issued_at: int = 0
-    expires_at: int = 0
-    """0: not dated yet, see :meth:`AccessTokens.dated`."""
 
 
 class AccessTokens:
@@ -132,3 +114,7 @@ def _read(claims: Mapping[str, Any]) -> AccessClaims:
     if not access.issued_at < access.expires_at <= access.session_ends_at:
         raise ClaimInvalid("iat, exp and ses are not in this order: the token would be valid for no time, or after its session")
     return access
+
+
+if TYPE_CHECKING:
+    _: type[AccessTokenMaker] = AccessTokens

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cowrite.core.grant import Grant
-from cowrite.core.ports.authorizer import Access, AccessDenied, Authorizer
+from cowrite.core.ports.authorizer import Access, AccessClaims, AccessDenied, AccessTokenMaker, Authorizer
 from cowrite.core.ports.broker import Broker, News, Subscription
 from cowrite.core.ports.clock import Clock, Timer
 from cowrite.core.ports.storage import AccessChanges, AccessLog, Directory, History, Sessions, Storage
@@ -24,8 +24,10 @@ from cowrite.core.ports.store import (
 __all__ = [
     "Access",
     "AccessChanges",
+    "AccessClaims",
     "AccessDenied",
     "AccessLog",
+    "AccessTokenMaker",
     "Authorizer",
     "Broker",
     "Clock",

@@ -43,3 +43,43 @@ class Authorizer(Protocol):
     async def __call__(self, token: str | None, document_id: str) -> Access:
         """The access that ``token`` gives to the document; raises :class:`AccessDenied`."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessClaims:
+    """What an access token says: what a client shows with each request, once it has a session. Times are milliseconds since
+    1970.
+    """
+
+    session_id: str
+    document_id: str
+    user_id: str
+    grant: Grant
+    session_ends_at: int
+    decided_at: int
+    """When the access was decided: when the session token was made."""
+    name: str | None = None
+    colour: str | None = None
+    issued_at: int = 0
+    expires_at: int = 0
+    """0: not dated yet, see :meth:`AccessTokenMaker.dated`."""
+
+
+class AccessTokenMaker(Protocol):
+    """Makes and reads access tokens. All processes of one deployment read one another's."""
+
+    def dated(self, claims: AccessClaims) -> AccessClaims:
+        """The same access from now on, for some minutes and at most until the session ends. Raises ``ValueError`` when that
+        is over.
+        """
+        ...
+
+    def issue(self, claims: AccessClaims) -> str:
+        """Make a token of dated claims."""
+        ...
+
+    def verify(self, token: str, *, leeway: int = ...) -> AccessClaims:
+        """Check all of a token. Raises :class:`AccessDenied` and nothing else, whatever text it is. ``leeway``: seconds after
+        its end in which it is still taken.
+        """
+        ...

@@ -28,6 +28,7 @@ _changes = (
         access_changes.c.access_level,
         access_changes.c.reason,
         access_changes.c.revision,
+        access_changes.c.restores,
     )
     .where(access_changes.c.revision > bindparam("after"))
     .order_by(access_changes.c.revision)
@@ -55,6 +56,7 @@ def add_change(connection: Connection, change: AccessChange) -> int:
         "user_id": change.user_id,
         "session_id": change.session_id,
         "access_level": None if change.grant is None else change.grant.value,
+        "restores": change.restores,
         "reason": change.reason,
         "changed_by": change.changed_by,
         "created_at": change.created_at,

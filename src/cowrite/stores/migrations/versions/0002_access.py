@@ -125,6 +125,12 @@ def upgrade() -> None:
             nullable=True,
             comment="What they may do from then on: read, comment, write or admin; null: nothing.",
         ),
+        sa.Column(
+            "restores",
+            sa.Boolean(),
+            nullable=False,
+            comment="Whether what was granted at first holds again; access_level is null.",
+        ),
         sa.Column("reason", TEXT, nullable=True, comment="Why, for people."),
         sa.Column("changed_by", ID, nullable=False, comment="Who changed it."),
         sa.Column("created_at", sa.BigInteger(), nullable=False, comment="When, in milliseconds since 1970."),

@@ -29,8 +29,8 @@ BYTES = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 TEXT = sa.Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
 
 
-def _access_level() -> sa.Enum:
-    return sa.Enum("read", "comment", "write", "admin", name="access_level", native_enum=False, create_constraint=True)
+def _access_level(constraint: str) -> sa.Enum:
+    return sa.Enum("read", "comment", "write", "admin", name=op.f(constraint), native_enum=False, create_constraint=True)
 
 
 def upgrade() -> None:
@@ -90,7 +90,7 @@ def upgrade() -> None:
         sa.Column("colour", TEXT, nullable=True, comment="Colour of cursor and name."),
         sa.Column(
             "access_level",
-            _access_level(),
+            _access_level("ck_sessions_access_level"),
             nullable=False,
             comment="What the session may do: read, comment, write or admin, each with those before it.",
         ),
@@ -121,7 +121,7 @@ def upgrade() -> None:
         sa.Column("session_id", UUID, nullable=True, comment="The session; null: all."),
         sa.Column(
             "access_level",
-            _access_level(),
+            _access_level("ck_access_changes_access_level"),
             nullable=True,
             comment="What they may do from then on: read, comment, write or admin; null: nothing.",
         ),

@@ -16,6 +16,7 @@ from starlette.routing import WebSocketRoute
 
 from cowrite.brokers.local import LocalBroker
 from cowrite.core.access import AccessControl
+from cowrite.core.bridge import SessionBridge
 from cowrite.core.clock import SystemClock
 from cowrite.core.heads import HeadWatch
 from cowrite.core.ids import Ids
@@ -23,8 +24,10 @@ from cowrite.core.journal import Journal
 from cowrite.core.limits import Limits
 from cowrite.core.pending import Backlog
 from cowrite.core.ports import Authorizer, Broker, Clock, Storage
+from cowrite.core.reading import DocumentReader
 from cowrite.core.registry import Registry
 from cowrite.core.room_ports import RoomPorts
+from cowrite.core.writing import DocumentWriter
 from cowrite.http.health import Health, health_routes
 from cowrite.http.pages import Pages
 from cowrite.http.problems import answer_with_problems
@@ -246,7 +249,19 @@ class Runtime:
         )
         registry = Registry(store, self._broker, ports)
         heads = HeadWatch(store, self._broker, self._clock, registry)
-        services = Services(registry, self._authorize, self._clock, ids, self._limits, self.origins, self._times, turn)
+        services = Services(
+            registry=registry,
+            bridge=SessionBridge(self._authorize, self.access_tokens, storage.access, access, self._clock, ids),
+            access=access,
+            reader=DocumentReader(storage),
+            writer=DocumentWriter(registry, storage.history, access, self._clock, ids, self._limits),
+            clock=self._clock,
+            ids=ids,
+            limits=self._limits,
+            origins=self.origins,
+            times=self._times,
+            turn=turn,
+        )
         return Parts(storage, journal, registry, heads, backlog, services)
 
     async def _drain(self, parts: Parts) -> None:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
-from cowrite.core.ports import Grant
+from cowrite.core.ports import AccessDenied, Grant
 
 MAX_TOKEN_CHARACTERS: Final = 8192
 """A token travels in a URL; longer ones are neither made nor read."""
@@ -27,13 +27,13 @@ _GRANTS: Final = {grant.value: grant for grant in Grant}
 _STRENGTH: Final = {grant: strength for strength, grant in enumerate(Grant)}
 
 
-class TokenInvalid(Exception):
+class TokenInvalid(AccessDenied):
     """A token that opens nothing. The message is always the same, for the outside; ``reason`` is for the server's own log, and
     holds nothing of the token.
     """
 
     def __init__(self, reason: str) -> None:
-        super().__init__("The token is not valid.")
+        super().__init__("The token is not valid.", known=False)
         self.reason = reason
 
 

@@ -6,10 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+from cowrite.core.access import AccessControl
+from cowrite.core.bridge import SessionBridge
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
-from cowrite.core.ports import Authorizer, Clock
+from cowrite.core.ports import Clock
+from cowrite.core.reading import DocumentReader
 from cowrite.core.registry import Registry
+from cowrite.core.writing import DocumentWriter
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.transports.framing import WriteTurn
 from cowrite.transports.origins import OriginPolicy
@@ -40,7 +44,10 @@ class Services:
     """One application's parts, as its transports use them."""
 
     registry: Registry
-    authorize: Authorizer
+    bridge: SessionBridge
+    access: AccessControl
+    reader: DocumentReader
+    writer: DocumentWriter
     clock: Clock
     ids: Ids
     limits: Limits

@@ -198,20 +198,25 @@ class YjsConnection:
 
     async def _open(self, state: Opening, document_id: str) -> None:
         try:
-            access = await self._services.authorize(self._upgrade.token, document_id)
-            self._user_id = access.user_id
+            session = await self._services.bridge.enter(self._upgrade.token, document_id)
+            self._user_id = session.author
             async with self._services.registry.open(document_id) as room:
-                self._attach(state, room, document_id, access)
+                self._attach(state, room, session)
         except Exception as error:
             self._fail(error)  # the host's authorizer may raise anything; see receive()
 
-    def _attach(self, state: Opening, room: Room, document_id: str, access: Access) -> None:
+    def _attach(self, state: Opening, room: Room, session: Session) -> None:
         if self._state is not state:
             return
-        session = Session(self._services.ids.new(), document_id, access, self._services.clock.now())
+        self._services.access.follow(session, self._grant_changed)
         peer = room.attach(session, self, YJS, acknowledges=self._upgrade.acknowledges)
         self._state = Attached(room, peer)
         self._replay(state.waiting)
+
+    def _grant_changed(self, session: Session) -> None:
+        """What may not be written any more is dropped from now on; without a grant the connection ends."""
+        if session.grant is None:
+            self.close(CloseCode.FORBIDDEN, "the access to this document was revoked")
 
     def _take(self, state: Attached, message: Message) -> None:
         match message:

@@ -1,0 +1,203 @@
+"""The session bridge: from a user of the host application to a session in a document.
+
+``connect`` exchanges what the host gave its user (a session token, or whatever its own ``authorize`` understands) for a session
+and an access token, which a client shows with each request, on whatever process it lands. A session ends when it is ended, when
+its time is over, or when its access is revoked; what it may do can change while it lasts (:class:`AccessControl`).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+from cowrite.core.access import AccessControl
+from cowrite.core.ids import Ids
+from cowrite.core.ports import Access, AccessClaims, AccessDenied, AccessTokenMaker, Authorizer, Clock, Sessions
+from cowrite.core.records import SessionRecord
+from cowrite.core.session import Session
+
+SESSION_MILLISECONDS: Final = 12 * 3600 * 1000
+"""How long a session lasts whose access has no end of its own."""
+RENEWAL_SECONDS: Final = 24 * 3600
+"""How long after its end an access token may still be renewed, while the session lasts: laptops sleep."""
+_MAX_KNOWN: Final = 20_000
+"""Access tokens that are remembered, so that each is decrypted once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A session, and the token that proves it. Times are milliseconds since 1970."""
+
+    session: Session
+    access_token: str
+    expires_at: int
+    """When the access token ends."""
+    session_ends_at: int
+
+
+class SessionBridge:
+    """Opens, renews and ends sessions, and knows them again."""
+
+    def __init__(
+        self,
+        authorize: Authorizer,
+        tokens: AccessTokenMaker,
+        sessions: Sessions,
+        access: AccessControl,
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
+        self._authorize = authorize
+        self._tokens = tokens
+        self._sessions = sessions
+        self._access = access
+        self._clock = clock
+        self._ids = ids
+        self._known: OrderedDict[str, tuple[AccessClaims, Session]] = OrderedDict()
+        self._by_id: OrderedDict[str, Session] = OrderedDict()
+
+    async def connect(self, session_token: str | None, document_id: str) -> Admission:
+        """Open a session. Raises :class:`AccessDenied`, and :class:`StoreError` when it cannot be kept."""
+        access = await self._authorize(session_token, document_id)
+        await self._access.catch_up()
+        now = self._clock.now()
+        session = Session(self._ids.new(), document_id, access, now)
+        self._access.check(session)
+        if access.single_use and access.token_id is not None:
+            ends_at = access.expires_at if access.expires_at is not None else now + SESSION_MILLISECONDS
+            if not await self._sessions.use_token(access.token_id, ends_at):
+                raise AccessDenied("The token is not valid.", known=False)
+        claims = self._claims(session)
+        await self._sessions.begin_session(_record(session, claims))
+        return self._admit(session, claims)
+
+    async def refresh(self, access_token: str, session_token: str | None = None) -> Admission:
+        """Renew the access token. With a new session token of the same user the session lasts as long as that, with its grant.
+
+        Raises :class:`AccessDenied`, and :class:`StoreError`.
+        """
+        claims = self._tokens.verify(access_token, leeway=RENEWAL_SECONDS)
+        record = await self._sessions.session(claims.session_id)
+        if record is None or record.ended_at is not None:
+            raise AccessDenied("The session has ended.", known=False)
+        session = self._session(_claims_of(record))
+        if session_token is not None:
+            access = await self._authorize(session_token, session.document_id)
+            if access.user_id != session.author:
+                raise AccessDenied("The token is another user's.", known=True)
+            session.access = access
+            session.began_at = self._clock.now()
+        await self._access.catch_up()
+        self._access.check(session)
+        claims = self._claims(session) if session_token is not None else _claims_of(record)
+        if session_token is not None and not await self._sessions.update_session(_record(session, claims)):
+            raise AccessDenied("The session has ended.", known=False)
+        return self._admit(session, claims)
+
+    async def disconnect(self, access_token: str) -> Session:
+        """End a session: it cannot be renewed any more. Idempotent. Raises :class:`AccessDenied`, and :class:`StoreError`."""
+        claims = self._tokens.verify(access_token, leeway=RENEWAL_SECONDS)
+        await self._sessions.end_session(claims.session_id, self._clock.now())
+        session = self._session(claims)
+        self._by_id.pop(session.id, None)
+        self._known.pop(access_token, None)
+        return session
+
+    def resume(self, access_token: str) -> Session:
+        """The session of an access token. Raises :class:`AccessDenied`."""
+        known = self._known.get(access_token)
+        if known is None or known[0].expires_at <= self._clock.now():
+            claims = self._tokens.verify(access_token)
+            self._remember(access_token, claims, self._session(claims))
+            known = self._known[access_token]
+        session = known[1]
+        self._access.check(session)
+        return session
+
+    async def enter(self, token: str | None, document_id: str) -> Session:
+        """A session for one connection to a document, by an access token or by a session token. Raises :class:`AccessDenied`."""
+        if token:
+            try:
+                session = self.resume(token)
+            except AccessDenied:
+                session = None
+            if session is not None:
+                if session.document_id != document_id:
+                    raise AccessDenied("The token gives no access to this document.", known=True)
+                return session
+        access = await self._authorize(token, document_id)
+        if access.single_use:
+            raise AccessDenied("A token for a single use opens no connection; exchange it for a session.", known=True)
+        session = Session(self._ids.new(), document_id, access, self._clock.now())
+        self._access.check(session)
+        return session
+
+    # ---- inside ------------------------------------------------------------------------------------------------------
+
+    def _admit(self, session: Session, claims: AccessClaims) -> Admission:
+        try:
+            dated = self._tokens.dated(claims)
+        except ValueError:
+            raise AccessDenied("The session has ended.", known=False) from None
+        token = self._tokens.issue(dated)
+        self._by_id[session.id] = session
+        self._remember(token, dated, session)
+        return Admission(session, token, dated.expires_at, dated.session_ends_at)
+
+    def _claims(self, session: Session) -> AccessClaims:
+        access = session.access
+        return AccessClaims(
+            session_id=session.id,
+            document_id=session.document_id,
+            user_id=access.user_id,
+            grant=access.grant,
+            name=access.name,
+            colour=access.colour,
+            decided_at=session.decided_at,
+            session_ends_at=access.expires_at if access.expires_at is not None else session.began_at + SESSION_MILLISECONDS,
+        )
+
+    def _session(self, claims: AccessClaims) -> Session:
+        """The session of these claims: the same object for all its connections in this process."""
+        session = self._by_id.get(claims.session_id)
+        if session is None:
+            granted = Access(claims.user_id, claims.grant, claims.name, claims.colour, issued_at=claims.decided_at)
+            session = Session(claims.session_id, claims.document_id, granted, self._clock.now())
+        self._by_id[session.id] = session
+        self._by_id.move_to_end(session.id)
+        if len(self._by_id) > _MAX_KNOWN:
+            self._by_id.popitem(last=False)
+        return session
+
+    def _remember(self, token: str, claims: AccessClaims, session: Session) -> None:
+        self._known[token] = claims, session
+        if len(self._known) > _MAX_KNOWN:
+            self._known.popitem(last=False)
+
+
+def _record(session: Session, claims: AccessClaims) -> SessionRecord:
+    return SessionRecord(
+        session_id=session.id,
+        document_id=session.document_id,
+        user_id=claims.user_id,
+        grant=claims.grant,
+        issued_at=claims.decided_at,
+        created_at=session.began_at,
+        expires_at=claims.session_ends_at,
+        name=claims.name,
+        colour=claims.colour,
+    )
+
+
+def _claims_of(record: SessionRecord) -> AccessClaims:
+    return AccessClaims(
+        session_id=record.session_id,
+        document_id=record.document_id,
+        user_id=record.user_id,
+        grant=record.grant,
+        name=record.name,
+        colour=record.colour,
+        decided_at=record.issued_at,
+        session_ends_at=record.expires_at,
+    )

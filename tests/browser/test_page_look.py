@@ -130,6 +130,10 @@ def test_nothing_jumps(open_window: OpenWindow) -> None:
         crowd.page.context.new_page().goto(f"{crowd.base}?doc=still")
     expect(window.page.locator("#people")).to_have_text(re.compile(r"\+1$"))
     assert window.page.evaluate(tops) == before
+    sides = """(parts) => parts.map((part) => document.querySelector(part).getBoundingClientRect())
+        .flatMap(({ left, right }) => [left, right])"""
+    row = window.page.evaluate(sides, [".mark", "#people .avatar", "#people .more", "#me", "#share"])
+    assert row == sorted(row)
     assert sum(window.page.evaluate("() => window.shifts")) < 0.01
     window.picture("crowd")
 

@@ -16,8 +16,8 @@ from cowrite.stores.memory import memory_storage
 from cowrite.testing.process import Process
 from cowrite.testing.yjs_client import YjsClient
 from cowrite.transports.asgi import YjsEndpoint
-from cowrite.transports.origins import OriginPolicy
 from cowrite.transports.services import Services
+from transports.process_services import services_of
 
 Event = MutableMapping[str, Any]
 STEP_1 = yjs.encode(SyncStep1(b"\0"))
@@ -55,9 +55,7 @@ class Desk:
     def __init__(self, process: Process) -> None:
         self.process = process
         self.asked: list[str] = []
-        self.services: Services | None = Services(
-            process.registry, self._authorize, process.clock, process.ids, process.limits, OriginPolicy()
-        )
+        self.services: Services | None = services_of(process, self._authorize)
 
     def serve(self, **scope: Any) -> Server:
         whole = {"type": "websocket", "path": "/yjs/doc", "query_string": b"", "headers": [], "subprotocols": []} | scope

@@ -18,10 +18,9 @@ from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.testing.process import Process
 from cowrite.testing.transport_contract.server import edit, everybody_writes
 from cowrite.testing.wire import FakeWire
-from cowrite.transports.origins import OriginPolicy
-from cowrite.transports.services import Services
 from cowrite.transports.upgrade import Accepted
 from cowrite.transports.yjs import YJS, YjsConnection, YjsDialect
+from transports.process_services import services_of
 
 STEP_1 = yjs.encode(SyncStep1(b"\0"))
 CARET = yjs.encode(AwarenessUpdate((AwarenessEntry(7, 1, '{"user":"ana"}'),)))
@@ -36,8 +35,8 @@ class Desk:
         self.connections: set[object] = set()
 
     def connect(self, authorize: Authorizer = everybody_writes) -> tuple[YjsConnection, FakeWire]:
-        process, wire = self.process, FakeWire()
-        services = Services(process.registry, authorize, process.clock, process.ids, process.limits, OriginPolicy())
+        wire = FakeWire()
+        services = services_of(self.process, authorize)
         connection = YjsConnection(wire, Accepted("doc", "ana", None), services)
         wire.drained = connection.drained
         connection.opened()

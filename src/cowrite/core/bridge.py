@@ -116,7 +116,9 @@ class SessionBridge:
         return session
 
     async def enter(self, token: str | None, document_id: str) -> Session:
-        """A session for one connection to a document, by an access token or by a session token. Raises :class:`AccessDenied`."""
+        """A session for one connection to a document, by an access token or by a session token. Raises
+        :class:`AccessDenied`.
+        """
         if token:
             try:
                 session = self.resume(token)

@@ -19,7 +19,7 @@ from cowrite.core.intake import inspect_from_peer
 from cowrite.core.limits import Limits
 from cowrite.core.outbox import Wire
 from cowrite.core.peer import Peer
-from cowrite.core.ports import Access, AccessDenied, Grant
+from cowrite.core.ports import AccessDenied, Grant
 from cowrite.core.room import Room
 from cowrite.core.session import Session
 from cowrite.protocol import yjs

@@ -1,0 +1,27 @@
+"""The services of a :class:`Process`, as its transports would use them."""
+
+from __future__ import annotations
+
+from cowrite.core.bridge import SessionBridge
+from cowrite.core.ports import Authorizer
+from cowrite.core.reading import DocumentReader
+from cowrite.core.writing import DocumentWriter
+from cowrite.testing.process import Process
+from cowrite.tokens import AccessTokens, ephemeral_keys
+from cowrite.transports.origins import OriginPolicy
+from cowrite.transports.services import Services
+
+
+def services_of(process: Process, authorize: Authorizer) -> Services:
+    access, clock, ids, storage = process.access, process.clock, process.ids, process.storage
+    return Services(
+        registry=process.registry,
+        bridge=SessionBridge(authorize, AccessTokens(ephemeral_keys(), clock), storage.access, access, clock, ids),
+        access=access,
+        reader=DocumentReader(storage),
+        writer=DocumentWriter(process.registry, storage.history, access, clock, ids, process.limits),
+        clock=clock,
+        ids=ids,
+        limits=process.limits,
+        origins=OriginPolicy(),
+    )

@@ -26,7 +26,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "unit": ("pytest -n 2 --dist loadfile -m 'not browser and not chaos'",),
     # Counting makes Python three times slower, so this is a run of its own, without those tests that it is no help for.
     "coverage": (
-        "COWRITE_TEST_SLOWNESS=5 coverage run -m pytest -n 2 -m 'not fuzz' tests/protocol tests/crdt tests/core",
+        "COWRITE_TEST_SLOWNESS=5 coverage run -m pytest -n 2 -m 'not fuzz' tests/protocol tests/crdt tests/formats tests/core",
         "coverage combine --quiet",
         "coverage report",
     ),

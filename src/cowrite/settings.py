@@ -114,6 +114,12 @@ class Settings(BaseSettings):
         takes="origins such as `https://app.example`, separated by commas, or `*`",
         description="The web pages that may connect, besides those that this server itself serves. `*` lets in all.",
     )
+    max_connections: int = _setting(
+        10_000,
+        takes="a whole number from 1",
+        description="How many sockets a process takes. Near it, clients that can are told to poll; beyond it, none come in.",
+        ge=1,
+    )
     batch_ms: int = _setting(
         100,
         takes="a whole number from 0 to 100",

@@ -93,7 +93,7 @@ async def test_room_closes(desk: Desk) -> None:
         desk.process.room().close_peers(CloseCode.NEW_EPOCH, "the history was replaced")
         connection.close(CloseCode.INTERNAL_ERROR, "too late")
         connection.receive(edit("late")[0])
-        connection.receive_text()
+        connection.receive_text(b"")
         connection.drained()
         connection.lost(goodbye=False)
     assert wire.closed == (CloseCode.NEW_EPOCH, "the history was replaced")

@@ -20,6 +20,8 @@ class Session:
     access: Access
     began_at: int
     """Milliseconds since 1970."""
+    ends_at: int | None = None
+    """When it ends by itself, in milliseconds since 1970; None: not before its connection."""
     grant: Grant | None = field(init=False)
     """None: revoked."""
 

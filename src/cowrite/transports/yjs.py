@@ -160,7 +160,7 @@ class YjsConnection:
             case _:
                 assert_never(self._state)
 
-    def receive_text(self) -> None:
+    def receive_text(self, text: bytes) -> None:
         """A text message: no y-websocket client sends one."""
         self.close(CloseCode.MALFORMED_FRAME, "a text message; only binary ones are understood")
 
@@ -297,6 +297,7 @@ class YjsConnection:
                 if task is not None and task is not asyncio.current_task():
                     task.cancel()
             case Attached(room=room, peer=peer) | Inspecting(room=room, peer=peer):
+                self._services.access.unfollow(peer.session, self._grant_changed)
                 room.detach(peer, clean=clean)
             case Closed():
                 pass

@@ -211,6 +211,23 @@ def update_to_keep(one: Submitted, updates: Mapping[int, bytes]) -> bytes | None
     return None if one.update is not None and one.update == updates.get(one.offset) else one.update or b""
 
 
+def update_made(
+    document_id: str, offset: int, kept: bytes | None, of_entry: bytes | None, checksum: int | None
+) -> bytes | None:
+    """The update that was made for what was submitted, from what :func:`update_to_keep` gave and the entry at its offset.
+
+    Raises :class:`StoreCorrupt` when that entry is needed, and damaged or not there (None).
+    """
+    if kept is not None:
+        return kept or None
+    if of_entry is None or checksum is None:
+        raise StoreCorrupt(
+            f"The log of document {document_id!r} has a gap: offset {offset} is missing, at which an operation was submitted. "
+            "Restore it from a backup."
+        )
+    return verified(document_id, offset, of_entry, checksum)
+
+
 def check_session(session: SessionRecord) -> None:
     """Raises :class:`InvalidId` when a text of it cannot be kept."""
     check_id("The session id", session.session_id, longest=MAX_UUID)

@@ -140,6 +140,6 @@ def _ids(text: str) -> tuple[str, ...] | None:
     """The ids in a row's ``result``; None when it is damaged."""
     try:
         ids = decode_json(text)
-    except ValueError:
+    except (ValueError, TypeError):
         return None
     return tuple(ids) if isinstance(ids, list) and all(isinstance(one, str) for one in ids) else None

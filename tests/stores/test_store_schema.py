@@ -210,7 +210,8 @@ async def test_upgrade_from_0001(tmp_path: Path) -> None:
     assert (loaded.head.offset, len(loaded.entries)) == (5, 2)
     assert await storage.store.entries("doc", start=1, limit=9) == tuple(replace(entry, claims=()) for entry in entries)
     async with storage.store.writing(["doc"]) as transaction:
-        await transaction.append("doc", [make_entry(6)], [make_submitted("doc", entries[0])])
+        newest = make_entry(6)
+        await transaction.append("doc", [newest], [make_submitted("doc", newest)])
     assert await storage.access.change(make_change()) == 1
     assert await storage.directory.delete("doc", make_change())
     await storage.close()

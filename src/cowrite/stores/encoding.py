@@ -187,16 +187,19 @@ def check_quarantined(update: Quarantined) -> None:
     check_text("The author", update.author)
 
 
-def check_submitted(document_id: str, head: Head, submitted: Sequence[Submitted]) -> None:
-    """Raises ValueError unless these are of this document and of its log up to ``head``, :class:`InvalidId` for texts that
-    cannot be kept.
+def check_submitted(document_id: str, head: Head, entries: Sequence[Entry], submitted: Sequence[Submitted]) -> None:
+    """Raises ValueError unless these are of this document, of its log up to ``head``, and became operations of ``entries``;
+    :class:`InvalidId` for texts that cannot be kept.
     """
+    operations = {(entry.offset, operation.id) for entry in entries for operation in entry.operations} if submitted else ()
     for one in submitted:
         if one.document_id != document_id or not 0 <= one.offset <= head.offset:
             raise ValueError(
                 f"Operation {one.id!r} was submitted to document {one.document_id!r} at offset {one.offset}; "
                 f"it cannot stand in the log of {document_id!r}, which ends at {head.offset}."
             )
+        if any((one.offset, operation.id) not in operations for operation in one.operations):
+            raise ValueError(f"Operation {one.id!r} cannot have become operations that do not come with it.")
         check_id("The operation id", one.id, longest=MAX_UUID)
         check_text("The author", one.author)
         check_id("The session id", one.session_id, longest=MAX_UUID)

@@ -57,8 +57,8 @@ class Sessions(Protocol):
         ...
 
     async def update_session(self, session: SessionRecord) -> bool:
-        """Replace what is kept of the session but ``ended_at``: prolong it, or change name, colour and grant. False, and nothing
-        happens: it has ended, or there is none of this id, document and user.
+        """Replace what is kept of the session but ``ended_at``: prolong it, or change name, colour and grant. False, and
+        nothing happens: it has ended, or there is none of this id, document and user.
         """
         ...
 

@@ -147,7 +147,7 @@ class _MemoryTransaction:
         check_appendable(document_id, deleted=document_id in self.deleted)
         check_next(document_id, head, entries)
         after = Head(head.epoch, entries[-1].offset, entries[-1].id) if entries else head
-        check_submitted(document_id, after, submitted)
+        check_submitted(document_id, after, entries, submitted)
         log = self._log(document_id)
         log_bytes = log[-1].log_bytes if log else 0
         rows = []

@@ -178,8 +178,8 @@ class SubmittedContract:
 
     @pytest.mark.rule("ST37")
     async def test_out_of_place(self, store: Store) -> None:
-        """What was submitted elsewhere, or at an offset that the log will not have, is the caller's mistake; nothing of the
-        call takes effect.
+        """What was submitted elsewhere, at an offset that the log will not have, or became operations that do not come with it,
+        is the caller's mistake; nothing of the call takes effect.
         """
         await fill(store, "doc", number=2)
         entry = make_entry(3)
@@ -188,8 +188,10 @@ class SubmittedContract:
                 make_submitted("other", entry),
                 make_submitted("doc", entry, offset=4),
                 make_submitted("doc", entry, offset=-1),
+                make_submitted("doc", entry, offset=2),
+                make_submitted("doc", entry, operations=(make_operation(),)),
             ):
-                with pytest.raises(ValueError, match="cannot stand in the log"):
+                with pytest.raises(ValueError, match=r"cannot stand in the log|cannot have become"):
                     await transaction.append("doc", [entry], [record])
             assert transaction.heads["doc"].offset == 2
             await transaction.append("doc", [entry], [make_submitted("doc", entry)])

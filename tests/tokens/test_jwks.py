@@ -229,10 +229,10 @@ def drip(request: BaseHTTPRequestHandler) -> None:
 
 
 def endless(request: BaseHTTPRequestHandler) -> None:
-    """10 MB, without saying so beforehand."""
+    """Bytes without end: only a reader that stops by itself ever has an answer."""
     request.send_response(200)
     request.end_headers()
-    for _ in range(160):
+    while True:
         request.wfile.write(b" " * 65_536)
 
 

@@ -264,10 +264,11 @@ class Settings(BaseSettings):
 
 
 def _try_key_set(file: Path) -> None:
-    from cowrite.tokens import JwksInvalid, parse_jwks
+    from cowrite.tokens import MAX_JWKS_BYTES, JwksInvalid, parse_jwks
 
     try:
-        parse_jwks(file.read_bytes())
+        with file.open("rb") as opened:
+            parse_jwks(opened.read(MAX_JWKS_BYTES + 1))
     except (OSError, ValueError) as error:  # ValueError: U+0000 in the path
         reason = error if isinstance(error, JwksInvalid) else f"it cannot be read: {getattr(error, 'strerror', error)}"
         raise ValueError(f"COWRITE_JWKS names the file {file}, which is no key set that can be used: {reason}") from None

@@ -17,7 +17,7 @@ KINDS = {
 }
 
 
-@pytest.mark.rule("ST50")
+@pytest.mark.rule("ST60")
 @pytest.mark.parametrize("kind", KINDS)
 def test_statements_for_each_kind_of_database(kind: str) -> None:
     """All of them compile, with the parameters in the order in which rows come; what is there already is left out."""

@@ -81,7 +81,7 @@ def _nothing(_connection: Connection) -> None:
 
 
 def insert_or_ignore(table: Table, dialect: Dialect) -> Insert:
-    """An INSERT that leaves a row with the same key as it is, and does not count it. Each kind of database says it its own way."""
+    """An INSERT that leaves a row with the same key as it is, and does not count it. Each kind of database says it its way."""
     match dialect.name:
         case "sqlite":
             return sqlite.insert(table).on_conflict_do_nothing()

@@ -9,6 +9,7 @@ import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -76,6 +77,18 @@ def replayed(server: DemoServer, document: str) -> dict[str, Any]:
     return model.state
 
 
+def shows(client: LiveClient, text: str) -> bool:
+    return str(client.yjs.text) == text
+
+
+def ended(client: LiveClient) -> bool:
+    return client.socket.ended is not None
+
+
+def saved_or_ended(client: LiveClient) -> bool:
+    return client.yjs.saved or ended(client)
+
+
 def typed(writers: list[Writer]) -> int:
     return sum(len(writer.words) for writer in writers)
 
@@ -118,10 +131,10 @@ async def test_what_no_broker_carries_is_found(servers: Sequence[DemoServer], do
     """A client that only looks, at a server that had the document open while it was empty, sees what the other commits."""
     async with clients(document, *servers) as (ana, bo):
         ana.yjs.text += "hello"
-        await bo.until(lambda: str(bo.yjs.text) == "hello")
+        await bo.until(partial(shows, bo, "hello"))
         bo.yjs.text += " world"
         await bo.until(lambda: bo.yjs.saved)
-        await ana.until(lambda: str(ana.yjs.text) == "hello world")
+        await ana.until(partial(shows, ana, "hello world"))
     assert offsets(servers[0], document) == [1, 2]
 
 
@@ -136,7 +149,7 @@ async def test_who_opens_while_the_other_commits_misses_nothing(servers: Sequenc
         writer.typing = False
         await until(lambda: writer.client.saved)
         for comer in comers:
-            await comer.until(lambda comer=comer: str(comer.yjs.text) == str(writer.client.text))
+            await comer.until(partial(shows, comer, str(writer.client.text)))
     typing.cancel()
     await asyncio.gather(typing, return_exceptions=True)
 
@@ -150,10 +163,10 @@ async def test_of_two_contents_for_one_clock_the_first_committed_stays(servers: 
             ana.yjs.text += "ana"
             bo.yjs.text += "bobo"
             for witness, word in zip(watching, ("ana", "bobo"), strict=True):
-                await witness.until(lambda witness=witness, word=word: str(witness.yjs.text) == word)
+                await witness.until(partial(shows, witness, word))
             lock.execute("ROLLBACK")
         for client in (ana, bo):
-            await client.until(lambda client=client: client.yjs.saved or client.socket.ended is not None)
+            await client.until(partial(saved_or_ended, client))
         (kept,) = [client for client in (ana, bo) if client.socket.ended is None]
         (other,) = [client for client in (ana, bo) if client is not kept]
         assert not other.yjs.saved
@@ -170,14 +183,14 @@ async def test_another_epoch_sends_everybody_away(servers: Sequence[DemoServer],
     """Both servers notice that the log is another one; who comes back goes on."""
     async with clients(document, *servers) as (ana, bo):
         ana.yjs.text += "before"
-        await bo.until(lambda: str(bo.yjs.text) == "before")
+        await bo.until(partial(shows, bo, "before"))
         await ana.until(lambda: ana.yjs.saved)
         with database(servers[0]) as connection:
             connection.execute("UPDATE documents SET epoch = 'another' WHERE document_id = ?", [document])
         for client in (ana, bo):
-            await client.until(lambda client=client: client.socket.ended is not None)
+            await client.until(partial(ended, client))
             assert client.socket.ended is not None
             assert client.socket.ended.code == CloseCode.NEW_EPOCH
     async with clients(document, *servers) as (ana, bo):
         ana.yjs.text += " after"
-        await bo.until(lambda: str(bo.yjs.text) == "before after")
+        await bo.until(partial(shows, bo, "before after"))

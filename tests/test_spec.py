@@ -62,7 +62,7 @@ def ids_in(expressions: list[ast.expr]) -> Iterator[str]:
     for expression in expressions:
         for node in ast.walk(expression):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.rule":
-                yield from (argument.value for argument in node.args if isinstance(argument, ast.Constant))
+                yield from (str(ast.literal_eval(argument)) for argument in node.args)
 
 
 def cited_ids() -> dict[str, Path]:

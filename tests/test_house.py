@@ -198,18 +198,21 @@ def check(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "STEPS", {"good": ("true",), "bad": ("false", "echo not-reached"), "last": ("echo reached",)})
+    monkeypatch.setattr(module, "BUDGETS", {"most": (frozenset({"good", "bad"}), 20), "none": (frozenset({"last"}), 0)})
     return module
 
 
 @pytest.mark.rule("HO10")
 def test_checks_go_on_after_a_failure(check: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
-    """A failing step is named with its time, the steps after it run, and the exit code is 1."""
+    """A failing step is named with its time, the steps after it run, the budgets are shown, and the exit code is 1."""
     assert check.main([]) == 1
     out = capfd.readouterr().out
     assert "\nreached\n" in out
     assert "\nnot-reached\n" not in out
-    assert re.search(r"\ngood +ok +\d+\.\d s\nbad +FAILED +\d+\.\d s\nlast +ok +\d+\.\d s\nall +\d+\.\d s\n\Z", out)
+    steps = r"\ngood +ok +\d+\.\d s\nbad +FAILED +\d+\.\d s\nlast +ok +\d+\.\d s"
+    assert re.search(steps + r"\nmost +\d\.\d s of 20\nnone +SLOW +\d\.\d s of 0\nall +\d+\.\d s\n\Z", out)
     assert check.main(["last", "good"]) == 0
+    assert re.search(r"\nlast .*\ngood .*\nall .*\n\Z", capfd.readouterr().out)
 
 
 @pytest.mark.rule("HO10")

@@ -134,6 +134,39 @@ def test_links_lead_somewhere() -> None:
     assert [f"{page.relative_to(ROOT)}: {target}" for page, target in links if not (page.parent / target).exists()] == []
 
 
+def names_of_the_code() -> dict[str, set[str]]:
+    """All names and words that stand in the package, under ""; the functions in the body of a class also under its name."""
+    names: dict[str, set[str]] = {"": set()}
+    for path in (ROOT / "src" / "cowrite").rglob("*.py"):
+        names[""] |= {path.stem, path.parent.name}
+        for node in ast.walk(ast.parse(path.read_text())):
+            found = {value for field in ("name", "id", "attr", "arg") if isinstance(value := getattr(node, field, None), str)}
+            names[""] |= found | ({node.value} if isinstance(node, ast.Constant) and isinstance(node.value, str) else set())
+            if isinstance(node, ast.ClassDef):
+                names[node.name] = {
+                    child.name for child in node.body if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+                }
+    return names
+
+
+@pytest.mark.rule("HO11")
+def test_the_way_of_one_edit_is_in_the_code() -> None:
+    """Files and names that docs/architecture.md tells of are there."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    package = ROOT / "src" / "cowrite"
+    without_links = re.sub(r"\]\([^)]*\)", "]", text)
+    files = set(re.findall(r"(?<![\w./])(?:(?:\w+/)*\w+\.(?:py|ts)\b|(?:\w+/)+(?![\w/]))", without_links))
+    assert len(files) > 20
+    places = (package, package / "core", ROOT)
+    assert sorted(name for name in files if not any((place / name).exists() for place in places)) == []
+    names = names_of_the_code()
+    told = set(re.findall(r"`([A-Za-z_][\w.]*)(?:\([\w, .]*\))?`", text)) - files
+    assert len(told) > 20
+    owned = {name for name in told if name.split(".")[0] in names}
+    assert sorted(name for name in told if name.split(".")[-1] not in names[""]) == []
+    assert sorted(name for name in owned if "." in name and name.split(".")[1] not in names[name.split(".")[0]]) == []
+
+
 @pytest.mark.rule("HO8")
 def test_make_help_has_every_target() -> None:
     """`make help` lists what can be made."""

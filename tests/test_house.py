@@ -106,6 +106,24 @@ def test_test_lock_holds_the_run_lock() -> None:
     assert run - test == set()
 
 
+@pytest.mark.rule("HO12")
+def test_dependencies_are_what_is_imported() -> None:
+    """Every library that the package imports is asked for by name, and every one that is asked for is used."""
+    imported: set[str] = set()
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {name.name.partition(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported.add(node.module.partition(".")[0])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
+    by_another_name = {"dotenv": "python-dotenv"}
+    needed = {canonicalize_name(by_another_name.get(name, name)) for name in imported - sys.stdlib_module_names - {"cowrite"}}
+    assert needed - asked == {"pytest"}  # the contract suites of cowrite.testing, for authors of adapters, who have it
+    assert asked - needed == {"httptools"}  # uvicorn reads HTTP with it
+
+
 @pytest.mark.rule("HO4")
 def test_modules_are_short() -> None:
     """A module has at most 400 lines, one with tests 600."""
@@ -165,6 +183,19 @@ def test_the_way_of_one_edit_is_in_the_code() -> None:
     owned = {name for name in told if name.split(".")[0] in names}
     assert sorted(name for name in told if name.split(".")[-1] not in names[""]) == []
     assert sorted(name for name in owned if "." in name and name.split(".")[1] not in names[name.split(".")[0]]) == []
+
+
+@pytest.mark.rule("HO11")
+def test_files_that_the_code_names_exist() -> None:
+    """A test or a page of the project that a module of the package names is there."""
+    named = {
+        (path.relative_to(ROOT), name)
+        for path in (ROOT / "src").rglob("*.py")
+        for name in re.findall(r"\btests/[\w/]+\.py|\b[A-Z]{3,}\.md\b|\bspec/[\w/]+\.\w+", path.read_text())
+    }
+    missing = [(str(path), name) for path, name in named if not any((ROOT / at / name).exists() for at in ("", "spec", "docs"))]
+    assert named
+    assert missing == []
 
 
 @pytest.mark.rule("HO8")

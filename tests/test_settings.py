@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from pydantic import ValidationError
 from cowrite.settings import Settings, SettingsError, load_settings, unknown_names
 from cowrite.tokens import generate_secret
 
-REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "settings.md"
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = ROOT / "docs" / "reference" / "settings.md"
 SECRET = "A" * 43
 
 
@@ -184,6 +186,21 @@ def test_unknown_names(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "COWRITE_ZZZ is no setting and is ignored",
     ]
     assert load_settings().port == 8000
+
+
+@pytest.mark.rule("CL5")
+def test_names_of_the_tests_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sets a variable for the checks and then starts a server gets no warning."""
+    named = {
+        name
+        for folder in ("tests", "scripts", "bench")
+        for path in (ROOT / folder).rglob("*.py")
+        for name in re.findall(r"environ(?:\.get\(|\[)\"(COWRITE_\w+)\"", path.read_text())
+    }
+    assert {"COWRITE_FUZZ", "COWRITE_CHAOS", "COWRITE_CHROMIUM", "COWRITE_TEST_SLOWNESS"} <= named
+    for name in named:
+        monkeypatch.setenv(name, "1")
+    assert unknown_names() == []
 
 
 @pytest.mark.rule("CL6")

@@ -166,7 +166,7 @@ async def test_newer_database(migrated: Path) -> None:
 async def test_not_upgraded_when_told_so(tmp_path: Path) -> None:
     """With ``upgrade=False`` tables that are missing or old are an error, and nothing is changed."""
     path = tmp_path / "new.db"
-    with pytest.raises(StoreOutdated, match=r"has no tables yet, and 0002 is needed; run `cowrite migrate`"):
+    with pytest.raises(StoreOutdated, match=r"has no tables yet, and 0002 is needed; `cowrite serve` makes"):
         await open_store(f"sqlite:///{path}", upgrade=False)
     assert sql(path, "SELECT name FROM sqlite_master") == []
     storage = await open_store(f"sqlite:///{path}")

@@ -57,16 +57,6 @@ def max_message_bytes(limits: Limits) -> int:
     return max(limits.sync_bytes, limits.update_bytes) + _ENVELOPE_BYTES
 
 
-class YjsDialect:
-    """y-websocket's messages. There is one, :data:`YJS`, so that all its peers share each encoded broadcast."""
-
-    def encode(self, message: Message) -> bytes:
-        return yjs.encode(message)
-
-
-YJS: Final = YjsDialect()
-
-
 @dataclass(slots=True)
 class _Waiting:
     """Frames that wait for their turn, bounded."""
@@ -209,7 +199,7 @@ class YjsConnection:
         if self._state is not state:
             return
         self._services.access.follow(session, self._grant_changed)
-        peer = room.attach(session, self, YJS, acknowledges=self._upgrade.acknowledges)
+        peer = room.attach(session, self, yjs.YJS, acknowledges=self._upgrade.acknowledges)
         self._state = Attached(room, peer)
         self._replay(state.waiting)
 
@@ -306,5 +296,5 @@ class YjsConnection:
 
 
 if TYPE_CHECKING:
-    _: Dialect = YJS
+    _: Dialect = yjs.YJS
     _wire: type[Wire] = YjsConnection

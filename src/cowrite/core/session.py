@@ -51,7 +51,7 @@ def fault_of(access: Access) -> str | None:
     if not isinstance(access, Access):
         return f"it is a {type(access).__name__}, and not an Access"
     if not isinstance(access.grant, Grant):
-        return f"its grant {access.grant!r} is none"
+        return f"its grant {access.grant!r} is no Grant"
     if access.user_id == "":
         return "its user_id is empty"
     for name, text in (("user_id", access.user_id), ("name", access.name or ""), ("colour", access.colour or "")):

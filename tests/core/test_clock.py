@@ -32,6 +32,17 @@ def test_monotonic_time_is_in_seconds() -> None:
     assert before <= clock.monotonic() <= time.monotonic()
 
 
+@pytest.mark.rule("ID4")
+def test_cpu_time_is_that_of_the_calling_thread() -> None:
+    clock = SystemClock()
+    before = clock.cpu()
+    time.sleep(20 * MS)
+    rested = clock.cpu()
+    while clock.cpu() - rested < 0.005:
+        pass
+    assert before <= rested < before + 10 * MS
+
+
 @pytest.mark.rule("ID5")
 @pytest.mark.parametrize("delay", [0.0, -1.0, float("-inf")])
 async def test_without_delay_a_callback_comes_in_the_loops_next_turn(delay: float) -> None:

@@ -13,7 +13,7 @@ from joserfc import jwe
 from cowrite.app import Runtime, create_app
 from cowrite.core.ports import Access, Grant
 from cowrite.settings import Settings
-from cowrite.stores.memory import MemoryStore
+from cowrite.stores.memory import memory_storage
 from cowrite.testing.clock import ManualClock
 from cowrite.tokens import (
     LEEWAY,
@@ -222,7 +222,7 @@ async def test_without_a_secret_a_key_of_the_process(clock: ManualClock) -> None
         return Access("ana", Grant.WRITE)
 
     def tokens_of(settings: Settings, **options: Any) -> AccessTokens:
-        runtime: Runtime = create_app(settings, store=MemoryStore(), clock=clock, **options).state.cowrite
+        runtime: Runtime = create_app(settings, storage=memory_storage(), clock=clock, **options).state.cowrite
         return runtime.access_tokens
 
     secret = generate_secret()

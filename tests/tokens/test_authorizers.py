@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from cowrite.app import Runtime, create_app
 from cowrite.core.ports import Access, AccessDenied, Authorizer, Grant
 from cowrite.settings import Settings
-from cowrite.stores.memory import MemoryStore
+from cowrite.stores.memory import memory_storage
 from cowrite.testing.clock import ManualClock
 from cowrite.tokens import (
     DemoAuthorizer,
@@ -136,7 +136,7 @@ def runtime_with(jwks: str, *, demo: bool) -> Runtime:
         jwt_audience="cowrite",
         single_use_tokens=True,
     )
-    runtime: Runtime = create_app(settings, demo=demo, store=MemoryStore(), clock=ManualClock(now=NOW)).state.cowrite
+    runtime: Runtime = create_app(settings, demo=demo, storage=memory_storage(), clock=ManualClock(now=NOW)).state.cowrite
     return runtime
 
 
@@ -156,10 +156,11 @@ async def test_the_settings_make_the_authorizer(demo: bool, tmp_path: Path) -> N
             await runtime.start()
             services = runtime.serving()
             assert services is not None
+            assert (await services.bridge.connect(good[0], "doc_1")).session.author == "bo"
             for token in good:
-                access = await services.authorize(token, "doc_1")
-                assert (access.user_id, access.single_use) == ("bo", True)
+                with pytest.raises(AccessDenied, match="exchange it"):
+                    await services.bridge.enter(token, "doc_1")
             with pytest.raises(AccessDenied):
-                await services.authorize(bad, "doc_1")
+                await services.bridge.connect(bad, "doc_1")
             await runtime.stop()
         assert server.requests == 1

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cowrite.core.awareness import Awareness, InvalidState
+from cowrite.core.announcements import Announcements
+from cowrite.core.awareness import Awareness
 from cowrite.core.broadcast import Broadcast
 from cowrite.core.derived import Derived
 from cowrite.core.dialect import Dialect
@@ -25,7 +26,7 @@ from cowrite.core.intake import Intake
 from cowrite.core.outbox import Arrears, Wire
 from cowrite.core.peer import Peer
 from cowrite.core.pending import PendingUpdates
-from cowrite.core.ports import Grant, News
+from cowrite.core.ports import News
 from cowrite.core.presence import PresenceList, Transport
 from cowrite.core.readership import Reader, Readership
 from cowrite.core.received import Received
@@ -71,6 +72,7 @@ class Room:
         self._intake = Intake(replicas, self.pending, self._broadcast, ports.limits, rebuild=self._rebuild)
         self._turn = TransactionTurn()
         self._frames = StateFrames()
+        self._announcements = Announcements(self.awareness, self._broadcast, ports.clock, ports.limits, wake=self._wake)
 
     # ---- peers -------------------------------------------------------------------------------------------------------
 
@@ -94,8 +96,7 @@ class Room:
         self.peers.add(peer)
         self.presence.connect(session, Transport.YJS, self._clock.now())
         peer.send(SyncStep1(encode_state_vector(live.state)))
-        if states := self.awareness.entries():
-            peer.announce(states)
+        self._announcements.tell(peer)
         return peer
 
     def detach(self, peer: Peer, *, clean: bool) -> None:
@@ -108,10 +109,7 @@ class Room:
         self.presence.disconnect(peer.session)
         peer.held.cancel()
         peer.outbox.discard()
-        if clean or not self.awareness.lose(peer):
-            self._release(peer)
-        else:
-            self._clock.call_later(self._limits.loss_grace_seconds, lambda: self._release(peer))
+        self._announcements.lose(peer, clean=clean)
         if not self.occupied:
             self._ports.emptied(self)
 
@@ -185,21 +183,11 @@ class Room:
 
     def announce(self, peer: Peer, entries: Sequence[AwarenessEntry]) -> None:
         """Awareness of the peer's Yjs clients (others' are skipped). Raises :class:`PeerError` for a state that is not JSON."""
-        if not peer.session.may(Grant.COMMENT):
-            return
-        try:
-            # What a client says before it has answered the handshake is about itself, not an echo of others.
-            opening = not peer.acknowledgements.received
-            announced = self.awareness.announce(peer.owner, entries, self._clock.monotonic(), opening=opening)
-        except InvalidState as error:
-            raise PeerError(CloseCode.MALFORMED_FRAME, str(error)) from error
-        if announced.stale:
-            peer.announce(announced.stale)
-        self._move(announced.news)
+        self._announcements.take(peer, entries)
 
     def query_awareness(self, peer: Peer) -> None:
         """Answer with all living states."""
-        peer.announce(self.awareness.entries())
+        self._announcements.tell(peer)
 
     # ---- what the journal and the broker say -------------------------------------------------------------------------
 
@@ -342,7 +330,7 @@ class Room:
 
     def tend(self, now: float) -> None:
         """Every few seconds: remove states that nobody renews, and say something to peers that heard nothing for long."""
-        self._move(self.awareness.expire(now))
+        self._announcements.expire(now)
         self.presence.expire(now)
         self._ask_starved()
         for peer in self.peers:
@@ -381,15 +369,8 @@ class Room:
         if self.pending.waiting or self.submissions.waiting:
             self._ports.commit(self)
 
-    def _move(self, entries: Sequence[AwarenessEntry]) -> None:
-        self._broadcast.awareness(entries)
-        self._wake()
-
     def _rebuild(self) -> None:
         self.rebuild(CloseCode.DOCUMENT_REBUILT, "the document is being rebuilt; reconnect")
-
-    def _release(self, peer: Peer) -> None:
-        self._move(self.awareness.release(peer))
 
     def _ask(self, peer: Peer) -> None:
         peer.send(SyncStep1(encode_state_vector(self._intake.live.state)))

@@ -53,6 +53,8 @@ class PicowsWire(WSListener):
         self._large_sent = 0
         """How much of the first large message has been written."""
         self._paused = False
+        self._unanswered: bytes | None = None
+        """The payload of the newest ping that came while nothing could be written."""
         self._refused = False
         """The connection was told that nothing more can be written now: it waits to be told otherwise."""
         self._heard = self._clock.monotonic()
@@ -77,7 +79,7 @@ class PicowsWire(WSListener):
         elif kind == WSMsgType.BINARY and frame.fin and self._parts is None:
             self.connection.receive(frame.get_payload_as_bytes())
         elif kind == WSMsgType.PING:
-            self._socket.write(control_frame(PONG, frame.get_payload_as_bytes()))
+            self._answer(frame.get_payload_as_bytes())
         elif kind == WSMsgType.CLOSE:
             self._goodbye(cast("int", frame.get_close_code()))
         elif kind == WSMsgType.PONG:
@@ -98,6 +100,9 @@ class PicowsWire(WSListener):
         self._paused = False
         self.link.drained()
         self.hear()  # what leaves is a sign of life, too: a slow reader may be long in coming to a ping
+        if self._unanswered is not None:
+            payload, self._unanswered = self._unanswered, None
+            self._answer(payload)
         self._pump()
         self._offer()
 
@@ -187,6 +192,7 @@ class PicowsWire(WSListener):
         self._large.clear()
         self._small_bytes = 0
         self._paused = False
+        self._unanswered = None
 
     # ---- reading -----------------------------------------------------------------------------------------------------
 
@@ -203,6 +209,13 @@ class PicowsWire(WSListener):
             if frame.fin:
                 message, self._parts = bytes(self._parts), None
                 (self.connection.receive_text if self._is_text else self.connection.receive)(message)
+
+    def _answer(self, ping: bytes) -> None:
+        """Of the pings of a peer that does not read, only the newest is answered (RFC 6455, 5.5.3)."""
+        if self._paused:
+            self._unanswered = ping
+        else:
+            self._socket.write(control_frame(PONG, ping))
 
     def _goodbye(self, code: int) -> None:
         """The client closes."""

@@ -13,7 +13,7 @@ relayed after it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from cowrite.core.awareness import Awareness, InvalidState
 from cowrite.core.broadcast import Broadcast
@@ -21,14 +21,14 @@ from cowrite.core.derived import Derived
 from cowrite.core.dialect import Dialect
 from cowrite.core.errors import PeerError
 from cowrite.core.feed import Feed
-from cowrite.core.intake import Intake
+from cowrite.core.intake import Intake, rebuilding
 from cowrite.core.outbox import Arrears, Wire
 from cowrite.core.peer import Peer
 from cowrite.core.pending import PendingUpdates
 from cowrite.core.ports import Grant, News
 from cowrite.core.presence import PresenceList, Transport
 from cowrite.core.readership import Reader, Readership
-from cowrite.core.received import Received
+from cowrite.core.received import Received, acknowledge
 from cowrite.core.records import Entry
 from cowrite.core.replicas import Committed, Gap, Replicas, Unfit
 from cowrite.core.room_ports import RoomPorts
@@ -39,10 +39,10 @@ from cowrite.core.turn import TransactionTurn
 from cowrite.core.window import FlushWindow
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.outline import Outline
-from cowrite.crdt.state_vector import MalformedStateVector, decode_state_vector, encode_state_vector
+from cowrite.crdt.state_vector import MalformedStateVector, decode_state_vector
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.close_codes import CloseCode
-from cowrite.protocol.messages import AwarenessUpdate, SyncStep1
+from cowrite.protocol.messages import AwarenessUpdate
 
 
 class Room:
@@ -79,7 +79,8 @@ class Room:
 
         Raises :class:`RoomClosed` while the document is being rebuilt.
         """
-        live = self._intake.live
+        if self.replicas.live is None:
+            raise rebuilding()
         peer = Peer(
             session,
             wire,
@@ -88,12 +89,12 @@ class Room:
             limits=self._limits,
             acknowledges=acknowledges,
             settle=self._make_good,
-            ask=self._ask,
+            ask=self._intake.ask,
             give_up=self._give_up,
         )
         self.peers.add(peer)
         self.presence.connect(session, Transport.YJS, self._clock.now())
-        peer.send(SyncStep1(encode_state_vector(live.state)))
+        self._intake.ask(peer)
         if states := self.awareness.entries():
             peer.announce(states)
         return peer
@@ -171,11 +172,7 @@ class Room:
             has = decode_state_vector(state_vector)
         except MalformedStateVector as error:
             raise PeerError(CloseCode.MALFORMED_FRAME, f"the state vector cannot be read: {error}") from error
-        live = self._intake.live
-        if peer.outbox.blocked:
-            peer.outbox.owe({client: has.get(client, 0) for client, clock in live.state.items() if has.get(client, 0) < clock})
-        else:
-            peer.outbox.send(self._frames.behind(state_vector, live, peer.dialect))
+        self._frames.bring(peer, has, state_vector, self._intake.live)
         peer.live = True
 
     def receive(self, peer: Peer, update: bytes, *, everything: bool, outline: Outline | None = None) -> None:
@@ -241,7 +238,7 @@ class Room:
             self.readership.tell([entry for entry in entries if known < entry.offset <= self.replicas.head.offset])
         offsets = {entry.group: entry.offset for entry in entries}
         resolved = self.pending.resolve(offsets)
-        self._acknowledge(resolved, dict.fromkeys(resolved, max(offsets.values(), default=0)))
+        acknowledge(resolved, dict.fromkeys(resolved, max(offsets.values(), default=0)), self.peers)
         self._wake()
 
     def begin_transaction(self) -> None:
@@ -261,11 +258,11 @@ class Room:
         self.one_by_one = max(0, self.one_by_one - len(settled) - len(self.submissions.taken))
         self.submissions.settle()
         self._show(derived)
-        self._acknowledge(settled, derived.offsets)
+        acknowledge(settled, derived.offsets, self.peers)
         for submission, outcome in derived.outcomes.items():
             submission.settle(outcome)
         self.readership.tell(derived.all_entries)
-        self._ask_starved()
+        self._intake.ask_starved(self.peers)
 
     def abandon(self, *, doubtful_group: str | None = None) -> None:
         """The transaction failed (or may have): what it took waits again, and ``log`` goes if it ran ahead."""
@@ -344,19 +341,12 @@ class Room:
         """Every few seconds: remove states that nobody renews, and say something to peers that heard nothing for long."""
         self._move(self.awareness.expire(now))
         self.presence.expire(now)
-        self._ask_starved()
+        self._intake.ask_starved(self.peers)
         for peer in self.peers:
             if now - peer.outbox.last_sent >= self._limits.keepalive_seconds and not peer.outbox.blocked:
                 peer.send(AwarenessUpdate(()))
 
     # ---- inside ------------------------------------------------------------------------------------------------------
-
-    def _acknowledge(self, durable: Sequence[Received], offsets: Mapping[Received, int]) -> None:
-        for pending in durable:
-            pending.peer.acknowledgements.commit(pending.number, offsets[pending], everything=pending.everything)
-        for peer in dict.fromkeys(pending.peer for pending in durable):
-            if peer in self.peers:
-                peer.acknowledge()
 
     def _show(self, derived: Derived) -> None:
         """Entries that were made of operations are new to everybody."""
@@ -391,16 +381,6 @@ class Room:
     def _release(self, peer: Peer) -> None:
         self._move(self.awareness.release(peer))
 
-    def _ask(self, peer: Peer) -> None:
-        peer.send(SyncStep1(encode_state_vector(self._intake.live.state)))
-
-    def _ask_starved(self) -> None:
-        """Peers of whom something was refused for want of room are asked for it as soon as there is room again."""
-        if self.replicas.live is not None and self.pending.accepts(self._limits.update_bytes, self._limits):
-            for peer in [peer for peer in self.peers if peer.starved]:
-                peer.starved = False
-                self._ask(peer)
-
     def _give_up(self, peer: Peer) -> None:
         peer.close(CloseCode.MISSING_DEPENDENCIES, "an update builds on others that did not arrive; reconnect and sync")
         self.detach(peer, clean=False)
@@ -408,9 +388,7 @@ class Room:
     def _make_good(self, peer: Peer, arrears: Arrears) -> None:
         """A slow peer reads again: give it, newest only, what it was not given meanwhile."""
         if arrears.lacks is not None:
-            live = self._intake.live
-            has = {client: arrears.lacks.get(client, clock) for client, clock in live.state.items()}
-            peer.outbox.send(self._frames.behind(encode_state_vector(has), live, peer.dialect))
+            self._frames.make_good(peer, arrears.lacks, self._intake.live)
         if arrears.acknowledgement is not None:
             peer.outbox.acknowledge(arrears.acknowledgement)
         if arrears.awareness:

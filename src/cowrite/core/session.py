@@ -7,7 +7,6 @@ from typing import Final
 
 from cowrite.core.ports import Access, Grant
 
-
 MAX_TEXT: Final = 255
 """Characters of a user's id, name or colour."""
 
@@ -46,15 +45,17 @@ class Session:
         return self.grant is not None and self.grant.allows(needed)
 
 
-def fault_of(access: Access) -> str | None:
-    """What is wrong with an authorizer's answer, None: nothing. Hosts write their own, and types are not checked there."""
-    if not isinstance(access, Access):
-        return f"it is a {type(access).__name__}, and not an Access"
-    if not isinstance(access.grant, Grant):
-        return f"its grant {access.grant!r} is no Grant"
-    if access.user_id == "":
+def fault_of(answer: object) -> str | None:
+    """What is wrong with an authorizer's answer, None: nothing. Hosts write their own, and nobody checks the types there."""
+    if not isinstance(answer, Access):
+        return f"it is a {type(answer).__name__}, and not an Access"
+    grant: object = answer.grant
+    if not isinstance(grant, Grant):
+        return f"its grant {grant!r} is no Grant"
+    if answer.user_id == "":
         return "its user_id is empty"
-    for name, text in (("user_id", access.user_id), ("name", access.name or ""), ("colour", access.colour or "")):
+    texts: dict[str, object] = {"user_id": answer.user_id, "name": answer.name or "", "colour": answer.colour or ""}
+    for name, text in texts.items():
         if not isinstance(text, str):
             return f"its {name} is a {type(text).__name__}, and not a text"
         if len(text) > MAX_TEXT:

@@ -36,6 +36,11 @@ async def step(server: Process, seconds: float) -> None:
         await quiet(server)
 
 
+def failure(server: Process) -> str | None:
+    """What the store said when it could not be written, while that lasts."""
+    return server.journal.failure
+
+
 class Odd(StoreError):
     """A failure that is of no kind in particular: the document rests."""
 
@@ -240,12 +245,12 @@ async def test_a_store_that_is_busy_for_long_counts_as_failing() -> None:
         database.fail_next("begin", StoreBusy("locked"), times=1000)
         ana.client.text.insert(0, "x")
         await step(server, 4)
-        assert server.journal.failure is None
+        assert failure(server) is None
         await step(server, 2)
-        assert server.journal.failure == "locked"
+        assert failure(server) == "locked"
         database._failures.clear()
         await step(server, 1)
-        assert server.journal.failure is None
+        assert failure(server) is None
         assert ana.client.saved
 
 

@@ -149,6 +149,25 @@ async def test_what_breaks_live_when_it_is_shown_is_committed_all_the_same(monke
         assert str(again.client.text) == "frail"
 
 
+@pytest.mark.rule("JO30")
+async def test_operations_that_are_committed_while_live_is_gone_are_in_the_next_one() -> None:
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana = await server.join(user="ana")
+        await quiet(server)
+        commit = database.hold_next("commit")
+        one = submission("thin")
+        server.room().submit(one)
+        await quiet(server)
+        server.room().rebuild(CloseCode.DOCUMENT_REBUILT, "a test")
+        commit.release()
+        await quiet(server)
+        assert one.answer.result().offset == 1
+        again = await server.join(client=ana.client, user="ana")
+        await quiet(server)
+        assert str(again.client.text) == "thin"
+
+
 @pytest.mark.rule("JO31")
 async def test_nothing_is_written_to_a_document_that_was_deleted() -> None:
     database = MemoryDatabase()

@@ -28,7 +28,7 @@ test: $(VENV)/.test $(WEB)/node_modules/.ready
 #: types    types (mypy --strict)
 #: layers   who may import whom (import-linter)
 #: unit     the tests that need neither a browser nor kill -9
-#: coverage every branch of protocol/, crdt/ and core/ is covered by their tests
+#: coverage every branch of protocol/, crdt/, formats/ and core/ is covered by their tests
 #: chaos    the tests that kill processes
 lint types layers unit coverage chaos: $(VENV)/.test $(VENV)/.node
 	@$(CHECK) $@ -- $(ARGS)

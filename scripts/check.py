@@ -26,13 +26,20 @@ STEPS: dict[str, tuple[str, ...]] = {
     "unit": ("pytest -n 2 --dist loadfile -m 'not browser and not chaos'",),
     # Counting makes Python three times slower, so this is a run of its own, without those tests that it is no help for.
     "coverage": (
-        "COWRITE_TEST_SLOWNESS=5 coverage run -m pytest -n 2 -m 'not fuzz' tests/protocol tests/crdt tests/core",
+        "COWRITE_TEST_SLOWNESS=5 coverage run -m pytest -n 2 -m 'not fuzz' tests/protocol tests/crdt tests/formats tests/core",
         "coverage combine --quiet",
         "coverage report",
     ),
     "browser": ("pytest -m browser",),
     "chaos": ("pytest -m chaos",),
 }
+
+BUDGETS: dict[str, tuple[frozenset[str], float]] = {
+    "browser": (frozenset({"browser"}), 150),
+    "chaos": (frozenset({"chaos"}), 160),
+    "the rest": (frozenset(STEPS) - {"browser", "chaos"}, 200),
+}
+"""Seconds that groups of steps may take on the reference machine (2 cores): more, and people no longer run them."""
 
 
 def succeeds(command: str, extra: list[str]) -> bool:
@@ -63,6 +70,10 @@ def main(arguments: list[str]) -> int:
     print()
     for name, good, seconds in results:
         print(f"{name:<8} {'ok' if good else 'FAILED':<7} {seconds:6.1f} s")
+    if len(results) == len(STEPS):
+        for group, (steps, budget) in BUDGETS.items():
+            took = sum(seconds for name, _, seconds in results if name in steps)
+            print(f"{group:<8} {'' if took <= budget else 'SLOW':<7} {took:6.1f} s of {budget:.0f}")
     print(f"{'all':<16} {sum(seconds for _, _, seconds in results):6.1f} s", flush=True)
     return 0 if all(good for _, good, _ in results) else 1
 

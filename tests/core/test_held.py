@@ -14,11 +14,9 @@ from cowrite.core.held import HeldUpdates
 from cowrite.core.limits import Limits
 from cowrite.core.peer import Peer
 from cowrite.core.received import Received
-from cowrite.crdt.guard import inspect
 from cowrite.crdt.outline import Outline
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.testing.clock import ManualClock
-from cowrite.testing.yjs_writer import write_update
 
 MANY = int(os.environ.get("COWRITE_FUZZ", "1"))
 NOBODY = cast("Peer", None)  # whose they are is not looked at here
@@ -129,20 +127,6 @@ def test_a_peer_whose_updates_each_wait_a_moment_is_not_given_up() -> None:
     assert len(held.asked) == 46, "every two seconds"
     held.clock.advance(10)
     assert held.gave_up == [100.0]
-
-
-@pytest.mark.rule("AK22")
-def test_what_is_known_of_many_parts_counts() -> None:
-    scattered = write_update(deletes={5: [(2 * clock, 1) for clock in range(1000)]})
-    received = Received(scattered, inspect(scattered), NOBODY, 0, False)
-    held = Held(held_bytes=received.size - 1)
-    with pytest.raises(PeerError) as refused:
-        held.hold(received)
-    assert refused.value.code is CloseCode.MISSING_DEPENDENCIES
-    held = Held(held_bytes=received.size)
-    held.hold(received)
-    with pytest.raises(PeerError):
-        held.hold(update(1))
 
 
 @pytest.mark.rule("AK22")

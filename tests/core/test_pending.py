@@ -13,9 +13,7 @@ from cowrite.core.limits import Limits
 from cowrite.core.peer import Peer
 from cowrite.core.pending import Backlog, PendingUpdates
 from cowrite.core.received import Received
-from cowrite.crdt.guard import inspect
 from cowrite.crdt.outline import Outline
-from cowrite.testing.yjs_writer import write_update
 
 MANY = int(os.environ.get("COWRITE_FUZZ", "1"))
 NOBODY = cast("Peer", None)  # whose they are is not looked at here
@@ -51,20 +49,6 @@ def test_the_bytes_of_the_process_are_bounded() -> None:
     pending(60, backlog=backlog)
     assert pending(backlog=backlog).accepts(40, limits)
     assert not pending(backlog=backlog).accepts(41, limits)
-
-
-@pytest.mark.rule("AK30")
-def test_what_is_known_of_many_parts_counts() -> None:
-    """Two bytes on the wire may be a tuple and some integers in memory."""
-    scattered = write_update(deletes={5: [(2 * clock, 1) for clock in range(1000)]})
-    received = Received(scattered, inspect(scattered), NOBODY, 0, False)
-    assert 30 * len(scattered) < received.size < 70 * len(scattered)
-    updates = PendingUpdates(backlog := Backlog())
-    updates.put(received)
-    assert updates.bytes == backlog.bytes == received.size
-    assert not updates.accepts(0, Limits(pending_document_bytes=received.size - 1))
-    updates.drop(received)
-    assert updates.bytes == backlog.bytes == 0
 
 
 @pytest.mark.rule("AK31")

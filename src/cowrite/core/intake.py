@@ -73,12 +73,12 @@ class Intake:
             return
         if outline is None:
             outline = inspect_from_peer(update, everything=everything, limits=self._limits)
-        received = Received(update, outline.compact(), peer, number, everything)
-        if peer.starved or not self._pending.accepts(received.size, self._limits):
+        received = Received(update, outline, peer, number, everything)
+        if peer.starved or not self._pending.accepts(len(update), self._limits):
             # What follows a refused update builds on it; the peer is asked for all of it at once, later.
             peer.acknowledgements.refuse(number)
             peer.starved = True
-        elif not missing(received.outline, self.live.state):
+        elif not missing(outline, self.live.state):
             self._take(received)
         elif everything:
             self._take_in_part(received)
@@ -155,7 +155,7 @@ class Intake:
         ready = ready_part(received.update, received.outline, self.live.state)
         outline = inspect_from_peer(ready, everything=True, limits=self._limits)
         if not outline.is_empty:
-            self._take(replace(received, update=ready, outline=outline.compact(), everything=False))
+            self._take(replace(received, update=ready, outline=outline, everything=False))
 
     def _take_held_of(self, peer: Peer) -> bool:
         held = peer.held.take()

@@ -14,8 +14,7 @@ class Limits:
     sync_bytes: int = 32 << 20
     """A SyncStep2: all that a client did while it was away."""
     pending_document_bytes: int = 8 << 20
-    """What updates of one document that were taken and are not committed take in memory. Beyond: refused until the store
-    writes again."""
+    """Updates of one document that were taken and are not committed. Beyond: refused until the store writes again."""
     pending_process_bytes: int = 64 << 20
     """The same for all documents of the process."""
     pending_document_updates: int = 20_000
@@ -25,7 +24,7 @@ class Limits:
     held_updates: int = 100
     """Updates of one peer that wait for others on which they build."""
     held_bytes: int = 1 << 20
-    """Their bytes in memory."""
+    """Their bytes."""
     held_seconds: float = 10.0
     """How long they may wait before the peer is closed."""
     ask_again_seconds: float = 2.0
@@ -40,5 +39,11 @@ class Limits:
     """How long the awareness of a lost connection stays, so that a quick reconnect does not blink."""
     keepalive_seconds: float = 25.0
     """A peer that was sent nothing for so long gets an empty message: Yjs clients leave a server that is silent for 30 s."""
+    cpu_share: float = 0.25
+    """CPU time that one connection's messages may use, in seconds a second; whoever uses more is served later than others."""
+    cpu_burst_seconds: float = 1.0
+    """What it may use at once after it has used little."""
+    cpu_late_seconds: float = 30.0
+    """How long its messages may wait for that without an end before it is closed."""
     eviction_seconds: float = 30.0
     """How long a room without peers stays open."""

@@ -13,7 +13,6 @@ class Backlog:
 
     def __init__(self) -> None:
         self.bytes = 0
-        """Of memory, as far as it is in proportion to what the updates hold."""
         self.updates = 0
         """How many updates these are."""
 
@@ -35,7 +34,7 @@ class PendingUpdates:
         """By group: what may be committed already."""
         self._quarantine_ids: dict[Received, str] = {}
         self.bytes = 0
-        """Of memory, that all of them take."""
+        """Of all of them."""
 
     def __bool__(self) -> bool:
         return bool(self._waiting) or bool(self._taken) or bool(self._aside)
@@ -136,7 +135,7 @@ class PendingUpdates:
                 return
 
     def _count(self, updates: Sequence[Received], sign: int = 1) -> None:
-        size = sign * sum(pending.size for pending in updates)
+        size = sign * sum(len(pending.update) for pending in updates)
         self.bytes += size
         self._backlog.bytes += size
         self._backlog.updates += sign * len(updates)

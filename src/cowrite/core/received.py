@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from cowrite.core.peer import Peer
+from cowrite.core.session import Session
 from cowrite.crdt.outline import Outline
 
 
@@ -22,20 +22,11 @@ class Received:
     """It came as SyncStep2."""
 
     @property
-    def size(self) -> int:
-        """Bytes that it takes while it is kept, about; 2 KB less, which each takes."""
-        return len(self.update) + self.outline.memory
+    def session(self) -> Session:
+        """Whose it is."""
+        return self.peer.session
 
     @property
     def author(self) -> str:
         """The user id that it is stored under."""
         return self.peer.session.author
-
-
-def acknowledge(durable: Sequence[Received], offsets: Mapping[Received, int], peers: Collection[Peer]) -> None:
-    """These are durable at these offsets: tell those of their senders who are still among ``peers``."""
-    for received in durable:
-        received.peer.acknowledgements.commit(received.number, offsets[received], everything=received.everything)
-    for peer in dict.fromkeys(received.peer for received in durable):
-        if peer in peers:
-            peer.acknowledge()

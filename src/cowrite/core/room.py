@@ -13,9 +13,10 @@ relayed after it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from cowrite.core.awareness import Awareness, InvalidState
+from cowrite.core.announcements import Announcements
+from cowrite.core.awareness import Awareness
 from cowrite.core.broadcast import Broadcast
 from cowrite.core.derived import Derived
 from cowrite.core.dialect import Dialect
@@ -25,10 +26,10 @@ from cowrite.core.intake import Intake, rebuilding
 from cowrite.core.outbox import Arrears, Wire
 from cowrite.core.peer import Peer
 from cowrite.core.pending import PendingUpdates
-from cowrite.core.ports import Grant, News
+from cowrite.core.ports import News
 from cowrite.core.presence import PresenceList, Transport
 from cowrite.core.readership import Reader, Readership
-from cowrite.core.received import Received, acknowledge
+from cowrite.core.received import Received
 from cowrite.core.records import Entry
 from cowrite.core.replicas import Committed, Gap, Replicas, Unfit
 from cowrite.core.room_ports import RoomPorts
@@ -39,7 +40,7 @@ from cowrite.core.turn import TransactionTurn
 from cowrite.core.window import FlushWindow
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.outline import Outline
-from cowrite.crdt.state_vector import MalformedStateVector, decode_state_vector
+from cowrite.crdt.state_vector import MalformedStateVector, decode_state_vector, encode_state_vector
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.messages import AwarenessUpdate
@@ -71,6 +72,7 @@ class Room:
         self._intake = Intake(replicas, self.pending, self._broadcast, ports.limits, rebuild=self._rebuild)
         self._turn = TransactionTurn()
         self._frames = StateFrames()
+        self._announcements = Announcements(self.awareness, self._broadcast, ports.clock, ports.limits, wake=self._wake)
 
     # ---- peers -------------------------------------------------------------------------------------------------------
 
@@ -95,8 +97,7 @@ class Room:
         self.peers.add(peer)
         self.presence.connect(session, Transport.YJS, self._clock.now())
         self._intake.ask(peer)
-        if states := self.awareness.entries():
-            peer.announce(states)
+        self._announcements.tell(peer)
         return peer
 
     def detach(self, peer: Peer, *, clean: bool) -> None:
@@ -109,10 +110,7 @@ class Room:
         self.presence.disconnect(peer.session)
         peer.held.cancel()
         peer.outbox.discard()
-        if clean or not self.awareness.lose(peer):
-            self._release(peer)
-        else:
-            self._clock.call_later(self._limits.loss_grace_seconds, lambda: self._release(peer))
+        self._announcements.lose(peer, clean=clean)
         if not self.occupied:
             self._ports.emptied(self)
 
@@ -172,7 +170,11 @@ class Room:
             has = decode_state_vector(state_vector)
         except MalformedStateVector as error:
             raise PeerError(CloseCode.MALFORMED_FRAME, f"the state vector cannot be read: {error}") from error
-        self._frames.bring(peer, has, state_vector, self._intake.live)
+        live = self._intake.live
+        if peer.outbox.blocked:
+            peer.outbox.owe({client: has.get(client, 0) for client, clock in live.state.items() if has.get(client, 0) < clock})
+        else:
+            peer.outbox.send(self._frames.behind(state_vector, live, peer.dialect))
         peer.live = True
 
     def receive(self, peer: Peer, update: bytes, *, everything: bool, outline: Outline | None = None) -> None:
@@ -182,21 +184,11 @@ class Room:
 
     def announce(self, peer: Peer, entries: Sequence[AwarenessEntry]) -> None:
         """Awareness of the peer's Yjs clients (others' are skipped). Raises :class:`PeerError` for a state that is not JSON."""
-        if not peer.session.may(Grant.COMMENT):
-            return
-        try:
-            # What a client says before it has answered the handshake is about itself, not an echo of others.
-            opening = not peer.acknowledgements.received
-            announced = self.awareness.announce(peer.owner, entries, self._clock.monotonic(), opening=opening)
-        except InvalidState as error:
-            raise PeerError(CloseCode.MALFORMED_FRAME, str(error)) from error
-        if announced.stale:
-            peer.announce(announced.stale)
-        self._move(announced.news)
+        self._announcements.take(peer, entries)
 
     def query_awareness(self, peer: Peer) -> None:
         """Answer with all living states."""
-        peer.announce(self.awareness.entries())
+        self._announcements.tell(peer)
 
     # ---- what the journal and the broker say -------------------------------------------------------------------------
 
@@ -238,7 +230,7 @@ class Room:
             self.readership.tell([entry for entry in entries if known < entry.offset <= self.replicas.head.offset])
         offsets = {entry.group: entry.offset for entry in entries}
         resolved = self.pending.resolve(offsets)
-        acknowledge(resolved, dict.fromkeys(resolved, max(offsets.values(), default=0)), self.peers)
+        self._acknowledge(resolved, dict.fromkeys(resolved, max(offsets.values(), default=0)))
         self._wake()
 
     def begin_transaction(self) -> None:
@@ -258,7 +250,7 @@ class Room:
         self.one_by_one = max(0, self.one_by_one - len(settled) - len(self.submissions.taken))
         self.submissions.settle()
         self._show(derived)
-        acknowledge(settled, derived.offsets, self.peers)
+        self._acknowledge(settled, derived.offsets)
         for submission, outcome in derived.outcomes.items():
             submission.settle(outcome)
         self.readership.tell(derived.all_entries)
@@ -339,7 +331,7 @@ class Room:
 
     def tend(self, now: float) -> None:
         """Every few seconds: remove states that nobody renews, and say something to peers that heard nothing for long."""
-        self._move(self.awareness.expire(now))
+        self._announcements.expire(now)
         self.presence.expire(now)
         self._intake.ask_starved(self.peers)
         for peer in self.peers:
@@ -347,6 +339,13 @@ class Room:
                 peer.send(AwarenessUpdate(()))
 
     # ---- inside ------------------------------------------------------------------------------------------------------
+
+    def _acknowledge(self, durable: Sequence[Received], offsets: Mapping[Received, int]) -> None:
+        for pending in durable:
+            pending.peer.acknowledgements.commit(pending.number, offsets[pending], everything=pending.everything)
+        for peer in dict.fromkeys(pending.peer for pending in durable):
+            if peer in self.peers:
+                peer.acknowledge()
 
     def _show(self, derived: Derived) -> None:
         """Entries that were made of operations are new to everybody."""
@@ -371,15 +370,8 @@ class Room:
         if self.pending.waiting or self.submissions.waiting:
             self._ports.commit(self)
 
-    def _move(self, entries: Sequence[AwarenessEntry]) -> None:
-        self._broadcast.awareness(entries)
-        self._wake()
-
     def _rebuild(self) -> None:
         self.rebuild(CloseCode.DOCUMENT_REBUILT, "the document is being rebuilt; reconnect")
-
-    def _release(self, peer: Peer) -> None:
-        self._move(self.awareness.release(peer))
 
     def _give_up(self, peer: Peer) -> None:
         peer.close(CloseCode.MISSING_DEPENDENCIES, "an update builds on others that did not arrive; reconnect and sync")
@@ -388,7 +380,9 @@ class Room:
     def _make_good(self, peer: Peer, arrears: Arrears) -> None:
         """A slow peer reads again: give it, newest only, what it was not given meanwhile."""
         if arrears.lacks is not None:
-            self._frames.make_good(peer, arrears.lacks, self._intake.live)
+            live = self._intake.live
+            has = {client: arrears.lacks.get(client, clock) for client, clock in live.state.items()}
+            peer.outbox.send(self._frames.behind(encode_state_vector(has), live, peer.dialect))
         if arrears.acknowledgement is not None:
             peer.outbox.acknowledge(arrears.acknowledgement)
         if arrears.awareness:

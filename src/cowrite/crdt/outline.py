@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -56,7 +55,6 @@ class Layout(NamedTuple):
     """The place of the delete set's first byte."""
 
 
-_FEW = 64
 NO_LAYOUT = Layout((), (), (), (), (), (), 0)
 
 
@@ -90,21 +88,6 @@ class Outline(NamedTuple):
     def is_empty(self) -> bool:
         """True when it neither brings nor deletes anything (Yjs sends such updates when there is nothing to say)."""
         return not self.brings and not self.deletes
-
-    @property
-    def memory(self) -> int:
-        """About how many bytes of memory it takes when it is compact; 1 to 2 KB less, which each takes."""
-        layout = self.layout
-        tuples = len(self.brings) + len(self.deletes) + len(self.needs) + len(layout.blocks) + len(layout.order)
-        numbers = len(layout.clients) + len(layout.heads) + len(layout.halves) + len(self.roots)
-        return max(0, 32 * self.structs + 140 * tuples + 40 * numbers - 1024)
-
-    def compact(self) -> Outline:
-        """The same, for keeping: the integers of a list take five times the memory of those of an array."""
-        rows = self.layout.rows
-        if len(rows) < _FEW or isinstance(rows, array):
-            return self
-        return self._replace(layout=self.layout._replace(rows=array("Q", rows)))
 
 
 def missing(outline: Outline, state: Mapping[int, int]) -> tuple[tuple[int, int], ...]:

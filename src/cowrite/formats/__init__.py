@@ -1,0 +1,11 @@
+"""A document's state as text, HTML and Markdown: for search, previews, mails and exports.
+
+The functions take what :func:`cowrite.crdt.state.get_state` returns, and know nothing of the engine. They do no I/O, take time
+in proportion to the state, and never fail because of what a client has written into a document.
+"""
+
+from cowrite.formats.html import to_html
+from cowrite.formats.markdown import to_markdown
+from cowrite.formats.text import to_text
+
+__all__ = ["to_html", "to_markdown", "to_text"]

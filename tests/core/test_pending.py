@@ -51,6 +51,22 @@ def test_the_bytes_of_the_process_are_bounded() -> None:
     assert not pending(backlog=backlog).accepts(41, limits)
 
 
+@pytest.mark.rule("AK40")
+def test_what_is_known_about_an_update_counts() -> None:
+    """A few bytes may tell of many structs and deletions."""
+    limits = Limits(pending_document_bytes=100_000)
+    backlog = Backlog()
+    updates = pending(60, backlog=backlog)
+    known = Outline((), (), (), {}, structs=2000)
+    updates.put(large := replace(update(4000), outline=known))
+    assert large.size == 4000 + known.weight
+    assert updates.bytes == backlog.bytes == 60 + large.size
+    assert updates.accepts(100_000 - 60 - large.size, limits)
+    assert not updates.accepts(large.size, limits)
+    updates.drop(large)
+    assert updates.bytes == backlog.bytes == 60
+
+
 @pytest.mark.rule("AK31")
 def test_the_number_of_a_document_is_bounded() -> None:
     """A document full of keystrokes is bounded by what is known about each, not by its few bytes."""

@@ -74,7 +74,7 @@ class Intake:
         if outline is None:
             outline = inspect_from_peer(update, everything=everything, limits=self._limits)
         received = Received(update, outline, peer, number, everything)
-        if peer.starved or not self._pending.accepts(len(update), self._limits):
+        if peer.starved or not self._pending.accepts(received.size, self._limits):
             # What follows a refused update builds on it; the peer is asked for all of it at once, later.
             peer.acknowledgements.refuse(number)
             peer.starved = True

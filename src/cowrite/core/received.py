@@ -26,6 +26,7 @@ class Received:
         """Whose it is."""
         return self.peer.session
 
+    @property
     def size(self) -> int:
         """The bytes of memory for which it counts while it waits: its own, and what is known about it."""
         return len(self.update) + self.outline.weight

@@ -182,6 +182,7 @@ def test_unusable_data_folder(under: str, folder: Path) -> None:
 def test_data_folder_is_created(folder: Path) -> None:
     """With all folders above it; one that is there stays as it is."""
     prepare_folder(folder / "a" / "b")
+    assert (folder / "a" / "b").stat().st_mode & 0o777 == 0o700
     (folder / "a" / "b" / "kept").write_text("")
     prepare_folder(folder / "a" / "b")
     assert [path.name for path in (folder / "a" / "b").iterdir()] == ["kept"]

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+import structlog
+
 from cowrite.core.access import AccessControl
 from cowrite.core.bridge import SessionBridge
 from cowrite.core.ids import Ids
@@ -17,6 +19,8 @@ from cowrite.core.writing import DocumentWriter
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.transports.framing import WriteTurn
 from cowrite.transports.origins import OriginPolicy
+
+_log = structlog.get_logger(__name__)
 
 
 class Connection(Protocol):
@@ -58,7 +62,9 @@ class Services:
     """The sockets that are open."""
 
     def close_connections(self, code: CloseCode, reason: str) -> None:
-        """Send everybody away."""
+        """Send everybody away, with one line in the log for all."""
+        if self.connections:
+            _log.info("all connections closed", connections=len(self.connections), code=int(code), reason=reason)
         for connection in list(self.connections):
             connection.close(code, reason)
 

@@ -61,6 +61,7 @@ def test_what_yjs_writes_passes_and_needs_what_yjs_says() -> None:
     """500 updates of Yjs 13.6.33 from random schedules, with a receiver's state and whether Yjs left something pending there.
 
     Of texts, marks, embeds, maps, arrays, XML, nested types, subdocuments; with and without collection; undone, merged, cut.
+    yjs_corpus.mjs has made them, and makes the same again.
     """
     lines = (Path(__file__).parent / "yjs_corpus.jsonl").read_text().splitlines()
     for line in map(json.loads, lines):

@@ -72,7 +72,9 @@ class Room:
 
     # ---- peers -------------------------------------------------------------------------------------------------------
 
-    def attach(self, session: Session, wire: Wire, dialect: Dialect, *, acknowledges: bool) -> Peer:
+    def attach(
+        self, session: Session, wire: Wire, dialect: Dialect, *, acknowledges: bool, transport: Transport = Transport.YJS
+    ) -> Peer:
         """A connection comes in: it is asked for what it has, and told who is here. It goes live with its first SyncStep1.
 
         Raises :class:`RoomClosed` while the document is being rebuilt.
@@ -90,7 +92,7 @@ class Room:
             give_up=self._give_up,
         )
         self.peers.add(peer)
-        self.presence.connect(session, Transport.YJS, self._clock.now())
+        self.presence.connect(session, transport, self._clock.now())
         peer.send(SyncStep1(encode_state_vector(live.state)))
         if states := self.awareness.entries():
             peer.announce(states)
@@ -217,9 +219,7 @@ class Room:
                 self._rebuild()
 
     def look_under_lock(self) -> None:
-        """The log in the store does not look like the one that this room knows. What to do is decided by the next
-        transaction.
-        """
+        """The log in the store does not look like the one that is known here: the next transaction decides what to do."""
         self._ports.commit(self)
 
     def advance(self, entries: Sequence[Entry]) -> None:
@@ -279,8 +279,7 @@ class Room:
         self.submissions.give_back()
 
     def condemn(self, *refused: Received) -> None:
-        """Updates that were shown will never be committed: they are not taken again from anybody, and everybody starts again.
-
+        """Updates that were shown will never be committed: they are not taken from anybody again, and everybody starts again.
         They leave with the transaction that puts them into quarantine.
         """
         self.drop_out()

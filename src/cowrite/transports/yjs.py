@@ -297,6 +297,7 @@ class YjsConnection:
                 if task is not None and task is not asyncio.current_task():
                     task.cancel()
             case Attached(room=room, peer=peer) | Inspecting(room=room, peer=peer):
+                self._services.access.unfollow(peer.session, self._grant_changed)
                 room.detach(peer, clean=clean)
             case Closed():
                 pass

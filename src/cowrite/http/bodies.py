@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final, NoReturn
 
@@ -20,6 +21,7 @@ _COMPRESSED_FROM: Final = 1024
 _IN_THREAD_BYTES: Final = 128 << 10
 _LEVEL: Final = 4
 """Level 6 gives 3 % less for twice the time."""
+_VARY: Final = {"vary": "accept, accept-encoding"}
 
 
 async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
@@ -44,16 +46,24 @@ def read_json(body: bytes) -> Any:
         raise Refusal(HTTPStatus.BAD_REQUEST, "malformed_json", "The body is not JSON.") from None
 
 
-async def compressed(response: Response, headers: Headers) -> Response:
-    """The answer, compressed where that is worth it and the client takes it."""
-    body = bytes(response.body)
-    response.headers["vary"] = "accept, accept-encoding"
-    if len(body) > _COMPRESSED_FROM and accepts_gzip(headers.get("accept-encoding", "")):
-        small = await asyncio.to_thread(_gzip, body) if len(body) >= _IN_THREAD_BYTES else _gzip(body)
-        response.body = small
-        response.headers["content-encoding"] = "gzip"
-        response.headers["content-length"] = str(len(small))
-    return response
+class Content:
+    """What is sent to one client or to many: compressed once, where that is worth it and a client takes it."""
+
+    __slots__ = ("_compressed", "_plain")
+
+    def __init__(self, plain: bytes) -> None:
+        self._plain = plain
+        self._compressed: bytes | None = None
+
+    async def answer(self, request: Headers, *, media_type: str, headers: Mapping[str, str] | None = None) -> Response:
+        """The answer to a request with those headers."""
+        body, encoding = self._plain, {}
+        if len(body) > _COMPRESSED_FROM and accepts_gzip(request.get("accept-encoding", "")):
+            if self._compressed is None:
+                large = len(body) >= _IN_THREAD_BYTES
+                self._compressed = await asyncio.to_thread(_gzip, body) if large else _gzip(body)
+            body, encoding = self._compressed, {"content-encoding": "gzip"}
+        return Response(body, headers={**(headers or {}), **encoding, **_VARY}, media_type=media_type)
 
 
 def accepts_gzip(accepted: str) -> bool:

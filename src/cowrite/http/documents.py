@@ -15,7 +15,7 @@ from cowrite.core.feed import encode_operations
 from cowrite.core.ports import AccessDenied, Grant, HistoryForgotten, InvalidId
 from cowrite.core.records import DocumentInfo, Entry
 from cowrite.http.backend import Backend, Serving, backend_of
-from cowrite.http.bodies import compressed, matches, not_modified
+from cowrite.http.bodies import Content, matches, not_modified
 from cowrite.http.credentials import ALL_DOCUMENTS, check_document_id, identify, token_of
 from cowrite.http.document_formats import MEDIA_TYPES, Format, chosen_format, rendered
 from cowrite.http.models import (
@@ -49,7 +49,7 @@ _ON_ONE: Final = _ERRORS | {
 def documents_routes(serving: Serving) -> APIRouter:
     """``/api/v2/documents`` and what is below it."""
     routes = APIRouter(prefix="/api/v2/documents", tags=["documents"])
-    Parts = Annotated[Backend, Depends(backend_of(serving))]
+    given = Depends(backend_of(serving))
 
     @routes.get(
         "",
@@ -59,7 +59,7 @@ def documents_routes(serving: Serving) -> APIRouter:
     )
     async def listed(
         request: Request,
-        backend: Parts,
+        backend: Backend = given,
         prefix: Annotated[str, Query(max_length=255)] = "",
         after: Annotated[str | None, Query(max_length=255, description="The `next` of the page before.")] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = 100,
@@ -80,7 +80,7 @@ def documents_routes(serving: Serving) -> APIRouter:
             s422="unprocessable_entity bad_document_id",
         ),
     )
-    async def create(request: Request, response: Response, body: CreateBody, backend: Parts) -> Document:
+    async def create(request: Request, response: Response, body: CreateBody, backend: Backend = given) -> Document:
         document_id = check_document_id(body.document_id)
         await identify(backend, token_of(request.scope), document_id, Grant.WRITE)
         made = await backend.directory.create(document_id)
@@ -107,7 +107,7 @@ def documents_routes(serving: Serving) -> APIRouter:
     async def read(
         request: Request,
         document_id: DocumentInPath,
-        backend: Parts,
+        backend: Backend = given,
         format: Annotated[Format | None, Query()] = None,  # noqa: A002 - the parameter's name
         root: Annotated[str | None, Query(max_length=255, description="Only what is in this root; not for `yjs`.")] = None,
     ) -> Response:
@@ -120,7 +120,7 @@ def documents_routes(serving: Serving) -> APIRouter:
         description="Nobody can read or write it any more, until it is undeleted. Its history is kept.",
         responses=documented(**_ON_ONE),
     )
-    async def delete(request: Request, document_id: DocumentInPath, backend: Parts) -> Response:
+    async def delete(request: Request, document_id: DocumentInPath, backend: Backend = given) -> Response:
         caller = await identify(backend, token_of(request.scope), document_id, Grant.ADMIN)
         await _existing(backend, document_id)
         if not await backend.deletion.delete(document_id, caller.session.author):
@@ -133,7 +133,7 @@ def documents_routes(serving: Serving) -> APIRouter:
         summary="Take a deletion back",
         responses=documented(**{**_ON_ONE, "s410": "document_deleted", "s409": "document_not_deleted"}),
     )
-    async def undelete(request: Request, document_id: DocumentInPath, backend: Parts) -> Document:
+    async def undelete(request: Request, document_id: DocumentInPath, backend: Backend = given) -> Document:
         caller = await identify(backend, token_of(request.scope), document_id, Grant.ADMIN)
         if await backend.directory.info(document_id) is None:
             raise _not_found()
@@ -153,21 +153,21 @@ def documents_routes(serving: Serving) -> APIRouter:
     async def operations(
         request: Request,
         document_id: DocumentInPath,
-        backend: Parts,
+        backend: Backend = given,
         after: Annotated[OperationId | None, Query(description="The `next` of the page before, or any operation.")] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_OPERATIONS)] = 100,
     ) -> Response:
         await identify(backend, token_of(request.scope), document_id, Grant.READ)
         info = await _existing(backend, document_id)
-        page = await _operations(backend, info, after, limit)
-        return await compressed(Response(page, media_type="application/json"), request.headers)
+        page = Content(await _operations(backend, info, after, limit))
+        return await page.answer(request.headers, media_type="application/json")
 
     @routes.get(
         "/{document_id}/presence",
         summary="Who is in a document",
         responses=documented(**{name: codes for name, codes in _ON_ONE.items() if name not in {"s404", "s410"}}),
     )
-    async def presence(request: Request, document_id: DocumentInPath, backend: Parts) -> PresenceList:
+    async def presence(request: Request, document_id: DocumentInPath, backend: Backend = given) -> PresenceList:
         await identify(backend, token_of(request.scope), document_id, Grant.READ)
         room = backend.registry.get(document_id)
         present = room.presence.present if room is not None else ()
@@ -215,8 +215,8 @@ async def _read(request: Request, backend: Backend, document_id: str, asked: For
     if matches(unless, etag := _etag(head.epoch, head.offset, form, root)):
         return not_modified(etag)
     headers = {"etag": etag, "cache-control": "private, no-cache"}
-    content = await rendered(state, document_id, form, root)
-    return await compressed(Response(content, headers=headers, media_type=MEDIA_TYPES[form]), request.headers)
+    content = Content(await rendered(state, document_id, form, root))
+    return await content.answer(request.headers, media_type=MEDIA_TYPES[form], headers=headers)
 
 
 def _etag(epoch: str, offset: int, form: Format, root: str | None) -> str:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Grant
 from cowrite.http.backend import Backend
-from cowrite.http.bodies import compressed, read_body
+from cowrite.http.bodies import Content, read_body
 from cowrite.http.credentials import check_document_id, identify, parameters_of, token_of
 from cowrite.http.problems import Refusal
 
@@ -45,5 +45,4 @@ async def exchange(request: Request, backend: Backend, limits: Limits) -> Respon
 
 async def binary_answer(body: bytes, cursor: str, headers: Headers) -> Response:
     """Messages, and the cursor from which to poll on."""
-    response = Response(body, headers={CURSOR: cursor, "cache-control": "no-store"}, media_type=BINARY)
-    return await compressed(response, headers)
+    return await Content(body).answer(headers, media_type=BINARY, headers={CURSOR: cursor, "cache-control": "no-store"})

@@ -15,7 +15,7 @@ from cowrite.core.reading import Operations
 from cowrite.core.submissions import Answer
 from cowrite.core.writing import WriteRequest
 from cowrite.http.backend import PRESENT_SECONDS, Backend, Serving, backend_of
-from cowrite.http.bodies import compressed, read_body, read_json
+from cowrite.http.bodies import Content, read_body, read_json
 from cowrite.http.credentials import check_document_id, identify, token_of
 from cowrite.http.exchange import BINARY, exchange, is_binary
 from cowrite.http.models import Polled, PresenceBody, WriteBody, Written
@@ -39,7 +39,7 @@ def poll_route(serving: Serving) -> Route:
 def operations_routes(serving: Serving, limits: Limits) -> APIRouter:
     """Writing operations and presence; and what OpenAPI says of polling."""
     routes = APIRouter(tags=["realtime"])
-    Parts = Annotated[Backend, Depends(backend_of(serving))]
+    given = Depends(backend_of(serving))
 
     @routes.get(
         POLL_PATH,
@@ -119,7 +119,7 @@ def operations_routes(serving: Serving, limits: Limits) -> APIRouter:
             },
         },
     )
-    async def write(request: Request, backend: Parts) -> Response:
+    async def write(request: Request, backend: Backend = given) -> Response:
         if is_binary(request.headers):
             return await exchange(request, backend, limits)
         return await _write(request, backend)
@@ -139,7 +139,7 @@ def operations_routes(serving: Serving, limits: Limits) -> APIRouter:
             s503="unavailable draining",
         ),
     )
-    async def presence(request: Request, body: PresenceBody, backend: Parts) -> Response:
+    async def presence(request: Request, body: PresenceBody, backend: Backend = given) -> Response:
         document_id = check_document_id(body.document_id)
         caller = await identify(backend, token_of(request.scope, body.access_token), document_id, Grant.COMMENT)
         if body.state is not None and len(_encode(body.state)) > MAX_STATE_BYTES:
@@ -171,8 +171,8 @@ async def _write(request: Request, backend: Backend) -> Response:
             offset = at.offset
         else:
             head, offset = since_base.head, since_base.offset
-    response = Response(_written(answer, since_base, head, offset), media_type="application/json")
-    return await compressed(response, request.headers)
+    content = Content(_written(answer, since_base, head, offset))
+    return await content.answer(request.headers, media_type="application/json")
 
 
 def _written(answer: Answer, since_base: Operations | None, head: str | None, offset: int) -> bytes:

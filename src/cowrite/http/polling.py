@@ -25,7 +25,7 @@ from cowrite.core.ports import Grant
 from cowrite.core.reading import Found, Operations, State
 from cowrite.core.room import Room
 from cowrite.http.backend import PRESENT_SECONDS, Backend, Serving, backend_of
-from cowrite.http.bodies import compressed, matches, not_modified
+from cowrite.http.bodies import Content, matches, not_modified
 from cowrite.http.credentials import Caller, bearer_of, check_document_id, identify, parameters_of
 from cowrite.http.exchange import binary_answer, wants_binary
 from cowrite.http.problems import Refusal, unavailable
@@ -35,6 +35,8 @@ MAX_WAIT_SECONDS: Final = 25.0
 """Longer, and proxies on the way give up."""
 _RENDERED_SECONDS: Final = 5.0
 """How long the written list of who is present may be used while nobody comes or goes."""
+_SHARED_SECONDS: Final = 0.1
+"""How long an answer is given to others who ask the same; its heartbeat is late by so much at most."""
 _NOBODY: Final = b"[]"
 _Result = TypeVar("_Result")
 
@@ -75,6 +77,8 @@ class PollEndpoint:
     def __init__(self, serving: Serving) -> None:
         self._backend = backend_of(serving)
         self._people: WeakKeyDictionary[Room, _People] = WeakKeyDictionary()
+        self._contents: dict[tuple[str, str | None, str], tuple[float, Content]] = {}
+        """The last answers, by what was asked and what was found, and when they were written."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one poll. Raises what the application turns into problems."""
@@ -108,9 +112,22 @@ class PollEndpoint:
         etag = _etag(epoch, found.offset, people.digest, server)
         if matches(request.headers.get("if-none-match"), etag):
             return not_modified(etag)
-        body = _body(found, people.json, now=backend.clock.now(), server=server)
+        content = self._content(request, backend, found, people, etag)
         headers = {"etag": etag, "cache-control": "private, no-cache"}
-        return await compressed(Response(body, headers=headers, media_type="application/json"), request.headers)
+        return await content.answer(request.headers, media_type="application/json", headers=headers)
+
+    def _content(self, request: PollRequest, backend: Backend, found: Found, people: _People, etag: str) -> Content:
+        """Written once for all who ask within a moment: when somebody comes, everybody is told of everybody."""
+        key, now = (request.document_id, request.cursor, etag), backend.clock.monotonic()
+        known = self._contents.get(key)
+        if known is not None and now - known[0] < _SHARED_SECONDS:
+            return known[1]
+        content = Content(_body(found, people.json, now=backend.clock.now(), server=backend.load.status))
+        self._contents.pop(key, None)
+        self._contents[key] = now, content
+        for old in [old for old, (written_at, _) in self._contents.items() if now - written_at >= _SHARED_SECONDS]:
+            del self._contents[old]
+        return content
 
     async def _find(self, request: PollRequest, backend: Backend, caller: Caller, room: Room) -> Found:
         """What is new, once there is something or the time is over."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
@@ -28,7 +28,7 @@ _log = structlog.get_logger(__name__)
 def realtime_routes(serving: Serving, *, batch_milliseconds: int) -> APIRouter:
     """``connect``, ``refresh``, ``disconnect`` and ``grants``."""
     routes = APIRouter(prefix="/api/v2/realtime", tags=["realtime"])
-    Parts = Annotated[Backend, Depends(backend_of(serving))]
+    given = Depends(backend_of(serving))
 
     @routes.post(
         "/connect",
@@ -42,7 +42,7 @@ def realtime_routes(serving: Serving, *, batch_milliseconds: int) -> APIRouter:
             s503="overloaded draining unavailable",
         ),
     )
-    async def connect(request: Request, body: ConnectBody, backend: Parts) -> Connected:
+    async def connect(request: Request, body: ConnectBody, backend: Backend = given) -> Connected:
         document_id = check_document_id(body.document_id)
         if not backend.load.accepts:
             code = "draining" if backend.load.status == "draining" else "overloaded"
@@ -74,7 +74,7 @@ def realtime_routes(serving: Serving, *, batch_milliseconds: int) -> APIRouter:
             s503="draining unavailable",
         ),
     )
-    async def refresh(request: Request, body: RefreshBody, backend: Parts) -> Admitted:
+    async def refresh(request: Request, body: RefreshBody, backend: Backend = given) -> Admitted:
         token = token_of(request.scope, body.access_token)
         if token is None:
             raise AccessDenied("A token is needed.", known=False)
@@ -94,7 +94,7 @@ def realtime_routes(serving: Serving, *, batch_milliseconds: int) -> APIRouter:
         ),
         openapi_extra={"requestBody": _DISCONNECT_BODY},
     )
-    async def disconnect(request: Request, backend: Parts) -> Response:
+    async def disconnect(request: Request, backend: Backend = given) -> Response:
         token = token_of(request.scope, await _token_in_body(request))
         if token is None:
             raise AccessDenied("A token is needed.", known=False)
@@ -120,7 +120,7 @@ def realtime_routes(serving: Serving, *, batch_milliseconds: int) -> APIRouter:
             s503="draining unavailable",
         ),
     )
-    async def grants(request: Request, body: GrantBody, backend: Parts) -> GrantChanged:
+    async def grants(request: Request, body: GrantBody, backend: Backend = given) -> GrantChanged:
         document_id = check_document_id(body.document_id) if body.document_id is not None else None
         if document_id is None and body.user_id is None and body.session_id is None:
             detail = "A change is for a document, a user or a session: none is named."

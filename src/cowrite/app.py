@@ -49,12 +49,12 @@ from cowrite.tokens import (
     TokenAuthorizer,
     ephemeral_keys,
 )
-from cowrite.transports.asgi import YjsEndpoint
+from cowrite.transports.asgi import SocketEndpoint
 from cowrite.transports.framing import WriteTurn
 from cowrite.transports.load import ServerLoad
 from cowrite.transports.origins import OriginPolicy
 from cowrite.transports.polling import PollingPeers
-from cowrite.transports.services import Services, SocketTimes
+from cowrite.transports.services import Connection, Services, SocketTimes
 from cowrite.web import PAGES
 
 _VERSION: Final = version("cowrite")
@@ -113,7 +113,7 @@ def create_app(
     app.add_middleware(SecurityHeaders)
     app.include_router(health_routes(runtime.health, lambda: runtime.serving() is not None))
     include_api(app, runtime.backend, limits=runtime.limits, batch_milliseconds=settings.batch_ms)
-    app.router.routes.append(WebSocketRoute("/{path:path}", YjsEndpoint(runtime.serving)))
+    app.router.routes.append(WebSocketRoute("/{path:path}", SocketEndpoint(runtime.serving)))
     if demo:
         app.mount("/", Pages(PAGES))
     return app
@@ -229,7 +229,7 @@ class Runtime:
         parts = self._parts = self._connect(storage)
         self._committing = self._run(parts.journal.run)
         await parts.services.access.catch_up()
-        watched = (parts.heads.run, parts.services.access.run, self._tend)
+        watched = (parts.heads.run, parts.services.access.run, parts.services.load.run, self._tend)
         self._watching = tuple(self._run(work) for work in watched)
         self._accepting = True
 
@@ -239,6 +239,7 @@ class Runtime:
         if self._parts is not None:
             self._parts.backend.drain()
             self._parts.polling.close()
+            self._parts.services.load.draining = True
             self._parts.services.close_connections(CloseCode.SERVICE_RESTART, "the server is restarting")
 
     async def stop(self) -> None:
@@ -278,6 +279,13 @@ class Runtime:
         )
         registry = Registry(store, self._broker, ports, storage.directory)
         heads = HeadWatch(store, self._broker, self._clock, registry)
+        connections: set[Connection] = set()
+        load = ServerLoad(
+            self._clock,
+            max_connections=self._settings.max_connections,
+            connections=lambda: len(connections),
+            failing=lambda: journal.failing_since is not None,
+        )
         services = Services(
             registry=registry,
             bridge=SessionBridge(self._authorize, self.access_tokens, storage.access, access, self._clock, ids),
@@ -288,14 +296,10 @@ class Runtime:
             ids=ids,
             limits=self.limits,
             origins=self.origins,
+            load=load,
+            connections=connections,
             times=self._times,
             turn=turn,
-        )
-        load = ServerLoad(
-            self._clock,
-            max_connections=10_000,
-            connections=lambda: len(services.connections),
-            failing=lambda: journal.failing_since is not None,
         )
         polling = PollingPeers(registry, services.reader, access, self._clock, self.limits, ids.new())
         backend = _backend(storage, services, polling, load)
@@ -303,6 +307,7 @@ class Runtime:
         return Parts(storage, journal, registry, heads, backlog, services, backend, polling)
 
     async def _drain(self, parts: Parts) -> None:
+        parts.journal.hurry()
         for room in parts.registry.rooms:
             room.flush()
             if room.needs_commit:

@@ -8,7 +8,14 @@ import time
 import pytest
 
 from cowrite.core.clock import SystemClock
+from cowrite.testing.clock_contract import ClockContract
 from timing import MS
+
+
+class TestSystemClock(ClockContract):
+    @pytest.fixture
+    def clock(self) -> SystemClock:
+        return SystemClock()
 
 
 @pytest.mark.rule("ID4")
@@ -23,6 +30,17 @@ def test_monotonic_time_is_in_seconds() -> None:
     clock = SystemClock()
     before = time.monotonic()
     assert before <= clock.monotonic() <= time.monotonic()
+
+
+@pytest.mark.rule("ID4")
+def test_cpu_time_is_that_of_the_calling_thread() -> None:
+    clock = SystemClock()
+    before = clock.cpu()
+    time.sleep(20 * MS)
+    rested = clock.cpu()
+    while clock.cpu() - rested < 0.005:
+        pass
+    assert before <= rested < before + 10 * MS
 
 
 @pytest.mark.rule("ID5")

@@ -10,7 +10,8 @@ from cowrite.crdt.document import Document
 from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.outline import Outline
 from cowrite.protocol import yjs
-from cowrite.protocol.messages import AwarenessUpdate, SyncStep1, SyncStep2, Update
+from cowrite.protocol.awareness import AwarenessEntry
+from cowrite.protocol.messages import AwarenessUpdate, Message, QueryAwareness, SyncStep1, SyncStep2, Update
 from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.testing.process import Connection, Process, quiet
 from cowrite.testing.yjs_client import YjsClient
@@ -366,3 +367,59 @@ async def test_a_lost_connection_s_caret_goes(clean: bool, seconds: int) -> None
         server.clock.advance(1)  # type: ignore[attr-defined]
         await quiet(server)
         assert ben.client.states[ana.client.client_id].state is None
+
+
+class CountingDialect(yjs.YjsDialect):
+    """Counts what is encoded."""
+
+    def __init__(self) -> None:
+        self.encoded: list[Message] = []
+
+    def encode(self, message: Message) -> bytes:
+        self.encoded.append(message)
+        return super().encode(message)
+
+    @property
+    def announced(self) -> int:
+        return sum(isinstance(message, AwarenessUpdate) for message in self.encoded)
+
+
+@pytest.mark.rule("RO22")
+async def test_everybodys_awareness_is_encoded_once() -> None:
+    """However often it is asked for, until somebody moves."""
+    async with process() as server:
+        ana, ben = await server.join(user="ana"), await server.join(user="ben")
+        ana.send(yjs.encode(AwarenessUpdate((AwarenessEntry(7, 1, '{"user":"ana"}'),))))
+        await quiet(server)
+        ben.peer.dialect = dialect = CountingDialect()
+        ben.reading = False
+        for _ in range(10):
+            ben.send(yjs.encode(QueryAwareness()))
+        assert dialect.announced == 1
+        assert kinds(ben) == ["AwarenessUpdate"] * 10
+        ana.send(yjs.encode(AwarenessUpdate((AwarenessEntry(7, 2, '{"user":"Ana"}'),))))
+        ben.send(yjs.encode(QueryAwareness()))
+        assert dialect.announced == 2
+        assert yjs.decode(ben.incoming[-1]) == AwarenessUpdate((AwarenessEntry(7, 2, '{"user":"Ana"}'),))
+        ana.lose(clean=True)
+        ben.send(yjs.encode(QueryAwareness()))
+        assert dialect.announced == 2
+
+
+@pytest.mark.rule("RO22")
+async def test_nothing_is_encoded_for_whoever_does_not_read() -> None:
+    """It asks and asks for awareness, and is told once, when it reads again."""
+    async with process() as server:
+        ana, ben = await server.join(user="ana"), await server.join(user="ben")
+        ana.send(yjs.encode(AwarenessUpdate((AwarenessEntry(7, 1, '{"user":"ana"}'),))))
+        await quiet(server)
+        ben.peer.dialect = dialect = CountingDialect()
+        ben.reading = False
+        ben.incoming.append(bytes(70_000))
+        for _ in range(100):
+            ben.send(yjs.encode(QueryAwareness()))
+        assert dialect.announced == 0
+        ben.incoming.clear()
+        ben.peer.outbox.drained()
+        assert dialect.announced == 1
+        assert kinds(ben) == ["AwarenessUpdate"]

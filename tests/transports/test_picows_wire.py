@@ -31,6 +31,7 @@ from cowrite.testing.transport_contract import ServerOptions
 from cowrite.testing.transport_contract.server import edit, ended, expect, join, text_of
 from cowrite.testing.yjs_client import YjsClient
 from cowrite.transports.framing import WriteTurn
+from cowrite.transports.picows_wire import PicowsWire
 from cowrite.transports.services import SocketTimes
 from cowrite.transports.yjs import YjsConnection
 from live_server import LiveServer, live_server
@@ -78,6 +79,32 @@ async def test_talking_peer_is_not_pinged(stack: AsyncExitStack) -> None:
     kinds = await _rest(client)
     assert BINARY in kinds
     assert PING not in kinds
+
+
+@pytest.mark.rule("TR41")
+async def test_pings_of_a_peer_that_does_not_read(stack: AsyncExitStack) -> None:
+    """Pongs do not pile up: when the peer reads again, of the pings that came meanwhile only the newest is answered."""
+    server = await serve(stack)
+    client = await WebSocketClient.connect(f"{server.url}/yjs/doc", receive_buffer=4096)
+    pings, last = encode_frame(bytes(125), kind=PING) * 1000, b"the newest"
+    for _ in range(100):
+        client.send_raw(pings)
+        await client.drain()
+    client.send(last, kind=PING)
+    await client.drain()
+    services = server.runtime.serving()
+    assert services is not None
+    (connection,) = services.connections
+    assert isinstance(connection, YjsConnection)
+    assert isinstance(connection._wire, PicowsWire)
+    for _ in range(10):
+        await asyncio.sleep(10 * MS)
+        assert connection._wire._socket.get_write_buffer_size() < 1 << 20
+    pongs = 0
+    while (frame := await client.receive_frame()).payload != last:
+        pongs += frame.kind == PONG
+    assert pongs < 90_000
+    await client.close()
 
 
 # ---- the close handshake ---------------------------------------------------------------------------------------------

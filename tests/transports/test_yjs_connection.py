@@ -9,20 +9,24 @@ import pytest
 from structlog.testing import capture_logs
 
 from cowrite.brokers.local import LocalBroker
+from cowrite.core.peer import Peer
 from cowrite.core.ports import Access, Authorizer, Grant
+from cowrite.core.room import Room
 from cowrite.protocol import yjs
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.close_codes import CloseCode
-from cowrite.protocol.messages import AwarenessUpdate, SyncStep1, SyncStep2, Update
+from cowrite.protocol.messages import AwarenessUpdate, QueryAwareness, SyncStep1, SyncStep2, Update
 from cowrite.stores.memory import MemoryDatabase, memory_storage
+from cowrite.testing.clock import ManualClock
 from cowrite.testing.process import Process
 from cowrite.testing.transport_contract.server import edit, everybody_writes
 from cowrite.testing.wire import FakeWire
 from cowrite.transports.upgrade import Accepted
-from cowrite.transports.yjs import YJS, YjsConnection, YjsDialect
+from cowrite.transports.yjs import YjsConnection
 from transports.process_services import services_of
 
 STEP_1 = yjs.encode(SyncStep1(b"\0"))
+QUERY = yjs.encode(QueryAwareness())
 CARET = yjs.encode(AwarenessUpdate((AwarenessEntry(7, 1, '{"user":"ana"}'),)))
 
 
@@ -33,6 +37,19 @@ class Desk:
         self.process = process
         self.database = database
         self.connections: set[object] = set()
+
+    @property
+    def clock(self) -> ManualClock:
+        assert isinstance(self.process.clock, ManualClock)
+        return self.process.clock
+
+    def turn(self, *, until: Callable[[], object]) -> None:
+        """Turn the clock, up to five minutes."""
+        for _ in range(30_000):
+            if until():
+                return
+            self.clock.advance(0.01)
+        raise AssertionError
 
     def connect(self, authorize: Authorizer = everybody_writes) -> tuple[YjsConnection, FakeWire]:
         wire = FakeWire()
@@ -81,8 +98,7 @@ def large(text: str = "x") -> tuple[bytes, bytes]:
 
 def test_one_dialect_for_all() -> None:
     """All peers share one dialect, so that a broadcast is encoded once."""
-    assert isinstance(YJS, YjsDialect)
-    assert YJS.encode(SyncStep1(b"\0")) == STEP_1
+    assert yjs.YJS.encode(SyncStep1(b"\0")) == STEP_1
 
 
 @pytest.mark.rule("TR26")
@@ -93,7 +109,7 @@ async def test_room_closes(desk: Desk) -> None:
         desk.process.room().close_peers(CloseCode.NEW_EPOCH, "the history was replaced")
         connection.close(CloseCode.INTERNAL_ERROR, "too late")
         connection.receive(edit("late")[0])
-        connection.receive_text()
+        connection.receive_text(b"")
         connection.drained()
         connection.lost(goodbye=False)
     assert wire.closed == (CloseCode.NEW_EPOCH, "the history was replaced")
@@ -200,6 +216,84 @@ async def test_large_hostile_update(desk: Desk) -> None:
     await until(lambda: wire.closed)
     assert code_of(wire) == CloseCode.HOSTILE_UPDATE
     assert b"behind" not in await desk.text()
+
+
+@pytest.fixture
+def queries(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> list[Peer]:
+    """Who has asked for everybody's awareness; each time costs 50 ms of CPU time."""
+    asked: list[Peer] = []
+
+    def work(room: Room, peer: Peer) -> None:
+        desk.clock.advance(0.05)
+        asked.append(peer)
+
+    monkeypatch.setattr(Room, "query_awareness", work)
+    return asked
+
+
+@pytest.mark.rule("RO20")
+async def test_flood_of_dear_messages(desk: Desk, queries: list[Peer]) -> None:
+    """Whoever uses up its share is served later, in its order; others are served at once."""
+    eve, wire = await desk.join()
+    ana, _ = await desk.join()
+    ana.receive(CARET)
+    for _ in range(99):
+        eve.receive(QUERY)
+    eve.receive(edit("patient")[0])
+    assert len(queries) == 1  # in one turn of the loop
+    for _ in range(100):
+        desk.clock.advance(0)
+    assert len(queries) <= 28
+    ana.receive(QUERY)
+    assert queries[-1] is not queries[0]
+    before = desk.clock.monotonic()
+    desk.turn(until=lambda: len(queries) == 100)
+    assert 13 < desk.clock.monotonic() - before < 20
+    desk.turn(until=lambda: desk.process.backlog.updates)
+    assert code_of(wire) is None
+    assert b"patient" in await desk.text()
+
+
+@pytest.mark.rule("RO21")
+async def test_flood_without_an_end(desk: Desk, queries: list[Peer]) -> None:
+    """After 30 s over the budget the connection is closed."""
+    eve, wire = await desk.join()
+    for _ in range(500):
+        eve.receive(QUERY)
+    before = desk.clock.monotonic()
+    desk.turn(until=lambda: wire.closed)
+    assert 30 < desk.clock.monotonic() - before < 33
+    assert code_of(wire) == CloseCode.TOO_FAST
+    assert 150 < len(queries) < 190
+
+
+@pytest.mark.rule("RO21")
+async def test_flood_beyond_the_queue(desk: Desk, queries: list[Peer]) -> None:
+    """At most 8 MB wait, each message counted with 64 bytes on top."""
+    eve, wire = await desk.join()
+    eve.receive(QUERY)
+    for _ in range((8 << 20) // 65):
+        eve.receive(QUERY)
+    assert code_of(wire) is None
+    eve.receive(QUERY)
+    assert code_of(wire) == CloseCode.TOO_FAST
+    assert len(queries) == 1
+    desk.clock.advance(60)
+    assert len(queries) == 1
+
+
+@pytest.mark.rule("RO20")
+async def test_lost_while_it_waits(desk: Desk, queries: list[Peer]) -> None:
+    """What had arrived before the socket was lost is taken, and then the peer leaves."""
+    eve, _ = await desk.join()
+    for _ in range(40):
+        eve.receive(QUERY)
+    eve.receive(edit("farewell")[0])
+    eve.lost(goodbye=True)
+    assert desk.process.room().peers
+    desk.turn(until=lambda: not desk.process.room().peers)
+    assert len(queries) == 40
+    assert b"farewell" in await desk.text()
 
 
 @pytest.mark.rule("TR23")

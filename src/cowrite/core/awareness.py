@@ -86,6 +86,8 @@ class Awareness:
         self._ended: OrderedDict[int, None] = OrderedDict()
         """Ids without a state, the one that ended first at the front."""
         self._connections: dict[Hashable, _Connection] = {}
+        self._living: list[AwarenessEntry] | None = None
+        """What :meth:`entries` answers; None: something has changed."""
         self.skipped = 0
         """Entries that came from connections that do not own their ids, or have too many. Normal with stock clients."""
 
@@ -134,9 +136,13 @@ class Awareness:
         return self._end([n for n, c in self._clients.items() if c.state is not None and now - c.renewed_at >= STALE_AFTER])
 
     def entries(self, client_ids: Iterable[int] | None = None) -> list[AwarenessEntry]:
-        """The living states; or the newest entries of the given ids, ended ones included."""
+        """The living states (the same object until one of them changes; leave it as it is); or the newest entries of the given
+        ids, ended ones included.
+        """
         if client_ids is None:
-            return [AwarenessEntry(n, c.clock, c.state) for n, c in self._clients.items() if c.state is not None]
+            if self._living is None:
+                self._living = [AwarenessEntry(n, c.clock, c.state) for n, c in self._clients.items() if c.state is not None]
+            return self._living
         known = ((number, self._clients.get(number)) for number in client_ids)
         return [AwarenessEntry(number, client.clock, client.state) for number, client in known if client is not None]
 
@@ -170,6 +176,7 @@ class Awareness:
             if entry.state is not None and not is_valid_state(entry.state):
                 raise InvalidState(f"the awareness state of client {entry.client_id} is not JSON, or nested too deep")
             client.clock, client.state, client.renewed_at = entry.clock, entry.state, now
+            self._living = None
             announced.news.append(entry)
         elif entry.state is not None and entry.clock > 0 and (client.state is None or (own and entry.clock < client.clock)):
             announced.stale.append(AwarenessEntry(entry.client_id, client.clock, None))
@@ -180,7 +187,7 @@ class Awareness:
         for client_id in client_ids:
             client = self._clients[client_id]
             if client.state is not None:
-                client.state = None
+                client.state = self._living = None
                 ended.append(AwarenessEntry(client_id, client.clock, None))
             self._keep(client_id, client, None)
         return ended

@@ -19,6 +19,9 @@ class SystemClock:
     def monotonic(self) -> float:
         return time.monotonic()
 
+    def cpu(self) -> float:
+        return time.thread_time()
+
     def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
         loop = asyncio.get_running_loop()
         return loop.call_soon(callback) if delay <= 0 else loop.call_later(delay, callback)

@@ -39,5 +39,11 @@ class Limits:
     """How long the awareness of a lost connection stays, so that a quick reconnect does not blink."""
     keepalive_seconds: float = 25.0
     """A peer that was sent nothing for so long gets an empty message: Yjs clients leave a server that is silent for 30 s."""
+    cpu_share: float = 0.25
+    """CPU time that one connection's messages may use, in seconds a second; whoever uses more is served later than others."""
+    cpu_burst_seconds: float = 1.0
+    """What it may use at once after it has used little."""
+    cpu_late_seconds: float = 30.0
+    """How long its messages may wait for that without an end before it is closed."""
     eviction_seconds: float = 30.0
     """How long a room without peers stays open."""

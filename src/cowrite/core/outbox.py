@@ -127,9 +127,13 @@ class Outbox:
 
     def announce(self, frame: bytes, clients: Iterable[int]) -> None:
         """Awareness of these Yjs clients; a blocked peer gets only the newest of each, later."""
-        if not self.blocked:
+        if self.blocked:
+            self.miss(clients)
+        else:
             self._write(frame)
-            return
+
+    def miss(self, clients: Iterable[int]) -> None:
+        """Awareness of these Yjs clients has come while the peer is blocked: nothing need be encoded for it now."""
         due = self._due().awareness
         due.update(clients)
         if len(due) * _OVERHEAD > self._limit:

@@ -57,7 +57,10 @@ class Peer:
     def announce(self, entries: Sequence[AwarenessEntry]) -> None:
         """Send awareness entries to this peer alone. While it does not read, only their Yjs client ids are kept."""
         for part in in_messages(entries):
-            self.outbox.announce(self.dialect.encode(AwarenessUpdate(part)), [entry.client_id for entry in part])
+            if self.outbox.blocked:
+                self.outbox.miss([entry.client_id for entry in part])
+            else:
+                self.send(AwarenessUpdate(part))
 
     def acknowledge(self) -> None:
         """Tell how many of its messages are durable, when there is something new to tell."""

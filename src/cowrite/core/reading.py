@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from cowrite.core.feed import FeedEntry, encode_operations
+from cowrite.core.feed import FeedEntry, encode_entry
 from cowrite.core.ports import History, HistoryForgotten, InvalidId, Storage
 from cowrite.core.records import Head
 from cowrite.core.replicas import NOTHING, Committed, log_document
@@ -152,7 +152,7 @@ class DocumentReader:
             entries = await self._history.operations(room.document_id, after=offset, limit=MAX_OPERATIONS + 1)
         except HistoryForgotten:
             return None
-        return [FeedEntry(entry, encode_operations(entry)) for entry in entries]
+        return [FeedEntry(entry, encode_entry(entry)) for entry in entries]
 
     async def _last_operation(self, room: Room, offset: int) -> str | None:
         """The last operation up to this offset: most often that of the entry itself."""

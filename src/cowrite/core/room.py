@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cowrite.core.awareness import Awareness, InvalidState
+from cowrite.core.announcements import Announcements
+from cowrite.core.awareness import Awareness
 from cowrite.core.broadcast import Broadcast
 from cowrite.core.derived import Derived
 from cowrite.core.dialect import Dialect
@@ -25,12 +26,12 @@ from cowrite.core.intake import Intake
 from cowrite.core.outbox import Arrears, Wire
 from cowrite.core.peer import Peer
 from cowrite.core.pending import PendingUpdates
-from cowrite.core.ports import Grant, News
+from cowrite.core.ports import News
 from cowrite.core.presence import PresenceList, Transport
 from cowrite.core.readership import Reader, Readership
 from cowrite.core.received import Received
 from cowrite.core.records import Entry
-from cowrite.core.replicas import Committed, Gap, Replicas
+from cowrite.core.replicas import Committed, Gap, Replicas, Unfit
 from cowrite.core.room_ports import RoomPorts
 from cowrite.core.session import Session
 from cowrite.core.state_frames import StateFrames
@@ -61,6 +62,8 @@ class Room:
         """How many updates to commit one at a time: one of them broke the engine or was refused, and it is not known which."""
         self.failed = False
         """The document cannot be read. Nothing will come of this room any more."""
+        self._doubts_log = False
+        """The log in the store does not look like the one that is known here."""
         self._ports = ports
         self._clock = ports.clock
         self._limits = ports.limits
@@ -69,6 +72,7 @@ class Room:
         self._intake = Intake(replicas, self.pending, self._broadcast, ports.limits, rebuild=self._rebuild)
         self._turn = TransactionTurn()
         self._frames = StateFrames()
+        self._announcements = Announcements(self.awareness, self._broadcast, ports.clock, ports.limits, wake=self._wake)
 
     # ---- peers -------------------------------------------------------------------------------------------------------
 
@@ -94,8 +98,7 @@ class Room:
         self.peers.add(peer)
         self.presence.connect(session, transport, self._clock.now())
         peer.send(SyncStep1(encode_state_vector(live.state)))
-        if states := self.awareness.entries():
-            peer.announce(states)
+        self._announcements.tell(peer)
         return peer
 
     def detach(self, peer: Peer, *, clean: bool) -> None:
@@ -108,10 +111,7 @@ class Room:
         self.presence.disconnect(peer.session)
         peer.held.cancel()
         peer.outbox.discard()
-        if clean or not self.awareness.lose(peer):
-            self._release(peer)
-        else:
-            self._clock.call_later(self._limits.loss_grace_seconds, lambda: self._release(peer))
+        self._announcements.lose(peer, clean=clean)
         if not self.occupied:
             self._ports.emptied(self)
 
@@ -134,8 +134,9 @@ class Room:
 
     @property
     def needs_commit(self) -> bool:
-        """Something waits for the disk, or ``live`` must be made again."""
-        return bool(self.pending or self.submissions) or (self.replicas.live is None and not self.failed)
+        """Something waits for the disk, or the log must be looked at, or ``live`` made again."""
+        look = self._doubts_log or self.replicas.live is None
+        return bool(self.pending or self.submissions) or (look and not self.failed)
 
     # ---- readers and writers of operations ---------------------------------------------------------------------------
 
@@ -184,21 +185,11 @@ class Room:
 
     def announce(self, peer: Peer, entries: Sequence[AwarenessEntry]) -> None:
         """Awareness of the peer's Yjs clients (others' are skipped). Raises :class:`PeerError` for a state that is not JSON."""
-        if not peer.session.may(Grant.COMMENT):
-            return
-        try:
-            # What a client says before it has answered the handshake is about itself, not an echo of others.
-            opening = not peer.acknowledgements.received
-            announced = self.awareness.announce(peer.owner, entries, self._clock.monotonic(), opening=opening)
-        except InvalidState as error:
-            raise PeerError(CloseCode.MALFORMED_FRAME, str(error)) from error
-        if announced.stale:
-            peer.announce(announced.stale)
-        self._move(announced.news)
+        self._announcements.take(peer, entries)
 
     def query_awareness(self, peer: Peer) -> None:
         """Answer with all living states."""
-        peer.announce(self.awareness.entries())
+        self._announcements.tell(peer)
 
     # ---- what the journal and the broker say -------------------------------------------------------------------------
 
@@ -219,7 +210,8 @@ class Room:
                 self._rebuild()
 
     def look_under_lock(self) -> None:
-        """The log in the store does not look like the one that is known here: the next transaction decides what to do."""
+        """The log in the store does not look like the one known here. The next transaction with the lock decides what to do."""
+        self._doubts_log = True
         self._ports.commit(self)
 
     def advance(self, entries: Sequence[Entry]) -> None:
@@ -227,10 +219,12 @@ class Room:
 
         Raises ``Gap`` and ``EngineFault`` (see :meth:`Replicas.advance`).
         """
-        known = self.replicas.head.offset
+        known, shown = self.replicas.head.offset, self.replicas.live is not None
         try:
             for update, outline in self.replicas.advance(entries):
                 self._broadcast.update(update, outline, None)
+            if shown and self.replicas.live is None:
+                self._rebuild()
         finally:
             self.readership.tell([entry for entry in entries if known < entry.offset <= self.replicas.head.offset])
         offsets = {entry.group: entry.offset for entry in entries}
@@ -249,6 +243,7 @@ class Room:
 
     def settle(self, derived: Derived) -> None:
         """What the transaction took is committed: show what was made of operations, acknowledge, and ask the starved again."""
+        self._doubts_log = False
         self.replicas.settle(derived.all_entries)
         settled = self.pending.settle()
         self.one_by_one = max(0, self.one_by_one - len(settled) - len(self.submissions.taken))
@@ -288,6 +283,15 @@ class Room:
             self._intake.refuse(one)
         self.rebuild(CloseCode.DOCUMENT_REBUILT, "an update that was shown could not be kept; reconnect and sync")
 
+    def lose(self, unfit: Sequence[Unfit]) -> None:
+        """Updates that are not in the ``live`` that was just made: they leave with the transaction that puts them into
+        quarantine.
+        """
+        for one in unfit:
+            self.pending.put_aside(one.update)
+            if one.for_good:
+                self._intake.refuse(one.update)
+
     def rebuild(self, code: CloseCode, reason: str) -> None:
         """``live`` shows something that will never be committed: send everybody away; the journal makes it again from the
         log.
@@ -325,7 +329,7 @@ class Room:
 
     def tend(self, now: float) -> None:
         """Every few seconds: remove states that nobody renews, and say something to peers that heard nothing for long."""
-        self._move(self.awareness.expire(now))
+        self._announcements.expire(now)
         self.presence.expire(now)
         self._ask_starved()
         for peer in self.peers:
@@ -364,15 +368,8 @@ class Room:
         if self.pending.waiting or self.submissions.waiting:
             self._ports.commit(self)
 
-    def _move(self, entries: Sequence[AwarenessEntry]) -> None:
-        self._broadcast.awareness(entries)
-        self._wake()
-
     def _rebuild(self) -> None:
         self.rebuild(CloseCode.DOCUMENT_REBUILT, "the document is being rebuilt; reconnect")
-
-    def _release(self, peer: Peer) -> None:
-        self._move(self.awareness.release(peer))
 
     def _ask(self, peer: Peer) -> None:
         peer.send(SyncStep1(encode_state_vector(self._intake.live.state)))

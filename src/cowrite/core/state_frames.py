@@ -1,10 +1,15 @@
-"""What brings a peer up to date, as a frame: the whole state, or what it lacks."""
+"""What brings a peer up to date, as frames: the whole state, or what it lacks; and everybody's awareness."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from cowrite.core.awareness import Awareness, in_messages
 from cowrite.core.dialect import Dialect
+from cowrite.core.peer import Peer
 from cowrite.crdt.document import Document
-from cowrite.protocol.messages import SyncStep2
+from cowrite.protocol.awareness import AwarenessEntry
+from cowrite.protocol.messages import AwarenessUpdate, SyncStep2
 
 
 class StateFrames:
@@ -20,3 +25,30 @@ class StateFrames:
         if self._last is None or self._last[0] is not update or self._last[1] != dialect:
             self._last = update, dialect, dialect.encode(SyncStep2(update))
         return self._last[2]
+
+
+class AwarenessFrames:
+    """Encodes all living states of one room, once until one of them changes, however often it is asked."""
+
+    def __init__(self, awareness: Awareness) -> None:
+        self._awareness = awareness
+        self._states: Sequence[AwarenessEntry] = ()
+        """What the frames were made of."""
+        self._parts: list[tuple[tuple[AwarenessEntry, ...], list[int]]] = []
+        """For one message each, with their Yjs client ids."""
+        self._frames: dict[tuple[Dialect, int], bytes] = {}
+
+    def tell(self, peer: Peer) -> None:
+        """All living states to one peer. For one that does not read nothing is encoded: it gets the newest when it does."""
+        states = self._awareness.entries()
+        if self._states is not states:
+            self._states, self._frames = states, {}
+            self._parts = [(part, [entry.client_id for entry in part]) for part in in_messages(states)]
+        for index, (part, clients) in enumerate(self._parts):
+            if peer.outbox.blocked:
+                peer.outbox.miss(clients)
+                continue
+            frame = self._frames.get((peer.dialect, index))
+            if frame is None:
+                frame = self._frames[peer.dialect, index] = peer.dialect.encode(AwarenessUpdate(part))
+            peer.outbox.announce(frame, clients)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from cowrite.core.errors import RoomClosed
-from cowrite.core.feed import encode_operations
+from cowrite.core.feed import encode_entry
 from cowrite.core.ports import AccessDenied, Grant, HistoryForgotten, InvalidId
 from cowrite.core.records import DocumentInfo, Entry
 from cowrite.http.backend import Backend, Serving, backend_of
@@ -244,7 +244,7 @@ async def _operations(backend: Backend, info: DocumentInfo, after: str | None, l
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "unprocessable_entity", str(invalid)) from None
     last = next((entry.operations[-1].id for entry in reversed(entries) if entry.operations), None)
     following = json.dumps(last if offset < info.head.offset else None)
-    operations = b",".join(encode_operations(entry) for entry in entries if entry.operations)
+    operations = b",".join(encode_entry(entry) for entry in entries if entry.operations)
     return b'{"operations":[%s],"next":%s}' % (operations, following.encode())
 
 

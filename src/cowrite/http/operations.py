@@ -103,6 +103,7 @@ def operations_routes(serving: Serving, limits: Limits) -> APIRouter:
                 s413="too_large message_too_large",
                 s415="unsupported_media_type",
                 s422=f"unprocessable_entity bad_document_id hostile_update {_REFUSED_FIELDS}",
+                s429="too_fast",
                 s503="unavailable overloaded draining",
             ),
         },

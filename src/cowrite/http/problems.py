@@ -124,6 +124,7 @@ _OF_CLOSES: Final = {
     CloseCode.DOCUMENT_DELETED: HTTPStatus.GONE,
     CloseCode.MESSAGE_TOO_LARGE: _TOO_LARGE,
     CloseCode.HOSTILE_UPDATE: _INVALID,
+    CloseCode.TOO_FAST: HTTPStatus.TOO_MANY_REQUESTS,
 }
 """What is not here may be tried again: 503 ``unavailable``."""
 

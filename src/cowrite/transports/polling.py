@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from weakref import WeakKeyDictionary
 
 from cowrite.core.access import AccessControl
@@ -21,10 +21,7 @@ from cowrite.core.awareness_history import AwarenessHistory
 from cowrite.core.errors import PeerError, RoomClosed
 from cowrite.core.intake import inspect_from_peer
 from cowrite.core.limits import Limits
-from cowrite.core.outbox import Wire
-from cowrite.core.ports import Clock, Grant, Timer
-from cowrite.core.presence import PresenceChange, Transport
-from cowrite.core.readership import Reader
+from cowrite.core.ports import Clock, Grant
 from cowrite.core.reading import DocumentReader
 from cowrite.core.registry import Registry
 from cowrite.core.replicas import Committed
@@ -32,7 +29,7 @@ from cowrite.core.room import Room
 from cowrite.core.session import Session
 from cowrite.core.submissions import SubmissionRefused
 from cowrite.crdt.document import Document
-from cowrite.crdt.state_vector import MalformedStateVector, encode_state_vector
+from cowrite.crdt.state_vector import MalformedStateVector
 from cowrite.protocol import yjs
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.envelope import seal, unseal
@@ -46,7 +43,8 @@ from cowrite.protocol.messages import (
     UnknownMessage,
     Update,
 )
-from cowrite.transports.yjs import INSPECT_IN_THREAD_BYTES, YJS
+from cowrite.transports.polling_peer import PollingPeer
+from cowrite.transports.yjs import INSPECT_IN_THREAD_BYTES
 
 LINGER_SECONDS: Final = 30.0
 """How long a polling session's peer stays after its last request."""
@@ -86,6 +84,7 @@ class PollingPeers:
                     before = polling.peer.acknowledgements.received
                     for message in messages:
                         await self._take(polling, message)
+                    polling.account.caught_up()
                     count = polling.peer.acknowledgements.received - before
                 await self._durable(polling, before + count)
                 committed = await self._reader.committed(room)
@@ -98,7 +97,8 @@ class PollingPeers:
                 durable = min(max(0, polling.peer.acknowledgements.count - before), count)
                 polling.asked |= durable < count
                 acknowledged = [Acknowledged(durable, committed.head.offset)] if durable else []
-                rest = [*map(AwarenessUpdate, in_messages(entries)), *polling.question(), *acknowledged]
+                told = [*map(AwarenessUpdate, in_messages(entries)), *polling.corrections()]
+                rest = [*told, *polling.question(), *acknowledged]
                 self._access.check(session)
                 # Of awareness nothing was told but what was asked for: the first poll tells all.
                 return _write([*answers, *rest]), self._cursor(committed.head.epoch, committed.head.offset, 0)
@@ -143,7 +143,7 @@ class PollingPeers:
         self._access.check(session)
         polling = self._peers.get(session)
         if polling is None or polling.room is not room:
-            polling = PollingPeer(room, session, self._access, self._clock, self._gone)
+            polling = PollingPeer(room, session, self._access, self._clock, self._limits, self._gone)
             self._peers[session] = polling
         polling.begin()
         try:
@@ -158,6 +158,7 @@ class PollingPeers:
     async def _take(self, polling: PollingPeer, message: Message) -> None:
         """Raises :class:`PeerError`: then the peer is gone, and what came before the message is taken."""
         polling.check()
+        began = self._clock.cpu()
         try:
             match message:
                 case Update(update):
@@ -165,12 +166,17 @@ class PollingPeers:
                 case SyncStep2(update) if update != _NOTHING or polling.session.may(Grant.WRITE):
                     await self._take_update(polling, update, everything=True)
                 case AwarenessUpdate(entries):
-                    polling.room.announce(polling.peer, entries)
+                    polling.announce(entries)
                 case _:
                     pass  # questions are answered at the end
+            wait = polling.account.charge(self._clock.cpu() - began)
+            if wait is not None and polling.account.exhausted:
+                raise PeerError(CloseCode.TOO_FAST, "its messages take more work than one session may cause")
         except PeerError as error:
             polling.close(error.code, error.reason)
             raise
+        if wait is not None:
+            await self._clock.sleep(wait)  # others are served first
 
     async def _take_update(self, polling: PollingPeer, update: bytes, *, everything: bool) -> None:
         outline = None
@@ -232,109 +238,6 @@ class PollingPeers:
         return f"{self._process_id}:{epoch}:{offset}:{awareness}"
 
 
-class PollingPeer:
-    """One session in one room, between its requests too. It is the wire of its peer: of what the room writes there it keeps
-    what concerns the session alone.
-    """
-
-    def __init__(self, room: Room, session: Session, access: AccessControl, clock: Clock, gone: _Gone) -> None:
-        self.room = room
-        self.session = session
-        self.taking = asyncio.Lock()
-        """Requests of one session are taken one after the other."""
-        self.changed = asyncio.Event()
-        """Set when there may be something new; then replaced."""
-        self.asked = False
-        """The room wants to know what the client has."""
-        self._access = access
-        self._clock = clock
-        self._gone = gone
-        self._requests = 0
-        self._timer: Timer | None = None
-        self._closed: RoomClosed | None = None
-        access.follow(session, self._grant_changed)
-        try:
-            self.peer = room.attach(session, self, YJS, acknowledges=True, transport=Transport.POLLING)
-        except BaseException:
-            access.unfollow(session, self._grant_changed)
-            raise
-        room.enter(self)
-
-    def begin(self) -> None:
-        """A request has come."""
-        self._requests += 1
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def end(self, *, linger: float) -> None:
-        """It is answered; the peer stays for ``linger`` seconds."""
-        self._requests -= 1
-        if not self._requests and self._closed is None:
-            if linger:
-                self._timer = self._clock.call_later(linger, self.leave)
-            else:
-                self.leave()
-
-    def check(self) -> None:
-        """Raises :class:`RoomClosed` when the room has sent the peer away."""
-        if self._closed is not None:
-            raise self._closed
-
-    def question(self) -> list[Message]:
-        """SyncStep1, when the room lacks something that the client may have, or does not know what it has."""
-        live, asked = self.room.replicas.live, self.asked and self.session.may(Grant.WRITE)
-        self.asked = False
-        return [SyncStep1(encode_state_vector(live.state))] if asked and live is not None else []
-
-    def leave(self) -> None:
-        """The client has gone for good. Idempotent."""
-        self._end(CloseCode.NORMAL, "the session has ended", clean=True)
-
-    # ---- Wire and Reader ---------------------------------------------------------------------------------------------
-
-    def write(self, message: bytes) -> None:
-        self.asked |= message.startswith(_SYNC_STEP_1)
-        self._wake()
-
-    def writable(self) -> bool:
-        return True
-
-    def close(self, code: int, reason: str) -> None:
-        self._end(CloseCode(code), reason, clean=False)
-
-    def read(self) -> None:
-        self._wake()
-
-    def people(self, change: PresenceChange) -> None:
-        pass
-
-    # ---- inside ------------------------------------------------------------------------------------------------------
-
-    def _end(self, code: CloseCode, reason: str, *, clean: bool) -> None:
-        if self._closed is not None:
-            return
-        self._closed = RoomClosed(code, reason)
-        if self._timer is not None:
-            self._timer.cancel()
-        self._access.unfollow(self.session, self._grant_changed)
-        self.room.leave(self)
-        self.room.detach(self.peer, clean=clean)
-        self._gone(self)
-        self._wake()
-
-    def _grant_changed(self, session: Session) -> None:
-        if session.grant is None:
-            self.close(CloseCode.FORBIDDEN, "the access to this document was revoked")
-
-    def _wake(self) -> None:
-        self.changed.set()
-        self.changed = asyncio.Event()
-
-
-_SYNC_STEP_1: Final = b"\x00\x00"
-
-
 @dataclass(frozen=True, slots=True)
 class _Cursor:
     process_id: str
@@ -366,7 +269,7 @@ def _refuse_updates(session: Session, messages: Sequence[Message]) -> None:
 
 
 def _write(messages: Sequence[Message]) -> bytes:
-    return seal(YJS.encode(message) for message in messages)
+    return seal(yjs.encode(message) for message in messages)
 
 
 async def _soon(work: Awaitable[object], seconds: float) -> None:
@@ -376,12 +279,3 @@ async def _soon(work: Awaitable[object], seconds: float) -> None:
             await work
     except TimeoutError:
         pass
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import TypeAlias
-
-    _Gone: TypeAlias = Callable[[PollingPeer], None]
-    _wire: type[Wire] = PollingPeer
-    _reader: type[Reader] = PollingPeer

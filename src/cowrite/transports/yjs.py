@@ -1,25 +1,28 @@
 """One y-websocket connection to one document, whatever its socket is made of.
 
 Theory of operation. A transport feeds it frames and is its wire. While the token is checked and the room opens, frames wait;
-then everything is one synchronous call per frame, without tasks. The one exception are large updates: inspecting them takes
-long, so it happens in a thread, and what comes after them waits until it is done.
+then everything is one synchronous call per frame, without tasks, as long as the connection does not fall behind. It does when
+it has used its share of CPU time (:class:`CpuAccount`): then what it sends waits while others are served. And it does while a
+large update of it is inspected, in a thread.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
 import structlog
 
+from cowrite.core.cpu_account import CpuAccount
 from cowrite.core.dialect import Dialect
 from cowrite.core.errors import PeerError, RoomClosed
 from cowrite.core.intake import inspect_from_peer
 from cowrite.core.limits import Limits
 from cowrite.core.outbox import Wire
 from cowrite.core.peer import Peer
-from cowrite.core.ports import AccessDenied, Grant
+from cowrite.core.ports import AccessDenied, Grant, Timer
 from cowrite.core.room import Room
 from cowrite.core.session import Session
 from cowrite.protocol import yjs
@@ -40,8 +43,8 @@ from cowrite.transports.upgrade import Accepted
 
 OPENING_QUEUE_BYTES: Final = 4 << 20
 """What a client may send before its room is open."""
-INSPECTING_QUEUE_BYTES: Final = 8 << 20
-"""What a client may send behind a large update while that is inspected."""
+BEHIND_QUEUE_BYTES: Final = 8 << 20
+"""What may wait of a client that has fallen behind."""
 INSPECT_IN_THREAD_BYTES: Final = 256 << 10
 MAX_UNKNOWN_MESSAGES: Final = 5
 _ENVELOPE_BYTES: Final = 64
@@ -57,22 +60,12 @@ def max_message_bytes(limits: Limits) -> int:
     return max(limits.sync_bytes, limits.update_bytes) + _ENVELOPE_BYTES
 
 
-class YjsDialect:
-    """y-websocket's messages. There is one, :data:`YJS`, so that all its peers share each encoded broadcast."""
-
-    def encode(self, message: Message) -> bytes:
-        return yjs.encode(message)
-
-
-YJS: Final = YjsDialect()
-
-
 @dataclass(slots=True)
 class _Waiting:
     """Frames that wait for their turn, bounded."""
 
     limit: int
-    frames: list[bytes] = field(default_factory=list)
+    frames: deque[bytes] = field(default_factory=deque)
     size: int = 0
 
     def add(self, frame: bytes) -> bool:
@@ -80,6 +73,12 @@ class _Waiting:
         self.size += len(frame) + _FRAME_OVERHEAD
         self.frames.append(frame)
         return self.size <= self.limit
+
+    def take(self) -> bytes:
+        """The next one."""
+        frame = self.frames.popleft()
+        self.size -= len(frame) + _FRAME_OVERHEAD
+        return frame
 
 
 @dataclass(slots=True, eq=False)
@@ -99,13 +98,14 @@ class Attached:
 
 
 @dataclass(slots=True, eq=False)
-class Inspecting:
-    """In the room; a large update is inspected in a thread."""
+class Behind:
+    """In the room; what comes waits: until a large update is inspected, or until others have been served."""
 
     room: Room
     peer: Peer
-    waiting: _Waiting = field(default_factory=lambda: _Waiting(INSPECTING_QUEUE_BYTES))
+    waiting: _Waiting = field(default_factory=lambda: _Waiting(BEHIND_QUEUE_BYTES))
     task: asyncio.Task[None] | None = None
+    timer: Timer | None = None
     lost: bool = False
     """The socket is gone meanwhile. What had arrived before is taken all the same."""
     goodbye: bool = False
@@ -116,7 +116,7 @@ class Closed:
     """It is over."""
 
 
-_State: TypeAlias = Opening | Attached | Inspecting | Closed
+_State: TypeAlias = Opening | Attached | Behind | Closed
 
 
 class YjsConnection:
@@ -128,6 +128,8 @@ class YjsConnection:
         self._wire = wire
         self._upgrade = upgrade
         self._services = services
+        self._clock = services.clock
+        self._account = CpuAccount(services.clock, services.limits)
         self._state: _State = Opening()
         self._user_id: str | None = None
         self._unknown = 0
@@ -147,12 +149,8 @@ class YjsConnection:
         """One binary message."""
         match self._state:
             case Attached() as state:
-                try:
-                    self._take(state, yjs.decode(frame))
-                except Exception as error:
-                    # Whatever one peer's message does, the process and all others go on.
-                    self._fail(error)
-            case Opening(waiting=waiting) | Inspecting(waiting=waiting):
+                self._serve(state, frame)
+            case Opening(waiting=waiting) | Behind(waiting=waiting):
                 if not waiting.add(frame):
                     self.close(CloseCode.TOO_FAST, f"more than {waiting.limit} bytes wait to be read")
             case Closed():
@@ -160,18 +158,18 @@ class YjsConnection:
             case _:
                 assert_never(self._state)
 
-    def receive_text(self) -> None:
+    def receive_text(self, text: bytes) -> None:
         """A text message: no y-websocket client sends one."""
         self.close(CloseCode.MALFORMED_FRAME, "a text message; only binary ones are understood")
 
     def drained(self) -> None:
         """The socket takes more again, after it did not."""
         match self._state:
-            case Attached(peer=peer) | Inspecting(peer=peer):
+            case Attached(peer=peer) | Behind(peer=peer):
                 try:
                     peer.outbox.drained()
                 except Exception as error:
-                    self._fail(error)  # as in receive()
+                    self._fail(error)  # as in _serve()
             case Opening() | Closed():
                 pass
             case _:
@@ -179,7 +177,7 @@ class YjsConnection:
 
     def lost(self, *, goodbye: bool) -> None:
         """The socket is gone; ``goodbye``: its client closed it. Call exactly once."""
-        if isinstance(self._state, Inspecting):
+        if isinstance(self._state, Behind):
             self._state.lost, self._state.goodbye = True, goodbye
         else:
             self._leave(clean=goodbye)
@@ -203,20 +201,38 @@ class YjsConnection:
             async with self._services.registry.open(document_id) as room:
                 self._attach(state, room, session)
         except Exception as error:
-            self._fail(error)  # the host's authorizer may raise anything; see receive()
+            self._fail(error)  # the host's authorizer may raise anything; see _serve()
 
     def _attach(self, state: Opening, room: Room, session: Session) -> None:
         if self._state is not state:
             return
         self._services.access.follow(session, self._grant_changed)
-        peer = room.attach(session, self, YJS, acknowledges=self._upgrade.acknowledges)
-        self._state = Attached(room, peer)
-        self._replay(state.waiting)
+        peer = room.attach(session, self, yjs.YJS, acknowledges=self._upgrade.acknowledges)
+        self._replay(room, peer, state.waiting)
 
     def _grant_changed(self, session: Session) -> None:
         """What may not be written any more is dropped from now on; without a grant the connection ends."""
         if session.grant is None:
             self.close(CloseCode.FORBIDDEN, "the access to this document was revoked")
+
+    def _serve(self, state: Attached, frame: bytes) -> None:
+        began = self._clock.cpu()
+        try:
+            self._take(state, yjs.decode(frame))
+        except Exception as error:
+            # Whatever one peer's message does, the process and all others go on.
+            self._fail(error)
+        wait = self._account.charge(self._clock.cpu() - began)
+        if wait is not None and self._state is state:
+            self._fall_behind(state, wait)
+
+    def _fall_behind(self, state: Attached, seconds: float) -> None:
+        """Others are served first."""
+        if self._account.exhausted:
+            self.close(CloseCode.TOO_FAST, "its messages take more work than one connection may cause")
+            return
+        behind = self._state = Behind(state.room, state.peer)
+        behind.timer = self._clock.call_later(seconds, lambda: self._catch_up(behind))
 
     def _take(self, state: Attached, message: Message) -> None:
         match message:
@@ -239,26 +255,45 @@ class YjsConnection:
         if len(update) <= INSPECT_IN_THREAD_BYTES or not state.peer.session.may(Grant.WRITE):
             state.room.receive(state.peer, update, everything=everything)
             return
-        inspecting = self._state = Inspecting(state.room, state.peer)
-        work = self._inspect(inspecting, update, everything=everything)
-        inspecting.task = asyncio.get_running_loop().create_task(work)
+        behind = self._state = Behind(state.room, state.peer)
+        work = self._inspect(behind, update, everything=everything)
+        behind.task = asyncio.get_running_loop().create_task(work)
 
-    async def _inspect(self, state: Inspecting, update: bytes, *, everything: bool) -> None:
+    async def _inspect(self, state: Behind, update: bytes, *, everything: bool) -> None:
         try:
             outline = await asyncio.to_thread(inspect_from_peer, update, everything=everything, limits=self._services.limits)
             if self._state is state:
                 state.room.receive(state.peer, update, everything=everything, outline=outline)
         except Exception as error:
-            self._fail(error)  # as in receive()
+            self._fail(error)  # as in _serve()
+        self._catch_up(state)
+
+    def _catch_up(self, state: Behind) -> None:
+        """What waits is taken now."""
         if self._state is state:
-            self._state = Attached(state.room, state.peer)
-            self._replay(state.waiting)
-            if state.lost:
+            again = self._replay(state.room, state.peer, state.waiting)
+            if again is not None:
+                again.lost, again.goodbye = state.lost, state.goodbye
+            elif state.lost:
                 self.lost(goodbye=state.goodbye)
 
-    def _replay(self, waiting: _Waiting) -> None:
-        for frame in waiting.frames:
-            self.receive(frame)
+    def _replay(self, room: Room, peer: Peer, waiting: _Waiting) -> Behind | None:
+        """Take what waits, as far as the connection does not fall behind again with it: then the rest goes on waiting."""
+        attached = Attached(room, peer)
+        self._state = attached
+        while waiting.frames and self._now() is attached:
+            self._serve(attached, waiting.take())
+        behind = self._now()
+        if isinstance(behind, Behind):
+            waiting.limit = BEHIND_QUEUE_BYTES
+            behind.waiting = waiting
+            return behind
+        self._account.caught_up()
+        return None
+
+    def _now(self) -> _State:
+        """The state after a call that may have changed it."""
+        return self._state
 
     def _refuse_unknown(self, kind: int | str) -> None:
         self._unknown += 1
@@ -296,7 +331,12 @@ class YjsConnection:
             case Opening(task=task):
                 if task is not None and task is not asyncio.current_task():
                     task.cancel()
-            case Attached(room=room, peer=peer) | Inspecting(room=room, peer=peer):
+            case Attached(room=room, peer=peer):
+                self._services.access.unfollow(peer.session, self._grant_changed)
+                room.detach(peer, clean=clean)
+            case Behind(room=room, peer=peer, timer=timer):
+                if timer is not None:
+                    timer.cancel()
                 self._services.access.unfollow(peer.session, self._grant_changed)
                 room.detach(peer, clean=clean)
             case Closed():
@@ -306,5 +346,5 @@ class YjsConnection:
 
 
 if TYPE_CHECKING:
-    _: Dialect = YJS
+    _: Dialect = yjs.YJS
     _wire: type[Wire] = YjsConnection

@@ -25,6 +25,10 @@ class Clock(Protocol):
         """Seconds that only go forward."""
         ...
 
+    def cpu(self) -> float:
+        """Seconds of CPU time that the calling thread has used; only differences mean something."""
+        ...
+
     def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
         """Call back on the event loop after ``delay`` seconds (0: in the loop's next turn)."""
         ...

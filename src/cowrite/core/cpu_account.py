@@ -1,0 +1,56 @@
+"""What one connection's messages cost the process, and when it has to wait because of it.
+
+A message's cost has little to do with its size: an edit of eleven bytes may make the engine walk through all of a large
+document, and one byte asks for everybody's awareness. So CPU time is counted, not messages. Whoever uses more than a share of
+it is not refused anything but served later, so that everybody else is served meanwhile.
+"""
+
+from __future__ import annotations
+
+from cowrite.core.limits import Limits
+from cowrite.core.ports import Clock
+
+TURN_SECONDS = 0.02
+"""CPU time after which others get their turn."""
+_LEAST_SECONDS = 0.01
+"""Whoever has waited may use as much before it waits again, so that not every message has a wait of its own."""
+
+
+class CpuAccount:
+    """A bucket of CPU time: it fills at ``Limits.cpu_share`` and holds ``Limits.cpu_burst_seconds``."""
+
+    def __init__(self, clock: Clock, limits: Limits) -> None:
+        self._clock = clock
+        self._share = limits.cpu_share
+        self._burst = self._left = limits.cpu_burst_seconds
+        self._patience = limits.cpu_late_seconds
+        self._turn = 0.0
+        self._seen = clock.monotonic()
+        self._late_since: float | None = None
+
+    def charge(self, seconds: float) -> float | None:
+        """A message took this much CPU time. Returns how many seconds the connection has to wait now: 0 until the loop's next
+        turn, None not at all.
+        """
+        now = self._clock.monotonic()
+        self._left = min(self._burst, self._left + self._share * (now - self._seen)) - seconds
+        self._seen = now
+        self._turn += seconds
+        if self._left < 0:
+            self._turn = 0.0
+            if self._late_since is None:
+                self._late_since = now
+            return (min(_LEAST_SECONDS, self._burst) - self._left) / self._share
+        if self._turn >= TURN_SECONDS:
+            self._turn = 0.0
+            return 0.0
+        return None
+
+    def caught_up(self) -> None:
+        """Nothing waits any more of what the connection has sent."""
+        self._late_since = None
+
+    @property
+    def exhausted(self) -> bool:
+        """Its messages have waited for longer than ``Limits.cpu_late_seconds`` without an end."""
+        return self._late_since is not None and self._clock.monotonic() - self._late_since >= self._patience

@@ -17,6 +17,8 @@ from cowrite.http.problems import Refusal
 
 MAX_BODY_BYTES: Final = 1 << 20
 """What a request may have in its body, unless said otherwise."""
+_DROPPED_BYTES: Final = 8 << 20
+"""So much of what is beyond the limit is read all the same, and dropped: a client that is still sending reads no answer."""
 _COMPRESSED_FROM: Final = 1024
 _IN_THREAD_BYTES: Final = 128 << 10
 _LEVEL: Final = 4
@@ -26,15 +28,16 @@ _VARY: Final = {"vary": "accept, accept-encoding"}
 
 async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
     """Read at most ``limit`` bytes, whatever Content-Length says. Raises 413 ``too_large``."""
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > limit:
-        _too_large(limit)
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     async for part in request.stream():
         size += len(part)
-        if size > limit:
-            _too_large(limit)
-        parts.append(part)
+        if size > limit + _DROPPED_BYTES:
+            break
+        if size <= limit:
+            parts.append(part)
+    if size > limit:
+        _too_large(limit)
     return b"".join(parts)
 
 
@@ -93,7 +96,7 @@ def _gzip(body: bytes) -> bytes:
 
 
 def _too_large(limit: int) -> NoReturn:
-    # The rest of the body is not read: the connection ends with this answer.
+    # There may be more that was not read: the connection ends with this answer.
     headers = {"connection": "close"}
     detail = f"The body has more than {limit} bytes."
     raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", detail, headers=headers)

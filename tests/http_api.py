@@ -25,9 +25,9 @@ KEYS = parse_secrets(SECRET, setting="SECRET")
 REALTIME = "/api/v2/realtime"
 
 
-def token(sub: str, *, single_use: bool = False, now: int | None = None, **documents: str) -> str:
+def token(sub: str, **documents: str) -> str:
     """A session token; without documents one that may write everything."""
-    return issue(SECRET, sub=sub, documents=documents or {"*": "write"}, name=sub.title(), single_use=single_use, now=now)
+    return issue(SECRET, sub=sub, documents=documents or {"*": "write"}, name=sub.title())
 
 
 def bearer(access_token: str) -> dict[str, str]:

@@ -38,7 +38,23 @@ def path(document_id: str, rest: str = "") -> str:
     return f"{DOCUMENTS}/{quote(document_id, safe='').replace('.', '%2E')}{rest}"
 
 
-IDS = ["d", "a/operations", "a", "..", ".", "a%2Fb", "a/b", "/", "//", "a/../b", "😀" * 255, "\u202e\x01\n", "?x=1#y", "%", "a b+c"]
+IDS = [
+    "d",
+    "a/operations",
+    "a",
+    "..",
+    ".",
+    "a%2Fb",
+    "a/b",
+    "/",
+    "//",
+    "a/../b",
+    "😀" * 255,
+    "\u202e\x01\n",
+    "?x=1#y",
+    "%",
+    "a b+c",
+]
 
 
 @pytest.mark.rule("HT40")
@@ -242,7 +258,7 @@ async def test_deleted_at_another_server(tmp_path: Path) -> None:
         assert (await other.client.delete(path("d"), headers=ADMIN)).status_code == 204
         assert (await ended(socket)).code == 4410
         async with asyncio.timeout(5):
-            while (await ana.poll()).status_code != 410:
+            while (await ana.poll()).status_code != 410:  # noqa: ASYNC110
                 await asyncio.sleep(20 * MS)
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from cowrite.core.clock import SystemClock
 from cowrite.testing.transport_contract.server import ended, join
-from http_api import REALTIME, Api, api, bearer, insert, problem, token
+from cowrite.tokens import issue
+from http_api import REALTIME, SECRET, Api, api, bearer, insert, problem, token
 
 
 @pytest.fixture
@@ -25,7 +26,17 @@ async def test_connect(server: Api) -> None:
     typed = await ana.type("hello")
     answer = (await server.connect("a/ö", token("bob", **{"a/*": "comment"}))).answer
     assert set(answer) == {
-        *("session_id", "access_token", "expires_at", "session_expires_at", "document_id", "grant", "user", "transports", "head"),
+        *(
+            "session_id",
+            "access_token",
+            "expires_at",
+            "session_expires_at",
+            "document_id",
+            "grant",
+            "user",
+            "transports",
+            "head",
+        ),
         *("offset", "epoch", "batch_interval_ms", "heartbeat_interval_ms", "server"),
     }
     assert (answer["document_id"], answer["grant"], answer["server"]) == ("a/ö", "comment", "ok")
@@ -76,7 +87,7 @@ async def test_no_more_than_it_can_take(server: Api, monkeypatch: pytest.MonkeyP
 async def test_tokens_that_open_nothing(server: Api) -> None:
     """Whatever is wrong with a token, the answer is the same; and a genuine one without a grant is told from it."""
     now = SystemClock().now()
-    expired = token("ana", now=now - 2 * 3600 * 1000)
+    expired = issue(SECRET, sub="ana", documents={"*": "write"}, now=now - 2 * 3600 * 1000)
     other = token("ana")[:-4] + "AAAA"
     answers = []
     for bad in (None, "", "x", expired, other, token("ana")[:-1], "a.b.c", "é" * 10):
@@ -121,7 +132,7 @@ async def test_where_a_token_may_be(server: Api) -> None:
 @pytest.mark.rule("HT6")
 async def test_single_use(server: Api) -> None:
     """A token for a single use opens one session, and nothing else."""
-    once = token("ana", single_use=True)
+    once = issue(SECRET, sub="ana", documents={"*": "write"}, single_use=True)
     assert problem(await server.client.get("/api/v2/documents/d", headers=bearer(once))) == (403, "forbidden")
     await server.connect("d", once)
     again = await server.client.post(f"{REALTIME}/connect", json={"document_id": "d", "session_token": once})
@@ -138,11 +149,14 @@ async def test_refresh(server: Api) -> None:
     assert {name: answer.json()[name] for name in ("session_id", "document_id", "grant", "user")} == {
         name: ana.answer[name] for name in ("session_id", "document_id", "grant", "user")
     }
-    in_header = await server.client.post(f"{REALTIME}/refresh", json={"session_token": token("ana", d="read")}, headers=bearer(first))
+    in_header = await server.client.post(
+        f"{REALTIME}/refresh", json={"session_token": token("ana", d="read")}, headers=bearer(first)
+    )
     assert (in_header.json()["session_id"], in_header.json()["grant"]) == (ana.answer["session_id"], "read")
     other = await server.client.post(f"{REALTIME}/refresh", json={"session_token": token("bob")}, headers=bearer(first))
     assert problem(other) == (403, "forbidden")
-    for body in ({}, {"access_token": "x"}, {"access_token": token("ana")}):
+    bodies: list[dict[str, str]] = [{}, {"access_token": "x"}, {"access_token": token("ana")}]
+    for body in bodies:
         assert problem(await server.client.post(f"{REALTIME}/refresh", json=body)) == (401, "unauthorized")
 
 
@@ -266,5 +280,3 @@ async def test_tokens_are_not_logged(server: Api, capfd: pytest.CaptureFixture[s
     assert "session opened" in out
     assert secret not in out
     assert ana.answer["access_token"] not in out
-
-

@@ -167,7 +167,7 @@ async def test_store_that_cannot_be_written() -> None:
         assert int(refused.headers["retry-after"]) > 0
         database.unavailable = False
         async with asyncio.timeout(10):
-            while (again := await ana.write(one)).status_code == 503:
+            while (again := await ana.write(one)).status_code == 503:  # noqa: ASYNC110
                 await asyncio.sleep(50 * MS)
         assert again.status_code == 200
         assert await text(ana) == "ab"
@@ -213,7 +213,10 @@ async def test_pages_of_other_sites() -> None:
         assert preflight.headers["access-control-allow-origin"] == "https://app.example"
         allowed = preflight.headers["access-control-allow-headers"].lower()
         assert {"authorization", "content-type", "if-none-match"} <= {name.strip() for name in allowed.split(",")}
-        assert "access-control-allow-origin" not in (await server.client.options(f"{REALTIME}/operations", headers=bad | asked)).headers
+        assert (
+            "access-control-allow-origin"
+            not in (await server.client.options(f"{REALTIME}/operations", headers=bad | asked)).headers
+        )
         body = {"document_id": "d", "session_token": token("ana")}
         answer = await server.client.post(f"{REALTIME}/connect", json=body, headers=good)
         assert answer.headers["access-control-allow-origin"] == "https://app.example"

@@ -214,6 +214,10 @@ class Room:
         self._doubts_log = True
         self._ports.commit(self)
 
+    def look_for_news(self) -> None:
+        """Somebody knows of something that others may have committed: read the store now."""
+        self._ports.behind(self)
+
     def advance(self, entries: Sequence[Entry]) -> None:
         """Entries that were committed: by others, or by this process in a COMMIT that was in doubt till now.
 
@@ -274,9 +278,7 @@ class Room:
         self.submissions.give_back()
 
     def condemn(self, *refused: Received) -> None:
-        """Updates that were shown will never be committed: they are not taken from anybody again, and everybody starts again.
-        They leave with the transaction that puts them into quarantine.
-        """
+        """Updates that were shown go into quarantine with the transaction: nobody's are taken again, everybody starts again."""
         self.drop_out()
         for one in refused:
             self.pending.put_aside(one)

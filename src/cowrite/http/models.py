@@ -252,3 +252,21 @@ class PresenceList(BaseModel):
 def user_of(session: Session) -> User:
     """Who a session's user is."""
     return User(id=session.author, name=session.access.name, colour=session.access.colour)
+
+
+def inlined(model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON schema of a model with what it refers to in place, for bodies that FastAPI does not read itself."""
+    schema = model.model_json_schema()
+    definitions: dict[str, Any] = schema.pop("$defs", {})
+
+    def resolve(part: Any) -> Any:
+        if isinstance(part, list):
+            return [resolve(one) for one in part]
+        if not isinstance(part, dict):
+            return part
+        if "$ref" in part:
+            return resolve(definitions[part["$ref"].rpartition("/")[2]])
+        return {name: resolve(value) for name, value in part.items()}
+
+    resolved: dict[str, Any] = resolve(schema)
+    return resolved

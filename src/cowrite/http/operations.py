@@ -18,7 +18,7 @@ from cowrite.http.backend import PRESENT_SECONDS, Backend, Serving, backend_of
 from cowrite.http.bodies import Content, read_body, read_json
 from cowrite.http.credentials import check_document_id, identify, token_of
 from cowrite.http.exchange import BINARY, exchange, is_binary
-from cowrite.http.models import Polled, PresenceBody, WriteBody, Written
+from cowrite.http.models import Polled, PresenceBody, WriteBody, Written, inlined
 from cowrite.http.polling import MAX_WAIT_SECONDS, PollEndpoint
 from cowrite.http.problems import Refusal, documented
 
@@ -114,7 +114,7 @@ def operations_routes(serving: Serving, limits: Limits) -> APIRouter:
             "requestBody": {
                 "required": True,
                 "content": {
-                    "application/json": {"schema": WriteBody.model_json_schema(ref_template="#/components/schemas/{model}")},
+                    "application/json": {"schema": inlined(WriteBody)},
                     BINARY: _BINARY_BODY,
                 },
             },

@@ -48,6 +48,8 @@ from cowrite.transports.yjs import INSPECT_IN_THREAD_BYTES
 
 LINGER_SECONDS: Final = 30.0
 """How long a polling session's peer stays after its last request."""
+_HELD_SECONDS: Final = 0.5
+"""How long a request waits for what its updates build on, before the client is asked for it."""
 _NOTHING: Final = b"\x00\x00"
 """The update that brings nothing: what a client answers that has nothing."""
 
@@ -187,18 +189,22 @@ class PollingPeers:
 
     async def _durable(self, polling: PollingPeer, count: int) -> None:
         """Wait until the first ``count`` updates of the peer are durable, or some of them are known not to become so soon."""
-        ends_at = self._clock.monotonic() + self._limits.submission_seconds
-        peer = polling.peer
+        began = self._clock.monotonic()
+        peer, looked = polling.peer, False
         while True:
             changed = polling.changed
             if peer.starved:
                 raise SubmissionRefused("overloaded", "too much waits for the database; send it again later", retry=True)
             if peer.acknowledgements.ended >= count:
                 return
-            if peer.held:
-                polling.asked = True
-                return
-            if (left := ends_at - self._clock.monotonic()) <= 0:
+            if peer.held and not looked:
+                # What it builds on may have been sent to another process.
+                looked = True
+                polling.room.look_for_news()
+            patience = _HELD_SECONDS if peer.held else self._limits.submission_seconds
+            if (left := began + patience - self._clock.monotonic()) <= 0:
+                if peer.held:
+                    return  # the answer asks for what is missing
                 raise SubmissionRefused("unavailable", "the database does not take it now; send it again", retry=True)
             await _soon(changed.wait(), left)
             polling.check()

@@ -47,9 +47,15 @@ class AccessControl:
 
         Call it in the synchronous step that lets the session in.
         """
-        session.grant = self._grant(session)
+        self.refresh(session)
         if session.grant is None:
             raise AccessDenied("The access to this document was revoked.", known=True)
+
+    def refresh(self, session: Session) -> None:
+        """Bring a session's grant up to what is known here."""
+        if session.revision != self.revision:
+            session.revision = self.revision
+            session.grant = self._grant(session)
 
     def follow(self, session: Session, told: Follower) -> None:
         """Keep the session's grant up to date, and tell when it changes, until :meth:`unfollow`. Raises as :meth:`check`."""
@@ -100,8 +106,9 @@ class AccessControl:
                 by=change.changed_by,
             )
             for session, followers in list(self._followers.items()):
-                if _concerns(change, session) and (grant := self._grant(session)) is not session.grant:
-                    session.grant = grant
+                before = session.grant
+                self.refresh(session)
+                if session.grant is not before:
                     for told in list(followers):
                         told(session)
             for listener in self._listeners:

@@ -90,8 +90,7 @@ class SessionBridge:
             access = await self._ask(session_token, session.document_id)
             if access.user_id != session.author:
                 raise AccessDenied("The token is another user's.", known=True)
-            session.access = access
-            session.began_at = self._clock.now()
+            session.admit(access, self._clock.now())
         await self._access.catch_up()
         self._access.check(session)
         claims = self._claims(session) if session_token is not None else _claims_of(record)

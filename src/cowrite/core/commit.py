@@ -141,7 +141,9 @@ class GroupCommit:
             room.fail("the document cannot be read; it was left as it is")
             await self._put_aside(transaction, room, pending, f"the document cannot be read: {fault}")
             return Derived()
-        if revoked := [pending for pending in room.pending if not pending.peer.session.may(Grant.WRITE)]:
+        for session in {waiting.session for waiting in (*room.pending, *room.submissions)}:
+            self._access.refresh(session)
+        if revoked := [pending for pending in room.pending if not pending.session.may(Grant.WRITE)]:
             room.condemn(*revoked)
             await self._quarantine(transaction, room, revoked, "the grant of its author was taken away before it was stored")
             return Derived()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cowrite.core.peer import Peer
+from cowrite.core.session import Session
 from cowrite.crdt.outline import Outline
 
 
@@ -19,6 +20,11 @@ class Received:
     """Its number among the messages of its peer."""
     everything: bool
     """It came as SyncStep2."""
+
+    @property
+    def session(self) -> Session:
+        """Whose it is."""
+        return self.peer.session
 
     @property
     def author(self) -> str:

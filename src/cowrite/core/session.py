@@ -28,9 +28,16 @@ class Session:
     """When it ends by itself, in milliseconds since 1970; None: not before its connection."""
     grant: Grant | None = field(init=False)
     """None: revoked."""
+    revision: int = field(init=False, default=0)
+    """The changes of access up to this one are in ``grant``."""
 
     def __post_init__(self) -> None:
         self.grant = self.access.grant
+
+    def admit(self, access: Access, now: int) -> None:
+        """The session is renewed, with another access; changes of before that do not concern it."""
+        self.access, self.began_at = access, now
+        self.grant, self.revision = access.grant, -1
 
     @property
     def decided_at(self) -> int:

@@ -179,8 +179,8 @@ async def test_disconnect(server: Api, form: str) -> None:
         assert (gone.status_code, gone.content) == (204, b"")
     assert [one["user"]["id"] for one in (await bob.poll()).json()["presence"]] == ["bob"]
     assert problem(await server.client.post(f"{REALTIME}/refresh", json={"access_token": access})) == (401, "unauthorized")
-    for body in (b"", b"x", b"{", b"{}"):
-        refused = await server.client.post(f"{REALTIME}/disconnect", content=body)
+    for unreadable in (b"", b"x", b"{", b"{}"):
+        refused = await server.client.post(f"{REALTIME}/disconnect", content=unreadable)
         assert problem(refused) in {(401, "unauthorized"), (400, "malformed_json")}
 
 
@@ -264,7 +264,7 @@ async def test_ids_that_no_document_has(server: Api) -> None:
         answer = await server.client.get(f"{REALTIME}/poll", params={"document_id": bad})
         assert problem(answer) == (422, "bad_document_id")
     for field, value in (("document_id", 1), ("surprise", 1), ("failed", "websocket"), ("client", [])):
-        body = {"document_id": "d", "session_token": token("ana"), field: value}
+        body: dict[str, object] = {"document_id": "d", "session_token": token("ana"), field: value}
         answer = await server.client.post(f"{REALTIME}/connect", json=body)
         assert problem(answer) == (422, "unprocessable_entity")
 

@@ -18,6 +18,7 @@ from cowrite.brokers.local import LocalBroker
 from cowrite.core.access import AccessControl
 from cowrite.core.bridge import SessionBridge
 from cowrite.core.clock import SystemClock
+from cowrite.core.deletion import Deletion
 from cowrite.core.heads import HeadWatch
 from cowrite.core.ids import Ids
 from cowrite.core.journal import Journal
@@ -28,18 +29,31 @@ from cowrite.core.reading import DocumentReader
 from cowrite.core.registry import Registry
 from cowrite.core.room_ports import RoomPorts
 from cowrite.core.writing import DocumentWriter
+from cowrite.http.api import include_api
+from cowrite.http.backend import Backend
 from cowrite.http.health import Health, health_routes
+from cowrite.http.origins import CrossOrigin
 from cowrite.http.pages import Pages
 from cowrite.http.problems import answer_with_problems
+from cowrite.http.raw_paths import RawDocumentPaths
 from cowrite.http.security import HostCheck, SecurityHeaders
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.settings import Settings, load_settings
 from cowrite.stores.opening import open_store
-from cowrite.tokens import AccessTokens, DemoAuthorizer, KeySource, SignedTokens, TokenAuthorizer, ephemeral_keys
+from cowrite.tokens import (
+    AccessTokens,
+    DemoAuthorizer,
+    KeySource,
+    KeysUnavailable,
+    SignedTokens,
+    TokenAuthorizer,
+    ephemeral_keys,
+)
 from cowrite.transports.asgi import SocketEndpoint
 from cowrite.transports.framing import WriteTurn
 from cowrite.transports.load import ServerLoad
 from cowrite.transports.origins import OriginPolicy
+from cowrite.transports.polling import PollingPeers
 from cowrite.transports.services import Connection, Services, SocketTimes
 from cowrite.web import PAGES
 
@@ -89,12 +103,16 @@ def create_app(
         times=times if times is not None else SocketTimes(),
         drain_seconds=drain_seconds,
     )
-    app = FastAPI(title="cowrite", version=_VERSION, lifespan=runtime.lifespan, redoc_url=None)
+    app = FastAPI(title="cowrite", version=_VERSION, lifespan=runtime.lifespan, redoc_url=None, redirect_slashes=False)
     app.state.cowrite = runtime
-    answer_with_problems(app)
+    answer_with_problems(app, unavailable_when=(KeysUnavailable,))
+    # The one that is added last is the outermost.
+    app.add_middleware(RawDocumentPaths)
+    app.add_middleware(CrossOrigin, allows=runtime.origins.allows)
     app.add_middleware(HostCheck, allows=runtime.origins.allows_host)
     app.add_middleware(SecurityHeaders)
     app.include_router(health_routes(runtime.health, lambda: runtime.serving() is not None))
+    include_api(app, runtime.backend, limits=runtime.limits, batch_milliseconds=settings.batch_ms)
     app.router.routes.append(WebSocketRoute("/{path:path}", SocketEndpoint(runtime.serving)))
     if demo:
         app.mount("/", Pages(PAGES))
@@ -133,6 +151,8 @@ class Parts:
     heads: HeadWatch
     backlog: Backlog
     services: Services
+    backend: Backend
+    polling: PollingPeers
 
 
 class Runtime:
@@ -159,7 +179,7 @@ class Runtime:
         self._broker = broker
         self._authorize = authorize
         self._clock = clock
-        self._limits = limits
+        self.limits = limits
         self._times = times
         self._drain_seconds = drain_seconds
         self._parts: Parts | None = None
@@ -170,6 +190,10 @@ class Runtime:
     def serving(self) -> Services | None:
         """What transports work with; None while nobody may come in."""
         return self._parts.services if self._accepting and self._parts is not None else None
+
+    def backend(self) -> Backend | None:
+        """What HTTP routes work with; None while nobody may come in."""
+        return self._parts.backend if self._accepting and self._parts is not None else None
 
     def health(self) -> Health:
         """The state of this process."""
@@ -213,6 +237,8 @@ class Runtime:
         """The beginning of the end: nobody comes in any more, and who is here is told to come back later. Idempotent."""
         self._accepting = False
         if self._parts is not None:
+            self._parts.backend.drain()
+            self._parts.polling.close()
             self._parts.services.load.draining = True
             self._parts.services.close_connections(CloseCode.SERVICE_RESTART, "the server is restarting")
 
@@ -236,12 +262,12 @@ class Runtime:
         store = storage.store
         ids, backlog, turn = Ids(self._clock), Backlog(), WriteTurn()
         access = AccessControl(storage.access, self._clock)
-        journal = Journal(storage, self._broker, access, self._clock, ids, self._limits)
+        journal = Journal(storage, self._broker, access, self._clock, ids, self.limits)
         # Rooms call the registry that makes them, and the watch over it: both are named here before they exist, and exist
         # before there is a room.
         ports = RoomPorts(
             clock=self._clock,
-            limits=self._limits,
+            limits=self.limits,
             backlog=backlog,
             shortest_window=self._settings.batch_min_ms / 1000,
             longest_window=self._settings.batch_ms / 1000,
@@ -251,7 +277,7 @@ class Runtime:
             emptied=lambda room: registry.emptied(room),
             failed=lambda room: registry.forget(room),
         )
-        registry = Registry(store, self._broker, ports)
+        registry = Registry(store, self._broker, ports, storage.directory)
         heads = HeadWatch(store, self._broker, self._clock, registry)
         connections: set[Connection] = set()
         load = ServerLoad(
@@ -265,17 +291,20 @@ class Runtime:
             bridge=SessionBridge(self._authorize, self.access_tokens, storage.access, access, self._clock, ids),
             access=access,
             reader=DocumentReader(storage),
-            writer=DocumentWriter(registry, storage.history, access, self._clock, ids, self._limits),
+            writer=DocumentWriter(registry, storage.history, access, self._clock, ids, self.limits),
             clock=self._clock,
             ids=ids,
-            limits=self._limits,
+            limits=self.limits,
             origins=self.origins,
             load=load,
             connections=connections,
             times=self._times,
             turn=turn,
         )
-        return Parts(storage, journal, registry, heads, backlog, services)
+        polling = PollingPeers(registry, services.reader, access, self._clock, self.limits, ids.new())
+        backend = _backend(storage, services, polling, load)
+        access.listen(backend.access_changed)
+        return Parts(storage, journal, registry, heads, backlog, services, backend, polling)
 
     async def _drain(self, parts: Parts) -> None:
         parts.journal.hurry()
@@ -307,6 +336,24 @@ class Runtime:
 
     def _run(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         return asyncio.get_running_loop().create_task(_keep_running(work))
+
+
+def _backend(storage: Storage, services: Services, polling: PollingPeers, load: ServerLoad) -> Backend:
+    return Backend(
+        registry=services.registry,
+        bridge=services.bridge,
+        access=services.access,
+        access_log=storage.access,
+        directory=storage.directory,
+        deletion=Deletion(storage.directory, services.registry, services.clock, services.ids),
+        history=storage.history,
+        reader=services.reader,
+        writer=services.writer,
+        binary=polling,
+        load=load,
+        clock=services.clock,
+        ids=services.ids,
+    )
 
 
 async def _keep_running(work: Callable[[], Awaitable[None]]) -> None:

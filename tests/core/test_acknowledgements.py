@@ -218,3 +218,15 @@ def test_against_the_fate_of_every_message() -> None:
             assert taken is None if count == last else taken is not None and taken[0] == count, f"seed {seed}"
             last = count
     assert exact > 5000 * MANY
+
+
+def test_what_is_known_of_messages() -> None:
+    """Those that are durable or refused, up to the first of which neither is known."""
+    acknowledgements = Acknowledgements()
+    first, second, third = (acknowledgements.receive() for _ in range(3))
+    acknowledgements.refuse(second)
+    assert acknowledgements.ended == 0
+    acknowledgements.commit(first, 1)
+    assert (acknowledgements.ended, acknowledgements.count) == (2, 1)
+    acknowledgements.commit(third, 2)
+    assert acknowledgements.ended == 3

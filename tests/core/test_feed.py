@@ -82,3 +82,13 @@ async def test_who_waits_is_woken() -> None:
         assert not waiting.done()
         wake()
         await waiting
+
+
+@pytest.mark.rule("RD4")
+def test_the_operation_before_it() -> None:
+    """What is noted of the entry at its start holds as long as that is the start."""
+    feed = Feed(5, entries=1)
+    feed.before = "before"
+    assert feed.offset_of("before") == 5
+    feed.append([entry(6, "a"), entry(7, "b")])
+    assert (feed.start, feed.offset_of("before"), feed.offset_of("b")) == (6, None, 7)

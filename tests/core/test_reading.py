@@ -170,3 +170,38 @@ async def test_the_last_operation_is_found_however_far_back() -> None:
 
 def database_error() -> StoreUnavailable:
     return StoreUnavailable("gone")
+
+
+@pytest.mark.rule("RD2")
+async def test_a_state_is_not_older_than_asked() -> None:
+    """Where this process has not seen a commit yet, the store is read."""
+    database = MemoryDatabase()
+    async with process(database) as one, process(database) as two:
+        ana = await one.join(user="ana")
+        await two.join(user="ben")
+        await quiet(one, two)
+        ana.client.text.insert(0, "x")
+        await quiet(one)
+        reader, behind, head = DocumentReader(two.storage), two.room(), one.room().replicas.head
+        assert behind.replicas.head.offset == 0
+        state = await reader.state(behind, at_least=head)
+        assert (state.offset, state.content) == (1, {"body": {"$text": [{"insert": "x"}]}})
+        assert await reader.last_operation(one.room()) == (state.head, head)
+
+
+@pytest.mark.rule("RD2")
+async def test_the_last_reader_of_a_quiet_document_is_answered_from_memory() -> None:
+    """Who has read up to where the feed begins is looked up in the store once."""
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana = await server.join(user="ana")
+        ana.client.text.insert(0, "x")
+        await quiet(server)
+        reader, room = DocumentReader(server.storage), server.room()
+        head, _ = await reader.last_operation(room)
+        first = await reader.since(room, head)
+        database.fail_next("locate", StoreUnavailable("a second look"))
+        again = await reader.since(room, head)
+        assert isinstance(first, Operations)
+        assert isinstance(again, Operations)
+        assert (first.count, again.count, again.head, again.offset) == (0, 0, head, 1)

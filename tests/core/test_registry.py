@@ -9,6 +9,8 @@ import pytest
 from cowrite.brokers.local import LocalBroker, LocalHub
 from cowrite.core.errors import RoomClosed
 from cowrite.core.ports import StoreUnavailable
+from cowrite.core.records import AccessChange
+from cowrite.core.registry import Registry
 from cowrite.stores.memory import MemoryDatabase, MemoryStore, memory_storage
 from cowrite.testing.process import Process, quiet
 
@@ -199,3 +201,34 @@ async def test_a_document_whose_only_opener_left_while_it_was_loaded_goes() -> N
         assert len(server.registry) == 1
         server.clock.advance(31)  # type: ignore[attr-defined]
         assert len(server.registry) == 0
+
+
+@pytest.mark.rule("RE6")
+async def test_news_that_somebody_knows_of_is_read_at_once() -> None:
+    database = MemoryDatabase()
+    async with process(database) as one, process(database) as two:
+        ana, ben = await one.join(user="ana"), await two.join(user="ben")
+        await quiet(one, two)
+        ana.client.text.insert(0, "x")
+        await quiet(one)
+        two.room().look_for_news()
+        await quiet(two)
+        assert str(ben.client.text) == "x"
+
+
+@pytest.mark.rule("HT46")
+async def test_a_deleted_document_is_not_opened() -> None:
+    database = MemoryDatabase()
+    await write(database, "hello")
+    storage = memory_storage(database)
+    async with process(database) as server:
+        registry = Registry(storage.store, LocalBroker(), server.registry._ports, storage.directory)
+        async with registry.open("doc") as room:
+            assert room.document_id == "doc"
+        await registry.close()
+        change = AccessChange("019b0000-0000-7000-8000-000000000000", "root", 0, "doc", restores=True)
+        assert await storage.directory.delete("doc", change)
+        with pytest.raises(RoomClosed, match="deleted") as closed:
+            async with registry.open("doc"):
+                pass
+        assert closed.value.code == 4410

@@ -29,6 +29,11 @@ class Acknowledgements:
         """How many messages, from the first on, are durable."""
         return self._ended if self._refused is None else min(self._ended, self._refused[0])
 
+    @property
+    def ended(self) -> int:
+        """Of how many messages, from the first on, it is known what became of them."""
+        return self._ended
+
     def receive(self) -> int:
         """Number a message that has arrived."""
         number = self.received

@@ -60,6 +60,8 @@ class Feed:
         self.start = head
         """Entries behind this offset are here."""
         self.head = head
+        self.before: str | None = None
+        """An operation of the entry at ``start``, where that is known: most readers have read up to there."""
         self.last_operation: str | None = None
         """The id of the last operation that was appended; None: none was."""
         self._max_entries = entries
@@ -109,6 +111,8 @@ class Feed:
 
     def offset_of(self, operation_id: str) -> int | None:
         """The offset of the entry that holds this operation; None when it is not here."""
+        if operation_id == self.before:
+            return self.start
         return self._offsets.get(operation_id)
 
     async def wait(self, offset: int) -> None:
@@ -131,7 +135,7 @@ class Feed:
             self.last_operation = operation.id
         while len(self._entries) > self._max_entries or (self._bytes > self._max_bytes and len(self._entries) > 1):
             dropped = self._entries.popleft()
-            self.start = dropped.offset
+            self.start, self.before = dropped.offset, None
             self._bytes -= _cost(dropped)
             for operation in dropped.entry.operations:
                 del self._offsets[operation.id]

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 from cowrite.core.feed import FeedEntry, encode_entry
 from cowrite.core.ports import History, HistoryForgotten, InvalidId, Storage
+from cowrite.core.records import Head
 from cowrite.core.replicas import NOTHING, Committed, log_document
 from cowrite.core.room import Room
 from cowrite.crdt.log_document import LogDocument
@@ -75,24 +76,43 @@ class DocumentReader:
 
         Never older than the cursor, wherever that was had from.
         """
+        operations = await self.operations(room, cursor)
+        return operations if operations is not None else await self.state(room)
+
+    async def operations(self, room: Room, cursor: str | None) -> Operations | None:
+        """As :meth:`since`, and None where that gives the state."""
         offset = await self._locate(room, cursor)
-        if offset is None:
-            return await self.state(room)
+        entries = await self.entries(room, offset) if offset is not None else None
+        if offset is None or entries is None:
+            return None
+        last = next((one.entry.operations[-1].id for one in reversed(entries) if one.entry.operations), cursor)
+        return Operations(entries, last, entries[-1].offset if entries else offset)
+
+    async def entries(self, room: Room, offset: int) -> Sequence[FeedEntry] | None:
+        """The entries behind ``offset``; None when they have too many operations or are not kept. Never older than asked."""
         feed = room.feed()
         entries = feed.since(offset) if offset <= feed.head else None
         if entries is None:
             entries = await self._from_store(room, offset)
         if entries is None or sum(len(one.entry.operations) for one in entries) > MAX_OPERATIONS:
-            return await self.state(room)
-        last = next((one.entry.operations[-1].id for one in reversed(entries) if one.entry.operations), cursor)
-        return Operations(entries, last, entries[-1].offset if entries else offset)
+            return None
+        return entries
 
-    async def state(self, room: Room) -> State:
-        """The document as it is now in the log. The same object until the next commit."""
+    async def last_operation(self, room: Room) -> tuple[str | None, Head]:
+        """The head of the log as this process knows it, and the id of the last operation up to there."""
+        head = room.replicas.head
+        return await self._last_operation(room, head.offset), head
+
+    async def state(self, room: Room, *, at_least: Head | None = None) -> State:
+        """The document as it is now in the log. The same object until the next commit. ``at_least``: not older than that."""
         kept = room.readership.state
-        if isinstance(kept, State) and kept.committed.head == room.replicas.head:
+        if (
+            isinstance(kept, State)
+            and kept.committed.head == room.replicas.head
+            and not _is_behind(kept.committed.head, at_least)
+        ):
             return kept
-        committed = await self.committed(room)
+        committed = await self.committed(room, at_least=at_least)
         if len(committed.state) >= _IN_THREAD_BYTES:
             content, text = await asyncio.to_thread(_render, committed)
         else:
@@ -101,10 +121,10 @@ class DocumentReader:
         room.readership.state = state
         return state
 
-    async def committed(self, room: Room) -> Committed:
-        """The document as it is now in the log, encoded."""
+    async def committed(self, room: Room, *, at_least: Head | None = None) -> Committed:
+        """The document as it is now in the log, encoded. ``at_least``: not older than that."""
         committed = await room.committed()
-        if committed is None:
+        if committed is None or _is_behind(committed.head, at_least):
             stored = await self._store.load(room.document_id)
             if stored is None:
                 return Committed(NOTHING, LogDocument.empty().encode(), {})
@@ -119,9 +139,13 @@ class DocumentReader:
         if offset is not None:
             return offset
         try:
-            return await self._history.locate(room.document_id, cursor)
+            offset = await self._history.locate(room.document_id, cursor)
         except InvalidId:
             return None
+        feed = room.feed()
+        if offset == feed.start and feed.before is None:
+            feed.before = cursor  # so that the next one who has read so far is answered from memory
+        return offset
 
     async def _from_store(self, room: Room, offset: int) -> Sequence[FeedEntry] | None:
         try:
@@ -145,6 +169,10 @@ class DocumentReader:
                     return entry.operations[-1].id
             end = start - 1
         return None
+
+
+def _is_behind(head: Head, wanted: Head | None) -> bool:
+    return wanted is not None and wanted.offset > 0 and (head.epoch != wanted.epoch or head.offset < wanted.offset)
 
 
 def _render(committed: Committed) -> tuple[dict[str, Json], bytes]:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from cowrite.core.errors import RoomClosed
-from cowrite.core.ports import Broker, Clock, News, Store, StoreCorrupt, StoreError, Subscription, Timer
+from cowrite.core.ports import Broker, Clock, Directory, News, Store, StoreCorrupt, StoreError, Subscription, Timer
 from cowrite.core.replicas import Replicas
 from cowrite.core.room import Room
 from cowrite.core.room_ports import RoomPorts
@@ -27,8 +27,10 @@ class Registry:
     goes when nobody is in it or on the way in, nothing is pending, and the grace is over: looked at and done in one step.
     """
 
-    def __init__(self, store: Store, broker: Broker, ports: RoomPorts) -> None:
+    def __init__(self, store: Store, broker: Broker, ports: RoomPorts, directory: Directory | None = None) -> None:
+        """``directory`` tells which documents are deleted: those are not opened."""
         self._store = store
+        self._directory = directory
         self._broker = broker
         self._ports = ports
         self._clock: Clock = ports.clock
@@ -121,6 +123,7 @@ class Registry:
         try:
             subscription = await self._broker.subscribe(document_id, lambda news: self._learn(document_id, came, news))
             try:
+                await self._check_deleted(document_id)
                 stored = await self._store.load(document_id)
                 room = Room(document_id, Replicas(stored), self._ports)
             except BaseException:
@@ -141,6 +144,11 @@ class Registry:
         if document_id not in self._pins:
             self.emptied(room)  # whoever wanted it has left while it was loaded
         return room
+
+    async def _check_deleted(self, document_id: str) -> None:
+        info = await self._directory.info(document_id) if self._directory is not None else None
+        if info is not None and info.deleted_at is not None:
+            raise RoomClosed(CloseCode.DOCUMENT_DELETED, "the document was deleted")
 
     def _learn(self, document_id: str, came: list[News], news: News) -> None:
         room = self._rooms.get(document_id)

@@ -76,7 +76,9 @@ class Room:
 
     # ---- peers -------------------------------------------------------------------------------------------------------
 
-    def attach(self, session: Session, wire: Wire, dialect: Dialect, *, acknowledges: bool) -> Peer:
+    def attach(
+        self, session: Session, wire: Wire, dialect: Dialect, *, acknowledges: bool, transport: Transport = Transport.YJS
+    ) -> Peer:
         """A connection comes in: it is asked for what it has, and told who is here. It goes live with its first SyncStep1.
 
         Raises :class:`RoomClosed` while the document is being rebuilt.
@@ -95,7 +97,7 @@ class Room:
             give_up=self._give_up,
         )
         self.peers.add(peer)
-        self.presence.connect(session, Transport.YJS, self._clock.now())
+        self.presence.connect(session, transport, self._clock.now())
         self._intake.ask(peer)
         self._announcements.tell(peer)
         return peer
@@ -209,11 +211,13 @@ class Room:
                 self._rebuild()
 
     def look_under_lock(self) -> None:
-        """The log in the store does not look like the one that this room knows. What to do is decided by the next
-        transaction that gets the lock.
-        """
+        """The log in the store does not look like the one known here. The next transaction with the lock decides what to do."""
         self._doubts_log = True
         self._ports.commit(self)
+
+    def look_for_news(self) -> None:
+        """Somebody knows of something that others may have committed: read the store now."""
+        self._ports.behind(self)
 
     def advance(self, entries: Sequence[Entry]) -> None:
         """Entries that were committed: by others, or by this process in a COMMIT that was in doubt till now.
@@ -275,10 +279,7 @@ class Room:
         self.submissions.give_back()
 
     def condemn(self, *refused: Received) -> None:
-        """Updates that were shown will never be committed: they are not taken again from anybody, and everybody starts again.
-
-        They leave with the transaction that puts them into quarantine.
-        """
+        """Updates that were shown go into quarantine with the transaction: nobody's are taken again, everybody starts again."""
         self.drop_out()
         for one in refused:
             self.pending.put_aside(one)

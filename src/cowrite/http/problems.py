@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+
+from cowrite.core.errors import PeerError, RoomClosed
+from cowrite.core.ports import AccessDenied, InvalidId, StoreError, StoreRefused
+from cowrite.core.submissions import SubmissionRefused
+from cowrite.protocol.close_codes import CloseCode
 
 CAREFUL: Final = {
     "x-content-type-options": "nosniff",
@@ -18,23 +25,175 @@ CAREFUL: Final = {
     "x-frame-options": "DENY",
 }
 """Headers that keep browsers from guessing and embedding."""
+RETRY_SECONDS: Final = 2
+"""What Retry-After says, unless more is known."""
+_MEDIA_TYPE: Final = "application/problem+json"
+_TOO_LARGE: Final = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+_INVALID: Final = HTTPStatus.UNPROCESSABLE_ENTITY
+_CODES: Final = {_TOO_LARGE: "too_large", _INVALID: "unprocessable_entity"}
+"""Codes of statuses whose names differ between versions of Python."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Problem(BaseModel):
+    """What went wrong. Programs go by ``code``; ``detail`` is for people."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str
+    detail: str | None = None
+    index: int | None = Field(None, description="The place in the request of the operation that is to blame.")
+    field: str | None = Field(None, description="That of its fields which is.")
+    retry: bool | None = Field(None, description="True: the same request may succeed later.")
+
+
+class Refusal(Exception):
+    """The answer to a request is an error. Raise it anywhere below a route."""
+
+    def __init__(
+        self, status: HTTPStatus, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = headers
+        self.more = more
 
 
 def problem(
-    status: HTTPStatus, *, detail: str | None = None, code: str | None = None, headers: Mapping[str, str] | None = None
+    status: HTTPStatus,
+    *,
+    detail: str | None = None,
+    code: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> JSONResponse:
     """An error's answer. ``code`` is for programs; the status in words unless given. ``detail`` is for people."""
-    content = {"type": "about:blank", "title": status.phrase, "status": int(status), "code": code or status.name.lower()}
+    code = code or _CODES.get(status, status.name.lower())
+    content = {"type": "about:blank", "title": status.phrase, "status": int(status), "code": code}
     if detail is not None and detail != status.phrase:
         content["detail"] = detail
-    return JSONResponse(content, status, headers, media_type="application/problem+json")
+    return JSONResponse(content | dict(more or {}), status, headers, media_type=_MEDIA_TYPE)
 
 
-def answer_with_problems(app: FastAPI) -> None:
-    """Every error of this application, its routing's own included, has the form of :func:`problem`."""
+def unavailable(detail: str, *, code: str = "unavailable", seconds: int = RETRY_SECONDS) -> Refusal:
+    """It cannot be done now, and may be later."""
+    headers = {"retry-after": str(seconds)}
+    return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, code, detail, headers=headers, retry=True)
+
+
+def documented(**codes: str) -> dict[int | str, dict[str, Any]]:
+    """The errors of a route for OpenAPI: ``documented(s403="forbidden grant_too_low")``."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for status, names in codes.items():
+        number = int(status.removeprefix("s"))
+        schema = Problem.model_json_schema()
+        schema["properties"]["status"]["const"] = number
+        schema["properties"]["code"]["enum"] = names.split()
+        found[number] = {
+            "description": f"{HTTPStatus(number).phrase}: {', '.join(f'`{name}`' for name in names.split())}",
+            "content": {_MEDIA_TYPE: {"schema": schema}},
+        }
+        if number == HTTPStatus.SERVICE_UNAVAILABLE:
+            found[number]["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    return found
+
+
+# ---- from what core raises -------------------------------------------------------------------------------------------
+
+_OF_SUBMISSIONS: Final = {
+    "grant_too_low": HTTPStatus.FORBIDDEN,
+    "unknown_base": HTTPStatus.CONFLICT,
+    "unknown_previous": HTTPStatus.CONFLICT,
+    "operation_id_taken": HTTPStatus.CONFLICT,
+    "out_of_order": HTTPStatus.CONFLICT,
+    "document_deleted": HTTPStatus.GONE,
+    "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "overloaded": HTTPStatus.SERVICE_UNAVAILABLE,
+}
+_OF_CLOSES: Final = {
+    CloseCode.MALFORMED_FRAME: HTTPStatus.BAD_REQUEST,
+    CloseCode.UNAUTHORIZED: HTTPStatus.UNAUTHORIZED,
+    CloseCode.FORBIDDEN: HTTPStatus.FORBIDDEN,
+    CloseCode.CONTRADICTING_CONTENT: HTTPStatus.CONFLICT,
+    CloseCode.EDIT_NOT_KEPT: HTTPStatus.CONFLICT,
+    CloseCode.MISSING_DEPENDENCIES: HTTPStatus.CONFLICT,
+    CloseCode.DOCUMENT_DELETED: HTTPStatus.GONE,
+    CloseCode.MESSAGE_TOO_LARGE: _TOO_LARGE,
+    CloseCode.HOSTILE_UPDATE: _INVALID,
+    CloseCode.TOO_FAST: HTTPStatus.TOO_MANY_REQUESTS,
+}
+"""What is not here may be tried again: 503 ``unavailable``."""
+
+
+def from_submission(refused: SubmissionRefused) -> Refusal:
+    """The answer to operations that were refused."""
+    if refused.code in {"unavailable", "overloaded"}:
+        return unavailable(refused.reason, code=refused.code)
+    places = {"index": refused.index, "field": refused.field, "retry": refused.retry or None}
+    more: dict[str, Any] = {name: value for name, value in places.items() if value is not None}
+    return Refusal(_OF_SUBMISSIONS.get(refused.code, _INVALID), refused.code, refused.reason, **more)
+
+
+def from_close(closed: PeerError | RoomClosed) -> Refusal:
+    """The answer where a socket would be closed."""
+    status = _OF_CLOSES.get(closed.code)
+    if status is None:
+        return unavailable(closed.reason)
+    return Refusal(status, closed.code.name.lower(), closed.reason)
+
+
+def from_denied(denied: AccessDenied) -> Refusal:
+    """401 or 403, and never a word about which part was wrong."""
+    if denied.known:
+        return Refusal(HTTPStatus.FORBIDDEN, "forbidden", "The token gives no access to this.")
+    challenge = {"www-authenticate": "Bearer"}
+    return Refusal(HTTPStatus.UNAUTHORIZED, "unauthorized", "No valid token came with the request.", headers=challenge)
+
+
+def from_store(error: StoreError) -> Refusal:
+    """The database does not do it."""
+    if isinstance(error, InvalidId | StoreRefused):
+        return Refusal(_INVALID, "unprocessable_entity", str(error))
+    _log.warning("request not served", reason=str(error))
+    return unavailable("The database cannot be used now; send the request again later.")
+
+
+def answer_with_problems(app: FastAPI, *, unavailable_when: tuple[type[Exception], ...] = ()) -> None:
+    """Every error of this application, its routing's own included, has the form of :func:`problem`.
+
+    ``unavailable_when``: further exceptions after which the same request may succeed later.
+    """
+    app.add_exception_handler(Refusal, _refusal)
+    for raised in (AccessDenied, SubmissionRefused, PeerError, RoomClosed, StoreError, *unavailable_when):
+        app.add_exception_handler(raised, _refused_inside)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(Exception, _failure)
+
+
+async def _refusal(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refusal)
+    return problem(error.status, code=error.code, detail=error.detail, headers=error.headers, more=error.more)
+
+
+async def _refused_inside(request: Request, error: Exception) -> JSONResponse:
+    match error:
+        case AccessDenied():
+            refusal = from_denied(error)
+        case SubmissionRefused():
+            refusal = from_submission(error)
+        case PeerError() | RoomClosed():
+            refusal = from_close(error)
+        case StoreError():
+            refusal = from_store(error)
+        case _:
+            _log.warning("request not served", reason=str(error))
+            refusal = unavailable("It cannot be told now who this is; send the request again later.")
+    return await _refusal(request, refusal)
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
@@ -45,7 +204,7 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     places = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail="; ".join(places))
+    return problem(_INVALID, detail="; ".join(places))
 
 
 async def _failure(request: Request, error: Exception) -> JSONResponse:

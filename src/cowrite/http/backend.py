@@ -1,0 +1,115 @@
+"""What the HTTP interface works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol, TypeAlias
+
+from cowrite.core.access import AccessControl
+from cowrite.core.bridge import SessionBridge
+from cowrite.core.deletion import Deletion
+from cowrite.core.ids import Ids
+from cowrite.core.ports import AccessLog, Clock, Directory, History
+from cowrite.core.reading import DocumentReader
+from cowrite.core.records import AccessChange
+from cowrite.core.registry import Registry
+from cowrite.core.session import Session
+from cowrite.core.writing import DocumentWriter
+from cowrite.http.problems import unavailable
+
+PRESENT_SECONDS: Final = 30.0
+"""How long somebody who polls counts as present after the last request."""
+
+
+class Load(Protocol):
+    """How much the process has to do."""
+
+    @property
+    def status(self) -> Literal["ok", "degraded", "draining"]:
+        """What clients are told."""
+        ...
+
+    @property
+    def accepts(self) -> bool:
+        """Whether one more session may come."""
+        ...
+
+    @property
+    def crowded(self) -> bool:
+        """There are so many sockets that those who can poll had better do so."""
+        ...
+
+
+class BinaryPolling(Protocol):
+    """Yjs messages without a socket. Messages are length-prefixed (:mod:`cowrite.protocol.envelope`); answers come with the
+    cursor for the next poll. Every method raises ``PeerError``, ``RoomClosed``, ``AccessDenied`` and ``StoreError``.
+    """
+
+    async def exchange(self, session: Session, body: bytes, *, lasting: bool) -> tuple[bytes, str]:
+        """Take messages, wait until they are durable, and answer them. Raises ``SubmissionRefused`` when they are not in time.
+
+        ``lasting``: the session makes further requests.
+        """
+        ...
+
+    async def poll(self, session: Session, cursor: str | None, *, wait: float, lasting: bool) -> tuple[bytes, str]:
+        """What came behind the cursor; wait that many seconds for it when there is nothing."""
+        ...
+
+    def leave(self, session: Session) -> None:
+        """The session makes no further requests. Idempotent."""
+        ...
+
+
+@dataclass(slots=True)
+class Backend:
+    """One application's parts, as its HTTP routes use them."""
+
+    registry: Registry
+    bridge: SessionBridge
+    access: AccessControl
+    access_log: AccessLog
+    directory: Directory
+    deletion: Deletion
+    history: History
+    reader: DocumentReader
+    writer: DocumentWriter
+    binary: BinaryPolling
+    load: Load
+    clock: Clock
+    ids: Ids
+    draining: bool = False
+    """The server is stopping: nobody is kept waiting."""
+
+    def drain(self) -> None:
+        """Let those go who wait for something."""
+        self.draining = True
+        self._wake(None)
+
+    def access_changed(self, change: AccessChange) -> None:
+        """A change was learned: those who wait look again whether they still may, and rooms whether they are deleted."""
+        self._wake(change.document_id)
+        self.deletion.heard(change)
+
+    def _wake(self, document_id: str | None) -> None:
+        for room in self.registry.rooms:
+            feed = room.readership.feed
+            if feed is not None and document_id in (None, room.document_id):
+                feed.wake()
+
+
+Serving: TypeAlias = Callable[[], Backend | None]
+"""The parts; None while the application is starting or shutting down, when nobody may come in."""
+
+
+def backend_of(serving: Serving) -> Callable[[], Backend]:
+    """What routes depend on. Raises 503 ``draining``."""
+
+    def backend() -> Backend:
+        found = serving()
+        if found is None:
+            raise unavailable("The server is starting or stopping; try again in a moment.", code="draining")
+        return found
+
+    return backend

@@ -1,0 +1,277 @@
+"""Documents as such: which there are, what is in them, what has happened to them, and their end."""
+
+from __future__ import annotations
+
+import json
+from hashlib import blake2b
+from http import HTTPStatus
+from typing import Annotated, Final
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from cowrite.core.errors import RoomClosed
+from cowrite.core.feed import encode_entry
+from cowrite.core.ports import AccessDenied, Grant, HistoryForgotten, InvalidId
+from cowrite.core.records import DocumentInfo, Entry
+from cowrite.http.backend import Backend, Serving, backend_of
+from cowrite.http.bodies import Content, matches, not_modified
+from cowrite.http.credentials import ALL_DOCUMENTS, check_document_id, identify, token_of
+from cowrite.http.document_formats import MEDIA_TYPES, Format, chosen_format, rendered
+from cowrite.http.models import (
+    CreateBody,
+    Document,
+    Documents,
+    DocumentState,
+    OperationId,
+    OperationsPage,
+    PresenceList,
+    Present,
+)
+from cowrite.http.problems import Refusal, documented
+from cowrite.http.raw_paths import DocumentInPath
+from cowrite.protocol.close_codes import CloseCode
+
+MAX_LISTED: Final = 1000
+MAX_OPERATIONS: Final = 1000
+_LOOKED_AT: Final = 1000
+"""Documents that are looked at for one page: of those that the token does not open nothing is told."""
+
+_ERRORS: Final = {"s400": "bad_request", "s401": "unauthorized", "s503": "unavailable draining"}
+_ON_ONE: Final = _ERRORS | {
+    "s403": "forbidden grant_too_low origin_refused",
+    "s404": "document_not_found",
+    "s410": "document_deleted",
+    "s422": "unprocessable_entity bad_document_id",
+}
+
+
+def documents_routes(serving: Serving) -> APIRouter:
+    """``/api/v2/documents`` and what is below it."""
+    routes = APIRouter(prefix="/api/v2/documents", tags=["documents"])
+    given = Depends(backend_of(serving))
+
+    @routes.get(
+        "",
+        summary="List documents",
+        description="Those that the token opens, by id. A page may have fewer than `limit` and still have a `next`.",
+        responses=documented(**_ERRORS, s422="unprocessable_entity"),
+    )
+    async def listed(
+        request: Request,
+        backend: Backend = given,
+        prefix: Annotated[str, Query(max_length=255)] = "",
+        after: Annotated[str | None, Query(max_length=255, description="The `next` of the page before.")] = None,
+        limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = 100,
+        access_token: Annotated[str | None, Query(description="Where no header can be sent.")] = None,
+    ) -> Documents:
+        return await _list(backend, token_of(request.scope), prefix=prefix, after=after, limit=limit)
+
+    @routes.post(
+        "",
+        status_code=HTTPStatus.CREATED,
+        summary="Create an empty document",
+        description="Not needed before editing: the first edit of a document makes it.",
+        responses=documented(
+            **_ERRORS,
+            s403="forbidden grant_too_low origin_refused",
+            s409="document_exists",
+            s410="document_deleted",
+            s422="unprocessable_entity bad_document_id",
+        ),
+    )
+    async def create(request: Request, response: Response, body: CreateBody, backend: Backend = given) -> Document:
+        document_id = check_document_id(body.document_id)
+        await identify(backend, token_of(request.scope), document_id, Grant.WRITE)
+        made = await backend.directory.create(document_id)
+        info = await _existing(backend, document_id)
+        if not made:
+            raise Refusal(HTTPStatus.CONFLICT, "document_exists", "There is a document of this id.")
+        response.headers["location"] = f"{request.scope.get('root_path', '')}/api/v2/documents/{quote(document_id, safe='')}"
+        return _shown(info)
+
+    @routes.get(
+        "/{document_id}",
+        summary="Read a document",
+        description="As `format` says, else as `Accept` does.",
+        response_model=DocumentState,
+        responses={
+            200: {
+                "content": {media.partition(";")[0]: {} for form, media in MEDIA_TYPES.items() if form is not Format.JSON},
+                "headers": {"ETag": {"description": "For If-None-Match.", "schema": {"type": "string"}}},
+            },
+            304: {"description": "It has not changed since the answer with that ETag."},
+            **documented(**_ON_ONE, s406="not_acceptable"),
+        },
+    )
+    async def read(
+        request: Request,
+        document_id: DocumentInPath,
+        backend: Backend = given,
+        format: Annotated[Format | None, Query()] = None,  # noqa: A002 - the parameter's name
+        root: Annotated[str | None, Query(max_length=255, description="Only what is in this root; not for `yjs`.")] = None,
+    ) -> Response:
+        return await _read(request, backend, document_id, format, root)
+
+    @routes.delete(
+        "/{document_id}",
+        status_code=HTTPStatus.NO_CONTENT,
+        summary="Delete a document",
+        description="Nobody can read or write it any more, until it is undeleted. Its history is kept.",
+        responses=documented(**_ON_ONE),
+    )
+    async def delete(request: Request, document_id: DocumentInPath, backend: Backend = given) -> Response:
+        caller = await identify(backend, token_of(request.scope), document_id, Grant.ADMIN)
+        await _existing(backend, document_id)
+        if not await backend.deletion.delete(document_id, caller.session.author):
+            raise _deleted()
+        await backend.access.catch_up()
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+    @routes.post(
+        "/{document_id}/undelete",
+        summary="Take a deletion back",
+        responses=documented(**{**_ON_ONE, "s410": "document_deleted", "s409": "document_not_deleted"}),
+    )
+    async def undelete(request: Request, document_id: DocumentInPath, backend: Backend = given) -> Document:
+        caller = await identify(backend, token_of(request.scope), document_id, Grant.ADMIN)
+        if await backend.directory.info(document_id) is None:
+            raise _not_found()
+        if not await backend.deletion.undelete(document_id, caller.session.author):
+            raise Refusal(HTTPStatus.CONFLICT, "document_not_deleted", "The document is not deleted.")
+        return _shown(await _existing(backend, document_id))
+
+    @routes.get(
+        "/{document_id}/operations",
+        summary="Read what has happened to a document",
+        description="Whole entries of the log in their order: a page may have more than `limit`.",
+        response_model=OperationsPage,
+        responses=documented(
+            **{**_ON_ONE, "s404": "document_not_found unknown_operation", "s410": "document_deleted history_forgotten"}
+        ),
+    )
+    async def operations(
+        request: Request,
+        document_id: DocumentInPath,
+        backend: Backend = given,
+        after: Annotated[OperationId | None, Query(description="The `next` of the page before, or any operation.")] = None,
+        limit: Annotated[int, Query(ge=1, le=MAX_OPERATIONS)] = 100,
+    ) -> Response:
+        await identify(backend, token_of(request.scope), document_id, Grant.READ)
+        info = await _existing(backend, document_id)
+        page = Content(await _operations(backend, info, after, limit))
+        return await page.answer(request.headers, media_type="application/json")
+
+    @routes.get(
+        "/{document_id}/presence",
+        summary="Who is in a document",
+        responses=documented(**{name: codes for name, codes in _ON_ONE.items() if name not in {"s404", "s410"}}),
+    )
+    async def presence(request: Request, document_id: DocumentInPath, backend: Backend = given) -> PresenceList:
+        await identify(backend, token_of(request.scope), document_id, Grant.READ)
+        room = backend.registry.get(document_id)
+        present = room.presence.present if room is not None else ()
+        return PresenceList(presence=[Present.model_validate(one.to_json()) for one in present])
+
+    return routes
+
+
+async def _list(backend: Backend, token: str | None, *, prefix: str, after: str | None, limit: int) -> Documents:
+    # Whether the token is one at all must not depend on which documents there are.
+    await _may_read(backend, token, ALL_DOCUMENTS)
+    infos = await backend.directory.list(after=after, limit=_LOOKED_AT, prefix=prefix)
+    shown: list[Document] = []
+    for info in infos:
+        if await _may_read(backend, token, info.document_id):
+            shown.append(_shown(info))
+        after = info.document_id
+        if len(shown) == limit:
+            break
+    at_end = len(infos) < _LOOKED_AT and (not infos or after == infos[-1].document_id)
+    return Documents(documents=shown, next=None if at_end else after)
+
+
+async def _may_read(backend: Backend, token: str | None, document_id: str) -> bool:
+    """Raises :class:`AccessDenied` only for a token that is none."""
+    try:
+        await identify(backend, token, document_id, Grant.READ)
+    except AccessDenied as denied:
+        if not denied.known:
+            raise
+        return False
+    return True
+
+
+async def _read(request: Request, backend: Backend, document_id: str, asked: Format | None, root: str | None) -> Response:
+    await identify(backend, token_of(request.scope), document_id, Grant.READ)
+    form = chosen_format(asked, request.headers.get("accept"))
+    info = await _existing(backend, document_id)
+    unless = request.headers.get("if-none-match")
+    if matches(unless, etag := _etag(info.head.epoch, info.head.offset, form, root)):
+        return not_modified(etag)
+    async with backend.registry.open(document_id) as room:
+        state = await backend.reader.state(room, at_least=info.head)
+    head = state.committed.head
+    if matches(unless, etag := _etag(head.epoch, head.offset, form, root)):
+        return not_modified(etag)
+    headers = {"etag": etag, "cache-control": "private, no-cache"}
+    content = Content(await rendered(state, document_id, form, root))
+    return await content.answer(request.headers, media_type=MEDIA_TYPES[form], headers=headers)
+
+
+def _etag(epoch: str, offset: int, form: Format, root: str | None) -> str:
+    text = f"{epoch} {offset} {form} {'' if root is None else f'={root}'}"
+    return f'W/"{blake2b(text.encode(errors="surrogatepass"), digest_size=12).hexdigest()}"'
+
+
+async def _operations(backend: Backend, info: DocumentInfo, after: str | None, limit: int) -> bytes:
+    document_id, offset = info.document_id, 0
+    try:
+        if after is not None:
+            located = await backend.history.locate(document_id, after)
+            if located is None:
+                raise Refusal(HTTPStatus.NOT_FOUND, "unknown_operation", "No operation of this document has that id.")
+            offset = located
+        entries: list[Entry] = []
+        while offset < info.head.offset and not any(entry.operations for entry in entries):
+            entries = list(await backend.history.operations(document_id, after=offset, limit=limit))
+            if not entries:
+                break
+            offset = entries[-1].offset
+    except HistoryForgotten as forgotten:
+        raise Refusal(HTTPStatus.GONE, "history_forgotten", str(forgotten)) from None
+    except InvalidId as invalid:
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "unprocessable_entity", str(invalid)) from None
+    last = next((entry.operations[-1].id for entry in reversed(entries) if entry.operations), None)
+    following = json.dumps(last if offset < info.head.offset else None)
+    operations = b",".join(encode_entry(entry) for entry in entries if entry.operations)
+    return b'{"operations":[%s],"next":%s}' % (operations, following.encode())
+
+
+async def _existing(backend: Backend, document_id: str) -> DocumentInfo:
+    info = await backend.directory.info(document_id)
+    if info is None:
+        raise _not_found()
+    if info.deleted_at is not None:
+        raise _deleted()
+    return info
+
+
+def _not_found() -> Refusal:
+    return Refusal(HTTPStatus.NOT_FOUND, "document_not_found", "There is no document of this id.")
+
+
+def _deleted() -> RoomClosed:
+    return RoomClosed(CloseCode.DOCUMENT_DELETED, "the document was deleted")
+
+
+def _shown(info: DocumentInfo) -> Document:
+    return Document(
+        document_id=info.document_id,
+        epoch=info.head.epoch,
+        offset=info.head.offset,
+        created_at=info.created_at,
+        updated_at=info.updated_at,
+        deleted_at=info.deleted_at,
+        log_bytes=info.log_bytes,
+    )

@@ -1,0 +1,177 @@
+"""Negotiation: from a session token to a session, and what becomes of it."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, Final
+
+import structlog
+from fastapi import APIRouter, Depends, Request, Response
+
+from cowrite.core.bridge import Admission
+from cowrite.core.ports import AccessDenied, Grant
+from cowrite.core.records import AccessChange
+from cowrite.http.backend import Backend, Serving, backend_of
+from cowrite.http.bodies import read_body, read_json
+from cowrite.http.credentials import ALL_DOCUMENTS, bearer_of, check_document_id, identify, token_of
+from cowrite.http.models import Admitted, ConnectBody, Connected, GrantBody, GrantChanged, RefreshBody, user_of
+from cowrite.http.offers import offers
+from cowrite.http.problems import Refusal, documented, unavailable
+
+HEARTBEAT_MILLISECONDS: Final = 10_000
+_OVERLOADED_SECONDS: Final = 10
+_MAX_BYTES: Final = 64 << 10
+
+_log = structlog.get_logger(__name__)
+
+
+def realtime_routes(serving: Serving, *, batch_milliseconds: int) -> APIRouter:
+    """``connect``, ``refresh``, ``disconnect`` and ``grants``."""
+    routes = APIRouter(prefix="/api/v2/realtime", tags=["realtime"])
+    given = Depends(backend_of(serving))
+
+    @routes.post(
+        "/connect",
+        summary="Exchange a session token for a session",
+        responses=documented(
+            s400="bad_request",
+            s401="unauthorized",
+            s403="forbidden origin_refused",
+            s410="document_deleted",
+            s422="unprocessable_entity bad_document_id",
+            s503="overloaded draining unavailable",
+        ),
+    )
+    async def connect(request: Request, body: ConnectBody, backend: Backend = given) -> Connected:
+        document_id = check_document_id(body.document_id)
+        if not backend.load.accepts:
+            code = "draining" if backend.load.status == "draining" else "overloaded"
+            raise unavailable("The server takes no more sessions now.", code=code, seconds=_OVERLOADED_SECONDS)
+        admission = await backend.bridge.connect(body.session_token, document_id)
+        async with backend.registry.open(document_id) as room:
+            head, at = await backend.reader.last_operation(room)
+        client = body.client.model_dump(include={"name", "version"}) if body.client is not None else None
+        _log.info("session opened", document=document_id, user=admission.session.author, client=client, failed=body.failed)
+        return Connected(
+            **_admitted(admission),
+            transports=offers(request, document_id, failed=body.failed, crowded=backend.load.crowded),
+            head=head,
+            offset=at.offset,
+            epoch=at.epoch,
+            batch_interval_ms=batch_milliseconds,
+            heartbeat_interval_ms=HEARTBEAT_MILLISECONDS,
+            server=backend.load.status,
+        )
+
+    @routes.post(
+        "/refresh",
+        summary="Renew the access token",
+        responses=documented(
+            s400="bad_request",
+            s401="unauthorized",
+            s403="forbidden origin_refused",
+            s422="unprocessable_entity",
+            s503="draining unavailable",
+        ),
+    )
+    async def refresh(request: Request, body: RefreshBody, backend: Backend = given) -> Admitted:
+        token = token_of(request.scope, body.access_token)
+        if token is None:
+            raise AccessDenied("A token is needed.", known=False)
+        return Admitted(**_admitted(await backend.bridge.refresh(token, body.session_token)))
+
+    @routes.post(
+        "/disconnect",
+        status_code=HTTPStatus.NO_CONTENT,
+        summary="End the session",
+        description="Works with `navigator.sendBeacon`: the token may be in the body, as JSON or by itself, whatever its type.",
+        responses=documented(
+            s400="bad_request malformed_json",
+            s401="unauthorized",
+            s403="origin_refused",
+            s413="too_large",
+            s503="draining unavailable",
+        ),
+        openapi_extra={"requestBody": _DISCONNECT_BODY},
+    )
+    async def disconnect(request: Request, backend: Backend = given) -> Response:
+        token = token_of(request.scope, await _token_in_body(request))
+        if token is None:
+            raise AccessDenied("A token is needed.", known=False)
+        session = await backend.bridge.disconnect(token)
+        backend.binary.leave(session)
+        if (room := backend.registry.get(session.document_id)) is not None:
+            room.presence.leave(session)
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+    @routes.post(
+        "/grants",
+        summary="Change or revoke grants, of those connected too",
+        description=(
+            "In force on all processes when it is answered, as far as writing goes; sockets hear of it within half a second. "
+            "An administrator of one document may change that document; whose session token grants `admin` on the pattern `*` "
+            "may leave `document_id` out."
+        ),
+        responses=documented(
+            s400="bad_request",
+            s401="unauthorized",
+            s403="forbidden grant_too_low origin_refused",
+            s422="unprocessable_entity bad_document_id",
+            s503="draining unavailable",
+        ),
+    )
+    async def grants(request: Request, body: GrantBody, backend: Backend = given) -> GrantChanged:
+        document_id = check_document_id(body.document_id) if body.document_id is not None else None
+        if document_id is None and body.user_id is None and body.session_id is None:
+            detail = "A change is for a document, a user or a session: none is named."
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "unprocessable_entity", detail)
+        caller = await identify(backend, token_of(request.scope), document_id or ALL_DOCUMENTS, Grant.ADMIN)
+        restores = body.grant == "restore"
+        change = AccessChange(
+            id=backend.ids.new(),
+            changed_by=caller.session.author,
+            created_at=backend.clock.now(),
+            document_id=document_id,
+            user_id=body.user_id,
+            session_id=body.session_id.lower() if body.session_id is not None else None,
+            grant=None if restores or body.grant is None else Grant(body.grant),
+            reason=body.reason,
+            restores=restores,
+        )
+        revision = await backend.access_log.change(change)
+        await backend.access.catch_up(revision)
+        return GrantChanged(revision=revision)
+
+    return routes
+
+
+def _admitted(admission: Admission) -> dict[str, Any]:
+    session = admission.session
+    return {
+        "session_id": session.id,
+        "access_token": admission.access_token,
+        "expires_at": admission.expires_at,
+        "session_expires_at": admission.session_ends_at,
+        "document_id": session.document_id,
+        "grant": session.grant,
+        "user": user_of(session),
+    }
+
+
+async def _token_in_body(request: Request) -> str | None:
+    body = await read_body(request, _MAX_BYTES)
+    if not body.strip() or bearer_of(request.scope["headers"]) is not None:
+        return None
+    if not body.lstrip().startswith(b"{"):
+        return body.decode("latin-1").strip()
+    token = read_json(body).get("access_token")
+    return token if isinstance(token, str) else None
+
+
+_DISCONNECT_BODY: Final = {
+    "required": False,
+    "content": {
+        "application/json": {"schema": {"type": "object", "properties": {"access_token": {"type": "string"}}}},
+        "text/plain": {"schema": {"type": "string"}},
+    },
+}

@@ -1,0 +1,287 @@
+"""Yjs clients without a socket: they send the messages of a y-websocket connection by POST, and ask for what is new by GET.
+
+Theory of operation. What a client sends goes the way of every peer (guard, grants, held updates, backlog, broadcast), so a
+session that polls has a peer in the room; it lives on between requests, for some seconds, so that its awareness and its held
+updates do, too. What a client is given comes from the committed log alone, by offset: any process can answer any request, and
+the peer's outbox is no part of it. Only awareness is this process's own: the cursor says whose it counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from cowrite.core.access import AccessControl
+from cowrite.core.awareness import in_messages
+from cowrite.core.awareness_history import AwarenessHistory
+from cowrite.core.errors import PeerError, RoomClosed
+from cowrite.core.intake import inspect_from_peer
+from cowrite.core.limits import Limits
+from cowrite.core.ports import Clock, Grant
+from cowrite.core.reading import DocumentReader
+from cowrite.core.registry import Registry
+from cowrite.core.replicas import Committed
+from cowrite.core.room import Room
+from cowrite.core.session import Session
+from cowrite.core.submissions import SubmissionRefused
+from cowrite.crdt.document import Document
+from cowrite.crdt.state_vector import MalformedStateVector
+from cowrite.protocol import yjs
+from cowrite.protocol.close_codes import CloseCode
+from cowrite.protocol.envelope import seal, unseal
+from cowrite.protocol.messages import (
+    Acknowledged,
+    AwarenessUpdate,
+    Message,
+    QueryAwareness,
+    SyncStep1,
+    SyncStep2,
+    UnknownMessage,
+    Update,
+)
+from cowrite.transports.polling_peer import PollingPeer
+from cowrite.transports.yjs import INSPECT_IN_THREAD_BYTES
+
+LINGER_SECONDS: Final = 30.0
+"""How long a polling session's peer stays after its last request."""
+_HELD_SECONDS: Final = 0.5
+"""How long a request waits for what its updates build on, before the client is asked for it."""
+_NOTHING: Final = b"\x00\x00"
+"""The update that brings nothing: what a client answers that has nothing."""
+
+
+class PollingPeers:
+    """The polling sessions of this process."""
+
+    def __init__(
+        self, registry: Registry, reader: DocumentReader, access: AccessControl, clock: Clock, limits: Limits, process_id: str
+    ) -> None:
+        self._registry = registry
+        self._reader = reader
+        self._access = access
+        self._clock = clock
+        self._limits = limits
+        self._process_id = process_id
+        self._peers: dict[Session, PollingPeer] = {}
+        self._awareness: WeakKeyDictionary[Room, AwarenessHistory] = WeakKeyDictionary()
+        self._draining = False
+
+    async def exchange(self, session: Session, body: bytes, *, lasting: bool) -> tuple[bytes, str]:
+        """Take messages, wait until the updates in them are durable, and answer.
+
+        The answer has a SyncStep2 for each SyncStep1, the awareness that was asked for, a SyncStep1 where the server lacks
+        something, and an :class:`Acknowledged` that counts the updates of this request that are durable. Returns it with the
+        cursor for the next poll. Raises :class:`PeerError`, :class:`RoomClosed`, ``AccessDenied``, ``StoreError``, and
+        :class:`SubmissionRefused` when the updates are not taken, or not durable in time: send them again.
+        """
+        messages = _read(body)
+        _refuse_updates(session, messages)
+        async with self._registry.open(session.document_id) as room:
+            with self._peer(room, session, lasting=lasting) as polling:
+                async with polling.taking:
+                    before = polling.peer.acknowledgements.received
+                    for message in messages:
+                        await self._take(polling, message)
+                    polling.account.caught_up()
+                    count = polling.peer.acknowledgements.received - before
+                await self._durable(polling, before + count)
+                committed = await self._reader.committed(room)
+                answers = [
+                    SyncStep2(self._behind(room, committed, message.state_vector))
+                    for message in messages
+                    if isinstance(message, SyncStep1)
+                ]
+                entries = room.awareness.entries() if any(isinstance(one, QueryAwareness) for one in messages) else ()
+                durable = min(max(0, polling.peer.acknowledgements.count - before), count)
+                polling.asked |= durable < count
+                acknowledged = [Acknowledged(durable, committed.head.offset)] if durable else []
+                told = [*map(AwarenessUpdate, in_messages(entries)), *polling.corrections()]
+                rest = [*told, *polling.question(), *acknowledged]
+                self._access.check(session)
+                # Of awareness nothing was told but what was asked for: the first poll tells all.
+                return _write([*answers, *rest]), self._cursor(committed.head.epoch, committed.head.offset, 0)
+
+    async def poll(self, session: Session, cursor: str | None, *, wait: float, lasting: bool) -> tuple[bytes, str]:
+        """What was committed, and whose awareness has changed, since the cursor; the whole state for an unknown cursor.
+
+        Waits up to ``wait`` seconds for something. Raises as :meth:`exchange`.
+        """
+        async with self._registry.open(session.document_id) as room:
+            with self._peer(room, session, lasting=lasting) as polling:
+                ends_at = self._clock.monotonic() + wait
+                while True:
+                    changed = polling.changed
+                    answers, next_cursor = await self._news(room, polling, cursor)
+                    left = ends_at - self._clock.monotonic()
+                    if answers or left <= 0:
+                        self._access.check(session)
+                        return _write(answers), next_cursor
+                    await _soon(changed.wait(), left)
+                    self._access.check(session)
+                    polling.check()
+                    if self._draining:
+                        raise RoomClosed(CloseCode.SERVICE_RESTART, "the server is restarting; poll again")
+
+    def leave(self, session: Session) -> None:
+        """The session makes no further requests. Idempotent."""
+        if (polling := self._peers.get(session)) is not None:
+            polling.leave()
+
+    def close(self) -> None:
+        """Nobody is kept waiting any more, and nothing lingers."""
+        self._draining = True
+        for polling in list(self._peers.values()):
+            polling.leave()
+
+    # ---- taking ------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _peer(self, room: Room, session: Session, *, lasting: bool) -> Iterator[PollingPeer]:
+        """The session's peer in this room, which stays at least while the block runs. Raises ``AccessDenied``."""
+        self._access.check(session)
+        polling = self._peers.get(session)
+        if polling is None or polling.room is not room:
+            polling = PollingPeer(room, session, self._access, self._clock, self._limits, self._gone)
+            self._peers[session] = polling
+        polling.begin()
+        try:
+            yield polling
+        finally:
+            polling.end(linger=LINGER_SECONDS if lasting else 0.0)
+
+    def _gone(self, polling: PollingPeer) -> None:
+        if self._peers.get(polling.session) is polling:
+            del self._peers[polling.session]
+
+    async def _take(self, polling: PollingPeer, message: Message) -> None:
+        """Raises :class:`PeerError`: then the peer is gone, and what came before the message is taken."""
+        polling.check()
+        began = self._clock.cpu()
+        try:
+            match message:
+                case Update(update):
+                    await self._take_update(polling, update, everything=False)
+                case SyncStep2(update) if update != _NOTHING or polling.session.may(Grant.WRITE):
+                    await self._take_update(polling, update, everything=True)
+                case AwarenessUpdate(entries):
+                    polling.announce(entries)
+                case _:
+                    pass  # questions are answered at the end
+            wait = polling.account.charge(self._clock.cpu() - began)
+            if wait is not None and polling.account.exhausted:
+                raise PeerError(CloseCode.TOO_FAST, "its messages take more work than one session may cause")
+        except PeerError as error:
+            polling.close(error.code, error.reason)
+            raise
+        if wait is not None:
+            await self._clock.sleep(wait)  # others are served first
+
+    async def _take_update(self, polling: PollingPeer, update: bytes, *, everything: bool) -> None:
+        outline = None
+        if len(update) > INSPECT_IN_THREAD_BYTES:
+            outline = await asyncio.to_thread(inspect_from_peer, update, everything=everything, limits=self._limits)
+            polling.check()
+        polling.room.receive(polling.peer, update, everything=everything, outline=outline)
+
+    async def _durable(self, polling: PollingPeer, count: int) -> None:
+        """Wait until the first ``count`` updates of the peer are durable, or some of them are known not to become so soon."""
+        began = self._clock.monotonic()
+        peer, looked = polling.peer, False
+        while True:
+            changed = polling.changed
+            if peer.starved:
+                raise SubmissionRefused("overloaded", "too much waits for the database; send it again later", retry=True)
+            if peer.acknowledgements.ended >= count:
+                return
+            if peer.held and not looked:
+                # What it builds on may have been sent to another process.
+                looked = True
+                polling.room.look_for_news()
+            patience = _HELD_SECONDS if peer.held else self._limits.submission_seconds
+            if (left := began + patience - self._clock.monotonic()) <= 0:
+                if peer.held:
+                    return  # the answer asks for what is missing
+                raise SubmissionRefused("unavailable", "the database does not take it now; send it again", retry=True)
+            await _soon(changed.wait(), left)
+            polling.check()
+
+    # ---- giving ------------------------------------------------------------------------------------------------------
+
+    async def _news(self, room: Room, polling: PollingPeer, cursor: str | None) -> tuple[list[Message], str]:
+        known = _Cursor.read(cursor)
+        history = self._awareness.setdefault(room, AwarenessHistory())
+        answers: list[Message] = []
+        entries = None
+        if known is not None and known.epoch == room.replicas.head.epoch:
+            entries = await self._reader.entries(room, known.offset)
+        if known is None or entries is None:
+            committed = await self._reader.committed(room)
+            epoch, offset = committed.head.epoch, committed.head.offset
+            answers.append(SyncStep2(committed.state))
+        else:
+            epoch, offset = known.epoch, entries[-1].offset if entries else known.offset
+            answers += [Update(one.entry.update) for one in entries]
+        history.look(room.awareness)
+        since = known.awareness if known is not None and known.process_id == self._process_id else 0
+        answers += map(AwarenessUpdate, in_messages(history.since(since)))
+        answers += polling.question()
+        return answers, self._cursor(epoch, offset, history.version)
+
+    def _behind(self, room: Room, committed: Committed, state_vector: bytes) -> bytes:
+        """What a client lacks of the committed state. Raises :class:`PeerError`."""
+        live = room.replicas.live
+        document = live if live is not None and not room.needs_commit and room.replicas.head == committed.head else None
+        try:
+            return (document or Document.from_state(committed.state)).diff(state_vector)
+        except MalformedStateVector as error:
+            raise PeerError(CloseCode.MALFORMED_FRAME, f"the state vector cannot be read: {error}") from error
+
+    def _cursor(self, epoch: str, offset: int, awareness: int) -> str:
+        return f"{self._process_id}:{epoch}:{offset}:{awareness}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Cursor:
+    process_id: str
+    epoch: str
+    offset: int
+    awareness: int
+
+    @classmethod
+    def read(cls, text: str | None) -> _Cursor | None:
+        """None for what is no cursor: its bearer is given everything."""
+        parts = (text or "").split(":")
+        if len(parts) != 4 or not all(part.isascii() and part.isdecimal() and len(part) < 16 for part in parts[2:]):
+            return None
+        return cls(parts[0], parts[1], int(parts[2]), int(parts[3]))
+
+
+def _read(body: bytes) -> list[Message]:
+    try:
+        return [yjs.decode(message) for message in unseal(body)]
+    except (yjs.MalformedFrame, UnknownMessage) as error:
+        raise PeerError(CloseCode.MALFORMED_FRAME, f"a message cannot be read: {error}") from error
+
+
+def _refuse_updates(session: Session, messages: Sequence[Message]) -> None:
+    """Whoever may not write is told so. Clients that only read send an empty SyncStep2 all the same."""
+    updates = (message.update for message in messages if isinstance(message, Update | SyncStep2))
+    if not session.may(Grant.WRITE) and any(update != _NOTHING for update in updates):
+        raise SubmissionRefused("grant_too_low", "the grant does not allow writing")
+
+
+def _write(messages: Sequence[Message]) -> bytes:
+    return seal(yjs.encode(message) for message in messages)
+
+
+async def _soon(work: Awaitable[object], seconds: float) -> None:
+    """Wait for something, at most so long."""
+    try:
+        async with asyncio.timeout(seconds):
+            await work
+    except TimeoutError:
+        pass

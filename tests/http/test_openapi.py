@@ -1,0 +1,74 @@
+"""The description of the API says what it does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from http_api import api
+
+API = "/api/v2/"
+
+
+@pytest.fixture
+async def description() -> AsyncIterator[dict[str, Any]]:
+    async with api() as server:
+        yield (await server.client.get("/openapi.json")).json()
+
+
+def routes(description: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    paths = description["paths"].items()
+    return [(path, method, route) for path, methods in paths for method, route in methods.items() if path.startswith(API)]
+
+
+@pytest.mark.rule("HT50")
+async def test_all_routes_are_described(description: dict[str, Any]) -> None:
+    """Every route under /api/v2 is there."""
+    assert {(path.removeprefix(API), method) for path, method, _ in routes(description)} == {
+        ("realtime/connect", "post"),
+        ("realtime/refresh", "post"),
+        ("realtime/disconnect", "post"),
+        ("realtime/grants", "post"),
+        ("realtime/poll", "get"),
+        ("realtime/operations", "post"),
+        ("realtime/presence", "post"),
+        ("documents", "get"),
+        ("documents", "post"),
+        ("documents/{document_id}", "get"),
+        ("documents/{document_id}", "delete"),
+        ("documents/{document_id}/undelete", "post"),
+        ("documents/{document_id}/operations", "get"),
+        ("documents/{document_id}/presence", "get"),
+    }
+
+
+@pytest.mark.rule("HT50")
+async def test_errors_are_described(description: dict[str, Any]) -> None:
+    """Every error has the form of a problem and names its codes."""
+    for path, _, route in routes(description):
+        errors = {status: answer for status, answer in route["responses"].items() if status >= "400"}
+        assert {"401", "503"} <= errors.keys(), path
+        for status, answer in errors.items():
+            schema = answer["content"]["application/problem+json"]["schema"]
+            assert schema["properties"]["code"]["enum"], (path, status)
+            assert schema["properties"]["status"]["const"] == int(status)
+        assert route["summary"]
+
+
+@pytest.mark.rule("HT50")
+async def test_references_lead_somewhere(description: dict[str, Any]) -> None:
+    """Every reference in it is resolved."""
+
+    def references(value: Any) -> list[str]:
+        if isinstance(value, dict):
+            own = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
+            return own + [found for part in value.values() for found in references(part)]
+        return [found for part in value for found in references(part)] if isinstance(value, list) else []
+
+    for reference in references(description):
+        found: Any = description
+        for step in reference.removeprefix("#/").split("/"):
+            assert step in found, reference
+            found = found[step]

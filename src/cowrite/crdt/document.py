@@ -19,7 +19,7 @@ from cowrite.crdt.outline import ClockRange, Outline
 from cowrite.crdt.places import Places, may_hold_halves
 from cowrite.crdt.slices import slices
 from cowrite.crdt.state_vector import decode_state_vector, encode_state_vector
-from cowrite.crdt.utf16 import utf16_document
+from cowrite.crdt.utf16 import EngineMemory, utf16_document
 
 _NOTHING = b"\x00\x00"
 """The update that brings and deletes nothing."""
@@ -50,7 +50,7 @@ class Document:
         self._may_hold_halves = False
         self._fresh: list[bytes] = []
         fresh = self._fresh  # not self: in a cycle the engine's memory would wait for a collection
-        self._engine.observe(lambda event: fresh.append(event.update))
+        self._memory = EngineMemory(self._engine, self._engine.observe(lambda event: fresh.append(event.update)))
 
     @classmethod
     def empty(cls) -> Self:

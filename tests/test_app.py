@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from structlog.testing import capture_logs
 
 from cowrite.app import Runtime, create_app, database_url
+from cowrite.core.ports import StoreError
 from cowrite.core.registry import Registry
 from cowrite.protocol import yjs
 from cowrite.protocol.messages import SyncStep1
@@ -204,6 +205,25 @@ async def test_stop_stores_what_was_taken() -> None:
     assert b"last words" in stored.entries[0].update
     assert runtime.serving() is None
     await runtime.stop()
+
+
+@pytest.mark.rule("TR37", "JO23")
+async def test_stop_tries_again_what_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A document that rests after a failure of its own does not rest until the end."""
+    monkeypatch.setattr("cowrite.core.journal._FIRST_RETRY", 20.0)
+    database = MemoryDatabase()
+    app = app_on(database)
+    runtime = runtime_of(app)
+    async with runtime.lifespan(app):
+        database.fail_next("append", StoreError("of no kind in particular"))
+        await write(runtime, "last words")
+        parts = runtime._parts
+        assert parts is not None
+        while not parts.journal.failing_documents:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    stored = await MemoryStore(database).load("doc")
+    assert stored is not None
+    assert stored.head.offset == 1
 
 
 @pytest.mark.rule("TR37")

@@ -265,6 +265,7 @@ class Runtime:
         return Parts(storage, journal, registry, heads, backlog, services)
 
     async def _drain(self, parts: Parts) -> None:
+        parts.journal.hurry()
         for room in parts.registry.rooms:
             room.flush()
             if room.needs_commit:

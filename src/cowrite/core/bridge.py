@@ -11,11 +11,13 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
 from cowrite.core.access import AccessControl
 from cowrite.core.ids import Ids
 from cowrite.core.ports import Access, AccessClaims, AccessDenied, AccessTokenMaker, Authorizer, Clock, Sessions
 from cowrite.core.records import SessionRecord
-from cowrite.core.session import Session
+from cowrite.core.session import Session, fault_of
 
 SESSION_MILLISECONDS: Final = 12 * 3600 * 1000
 """How long a session lasts whose access has no end of its own."""
@@ -23,6 +25,8 @@ RENEWAL_SECONDS: Final = 24 * 3600
 """How long after its end an access token may still be renewed, while the session lasts: laptops sleep."""
 _MAX_KNOWN: Final = 20_000
 """Access tokens that are remembered, so that each is decrypted once."""
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class SessionBridge:
 
     async def connect(self, session_token: str | None, document_id: str) -> Admission:
         """Open a session. Raises :class:`AccessDenied`, and :class:`StoreError` when it cannot be kept."""
-        access = await self._authorize(session_token, document_id)
+        access = await self._ask(session_token, document_id)
         await self._access.catch_up()
         now = self._clock.now()
         session = Session(self._ids.new(), document_id, access, now)
@@ -83,7 +87,7 @@ class SessionBridge:
             raise AccessDenied("The session has ended.", known=False)
         session = self._session(_claims_of(record))
         if session_token is not None:
-            access = await self._authorize(session_token, session.document_id)
+            access = await self._ask(session_token, session.document_id)
             if access.user_id != session.author:
                 raise AccessDenied("The token is another user's.", known=True)
             session.access = access
@@ -128,7 +132,7 @@ class SessionBridge:
                 if session.document_id != document_id:
                     raise AccessDenied("The token gives no access to this document.", known=True)
                 return session
-        access = await self._authorize(token, document_id)
+        access = await self._ask(token, document_id)
         if access.single_use:
             raise AccessDenied("A token for a single use opens no connection; exchange it for a session.", known=True)
         session = Session(self._ids.new(), document_id, access, self._clock.now())
@@ -136,6 +140,14 @@ class SessionBridge:
         return session
 
     # ---- inside ------------------------------------------------------------------------------------------------------
+
+    async def _ask(self, token: str | None, document_id: str) -> Access:
+        """The authorizer's answer. It may be the host application's own: what no store can keep would fail with each edit."""
+        access = await self._authorize(token, document_id)
+        if fault := fault_of(access):
+            _log.error("answer of authorize= cannot be used", document=document_id, reason=fault)
+            raise AccessDenied(f"The application let you in with something that cannot be used: {fault}.", known=True)
+        return access
 
     def _admit(self, session: Session, claims: AccessClaims) -> Admission:
         try:

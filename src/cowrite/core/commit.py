@@ -198,8 +198,11 @@ class GroupCommit:
         """A log that breaks may be the fault of what happened to it here: look at the one in the store before giving up."""
         try:
             await self._catch_up(transaction, room)
-        except EngineFault:
+        except EngineFault as fault:
+            # ``live`` goes with it: perhaps it is that which broke, and what waits is tried one by one when it is made again.
+            _log.error("document broken here, made again from the store", document=room.document_id, reason=str(fault))
             room.replicas.abandon()
+            room.rebuild(CloseCode.DOCUMENT_REBUILT, "the document is being rebuilt; reconnect")
             await self._catch_up(transaction, room)
 
     async def _catch_up(self, transaction: WriteTransaction, room: Room) -> None:
@@ -223,8 +226,10 @@ class GroupCommit:
             replicas.load(await self._store.load(room.document_id))
             replicas.head = head
         if replicas.live is None:
-            dangling = replicas.renew_live(room.pending)
-            await self._put_aside(transaction, room, dangling, "it builds on something that is not in the log")
+            unfit = replicas.renew_live(room.pending)
+            room.lose(unfit)
+            for one in unfit:
+                await self._quarantine(transaction, room, [one.update], one.reason)
 
     def _start_again(self, room: Room, reason: str) -> None:
         _log.warning("document starts again", document=room.document_id, reason=reason)
@@ -242,7 +247,9 @@ class GroupCommit:
         kept = []
         for pending in updates:
             at, size = self._clock.now(), len(pending.update)
-            kept.append(Quarantined(self._ids.new(), room.document_id, pending.author, at, reason, pending.update))
+            # The same id each time: when a COMMIT was in doubt and has happened, it is kept once all the same.
+            id_ = room.pending.quarantine_id(pending, self._ids.new)
+            kept.append(Quarantined(id_, room.document_id, pending.author, at, reason, pending.update))
             _log.error("update quarantined", document=room.document_id, author=pending.author, bytes=size, reason=reason)
         if kept:
             await transaction.quarantine(kept)

@@ -76,7 +76,8 @@ class HeadWatch:
         """``known`` is what the room had before the store was asked."""
         if head == known or room.replicas.head != known:
             return  # nothing new; or the room has moved meanwhile, and is looked at next time
-        if known.offset and (head.epoch != known.epoch or head.offset <= known.offset):
+        if (known.epoch and head.epoch != known.epoch) or (known.offset and head.offset <= known.offset):
+            # Another log, though perhaps nothing was known of this one but its epoch; or one that went back.
             room.look_under_lock()
         elif head.offset > known.offset:
             await self._read(room, head.epoch)

@@ -153,14 +153,16 @@ class Intake:
     def _refuse_again(self, outline: Outline) -> None:
         for brought in outline.brings if self._refused else ():
             start, end = self._refused.get(brought.client, (0, 0))
-            if brought.start < end and start < brought.end:
+            # The log may have got something else there meanwhile, and that may be repeated.
+            known = self.live.state.get(brought.client, 0)
+            if max(brought.start, start, known) < min(brought.end, end):
                 raise PeerError(CloseCode.EDIT_NOT_KEPT, "the update repeats an edit that could not be kept; start a new Doc")
 
     def _mend_live(self) -> None:
         """The engine broke on an update that the guard had passed. Make ``live`` without it: the log and what is on its way."""
         try:
             usable = self._replicas.log is not None and not self._replicas.holds_unseen
-            mended = usable and not self._replicas.renew_live(self._pending)
+            mended = usable and not self._replicas.renew_live(self._pending)  # what is unfit is dealt with under the lock
         except EngineFault:
             mended = False
         if not mended:

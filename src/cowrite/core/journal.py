@@ -25,7 +25,7 @@ from cowrite.core.access import AccessControl
 from cowrite.core.commit import GroupCommit, Outcome
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
-from cowrite.core.ports import Broker, Clock, Storage, StoreBusy, StoreError, StoreRefused, StoreUnavailable
+from cowrite.core.ports import Broker, Clock, Storage, StoreBusy, StoreError, StoreRefused, StoreUnavailable, Timer
 from cowrite.core.records import Checkpoint
 from cowrite.core.room import Room
 
@@ -61,6 +61,10 @@ class Journal:
         """Rooms with something to commit, in the order in which they came."""
         self._apart: set[Room] = set()
         """Rooms that no group takes: they are committed alone just now, or rest after a failure of their own."""
+        self._resting: dict[Room, Timer] = {}
+        """The latter, and when they are taken back."""
+        self._running: Sequence[Room] = ()
+        """Rooms of the round that is under way."""
         self._skips: Counter[Room] = Counter()
         self._failures: Counter[Room] = Counter()
         """How often in a row a room's own commit has failed."""
@@ -72,6 +76,7 @@ class Journal:
         self._work = asyncio.Event()
         self._quiet = asyncio.Event()
         self._quiet.set()
+        self._hurrying = False
         self._closing = False
         self._busy_since: float | None = None
         self.failing_since: float | None = None
@@ -91,7 +96,7 @@ class Journal:
         retry = _FIRST_RETRY
         while not self._closing:
             await self._work.wait()
-            rooms = self._take()
+            rooms = self._running = self._take()
             try:
                 await self._commit(rooms)
                 retry = _FIRST_RETRY
@@ -102,7 +107,15 @@ class Journal:
                 self._fails(error)
                 await self._clock.sleep(retry * random.uniform(0.5, 1))
                 retry = min(2 * retry, _LAST_RETRY)
-            self._rest(rooms)
+            finally:
+                self._running = ()
+                self._rest(rooms)
+
+    def hurry(self) -> None:
+        """The process ends soon: no document rests for longer than a moment any more, those that do now included."""
+        self._hurrying = True
+        for room in list(self._resting):
+            self._take_back(room)
 
     async def drained(self) -> None:
         """Wait until nothing is pending anywhere. Waits for ever while the store cannot be written."""
@@ -180,17 +193,16 @@ class Journal:
     def _set_apart(self, room: Room, error: Exception) -> None:
         """This document alone cannot be committed: let it rest, longer each time."""
         self._failures[room] += 1
-        delay = min(_FIRST_RETRY * 2 ** self._failures[room], _LAST_REST)
+        delay = _FIRST_RETRY if self._hurrying else min(_FIRST_RETRY * 2 ** min(self._failures[room], 10), _LAST_REST)
         if self._failures[room] == 1:
             _log.error("document cannot be committed; it is tried again", document=room.document_id, exc_info=error)
         self.failing_documents[room.document_id] = str(error)
         self._apart.add(room)
-        self._clock.call_later(delay, lambda: self._take_back(room))
+        self._resting[room] = self._clock.call_later(delay, lambda: self._take_back(room))
 
     def _take_back(self, room: Room) -> None:
+        self._resting.pop(room).cancel()
         self._apart.discard(room)
-        if not room.needs_commit:
-            self.failing_documents.pop(room.document_id, None)
         self._rest([room])
 
     def _rest(self, rooms: Sequence[Room]) -> None:
@@ -198,21 +210,27 @@ class Journal:
         for room in rooms:
             if room.needs_commit:
                 self.put(room)
+            elif room not in self._apart:
+                self._forgive(room)
         if self._due.keys() - self._apart:
             self._work.set()
         else:
             self._work.clear()
-        if not self._due and not self._apart:
+        if not self._due and not self._apart and not self._running:
             self._quiet.set()
+
+    def _forgive(self, room: Room) -> None:
+        """Nothing is held against this room any more, and nothing of it is kept here."""
+        self._skips.pop(room, None)
+        self._failures.pop(room, None)
+        self.failing_documents.pop(room.document_id, None)
 
     # ---- around it ---------------------------------------------------------------------------------------------------
 
     async def _finish(self, outcome: Outcome) -> None:
         """After COMMIT."""
         for room in outcome.committed:
-            self._skips.pop(room, None)
-            self._failures.pop(room, None)
-            self.failing_documents.pop(room.document_id, None)
+            self._forgive(room)
             self._checkpoint(room)
         for room in reversed(outcome.unserved):
             # Before the others: whoever filled this transaction must not fill the next one, too.

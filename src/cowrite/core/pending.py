@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 
 from cowrite.core.limits import Limits
 from cowrite.core.received import Received
@@ -32,6 +32,7 @@ class PendingUpdates:
         """What the running transaction puts into quarantine."""
         self._doubtful: dict[str, list[Received]] = {}
         """By group: what may be committed already."""
+        self._quarantine_ids: dict[Received, str] = {}
         self.bytes = 0
         """Of all of them."""
 
@@ -89,6 +90,10 @@ class PendingUpdates:
                 updates.remove(refused)
                 self._aside.append(refused)
 
+    def quarantine_id(self, refused: Received, new_id: Callable[[], str]) -> str:
+        """The id under which this one goes into quarantine, the same for each attempt."""
+        return self._quarantine_ids.setdefault(refused, new_id())
+
     def release(self) -> None:
         """The running transaction does without what it took; that waits again."""
         self._waiting, self._taken = self._taken + self._waiting, []
@@ -103,6 +108,8 @@ class PendingUpdates:
         """The transaction is committed: forget what it took and what it put aside; returns what it took."""
         settled, aside = self._taken, self._aside
         self._taken, self._aside = [], []
+        for one in aside:
+            self._quarantine_ids.pop(one, None)
         self._count(settled + aside, -1)
         return settled
 
@@ -123,6 +130,7 @@ class PendingUpdates:
         for updates in (self._taken, self._waiting, self._aside):
             if dropped in updates:
                 updates.remove(dropped)
+                self._quarantine_ids.pop(dropped, None)
                 self._count([dropped], -1)
                 return
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from cowrite.core.received import Received
 from cowrite.core.records import Checkpoint, Entry, Head, StoredDocument
 from cowrite.crdt.document import Document
-from cowrite.crdt.errors import EngineFault
+from cowrite.crdt.engine import rebuild_at
+from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.log_document import Change, LogDocument
 from cowrite.crdt.outline import Outline, missing
@@ -28,6 +29,16 @@ NOTHING = Head(epoch="", offset=0, entry_id="")
 
 class Gap(Exception):
     """Entries do not follow the head: something between was missed. Read the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """An update on its way that cannot be part of ``live`` any more."""
+
+    update: Received
+    reason: str
+    for_good: bool = True
+    """It would not fit either if it came again with all that it builds on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,28 +81,39 @@ class Replicas:
         if self.head == NOTHING:
             self.head = Head(epoch, 0, "")
 
-    def renew_live(self, pending: Iterable[Received]) -> list[Received]:
-        """Make ``live`` from ``log`` and the updates on their way; returns those that build on something missing (they must
-        be refused).
+    def renew_live(self, pending: Iterable[Received]) -> list[Unfit]:
+        """Make ``live`` from ``log`` and the updates on their way; returns those that do not fit any more (they must be
+        refused).
 
-        ``log`` must be there.
+        All pass again what they passed when they came: the log may hold other content than they were made for. ``log`` must be
+        there. Raises :class:`EngineFault` when that is broken.
         """
+        live, kept, unfit = self._live_with(()), [], []
+        for received in pending:
+            one = _take(live, received)
+            if one is None:
+                kept.append(received)
+                continue
+            unfit.append(one)
+            if not live.usable:
+                live = self._live_with(kept)
+        self.live = live
+        return unfit
+
+    def _live_with(self, updates: Iterable[Received]) -> Document:
         assert self.log is not None, "live is made from log"
         live = Document.from_state(self.log.encode())
-        lost = []
-        for update in pending:
-            if missing(update.outline, live.state):
-                lost.append(update)
-                continue
-            live.apply(update.update, update.outline)
-        self.live = live
-        return lost
+        for received in updates:
+            live.apply(received.update, received.outline)
+        return live
 
     def advance(self, entries: Sequence[Entry]) -> list[tuple[bytes, Outline]]:
         """Apply entries that others committed; returns what was new to ``live``, for relaying. Entries at or before the head
         are ignored.
 
-        Raises :class:`Gap` before anything is applied, and :class:`EngineFault` when a document is broken afterwards.
+        An entry that gives other content to something that is only in ``live`` leaves that None: what was taken since may have
+        been judged by what is not so. Raises :class:`Gap` before anything is applied, and :class:`EngineFault` when a document
+        is broken afterwards.
         """
         new = [entry for entry in entries if entry.offset > self.head.offset]
         if [entry.offset for entry in new] != list(range(self.head.offset + 1, self.head.offset + 1 + len(new))):
@@ -101,6 +123,8 @@ class Replicas:
             outline = outline_of_state(entry.update)
             if self.log is not None:
                 self.log.commit([entry.update], [outline])
+            if self.live is not None and self.live.contradicts(entry.update, outline):
+                self.live, news = None, []
             if self.live is not None:
                 fresh = self.live.apply(entry.update, outline)
                 if fresh is not None:
@@ -162,10 +186,20 @@ class Replicas:
 
 def log_document(checkpoint: Checkpoint | None, entries: Iterable[Entry]) -> LogDocument:
     """The document of a log: a checkpoint, and the entries behind it. Raises :class:`EngineFault`."""
-    log = LogDocument.from_state(checkpoint.state, checkpoint.roots) if checkpoint is not None else LogDocument.empty()
-    for entry in entries:
-        outline = outline_of_state(entry.update)
-        if missing(outline, log.state):
-            raise EngineFault(f"the entry at offset {entry.offset} builds on something that is not in the log before it")
-        log.commit([entry.update], [outline])
-    return log
+    updates = (entry.update for entry in entries)
+    return rebuild_at(None, {}, updates) if checkpoint is None else rebuild_at(checkpoint.state, checkpoint.roots, updates)
+
+
+def _take(live: Document, received: Received) -> Unfit | None:
+    """None: it is in ``live``."""
+    if missing(received.outline, live.state):
+        return Unfit(received, "it builds on something that is not in the log", for_good=False)
+    try:
+        if live.contradicts(received.update, received.outline):
+            return Unfit(received, "it gives other content to something that was committed before it")
+        live.admit(received.update, received.outline)
+    except HostileUpdate as error:
+        return Unfit(received, f"it does not fit the log any more: {error.reason}")
+    except EngineFault as fault:
+        return Unfit(received, f"the engine broke on it: {fault}")
+    return None

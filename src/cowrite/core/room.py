@@ -31,7 +31,7 @@ from cowrite.core.presence import PresenceList, Transport
 from cowrite.core.readership import Reader, Readership
 from cowrite.core.received import Received
 from cowrite.core.records import Entry
-from cowrite.core.replicas import Committed, Gap, Replicas
+from cowrite.core.replicas import Committed, Gap, Replicas, Unfit
 from cowrite.core.room_ports import RoomPorts
 from cowrite.core.session import Session
 from cowrite.core.state_frames import StateFrames
@@ -62,6 +62,8 @@ class Room:
         """How many updates to commit one at a time: one of them broke the engine or was refused, and it is not known which."""
         self.failed = False
         """The document cannot be read. Nothing will come of this room any more."""
+        self._doubts_log = False
+        """The log in the store does not look like the one that is known here."""
         self._ports = ports
         self._clock = ports.clock
         self._limits = ports.limits
@@ -130,8 +132,9 @@ class Room:
 
     @property
     def needs_commit(self) -> bool:
-        """Something waits for the disk, or ``live`` must be made again."""
-        return bool(self.pending or self.submissions) or (self.replicas.live is None and not self.failed)
+        """Something waits for the disk, or the log must be looked at, or ``live`` made again."""
+        look = self._doubts_log or self.replicas.live is None
+        return bool(self.pending or self.submissions) or (look and not self.failed)
 
     # ---- readers and writers of operations ---------------------------------------------------------------------------
 
@@ -206,8 +209,9 @@ class Room:
 
     def look_under_lock(self) -> None:
         """The log in the store does not look like the one that this room knows. What to do is decided by the next
-        transaction.
+        transaction that gets the lock.
         """
+        self._doubts_log = True
         self._ports.commit(self)
 
     def advance(self, entries: Sequence[Entry]) -> None:
@@ -215,10 +219,12 @@ class Room:
 
         Raises ``Gap`` and ``EngineFault`` (see :meth:`Replicas.advance`).
         """
-        known = self.replicas.head.offset
+        known, shown = self.replicas.head.offset, self.replicas.live is not None
         try:
             for update, outline in self.replicas.advance(entries):
                 self._broadcast.update(update, outline, None)
+            if shown and self.replicas.live is None:
+                self._rebuild()
         finally:
             self.readership.tell([entry for entry in entries if known < entry.offset <= self.replicas.head.offset])
         offsets = {entry.group: entry.offset for entry in entries}
@@ -237,6 +243,7 @@ class Room:
 
     def settle(self, derived: Derived) -> None:
         """What the transaction took is committed: show what was made of operations, acknowledge, and ask the starved again."""
+        self._doubts_log = False
         self.replicas.settle(derived.all_entries)
         settled = self.pending.settle()
         self.one_by_one = max(0, self.one_by_one - len(settled) - len(self.submissions.taken))
@@ -276,6 +283,15 @@ class Room:
             self.pending.put_aside(one)
             self._intake.refuse(one)
         self.rebuild(CloseCode.DOCUMENT_REBUILT, "an update that was shown could not be kept; reconnect and sync")
+
+    def lose(self, unfit: Sequence[Unfit]) -> None:
+        """Updates that are not in the ``live`` that was just made: they leave with the transaction that puts them into
+        quarantine.
+        """
+        for one in unfit:
+            self.pending.put_aside(one.update)
+            if one.for_good:
+                self._intake.refuse(one.update)
 
     def rebuild(self, code: CloseCode, reason: str) -> None:
         """``live`` shows something that will never be committed: send everybody away; the journal makes it again from the

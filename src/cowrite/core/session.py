@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from cowrite.core.ports import Access, Grant
+
+
+MAX_TEXT: Final = 255
+"""Characters of a user's id, name or colour."""
 
 
 @dataclass(slots=True, eq=False)
@@ -39,3 +44,21 @@ class Session:
     def may(self, needed: Grant) -> bool:
         """True when the session's grant includes ``needed``."""
         return self.grant is not None and self.grant.allows(needed)
+
+
+def fault_of(access: Access) -> str | None:
+    """What is wrong with an authorizer's answer, None: nothing. Hosts write their own, and types are not checked there."""
+    if not isinstance(access, Access):
+        return f"it is a {type(access).__name__}, and not an Access"
+    if not isinstance(access.grant, Grant):
+        return f"its grant {access.grant!r} is no Grant"
+    if access.user_id == "":
+        return "its user_id is empty"
+    for name, text in (("user_id", access.user_id), ("name", access.name or ""), ("colour", access.colour or "")):
+        if not isinstance(text, str):
+            return f"its {name} is a {type(text).__name__}, and not a text"
+        if len(text) > MAX_TEXT:
+            return f"its {name} has {len(text)} characters, and at most {MAX_TEXT} are possible"
+        if "\0" in text or text != text.encode(errors="replace").decode():
+            return f"its {name} holds U+0000 or half a surrogate pair"
+    return None

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 
 from cowrite.crdt.apply_operations import apply_operations
 from cowrite.crdt.errors import EngineFault, HostileUpdate
-from cowrite.crdt.guard import SYNC_LIMITS, inspect
+from cowrite.crdt.guard import SYNC_LIMITS, inspect, outline_of_state
 from cowrite.crdt.log_document import Change, LogDocument
 from cowrite.crdt.operations import OperationDraft
+from cowrite.crdt.outline import missing
 from cowrite.crdt.roots import RootKind
 from cowrite.crdt.state import get_state
 from cowrite.crdt.transform import transform_operations
@@ -35,13 +36,16 @@ def rebuild_at(state: bytes | None, roots: Mapping[str, RootKind], updates: Iter
     """Make the document at a point of its log: a checkpoint's state and roots (None and none: the beginning), then the entries'
     updates after it, in order.
 
-    Raises :class:`~cowrite.crdt.errors.EngineFault`.
+    Nothing is limited: what is in the log was taken under the limits of its time, and merged since. Raises
+    :class:`~cowrite.crdt.errors.EngineFault` when that is no log.
     """
     document = LogDocument.empty() if state is None else LogDocument.from_state(state, roots)
-    for update in updates:
+    for number, update in enumerate(updates, 1):
         try:
-            outline = inspect(update, SYNC_LIMITS)
+            outline = outline_of_state(update)
         except HostileUpdate as error:
-            raise EngineFault(f"an entry of the log cannot be applied: {error}") from error
+            raise EngineFault(f"entry {number} of the log cannot be read: {error}") from error
+        if missing(outline, document.state):
+            raise EngineFault(f"entry {number} of the log builds on something that is not there before it")
         document.commit([update], [outline])
     return document

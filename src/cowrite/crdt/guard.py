@@ -84,12 +84,7 @@ def inspect(update: bytes, limits: GuardLimits = LIVE_LIMITS) -> Outline:
     (:func:`cowrite.crdt.outline.missing`), holds other content for the same clocks (``Document.contradicts``), or would be
     nested too deep (``Document.nests_too_deep``). Nor who may use which client id.
     """
-    try:
-        outline = _walk(update, limits)
-    except IndexError:
-        raise HostileUpdate("truncated", "it ends too early") from None
-    except UnicodeDecodeError:
-        raise HostileUpdate("utf8", "a string in it is not valid UTF-8") from None
+    outline = _read(update, limits)
     if outline.structs > _FEW or len(update) > _SHORT:
         if outline.types > MAX_LEVELS:
             Places().check(outline)
@@ -101,11 +96,23 @@ def inspect(update: bytes, limits: GuardLimits = LIVE_LIMITS) -> Outline:
 
 
 def outline_of_state(state: bytes) -> Outline:
-    """Make the outline of what a document has encoded itself: as :func:`inspect`, without limits and the check of costs."""
-    return _walk(state, _NO_LIMITS)
+    """Make the outline of what a document has encoded itself: as :func:`inspect`, without limits and the check of costs.
+
+    Raises :class:`HostileUpdate` when that is not what it is.
+    """
+    return _read(state, _NO_LIMITS)
 
 
 _NO_LIMITS = GuardLimits(*[2**63] * 8)
+
+
+def _read(update: bytes, limits: GuardLimits) -> Outline:
+    try:
+        return _walk(update, limits)
+    except IndexError:
+        raise HostileUpdate("truncated", "it ends too early") from None
+    except UnicodeDecodeError:
+        raise HostileUpdate("utf8", "a string in it is not valid UTF-8") from None
 
 
 def _walk(data: bytes, limits: GuardLimits) -> Outline:  # noqa: C901  (see the module's docstring)

@@ -109,7 +109,7 @@ class WriteTransaction(Protocol):
         ...
 
     async def quarantine(self, updates: Sequence[Quarantined]) -> None:
-        """Keep updates that could not be committed, for people to look at."""
+        """Keep updates that could not be committed, for people to look at. One whose id is there already stays as it is."""
         ...
 
 

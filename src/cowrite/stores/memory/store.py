@@ -183,7 +183,10 @@ class _MemoryTransaction:
         self._tables.submitted |= {row.record.id: row for row in self._submitted}
         for document_id, head in self.heads.items():
             self._move(self._tables.documents[document_id], head, self._rows.get(document_id, []))
-        self._tables.quarantined += self._quarantined
+        there = {one.id: one for one in self._tables.quarantined}
+        for one in self._quarantined:
+            there.setdefault(one.id, one)
+        self._tables.quarantined[:] = there.values()
         self._database.commits += 1
         if failure is not None:
             raise failure.error

@@ -113,7 +113,7 @@ class Writer:
         self._submitted = self._insert(submitted)
         self._client = self._insert_or_ignore(clients)
         self._document = self._insert_or_ignore(documents)
-        self._quarantined = self._insert(quarantined_updates)
+        self._quarantined = self._insert_or_ignore(quarantined_updates)
         moved = ("epoch", "head_offset", "head_entry_id", "log_bytes", "updated_at")
         self._head = self._compiled(
             update(documents)

@@ -130,3 +130,16 @@ class IdentityContract:
             await transaction.quarantine([odd])
         (*_, found) = await backend.quarantined()
         assert found.reason == "nul ? and half a pair ?"
+
+    @pytest.mark.rule("ST22")
+    async def test_quarantine_again(self, backend: StoreBackend, store: Store) -> None:
+        """What comes again with its id is kept once, as it came first."""
+        first, other = make_quarantined("doc", reason="first"), make_quarantined("doc")
+        again = make_quarantined("doc", id=first.id, reason="again")
+        async with store.writing(["doc"]) as transaction:
+            await transaction.quarantine([first])
+        async with store.writing(["doc"]) as transaction:
+            await transaction.quarantine([again, other])
+            await transaction.quarantine([other])
+        assert set(await backend.quarantined()) == {first, other}
+        assert len(await backend.quarantined()) == 2

@@ -1,0 +1,146 @@
+"""The watch over the heads in the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+
+import pytest
+
+from cowrite.brokers.local import LocalBroker
+from cowrite.core.ports import StoreBusy, StoreUnavailable
+from cowrite.core.records import Head
+from cowrite.stores.memory import MemoryDatabase, MemoryStore, memory_storage
+from cowrite.testing.process import Process, quiet
+
+
+class Far(LocalBroker):
+    """A broker that says that it reaches other processes."""
+
+    @property
+    def reaches_others(self) -> bool:
+        return True
+
+
+class Counting:
+    """Counts how often heads are asked for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls = 0
+        heads = MemoryStore.heads
+
+        async def counted(store: MemoryStore, ids: Collection[str]) -> Mapping[str, Head]:
+            self.calls += 1
+            return await heads(store, ids)
+
+        monkeypatch.setattr(MemoryStore, "heads", counted)
+
+
+def process(database: MemoryDatabase, *, far: bool = False) -> Process:
+    return Process(memory_storage(database), Far() if far else LocalBroker())
+
+
+async def step(server: Process, seconds: float) -> None:
+    for _ in range(round(seconds * 10)):
+        server.clock.advance(0.1)  # type: ignore[attr-defined]
+        await quiet(server)
+
+
+@pytest.mark.rule("RE8")
+@pytest.mark.parametrize(("far", "looks"), [(False, 10), (True, 5)])
+async def test_how_often_heads_are_compared(monkeypatch: pytest.MonkeyPatch, far: bool, looks: int) -> None:
+    async with process(MemoryDatabase(), far=far) as server:
+        await server.join(user="ana")
+        await quiet(server)
+        counting = Counting(monkeypatch)
+        await step(server, 10)
+        assert counting.calls == looks
+
+
+@pytest.mark.rule("RE9")
+async def test_an_empty_document_whose_log_was_replaced_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the database was restored from a backup that was made before the document's row."""
+    database = MemoryDatabase()
+    async with process(database) as server:
+        database.fail_next("commit", StoreBusy("the lock was not had"))
+        async with process(database) as zero:
+            # Leaves a row at offset 0 behind.
+            lost = await zero.join(user="lost")
+            lost.client.text.insert(0, "lost")
+            await quiet(zero)
+        reader = await server.join(user="reader")
+        await quiet(server)
+        assert server.room().replicas.head.epoch != ""
+        assert server.room().replicas.head.offset == 0
+        database.tables.documents.clear()
+        async with process(database) as one:
+            ana = await one.join(user="ana")
+            ana.client.text.insert(0, "new")
+            await quiet(one)
+            assert ana.client.saved
+        counting = Counting(monkeypatch)
+        server.clock.advance(1.1)  # type: ignore[attr-defined]
+        for _ in range(2000):
+            await asyncio.sleep(0)
+        assert counting.calls < 5
+        await step(server, 1)
+        assert reader.closed is not None
+        assert reader.closed[0] == 4506
+        again = await server.join(client=reader.client, user="reader")
+        await quiet(server)
+        assert str(again.client.text) == "new"
+
+
+@pytest.mark.rule("JO29")
+@pytest.mark.parametrize("obstacle", ["failed", "locked"])
+async def test_the_look_under_the_lock_is_had_in_the_end(obstacle: str) -> None:
+    """Nothing of the document is pending, so that nothing else brings it there."""
+    database = MemoryDatabase()
+    async with process(database) as one, process(database) as two:
+        ana, ben = await one.join(user="ana"), await two.join(user="ben")
+        await quiet(one, two)
+        for word in ("a", "b"):
+            ana.client.text.insert(0, word)
+            await quiet(one)
+        await two.heads.look([two.room()])
+        head = two.room().replicas.head
+        two.room().replicas.head = Head(head.epoch, head.offset, "an entry that is not in the log")
+        if obstacle == "failed":
+            database.fail_next("commit", StoreUnavailable("away"), times=2)
+            two.room().look_under_lock()
+            await step(two, 3)
+        else:
+            other = MemoryStore(database).writing(["doc"])
+            await other.__aenter__()
+            two.room().look_under_lock()
+            await step(two, 0.3)
+            assert ben.closed is None
+            assert two.room().needs_commit
+            await other.__aexit__(None, None, None)
+            await step(two, 1)
+        assert ben.closed is not None
+        assert ben.closed[0] == 4506
+        assert not two.room().needs_commit
+
+
+@pytest.mark.rule("RE6")
+async def test_entries_that_cannot_be_read_are_looked_at_under_the_lock() -> None:
+    """One damaged document does not keep another from its news."""
+    database = MemoryDatabase()
+    async with process(database) as one, process(database) as two:
+        rooms = []
+        for name in ("damaged", "well"):
+            ana = await one.join(name, user="ana")
+            await two.join(name, user="ben")
+            await quiet(one, two)
+            ana.client.text.insert(0, "news")
+            await quiet(one)
+            rooms.append(two.room(name))
+        database.damage_update("damaged", 1)
+        await two.heads.look(rooms)
+        assert rooms[1].replicas.head.offset == 1
+        await step(two, 1)
+        damaged, well = (next(c for c in two.connections if c.peer.session.document_id == name) for name in ("damaged", "well"))
+        assert damaged.closed is not None
+        assert damaged.closed[0] == 4503
+        assert well.closed is None

@@ -81,10 +81,14 @@ class Reader(WSListener):
         if tokens is None:
             tokens = counts.tokens_by_frame[data] = [int(token) for token in _TOKEN.findall(data)]
         counts.frames += 1
-        counts.delivered += len(tokens)
+        counts.delivered += len(tokens) - self.echoes(tokens)
         if self.sample:
             now = time.perf_counter_ns()
             counts.latencies += [(now - token) / 1e6 for token in tokens]
+
+    def echoes(self, tokens: list[int]) -> int:
+        """How many of them are this peer's own: merged frames bring them back to it, and that is no delivery."""
+        return 0
 
     def acknowledged(self, data: bytes) -> None:
         """A reader has nothing to be acknowledged."""
@@ -103,10 +107,16 @@ class Writer(Reader):
         self.text = self.doc.get("body", type=Text)
         self.sent: list[int] = [0]
         self.told = 0
+        self.typed: set[int] = set()
         self._subscription = self.doc.observe(self._changed)
 
     def type(self) -> None:
-        self.text += f"[{time.perf_counter_ns()}]"
+        token = time.perf_counter_ns()
+        self.typed.add(token)
+        self.text += f"[{token}]"
+
+    def echoes(self, tokens: list[int]) -> int:
+        return sum(token in self.typed for token in tokens)
 
     def _changed(self, event: object) -> None:
         self.sent.append(time.perf_counter_ns())
@@ -164,7 +174,6 @@ async def drive(port: int, server: psutil.Process, options: argparse.Namespace) 
     cpu = (after.user - before.user) + (after.system - before.system)
     quantiles = statistics.quantiles(counts.latencies, n=100)
     acknowledged = statistics.quantiles(counts.acknowledgements, n=100)
-    # Writers get merged frames too, with their own edits in them; those are not counted as deliveries.
     return {
         "peers": options.peers,
         "writers": options.writers,
@@ -193,10 +202,13 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def served(port: int, data: Path, environment: dict[str, str], log: Path):  # type: ignore[no-untyped-def]
+    # The settings of the person who measures, in the environment and in .env, are not those that are measured.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("COWRITE_")}
     with log.open("wb") as out:
         process = subprocess.Popen(
             [Path(sys.executable).with_name("cowrite"), "serve", "--demo"],
-            env={**os.environ, "COWRITE_PORT": str(port), "COWRITE_DATA_DIR": str(data), **environment},
+            env={**own, "COWRITE_PORT": str(port), "COWRITE_DATA_DIR": str(data), **environment},
+            cwd=log.parent,
             stdout=out,
             stderr=subprocess.STDOUT,
         )
@@ -240,11 +252,11 @@ def main() -> None:
     result = measure(options)
     if options.json:
         print(json.dumps(result))
-        return
-    for name, value in result.items():
-        print(f"{name:>24} {value:12.2f}")
-    if result["deliveries"] < result["expected"]:
-        sys.exit("not everything was delivered")
+    else:
+        for name, value in result.items():
+            print(f"{name:>24} {value:12.2f}")
+    if result["deliveries"] != result["expected"]:
+        sys.exit(f"{result['deliveries']:.0f} deliveries instead of {result['expected']:.0f}: this measured something else")
 
 
 if __name__ == "__main__":

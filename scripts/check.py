@@ -34,6 +34,13 @@ STEPS: dict[str, tuple[str, ...]] = {
     "chaos": ("pytest -m chaos",),
 }
 
+BUDGETS: dict[str, tuple[frozenset[str], float]] = {
+    "browser": (frozenset({"browser"}), 150),
+    "chaos": (frozenset({"chaos"}), 160),
+    "the rest": (frozenset(STEPS) - {"browser", "chaos"}, 200),
+}
+"""Seconds that groups of steps may take on the reference machine (2 cores): more, and people no longer run them."""
+
 
 def succeeds(command: str, extra: list[str]) -> bool:
     """Run one command, with the tools of the environment before those of the machine."""
@@ -63,6 +70,10 @@ def main(arguments: list[str]) -> int:
     print()
     for name, good, seconds in results:
         print(f"{name:<8} {'ok' if good else 'FAILED':<7} {seconds:6.1f} s")
+    if len(results) == len(STEPS):
+        for group, (steps, budget) in BUDGETS.items():
+            took = sum(seconds for name, _, seconds in results if name in steps)
+            print(f"{group:<8} {'' if took <= budget else 'SLOW':<7} {took:6.1f} s of {budget:.0f}")
     print(f"{'all':<16} {sum(seconds for _, _, seconds in results):6.1f} s", flush=True)
     return 0 if all(good for _, good, _ in results) else 1
 

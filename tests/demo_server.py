@@ -12,20 +12,46 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
-START_SECONDS = 20.0
-STOP_SECONDS = 15.0
+from timing import MS
+
+START_SECONDS = 20_000 * MS
+STOP_SECONDS = 15_000 * MS
 
 
 class DemoServer:
-    """One port and one data folder; the process may come and go. What it logs is JSON lines in a file, over all its lives."""
+    """One port and one data folder; the process may come and go. What it logs is JSON lines in a file, over all its lives.
+
+    As a context manager it runs while the block runs, and whatever becomes of the block, no process is left.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
+        self.database = folder / "data" / "cowrite.sqlite3"
         self._data = folder / "data"
-        self._log = folder / "server.log"
+        self._log = folder / f"server-{self.port}.log"
         self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.kill()
+
+    @property
+    def pid(self) -> int:
+        """The id of the process, while there is one."""
+        assert self._process is not None
+        return self._process.pid
+
+    def health(self) -> Any:
+        """What ``/healthz`` says."""
+        with urllib.request.urlopen(f"{self.url}healthz", timeout=START_SECONDS) as answer:
+            return json.load(answer)
 
     def start(self) -> None:
         """Start the process and wait until it serves. Raises ``AssertionError`` with its log when it does not."""
@@ -36,10 +62,14 @@ class DemoServer:
             # Not the repository's folder: a person's .env there must not change the tests.
             self._process = subprocess.Popen(command, env=own | settings, cwd=self._log.parent, stdout=log, stderr=log)
         deadline = time.monotonic() + START_SECONDS
-        while not self._serves():
-            assert self._process.poll() is None, f"the server ended at once:\n{self._log.read_text()}"
-            assert time.monotonic() < deadline, f"the server did not come up:\n{self._log.read_text()}"
-            time.sleep(0.05)
+        try:
+            while not self._serves():
+                assert self._process.poll() is None, f"the server ended at once:\n{self._log.read_text()}"
+                assert time.monotonic() < deadline, f"the server did not come up:\n{self._log.read_text()}"
+                time.sleep(0.05)
+        except BaseException:
+            self.kill()
+            raise
 
     def kill(self) -> None:
         """SIGKILL, and wait until the process is gone."""
@@ -57,7 +87,10 @@ class DemoServer:
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(number)
-            process.wait(STOP_SECONDS)
+            try:
+                process.wait(STOP_SECONDS)
+            finally:
+                process.kill()  # does nothing to a process that has ended
 
     def _serves(self) -> bool:
         try:

@@ -13,6 +13,7 @@ from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
 
 from cowrite.testing.yjs_client import YjsClient
+from timing import MS
 
 ACKNOWLEDGED = [Subprotocol("cowrite.ack.v1")]
 
@@ -87,7 +88,7 @@ async def read_text(port: int, document: str) -> str:
         client.connect(frames.append)
         for step in frames:
             await socket_.send(step)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(10_000 * MS):
             while not client.synced:
                 frame = await socket_.recv()
                 assert isinstance(frame, bytes)
@@ -96,7 +97,7 @@ async def read_text(port: int, document: str) -> str:
 
 
 async def until(happened: Callable[[], bool]) -> None:
-    """Wait for it; raises :class:`TimeoutError` after 30 s."""
-    async with asyncio.timeout(30):
+    """Wait for it; raises :class:`TimeoutError` after 30 s (times COWRITE_TEST_SLOWNESS)."""
+    async with asyncio.timeout(30_000 * MS):
         while not happened():  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(0.02)

@@ -219,6 +219,16 @@ def test_token(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert claims.documents == {"doc_*": "write", "x": "write"}
 
 
+@pytest.mark.rule("CL12", "TO20")
+def test_token_for_a_single_use(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ``--once`` the token opens one session only."""
+    secret = run("secret")[1].strip()
+    monkeypatch.setenv("COWRITE_SECRET", secret)
+    for flags, once in (((), False), (("--once",), True)):
+        _, out, _ = run("token", "--sub", "ana", "--document", "x", "--grant", "read", *flags)
+        assert verify(out.strip(), parse_secrets(secret), int(time.time() * 1000)).single_use is once
+
+
 @pytest.mark.rule("CL12")
 @pytest.mark.parametrize(
     ("changed", "says"),

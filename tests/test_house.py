@@ -106,6 +106,24 @@ def test_test_lock_holds_the_run_lock() -> None:
     assert run - test == set()
 
 
+@pytest.mark.rule("HO12")
+def test_dependencies_are_what_is_imported() -> None:
+    """Every library that the package imports is asked for by name, and every one that is asked for is used."""
+    imported: set[str] = set()
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {name.name.partition(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported.add(node.module.partition(".")[0])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
+    by_another_name = {"dotenv": "python-dotenv"}
+    needed = {canonicalize_name(by_another_name.get(name, name)) for name in imported - sys.stdlib_module_names - {"cowrite"}}
+    assert needed - asked == {"pytest"}  # the contract suites of cowrite.testing, for authors of adapters, who have it
+    assert asked - needed == {"httptools"}  # uvicorn reads HTTP with it
+
+
 @pytest.mark.rule("HO4")
 def test_modules_are_short() -> None:
     """A module has at most 400 lines, one with tests 600."""
@@ -132,6 +150,52 @@ def test_links_lead_somewhere() -> None:
     pages = [path for path in committed_files() if path.suffix == ".md" and not path.is_relative_to(ROOT / "src")]
     links = [(page, target) for page in pages for target in re.findall(r"\]\(([^)#\s:]+)(?:#[^)\s]*)?\)", page.read_text())]
     assert [f"{page.relative_to(ROOT)}: {target}" for page, target in links if not (page.parent / target).exists()] == []
+
+
+def names_of_the_code() -> dict[str, set[str]]:
+    """All names and words that stand in the package, under ""; the functions in the body of a class also under its name."""
+    names: dict[str, set[str]] = {"": set()}
+    for path in (ROOT / "src" / "cowrite").rglob("*.py"):
+        names[""] |= {path.stem, path.parent.name}
+        for node in ast.walk(ast.parse(path.read_text())):
+            found = {value for field in ("name", "id", "attr", "arg") if isinstance(value := getattr(node, field, None), str)}
+            names[""] |= found | ({node.value} if isinstance(node, ast.Constant) and isinstance(node.value, str) else set())
+            if isinstance(node, ast.ClassDef):
+                names[node.name] = {
+                    child.name for child in node.body if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+                }
+    return names
+
+
+@pytest.mark.rule("HO11")
+def test_the_way_of_one_edit_is_in_the_code() -> None:
+    """Files and names that docs/architecture.md tells of are there."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    package = ROOT / "src" / "cowrite"
+    without_links = re.sub(r"\]\([^)]*\)", "]", text)
+    files = set(re.findall(r"(?<![\w./])(?:(?:\w+/)*\w+\.(?:py|ts)\b|(?:\w+/)+(?![\w/]))", without_links))
+    assert len(files) > 20
+    places = (package, package / "core", ROOT)
+    assert sorted(name for name in files if not any((place / name).exists() for place in places)) == []
+    names = names_of_the_code()
+    told = set(re.findall(r"`([A-Za-z_][\w.]*)(?:\([\w, .]*\))?`", text)) - files
+    assert len(told) > 20
+    owned = {name for name in told if name.split(".")[0] in names}
+    assert sorted(name for name in told if name.split(".")[-1] not in names[""]) == []
+    assert sorted(name for name in owned if "." in name and name.split(".")[1] not in names[name.split(".")[0]]) == []
+
+
+@pytest.mark.rule("HO11")
+def test_files_that_the_code_names_exist() -> None:
+    """A test or a page of the project that a module of the package names is there."""
+    named = {
+        (path.relative_to(ROOT), name)
+        for path in (ROOT / "src").rglob("*.py")
+        for name in re.findall(r"\btests/[\w/]+\.py|\b[A-Z]{3,}\.md\b|\bspec/[\w/]+\.\w+", path.read_text())
+    }
+    missing = [(str(path), name) for path, name in named if not any((ROOT / at / name).exists() for at in ("", "spec", "docs"))]
+    assert named
+    assert missing == []
 
 
 @pytest.mark.rule("HO8")
@@ -198,18 +262,21 @@ def check(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "STEPS", {"good": ("true",), "bad": ("false", "echo not-reached"), "last": ("echo reached",)})
+    monkeypatch.setattr(module, "BUDGETS", {"most": (frozenset({"good", "bad"}), 20), "none": (frozenset({"last"}), 0)})
     return module
 
 
 @pytest.mark.rule("HO10")
 def test_checks_go_on_after_a_failure(check: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
-    """A failing step is named with its time, the steps after it run, and the exit code is 1."""
+    """A failing step is named with its time, the steps after it run, the budgets are shown, and the exit code is 1."""
     assert check.main([]) == 1
     out = capfd.readouterr().out
     assert "\nreached\n" in out
     assert "\nnot-reached\n" not in out
-    assert re.search(r"\ngood +ok +\d+\.\d s\nbad +FAILED +\d+\.\d s\nlast +ok +\d+\.\d s\nall +\d+\.\d s\n\Z", out)
+    steps = r"\ngood +ok +\d+\.\d s\nbad +FAILED +\d+\.\d s\nlast +ok +\d+\.\d s"
+    assert re.search(steps + r"\nmost +\d\.\d s of 20\nnone +SLOW +\d\.\d s of 0\nall +\d+\.\d s\n\Z", out)
     assert check.main(["last", "good"]) == 0
+    assert re.search(r"\nlast .*\ngood .*\nall .*\n\Z", capfd.readouterr().out)
 
 
 @pytest.mark.rule("HO10")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
+from joserfc.jwk import ECKey
 from pydantic import ValidationError
 
 from cowrite.settings import Settings, SettingsError, load_settings, unknown_names
 from cowrite.tokens import generate_secret
 
-REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "settings.md"
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = ROOT / "docs" / "reference" / "settings.md"
 SECRET = "A" * 43
 
 
@@ -79,6 +83,52 @@ def test_wrong_variable(name: str, value: str, line: str, folder: Path, monkeypa
     assert problems() == [line.replace(f"COWRITE_{name}", f"COWRITE_{name} in .env", 1)]
 
 
+@pytest.mark.rule("CL3", "TO23")
+def test_wrong_jwt_settings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What signed tokens could not be checked by stops the start, and the line does not show a secret."""
+    (folder / "broken.json").write_text('{"keys": [')
+    (folder / "private.json").write_text(json.dumps({"keys": [ECKey.generate_key("P-256").as_dict(private=True)]}))
+    names = "--jwks names the file"
+    no_url = "--jwks is no URL that can be used: write https://host/path, without a user, a password or a #fragment"
+    for jwks, line in (
+        ("gone.json", f"{names} gone.json, which is no key set that can be used: it cannot be read: No such file or directory"),
+        ("a\0b", f"{names} a\0b, which is no key set that can be used: it cannot be read: embedded null byte"),
+        ("broken.json", f"{names} broken.json, which is no key set that can be used: not JSON"),
+        (
+            "private.json",
+            (
+                f"{names} private.json, which is no key set that can be used: no usable key: key 1 is a private key: "
+                "publish only its public part, and no longer use this one"
+            ),
+        ),
+        ("https://user:password@host.example/keys", no_url),
+        ("http://", no_url),
+        ("https://host.example/keys#fragment", no_url),
+    ):
+        assert problems(jwks=jwks) == [line]
+    monkeypatch.setenv("COWRITE_JWT_SECRET", "x" * 20)
+    assert problems() == ["COWRITE_JWT_SECRET has 20 bytes; HS256 needs 32 or more. Make one with: cowrite secret"]
+    monkeypatch.delenv("COWRITE_JWT_SECRET")
+    assert problems(jwt_issuer="me") == [
+        "COWRITE_JWT_ISSUER is set, but no JWT is taken: set COWRITE_JWT_SECRET or COWRITE_JWKS, or unset it"
+    ]
+    assert problems(single_use_tokens="maybe") == ["--single-use-tokens is maybe; it takes true or false"]
+
+
+@pytest.mark.rule("TO21")
+def test_jwt_settings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Secrets are keys in their order; a key set is a file or a URL."""
+    assert (load_settings().jwt_keys, load_settings().jwks_url) == ((), None)
+    monkeypatch.setenv("COWRITE_JWT_SECRET", f"{'a' * 32}, {'b' * 32}")
+    (folder / "keys.json").write_text(json.dumps({"keys": [ECKey.generate_key("P-256").as_dict(private=False)]}))
+    settings = load_settings(jwks="keys.json", jwt_audience="cowrite")
+    assert [key.material.raw_value for key in settings.jwt_keys] == [b"a" * 32, b"b" * 32]
+    assert (settings.jwks, settings.jwks_url) == ("keys.json", None)
+    url = "HTTPS://[::1]:8443/keys?version=2"
+    assert load_settings(jwks=url).jwks_url == url
+    assert "a" * 32 not in repr(settings)
+
+
 @pytest.mark.rule("CL3")
 def test_wrong_flag_and_variable_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every wrong setting is told at once, each as it was given."""
@@ -136,6 +186,21 @@ def test_unknown_names(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "COWRITE_ZZZ is no setting and is ignored",
     ]
     assert load_settings().port == 8000
+
+
+@pytest.mark.rule("CL5")
+def test_names_of_the_tests_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sets a variable for the checks and then starts a server gets no warning."""
+    named = {
+        name
+        for folder in ("tests", "scripts", "bench")
+        for path in (ROOT / folder).rglob("*.py")
+        for name in re.findall(r"environ(?:\.get\(|\[)\"(COWRITE_\w+)\"", path.read_text())
+    }
+    assert {"COWRITE_FUZZ", "COWRITE_CHAOS", "COWRITE_CHROMIUM", "COWRITE_TEST_SLOWNESS"} <= named
+    for name in named:
+        monkeypatch.setenv(name, "1")
+    assert unknown_names() == []
 
 
 @pytest.mark.rule("CL6")

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "spec" / "SPEC.md", *sorted((ROOT / "spec" / "parts").glob("*.md"))]
-PYTHON_TESTS = [
-    *sorted((ROOT / "tests").rglob("*.py")),
-    *sorted((ROOT / "src" / "cowrite" / "testing").rglob("*.py")),  # the contract suites
-]
+PYTHON_TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
+SUITES = sorted((ROOT / "src" / "cowrite" / "testing").rglob("*.py"))
+"""Contract suites: their classes are no tests until a class of a test file inherits from them."""
 PAGE_TESTS = sorted((ROOT / "clients" / "web" / "test").rglob("*.test.ts"))
 RULE = re.compile(r"^- \*\*([A-Z]{2}\d+)\*\* (?=\S)", re.MULTILINE)
-MARK = re.compile(r"\bmark\.rule\(([^()]*)\)")
-TITLE = re.compile(r"\b(?:describe|test|it)\(\s*['\"`]\[([^\]]*)\]")
+TITLE = re.compile(r"^\s*(?:describe|test|it)(?:\.each\([^`]*?\))?\(\s*['\"`]\[([^\]]*)\]", re.MULTILINE)
 ID = re.compile(r"\b[A-Z]{2}\d+\b")
 
 
@@ -23,9 +23,54 @@ def ids_of_rules() -> list[str]:
     return [rule for page in PAGES for rule in RULE.findall(page.read_text())]
 
 
+def classes(files: list[Path]) -> dict[str, ast.ClassDef]:
+    return {node.name: node for file in files for node in ast.parse(file.read_text()).body if isinstance(node, ast.ClassDef)}
+
+
+def bases(node: ast.ClassDef) -> set[str]:
+    return {base.id for base in node.bases if isinstance(base, ast.Name)}
+
+
+def suites_that_run() -> dict[str, ast.ClassDef]:
+    """The contract suites that a test class inherits from, themselves or by another suite."""
+    suites = classes(SUITES)
+    wanted = [base for name, node in classes(PYTHON_TESTS).items() if name.startswith("Test") for base in bases(node)]
+    run: dict[str, ast.ClassDef] = {}
+    while wanted:
+        name = wanted.pop()
+        if name in suites and name not in run:
+            run[name] = suites[name]
+            wanted += bases(suites[name])
+    return run
+
+
+def marks(body: list[ast.stmt], *, collected: tuple[str, ...] = ()) -> Iterator[str]:
+    """The rules that tests in a module or class cite: in decorators of what pytest collects, and in ``pytestmark``."""
+    for node in body:
+        match node:
+            case ast.Assign(targets=[ast.Name("pytestmark")]):
+                yield from ids_in([node.value])
+            case ast.FunctionDef() | ast.AsyncFunctionDef() if node.name.startswith("test_"):
+                yield from ids_in(node.decorator_list)
+            case ast.ClassDef() if node.name.startswith("Test") or node.name in collected:
+                yield from ids_in(node.decorator_list)
+                yield from marks(node.body)
+
+
+def ids_in(expressions: list[ast.expr]) -> Iterator[str]:
+    """The arguments of each ``pytest.mark.rule(…)``."""
+    for expression in expressions:
+        for node in ast.walk(expression):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.rule":
+                yield from (str(ast.literal_eval(argument)) for argument in node.args)
+
+
 def cited_ids() -> dict[str, Path]:
-    citing = [(test, MARK) for test in PYTHON_TESTS] + [(test, TITLE) for test in PAGE_TESTS]
-    return {rule: test for test, mark in citing for text in mark.findall(test.read_text()) for rule in ID.findall(text)}
+    cited = {rule: test for test in PYTHON_TESTS for rule in marks(ast.parse(test.read_text()).body)}
+    suites = tuple(suites_that_run())
+    cited |= {rule: suite for suite in SUITES for rule in marks(ast.parse(suite.read_text()).body, collected=suites)}
+    titles = {test: TITLE.findall(test.read_text()) for test in PAGE_TESTS}
+    return cited | {rule: test for test, found in titles.items() for title in found for rule in ID.findall(title)}
 
 
 def test_rules_have_ids_of_their_own() -> None:
@@ -48,3 +93,36 @@ def test_ids_stand_for_rules_only() -> None:
     bold = [rule for page in PAGES for rule in re.findall(r"\*\*([A-Z]{2}\d+)\*\*", page.read_text())]
     assert sorted(bold) == sorted(ids_of_rules())
     assert len(bold) > 20
+
+
+def test_every_contract_suite_runs() -> None:
+    """What a contract suite promises is proved by an implementation that runs it."""
+    suites = {name for name in classes(SUITES) if name.endswith("Contract")}
+    assert len(suites) > 5
+    assert sorted(suites - suites_that_run().keys()) == []
+
+
+def test_citations_are_of_tests() -> None:
+    """A mark in a comment, in a text, or on what pytest does not collect cites nothing."""
+    source = """
+# @pytest.mark.rule("AA1")
+TEXT = 'pytest.mark.rule("AA2")'
+pytestmark = [pytest.mark.slow, pytest.mark.rule("AA3")]
+
+@pytest.mark.rule("AA4")
+def helper(): ...
+
+@pytest.mark.rule("AA5", "AA6")
+async def test_something(): ...
+
+@pytest.mark.rule("AA7")
+class SomeContract:
+    def test_other(self): ...
+
+class TestSome:
+    @pytest.mark.parametrize("x", [pytest.param(1, marks=pytest.mark.rule("AA8"))])
+    def test_more(self, x): ...
+"""
+    body = ast.parse(source).body
+    assert list(marks(body)) == ["AA3", "AA5", "AA6", "AA8"]
+    assert list(marks(body, collected=("SomeContract",))) == ["AA3", "AA5", "AA6", "AA7", "AA8"]

@@ -36,10 +36,11 @@ from cowrite.protocol.close_codes import CloseCode
 from cowrite.settings import Settings, load_settings
 from cowrite.stores.opening import open_store
 from cowrite.tokens import AccessTokens, DemoAuthorizer, KeySource, SignedTokens, TokenAuthorizer, ephemeral_keys
-from cowrite.transports.asgi import YjsEndpoint
+from cowrite.transports.asgi import SocketEndpoint
 from cowrite.transports.framing import WriteTurn
+from cowrite.transports.load import ServerLoad
 from cowrite.transports.origins import OriginPolicy
-from cowrite.transports.services import Services, SocketTimes
+from cowrite.transports.services import Connection, Services, SocketTimes
 from cowrite.web import PAGES
 
 _VERSION: Final = version("cowrite")
@@ -94,7 +95,7 @@ def create_app(
     app.add_middleware(HostCheck, allows=runtime.origins.allows_host)
     app.add_middleware(SecurityHeaders)
     app.include_router(health_routes(runtime.health, lambda: runtime.serving() is not None))
-    app.router.routes.append(WebSocketRoute("/{path:path}", YjsEndpoint(runtime.serving)))
+    app.router.routes.append(WebSocketRoute("/{path:path}", SocketEndpoint(runtime.serving)))
     if demo:
         app.mount("/", Pages(PAGES))
     return app
@@ -203,13 +204,16 @@ class Runtime:
         )
         parts = self._parts = self._connect(storage)
         self._committing = self._run(parts.journal.run)
-        self._watching = self._run(parts.heads.run), self._run(self._tend)
+        await parts.services.access.catch_up()
+        watched = (parts.heads.run, parts.services.access.run, parts.services.load.run, self._tend)
+        self._watching = tuple(self._run(work) for work in watched)
         self._accepting = True
 
     def refuse_connections(self) -> None:
         """The beginning of the end: nobody comes in any more, and who is here is told to come back later. Idempotent."""
         self._accepting = False
         if self._parts is not None:
+            self._parts.services.load.draining = True
             self._parts.services.close_connections(CloseCode.SERVICE_RESTART, "the server is restarting")
 
     async def stop(self) -> None:
@@ -249,6 +253,13 @@ class Runtime:
         )
         registry = Registry(store, self._broker, ports)
         heads = HeadWatch(store, self._broker, self._clock, registry)
+        connections: set[Connection] = set()
+        load = ServerLoad(
+            self._clock,
+            max_connections=self._settings.max_connections,
+            connections=lambda: len(connections),
+            failing=lambda: journal.failing_since is not None,
+        )
         services = Services(
             registry=registry,
             bridge=SessionBridge(self._authorize, self.access_tokens, storage.access, access, self._clock, ids),
@@ -259,6 +270,8 @@ class Runtime:
             ids=ids,
             limits=self._limits,
             origins=self.origins,
+            load=load,
+            connections=connections,
             times=self._times,
             turn=turn,
         )

@@ -25,7 +25,7 @@ PREFIX: Final = "COWRITE_"
 ENV_FILE: Final = ".env"
 _HIDDEN: Final = frozenset({"secret", "database_url", "redis_url", "jwt_secret", "jwks"})
 """Settings whose values hold passwords: no message shows them."""
-_OF_THE_TESTS: Final = ("COWRITE_CHROMIUM", "COWRITE_FUZZ", "COWRITE_TEST_")
+_OF_THE_TESTS: Final = ("COWRITE_CHAOS", "COWRITE_CHROMIUM", "COWRITE_FUZZ", "COWRITE_TEST_")
 _WEB: Final = re.compile(r"https?://", re.IGNORECASE)
 _WEB_URL: Final = re.compile(r"https?://[^/?#@\s]+(?:[/?][^#\s]*)?", re.IGNORECASE)
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#@\s]+")
@@ -113,6 +113,12 @@ class Settings(BaseSettings):
         (),
         takes="origins such as `https://app.example`, separated by commas, or `*`",
         description="The web pages that may connect, besides those that this server itself serves. `*` lets in all.",
+    )
+    max_connections: int = _setting(
+        10_000,
+        takes="a whole number from 1",
+        description="How many sockets a process takes. Near it, clients that can are told to poll; beyond it, none come in.",
+        ge=1,
     )
     batch_ms: int = _setting(
         100,
@@ -258,10 +264,11 @@ class Settings(BaseSettings):
 
 
 def _try_key_set(file: Path) -> None:
-    from cowrite.tokens import JwksInvalid, parse_jwks
+    from cowrite.tokens import MAX_JWKS_BYTES, JwksInvalid, parse_jwks
 
     try:
-        parse_jwks(file.read_bytes())
+        with file.open("rb") as opened:
+            parse_jwks(opened.read(MAX_JWKS_BYTES + 1))
     except (OSError, ValueError) as error:  # ValueError: U+0000 in the path
         reason = error if isinstance(error, JwksInvalid) else f"it cannot be read: {getattr(error, 'strerror', error)}"
         raise ValueError(f"COWRITE_JWKS names the file {file}, which is no key set that can be used: {reason}") from None

@@ -40,10 +40,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
-    server = DemoServer(tmp_path_factory.mktemp("server"))
-    server.start()
-    yield server
-    server.stop()
+    with DemoServer(tmp_path_factory.mktemp("server")) as server:
+        yield server
+        server.stop()
 
 
 @pytest.fixture
@@ -57,10 +56,9 @@ def server(shared_server: DemoServer) -> Iterator[DemoServer]:
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[DemoServer]:
     """A server of this test alone, which may kill it and start it again."""
-    server = DemoServer(tmp_path)
-    server.start()
-    yield server
-    server.stop()
+    with DemoServer(tmp_path) as server:
+        yield server
+        server.stop()
     assert server.errors() == []
 
 

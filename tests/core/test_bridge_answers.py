@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 import pytest
@@ -48,14 +49,13 @@ def bridge_of(*answers: object) -> SessionBridge:
 async def test_an_answer_that_cannot_be_used_refuses_that_connection_alone(answer: object, way: str) -> None:
     bridge = bridge_of(ANA, answer, ANA)
     admission = await bridge.connect("token", "doc")
+    ways: dict[str, Callable[[], Awaitable[object]]] = {
+        "enter": lambda: bridge.enter("token", "doc"),
+        "connect": lambda: bridge.connect("token", "doc"),
+        "refresh": lambda: bridge.refresh(admission.access_token, "token"),
+    }
     with capture_logs() as logs, pytest.raises(AccessDenied) as denied:
-        match way:
-            case "enter":
-                await bridge.enter("token", "doc")
-            case "connect":
-                await bridge.connect("token", "doc")
-            case _:
-                await bridge.refresh(admission.access_token, "token")
+        await ways[way]()
     assert denied.value.known
     assert [line["event"] for line in logs if line["log_level"] == "error"] == ["answer of authorize= cannot be used"]
     assert (await bridge.enter("token", "doc")).author == "ana", "whoever comes next is let in"

@@ -8,7 +8,14 @@ import time
 import pytest
 
 from cowrite.core.clock import SystemClock
+from cowrite.testing.clock_contract import ClockContract
 from timing import MS
+
+
+class TestSystemClock(ClockContract):
+    @pytest.fixture
+    def clock(self) -> SystemClock:
+        return SystemClock()
 
 
 @pytest.mark.rule("ID4")

@@ -6,7 +6,21 @@ import asyncio
 
 import pytest
 
+from cowrite.core.ports import Clock
 from cowrite.testing.clock import ManualClock
+from cowrite.testing.clock_contract import ClockContract
+
+
+class TestManualClock(ClockContract):
+    @pytest.fixture
+    def clock(self) -> ManualClock:
+        return ManualClock()
+
+    async def pass_time(self, clock: Clock, seconds: float) -> None:
+        assert isinstance(clock, ManualClock)
+        await asyncio.sleep(0)  # who has just begun to sleep gets that far
+        clock.advance(seconds)
+        await asyncio.sleep(0)
 
 
 @pytest.mark.rule("ID4")

@@ -19,13 +19,6 @@ from cowrite.testing.clock import ManualClock
 from cowrite.testing.wire import FakeWire
 
 
-class PlainDialect:
-    """y-websocket's frames."""
-
-    def encode(self, message: Message) -> bytes:
-        return yjs.encode(message)
-
-
 class Member:
     """A peer on a fake wire, and what it asked of its room."""
 
@@ -38,7 +31,7 @@ class Member:
         self.peer = Peer(
             Session("0192", "doc", Access("ana", Grant.WRITE), 0),
             self.wire,
-            PlainDialect(),
+            yjs.YJS,
             clock=self.clock,
             limits=Limits(),
             acknowledges=acknowledges,

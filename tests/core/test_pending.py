@@ -237,3 +237,19 @@ def test_nothing_is_lost_or_counted_twice() -> None:
             assert backlog.updates == len(list(updates))
         log += updates.resolve(doubtful)
         assert [*log, *updates] == sent, f"seed {seed}"
+
+
+@pytest.mark.rule("JO25", "AK36")
+def test_an_update_goes_into_quarantine_under_one_id() -> None:
+    """Until it has left."""
+    ids = iter("abcdef")
+    updates = pending(10, 20)
+    first, second = updates
+    assert [updates.quarantine_id(one, lambda: next(ids)) for one in (first, second, first)] == ["a", "b", "a"]
+    updates.put_aside(first)
+    updates.give_back()
+    assert updates.quarantine_id(first, lambda: next(ids)) == "a"
+    updates.put_aside(first)
+    updates.settle()
+    updates.drop(second)
+    assert not updates._quarantine_ids

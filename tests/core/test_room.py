@@ -13,7 +13,7 @@ from cowrite.protocol import yjs
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.messages import AwarenessUpdate, Message, QueryAwareness, SyncStep1, SyncStep2, Update
 from cowrite.stores.memory import MemoryDatabase, memory_storage
-from cowrite.testing.process import Connection, PlainDialect, Process, quiet
+from cowrite.testing.process import Connection, Process, quiet
 from cowrite.testing.yjs_client import YjsClient
 
 
@@ -369,7 +369,7 @@ async def test_a_lost_connection_s_caret_goes(clean: bool, seconds: int) -> None
         assert ben.client.states[ana.client.client_id].state is None
 
 
-class CountingDialect(PlainDialect):
+class CountingDialect(yjs.YjsDialect):
     """Counts what is encoded."""
 
     def __init__(self) -> None:

@@ -202,6 +202,7 @@ TOO_DEEP_LIST = b"\x75\x01" * 101 + b"\x7e"
         pytest.param(b"\x00", "truncated", marks=pytest.mark.rule("GU2")),
         pytest.param(one(AB)[:-1], "truncated", marks=pytest.mark.rule("GU2")),
         pytest.param(one(AB)[:-3], "truncated", marks=pytest.mark.rule("GU2")),
+        pytest.param(one(text(b"ab", root=b"r" * 200))[:40], "truncated", marks=pytest.mark.rule("GU2")),
         pytest.param(write_update([], {1: [(0, 1)]})[:-1], "count", marks=pytest.mark.rule("GU5")),
         pytest.param(one(AB) + b"\x00", "trailing", marks=pytest.mark.rule("GU2")),
         pytest.param(b"\x80\x00\x00", "varint", marks=pytest.mark.rule("GU2")),

@@ -6,6 +6,7 @@ import json
 import subprocess
 import uuid
 from collections.abc import Collection, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ class Providers:
         """What the providers wrote to the console, without what was expected."""
         return [line for line in self._complaints.read_text().splitlines() if line not in self.expected]
 
-    def kill(self) -> None:
+    def close(self) -> None:
+        """Kill the process."""
         self._process.kill()
         self._process.communicate()
 
@@ -64,18 +66,16 @@ def packages() -> Path:
 
 @pytest.fixture(scope="module")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
-    server = DemoServer(tmp_path_factory.mktemp("server"))
-    server.start()
-    yield server
-    server.stop()
+    with DemoServer(tmp_path_factory.mktemp("server")) as server:
+        yield server
+        server.stop()
     assert server.errors() == []
 
 
 @pytest.fixture
 def providers(packages: Path, tmp_path: Path) -> Iterator[Providers]:
-    one = Providers(packages, tmp_path / "complaints")
-    yield one
-    one.kill()
+    with closing(Providers(packages, tmp_path / "complaints")) as one:
+        yield one
     assert one.complaints() == []
 
 
@@ -159,11 +159,10 @@ def test_awareness_of_a_dead_process_goes(
     rooms: Rooms, providers: Providers, packages: Path, tmp_path: Path, room: str
 ) -> None:
     """A client that ends without a goodbye is gone from the others within seconds, not after Yjs' 30."""
-    dying = Providers(packages, tmp_path / "dying")
-    Rooms(rooms.server, dying).open("bo", 3, room, user="Bo")
-    rooms.open("ana", 2, room, user="Ana")
-    providers("sees_users", "ana", users=["Bo"])
-    dying.kill()
+    with closing(Providers(packages, tmp_path / "dying")) as dying:
+        Rooms(rooms.server, dying).open("bo", 3, room, user="Bo")
+        rooms.open("ana", 2, room, user="Ana")
+        providers("sees_users", "ana", users=["Bo"])
     providers("sees_users", "ana", users=[])
     assert dying.complaints() == []
 
@@ -239,21 +238,20 @@ def test_acknowledgements_for_those_who_ask(rooms: Rooms, providers: Providers, 
 @pytest.mark.rule("PG21")
 def test_through_a_kill(tmp_path: Path, providers: Providers, room: str) -> None:
     """After kill -9 and a new start both come back by themselves; nothing is lost or doubled."""
-    server = DemoServer(tmp_path)
-    server.start()
-    rooms = Rooms(server, providers)
-    rooms.open("ana", 2, room)
-    rooms.open("bo", 3, room)
-    providers("insert", "ana", index=0, text="before")
-    providers("sees_text", "bo", text="before")
-    server.kill()
-    for name in ("ana", "bo"):
-        providers("offline", name)
-    providers("insert", "bo", index=6, text=" after")
-    server.start()
-    for name in ("ana", "bo"):
-        providers("sees_text", name, text="before after")
-    rooms.open("cem", 3, room)
-    assert providers("text", "cem") == "before after"
-    server.stop()
+    with DemoServer(tmp_path) as server:
+        rooms = Rooms(server, providers)
+        rooms.open("ana", 2, room)
+        rooms.open("bo", 3, room)
+        providers("insert", "ana", index=0, text="before")
+        providers("sees_text", "bo", text="before")
+        server.kill()
+        for name in ("ana", "bo"):
+            providers("offline", name)
+        providers("insert", "bo", index=6, text=" after")
+        server.start()
+        for name in ("ana", "bo"):
+            providers("sees_text", name, text="before after")
+        rooms.open("cem", 3, room)
+        assert providers("text", "cem") == "before after"
+        server.stop()
     assert server.errors() == []

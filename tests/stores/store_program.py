@@ -1,7 +1,8 @@
 """A process that writes to a store, for tests that kill it, fill its disk or run several of it.
 
 Commands: ``numbers URL DOCUMENT``: writes entries for ever and prints the offset of each when it is durable.
-``many URL DOCUMENT NUMBER NAME``: writes so many entries, some at a time. ``full URL``: see :func:`full`.
+``many URL DOCUMENT NUMBER NAME``: writes so many entries, some at a time. ``changes URL NUMBER NAME``:
+changes access so often, and prints the revisions. ``full URL``: see :func:`full`.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import resource
 import sys
 from itertools import count
 
-from cowrite.core.ports import Store, StoreBusy, StoreUnavailable
+from cowrite.core.ports import AccessLog, Store, StoreBusy, StoreUnavailable
 from cowrite.stores import open_store
-from cowrite.testing.records import make_entry, write
+from cowrite.testing.records import make_change, make_entry, write
 
 
 def say(text: object) -> None:
@@ -50,6 +51,12 @@ async def many(store: Store, document_id: str, number: str, name: str) -> None:
     say("done")
 
 
+async def changes(access: AccessLog, number: str, name: str) -> None:
+    """Grants that this process changes."""
+    for _ in range(int(number)):
+        say(await access.change(make_change(changed_by=name)))
+
+
 async def full(store: Store) -> None:
     """The disk is full for a while: no file may grow beyond what the largest has now plus a little."""
     await write(store, "doc", make_entry(1, update=bytes(100_000)))
@@ -75,8 +82,9 @@ async def full(store: Store) -> None:
 async def main() -> None:
     command, url, *arguments = sys.argv[1:]
     storage = await open_store(url)
-    commands = {"numbers": numbers, "many": many, "full": full}
-    await commands[command](storage.store, *arguments)  # type: ignore[operator]
+    commands = {"numbers": numbers, "many": many, "full": full, "changes": changes}
+    port = storage.access if command == "changes" else storage.store
+    await commands[command](port, *arguments)  # type: ignore[operator]
     await storage.close()
 
 

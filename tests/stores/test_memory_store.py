@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from copy import deepcopy
+from typing import get_args
 
 import pytest
 
-from cowrite.core.ports import CommitDoubtful, Store, StoreBusy, StoreRefused, StoreUnavailable
+from cowrite.core.ports import CommitDoubtful, Storage, Store, StoreBusy, StoreRefused, StoreUnavailable
 from cowrite.core.records import Checkpoint
-from cowrite.stores.memory import Call, MemoryDatabase, MemoryStore
-from cowrite.testing.records import fill, make_entry, make_operation, make_quarantined, new_id, write
+from cowrite.stores.memory import Call, MemoryDatabase, memory_storage
+from cowrite.testing.records import (
+    fill,
+    make_change,
+    make_entry,
+    make_operation,
+    make_quarantined,
+    make_session,
+    make_submitted,
+    new_id,
+    write,
+)
 from cowrite.testing.store_contract import StoreBackend, StoreContract
 
 
@@ -25,45 +37,72 @@ def database() -> MemoryDatabase:
 
 
 @pytest.fixture
-def store(database: MemoryDatabase) -> MemoryStore:
-    return MemoryStore(database)
+def storage(database: MemoryDatabase) -> Storage:
+    return memory_storage(database)
 
 
-async def everything(store: Store, document_id: str = "doc") -> None:
-    """Every call of the port once."""
+@pytest.fixture
+def store(storage: Storage) -> Store:
+    return storage.store
+
+
+async def everything(storage: Storage, document_id: str = "doc") -> None:
+    """Every call of the ports once."""
+    store, history, access, directory = storage.store, storage.history, storage.access, storage.directory
     await store.load(document_id)
     await store.heads([document_id])
     await store.entries(document_id, start=1, limit=1)
     async with store.writing([document_id]) as transaction:
-        offset = transaction.heads[document_id].offset
+        entry = make_entry(transaction.heads[document_id].offset + 1)
         await transaction.entries(document_id, start=1)
-        await transaction.append(document_id, [make_entry(offset + 1)])
+        await transaction.submitted(["a"])
+        await transaction.own_updates(document_id, "session 1", after=0)
+        await transaction.append(document_id, [entry], [make_submitted(document_id, entry)])
         await transaction.renew_epoch(document_id, new_id())
         await transaction.quarantine([make_quarantined(document_id)])
     await store.save_checkpoint(document_id, Checkpoint(1, "x", b"", {}))
+    await history.load_at(document_id, 1)
+    await history.locate(document_id, "a")
+    await history.operations(document_id, after=0, limit=1)
+    session = make_session(document_id=document_id)
+    await access.begin_session(session)
+    await access.session(session.session_id)
+    await access.update_session(session)
+    await access.end_session(session.session_id, 1)
+    await access.use_token(new_id(), 2**50)
+    await access.change(make_change(document_id=document_id))
+    await access.changes(after=0)
+    await directory.list(after=None, limit=1)
+    await directory.info(document_id)
+    name = new_id()
+    await directory.create(name)
+    await directory.delete(name, make_change(document_id=name))
+    await directory.undelete(name, make_change(document_id=name))
 
 
-CALLS: tuple[Call, ...] = (
-    "load", "heads", "entries", "begin", "read", "append", "renew_epoch", "quarantine", "commit", "save_checkpoint",
-)  # fmt: skip
+CALLS: tuple[Call, ...] = get_args(Call)
 
 
 @pytest.mark.rule("ST34")
 @pytest.mark.parametrize("call", CALLS)
-async def test_fail_next(database: MemoryDatabase, store: MemoryStore, call: Call) -> None:
+async def test_fail_next(database: MemoryDatabase, storage: Storage, call: Call) -> None:
     """A call fails as it was told to, as often as was told, without effect; then it works again."""
-    await everything(store)
+    await everything(storage)
     database.fail_next(call, StoreBusy("told to"), times=2)
     for _ in range(2):
+        held = database.hold_next(call)
+        failing = asyncio.create_task(everything(storage))
+        await held.reached.wait()
+        before = deepcopy(database.tables)
+        held.release()
         with pytest.raises(StoreBusy, match="told to"):
-            await everything(store)
-    commits = 3 if call == "save_checkpoint" else 1
-    assert database.commits == len(database.quarantined()) == (await store.heads(["doc"]))["doc"].offset == commits
-    await everything(store)
+            await failing
+        assert database.tables == before
+    await everything(storage)
 
 
 @pytest.mark.rule("ST34")
-async def test_fail_one_document(database: MemoryDatabase, store: MemoryStore) -> None:
+async def test_fail_one_document(database: MemoryDatabase, store: Store) -> None:
     """A failure of one document spares the others."""
     database.fail_next("append", StoreRefused("told to"), document_id="b")
     await write(store, "a", make_entry(1))
@@ -73,7 +112,7 @@ async def test_fail_one_document(database: MemoryDatabase, store: MemoryStore) -
 
 
 @pytest.mark.rule("ST34")
-async def test_doubtful_commit(database: MemoryDatabase, store: MemoryStore) -> None:
+async def test_doubtful_commit(database: MemoryDatabase, store: Store) -> None:
     """A doubtful COMMIT has happened or not, as was told; the caller gets the same exception."""
     for applied, offset in ((False, 0), (True, 1)):
         database.fail_next("commit", CommitDoubtful("connection lost"), applied=applied)
@@ -85,7 +124,7 @@ async def test_doubtful_commit(database: MemoryDatabase, store: MemoryStore) -> 
 
 
 @pytest.mark.rule("ST34")
-async def test_unavailable(database: MemoryDatabase, store: MemoryStore) -> None:
+async def test_unavailable(database: MemoryDatabase, storage: Storage, store: Store) -> None:
     """While the database is unavailable nothing works and nothing is lost, also not what a transaction had begun."""
     entry = make_entry(1)
     await write(store, "doc", entry)
@@ -97,17 +136,17 @@ async def test_unavailable(database: MemoryDatabase, store: MemoryStore) -> None
 
     with pytest.raises(StoreUnavailable):
         await interrupted()
-    for call in (store.load("doc"), store.heads(["doc"]), everything(store)):
+    for call in (store.load("doc"), store.heads(["doc"]), everything(storage)):
         with pytest.raises(StoreUnavailable):
             await call
     database.unavailable = False
     assert await store.entries("doc", start=1, limit=5) == (entry,)
     assert database.commits == 1
-    await everything(store)
+    await everything(storage)
 
 
 @pytest.mark.rule("ST34")
-async def test_hold(database: MemoryDatabase, store: MemoryStore) -> None:
+async def test_hold(database: MemoryDatabase, store: Store) -> None:
     """A held call waits until it is released, and holds are used one after the other."""
     first, second = database.hold_next("commit"), database.hold_next("commit")
     second.release()
@@ -123,7 +162,7 @@ async def test_hold(database: MemoryDatabase, store: MemoryStore) -> None:
 
 
 @pytest.mark.rule("ST34")
-async def test_refuse(database: MemoryDatabase, store: MemoryStore) -> None:
+async def test_refuse(database: MemoryDatabase, store: Store) -> None:
     """Entries that the test points out are refused; the transaction can go on without them."""
     bad = make_entry(1, author="bad")
     database.refuse = lambda document_id, entry: document_id == "doc" and entry.author == "bad"
@@ -135,7 +174,7 @@ async def test_refuse(database: MemoryDatabase, store: MemoryStore) -> None:
 
 
 @pytest.mark.rule("ST6")
-async def test_operation_id_twice_in_one_transaction(store: MemoryStore) -> None:
+async def test_operation_id_twice_in_one_transaction(store: Store) -> None:
     """Also within one transaction an operation's id is taken once."""
     operation = make_operation()
     with pytest.raises(StoreRefused, match="taken"):
@@ -143,7 +182,7 @@ async def test_operation_id_twice_in_one_transaction(store: MemoryStore) -> None
 
 
 @pytest.mark.rule("ST8")
-async def test_waiting_is_cancelled(store: MemoryStore) -> None:
+async def test_waiting_is_cancelled(store: Store) -> None:
     """A writer that is cancelled while it waits for a lock gives back those that it has."""
     await fill(store, "a", number=1)
     async with store.writing(["b"]):
@@ -155,6 +194,18 @@ async def test_waiting_is_cancelled(store: MemoryStore) -> None:
         await asyncio.wait([waiting])
         async with store.writing(["a"]) as transaction:
             assert transaction.heads
+
+
+@pytest.mark.rule("ST45")
+async def test_change_gives_up(monkeypatch: pytest.MonkeyPatch, storage: Storage) -> None:
+    """A change that waits too long for a transaction is told that it could not be made, and is not."""
+    monkeypatch.setattr("cowrite.stores.memory.database._PATIENCE", 0.01)
+    async with storage.store.writing(["doc"]):
+        for call in (storage.access.change(make_change()), storage.directory.delete("doc", make_change())):
+            with pytest.raises(StoreBusy):
+                await call
+    assert await storage.access.changes(after=0) == ()
+    assert await storage.access.change(make_change()) == 1
 
 
 async def write_both(store: Store) -> None:

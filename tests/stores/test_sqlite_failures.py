@@ -11,7 +11,7 @@ from sqlalchemy import Connection, PoolProxiedConnection
 from cowrite.core.ports import CommitDoubtful, StoreBusy, StoreCorrupt, StoreRefused, StoreUnavailable
 from cowrite.core.records import Checkpoint
 from cowrite.stores.sqlalchemy.store import SqlStore, _SqlTransaction
-from cowrite.testing.records import fill, make_entry, make_operation, write
+from cowrite.testing.records import fill, make_entry, make_operation, make_submitted, write
 from stores.store_backends import SqliteBackend, database, pragma, program
 
 
@@ -177,6 +177,21 @@ async def test_damaged_text(store: SqlStore, sqlite: SqliteBackend, statement: s
     await sqlite.sql(statement)
     with pytest.raises(StoreCorrupt, match=says):
         await store.entries("doc", start=1, limit=5)
+
+
+@pytest.mark.rule("ST18")
+@pytest.mark.parametrize("result", ["[", "7", '["gone"]', "[[]]"])
+async def test_damaged_submission(store: SqlStore, sqlite: SqliteBackend, result: str) -> None:
+    """What became of something that was submitted is damaged: it is told with its place, and the transaction can go on."""
+    entry = make_entry(1)
+    async with store.writing(["doc"]) as transaction:
+        await transaction.append("doc", [entry], [make_submitted("doc", entry, id="a")])
+    await sqlite.sql("UPDATE submitted SET result = ?", result)
+    async with store.writing(["doc"]) as transaction:
+        with pytest.raises(StoreCorrupt, match=r"'doc' at offset 1\b"):
+            await transaction.submitted(["a"])
+        await transaction.append("doc", [make_entry(2)])
+    assert (await store.heads(["doc"]))["doc"].offset == 2
 
 
 @pytest.mark.rule("ST18")

@@ -7,6 +7,7 @@ import io
 import re
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,17 +15,18 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine.mock import MockConnection
 from sqlalchemy.schema import ExecutableDDLElement
 
 import cowrite.stores.migrations
+from cowrite.core.records import Checkpoint
 from cowrite.stores import StoreOutdated, StoreSetupError, open_store
 from cowrite.stores.sqlalchemy.schema import NEWEST
 from cowrite.stores.sqlalchemy.schema_page import schema_page
 from cowrite.stores.sqlalchemy.tables import VERSION_TABLE, metadata
-from cowrite.testing.records import fill
+from cowrite.testing.records import fill, make_change, make_entry, make_quarantined, make_submitted, write
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "schema.md"
 SCRIPTS = ScriptDirectory(str(Path(cowrite.stores.migrations.__file__).parent))
@@ -90,7 +92,7 @@ def test_migrations_make_the_same_sql(migrated: Path, tmp_path: Path) -> None:
     engine.dispose()
     listing = f"SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> '{VERSION_TABLE}' ORDER BY name"
     by_migrations, by_tables = (
-        [(name, in_one_line(text)) for name, text in sql(path, listing)] for path in (migrated, created)
+        [(name, in_one_line(statement)) for name, statement in sql(path, listing)] for path in (migrated, created)
     )
     assert by_migrations == by_tables
     for name in metadata.tables:
@@ -164,7 +166,7 @@ async def test_newer_database(migrated: Path) -> None:
 async def test_not_upgraded_when_told_so(tmp_path: Path) -> None:
     """With ``upgrade=False`` tables that are missing or old are an error, and nothing is changed."""
     path = tmp_path / "new.db"
-    with pytest.raises(StoreOutdated, match=r"has no tables yet, and 0002 is needed; run `cowrite migrate`"):
+    with pytest.raises(StoreOutdated, match=r"has no tables yet, and 0002 is needed; `cowrite serve` makes"):
         await open_store(f"sqlite:///{path}", upgrade=False)
     assert sql(path, "SELECT name FROM sqlite_master") == []
     storage = await open_store(f"sqlite:///{path}")
@@ -177,6 +179,54 @@ async def test_not_upgraded_when_told_so(tmp_path: Path) -> None:
     storage = await open_store(f"sqlite:///{path}", upgrade=False)
     assert (await storage.store.heads(["doc"]))["doc"].offset == 1
     await storage.close()
+
+
+@pytest.mark.rule("ST49")
+async def test_upgrade_from_0001(tmp_path: Path) -> None:
+    """A database of the first version is upgraded when it is opened: all that it holds is kept, and the new tables work."""
+    path = tmp_path / "old.db"
+    entries = [make_entry(offset, claims=(7,)) for offset in range(1, 6)]
+    storage = await open_store(f"sqlite:///{path}")
+    await write(storage.store, "doc", *entries)
+    await storage.store.save_checkpoint("doc", Checkpoint(3, entries[2].id, b"state", {}))
+    async with storage.store.writing([]) as transaction:
+        await transaction.quarantine([make_quarantined("doc")])
+    await storage.close()
+    sql(path, "INSERT INTO collaboration_sessions VALUES ('s', 'ana', 'doc', '2026-01-01', '{}')")
+    kept = f"SELECT name FROM sqlite_master WHERE type = 'table' AND name <> '{VERSION_TABLE}'"
+    await asyncio.to_thread(downgrade, path, to="0001")
+    before = {name: sql(path, f"SELECT * FROM {name}") for (name,) in sql(path, kept)}
+    assert len(before) == 7
+    assert all(before.values())
+    assert len(before["documents"][0]) == 8
+    with pytest.raises(StoreOutdated, match="has version 0001"):
+        await open_store(f"sqlite:///{path}", upgrade=False)
+    storage = await open_store(f"sqlite:///{path}")
+    after = {name: sql(path, f"SELECT * FROM {name}") for name in before}
+    assert after.pop("documents") == [(*row, None) for row in before.pop("documents")]
+    assert after == before
+    loaded = await storage.store.load("doc")
+    assert loaded is not None
+    assert (loaded.head.offset, len(loaded.entries)) == (5, 2)
+    assert await storage.store.entries("doc", start=1, limit=9) == tuple(replace(entry, claims=()) for entry in entries)
+    async with storage.store.writing(["doc"]) as transaction:
+        newest = make_entry(6)
+        await transaction.append("doc", [newest], [make_submitted("doc", newest)])
+    assert await storage.access.change(make_change()) == 1
+    assert await storage.directory.delete("doc", make_change())
+    await storage.close()
+    assert sql(path, "PRAGMA foreign_key_check") == []
+    assert sql(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+def downgrade(path: Path, *, to: str) -> None:
+    """Bring a database back to what an older version of the program made."""
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
+        for script in SCRIPTS.iterate_revisions(NEWEST, to):
+            script.module.downgrade()
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '{to}'"))
+    engine.dispose()
 
 
 @pytest.mark.rule("ST29")

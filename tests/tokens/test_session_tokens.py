@@ -194,6 +194,15 @@ def test_the_token_hides_its_claims() -> None:
         assert segment(b"somebody-special")[:12] not in token
 
 
+@pytest.mark.rule("TO20")
+def test_a_token_for_a_single_use() -> None:
+    """Who makes the token says whether it opens one session only; by default it opens any number."""
+    assert verify(made(single_use=True), KEYS, NOW).single_use
+    assert not verify(made(), KEYS, NOW).single_use
+    for once, expected in ((True, True), (False, False), (None, False)):
+        assert verify(encrypted(CLAIMS | {"once": once}), KEYS, NOW).single_use is expected
+
+
 # --- time
 
 
@@ -380,6 +389,8 @@ WRONG_CLAIMS: list[dict[str, Any]] = [
     {"name": ""},
     {"name": 5},
     {"name": "x" * 256},
+    {"once": 1},
+    {"once": "true"},
     {"colour": ""},
     {"colour": 5},
     {"colour": "#12"},

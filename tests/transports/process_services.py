@@ -8,12 +8,15 @@ from cowrite.core.reading import DocumentReader
 from cowrite.core.writing import DocumentWriter
 from cowrite.testing.process import Process
 from cowrite.tokens import AccessTokens, ephemeral_keys
+from cowrite.transports.load import ServerLoad
 from cowrite.transports.origins import OriginPolicy
-from cowrite.transports.services import Services
+from cowrite.transports.services import Connection, Services
 
 
 def services_of(process: Process, authorize: Authorizer) -> Services:
     access, clock, ids, storage = process.access, process.clock, process.ids, process.storage
+    connections: set[Connection] = set()
+    load = ServerLoad(clock, max_connections=10_000, connections=lambda: len(connections), failing=lambda: False)
     return Services(
         registry=process.registry,
         bridge=SessionBridge(authorize, AccessTokens(ephemeral_keys(), clock), storage.access, access, clock, ids),
@@ -24,4 +27,6 @@ def services_of(process: Process, authorize: Authorizer) -> Services:
         ids=ids,
         limits=process.limits,
         origins=OriginPolicy(),
+        load=load,
+        connections=connections,
     )

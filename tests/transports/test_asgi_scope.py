@@ -15,7 +15,7 @@ from cowrite.protocol.messages import SyncStep1, SyncStep2
 from cowrite.stores.memory import memory_storage
 from cowrite.testing.process import Process
 from cowrite.testing.yjs_client import YjsClient
-from cowrite.transports.asgi import YjsEndpoint
+from cowrite.transports.asgi import SocketEndpoint
 from cowrite.transports.services import Services
 from transports.process_services import services_of
 
@@ -26,7 +26,7 @@ STEP_1 = yjs.encode(SyncStep1(b"\0"))
 class Server:
     """Runs the application as an ASGI server does, on queues instead of a socket."""
 
-    def __init__(self, endpoint: YjsEndpoint, scope: Event) -> None:
+    def __init__(self, endpoint: SocketEndpoint, scope: Event) -> None:
         self.sent: asyncio.Queue[Event] = asyncio.Queue()
         self.received: asyncio.Queue[Event] = asyncio.Queue()
         self.gone = False
@@ -59,7 +59,7 @@ class Desk:
 
     def serve(self, **scope: Any) -> Server:
         whole = {"type": "websocket", "path": "/yjs/doc", "query_string": b"", "headers": [], "subprotocols": []} | scope
-        return Server(YjsEndpoint(lambda: self.services), whole)
+        return Server(SocketEndpoint(lambda: self.services), whole)
 
     async def _authorize(self, token: str | None, document_id: str) -> Access:
         self.asked.append(document_id)

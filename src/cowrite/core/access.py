@@ -36,7 +36,7 @@ class AccessControl:
         self._changes = changes
         self._clock = clock
         self._known: list[AccessChange] = []
-        self._followers: dict[Session, Follower] = {}
+        self._followers: dict[Session, list[Follower]] = {}
         self._listeners: list[Callable[[AccessChange], None]] = []
         self._reading = asyncio.Lock()
         self.revision = 0
@@ -47,18 +47,28 @@ class AccessControl:
 
         Call it in the synchronous step that lets the session in.
         """
-        session.grant = self._grant(session)
+        self.refresh(session)
         if session.grant is None:
             raise AccessDenied("The access to this document was revoked.", known=True)
+
+    def refresh(self, session: Session) -> None:
+        """Bring a session's grant up to what is known here."""
+        if session.revision != self.revision:
+            session.revision = self.revision
+            session.grant = self._grant(session)
 
     def follow(self, session: Session, told: Follower) -> None:
         """Keep the session's grant up to date, and tell when it changes, until :meth:`unfollow`. Raises as :meth:`check`."""
         self.check(session)
-        self._followers[session] = told
+        self._followers.setdefault(session, []).append(told)
 
-    def unfollow(self, session: Session) -> None:
-        """The session needs no news any more. Idempotent."""
-        self._followers.pop(session, None)
+    def unfollow(self, session: Session, told: Follower) -> None:
+        """Whoever that is needs no news any more. Idempotent."""
+        followers = self._followers.get(session, [])
+        if told in followers:
+            followers.remove(told)
+        if not followers:
+            self._followers.pop(session, None)
 
     def listen(self, told: Callable[[AccessChange], None]) -> None:
         """Be told of every change that is learned from now on, after the sessions."""
@@ -95,10 +105,12 @@ class AccessControl:
                 grant=change.grant,
                 by=change.changed_by,
             )
-            for session, told in list(self._followers.items()):
-                if _concerns(change, session) and (grant := self._grant(session)) is not session.grant:
-                    session.grant = grant
-                    told(session)
+            for session, followers in list(self._followers.items()):
+                before = session.grant
+                self.refresh(session)
+                if session.grant is not before:
+                    for told in list(followers):
+                        told(session)
             for listener in self._listeners:
                 listener(change)
 

@@ -58,7 +58,7 @@ class SessionBridge:
         self._access = access
         self._clock = clock
         self._ids = ids
-        self._known: OrderedDict[str, tuple[AccessClaims, Session]] = OrderedDict()
+        self._known: OrderedDict[str, AccessClaims] = OrderedDict()
         self._by_id: OrderedDict[str, Session] = OrderedDict()
 
     async def connect(self, session_token: str | None, document_id: str) -> Admission:
@@ -90,8 +90,7 @@ class SessionBridge:
             access = await self._ask(session_token, session.document_id)
             if access.user_id != session.author:
                 raise AccessDenied("The token is another user's.", known=True)
-            session.access = access
-            session.began_at = self._clock.now()
+            session.admit(access, self._clock.now())
         await self._access.catch_up()
         self._access.check(session)
         claims = self._claims(session) if session_token is not None else _claims_of(record)
@@ -110,32 +109,39 @@ class SessionBridge:
 
     def resume(self, access_token: str) -> Session:
         """The session of an access token. Raises :class:`AccessDenied`."""
-        known = self._known.get(access_token)
-        if known is None or known[0].expires_at <= self._clock.now():
-            claims = self._tokens.verify(access_token)
-            self._remember(access_token, claims, self._session(claims))
-            known = self._known[access_token]
-        session = known[1]
+        session = self._session(self._claims_of_token(access_token))
         self._access.check(session)
         return session
 
-    async def enter(self, token: str | None, document_id: str) -> Session:
-        """A session for one connection to a document, by an access token or by a session token. Raises
-        :class:`AccessDenied`.
+    async def enter(self, token: str | None, document_id: str | None) -> Session:
+        """A session for one connection to a document, by an access token or by a session token.
+
+        ``document_id`` may be None with an access token, which is for one document. Raises :class:`AccessDenied`.
         """
-        if token:
-            try:
-                session = self.resume(token)
-            except AccessDenied:
-                session = None
-            if session is not None:
-                if session.document_id != document_id:
-                    raise AccessDenied("The token gives no access to this document.", known=True)
-                return session
+        session = self._resumed(token) if token else None
+        if session is None:
+            return await self._begin(token, document_id)
+        if document_id not in (None, session.document_id):
+            raise AccessDenied("The token gives no access to this document.", known=True)
+        return session
+
+    async def _begin(self, token: str | None, document_id: str | None) -> Session:
+        if document_id is None:
+            raise AccessDenied("The token is not valid.", known=False)
         access = await self._ask(token, document_id)
         if access.single_use:
             raise AccessDenied("A token for a single use opens no connection; exchange it for a session.", known=True)
         session = Session(self._ids.new(), document_id, access, self._clock.now())
+        self._access.check(session)
+        return session
+
+    def _resumed(self, token: str) -> Session | None:
+        """None when it is no access token, or not valid: both look the same from outside."""
+        try:
+            claims = self._claims_of_token(token)
+        except AccessDenied:
+            return None
+        session = self._session(claims)
         self._access.check(session)
         return session
 
@@ -155,8 +161,9 @@ class SessionBridge:
         except ValueError:
             raise AccessDenied("The session has ended.", known=False) from None
         token = self._tokens.issue(dated)
+        session.ends_at = dated.session_ends_at
         self._by_id[session.id] = session
-        self._remember(token, dated, session)
+        self._remember(token, dated)
         return Admission(session, token, dated.expires_at, dated.session_ends_at)
 
     def _claims(self, session: Session) -> AccessClaims:
@@ -172,20 +179,29 @@ class SessionBridge:
             session_ends_at=access.expires_at if access.expires_at is not None else session.began_at + SESSION_MILLISECONDS,
         )
 
+    def _claims_of_token(self, token: str) -> AccessClaims:
+        """Decrypted once. Raises :class:`AccessDenied`."""
+        claims = self._known.get(token)
+        if claims is None or claims.expires_at <= self._clock.now():
+            claims = self._tokens.verify(token)
+            self._remember(token, claims)
+        return claims
+
     def _session(self, claims: AccessClaims) -> Session:
         """The session of these claims: the same object for all its connections in this process."""
         session = self._by_id.get(claims.session_id)
         if session is None:
             granted = Access(claims.user_id, claims.grant, claims.name, claims.colour, issued_at=claims.decided_at)
             session = Session(claims.session_id, claims.document_id, granted, self._clock.now())
+        session.ends_at = max(session.ends_at or 0, claims.session_ends_at)
         self._by_id[session.id] = session
         self._by_id.move_to_end(session.id)
         if len(self._by_id) > _MAX_KNOWN:
             self._by_id.popitem(last=False)
         return session
 
-    def _remember(self, token: str, claims: AccessClaims, session: Session) -> None:
-        self._known[token] = claims, session
+    def _remember(self, token: str, claims: AccessClaims) -> None:
+        self._known[token] = claims
         if len(self._known) > _MAX_KNOWN:
             self._known.popitem(last=False)
 

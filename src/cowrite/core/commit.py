@@ -143,7 +143,9 @@ class GroupCommit:
             room.fail("the document cannot be read; it was left as it is")
             await self._put_aside(transaction, room, pending, f"the document cannot be read: {fault}")
             return Derived()
-        if revoked := [pending for pending in room.pending if not pending.peer.session.may(Grant.WRITE)]:
+        for session in {waiting.session for waiting in (*room.pending, *room.submissions)}:
+            self._access.refresh(session)
+        if revoked := [pending for pending in room.pending if not pending.session.may(Grant.WRITE)]:
             room.condemn(*revoked)
             await self._quarantine(transaction, room, revoked, "the grant of its author was taken away before it was stored")
             return Derived()
@@ -201,10 +203,11 @@ class GroupCommit:
         try:
             await self._catch_up(transaction, room)
         except EngineFault as fault:
-            # ``live`` goes with it: perhaps it is that which broke, and what waits is tried one by one when it is made again.
             _log.error("document broken here, made again from the store", document=room.document_id, reason=str(fault))
             room.replicas.abandon()
-            room.rebuild(CloseCode.DOCUMENT_REBUILT, "the document is being rebuilt; reconnect")
+            if room.replicas.live is not None and not room.replicas.live.usable:
+                # It was that which broke. What waits is tried one by one when it is made again.
+                room.rebuild(CloseCode.DOCUMENT_REBUILT, "the document is being rebuilt; reconnect")
             await self._catch_up(transaction, room)
 
     async def _catch_up(self, transaction: WriteTransaction, room: Room) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from cowrite.core.records import Entry
+from cowrite.protocol.thin import encode_operations
 
 MAX_ENTRIES = 2000
 """Entries that are kept for readers."""
@@ -40,6 +41,18 @@ class FeedEntry:
         return self.entry.offset
 
 
+@dataclass(frozen=True, slots=True)
+class OperationsMessage:
+    """What came behind an offset."""
+
+    frame: bytes | None
+    """In the form of :mod:`cowrite.protocol.thin`; None when there are no operations in it."""
+    head: str | None
+    """The id of the last operation in it."""
+    offset: int
+    """The offset of the log with all of it."""
+
+
 class Feed:
     """The entries of one document from behind ``start`` to ``head``, under one epoch. Synchronous but for :meth:`wait`."""
 
@@ -56,6 +69,8 @@ class Feed:
         self._offsets: dict[str, int] = {}
         """By operation, the offset of its entry."""
         self._changed = asyncio.Event()
+        self._message: tuple[int, OperationsMessage] | None = None
+        """The last message, and the offset behind which it begins."""
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Entries were committed. Those at or before the head are ignored; the others must follow it without a gap."""
@@ -63,7 +78,7 @@ class Feed:
             if entry.offset <= self.head:
                 continue
             assert entry.offset == self.head + 1, "the room advances without gaps"
-            self._add(FeedEntry(entry, encode_operations(entry)))
+            self._add(FeedEntry(entry, encode_entry(entry)))
         self.wake()
 
     def since(self, offset: int, *, operations: int | None = None) -> Sequence[FeedEntry] | None:
@@ -74,6 +89,23 @@ class Feed:
             return None
         found = list(islice(self._entries, max(0, offset - self.start), None))
         return found if operations is None else first_operations(found, operations)
+
+    def message(self, offset: int) -> OperationsMessage | None:
+        """What came behind ``offset`` as one message for a socket, encoded once for all readers that are so far. None when it
+        is not all here.
+        """
+        if self._message is not None and self._message[0] == offset and self._message[1].offset == self.head:
+            return self._message[1]
+        entries = self.since(offset)
+        if entries is None:
+            return None
+        last = next((one.entry.operations[-1].id for one in reversed(entries) if one.entry.operations), None)
+        frame = (
+            encode_operations([one.operations for one in entries], head=last, offset=self.head) if last is not None else None
+        )
+        message = OperationsMessage(frame, last, max(offset, self.head))
+        self._message = offset, message
+        return message
 
     def offset_of(self, operation_id: str) -> int | None:
         """The offset of the entry that holds this operation; None when it is not here."""
@@ -105,7 +137,7 @@ class Feed:
                 del self._offsets[operation.id]
 
 
-def encode_operations(entry: Entry) -> bytes:
+def encode_entry(entry: Entry) -> bytes:
     """The operations of an entry as :class:`FeedEntry` has them. Half surrogate pairs and U+0000 are escaped."""
     return ",".join(_encode(operation.to_json()) for operation in entry.operations).encode()
 

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 
 from cowrite.core.session import Session
 from cowrite.crdt.values import Json
+from cowrite.protocol.thin import encode
 
 
 class Transport(StrEnum):
@@ -44,7 +46,7 @@ class Present:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PresenceChange:
     """What has changed."""
 
@@ -52,6 +54,12 @@ class PresenceChange:
     updated: Sequence[Present] = ()
     left: Sequence[str] = ()
     """Ids of sessions."""
+
+    @cached_property
+    def frame(self) -> bytes:
+        """As a message of :mod:`cowrite.protocol.thin`, encoded once for all readers."""
+        joined, updated = ([present.to_json() for present in some] for some in (self.joined, self.updated))
+        return encode("presence", joined=joined, updated=updated, left=list(self.left))
 
 
 class PresenceList:

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from cowrite.core.feed import FeedEntry, encode_operations
+from cowrite.core.feed import FeedEntry, encode_entry
 from cowrite.core.ports import History, HistoryForgotten, InvalidId, Storage
-from cowrite.core.records import Head
 from cowrite.core.replicas import NOTHING, Committed, log_document
 from cowrite.core.room import Room
 from cowrite.crdt.log_document import LogDocument
@@ -51,16 +50,16 @@ class State:
     """See :func:`cowrite.crdt.state.get_state`."""
     json: bytes
     """The content as JSON text."""
-    last_operation: str | None
+    head: str | None
     """The id of the last operation up to there."""
 
     @property
-    def head(self) -> Head:
+    def offset(self) -> int:
         """Where in the log it stands."""
-        return self.committed.head
+        return self.committed.head.offset
 
 
-Answer: TypeAlias = Operations | State
+Found: TypeAlias = Operations | State
 
 
 class DocumentReader:
@@ -70,7 +69,7 @@ class DocumentReader:
         self._store = storage.store
         self._history: History = storage.history
 
-    async def since(self, room: Room, cursor: str | None) -> Answer:
+    async def since(self, room: Room, cursor: str | None) -> Found:
         """What came behind the operation ``cursor`` (None: from the beginning); the state when that is too much, is not kept
         any more, or no operation of the document has that id.
 
@@ -91,7 +90,7 @@ class DocumentReader:
     async def state(self, room: Room) -> State:
         """The document as it is now in the log. The same object until the next commit."""
         kept = room.readership.state
-        if isinstance(kept, State) and kept.head == room.replicas.head:
+        if isinstance(kept, State) and kept.committed.head == room.replicas.head:
             return kept
         committed = await self.committed(room)
         if len(committed.state) >= _IN_THREAD_BYTES:
@@ -129,7 +128,7 @@ class DocumentReader:
             entries = await self._history.operations(room.document_id, after=offset, limit=MAX_OPERATIONS + 1)
         except HistoryForgotten:
             return None
-        return [FeedEntry(entry, encode_operations(entry)) for entry in entries]
+        return [FeedEntry(entry, encode_entry(entry)) for entry in entries]
 
     async def _last_operation(self, room: Room, offset: int) -> str | None:
         """The last operation up to this offset: most often that of the entry itself."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cowrite.core.peer import Peer
+from cowrite.core.session import Session
 from cowrite.crdt.outline import Outline
 
 
@@ -21,6 +22,11 @@ class Received:
     """It came as SyncStep2."""
     ends: bool = True
     """It is the message, or the last slice of it, and acknowledges it."""
+
+    @property
+    def session(self) -> Session:
+        """Whose it is."""
+        return self.peer.session
 
     @property
     def size(self) -> int:

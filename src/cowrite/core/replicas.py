@@ -126,7 +126,7 @@ class Replicas:
         new = [entry for entry in entries if entry.offset > self.head.offset]
         if [entry.offset for entry in new] != list(range(self.head.offset + 1, self.head.offset + 1 + len(new))):
             raise Gap
-        news = []
+        news: list[tuple[bytes, Outline]] = []
         for entry in new:
             outline = outline_of_state(entry.update)
             if self.log is not None:

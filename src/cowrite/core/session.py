@@ -7,7 +7,6 @@ from typing import Final
 
 from cowrite.core.ports import Access, Grant
 
-
 MAX_TEXT: Final = 255
 """Characters of a user's id, name or colour."""
 
@@ -25,11 +24,20 @@ class Session:
     access: Access
     began_at: int
     """Milliseconds since 1970."""
+    ends_at: int | None = None
+    """When it ends by itself, in milliseconds since 1970; None: not before its connection."""
     grant: Grant | None = field(init=False)
     """None: revoked."""
+    revision: int = field(init=False, default=0)
+    """The changes of access up to this one are in ``grant``."""
 
     def __post_init__(self) -> None:
         self.grant = self.access.grant
+
+    def admit(self, access: Access, now: int) -> None:
+        """The session is renewed, with another access; changes of before that do not concern it."""
+        self.access, self.began_at = access, now
+        self.grant, self.revision = access.grant, -1
 
     @property
     def decided_at(self) -> int:
@@ -46,15 +54,18 @@ class Session:
         return self.grant is not None and self.grant.allows(needed)
 
 
-def fault_of(access: Access) -> str | None:
+def fault_of(access: object) -> str | None:
     """What is wrong with an authorizer's answer, None: nothing. Hosts write their own, and types are not checked there."""
     if not isinstance(access, Access):
         return f"it is a {type(access).__name__}, and not an Access"
-    if not isinstance(access.grant, Grant):
-        return f"its grant {access.grant!r} is no Grant"
+    grant: object = access.grant
+    if not isinstance(grant, Grant):
+        return f"its grant {grant!r} is no Grant"
     if access.user_id == "":
         return "its user_id is empty"
-    for name, text in (("user_id", access.user_id), ("name", access.name or ""), ("colour", access.colour or "")):
+    names = ("name", access.name or ""), ("colour", access.colour or "")
+    texts: list[tuple[str, object]] = [("user_id", access.user_id), *names]
+    for name, text in texts:
         if not isinstance(text, str):
             return f"its {name} is a {type(text).__name__}, and not a text"
         if len(text) > MAX_TEXT:

@@ -4,8 +4,8 @@ pycrdt counts text in UTF-8 bytes and offers no other way, but its engine does: 
 which is the unit. So an update is written by hand that holds a subdocument with that option, it is applied to a host document,
 and the subdocument that comes out is a document like any other that counts in UTF-16. It takes over the host's client id.
 
-This leans on the engine's inside (yrs, ``Options::decode``); ``tests/crdt/test_utf16.py`` would fail with an engine that
-has changed. ENGINE.md of the design tells how it was found.
+This leans on the engine's inside (yrs, ``Options::decode``); ``tests/crdt/test_text_index.py`` would fail with an engine
+that has changed.
 """
 
 from __future__ import annotations

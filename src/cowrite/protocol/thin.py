@@ -1,7 +1,7 @@
 """The messages of ``cowrite.v2.json``: JSON objects with a ``type``, one in each text message of a WebSocket.
 
-For clients without a CRDT library. ``docs/api.md`` tells them what each field means; here is how they are read and written. Of what a
-client sends only the form is checked: what an operation means is for those who apply it.
+For clients without a CRDT library. ``docs/api.md`` tells them what each field means; here is how they are read and written. Of
+what a client sends only the form is checked: what an operation means is for those who apply it.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def _text(message: Mapping[str, Json], name: str) -> str | None:
     return value
 
 
-# -- what the server sends ------------------------------------------------------------------------------------------------------
+# -- what the server sends --------------------------------------------------------------------------------------------------
 
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 

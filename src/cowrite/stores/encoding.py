@@ -187,16 +187,19 @@ def check_quarantined(update: Quarantined) -> None:
     check_text("The author", update.author)
 
 
-def check_submitted(document_id: str, head: Head, submitted: Sequence[Submitted]) -> None:
-    """Raises ValueError unless these are of this document and of its log up to ``head``, :class:`InvalidId` for texts that
-    cannot be kept.
+def check_submitted(document_id: str, head: Head, entries: Sequence[Entry], submitted: Sequence[Submitted]) -> None:
+    """Raises ValueError unless these are of this document, of its log up to ``head``, and became operations of ``entries``;
+    :class:`InvalidId` for texts that cannot be kept.
     """
+    operations = {(entry.offset, operation.id) for entry in entries for operation in entry.operations} if submitted else ()
     for one in submitted:
         if one.document_id != document_id or not 0 <= one.offset <= head.offset:
             raise ValueError(
                 f"Operation {one.id!r} was submitted to document {one.document_id!r} at offset {one.offset}; "
                 f"it cannot stand in the log of {document_id!r}, which ends at {head.offset}."
             )
+        if any((one.offset, operation.id) not in operations for operation in one.operations):
+            raise ValueError(f"Operation {one.id!r} cannot have become operations that do not come with it.")
         check_id("The operation id", one.id, longest=MAX_UUID)
         check_text("The author", one.author)
         check_id("The session id", one.session_id, longest=MAX_UUID)
@@ -209,6 +212,23 @@ def update_to_keep(one: Submitted, updates: Mapping[int, bytes]) -> bytes | None
     ``updates`` are those of the entries that come with it.
     """
     return None if one.update is not None and one.update == updates.get(one.offset) else one.update or b""
+
+
+def update_made(
+    document_id: str, offset: int, kept: bytes | None, of_entry: bytes | None, checksum: int | None
+) -> bytes | None:
+    """The update that was made for what was submitted, from what :func:`update_to_keep` gave and the entry at its offset.
+
+    Raises :class:`StoreCorrupt` when that entry is needed, and damaged or not there (None).
+    """
+    if kept is not None:
+        return kept or None
+    if of_entry is None or checksum is None:
+        raise StoreCorrupt(
+            f"The log of document {document_id!r} has a gap: offset {offset} is missing, at which an operation was submitted. "
+            "Restore it from a backup."
+        )
+    return verified(document_id, offset, of_entry, checksum)
 
 
 def check_session(session: SessionRecord) -> None:

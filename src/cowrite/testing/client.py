@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from cowrite.protocol.lib0 import read_varuint
 from cowrite.testing.yjs_client import YjsClient
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
@@ -220,11 +219,6 @@ def encode_frame(payload: bytes, *, kind: int = BINARY, final: bool = True) -> b
     stream = (mask * (len(payload) // 4 + 1))[: len(payload)]
     masked = int.from_bytes(payload) ^ int.from_bytes(stream)
     return header + mask + masked.to_bytes(len(payload))
-
-
-def message_type(frame: bytes) -> int:
-    """The type of a y-websocket message."""
-    return read_varuint(frame, 0)[0]
 
 
 async def _open_socket(host: str, port: int, receive_buffer: int | None) -> socket_module.socket:

@@ -23,19 +23,9 @@ from cowrite.core.room_ports import RoomPorts
 from cowrite.core.session import Session
 from cowrite.protocol import yjs
 from cowrite.protocol.close_codes import CloseCode
-from cowrite.protocol.messages import AwarenessUpdate, Message, QueryAwareness, SyncStep1, SyncStep2, Update
+from cowrite.protocol.messages import AwarenessUpdate, QueryAwareness, SyncStep1, SyncStep2, Update
 from cowrite.testing.clock import ManualClock
 from cowrite.testing.yjs_client import YjsClient
-
-
-class PlainDialect:
-    """y-websocket's frames."""
-
-    def encode(self, message: Message) -> bytes:
-        return yjs.encode(message)
-
-
-PLAIN = PlainDialect()
 
 
 class Connection:
@@ -53,7 +43,7 @@ class Connection:
         self._process = process
         self._room = room
         session = Session(process.ids.new(), room.document_id, Access(user, grant), process.clock.now())
-        self.peer: Peer = room.attach(session, self, PLAIN, acknowledges=acknowledges)
+        self.peer: Peer = room.attach(session, self, yjs.YJS, acknowledges=acknowledges)
 
     # The server's side of the wire.
 

@@ -35,7 +35,7 @@ from cowrite.tokens.keys import (
     parse_jwt_secrets,
     parse_secrets,
 )
-from cowrite.tokens.public_keys import JwksInvalid, KeySource, KeysUnavailable, PublicKey, parse_jwks
+from cowrite.tokens.public_keys import MAX_JWKS_BYTES, JwksInvalid, KeySource, KeysUnavailable, PublicKey, parse_jwks
 from cowrite.tokens.session import issue, verify
 from cowrite.tokens.signed import SignedTokens
 
@@ -43,6 +43,7 @@ from cowrite.tokens.signed import SignedTokens
 __all__ = [
     "ACCESS_SECONDS",
     "LEEWAY",
+    "MAX_JWKS_BYTES",
     "MAX_TEXT",
     "MAX_TOKEN_CHARACTERS",
     "SECRET_BYTES",

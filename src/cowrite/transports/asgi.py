@@ -12,11 +12,13 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import quote
 
-from cowrite.core.outbox import Wire
 from cowrite.protocol.close_codes import CloseCode
-from cowrite.transports.services import Services, Serving
-from cowrite.transports.upgrade import NOT_SERVING, Accepted, Refused, UpgradeRequest, answer
-from cowrite.transports.yjs import YjsConnection, max_message_bytes
+from cowrite.transports.connections import connection_for
+from cowrite.transports.json_connection import MeteredWire
+from cowrite.transports.link import LinkMeter
+from cowrite.transports.services import Connection, Services, Serving
+from cowrite.transports.upgrade import NOT_SERVING, OVERLOADED, Accepted, Language, Refused, UpgradeRequest, answer
+from cowrite.transports.yjs import max_message_bytes
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -26,8 +28,8 @@ HIGH_WATER: Final = 64 << 10
 _ABNORMAL, _NO_CODE = 1006, 1005
 
 
-class YjsEndpoint:
-    """An ASGI application for the WebSockets under ``/yjs/``."""
+class SocketEndpoint:
+    """An ASGI application for all WebSockets."""
 
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
@@ -39,19 +41,25 @@ class YjsEndpoint:
         if services is None:
             await _refuse(scope, send, NOT_SERVING)
             return
+        if not services.load.accepts:
+            await _refuse(scope, send, OVERLOADED)
+            return
         match answer(_request(scope), services.origins):
             case Refused() as refused:
                 await _refuse(scope, send, refused)
             case accepted:
                 await send({"type": "websocket.accept", "subprotocol": accepted.protocol})
-                await _converse(receive, AsgiWire(send), accepted, services)
+                wire = AsgiWire(send, LinkMeter(services.clock), text=accepted.language is Language.JSON)
+                await _converse(receive, wire, accepted, services)
 
 
 class AsgiWire:
     """Queues what a connection writes; one task hands it to the server, which makes it wait when the socket is full."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, link: LinkMeter, *, text: bool = False) -> None:
+        self.link = link
         self._send = send
+        self._text = text
         self._queue: deque[bytes] = deque()
         self._queued = 0
         """Bytes in the queue, and of the message that is being sent."""
@@ -68,8 +76,13 @@ class AsgiWire:
             self._wake.set()
 
     def writable(self) -> bool:
-        self._refused |= self._queued >= HIGH_WATER
+        if self._queued >= HIGH_WATER:
+            self._refused = True
+            self.link.full()
         return not self._refused
+
+    def ping(self) -> None:
+        """The server that owns the socket has its own pings, and does not tell how long they take."""
 
     def close(self, code: int, reason: str) -> None:
         if self._closing is None:
@@ -97,15 +110,17 @@ class AsgiWire:
     async def _send_queue(self, drained: Callable[[], None]) -> None:
         while self._queue:
             message = self._queue.popleft()
-            await self._send({"type": "websocket.send", "bytes": message})
+            content = {"text": message.decode()} if self._text else {"bytes": message}
+            await self._send({"type": "websocket.send", **content})
             self._queued -= len(message)
             if self._refused and not self._queue:
                 self._refused = False
+                self.link.drained()
                 drained()
 
 
 async def _converse(receive: Receive, wire: AsgiWire, accepted: Accepted, services: Services) -> None:
-    connection = YjsConnection(wire, accepted, services)
+    connection = connection_for(wire, accepted, services)
     writing = asyncio.create_task(wire.run(connection.drained))
     reading = asyncio.create_task(_read(receive, connection, max_message_bytes(services.limits)))
     connection.opened()
@@ -121,19 +136,19 @@ async def _converse(receive: Receive, wire: AsgiWire, accepted: Accepted, servic
         await asyncio.wait((reading, writing))
 
 
-async def _read(receive: Receive, connection: YjsConnection, max_message: int) -> bool:
+async def _read(receive: Receive, connection: Connection, max_message: int) -> bool:
     """Feed the connection until its socket is gone. True: the client said goodbye."""
     while True:
         event = await receive()
         if event["type"] == "websocket.disconnect":
             return _is_goodbye(event)
-        message = event.get("bytes")
-        if message is None:
-            connection.receive_text()
-        elif len(message) > max_message:
+        message, text = event.get("bytes"), event.get("text")
+        if len(message or text or "") > max_message:
             connection.close(CloseCode.MESSAGE_TOO_LARGE, f"a message of more than {max_message} bytes")
-        else:
+        elif message is not None:
             connection.receive(message)
+        else:
+            connection.receive_text((text or "").encode(errors="surrogatepass"))
 
 
 def _is_goodbye(event: Mapping[str, Any]) -> bool:
@@ -173,4 +188,4 @@ async def _refuse(scope: Scope, send: Send, refused: Refused) -> None:
 
 
 if TYPE_CHECKING:
-    _: type[Wire] = AsgiWire
+    _: type[MeteredWire] = AsgiWire

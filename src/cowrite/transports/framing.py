@@ -9,12 +9,12 @@ from operator import is_
 from typing import Final, Protocol
 
 FINAL: Final = 0x80
-CONTINUATION, BINARY, CLOSE, PING, PONG = 0x0, 0x2, 0x8, 0x9, 0xA
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
 
-def frame(message: bytes) -> bytes:
-    """A whole binary message as one WebSocket frame."""
-    return header(FINAL | BINARY, len(message)) + message
+def frame(message: bytes, kind: int = BINARY) -> bytes:
+    """A whole message as one WebSocket frame; ``kind`` is BINARY or TEXT."""
+    return header(FINAL | kind, len(message)) + message
 
 
 def header(first: int, length: int) -> bytes:
@@ -48,6 +48,7 @@ class WriteTurn:
     def __init__(self) -> None:
         self._sockets: list[Flushable] = []
         self._messages: Sequence[bytes] = ()
+        self._kind = BINARY
         self._joined = b""
 
     def add(self, socket: Flushable) -> None:
@@ -56,10 +57,12 @@ class WriteTurn:
             asyncio.get_running_loop().call_soon(self.flush)
         self._sockets.append(socket)
 
-    def join(self, messages: Sequence[bytes]) -> bytes:
+    def join(self, messages: Sequence[bytes], kind: int = BINARY) -> bytes:
         """The frames of these messages. Sockets that get the same messages one after the other share the ``bytes``."""
-        if len(self._messages) != len(messages) or not all(map(is_, self._messages, messages)):
-            self._messages, self._joined = messages, b"".join(map(frame, messages))
+        same = len(self._messages) == len(messages) and kind == self._kind and all(map(is_, self._messages, messages))
+        if not same:
+            self._messages, self._kind = messages, kind
+            self._joined = b"".join([frame(message, kind) for message in messages])
         return self._joined
 
     def flush(self) -> None:

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Final, cast
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
-from cowrite.core.outbox import Wire
 from cowrite.core.ports import Timer
 from cowrite.protocol.close_codes import CloseCode
-from cowrite.transports.framing import BINARY, CLOSE, CONTINUATION, FINAL, PING, PONG, control_frame, header
+from cowrite.transports.connections import connection_for
+from cowrite.transports.framing import BINARY, CLOSE, CONTINUATION, FINAL, PING, PONG, TEXT, control_frame, header
+from cowrite.transports.json_connection import MeteredWire
+from cowrite.transports.link import LinkMeter
 from cowrite.transports.services import Services
-from cowrite.transports.upgrade import Accepted
-from cowrite.transports.yjs import YjsConnection, max_message_bytes
+from cowrite.transports.upgrade import Accepted, Language
+from cowrite.transports.yjs import max_message_bytes
 
 HIGH_WATER: Final = 64 << 10
 """Bytes in the socket's buffer from which on nothing more is written to it."""
@@ -32,7 +34,9 @@ class PicowsWire(WSListener):
     """One open socket: picows tells it what comes, and the connection writes to it."""
 
     def __init__(self, socket: asyncio.Transport, upgrade: Accepted, services: Services) -> None:
-        self.connection = YjsConnection(self, upgrade, services)
+        self.link = LinkMeter(services.clock)
+        self.connection = connection_for(self, upgrade, services)
+        self._kind = TEXT if upgrade.language is Language.JSON else BINARY
         self.closing = False
         """A close frame was sent, or nothing can be sent any more: what is written is dropped."""
         self._socket = socket
@@ -42,6 +46,7 @@ class PicowsWire(WSListener):
         self._max_message = max_message_bytes(services.limits)
         self._parts: bytearray | None = None
         """The message whose fragments are coming in."""
+        self._is_text = False
         self._small: list[bytes] = []
         self._small_bytes = 0
         self._large: deque[bytes] = deque()
@@ -77,7 +82,9 @@ class PicowsWire(WSListener):
             self._answer(frame.get_payload_as_bytes())
         elif kind == WSMsgType.CLOSE:
             self._goodbye(cast("int", frame.get_close_code()))
-        elif kind != WSMsgType.PONG:
+        elif kind == WSMsgType.PONG:
+            self.link.answered()
+        else:
             self._fragment(frame)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
@@ -87,9 +94,11 @@ class PicowsWire(WSListener):
 
     def pause_writing(self) -> None:
         self._paused = True
+        self.link.full()
 
     def resume_writing(self) -> None:
         self._paused = False
+        self.link.drained()
         self.hear()  # what leaves is a sign of life, too: a slow reader may be long in coming to a ping
         if self._unanswered is not None:
             payload, self._unanswered = self._unanswered, None
@@ -140,6 +149,12 @@ class PicowsWire(WSListener):
             self._stop_timer()
             self._timer = self._clock.call_later(self._times.close_within, self._socket.abort)
 
+    def ping(self) -> None:
+        """Measure the round trip. Harmless while the socket is full, or closing."""
+        if not (self.closing or self._paused):
+            self.link.asked()
+            self._socket.write(control_frame(PING, b""))
+
     # ---- writing -----------------------------------------------------------------------------------------------------
 
     def flush(self) -> None:
@@ -151,14 +166,14 @@ class PicowsWire(WSListener):
         if self._small:
             messages, self._small = self._small, []
             self._small_bytes = 0
-            self._socket.write(self._turn.join(messages))
+            self._socket.write(self._turn.join(messages, self._kind))
 
     def _pump(self) -> None:
         """Write parts of the large messages until the socket's buffer is full."""
         while self._large and not self._paused:
             message = self._large[0]
             start, end = self._large_sent, min(self._large_sent + FRAGMENT_BYTES, len(message))
-            first = (CONTINUATION if start else BINARY) | (FINAL if end == len(message) else 0)
+            first = (CONTINUATION if start else self._kind) | (FINAL if end == len(message) else 0)
             self._large_sent = end
             if end == len(message):
                 self._large.popleft()
@@ -183,18 +198,17 @@ class PicowsWire(WSListener):
 
     def _fragment(self, frame: WSFrame) -> None:
         """A frame that is not a whole binary message."""
-        if frame.msg_type == WSMsgType.TEXT:
-            self.connection.receive_text()
-        elif (frame.msg_type == WSMsgType.CONTINUATION) == (self._parts is None):
+        if (frame.msg_type == WSMsgType.CONTINUATION) == (self._parts is None):
             self._break("a frame out of its order")
         elif len(self._parts or b"") + frame.payload_size > self._max_message:
             self._too_large()
         else:
-            parts = self._parts = bytearray() if self._parts is None else self._parts
-            parts += frame.get_payload_as_memoryview()
+            if self._parts is None:
+                self._parts, self._is_text = bytearray(), frame.msg_type == WSMsgType.TEXT
+            self._parts += frame.get_payload_as_memoryview()
             if frame.fin:
-                self._parts = None
-                self.connection.receive(bytes(parts))
+                message, self._parts = bytes(self._parts), None
+                (self.connection.receive_text if self._is_text else self.connection.receive)(message)
 
     def _answer(self, ping: bytes) -> None:
         """Of the pings of a peer that does not read, only the newest is answered (RFC 6455, 5.5.3)."""
@@ -233,6 +247,7 @@ class PicowsWire(WSListener):
             self._timer = self._clock.call_later(self._times.ping_after - quiet, self._watch)
         elif self._pinged < self._heard:
             self._pinged = now
+            self.link.asked()
             self._socket.write(control_frame(PING, b""))
             self._timer = self._clock.call_later(self._times.pong_within, self._watch)
         else:
@@ -245,4 +260,4 @@ class PicowsWire(WSListener):
 
 
 if TYPE_CHECKING:
-    _: type[Wire] = PicowsWire
+    _: type[MeteredWire] = PicowsWire

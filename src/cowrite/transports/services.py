@@ -16,11 +16,32 @@ from cowrite.core.registry import Registry
 from cowrite.core.writing import DocumentWriter
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.transports.framing import WriteTurn
+from cowrite.transports.load import ServerLoad
 from cowrite.transports.origins import OriginPolicy
 
 
 class Connection(Protocol):
-    """One socket, as the application sees it when it shuts down."""
+    """One conversation over one socket. Its transport calls ``opened`` first and ``lost`` last, each once."""
+
+    def opened(self) -> None:
+        """The upgrade was answered."""
+        ...
+
+    def receive(self, frame: bytes) -> None:
+        """One binary message. Never raises."""
+        ...
+
+    def receive_text(self, text: bytes) -> None:
+        """One text message, as its UTF-8. Never raises."""
+        ...
+
+    def drained(self) -> None:
+        """The socket takes more again, after ``writable`` was False. Never raises."""
+        ...
+
+    def lost(self, *, goodbye: bool) -> None:
+        """The socket is gone; ``goodbye``: its client closed it."""
+        ...
 
     def close(self, code: int, reason: str) -> None:
         """Send it away. Idempotent."""
@@ -52,6 +73,7 @@ class Services:
     ids: Ids
     limits: Limits
     origins: OriginPolicy
+    load: ServerLoad
     times: SocketTimes = SocketTimes()
     turn: WriteTurn = field(default_factory=WriteTurn)
     connections: set[Connection] = field(default_factory=set)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 import structlog
 
+from cowrite.protocol.thin import SUBPROTOCOL
 from cowrite.transports.origins import OriginPolicy
 
 _log = structlog.get_logger(__name__)
@@ -18,6 +20,7 @@ _log = structlog.get_logger(__name__)
 ACK_PROTOCOL: Final = "cowrite.ack.v1"
 """A client that offers this sub-protocol is told which of its messages are durable."""
 YJS_PREFIX: Final = b"/yjs/"
+JSON_PATH: Final = b"/api/v2/realtime/ws"
 MAX_ID_CHARACTERS: Final = 255
 _MAX_PARAMETERS: Final = 100
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -44,15 +47,23 @@ class Refused:
     detail: str
 
 
+class Language(Enum):
+    """What is spoken at an address."""
+
+    YJS = "yjs"
+    JSON = "json"
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """The socket opens."""
 
     document_id: str | None
-    """None: the address names no document that can exist; the socket is closed with a code that says so."""
+    """None: the address names no document; with y-websocket's protocol the socket is then closed with a code that says so."""
     token: str | None
     protocol: str | None
     """The sub-protocol to select."""
+    language: Language = Language.YJS
 
     @property
     def acknowledges(self) -> bool:
@@ -63,10 +74,15 @@ class Accepted:
 NOT_SERVING: Final = Refused(HTTPStatus.SERVICE_UNAVAILABLE, "The server is starting or stopping; try again in a moment.")
 
 
+OVERLOADED: Final = Refused(HTTPStatus.SERVICE_UNAVAILABLE, "The server has as many connections as it takes; try again later.")
+
+
 def answer(request: UpgradeRequest, origins: OriginPolicy) -> Accepted | Refused:
     """Decide on a request."""
-    if not request.path.startswith(YJS_PREFIX):
-        return Refused(HTTPStatus.NOT_FOUND, "There is no WebSocket at this address; documents are at /yjs/{document_id}.")
+    language = _language(request.path)
+    if language is None:
+        detail = f"There is no WebSocket at this address; they are at /yjs/{{document_id}} and {JSON_PATH.decode()}."
+        return Refused(HTTPStatus.NOT_FOUND, detail)
     if not origins.allows(request.origin, request.host):
         _log.info("web page refused", origin=request.origin, host=request.host)
         return Refused(HTTPStatus.FORBIDDEN, "This web page may not connect; its origin belongs into COWRITE_ALLOWED_ORIGINS.")
@@ -74,7 +90,16 @@ def answer(request: UpgradeRequest, origins: OriginPolicy) -> Accepted | Refused
         token = read_token(request.query)
     except ValueError:
         return Refused(HTTPStatus.BAD_REQUEST, "The query of the address cannot be read.")
-    return Accepted(read_document_id(request.path[len(YJS_PREFIX) :]), token, select_protocol(request.protocols))
+    if language is Language.JSON:
+        return Accepted(None, token, select_protocol(request.protocols, SUBPROTOCOL), language)
+    document_id = read_document_id(request.path[len(YJS_PREFIX) :])
+    return Accepted(document_id, token, select_protocol(request.protocols, ACK_PROTOCOL))
+
+
+def _language(path: bytes) -> Language | None:
+    if path.startswith(YJS_PREFIX):
+        return Language.YJS
+    return Language.JSON if path == JSON_PATH else None
 
 
 def read_document_id(path: bytes) -> str | None:
@@ -98,10 +123,10 @@ def read_token(query: bytes) -> str | None:
     return next((value for name, value in parameters if name == "token"), None)
 
 
-def select_protocol(offered: tuple[str, ...]) -> str | None:
-    """Acknowledgements when they are on offer; else the first one, as browsers close a socket for which none was selected."""
-    if ACK_PROTOCOL in offered:
-        return ACK_PROTOCOL
+def select_protocol(offered: tuple[str, ...], wanted: str) -> str | None:
+    """The wanted one when it is on offer; else the first, as browsers close a socket for which none was selected."""
+    if wanted in offered:
+        return wanted
     return offered[0] if offered else None
 
 

@@ -30,7 +30,7 @@ from picows.picows import WSProtocol  # type: ignore[attr-defined] # not in its 
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.transports.picows_wire import PicowsWire
 from cowrite.transports.services import Serving
-from cowrite.transports.upgrade import NOT_SERVING, Refused, UpgradeRequest, answer, split_protocols
+from cowrite.transports.upgrade import NOT_SERVING, OVERLOADED, Refused, UpgradeRequest, answer, split_protocols
 from cowrite.transports.yjs import max_message_bytes
 
 _UNSENT_BYTES: Final = 128 << 10
@@ -119,6 +119,8 @@ class _PicowsProtocol(WSProtocol):  # type: ignore[misc]
             return _refusal(refused, sec_websocket_version=_ACCEPTED_VERSION)
         if services is None:
             return _refusal(NOT_SERVING, retry_after="1")
+        if not services.load.accepts:
+            return _refusal(OVERLOADED, retry_after="5")
         match answer(head.upgrade_request(), services.origins):
             case Refused() as refused:
                 return _refusal(refused)

@@ -63,16 +63,6 @@ def max_message_bytes(limits: Limits) -> int:
     return max(limits.sync_bytes, limits.update_bytes) + _ENVELOPE_BYTES
 
 
-class YjsDialect:
-    """y-websocket's messages. There is one, :data:`YJS`, so that all its peers share each encoded broadcast."""
-
-    def encode(self, message: Message) -> bytes:
-        return yjs.encode(message)
-
-
-YJS: Final = YjsDialect()
-
-
 @dataclass(slots=True)
 class _Waiting:
     """Frames that wait for their turn, bounded."""
@@ -171,7 +161,7 @@ class YjsConnection:
             case _:
                 assert_never(self._state)
 
-    def receive_text(self) -> None:
+    def receive_text(self, text: bytes) -> None:
         """A text message: no y-websocket client sends one."""
         self.close(CloseCode.MALFORMED_FRAME, "a text message; only binary ones are understood")
 
@@ -220,7 +210,7 @@ class YjsConnection:
         if self._state is not state:
             return
         self._services.access.follow(session, self._grant_changed)
-        peer = room.attach(session, self, YJS, acknowledges=self._upgrade.acknowledges)
+        peer = room.attach(session, self, yjs.YJS, acknowledges=self._upgrade.acknowledges)
         self._replay(room, peer, state.waiting)
 
     def _grant_changed(self, session: Session) -> None:
@@ -355,10 +345,12 @@ class YjsConnection:
                 if task is not None and task is not asyncio.current_task():
                     task.cancel()
             case Attached(room=room, peer=peer):
+                self._services.access.unfollow(peer.session, self._grant_changed)
                 room.detach(peer, clean=clean)
             case Behind(room=room, peer=peer, timer=timer):
                 if timer is not None:
                     timer.cancel()
+                self._services.access.unfollow(peer.session, self._grant_changed)
                 room.detach(peer, clean=clean)
             case Closed():
                 pass
@@ -367,5 +359,5 @@ class YjsConnection:
 
 
 if TYPE_CHECKING:
-    _: Dialect = YJS
+    _: Dialect = yjs.YJS
     _wire: type[Wire] = YjsConnection

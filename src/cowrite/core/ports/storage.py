@@ -57,8 +57,8 @@ class Sessions(Protocol):
         ...
 
     async def update_session(self, session: SessionRecord) -> bool:
-        """Replace what is kept of the session (prolong it, or change name, colour and grant). False, and nothing happens: it
-        has ended, or there is none of this id, document and user.
+        """Replace what is kept of the session but ``ended_at``: prolong it, or change name, colour and grant. False, and
+        nothing happens: it has ended, or there is none of this id, document and user.
         """
         ...
 
@@ -80,7 +80,8 @@ class AccessChanges(Protocol):
 
     async def change(self, change: AccessChange) -> int:
         """Add a change and return its revision (the record's own is not looked at); durable when it returns. It waits for the
-        writing transactions that are open. A change whose id is there already is not added again: its revision is returned.
+        writing transactions that are open. A change whose id is there already is not added again: its revision is returned; so
+        after :class:`CommitDoubtful` it is sent again. Raises :class:`StoreBusy`, :class:`StoreRefused`.
         """
         ...
 
@@ -96,7 +97,8 @@ class AccessLog(Sessions, AccessChanges, Protocol):
 class Directory(Protocol):
     """Which documents there are. A document is there from its first transaction on, or when it was created; deleting is soft.
 
-    Every method raises :class:`StoreUnavailable`, and :class:`InvalidId` for ids and prefixes that no database can keep.
+    Every method raises :class:`StoreUnavailable`, and :class:`InvalidId` for ids and prefixes that no database can keep; those
+    that write raise :class:`StoreBusy` and :class:`CommitDoubtful`, too.
     """
 
     async def list(self, *, after: str | None, limit: int, prefix: str = "", deleted: bool = False) -> Sequence[DocumentInfo]:

@@ -98,8 +98,8 @@ class WriteTransaction(Protocol):
         """Add entries behind the head, with their operations, and move the head. Offsets must follow the head without a gap.
 
         The Yjs clients that an entry claims are recorded as its author's, where nobody has claimed them before. ``submitted``
-        is remembered with them: its offsets are of the log up to these entries, and of its operations only the ids are kept,
-        since they are in the entries. Raises :class:`DocumentDeleted`, and at the latest when the block is left
+        is remembered with them: its offsets are of the log up to these entries, and its operations are operations of these
+        entries (only their ids are kept). Raises :class:`DocumentDeleted`, and at the latest when the block is left
         :class:`StoreRefused` for an id that is taken.
         """
         ...

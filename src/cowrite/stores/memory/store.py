@@ -24,6 +24,7 @@ from cowrite.stores.encoding import (
     encode_operation,
     pack_checkpoint,
     printable,
+    update_made,
     update_to_keep,
     worth_keeping,
 )
@@ -146,7 +147,7 @@ class _MemoryTransaction:
         check_appendable(document_id, deleted=document_id in self.deleted)
         check_next(document_id, head, entries)
         after = Head(head.epoch, entries[-1].offset, entries[-1].id) if entries else head
-        check_submitted(document_id, after, submitted)
+        check_submitted(document_id, after, entries, submitted)
         log = self._log(document_id)
         log_bytes = log[-1].log_bytes if log else 0
         rows = []
@@ -230,11 +231,10 @@ class _MemoryTransaction:
 
     def _update(self, row: SubmittedRow) -> bytes | None:
         """The update that was made for it."""
-        if row.record.update is not None:
-            return row.record.update or None
-        document_id, offset = row.record.document_id, row.record.offset
-        (entry,) = read_rows(document_id, self._rows_at(document_id, offset), start=offset, end=offset, operations=False)
-        return entry.update
+        document_id, offset, kept = row.record.document_id, row.record.offset, row.record.update
+        for found in self._rows_at(document_id, offset):
+            return update_made(document_id, offset, kept, found.entry.update, found.checksum)
+        return update_made(document_id, offset, kept, None, None)
 
     def _rows_at(self, document_id: str, offset: int) -> Sequence[Row]:
         """The row at that offset, if there is one."""

@@ -11,7 +11,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
-from sqlalchemy import Connection, Dialect
+from sqlalchemy import Connection, Dialect, Insert, Table, insert
+from sqlalchemy.dialects import postgresql, sqlite
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -77,6 +78,19 @@ async def write(database: Database, work: Callable[[Connection], T]) -> T:
 
 def _nothing(_connection: Connection) -> None:
     """No last work before COMMIT."""
+
+
+def insert_or_ignore(table: Table, dialect: Dialect) -> Insert:
+    """An INSERT that leaves a row with the same key as it is, and does not count it. Each kind of database says it its way."""
+    match dialect.name:
+        case "sqlite":
+            return sqlite.insert(table).on_conflict_do_nothing()
+        case "postgresql":
+            return postgresql.insert(table).on_conflict_do_nothing()
+        case _:
+            # MySQL and MariaDB. ON DUPLICATE KEY UPDATE would count the row that was there. IGNORE also lets wrong values pass;
+            # what is written this way was checked before.
+            return insert(table).prefix_with("IGNORE")
 
 
 async def uninterrupted(work: Awaitable[T]) -> T:

@@ -31,7 +31,10 @@ def ensure_schema(connection: Connection, *, place: str, upgrade: bool) -> None:
             )
     if not upgrade:
         found = "has no tables yet" if version is None else f"has version {version} of the tables"
-        raise StoreOutdated(f"{place[0].upper()}{place[1:]} {found}, and {NEWEST} is needed; run `cowrite migrate`.")
+        place = place[0].upper() + place[1:]
+        raise StoreOutdated(
+            f"{place} {found}, and {NEWEST} is needed; `cowrite serve` makes and changes tables when it starts."
+        )
     _run_migrations(connection, version, place)
 
 

@@ -153,7 +153,7 @@ class _SqlTransaction:
         check_appendable(document_id, deleted=document_id in self.deleted)
         check_next(document_id, head, entries)
         after = Head(head.epoch, entries[-1].offset, entries[-1].id) if entries else head
-        check_submitted(document_id, after, submitted)
+        check_submitted(document_id, after, entries, submitted)
         if entries:
             encode = partial(entries_to_write, document_id, entries, log_bytes=self._log_bytes[document_id])
             size = sum(len(entry.update) for entry in entries)

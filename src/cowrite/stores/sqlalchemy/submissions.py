@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, bindparam, select
 from cowrite.core.ports import StoreCorrupt
 from cowrite.core.records import Entry, OwnUpdate, Submitted
 from cowrite.crdt.operations import ContentOperation
-from cowrite.stores.encoding import decode_json, encode_json, update_to_keep, verified
+from cowrite.stores.encoding import decode_json, encode_json, update_made, update_to_keep
 from cowrite.stores.sqlalchemy.reading import OPERATION_COLUMNS, Rows, operation_of
 from cowrite.stores.sqlalchemy.tables import content_operations, submitted, updates
 from cowrite.stores.sqlalchemy.writing import Values
@@ -85,7 +85,7 @@ class RawSubmitted:
 def read_submitted(connection: Connection, ids: Collection[str]) -> RawSubmitted:
     """The rows of these ids in ``submitted`` and in ``content_operations``, and those of the operations that they became."""
     rows = connection.execute(_submitted, {"ids": list(ids)}).all()
-    results = (operation_id for row in rows for operation_id in _decode_result(row.document_id, row.entry_offset, row.result))
+    results = (operation_id for row in rows for operation_id in _ids(row.result) or ())
     wanted = {*ids, *results}
     return RawSubmitted(ids, rows, connection.execute(_operations, {"ids": list(wanted)}).all())
 
@@ -106,8 +106,8 @@ def _decode_submitted(row: Sequence[Any], operations: Mapping[str, ContentOperat
     id_, document_id, author, session_id, offset, digest, result, *update = row
     became = _decode_result(document_id, offset, result)
     if not operations.keys() >= set(became):
-        raise StoreCorrupt(f"Operations that {id_!r} became are missing in document {document_id!r} at offset {offset}.")
-    made = _decode_update(document_id, offset, *update)
+        raise StoreCorrupt(f"What operation {id_!r} became is missing in document {document_id!r} at offset {offset}.")
+    made = update_made(document_id, offset, *update)
     return Submitted(id_, document_id, author, session_id, offset, digest, tuple(operations[one] for one in became), made)
 
 
@@ -121,7 +121,7 @@ def decode_own_updates(rows: Rows) -> tuple[OwnUpdate, ...]:
     """In the order of offsets, at each that of the entry first. Raises :class:`StoreCorrupt`."""
     found = []
     for document_id, offset, result, *update in rows:
-        made = _decode_update(document_id, offset, *update)
+        made = update_made(document_id, offset, *update)
         brought_nothing = update[0] is not None and not _decode_result(document_id, offset, result)
         if made is not None:
             found.append((offset, brought_nothing, OwnUpdate(offset, made)))
@@ -129,22 +129,17 @@ def decode_own_updates(rows: Rows) -> tuple[OwnUpdate, ...]:
     return tuple(own for _, _, own in found)
 
 
-def _decode_update(
-    document_id: str, offset: int, kept: bytes | None, of_entry: bytes | None, checksum: int | None
-) -> bytes | None:
-    if kept is not None:
-        return kept or None
-    if of_entry is None or checksum is None:
-        raise StoreCorrupt(
-            f"The log of document {document_id!r} has a gap: offset {offset}, at which an operation was submitted, is missing."
-        )
-    return verified(document_id, offset, of_entry, checksum)
-
-
 def _decode_result(document_id: str, offset: int, text: str) -> tuple[str, ...]:
+    ids = _ids(text)
+    if ids is None:
+        raise StoreCorrupt(f"What was submitted to document {document_id!r} at offset {offset} is damaged ({text!r}).")
+    return ids
+
+
+def _ids(text: str) -> tuple[str, ...] | None:
+    """The ids in a row's ``result``; None when it is damaged."""
     try:
-        return tuple(decode_json(text))
-    except (ValueError, TypeError) as error:
-        raise StoreCorrupt(
-            f"What was submitted to document {document_id!r} at offset {offset} is damaged ({error})."
-        ) from error
+        ids = decode_json(text)
+    except (ValueError, TypeError):
+        return None
+    return tuple(ids) if isinstance(ids, list) and all(isinstance(one, str) for one in ids) else None

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Dialect, Table, bindparam, insert, update
-from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.dml import UpdateBase
 
 from cowrite.core.ports import StoreCorrupt, StoreRefused
 from cowrite.core.records import Entry, Quarantined
 from cowrite.stores.encoding import check_quarantined, encode_operation, encode_ranges, printable
+from cowrite.stores.sqlalchemy.database import insert_or_ignore
 from cowrite.stores.sqlalchemy.tables import (
     clients,
     content_operations,
@@ -156,7 +156,7 @@ class Writer:
         return self._compiled(insert(table), table.columns.keys())
 
     def _insert_or_ignore(self, table: Table) -> str:
-        return self._compiled(sqlite.insert(table).on_conflict_do_nothing(), table.columns.keys())
+        return self._compiled(insert_or_ignore(table, self._dialect), table.columns.keys())
 
     def _compiled(self, statement: UpdateBase, names: Collection[str]) -> str:
         compiled = statement.compile(dialect=self._dialect)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in ("checkpoints", "heads", "identity", "log")))
+pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in ("checkpoints", "heads", "identity", "log", "submitted")))
 
 from cowrite.core.ports import Store  # noqa: E402  (asserts are rewritten in what is imported after)
 from cowrite.testing.store_contract.backend import StoreBackend  # noqa: E402
@@ -22,11 +22,12 @@ from cowrite.testing.store_contract.checkpoints import CheckpointContract  # noq
 from cowrite.testing.store_contract.heads import HeadContract  # noqa: E402
 from cowrite.testing.store_contract.identity import IdentityContract  # noqa: E402
 from cowrite.testing.store_contract.log import LogContract  # noqa: E402
+from cowrite.testing.store_contract.submitted import SubmittedContract  # noqa: E402
 
 __all__ = ["StoreBackend", "StoreContract"]
 
 
-class StoreContract(LogContract, HeadContract, CheckpointContract, IdentityContract):
+class StoreContract(LogContract, HeadContract, CheckpointContract, IdentityContract, SubmittedContract):
     """All of them."""
 
     @pytest.fixture

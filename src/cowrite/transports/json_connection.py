@@ -1,0 +1,388 @@
+"""One connection that speaks ``cowrite.v2.json``, whatever its socket is made of.
+
+Theory of operation. The first message says who it is; while that is checked and the room opens, what follows waits. From then
+on a :class:`JsonReader` sends what is committed. What the client writes is put on its way in the order in which it came, by one
+task for the connection that runs while there is something to do, since finding the base may take a look at the store; the
+answers come when the operations are committed, and later ones do not wait for earlier ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, assert_never
+
+import structlog
+
+from cowrite.core.errors import RoomClosed
+from cowrite.core.outbox import Wire
+from cowrite.core.ports import AccessDenied, Grant, StoreError, Timer
+from cowrite.core.presence import Transport
+from cowrite.core.reading import Found, State
+from cowrite.core.room import Room
+from cowrite.core.session import Session
+from cowrite.core.submissions import Answer, Submission, SubmissionRefused
+from cowrite.core.writing import WriteRequest
+from cowrite.protocol.close_codes import CloseCode, cut_reason
+from cowrite.protocol.thin import (
+    Heartbeat,
+    Hello,
+    Json,
+    MalformedMessage,
+    Renew,
+    Tell,
+    Write,
+    decode,
+    encode,
+    encode_with,
+    json_list,
+)
+from cowrite.transports.json_reader import JsonReader
+from cowrite.transports.link import LinkMeter
+from cowrite.transports.services import Services
+from cowrite.transports.upgrade import Accepted
+
+HELLO_SECONDS: Final = 10.0
+"""How long a client may take to say who it is."""
+HEARTBEAT_SECONDS: Final = 15.0
+MAX_WAITING: Final = 200
+"""Messages that may wait for their turn."""
+MAX_WAITING_BYTES: Final = 4 << 20
+MAX_STATE_BYTES: Final = 16 << 10
+"""What a client may tell about itself."""
+_ENVELOPE_BYTES: Final = 4096
+
+_log = structlog.get_logger(__name__)
+
+
+class MeteredWire(Wire, Protocol):
+    """A wire for text messages that knows how well it works."""
+
+    link: LinkMeter
+
+    def ping(self) -> None:
+        """Measure the round trip, where this kind of socket can."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Greeting:
+    """Nobody has said anything."""
+
+
+@dataclass(slots=True, eq=False)
+class Opening:
+    """The session is looked up and the room opened."""
+
+    waiting: list[bytes] = field(default_factory=list)
+    task: asyncio.Task[None] | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Attached:
+    """In the room."""
+
+    room: Room
+    session: Session
+    reader: JsonReader
+
+
+@dataclass(slots=True, eq=False)
+class Closed:
+    """It is over."""
+
+
+_State: TypeAlias = Greeting | Opening | Attached | Closed
+
+
+class JsonConnection:
+    """See the module's docstring."""
+
+    def __init__(self, wire: MeteredWire, upgrade: Accepted, services: Services) -> None:
+        self._wire = wire
+        self._upgrade = upgrade
+        self._services = services
+        self._state: _State = Greeting()
+        self._user_id: str | None = None
+        self._document_id: str | None = None
+        self._writes: deque[Write] = deque()
+        self._writing: asyncio.Task[None] | None = None
+        self._waiting_bytes = 0
+        self._timer: Timer | None = None
+
+    # ---- what the transport says -------------------------------------------------------------------------------------
+
+    def opened(self) -> None:
+        """The upgrade was answered. Call once, before anything else."""
+        self._services.connections.add(self)
+        self._timer = self._services.clock.call_later(HELLO_SECONDS, self._greeting_is_over)
+
+    def receive(self, frame: bytes) -> None:
+        """A binary message: no client of this protocol sends one."""
+        self.close(CloseCode.MALFORMED_FRAME, "a binary message; only text messages with JSON are understood")
+
+    def receive_text(self, text: bytes) -> None:
+        """One text message, as its UTF-8."""
+        try:
+            if len(text) > self._services.limits.update_bytes + _ENVELOPE_BYTES:
+                limit = self._services.limits.update_bytes
+                self.close(CloseCode.MESSAGE_TOO_LARGE, f"a message of {len(text)} bytes; at most {limit} are taken")
+            elif isinstance(self._state, Opening):
+                self._wait(self._state, text)
+            else:
+                self._take(text)
+        except Exception as error:
+            self._fail(error)
+
+    def drained(self) -> None:
+        """The socket takes more again, after it did not."""
+        if isinstance(self._state, Attached):
+            self._state.reader.drained()
+
+    def lost(self, *, goodbye: bool) -> None:
+        """The socket is gone. Call exactly once."""
+        self._leave()
+
+    # ---- what the room and the server say ----------------------------------------------------------------------------
+
+    def close(self, code: int, reason: str) -> None:
+        """Leave the room and close the socket after what was written. Idempotent."""
+        if not isinstance(self._state, Closed):
+            _log.info("connection closed", **self._who(), code=int(code), reason=reason)
+            self._leave()
+            self._wire.close(int(code), cut_reason(reason))
+
+    # ---- coming in ---------------------------------------------------------------------------------------------------
+
+    def _greeting_is_over(self) -> None:
+        if isinstance(self._state, Greeting):
+            self.close(CloseCode.IDLE, f"no hello came within {HELLO_SECONDS:.0f} s")
+
+    def _wait(self, state: Opening, text: bytes) -> None:
+        self._waiting_bytes += len(text)
+        state.waiting.append(text)
+        if len(state.waiting) > MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES:
+            self.close(CloseCode.TOO_FAST, "too many messages wait for the document to open")
+
+    def _greet(self, hello: Hello) -> None:
+        opening = self._state = Opening()
+        opening.task = asyncio.get_running_loop().create_task(self._open(opening, hello))
+
+    async def _open(self, state: Opening, hello: Hello) -> None:
+        try:
+            token = hello.access_token if hello.access_token is not None else self._upgrade.token
+            session = await self._services.bridge.enter(token, hello.document_id)
+            self._user_id, self._document_id = session.author, session.document_id
+            async with self._services.registry.open(session.document_id) as room:
+                room.feed()
+                resumed = await self._services.reader.since(room, hello.last_operation) if hello.resumes else None
+                found = resumed if resumed is not None else await self._services.reader.state(room)
+                if self._state is state:
+                    self._enter(state, room, session, found)
+        except Exception as error:
+            self._fail(error)
+
+    def _enter(self, state: Opening, room: Room, session: Session, found: Found) -> None:
+        """One synchronous step: what is committed after what was found is sent by the reader."""
+        services = self._services
+        services.access.follow(session, self._grant_changed)
+        reader = JsonReader(room, services.reader, self._wire, self.close)
+        self._state = Attached(room, session, reader)
+        self._wire.write(self._welcome(room, session, found))
+        room.presence.connect(session, Transport.WEBSOCKET, services.clock.now())
+        reader.start(found.offset, found.head)
+        self._waiting_bytes = 0
+        self._beat()
+        for text in state.waiting:
+            self.receive_text(text)
+
+    def _welcome(self, room: Room, session: Session, found: Found) -> bytes:
+        access = session.access
+        fields: dict[str, Json] = {
+            "session_id": session.id,
+            "document_id": session.document_id,
+            "user": {"id": access.user_id, "name": access.name, "colour": access.colour},
+            "grant": session.grant,
+            "epoch": room.replicas.head.epoch,
+            "presence": [one.to_json() for one in room.presence.present],
+            "heartbeat_interval_ms": int(HEARTBEAT_SECONDS * 1000),
+        }
+        fields |= {"head": found.head, "offset": found.offset}
+        if isinstance(found, State):
+            return encode_with("welcome", {"state": found.json}, **fields)
+        return encode_with("welcome", {"operations": json_list([one.operations for one in found.entries])}, **fields)
+
+    # ---- messages ----------------------------------------------------------------------------------------------------
+
+    def _take(self, text: bytes) -> None:
+        message = decode(text)
+        match self._state, message:
+            case (Closed(), _):
+                pass
+            case (Greeting(), Hello()):
+                self._greet(message)
+            case (Greeting(), _):
+                raise MalformedMessage("the first message is a hello")
+            case (Attached() as state, _):
+                self._take_attached(state, message)
+            case _:
+                raise AssertionError("messages wait while the room opens")
+
+    def _take_attached(self, state: Attached, message: object) -> None:
+        match message:
+            case Write():
+                self._queue(message)
+            case Tell(told):
+                self._tell(state, told)
+            case Heartbeat(echo):
+                state.reader.send(self._heartbeat(echo=echo))
+            case Renew(token):
+                self._renew(state, token)
+            case _:
+                raise MalformedMessage("a second hello")
+
+    def _tell(self, state: Attached, told: Json) -> None:
+        if told is not None and not isinstance(told, dict):
+            raise MalformedMessage("presence: state is an object")
+        if len(encode("", state=told)) > MAX_STATE_BYTES:
+            raise MalformedMessage(f"presence: state has more than {MAX_STATE_BYTES} bytes")
+        if state.session.may(Grant.COMMENT):
+            state.room.presence.tell(state.session, told, self._services.clock.now())
+        else:
+            self._refuse(None, SubmissionRefused("grant_too_low", "the grant does not allow telling others anything"))
+
+    def _renew(self, state: Attached, token: str) -> None:
+        session = self._services.bridge.resume(token)
+        if session is not state.session and session.id != state.session.id:
+            raise MalformedMessage("refresh: the token is another session's")
+        state.reader.send(encode("refreshed", session_expires_at=session.ends_at, grant=session.grant))
+
+    def _grant_changed(self, session: Session) -> None:
+        if session.grant is None:
+            self.close(CloseCode.FORBIDDEN, "the access to this document was revoked")
+        else:
+            self._send(encode("grant", grant=session.grant))
+
+    # ---- writing -----------------------------------------------------------------------------------------------------
+
+    def _queue(self, write: Write) -> None:
+        self._writes.append(write)
+        self._waiting_bytes += write.size
+        if len(self._writes) > MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES:
+            self.close(CloseCode.TOO_FAST, "too many operations wait to be taken")
+        elif self._writing is None:
+            self._writing = asyncio.get_running_loop().create_task(self._write())
+
+    async def _write(self) -> None:
+        try:
+            while self._writes and isinstance(self._state, Attached):
+                write = self._writes.popleft()
+                self._waiting_bytes -= write.size
+                await self._submit(self._state, write)
+        except Exception as error:
+            self._fail(error)
+        finally:
+            self._writing = None
+
+    async def _submit(self, state: Attached, write: Write) -> None:
+        request = WriteRequest(write.operations, write.base, write.after, write.size)
+        try:
+            submission = await self._services.writer.queue(state.session, request)
+        except SubmissionRefused as refused:
+            self._refuse(write.request, refused)
+        except StoreError as error:
+            _log.warning("operations not taken", **self._who(), reason=str(error))
+            self._refuse(write.request, SubmissionRefused("unavailable", "the database cannot be read now", retry=True))
+        else:
+            submission.answer.add_done_callback(lambda answer: self._answered(write.request, submission, answer))
+
+    def _answered(self, request: Json, submission: Submission, answer: asyncio.Future[Answer]) -> None:
+        if not isinstance(self._state, Attached) or answer.cancelled():
+            return
+        error = answer.exception()
+        if error is not None:
+            assert isinstance(error, SubmissionRefused), "nothing else is set"
+            self._refuse(request, error)
+            return
+        found = answer.result()
+        operations = [operation.to_json() for operation in found.operations]
+        self._state.reader.answer(
+            found.offset,
+            lambda head: encode("acknowledged", request=request, operations=operations, head=head, offset=found.offset),
+        )
+
+    def _refuse(self, request: Json, refused: SubmissionRefused) -> None:
+        optional = {"index": refused.index, "field": refused.field}
+        told = {name: value for name, value in optional.items() if value is not None}
+        frame = encode("refused", request=request, code=refused.code, detail=refused.reason, retry=refused.retry, **told)
+        self._send(frame)
+
+    # ---- time --------------------------------------------------------------------------------------------------------
+
+    def _beat(self) -> None:
+        if not isinstance(self._state, Attached):
+            return
+        ends_at, now = self._state.session.ends_at, self._services.clock.now()
+        if ends_at is not None and now >= ends_at:
+            self.close(CloseCode.UNAUTHORIZED, "the session has ended; connect anew")
+            return
+        self._timer = self._services.clock.call_later(HEARTBEAT_SECONDS, self._beat)
+        self._wire.ping()
+        if self._wire.writable():
+            self._wire.write(self._heartbeat())
+
+    def _heartbeat(self, **echo: Json) -> bytes:
+        services = self._services
+        return encode(
+            "heartbeat", heartbeat=services.clock.now(), link=self._wire.link.quality, server=services.load.status, **echo
+        )
+
+    # ---- inside ------------------------------------------------------------------------------------------------------
+
+    def _fail(self, error: Exception) -> None:
+        match error:
+            case MalformedMessage():
+                self.close(CloseCode.MALFORMED_FRAME, str(error))
+            case RoomClosed(code=code, reason=reason):
+                self.close(code, reason)
+            case AccessDenied(known=known):
+                self.close(CloseCode.FORBIDDEN if known else CloseCode.UNAUTHORIZED, str(error))
+            case StoreError():
+                _log.warning("document not read", **self._who(), reason=str(error))
+                self.close(CloseCode.STORE_UNAVAILABLE, "the document cannot be read now; connect again later")
+            case _:
+                _log.error("connection failed", **self._who(), exc_info=error)
+                self.close(CloseCode.INTERNAL_ERROR, "the server failed; connect again")
+
+    def _send(self, frame: bytes) -> None:
+        if isinstance(self._state, Attached):
+            self._state.reader.send(frame)
+
+    def _who(self) -> dict[str, str | None]:
+        return {"document": self._document_id, "user": self._user_id}
+
+    def _leave(self) -> None:
+        state, self._state = self._state, Closed()
+        self._services.connections.discard(self)
+        self._writes.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+        match state:
+            case Opening(task=task):
+                if task is not None and task is not asyncio.current_task():
+                    task.cancel()
+            case Attached(room=room, session=session, reader=reader):
+                self._services.access.unfollow(session, self._grant_changed)
+                reader.stop()
+                room.presence.disconnect(session)
+            case Greeting() | Closed():
+                pass
+            case _:
+                assert_never(state)
+
+
+if TYPE_CHECKING:
+    from cowrite.transports.services import Connection
+
+    _: type[Connection] = JsonConnection

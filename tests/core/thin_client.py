@@ -25,7 +25,9 @@ from crdt.random_operations import random_operation
 
 def writer_of(process: Process) -> DocumentWriter:
     storage = process.storage
-    return DocumentWriter(process.registry, storage.history, process.access, process.clock, process.ids, Limits())
+    return DocumentWriter(
+        process.registry, storage.history, process.access, process.journal.accounts, process.clock, process.ids, Limits()
+    )
 
 
 @dataclass

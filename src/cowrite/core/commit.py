@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from cowrite.core.access import AccessControl
+from cowrite.core.cpu_account import SessionAccounts
 from cowrite.core.derived import Derived
 from cowrite.core.entries import EntryMaker, UpdateRefused
 from cowrite.core.ids import Ids
@@ -60,7 +61,12 @@ class GroupCommit:
         self._ids = ids
         self._limits = limits
         self._entries = EntryMaker(clock, ids)
-        self._submitted = SubmittedEntryMaker(self._entries, SessionReplicas(store, history))
+        self._submitted = SubmittedEntryMaker(self._entries, SessionReplicas(store, history), clock, limits)
+
+    @property
+    def accounts(self) -> SessionAccounts:
+        """What the operations of sessions have cost."""
+        return self._submitted.accounts
 
     async def commit(self, rooms: Sequence[Room], *, wait: float | None = None) -> Outcome:
         """Commit what waits in these rooms, as far as it fits into one transaction.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from cowrite.core.ports import Grant
 from cowrite.core.session import Session
@@ -55,27 +55,57 @@ class Operation(BaseModel):
     vector_clock: dict[str, int]
 
 
+_POSITION = {
+    "type": "array",
+    "prefixItems": [{"type": "string"}],
+    "items": {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}]},
+    "minItems": 1,
+}
+_LONG_POSITION = _POSITION | {"minItems": 2}
+
+
 class OperationDraft(Strict):
     """An operation to be written. Fields that the server gives may be there, and are ignored."""
 
     id: OperationId | None = Field(
         default=None, description="Best a UUID: sent again with the same id, it is not applied twice."
     )
-    type: Literal["insert", "delete", "format"]
-    position: list[str | int] = Field(min_length=1)
-    content: Any = None
-    length: int | None = Field(default=None, ge=1)
-    attributes: dict[str, Any] | None = None
     author: Any = None
     created_at: Any = None
     vector_clock: Any = None
+
+
+class Insertion(OperationDraft):
+    """Puts something at an index or a key."""
+
+    type: Literal["insert"]
+    position: Annotated[list[str | int], WithJsonSchema(_LONG_POSITION)]
+    content: Any = Field(description='At an index text, `{"embed": …}` or a list of items or nodes; at a key any value.')
+    attributes: dict[str, Any] | None = Field(default=None, description="Of text; absent: those of the unit before it.")
+
+
+class Deletion(OperationDraft):
+    """Takes away so many units from an index on, or the entry of a key."""
+
+    type: Literal["delete"]
+    position: Annotated[list[str | int], WithJsonSchema(_POSITION)]
+    length: int | None = Field(default=None, ge=1, description="With an index.")
+
+
+class Formatting(OperationDraft):
+    """Sets attributes of text or of a node; null removes one."""
+
+    type: Literal["format"]
+    position: Annotated[list[str | int], WithJsonSchema(_POSITION)]
+    length: int = Field(ge=1)
+    attributes: dict[str, Any] = Field(min_length=1)
 
 
 class WriteBody(Strict):
     """Operations that were made one after the other for the document at ``base``: committed together or not at all."""
 
     document_id: Id
-    operations: list[OperationDraft] = Field(min_length=1, max_length=500)
+    operations: list[Insertion | Deletion | Formatting] = Field(min_length=1, max_length=500)
     base: OperationId | None = Field(description="The last operation that was read from the server; null: the empty document.")
     after: OperationId | None = Field(default=None, description="The session's own operation on which these build.")
     access_token: Token | None = None

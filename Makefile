@@ -40,7 +40,7 @@ page browser: $(VENV)/.test $(WEB)/node_modules/.ready
 
 #: fuzz     the random tests at their full counts (some minutes)
 fuzz: $(VENV)/.test
-	@COWRITE_FUZZ=$${COWRITE_FUZZ:-50} $(BIN)/python -m pytest -m fuzz --timeout 0 -n auto $(ARGS)
+	@COWRITE_FUZZ=$${COWRITE_FUZZ:-50} $(BIN)/python -m pytest -m fuzz --timeout 0 -o faulthandler_timeout=0 -n auto $(ARGS)
 
 #: bench    CPU per delivered update, and latency
 bench: $(VENV)/.test

@@ -27,7 +27,8 @@ class DemoServer:
     As a context manager it runs while the block runs, and whatever becomes of the block, no process is left.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self._settings = settings
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         self.database = folder / "data" / "cowrite.sqlite3"
@@ -57,6 +58,7 @@ class DemoServer:
         """Start the process and wait until it serves. Raises ``AssertionError`` with its log when it does not."""
         own = {name: value for name, value in os.environ.items() if not name.startswith("COWRITE_")}
         settings = {"COWRITE_PORT": str(self.port), "COWRITE_DATA_DIR": str(self._data), "COWRITE_LOG_FORMAT": "json"}
+        settings |= self._settings
         with self._log.open("ab") as log:
             command = [str(Path(sys.executable).parent / "cowrite"), "serve", "--demo"]
             # Not the repository's folder: a person's .env there must not change the tests.

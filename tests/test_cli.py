@@ -182,6 +182,7 @@ def test_unusable_data_folder(under: str, folder: Path) -> None:
 def test_data_folder_is_created(folder: Path) -> None:
     """With all folders above it; one that is there stays as it is."""
     prepare_folder(folder / "a" / "b")
+    assert (folder / "a" / "b").stat().st_mode & 0o777 == 0o700
     (folder / "a" / "b" / "kept").write_text("")
     prepare_folder(folder / "a" / "b")
     assert [path.name for path in (folder / "a" / "b").iterdir()] == ["kept"]
@@ -194,6 +195,14 @@ def test_one_free_port_for_all_addresses() -> None:
     for one in opened:
         socket.create_connection(one.getsockname()[:2]).close()
         one.close()
+
+
+@pytest.mark.parametrize("command", [(), ("serve",), ("token",)])
+def test_the_help_calls_flags_by_what_they_take(command: tuple[str, ...], run: Run) -> None:
+    """A plain flag takes nothing, and what an option takes has a name for people, not a type."""
+    code, out, _ = run(*command, "--help")
+    assert code == 0
+    assert re.findall(r"<\w+.*>", out) == []
 
 
 @pytest.mark.rule("CL11")
@@ -233,10 +242,11 @@ def test_token_for_a_single_use(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"--grant": "own"}, "cowrite: no token was made: a grant is none of read, comment, write, admin\n"),
+        ({"--grant": "own"}, "cowrite: --grant is own; it takes one of read, comment, write, admin\n"),
         ({"--sub": ""}, "cowrite: no token was made: sub is not a text of 1 to 255 characters\n"),
         ({"--ttl": "soon"}, "cowrite: --ttl is soon; it takes a whole number with s, m, h or d behind it, such as 30m\n"),
-        ({"--ttl": "0"}, "cowrite: --ttl is 0; it takes a whole number with s, m, h or d behind it, such as 30m\n"),
+        ({"--ttl": "0s"}, "cowrite: --ttl is 0s; it takes more than nothing and at most 366d\n"),
+        ({"--ttl": "9999999d"}, "cowrite: --ttl is 9999999d; it takes more than nothing and at most 366d\n"),
     ],
 )
 def test_wrong_token_arguments(changed: dict[str, str], says: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

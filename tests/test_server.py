@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 import signal
 import socket
 import sys
+import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from cowrite.testing.client import live_client
+from cowrite.testing.client import UpgradeRefused, WebSocketClient, live_client
 from cowrite.testing.transport_contract.server import text_of
+from cowrite.tokens import generate_secret
 
 COWRITE = Path(sys.executable).parent / "cowrite"
 
@@ -44,9 +48,9 @@ class Served:
 
 
 @asynccontextmanager
-async def served(folder: Path, **more: str) -> AsyncIterator[Served]:
+async def served(folder: Path, *flags: str, **more: str) -> AsyncIterator[Served]:
     process = await asyncio.create_subprocess_exec(
-        COWRITE, "serve", "--demo", env=environment(folder, **more), cwd=folder,
+        COWRITE, "serve", *(flags or ["--demo"]), env=environment(folder, **more), cwd=folder,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
@@ -76,8 +80,25 @@ async def test_serve_and_stop(tmp_path: Path, number: signal.Signals) -> None:
             assert client.socket.ended.code == 1012
         assert code == 0
         assert "Traceback" not in logged
+        assert [json.loads(line)["message"] for line in logged.splitlines()] == ["all connections closed", "stopped"]
     async with served(tmp_path) as server:
         assert await text_of(f"{server.url}/yjs/doc") == "hello world"
+
+
+@pytest.mark.rule("TR38")
+async def test_without_the_demo_it_says_what_is_where(tmp_path: Path) -> None:
+    """There is no page at the address then; what the line names is there."""
+    async with served(tmp_path, "--host", "localhost", COWRITE_SECRET=generate_secret()) as server:
+        found = re.fullmatch(
+            r"cowrite is ready: editors at (ws://localhost:\d+/yjs/){document_id}, HTTP at (http://\S+)\n", server.line
+        )
+        assert found
+        with await asyncio.to_thread(urllib.request.urlopen, found[2], timeout=10) as answer:
+            assert answer.status == 200
+        with pytest.raises(UpgradeRefused) as refused:
+            await WebSocketClient.connect(f"{found[1]}doc", headers={"Origin": "http://elsewhere"})
+        assert refused.value.status == 403
+        assert (await server.end(signal.SIGTERM))[0] == 0
 
 
 @pytest.mark.rule("TR38")

@@ -9,15 +9,37 @@ import re
 import shlex
 import shutil
 import sys
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from cowrite.startup import StartError, require_loopback
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONGEST_DAYS: Final = 366
+_TAKES_NOTHING: Final = ""
+"""The metavar of a plain flag: the help would call it ``<bool>`` otherwise."""
+
+
+class _Command(TyperCommand):
+    def get_help_option(self, ctx: Any) -> Any:
+        return _plain(super().get_help_option(ctx))
+
+
+class _Group(TyperGroup):
+    def get_help_option(self, ctx: Any) -> Any:
+        return _plain(super().get_help_option(ctx))
+
+
+def _plain(flag: Any) -> Any:
+    if flag is not None:
+        flag.metavar = _TAKES_NOTHING
+    return flag
+
 
 app = typer.Typer(
+    cls=_Group,
     help="Real-time collaboration server: any Yjs editor connects, and an acknowledged edit is on disk.",
     no_args_is_help=True,
     add_completion=False,
@@ -46,7 +68,8 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option("--version", metavar=_TAKES_NOTHING, callback=_print_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     pass
@@ -59,11 +82,14 @@ def _flag(setting: str, text: str) -> typer.models.OptionInfo:
     return option
 
 
-@app.command()
+@app.command(cls=_Command)
 def serve(
     *,
     demo: Annotated[
-        bool, typer.Option("--demo", help="Let everybody read and write without a token, on this machine only.")
+        bool,
+        typer.Option(
+            "--demo", metavar=_TAKES_NOTHING, help="Let everybody read and write without a token, on this machine only."
+        ),
     ] = False,
     host: Annotated[str | None, _flag("host", "The address to listen on.")] = None,
     port: Annotated[str | None, _flag("port", "The port to listen on; 0 takes any free one.")] = None,
@@ -119,7 +145,7 @@ def serve(
     raise typer.Exit(run(settings, demo=demo))
 
 
-@app.command()
+@app.command(cls=_Command)
 def secret() -> None:
     """Print a fresh secret for COWRITE_SECRET."""
     from cowrite.tokens import generate_secret
@@ -127,25 +153,28 @@ def secret() -> None:
     print(generate_secret())
 
 
-@app.command()
+@app.command(cls=_Command)
 def token(
     *,
-    sub: Annotated[str, typer.Option(help="The user's id.")],
+    sub: Annotated[str, typer.Option(metavar="USER", help="The user's id.")],
     document: Annotated[
-        list[str], typer.Option(help="A document's id; * stands for any characters. May be given several times.")
+        list[str], typer.Option(metavar="ID", help="A document's id; * stands for any characters. May be given several times.")
     ],
-    grant: Annotated[str, typer.Option(help="read, comment, write or admin.")],
-    name: Annotated[str | None, typer.Option(help="The name that others see.")] = None,
-    ttl: Annotated[str, typer.Option(help="How long it is valid: 90s, 30m, 12h, 7d.")] = "1h",
-    once: Annotated[bool, typer.Option("--once", help="It opens one session only.")] = False,
+    grant: Annotated[str, typer.Option(metavar="GRANT", help="read, comment, write or admin.")],
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="The name that others see.")] = None,
+    ttl: Annotated[str, typer.Option(metavar="TIME", help="How long it is valid: 90s, 30m, 12h, 7d.")] = "1h",
+    once: Annotated[bool, typer.Option("--once", metavar=_TAKES_NOTHING, help="It opens one session only.")] = False,
 ) -> None:
     """Print a session token, made with the first key of COWRITE_SECRET."""
+    from cowrite.core.grant import Grant
     from cowrite.settings import load_settings
     from cowrite.tokens import issue
 
     keys = load_settings().keys
     if not keys:
         raise _no_secret()
+    if grant not in set(Grant):
+        raise StartError(f"--grant is {grant}; it takes one of {', '.join(Grant)}")
     seconds = _seconds(ttl)
     try:
         print(issue(keys[0], sub=sub, name=name, documents=dict.fromkeys(document, grant), ttl=seconds, single_use=once))
@@ -160,6 +189,9 @@ def _no_secret() -> StartError:
 
 def _seconds(text: str) -> int:
     match = re.fullmatch(r"(\d{1,9})([smhd]?)", text)
-    if match is None or int(match[1]) == 0:
+    if match is None:
         raise StartError(f"--ttl is {text}; it takes a whole number with s, m, h or d behind it, such as 30m")
-    return int(match[1]) * _UNITS[match[2]]
+    seconds = int(match[1]) * _UNITS[match[2]]
+    if not 0 < seconds <= _LONGEST_DAYS * _UNITS["d"]:
+        raise StartError(f"--ttl is {text}; it takes more than nothing and at most {_LONGEST_DAYS}d")
+    return seconds

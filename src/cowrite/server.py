@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+import structlog
 import uvicorn
 
 from cowrite.app import Runtime, create_app, database_url
@@ -24,6 +25,8 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _CONNECTIONS_CLOSE_SECONDS: Final = 8
 """How long a shutdown waits for connections to end. A close handshake is cut before."""
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+
+_log = structlog.get_logger(__name__)
 
 
 def serve(settings: Settings, *, demo: bool) -> int:
@@ -39,6 +42,7 @@ def serve(settings: Settings, *, demo: bool) -> int:
     finally:
         for opened in sockets:
             opened.close()
+    _log.info("stopped")
     return 0
 
 
@@ -60,20 +64,20 @@ async def _serve(settings: Settings, sockets: list[socket.socket], *, demo: bool
         server_header=False,
         timeout_graceful_shutdown=_CONNECTIONS_CLOSE_SECONDS,
     )
-    await _Server(config, runtime, _url(settings.host, sockets)).serve(sockets)
+    await _Server(config, runtime, _ready(_url(settings.host, sockets), demo=demo)).serve(sockets)
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, runtime: Runtime, url: str) -> None:
+    def __init__(self, config: uvicorn.Config, runtime: Runtime, ready: str) -> None:
         super().__init__(config)
         self._runtime = runtime
-        self._url = url
+        self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         gc.collect()
         gc.freeze()  # what is here now stays: the collector need not look at it again and again
-        sys.stdout.write(f"cowrite is ready at {self._url}\n")
+        sys.stdout.write(f"{self._ready}\n")
         sys.stdout.flush()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -102,6 +106,12 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     import uvloop
 
     return uvloop.new_event_loop
+
+
+def _ready(url: str, *, demo: bool) -> str:
+    if demo:
+        return f"cowrite is ready at {url}"
+    return f"cowrite is ready: editors at {url.replace('http', 'ws', 1)}yjs/{{document_id}}, HTTP at {url}docs"
 
 
 def _url(host: str, sockets: list[socket.socket]) -> str:

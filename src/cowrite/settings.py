@@ -58,12 +58,15 @@ class Settings(BaseSettings):
     data_dir: Path = _setting(
         Path("data"),
         takes="a folder",
-        description="Where the documents are kept when no database URL is set. It is created when it does not exist.",
+        description="Where the documents are kept when no database URL is set. "
+        "It is created, for its owner alone, when it does not exist.",
     )
     database_url: str | None = _setting(
         None,
         takes="a URL `sqlite:///path/to/file`",
-        description="The database. Without it: the file `cowrite.sqlite3` in the data folder. This release takes SQLite only.",
+        description="The database. Three slashes: a path from the folder where the server is started; four "
+        "(`sqlite:////var/lib/x.db`): from the root. Its folder is created when it does not exist. "
+        "Without it: the file `cowrite.sqlite3` in the data folder. This release takes SQLite only.",
         repr=False,
     )
     redis_url: str | None = _setting(

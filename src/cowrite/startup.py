@@ -19,9 +19,12 @@ class StartError(Exception):
 
 
 def prepare_folder(folder: Path) -> None:
-    """Create the data folder when it does not exist. Raises :class:`StartError` when files cannot be made in it."""
+    """Create the data folder, for its owner alone, when it does not exist.
+
+    Raises :class:`StartError` when files cannot be made in it.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except (OSError, ValueError) as error:  # ValueError: U+0000 in the path

@@ -103,3 +103,12 @@ class OpenWindow(Protocol):
     """Makes a window on the test's server, or at ``base``. Other keywords are those of Playwright's ``new_context``."""
 
     def __call__(self, base: str | None = None, **options: Any) -> PageWindow: ...
+
+
+def introduce(window: PageWindow, name: str, colour: str = "Colour 1") -> None:
+    """Give oneself a name and a colour, as a person would."""
+    window.page.locator("#me").click()
+    window.page.get_by_label("Your name").fill(name)
+    window.page.get_by_label(colour, exact=True).check()
+    window.page.get_by_role("button", name="Done").click()
+    expect(window.page.locator("#profile")).to_be_hidden()

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import expect
 
-from browser.page_window import OpenWindow, PageWindow
+from browser.page_window import Editor, OpenWindow, PageWindow, introduce
 
 pytestmark = pytest.mark.browser
 
@@ -61,6 +61,28 @@ def test_looks(open_window: OpenWindow, width: int) -> None:
         window.picture(f"profile-{scheme}-{width}")
         window.page.keyboard.press("Escape")
         expect(window.page.locator("html")).to_have_css("background-color", desk)
+
+
+@pytest.mark.rule("PG13")
+@pytest.mark.parametrize("editor", ["markdown", "rich"])
+def test_a_flag_at_the_edge(open_window: OpenWindow, editor: Editor) -> None:
+    """In a narrow window the name of somebody who writes at the end of a line makes nothing scroll sideways."""
+    ana, bo = open_window(), open_window(viewport={"width": 375, "height": 720})
+    for window in (ana, bo):
+        window.open(f"edge {editor}", editor)
+    introduce(ana, "Anastasia Maximiliana von Lima")
+    ana.focus(editor)
+    ana.type("i" * 35)
+    flag = bo.page.locator(".cm-ySelectionInfo, .caret-name")
+    expect(flag).to_have_text("Anastasia Maximiliana von Lima")
+    scroller = bo.page.locator({"markdown": ".cm-scroller", "rich": ".page"}[editor])
+    box = flag.bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] > 375, "else this shows nothing"
+    scroller.hover()
+    bo.page.mouse.wheel(300, 0)
+    bo.page.wait_for_timeout(300)
+    assert scroller.evaluate("(scroller) => scroller.scrollLeft") == 0
 
 
 @pytest.mark.rule("PG12")

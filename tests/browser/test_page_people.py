@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 from websockets.sync.client import connect
 
-from browser.page_window import Editor, OpenWindow, PageWindow
+from browser.page_window import Editor, OpenWindow, PageWindow, introduce
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.messages import AwarenessUpdate
 from cowrite.protocol.yjs import encode
@@ -27,15 +27,6 @@ NONSENSE: list[object] = [
     {"user": {"name": {}, "color": []}, "cursor": {"anchor": {}, "head": {"item": {"client": "x", "clock": {}}}}},
     {"user": {"name": "x" * 5000}, "cursor": {"anchor": {"type": {"client": -1, "clock": 9e99}}, "head": {"tname": 3}}},
 ]
-
-
-def introduce(window: PageWindow, name: str, colour: str = "Colour 1") -> None:
-    """Give oneself a name and a colour, as a person would."""
-    window.page.locator("#me").click()
-    window.page.get_by_label("Your name").fill(name)
-    window.page.get_by_label(colour, exact=True).check()
-    window.page.get_by_role("button", name="Done").click()
-    expect(window.page.locator("#profile")).to_be_hidden()
 
 
 def avatars(window: PageWindow) -> Locator:
@@ -70,6 +61,41 @@ def test_carets_show_who_writes_where(open_window: OpenWindow, editor: Editor) -
     expect(flag).to_have_text("Ana L.")
     expect(flag).to_have_css("background-color", BLUE)
     expect(avatars(bo)).to_have_text(["ALAna L."])
+
+
+@pytest.mark.rule("PG4")
+@pytest.mark.parametrize("editor", ["markdown", "rich"])
+def test_a_flag_comes_back_while_its_person_writes(open_window: OpenWindow, editor: Editor) -> None:
+    """It furls after some seconds, so as not to hide the text; whoever writes on or moves is named again."""
+    ana, bo = open_window(), open_window()
+    for window in (ana, bo):
+        window.open(f"flags {editor}", editor)
+    introduce(ana, "Ana Lima")
+    ana.focus(editor)
+    ana.type("words")
+    flag = bo.page.locator(FLAG[editor])
+    for key in ("Space", "ArrowLeft", "x"):
+        expect(flag).to_have_text("Ana Lima")
+        flag.evaluate("(flag) => flag.getAnimations().forEach((animation) => animation.finish())")
+        expect(flag).to_have_css("opacity", "0")
+        ana.page.keyboard.press(key)
+        expect(flag).to_have_css("opacity", "1")
+
+
+@pytest.mark.rule("PG6")
+def test_an_emptied_name(open_window: OpenWindow) -> None:
+    """Nobody is nameless: while the field is empty the page says which name stays, and then it is there again."""
+    ana = open_window()
+    ana.open("nameless")
+    introduce(ana, "Ana Lima")
+    ana.page.locator("#me").click()
+    name, hint = ana.page.get_by_label("Your name"), ana.page.locator("#name-hint")
+    name.fill("")
+    expect(hint).to_have_text("Without a name you stay “Ana Lima”.")
+    ana.page.get_by_role("button", name="Done").click()
+    ana.page.locator("#me").click()
+    expect(name).to_have_value("Ana Lima")
+    expect(hint).to_be_empty()
 
 
 @pytest.mark.rule("PG5")

@@ -114,7 +114,7 @@ def test_a_refusal_ends_it(open_window: OpenWindow) -> None:
     window.page.keyboard.insert_text("x" * (UPDATE_BYTES + 100))
     window.link("refused")
     notice = window.page.get_by_role("alert")
-    expect(notice).to_contain_text("A message is larger than the server takes.")
+    expect(notice).to_contain_text("one edit, such as a paste, may have 1 MB")
     expect(notice).to_contain_text("code 4413")
     expect(notice).to_contain_text("copy what you need")
     expect(window.page.locator("#saved-words")).to_have_text("Not saved — kept in this window")

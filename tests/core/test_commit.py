@@ -83,6 +83,34 @@ async def test_a_live_document_that_breaks_on_entries_of_others_costs_nobody_any
 
 
 @pytest.mark.rule("JO21")
+async def test_a_log_that_breaks_on_entries_of_others_disturbs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = LogDocument.commit
+    broken: list[LogDocument] = []
+
+    def break_(self: LogDocument, updates: Sequence[bytes], outlines: Sequence[Outline]) -> object:
+        if self is log and not broken:
+            broken.append(self)
+            self._call(lambda: 1 / 0)
+        return commit(self, updates, outlines)
+
+    database = MemoryDatabase()
+    async with process(database) as one, process(database) as two:
+        ana, ben = await one.join(user="ana"), await two.join(user="ben")
+        await quiet(one, two)
+        log = two.room().replicas.log
+        monkeypatch.setattr(LogDocument, "commit", break_)
+        ana.client.text.insert(0, "a")
+        await quiet(one)
+        ben.client.text.insert(0, "b")
+        await quiet(two)
+        await step(two, 1)
+        assert broken
+        assert ben.closed is None
+        assert ben.client.saved
+        assert sorted(str(ben.client.text)) == ["a", "b"]
+
+
+@pytest.mark.rule("JO21")
 async def test_of_what_waits_only_what_breaks_the_engine_is_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
     database = MemoryDatabase()
     async with process(database) as server:

@@ -107,6 +107,32 @@ async def test_a_live_document_that_cannot_be_mended_is_made_again(monkeypatch: 
     assert await on_disk(database) == "frail"
 
 
+@pytest.mark.rule("RO11")
+async def test_a_live_document_that_breaks_together_with_the_log_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_admit(self: Document, update: bytes, outline: Outline) -> bytes | None:
+        raise EngineFault("the engine panicked")
+
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana, eve = await server.join(user="ana"), await server.join(user="eve")
+        ana.client.text.insert(0, "kept")
+        await quiet(server)
+        room = server.room()
+        log = room.replicas.log
+        assert log is not None
+        log._encoded, log._fault = None, "put in by hand"
+        with monkeypatch.context() as patched:
+            patched.setattr(Document, "admit", break_admit)
+            eve.client.text.insert(0, "poison")
+        assert room.replicas.live is None
+        with pytest.raises(RoomClosed):
+            room.synchronise(ana.peer, b"\0")
+        await step(server, 1)
+        again = await server.join(client=ana.client, user="ana")
+        await quiet(server)
+        assert str(again.client.text) == "kept"
+
+
 @pytest.mark.rule("RO10")
 async def test_what_is_put_where_nothing_can_be_is_refused() -> None:
     """An update that only the document can judge: its parent is a character, not a shared type."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -74,7 +75,8 @@ def test_operations_are_counted_in_whole_entries() -> None:
 async def test_who_waits_is_woken() -> None:
     feed = Feed(0)
     await feed.wait(-1)
-    for wake in (lambda: feed.append([entry(1, "a")]), feed.wake):
+    wakes: list[Callable[[], None]] = [lambda: feed.append([entry(1, "a")]), feed.wake]
+    for wake in wakes:
         waiting = asyncio.ensure_future(feed.wait(feed.head))
         await asyncio.sleep(0)
         assert not waiting.done()

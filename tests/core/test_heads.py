@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 import pytest
 
 from cowrite.brokers.local import LocalBroker
-from cowrite.core.ports import StoreBusy, StoreUnavailable
+from cowrite.core.ports import News, StoreBusy, StoreUnavailable
 from cowrite.core.records import Head
 from cowrite.stores.memory import MemoryDatabase, MemoryStore, memory_storage
 from cowrite.testing.process import Process, quiet
@@ -144,3 +144,22 @@ async def test_entries_that_cannot_be_read_are_looked_at_under_the_lock() -> Non
         assert damaged.closed is not None
         assert damaged.closed[0] == 4503
         assert well.closed is None
+
+
+@pytest.mark.rule("RE6")
+async def test_a_room_that_has_moved_while_its_entries_were_read() -> None:
+    database = MemoryDatabase()
+    async with process(database) as one, process(database) as two:
+        ana, ben = await one.join(user="ana"), await two.join(user="ben")
+        await quiet(one, two)
+        ana.client.text.insert(0, "news")
+        await quiet(one)
+        reading = database.hold_next("entries")
+        look = asyncio.ensure_future(two.heads.look([two.room()]))
+        await reading.reached.wait()
+        entries = await MemoryStore(database).entries("doc", start=1, limit=9)
+        two.room().learn(News("doc", one.room().replicas.head.epoch, 1, tuple(entries)))
+        reading.release()
+        await look
+        await quiet(two)
+        assert str(ben.client.text) == "news"

@@ -51,6 +51,19 @@ class Held:
         return taken
 
 
+@pytest.mark.rule("AK40")
+def test_what_is_known_about_an_update_counts() -> None:
+    held = Held(held_bytes=100_000)
+    large = replace(update(4000), outline=Outline((), (), (), {}, structs=2000))
+    held.hold(large)
+    with pytest.raises(PeerError) as refused:
+        held.hold(replace(large))
+    assert refused.value.code == CloseCode.MISSING_DEPENDENCIES
+    held.take_except(large)
+    with pytest.raises(PeerError):
+        held.hold(replace(large))
+
+
 @pytest.mark.rule("AK20")
 def test_the_peer_is_asked_at_once_and_then_every_two_seconds() -> None:
     held = Held()

@@ -36,6 +36,11 @@ async def step(server: Process, seconds: float) -> None:
         await quiet(server)
 
 
+def failure(server: Process) -> str | None:
+    """What the store said when it could not be written, while that lasts."""
+    return server.journal.failure
+
+
 class Odd(StoreError):
     """A failure that is of no kind in particular: the document rests."""
 
@@ -229,3 +234,29 @@ async def test_what_a_round_has_left_is_not_lost_with_it() -> None:
             await server._tasks[0]
         assert (ana.client.saved, ben.client.saved) == (True, True)
         server._tasks[0] = asyncio.ensure_future(server.journal.run())
+
+
+@pytest.mark.rule("JO6")
+async def test_a_store_that_is_busy_for_long_counts_as_failing() -> None:
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana = await server.join(user="ana")
+        await quiet(server)
+        database.fail_next("begin", StoreBusy("locked"), times=1000)
+        ana.client.text.insert(0, "x")
+        await step(server, 4)
+        assert failure(server) is None
+        await step(server, 2)
+        assert failure(server) == "locked"
+        database._failures.clear()
+        await step(server, 1)
+        assert failure(server) is None
+        assert ana.client.saved
+
+
+@pytest.mark.rule("JO24")
+async def test_a_journal_without_work_closes_at_once() -> None:
+    async with process(MemoryDatabase()) as server:
+        await server.journal.drained()
+        await server.journal.close()
+        await server._tasks[0]

@@ -51,6 +51,22 @@ def test_the_bytes_of_the_process_are_bounded() -> None:
     assert not pending(backlog=backlog).accepts(41, limits)
 
 
+@pytest.mark.rule("AK40")
+def test_what_is_known_about_an_update_counts() -> None:
+    """A few bytes may tell of many structs and deletions."""
+    limits = Limits(pending_document_bytes=100_000)
+    backlog = Backlog()
+    updates = pending(60, backlog=backlog)
+    known = Outline((), (), (), {}, structs=2000)
+    updates.put(large := replace(update(4000), outline=known))
+    assert large.size == 4000 + known.weight
+    assert updates.bytes == backlog.bytes == 60 + large.size
+    assert updates.accepts(100_000 - 60 - large.size, limits)
+    assert not updates.accepts(large.size, limits)
+    updates.drop(large)
+    assert updates.bytes == backlog.bytes == 60
+
+
 @pytest.mark.rule("AK31")
 def test_the_number_of_a_document_is_bounded() -> None:
     """A document full of keystrokes is bounded by what is known about each, not by its few bytes."""
@@ -221,3 +237,19 @@ def test_nothing_is_lost_or_counted_twice() -> None:
             assert backlog.updates == len(list(updates))
         log += updates.resolve(doubtful)
         assert [*log, *updates] == sent, f"seed {seed}"
+
+
+@pytest.mark.rule("JO25", "AK36")
+def test_an_update_goes_into_quarantine_under_one_id() -> None:
+    """Until it has left."""
+    ids = iter("abcdef")
+    updates = pending(10, 20)
+    first, second = updates
+    assert [updates.quarantine_id(one, lambda: next(ids)) for one in (first, second, first)] == ["a", "b", "a"]
+    updates.put_aside(first)
+    updates.give_back()
+    assert updates.quarantine_id(first, lambda: next(ids)) == "a"
+    updates.put_aside(first)
+    updates.settle()
+    updates.drop(second)
+    assert not updates._quarantine_ids

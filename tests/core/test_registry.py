@@ -186,6 +186,23 @@ async def test_the_look_at_the_heads_repairs_what_the_broker_lost() -> None:
         assert str(ben.client.text) == "210"
 
 
+@pytest.mark.rule("RE3")
+async def test_a_document_whose_only_opener_left_while_it_was_loaded_goes() -> None:
+    database = MemoryDatabase()
+    await write(database, "hello")
+    async with process(database) as server:
+        load = database.hold_next("load")
+        joining = asyncio.ensure_future(server.join(user="ana"))
+        await quiet(server)
+        joining.cancel()
+        await quiet(server)
+        load.release()
+        await quiet(server)
+        assert len(server.registry) == 1
+        server.clock.advance(31)  # type: ignore[attr-defined]
+        assert len(server.registry) == 0
+
+
 @pytest.mark.rule("RE6")
 async def test_news_that_somebody_knows_of_is_read_at_once() -> None:
     database = MemoryDatabase()

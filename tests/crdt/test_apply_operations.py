@@ -175,6 +175,29 @@ def test_a_replica_that_is_kept() -> None:
     assert get_state(document)["news"] == {"$map": {}}
 
 
+@pytest.mark.rule("OP24")
+def test_a_replica_that_is_made_again() -> None:
+    """From the document at its base and what was made under its name since; what builds on something unseen is left out."""
+    document = base()
+    state, roots = document.encode(), document.roots
+    replica = Replica(state, roots, 77)
+    assert replica.clock == 0
+    first = replica.apply(drafts(insert("text", 0, content="12", attributes={})))
+    other = apply_operations(state, roots, drafts(insert("text", 0, content="other", attributes={})), client_id=78)
+    assert first is not None
+    assert other is not None
+    replica.advance([other])
+    later = replica.apply(drafts(insert("text", 3, content="x", attributes={})))
+    assert later is not None
+    assert replica.clock == 3
+    again = Replica(state, roots, 77)
+    again.advance_own([first, later])
+    assert again.clock == 2, "the later one stands in what was not there at the base"
+    again.advance([other])
+    again.advance_own([later])
+    assert again.clock == 3
+
+
 @pytest.mark.rule("OP25")
 @pytest.mark.parametrize(
     "operations",

@@ -212,6 +212,21 @@ def test_an_attack_in_full_is_refused_soon(make: Callable[[], bytes], limits: Gu
 
 
 @pytest.mark.rule("GU11")
+def test_runs_that_are_joined_end_where_another_kind_stands() -> None:
+    """Each run by itself is cheap; all of them as one would not be."""
+
+    def runs(length: int) -> bytes:
+        structs = [embed(1, origin=(1, at - 1)) if at % length == 0 else values(1, origin=(1, at - 1)) for at in range(1, 2000)]
+        return write_update([block(1, 0, values(1, root="t"), *structs)])
+
+    inspect(runs(20))
+    with pytest.raises(HostileUpdate) as refused:
+        inspect(runs(2000), replace(LIVE_LIMITS, joins=10**6))
+    assert refused.value.code == "joins"
+    inspect(runs(20), replace(LIVE_LIMITS, joins=10**6))
+
+
+@pytest.mark.rule("GU11")
 def test_many_people_at_one_place_pass() -> None:
     at_once = [block(client, 0, text("x", root="t")) for client in range(1, 600)]
     inspect(write_update(at_once))

@@ -40,6 +40,9 @@ def test_apply_returns_what_was_new() -> None:
     assert made.apply(AB, inspect(AB)) == AB
     assert made.apply(AB, inspect(AB)) is None
     assert made.apply(ABCD, inspect(ABCD)) == write_update([block(1, 2, text("cd", origin=(1, 1)))])
+    both = write_update([block(2, 0, text("x", root="t")), block(1, 0, text("abcd", root="t"))])
+    assert made.apply(both, inspect(both)) == write_update([block(2, 0, text("x", root="t"))])
+    assert made.state == {1: 4, 2: 1}
     deletion = write_update([], {1: [(0, 1)]})
     assert made.apply(deletion, inspect(deletion)) == deletion
     assert made.apply(deletion, inspect(deletion)) is None

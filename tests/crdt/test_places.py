@@ -184,3 +184,21 @@ def test_levels_are_those_that_a_reader_meets() -> None:
         assert refused
         doc: Doc[Any] = Doc()
         doc.apply_update(made.encode())
+
+
+@pytest.mark.rule("GU23", "GU24")
+def test_what_stands_in_a_hole_of_the_update_is_looked_up_in_the_document() -> None:
+    """An update may leave out what its receiver has."""
+    places = noted(write_update([block(1, 0, text("a", root="t"), shared_type("map", root="t"), text("b", root="t"))]))
+    behind = (gc(1), skip(2))
+    assert refusal(places, block(1, 0, *behind, text("x", parent=(1, 1)))) is None
+    assert refusal(places, block(1, 0, *behind, text("x", parent=(1, 2)))) == "parent"
+    assert refusal(noted(), block(1, 0, *behind, text("x", parent=(1, 2)))) is None
+
+
+@pytest.mark.rule("GU24")
+def test_clients_without_halves_may_be_cut_anywhere() -> None:
+    places = noted(write_update([block(1, 0, text("\U0001f600", root="t")), block(2, 0, text("ab", root="t"))]))
+    assert refusal(places, deletes={2: [(0, 1)]}) is None
+    assert refusal(places, deletes={3: [(0, 1)]}) is None
+    assert refusal(places, deletes={1: [(0, 1)]}) == "half_character"

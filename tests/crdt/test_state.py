@@ -8,12 +8,13 @@ import pytest
 from pycrdt import Array, Doc, Map, Text, XmlElement, XmlFragment, XmlText
 
 from cowrite.crdt.engine import apply_operation, get_state, rebuild_at, transform_operations
-from cowrite.crdt.errors import EngineFault
-from cowrite.crdt.guard import inspect
+from cowrite.crdt.errors import EngineFault, HostileUpdate
+from cowrite.crdt.guard import SYNC_LIMITS, inspect
 from cowrite.crdt.log_document import LogDocument
 from cowrite.crdt.operations import OperationDraft, OperationInvalid
 from cowrite.crdt.state import text
 from cowrite.crdt.utf16 import utf16_document
+from cowrite.testing.yjs_writer import block, values, write_update
 
 
 def logged(doc: Doc[Any]) -> LogDocument:
@@ -110,5 +111,18 @@ def test_the_document_at_any_point_of_its_log() -> None:
     late = rebuild_at(middle.encode(), middle.roots, updates[2:])
     assert get_state(late) == get_state(document)
     assert late.encode() == document.encode()
-    with pytest.raises(EngineFault):
-        rebuild_at(None, {}, [b"\x01\x02"])
+    with pytest.raises(EngineFault, match="entry 2 of the log cannot be read"):
+        rebuild_at(None, {}, [updates[0], b"\x01\x02"])
+    with pytest.raises(EngineFault, match="cannot be read"):
+        rebuild_at(None, {}, [updates[0][:-4]])
+    with pytest.raises(EngineFault, match="entry 2 of the log builds on something"):
+        rebuild_at(None, {}, [updates[0], updates[2]])
+
+
+@pytest.mark.rule("OP2")
+def test_a_log_is_not_limited() -> None:
+    """One author's run is one entry: together its updates may be more than any peer may send at once."""
+    update = write_update([block(5, 0, *(values(1, root=f"{number}") for number in range(SYNC_LIMITS.roots + 1)))])
+    with pytest.raises(HostileUpdate):
+        inspect(update, SYNC_LIMITS)
+    assert len(rebuild_at(None, {}, [update]).roots) == SYNC_LIMITS.roots + 1

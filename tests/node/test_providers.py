@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
+from cowrite.tokens import generate_secret, issue
 from demo_server import DemoServer
 from node_program import install, node
 
@@ -233,6 +234,22 @@ def test_acknowledgements_for_those_who_ask(rooms: Rooms, providers: Providers, 
     assert providers("protocols", "asking") == [ACK_PROTOCOL]
     counts = providers("counts", "asking")
     assert counts == sorted(set(counts))
+
+
+@pytest.mark.rule("TR6", "PG20")
+def test_a_token_in_the_parameters(tmp_path: Path, providers: Providers, room: str) -> None:
+    """As docs/connect.md says: a provider whose token is no good stops with 4401, and goes on with a fresh one."""
+    secret = generate_secret()
+    token = issue(secret, sub="ana", documents={"room-*": "write"})
+    with DemoServer(tmp_path, COWRITE_SECRET=secret) as server:
+        url = f"{server.url.replace('http', 'ws')}yjs"
+        providers("open", "ana", version=3, url=url, room=room, params={"token": "stale"})
+        assert providers("closed", "ana") == [4401]
+        providers("renew", "ana", params={"token": token})
+        providers("synced", "ana")
+        providers("insert", "ana", index=0, text="hello")
+        Rooms(server, providers).open("bo", 2, room, params={"token": token})
+        providers("sees_text", "bo", text="hello")
 
 
 @pytest.mark.rule("PG21")

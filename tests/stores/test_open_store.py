@@ -124,14 +124,14 @@ except StoreSetupError as error:
 
 
 @pytest.mark.rule("ST32")
-@pytest.mark.parametrize("made_before", [False, True])
-def test_no_permission(open_folder: Path, made_before: bool) -> None:
+@pytest.mark.parametrize(("made_before", "folder_mode"), [(False, 0o555), (True, 0o555), (True, 0o777)])
+def test_no_permission(open_folder: Path, made_before: bool, folder_mode: int) -> None:
     """A folder or file that may not be written is told with its path, by a process that is not root."""
     path = open_folder / "cowrite.db"
     if made_before:
         asyncio.run(make(path))
         path.chmod(0o444)
-    open_folder.chmod(0o555)
+    open_folder.chmod(folder_mode)
     answer = subprocess.run(
         [sys.executable, "-c", UNPRIVILEGED, f"sqlite:///{path}"], capture_output=True, text=True, timeout=30, check=False
     )
@@ -152,6 +152,21 @@ async def test_sqlite(tmp_path: Path, scheme: str) -> None:
     await storage.close()
     assert path.is_file()
     assert sorted(found.name for found in path.parent.iterdir()) == [path.name]
+
+
+@pytest.mark.rule("ST33")
+async def test_what_is_made_is_its_owners_alone(tmp_path: Path) -> None:
+    """The file, what SQLite puts beside it, and the folder; what was there before keeps its permissions."""
+    path = tmp_path / "new" / "cowrite.db"
+    storage = await open_store(f"sqlite:///{path}")
+    await fill(storage.store, "doc", number=1)
+    modes = {found.name: found.stat().st_mode & 0o777 for found in (path.parent, *path.parent.iterdir())}
+    assert modes == {"new": 0o700, "cowrite.db": 0o600, "cowrite.db-wal": 0o600, "cowrite.db-shm": 0o600}
+    await storage.close()
+    path.chmod(0o640)
+    path.parent.chmod(0o750)
+    await (await open_store(f"sqlite:///{path}")).close()
+    assert [found.stat().st_mode & 0o777 for found in (path.parent, path)] == [0o750, 0o640]
 
 
 @pytest.mark.rule("ST33")

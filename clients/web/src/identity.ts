@@ -28,11 +28,21 @@ const CREATURES = ['Badger', 'Curlew', 'Finch', 'Fox', 'Hare', 'Heron', 'Lynx', 
 
 const KEY = 'cowrite.identity'
 
-/** Two letters for an avatar: the initials of the first two words, in any script. */
+const GRAPHEMES = new Intl.Segmenter()
+
+/**
+ * What stands in an avatar: the initials of the first two words, in any script. Words without letters or digits count only
+ * when there are no others. Signs that people see as one are not cut: a family, a flag, a letter with its accents.
+ */
 export function initials(name: string): string {
-  const words = name.split(/\s+/u).filter(Boolean)
-  const letters = words.slice(0, 2).map((word) => Array.from(word)[0] ?? '')
-  return letters.join('').toLocaleUpperCase() || '?'
+  const words = name.split(/\s+/u).filter(Boolean).map(signs)
+  const spoken = words.map((word) => word.filter((sign) => /[\p{L}\p{N}]/u.test(sign))).filter((word) => word.length > 0)
+  const firsts = (spoken.length > 0 ? spoken : words).slice(0, 2).map((word) => word[0] ?? '')
+  return firsts.join('').toLocaleUpperCase() || '?'
+}
+
+function signs(word: string): string[] {
+  return Array.from(GRAPHEMES.segment(word), ({ segment }) => segment)
 }
 
 /** A made-up identity; `random` gives numbers in [0, 1). */

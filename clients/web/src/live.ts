@@ -69,6 +69,21 @@ export class LiveDocument {
     this.#listeners.add(listener)
   }
 
+  /** Calls `listener` with the names of the others who have just written something or moved their caret. */
+  onActivity(listener: (names: ReadonlySet<string>) => void): void {
+    const tell = (clients: readonly number[]): void => {
+      const states = this.carets.getStates()
+      const names = clients.filter((client) => client !== this.doc.clientID).map((client) => states.get(client)?.user.name)
+      listener(new Set(names.filter((name) => name !== undefined)))
+    }
+    // Who types at the end of the text has the same caret all the time: behind the last letter. (Who only deletes, and whose
+    // caret stays before the same letter, is not heard of: Yjs does not say who deleted.)
+    this.doc.on('afterTransaction', ({ beforeState, afterState }) => {
+      tell(Array.from(afterState.keys()).filter((client) => afterState.get(client) !== beforeState.get(client)))
+    })
+    this.awareness.on('change', ({ updated }: { updated: number[] }) => tell(updated))
+  }
+
   /** Says goodbye, so that the others see it at once, and disconnects. */
   leave(): void {
     this.awareness.setLocalState(null)

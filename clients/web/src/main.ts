@@ -7,6 +7,7 @@ import { LiveDocument } from './live.ts'
 import { announced, othersIn } from './people.ts'
 import type { Person } from './people.ts'
 import { byId } from './view/dom.ts'
+import { raiseFlags } from './view/flags.ts'
 import { panels } from './view/panels.ts'
 import { peopleList } from './view/people.ts'
 import { profile } from './view/profile.ts'
@@ -94,6 +95,7 @@ showIdentity(identity)
 for (const editor of EDITORS) {
   documents[editor].onStatus(refreshStatus)
   documents[editor].awareness.on('change', refreshPeople)
+  documents[editor].onActivity((names) => raiseFlags(byId(`panel-${editor}`, HTMLElement), names))
 }
 window.setTimeout(() => (colourIsSettled = true), NEWCOMER_MS)
 tabs(byId('tabs', HTMLElement), (value) => {

@@ -51,7 +51,10 @@ describe('[PG5] the others', () => {
     ['Ana Lima', 'AL'],
     ['ana', 'A'],
     ['  Jean  Luc Picard ', 'JL'],
-    ['👋 you', '👋Y'],
+    ['👋 you', 'Y'],
+    ['(Ana) "Bo" Cem', 'AB'],
+    ['👨‍👩‍👧 🇺🇳', '👨‍👩‍👧🇺🇳'],
+    ['e\u0301tienne', 'E\u0301'],
     ['李 小龍', '李小'],
     ['', '?'],
   ])('initials of "%s" are %s', (name, letters) => {

@@ -162,7 +162,7 @@ class SessionBridge:
             raise AccessDenied("The session has ended.", known=False) from None
         token = self._tokens.issue(dated)
         session.ends_at = dated.session_ends_at
-        self._by_id[session.id] = session
+        self._keep(session)
         self._remember(token, dated)
         return Admission(session, token, dated.expires_at, dated.session_ends_at)
 
@@ -194,11 +194,14 @@ class SessionBridge:
             granted = Access(claims.user_id, claims.grant, claims.name, claims.colour, issued_at=claims.decided_at)
             session = Session(claims.session_id, claims.document_id, granted, self._clock.now())
         session.ends_at = max(session.ends_at or 0, claims.session_ends_at)
+        self._keep(session)
+        return session
+
+    def _keep(self, session: Session) -> None:
         self._by_id[session.id] = session
         self._by_id.move_to_end(session.id)
         if len(self._by_id) > _MAX_KNOWN:
             self._by_id.popitem(last=False)
-        return session
 
     def _remember(self, token: str, claims: AccessClaims) -> None:
         self._known[token] = claims

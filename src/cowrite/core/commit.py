@@ -201,10 +201,11 @@ class GroupCommit:
         try:
             await self._catch_up(transaction, room)
         except EngineFault as fault:
-            # ``live`` goes with it: perhaps it is that which broke, and what waits is tried one by one when it is made again.
             _log.error("document broken here, made again from the store", document=room.document_id, reason=str(fault))
             room.replicas.abandon()
-            room.rebuild(CloseCode.DOCUMENT_REBUILT, "the document is being rebuilt; reconnect")
+            if room.replicas.live is not None and not room.replicas.live.usable:
+                # It was that which broke. What waits is tried one by one when it is made again.
+                room.rebuild(CloseCode.DOCUMENT_REBUILT, "the document is being rebuilt; reconnect")
             await self._catch_up(transaction, room)
 
     async def _catch_up(self, transaction: WriteTransaction, room: Room) -> None:

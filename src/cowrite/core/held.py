@@ -41,7 +41,7 @@ class HeldUpdates:
 
     def hold(self, held: Received) -> None:
         """Keep one more. Raises :class:`PeerError` over the limits."""
-        count, size = len(self._since) + 1, self._bytes + len(held.update)
+        count, size = len(self._since) + 1, self._bytes + held.size
         if count > self._limits.held_updates or size > self._limits.held_bytes:
             reason = f"{count} updates ({size} bytes) wait for others that did not arrive"
             raise PeerError(CloseCode.MISSING_DEPENDENCIES, reason)
@@ -60,7 +60,7 @@ class HeldUpdates:
         """Put back what :meth:`take` gave and is still of no use; the time that each waited goes on counting."""
         self._since = {held: self._taken[held] for held in updates}
         self._taken = {}
-        self._bytes = sum(len(held.update) for held in self._since)
+        self._bytes = sum(held.size for held in self._since)
         if not self._since:
             self.cancel()
 

@@ -22,7 +22,9 @@ from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import LIVE_LIMITS, SYNC_LIMITS, inspect
 from cowrite.crdt.outline import Outline, missing
 from cowrite.crdt.slices import ready_part
+from cowrite.crdt.state_vector import encode_state_vector
 from cowrite.protocol.close_codes import CloseCode
+from cowrite.protocol.messages import SyncStep1
 
 _NOTHING = b"\x00\x00"
 """The empty update."""
@@ -38,6 +40,11 @@ def inspect_from_peer(update: bytes, *, everything: bool, limits: Limits) -> Out
         return inspect(update, SYNC_LIMITS if everything else LIVE_LIMITS)
     except HostileUpdate as error:
         raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update was refused: {error.reason}") from error
+
+
+def rebuilding() -> RoomClosed:
+    """Whoever comes now must come back later."""
+    return RoomClosed(CloseCode.DOCUMENT_REBUILT, "the document is being rebuilt; reconnect")
 
 
 class Intake:
@@ -67,7 +74,7 @@ class Intake:
         if outline is None:
             outline = inspect_from_peer(update, everything=everything, limits=self._limits)
         received = Received(update, outline, peer, number, everything)
-        if peer.starved or not self._pending.accepts(len(update), self._limits):
+        if peer.starved or not self._pending.accepts(received.size, self._limits):
             # What follows a refused update builds on it; the peer is asked for all of it at once, later.
             peer.acknowledgements.refuse(number)
             peer.starved = True
@@ -97,11 +104,22 @@ class Intake:
             start, end = self._refused.get(brought.client, (brought.start, brought.end))
             self._refused[brought.client] = min(start, brought.start), max(end, brought.end)
 
+    def ask(self, peer: Peer) -> None:
+        """Ask a peer for what is not here (SyncStep1). Raises :class:`RoomClosed` while the document is being rebuilt."""
+        peer.send(SyncStep1(encode_state_vector(self.live.state)))
+
+    def ask_starved(self, peers: Iterable[Peer]) -> None:
+        """Ask peers of whom something was refused for want of room, when there is room again."""
+        if self._replicas.live is not None and self._pending.accepts(self._limits.update_bytes, self._limits):
+            for peer in [peer for peer in peers if peer.starved]:
+                peer.starved = False
+                self.ask(peer)
+
     @property
     def live(self) -> Document:
         """The live document. Raises :class:`RoomClosed` while it is being rebuilt."""
         if self._replicas.live is None:
-            raise RoomClosed(CloseCode.DOCUMENT_REBUILT, "the document is being rebuilt; reconnect")
+            raise rebuilding()
         return self._replicas.live
 
     def _take(self, received: Received) -> None:

@@ -14,7 +14,8 @@ class Limits:
     sync_bytes: int = 32 << 20
     """A SyncStep2: all that a client did while it was away."""
     pending_document_bytes: int = 8 << 20
-    """Updates of one document that were taken and are not committed. Beyond: refused until the store writes again."""
+    """Updates of one document that were taken and are not committed, with what is known about large ones. Beyond: refused until
+    the store writes again."""
     pending_process_bytes: int = 64 << 20
     """The same for all documents of the process."""
     pending_document_updates: int = 20_000
@@ -24,7 +25,7 @@ class Limits:
     held_updates: int = 100
     """Updates of one peer that wait for others on which they build."""
     held_bytes: int = 1 << 20
-    """Their bytes."""
+    """Their bytes, with what is known about large ones."""
     held_seconds: float = 10.0
     """How long they may wait before the peer is closed."""
     ask_again_seconds: float = 2.0

@@ -27,6 +27,11 @@ class Received:
         return self.peer.session
 
     @property
+    def size(self) -> int:
+        """The bytes of memory for which it counts while it waits: its own, and what is known about it."""
+        return len(self.update) + self.outline.weight
+
+    @property
     def author(self) -> str:
         """The user id that it is stored under."""
         return self.peer.session.author

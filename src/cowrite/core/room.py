@@ -22,7 +22,7 @@ from cowrite.core.derived import Derived
 from cowrite.core.dialect import Dialect
 from cowrite.core.errors import PeerError
 from cowrite.core.feed import Feed
-from cowrite.core.intake import Intake
+from cowrite.core.intake import Intake, rebuilding
 from cowrite.core.outbox import Arrears, Wire
 from cowrite.core.peer import Peer
 from cowrite.core.pending import PendingUpdates
@@ -43,7 +43,7 @@ from cowrite.crdt.outline import Outline
 from cowrite.crdt.state_vector import MalformedStateVector, decode_state_vector, encode_state_vector
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.close_codes import CloseCode
-from cowrite.protocol.messages import AwarenessUpdate, SyncStep1
+from cowrite.protocol.messages import AwarenessUpdate
 
 
 class Room:
@@ -83,7 +83,8 @@ class Room:
 
         Raises :class:`RoomClosed` while the document is being rebuilt.
         """
-        live = self._intake.live
+        if self.replicas.live is None:
+            raise rebuilding()
         peer = Peer(
             session,
             wire,
@@ -92,12 +93,12 @@ class Room:
             limits=self._limits,
             acknowledges=acknowledges,
             settle=self._make_good,
-            ask=self._ask,
+            ask=self._intake.ask,
             give_up=self._give_up,
         )
         self.peers.add(peer)
         self.presence.connect(session, transport, self._clock.now())
-        peer.send(SyncStep1(encode_state_vector(live.state)))
+        self._intake.ask(peer)
         self._announcements.tell(peer)
         return peer
 
@@ -257,7 +258,7 @@ class Room:
         for submission, outcome in derived.outcomes.items():
             submission.settle(outcome)
         self.readership.tell(derived.all_entries)
-        self._ask_starved()
+        self._intake.ask_starved(self.peers)
 
     def abandon(self, *, doubtful_group: str | None = None) -> None:
         """The transaction failed (or may have): what it took waits again, and ``log`` goes if it ran ahead."""
@@ -333,7 +334,7 @@ class Room:
         """Every few seconds: remove states that nobody renews, and say something to peers that heard nothing for long."""
         self._announcements.expire(now)
         self.presence.expire(now)
-        self._ask_starved()
+        self._intake.ask_starved(self.peers)
         for peer in self.peers:
             if now - peer.outbox.last_sent >= self._limits.keepalive_seconds and not peer.outbox.blocked:
                 peer.send(AwarenessUpdate(()))
@@ -372,16 +373,6 @@ class Room:
 
     def _rebuild(self) -> None:
         self.rebuild(CloseCode.DOCUMENT_REBUILT, "the document is being rebuilt; reconnect")
-
-    def _ask(self, peer: Peer) -> None:
-        peer.send(SyncStep1(encode_state_vector(self._intake.live.state)))
-
-    def _ask_starved(self) -> None:
-        """Peers of whom something was refused for want of room are asked for it as soon as there is room again."""
-        if self.replicas.live is not None and self.pending.accepts(self._limits.update_bytes, self._limits):
-            for peer in [peer for peer in self.peers if peer.starved]:
-                peer.starved = False
-                self._ask(peer)
 
     def _give_up(self, peer: Peer) -> None:
         peer.close(CloseCode.MISSING_DEPENDENCIES, "an update builds on others that did not arrive; reconnect and sync")

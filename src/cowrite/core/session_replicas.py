@@ -14,7 +14,7 @@ from __future__ import annotations
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from cowrite.core.ports import History, HistoryForgotten, Store, StoreCorrupt, WriteTransaction
@@ -62,6 +62,8 @@ class SessionReplica:
     own: int
     """and what the session itself has submitted up to this one."""
     cost: int
+    made: set[int] = field(default_factory=set)
+    """Offsets behind ``base`` of entries that it made itself: they need not be applied to it."""
 
 
 class SessionReplicas:
@@ -103,8 +105,9 @@ class SessionReplicas:
             return kept
         kept = self._replicas[key]
         self._replicas.move_to_end(key)
-        updates = await self._between(room, kept.base, submission.base)
+        updates = await self._between(room, kept, submission.base)
         kept.base = submission.base
+        kept.made = {offset for offset in kept.made if offset > kept.base}
         known = max(kept.base, kept.own)
         # What the session has submitted on other processes meanwhile.
         own = [one.update for one in await self._own(submission, transaction, known, before)]
@@ -119,14 +122,18 @@ class SessionReplicas:
         return kept is not None and kept.epoch == epoch and kept.base <= submission.base
 
     def made(self, submission: Submission, outline: Outline) -> None:
-        """An update was made by this submission's replica."""
+        """An update was made by this submission's replica, and is on its way into the log."""
         replica = self._replicas[_key(submission)]
         for client, _, end in outline.brings:
             if client == replica.name.client_id:
                 replica.name.clock = end
 
+    def entered(self, submission: Submission, offset: int) -> None:
+        """What was made is the entry at this offset, if the transaction commits."""
+        self._replicas[_key(submission)].made.add(offset)
+
     def committed(self, submission: Submission, offset: int) -> None:
-        """What the submission brought is at this offset, and in its replica."""
+        """What the submission brought is in the log, which ends at this offset, and in its replica."""
         kept = self._replicas.get(_key(submission))
         if kept is not None:
             kept.own = max(kept.own, offset)
@@ -170,14 +177,15 @@ class SessionReplicas:
         session = submission.session
         return await transaction.own_updates(session.document_id, session.id, after=after)
 
-    async def _between(self, room: Room, start: int, end: int) -> Sequence[bytes]:
-        """The updates of the entries behind ``start`` up to ``end``."""
+    async def _between(self, room: Room, kept: SessionReplica, end: int) -> Sequence[bytes]:
+        """The updates of the entries that the replica lacks up to ``end``."""
+        start = kept.base
         if start == end:
             return ()
         feed = room.readership.feed
         recent = feed.since(start) if feed is not None else None
         if recent is not None:
-            return [one.entry.update for one in recent if one.offset <= end]
+            return [one.entry.update for one in recent if one.offset <= end and one.offset not in kept.made]
         entries = await self._store.entries(room.document_id, start=start + 1, limit=end - start)
         if not entries or entries[0].offset != start + 1 or entries[-1].offset != end:
             raise StoreCorrupt(f"The log of document {room.document_id!r} does not hold the entries {start + 1} to {end}.")

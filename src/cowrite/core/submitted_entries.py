@@ -151,6 +151,7 @@ class SubmittedEntryMaker:
         entry = self._entries.entry(change, offset=work.offset + 1, author=author, group=work.group.id)
         if entry.operations:
             entry = replace(entry, operations=(replace(entry.operations[0], id=one.id), *entry.operations[1:]))
+        self._replicas.entered(work.submission, entry.offset)
         derived.submitted_entries.append(entry)
         derived.outlines.append(made.outline if entry.update == made.update else outline_of_state(entry.update))
         return entry

@@ -7,7 +7,8 @@ and the update that comes out merges into the document as every other one does. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import NoReturn
 
 from pycrdt import _pycrdt as engine
@@ -15,6 +16,7 @@ from pycrdt import _pycrdt as engine
 from cowrite.crdt.building import Builder, Unsupported, checked_name
 from cowrite.crdt.content import MAX_ROOT_BYTES
 from cowrite.crdt.document import _raise_fault as raise_fault
+from cowrite.crdt.even_texts import EvenTexts
 from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.operations import OperationDraft, OperationInvalid, OperationType
 from cowrite.crdt.outline import missing
@@ -58,6 +60,7 @@ class Replica:
         self._document = utf16_document(client_id)
         self._engine = self._document._doc
         self._roots = dict(roots)
+        self._even = EvenTexts()
         self._fresh: list[bytes] = []
         fresh = self._fresh
         self._subscription = self._engine.observe(lambda event: fresh.append(event.update))
@@ -72,6 +75,8 @@ class Replica:
         try:
             for update in updates:
                 self._document.apply_update(update)
+                if self._even:
+                    self._even.received(outline_of_state(update))
         except BaseException as error:
             raise_fault(error)
 
@@ -127,9 +132,24 @@ class Replica:
                 holder = entries
         if len(position) == 1:
             _refuse("kind", "only the attributes of an XML root have its name alone as their place", "position")
+        if len(position) == 2 and type(holder) is engine.Text and isinstance(position[1], int):
+            self._write_root_text(name, holder, operation, txn)
+            return
         for at, step in enumerate(position[1:-1], 1):
             holder = _child(holder, step, f"position[{at}]", txn)
         _write(holder, operation, txn)
+
+    def _write_root_text(self, name: str, text: Handle, operation: OperationDraft, txn: Transaction) -> None:
+        """The text that is the whole document of many editors: reading all of it for each operation would take long."""
+        if name in self._even:
+            check: Callable[[int], None] = _within(text.len(txn))
+        else:
+            pieces = _pieces(text, txn)
+            self._even.note(name, pieces)
+            check = partial(_check_boundary, pieces)
+        _write_text(text, operation, txn, check)
+        if isinstance(operation.content, str):
+            self._even.wrote(name, operation.content)
 
     def _root(self, name: str, operation: OperationDraft, txn: Transaction) -> Handle:
         kind = self._roots.get(name) or _kind_of_new_root(operation)
@@ -199,19 +219,19 @@ def _write(holder: Handle, operation: OperationDraft, txn: Transaction) -> None:
     if isinstance(last, str):
         _write_entry(holder, last, operation, txn)
     elif kind in TEXTS:
-        _write_text(holder, last, operation, txn)
+        _write_text(holder, operation, txn, partial(_check_boundary, _pieces(holder, txn)))
     elif kind in (*_FRAGMENTS, engine.Array):
         _write_list(holder, last, operation, txn)
     else:
         _refuse("kind", "a map has keys, no indexes", "position")
 
 
-def _write_text(text: Handle, start: int, operation: OperationDraft, txn: Transaction) -> None:
+def _write_text(text: Handle, operation: OperationDraft, txn: Transaction, check: Callable[[int], None]) -> None:
     builder = Builder(txn)
     content, attributes = operation.content, operation.attributes
-    length = operation.length or 0
-    pieces = _pieces(text, txn)
-    _check_boundary(pieces, start)
+    start, length = operation.position[-1], operation.length or 0
+    assert isinstance(start, int), "keys are no places in a text"
+    check(start)
     if operation.type is OperationType.INSERT:
         if isinstance(content, str):
             builder.insert_text(text, start, content, attributes, "attributes")
@@ -221,11 +241,19 @@ def _write_text(text: Handle, start: int, operation: OperationDraft, txn: Transa
         else:
             _refuse("kind", 'a text takes a string or {"embed": …}', "content")
         return
-    _check_boundary(pieces, start + length)
+    check(start + length)
     if operation.type is OperationType.DELETE:
         text.remove_range(txn, start, length)
     else:
         builder.format(text, start, length, attributes or {}, "attributes")
+
+
+def _within(size: int) -> Callable[[int], None]:
+    def check(index: int) -> None:
+        if index > size:
+            _refuse("range", f"index {index} is beyond the end of the text, {size}", "position")
+
+    return check
 
 
 def _check_boundary(pieces: Sequence[tuple[object, int]], index: int) -> None:

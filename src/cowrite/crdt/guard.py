@@ -69,6 +69,7 @@ SYNC_LIMITS = GuardLimits(
 
 _FEW, _SHORT = 64, 16_384  # structs and bytes, up to which even the worst update costs no more than a few milliseconds
 _CHUNK = 16_384  # integers of rows that are gathered in a list, before they move to an array (8 bytes each instead of about 40)
+_FEW_ROWS = 8  # so many stay in a list: an array of its own takes as much, and keystrokes are inspected sooner without
 _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
 _new = tuple.__new__  # makes a named tuple in a third of the time
 _XML_TYPES = (3, 6)
@@ -245,7 +246,8 @@ def _walk(data: bytes, limits: GuardLimits) -> Outline:  # noqa: C901  (see the 
         if clock > start:
             brings.append(_new(ClockRange, (client, start, clock)))
         blocks.append((number, first, row, clock))
-    if rows:
+    if row > _FEW_ROWS:
+        rows = rows or array("Q")
         rows.extend(fresh)
     if types > limits.types:
         _refuse("types", f"{types} shared types, at most {limits.types} are taken")

@@ -85,6 +85,15 @@ class Outline(NamedTuple):
     """Where each struct stands and goes; read inside this package only."""
 
     @property
+    def weight(self) -> int:
+        """About how many bytes of memory it takes beyond what that of a keystroke does."""
+        layout = self.layout
+        ranges = len(self.brings) + len(self.deletes) + len(self.needs) + len(layout.order)
+        integers = len(layout.heads) + len(layout.halves) + len(layout.clients)
+        total = 32 * self.structs + 140 * ranges + 40 * integers + 200 * (len(layout.blocks) + len(self.roots))
+        return max(0, total - 1000)
+
+    @property
     def is_empty(self) -> bool:
         """True when it neither brings nor deletes anything (Yjs sends such updates when there is nothing to say)."""
         return not self.brings and not self.deletes

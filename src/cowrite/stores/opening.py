@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, make_url
+from sqlalchemy import URL, Connection, make_url, text
 from sqlalchemy.exc import ArgumentError
 
 from cowrite.core.clock import SystemClock
@@ -18,6 +19,7 @@ from cowrite.stores.sqlalchemy.database import write
 from cowrite.stores.sqlalchemy.schema import ensure_schema
 from cowrite.stores.sqlalchemy.sqlite import PATIENCE, SqliteDatabase
 from cowrite.stores.sqlalchemy.storage import sql_storage
+from cowrite.stores.sqlalchemy.tables import VERSION_TABLE
 
 _AGAIN = 0.05
 """Seconds between attempts to prepare a file that another process is preparing."""
@@ -62,10 +64,10 @@ def _sqlite_path(url: URL) -> Path:
 
 
 async def _open_sqlite(path: Path, clock: Clock, *, upgrade: bool, patience: float) -> Storage:
-    await asyncio.to_thread(_make_folder, path)
+    await asyncio.to_thread(_make_file, path)
     database = await asyncio.to_thread(SqliteDatabase, path, patience=patience)  # SQLAlchemy looks at the file system
     try:
-        await _prepare(database, partial(ensure_schema, place=database.place, upgrade=upgrade), patience)
+        await _prepare(database, partial(_ensure_usable, place=database.place, upgrade=upgrade), patience)
         return sql_storage(database, clock)
     except BaseException as error:
         await database.close()
@@ -87,10 +89,20 @@ async def _prepare(database: SqliteDatabase, ensure: Callable[[Connection], None
             await asyncio.sleep(_AGAIN)
 
 
-def _make_folder(path: Path) -> None:
+def _ensure_usable(connection: Connection, *, place: str, upgrade: bool) -> None:
+    ensure_schema(connection, place=place, upgrade=upgrade)
+    # SQLite lets a writing transaction on a file that may not be written begin and end, as long as it writes nothing.
+    connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = version_num"))
+
+
+def _make_file(path: Path) -> None:
+    """What is made here is its owner's alone: a folder (0700), a file (0600); SQLite's files beside it take that over."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreSetupError(f"The folder {path.parent} for the database cannot be made ({error.strerror}).") from error
     if path.is_dir():
         raise StoreSetupError(f"The database's URL names the folder {path}; name a file in it.")
+    # Where a file cannot be made, SQLite says why.
+    with suppress(OSError):
+        path.touch(mode=0o600)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+import structlog
+
 from cowrite.core.access import AccessControl
 from cowrite.core.bridge import SessionBridge
 from cowrite.core.ids import Ids
@@ -18,6 +20,8 @@ from cowrite.protocol.close_codes import CloseCode
 from cowrite.transports.framing import WriteTurn
 from cowrite.transports.load import ServerLoad
 from cowrite.transports.origins import OriginPolicy
+
+_log = structlog.get_logger(__name__)
 
 
 class Connection(Protocol):
@@ -80,7 +84,9 @@ class Services:
     """The sockets that are open."""
 
     def close_connections(self, code: CloseCode, reason: str) -> None:
-        """Send everybody away."""
+        """Send everybody away, with one line in the log for all."""
+        if self.connections:
+            _log.info("all connections closed", connections=len(self.connections), code=int(code), reason=reason)
         for connection in list(self.connections):
             connection.close(code, reason)
 

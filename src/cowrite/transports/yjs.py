@@ -187,9 +187,9 @@ class YjsConnection:
     def close(self, code: int, reason: str) -> None:
         """Leave the room and close the socket after what was written. Idempotent."""
         if not isinstance(self._state, Closed):
-            _log.info(
-                "connection closed", document=self._upgrade.document_id, user=self._user_id, code=int(code), reason=reason
-            )
+            # Everybody's goodbye at a stop is one line of the services'.
+            log = _log.debug if code == CloseCode.SERVICE_RESTART else _log.info
+            log("connection closed", document=self._upgrade.document_id, user=self._user_id, code=int(code), reason=reason)
             self._end(code, reason)
 
     # ---- inside ------------------------------------------------------------------------------------------------------

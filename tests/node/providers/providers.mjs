@@ -29,17 +29,20 @@ function notingSocket(messages, protocols) {
 }
 
 const calls = {
-  open({ provider: name, version, url, room, protocols = [], user = null }) {
+  open({ provider: name, version, url, room, protocols = [], user = null, params = {} }) {
     const doc = new Y.Doc()
     const messages = []
     const selected = []
+    const closed = []
     const provider = new PROVIDERS[version](url, room, doc, {
       protocols,
+      params,
       disableBc: true, // else the providers of this process would meet without the server
       WebSocketPolyfill: notingSocket(messages, selected),
     })
     if (user) provider.awareness.setLocalStateField('user', user)
-    opened.set(name, { provider, doc, messages, selected })
+    provider.on('closed', ({ code }) => closed.push(code))
+    opened.set(name, { provider, doc, messages, selected, closed })
   },
 
   insert: ({ provider, index, text }) => of(provider).doc.getText(ROOT).insert(index, text),
@@ -47,12 +50,18 @@ const calls = {
   present: ({ provider, user }) => of(provider).provider.awareness.setLocalStateField('user', user),
   disconnect: ({ provider }) => of(provider).provider.disconnect(),
   connect: ({ provider }) => of(provider).provider.connect(),
+  renew: ({ provider, params }) => {
+    of(provider).provider.params = params
+    of(provider).provider.connect()
+  },
   destroy: ({ provider }) => of(provider).provider.destroy(),
   /** The socket is cut, as by a broken network: no close frame, no goodbye; the provider is not told. */
   cut: ({ provider }) => of(provider).provider.ws.terminate(),
 
   /** The first byte of each message that came: its type. */
   types: ({ provider }) => of(provider).messages.map((message) => message[0]),
+  /** The codes with which the server said not to come back; waits for the first one. */
+  closed: ({ provider }) => until(() => of(provider).closed.length > 0, () => 'still open').then(() => of(provider).closed),
   /** The counts of all acknowledgements that came; each is below 128, so one byte. */
   counts: ({ provider }) =>
     of(provider)

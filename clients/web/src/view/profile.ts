@@ -7,6 +7,7 @@ import { paintAvatar } from './people.ts'
 /** Calls `onChange` whenever the name or the colour was changed here; returns a function that shows an identity. */
 export function profile(onChange: (identity: Identity) => void): (identity: Identity) => void {
   const name = byId('my-name', HTMLInputElement)
+  const hint = byId('name-hint', HTMLElement)
   const swatches = COLOURS.map((colour, index) => swatch(colour, index))
   const form = byId('profile-form', HTMLFormElement)
   byId('colours', HTMLFieldSetElement).append(...swatches.map(({ label }) => label))
@@ -20,10 +21,12 @@ export function profile(onChange: (identity: Identity) => void): (identity: Iden
 
   name.addEventListener('input', () => {
     const tidy = tidyName(name.value)
+    hint.textContent = tidy ? '' : `Without a name you stay “${shown.name}”.`
     if (tidy) change({ ...shown, name: tidy })
   })
   name.addEventListener('blur', () => {
     name.value = shown.name // an emptied field falls back to the last name
+    hint.textContent = ''
   })
   for (const { radio } of swatches) radio.addEventListener('change', () => change({ ...shown, colour: radio.value }))
   form.addEventListener('submit', (event) => {

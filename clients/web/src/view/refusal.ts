@@ -3,7 +3,17 @@ import closeCodes from '../../../../spec/close_codes.json'
 import type { Refusal, Status } from '../live.ts'
 import { byId } from './dom.ts'
 
+/** Where the table speaks of messages and updates, people are told of what they did. */
+const IN_OTHER_WORDS: Readonly<Record<number, string>> = {
+  4413: 'That was too much at once: one edit, such as a paste, may have 1 MB. Reload, and insert it in smaller pieces.',
+}
+
 let said: Refusal | null = null
+
+export function meaningOf(code: number): string {
+  const meaning = closeCodes.find(({ number }) => number === code)?.meaning
+  return IN_OTHER_WORDS[code] ?? meaning ?? 'The server does not want this window to connect again.'
+}
 
 /** Shows why, in the words of the table of close codes and in those of the server; hidden unless there is a refusal. */
 export function showRefusal({ refusal, saved }: Status): void {
@@ -11,8 +21,7 @@ export function showRefusal({ refusal, saved }: Status): void {
   said = refusal
   byId('refusal', HTMLElement).hidden = refusal === null
   if (!refusal) return
-  const meaning = closeCodes.find(({ number }) => number === refusal.code)?.meaning
-  byId('refusal-meaning', HTMLElement).textContent = meaning ?? 'The server does not want this window to connect again.'
+  byId('refusal-meaning', HTMLElement).textContent = meaningOf(refusal.code)
   byId('refusal-reason', HTMLElement).textContent = [refusal.reason, `code ${refusal.code}`].filter(Boolean).join(', ')
   byId('refusal-unsaved', HTMLElement).hidden = saved !== 'kept'
 }

@@ -1,4 +1,4 @@
-"""Every promise of the WebSocket at ``/yjs/``, as tests against a real server. A transport's own tests subclass it:
+"""Every promise of the WebSockets, as tests against a real server. A transport's own tests subclass it:
 
     class TestMyTransport(TransportContract):
         @pytest.fixture
@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in ("conversation", "flow", "refusals", "upgrades")))
+pytest.register_assert_rewrite(
+    *(f"{__name__}.{part}" for part in ("conversation", "flow", "operations", "refusals", "upgrades"))
+)
 
 from cowrite.testing.transport_contract.conversation import ConversationContract  # noqa: E402  (asserts are rewritten above)
 from cowrite.testing.transport_contract.flow import FlowContract  # noqa: E402
+from cowrite.testing.transport_contract.operations import OperationsContract  # noqa: E402
 from cowrite.testing.transport_contract.refusals import RefusalContract  # noqa: E402
 from cowrite.testing.transport_contract.server import ServerOptions, StartServer, everybody_writes  # noqa: E402
 from cowrite.testing.transport_contract.upgrades import UpgradeContract  # noqa: E402
@@ -23,5 +26,5 @@ from cowrite.testing.transport_contract.upgrades import UpgradeContract  # noqa:
 __all__ = ["ServerOptions", "StartServer", "TransportContract", "everybody_writes"]
 
 
-class TransportContract(UpgradeContract, ConversationContract, RefusalContract, FlowContract):
+class TransportContract(UpgradeContract, ConversationContract, RefusalContract, FlowContract, OperationsContract):
     """All of them."""

@@ -1,0 +1,43 @@
+"""docs/reference/limits.md says what the code does."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from cowrite.core.limits import Limits
+from cowrite.core.outbox import OUTBOX_LIMIT
+from cowrite.protocol.awareness import MAX_ENTRIES, MAX_STATE_BYTES
+from cowrite.tokens import MAX_TOKEN_CHARACTERS
+from cowrite.transports import upgrade, yjs
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "limits.md"
+FIXED = {
+    "MAX_ID_CHARACTERS": upgrade.MAX_ID_CHARACTERS,
+    "MAX_TOKEN_CHARACTERS": MAX_TOKEN_CHARACTERS,
+    "MAX_STATE_BYTES": MAX_STATE_BYTES,
+    "MAX_ENTRIES": MAX_ENTRIES,
+    "OUTBOX_LIMIT": OUTBOX_LIMIT,
+    "OPENING_QUEUE_BYTES": yjs.OPENING_QUEUE_BYTES,
+    "BEHIND_QUEUE_BYTES": yjs.BEHIND_QUEUE_BYTES,
+    "MAX_UNKNOWN_MESSAGES": yjs.MAX_UNKNOWN_MESSAGES,
+}
+
+
+def in_words(name: str, value: float) -> str:
+    if name.endswith("_seconds"):
+        return f"{value:g} s"
+    if name.lower().endswith("_bytes") or name == "OUTBOX_LIMIT":
+        return f"{value / (1 << 20):g} MiB" if value >= 1 << 20 else f"{value / 1024:g} KiB"
+    return f"{value:,}".replace(",", " ") if value >= 10_000 else str(value)
+
+
+@pytest.mark.rule("CL50")
+def test_every_limit_is_on_the_page() -> None:
+    """Each field of ``Limits`` and each limit that cannot be changed, with its value."""
+    values = {field.name: getattr(Limits(), field.name) for field in dataclasses.fields(Limits)} | FIXED
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \| [^|]+ \| [^|]*\|$", PAGE.read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted((name, in_words(name, value)) for name, value in values.items())

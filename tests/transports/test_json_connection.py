@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from cowrite.brokers.local import LocalBroker
 from cowrite.core.ports import Access, Grant, StoreUnavailable
@@ -174,7 +175,7 @@ async def test_a_session_ends_unless_it_is_renewed(desk: Desk) -> None:
 @pytest.mark.rule("JS6")
 async def test_heartbeats_are_not_piled_up(desk: Desk) -> None:
     _, wire = await desk.join()
-    wire.open = False
+    wire.fill()
     before = len(wire.received)
     await desk.settle(3 * HEARTBEAT_SECONDS)
     assert len(wire.received) == before
@@ -184,13 +185,12 @@ async def test_heartbeats_are_not_piled_up(desk: Desk) -> None:
 async def test_who_did_not_read_gets_everything_anew(desk: Desk) -> None:
     _, slow = await desk.join(access_token="slow")
     connection, _ = await desk.join(access_token="other")
-    slow.open = False
+    slow.fill()
     say(connection, "operations", base=None, operations=[INSERT])
     say(connection, "presence", state={"cursor": 1})
     await desk.settle()
     assert not told(slow, "operations")
-    slow.open = True
-    slow.drained()
+    slow.read_on()
     (people,) = [message for message in told(slow, "presence") if "present" in message]
     assert [one["user"]["id"] for one in people["present"]] == ["slow", "other"]
     assert [one["content"] for message in told(slow, "operations") for one in message["operations"]] == ["x"]
@@ -200,7 +200,7 @@ async def test_who_did_not_read_gets_everything_anew(desk: Desk) -> None:
 async def test_a_reader_that_cannot_be_caught_up_is_sent_away(desk: Desk) -> None:
     _, slow = await desk.join()
     connection, _ = await desk.join()
-    slow.open = False
+    slow.fill()
     say(connection, "operations", base=None, operations=[INSERT])
     await desk.settle()
     desk.process.room().readership.feed = None
@@ -208,8 +208,7 @@ async def test_a_reader_that_cannot_be_caught_up_is_sent_away(desk: Desk) -> Non
     desk.database.fail_next("locate", StoreUnavailable("away"))
     desk.database.fail_next("operations", StoreUnavailable("away"))
     say(connection, "operations", base=None, operations=[INSERT])
-    slow.open = True
-    slow.drained()
+    slow.read_on()
     await desk.settle()
     assert slow.closed is not None
     assert slow.closed[0] == 4503
@@ -239,7 +238,7 @@ async def test_who_writes_faster_than_it_is_taken(desk: Desk) -> None:
 @pytest.mark.rule("JS11")
 async def test_who_asks_and_does_not_read(desk: Desk) -> None:
     connection, wire = await desk.join()
-    wire.open = False
+    wire.fill()
     for _ in range(MAX_ANSWERS + 1):
         say(connection, "heartbeat")
     assert wire.closed is not None
@@ -250,6 +249,8 @@ async def test_who_asks_and_does_not_read(desk: Desk) -> None:
 async def test_an_error_that_nobody_foresaw_closes_that_connection(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     connection, wire = await desk.join()
     monkeypatch.setattr(desk.services.bridge, "resume", lambda token: 1 / 0)
-    say(connection, "refresh", access_token="token")
+    with capture_logs() as logs:
+        say(connection, "refresh", access_token="token")
     assert wire.closed is not None
     assert wire.closed[0] == 4500
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["connection failed"]

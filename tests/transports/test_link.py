@@ -11,12 +11,20 @@ from cowrite.transports.link import LATE_SECONDS, LinkMeter
 from cowrite.transports.load import MEASURE_SECONDS, ServerLoad
 
 
+def quality(link: LinkMeter) -> str:
+    return link.quality
+
+
+def status(load: ServerLoad) -> str:
+    return load.status
+
+
 @pytest.mark.rule("JS6")
 def test_a_link_is_degraded_by_what_does_not_come_back() -> None:
     clock = ManualClock()
     link = LinkMeter(clock)
     link.answered()
-    assert (link.quality, link.round_trip) == ("ok", None)
+    assert (quality(link), link.round_trip) == ("ok", None)
     link.asked()
     clock.advance(0.2)
     link.asked()
@@ -24,22 +32,22 @@ def test_a_link_is_degraded_by_what_does_not_come_back() -> None:
     assert link.round_trip == pytest.approx(0.2)
     link.asked()
     clock.advance(LATE_SECONDS)
-    assert link.quality == "degraded", "no pong"
+    assert quality(link) == "degraded", "no pong"
     link.answered()
     assert link.round_trip == pytest.approx(0.2 + 0.3 * (LATE_SECONDS - 0.2))
-    assert link.quality == "degraded", "slow"
+    assert quality(link) == "degraded", "slow"
     for _ in range(20):
         link.asked()
         link.answered()
-    assert link.quality == "ok"
+    assert quality(link) == "ok"
     link.full()
     clock.advance(LATE_SECONDS / 2)
     link.full()
-    assert link.quality == "ok"
-    clock.advance(LATE_SECONDS / 2)
-    assert link.quality == "degraded", "nothing is read"
+    assert quality(link) == "ok"
+    clock.advance(LATE_SECONDS / 2 + 0.01)
+    assert quality(link) == "degraded", "nothing is read"
     link.drained()
-    assert link.quality == "ok"
+    assert quality(link) == "ok"
 
 
 @pytest.mark.rule("JS6", "JS12")
@@ -47,13 +55,13 @@ async def test_a_server_tells_when_it_is_late_crowded_or_failing() -> None:
     clock = ManualClock()
     now = {"connections": 0, "failing": False}
     load = ServerLoad(clock, max_connections=10, connections=lambda: now["connections"], failing=lambda: bool(now["failing"]))
-    assert (load.status, load.accepts, load.crowded) == ("ok", True, False)
+    assert (status(load), load.accepts, load.crowded) == ("ok", True, False)
     now["connections"] = 9
-    assert (load.status, load.accepts, load.crowded) == ("degraded", True, True)
+    assert (status(load), load.accepts, load.crowded) == ("degraded", True, True)
     now["connections"] = 10
     assert not load.accepts
     now.update(connections=0, failing=True)
-    assert load.status == "degraded"
+    assert status(load) == "degraded"
     now["failing"] = False
     measuring = asyncio.ensure_future(load.run())
     for late in [1.0] * 3 + [0.0] * 30:
@@ -62,10 +70,10 @@ async def test_a_server_tells_when_it_is_late_crowded_or_failing() -> None:
         await asyncio.sleep(0)
         if late:
             assert load.lag > 0
-    assert load.status == "ok", "it is over"
+    assert status(load) == "ok", "it is over"
     clock.advance(MEASURE_SECONDS + 3)
     await asyncio.sleep(0)
-    assert load.status == "degraded"
+    assert status(load) == "degraded"
     measuring.cancel()
     load.draining = True
-    assert (load.status, load.accepts) == ("draining", False)
+    assert (status(load), load.accepts) == ("draining", False)

@@ -10,6 +10,7 @@ import psutil
 import pytest
 from pycrdt import Doc, Text
 
+from cowrite.crdt import utf16
 from cowrite.crdt.apply_operations import Replica
 from cowrite.crdt.document import Document
 from cowrite.crdt.errors import EngineFault
@@ -61,3 +62,20 @@ def test_a_document_that_broke_can_go() -> None:
         document._call(document._engine.apply_update, b"\xff" * 20)
     del document
     gc.collect()
+
+
+@pytest.mark.rule("DO1")
+def test_giving_back_disturbs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A document whose engine is broken is let go of; what is no fault of the engine is not hidden."""
+    document = Document.empty()._engine
+
+    def fail(error: BaseException) -> None:
+        raise error
+
+    for error in (ValueError("broken"), KeyboardInterrupt()):
+        monkeypatch.setattr(type(document), "unobserve", lambda *_, error=error: fail(error))
+        if isinstance(error, Exception):
+            utf16._give_back(document, None)
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                utf16._give_back(document, None)

@@ -25,7 +25,7 @@ from timing import MS
 from transports.process_services import services_of
 
 STRUCTS = 150_000
-LONGEST = 250 * MS
+LONGEST = 500 * MS
 """CPU time of the loop between two of its turns. It is below 50 ms; asyncio's debug mode and garbage collection come on top."""
 
 

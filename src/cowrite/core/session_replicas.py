@@ -155,10 +155,7 @@ class SessionReplicas:
         if base == before.offset and before.state is not None:
             updates: Sequence[bytes] = (before.state,)
         else:
-            stored = await self._history.load_at(document_id, base) if base else None
-            if base and stored is None:
-                raise SubmissionRefused("unknown_base", "the document at that base is not kept any more; read it anew")
-            updates = _updates(stored)
+            updates = _updates(await self._history.load_at(document_id, base)) if base else ()
         own = [one.update for one in await self._own(submission, transaction, base, before)]
         name = self._names.get(_key(submission)) or _Name(_fresh_client_id())
         replica = _replica(name, before.roots, updates, own)
@@ -235,8 +232,7 @@ def _replica(name: _Name, roots: Mapping[str, RootKind], updates: Sequence[bytes
 
 
 def _updates(stored: StoredDocument | None) -> Sequence[bytes]:
-    if stored is None:
-        return ()
+    assert stored is not None, "the base is not beyond the head"
     checkpoint = (stored.checkpoint.state,) if stored.checkpoint is not None else ()
     return (*checkpoint, *(entry.update for entry in stored.entries))
 

@@ -10,7 +10,7 @@ from cowrite.core.access import AccessControl
 from cowrite.core.cpu_account import SessionAccounts
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
-from cowrite.core.ports import Clock, Grant, History, InvalidId
+from cowrite.core.ports import Clock, Grant, History
 from cowrite.core.registry import Registry
 from cowrite.core.room import Room
 from cowrite.core.session import Session
@@ -117,10 +117,7 @@ class DocumentWriter:
         feed = room.readership.feed
         offset = feed.offset_of(base) if feed is not None else None
         if offset is None:
-            try:
-                offset = await self._history.locate(room.document_id, base)
-            except InvalidId:
-                offset = None
+            offset = await self._history.locate(room.document_id, base)
         if offset is None:
             raise SubmissionRefused(
                 "unknown_base", "no operation of this document has that id; read the document anew", field="base"

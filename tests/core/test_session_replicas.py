@@ -113,8 +113,8 @@ async def test_a_session_keeps_its_client_id_as_long_as_nothing_is_lost(server: 
 
 
 @pytest.mark.rule("SU4")
-@pytest.mark.parametrize("kept", [True, False])
-async def test_what_a_replica_lacks_is_read_from_the_store(kept: bool, server: Process, database: MemoryDatabase) -> None:
+@pytest.mark.parametrize("history", ["kept", "damaged", "forgotten"])
+async def test_what_a_replica_lacks_is_read_from_the_store(history: str, server: Process, database: MemoryDatabase) -> None:
     ana, bot = await server.join(user="ana"), ThinClient("bot")
     await done(server, await bot.insert(server, 0, "one"))
     await bot.read(server)
@@ -124,9 +124,12 @@ async def test_what_a_replica_lacks_is_read_from_the_store(kept: bool, server: P
     await bot.read(server)
     server.room().readership.feed = None
     submission = await bot.insert(server, 7, ">")
-    if not kept:
+    if history == "damaged":
         database.lose_entry("doc", 3)
         assert await refusal(server, submission) == "unavailable"
+    elif history == "forgotten":
+        database.forget_history("doc", 3)
+        assert await refusal(server, submission) == "unknown_base"
     else:
         await done(server, submission)
         assert body(server) == "<onetwo>"

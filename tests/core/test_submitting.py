@@ -412,6 +412,18 @@ async def test_nothing_of_a_session_is_committed_once_it_was_revoked() -> None:
         assert ben.closed is not None, "what was shown and is not kept sends everybody away"
 
 
+@pytest.mark.rule("SU7")
+async def test_who_may_not_write_is_refused_at_once() -> None:
+    async with process(MemoryDatabase()) as server:
+        bot = ThinClient("bot")
+        change = AccessChange(server.ids.new(), "admin", server.clock.now(), "doc", "bot", grant=Grant.COMMENT)
+        await server.storage.access.change(change)
+        await server.access.catch_up()
+        with pytest.raises(SubmissionRefused) as caught:
+            await bot.insert(server, 0, "x")
+        assert caught.value.code == "grant_too_low"
+
+
 @pytest.mark.rule("SU14")
 async def test_too_much_that_waits_is_refused() -> None:
     database = MemoryDatabase()

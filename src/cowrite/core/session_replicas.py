@@ -123,10 +123,8 @@ class SessionReplicas:
 
     def made(self, submission: Submission, outline: Outline) -> None:
         """An update was made by this submission's replica, and is on its way into the log."""
-        replica = self._replicas[_key(submission)]
-        for client, _, end in outline.brings:
-            if client == replica.name.client_id:
-                replica.name.clock = end
+        if outline.brings:  # all by its own Yjs client
+            self._replicas[_key(submission)].name.clock = outline.brings[-1].end
 
     def entered(self, submission: Submission, offset: int) -> None:
         """What was made is the entry at this offset, if the transaction commits."""
@@ -184,8 +182,8 @@ class SessionReplicas:
         if recent is not None:
             return [one.entry.update for one in recent if one.offset <= end and one.offset not in kept.made]
         entries = await self._store.entries(room.document_id, start=start + 1, limit=end - start)
-        if not entries or entries[0].offset != start + 1 or entries[-1].offset != end:
-            raise StoreCorrupt(f"The log of document {room.document_id!r} does not hold the entries {start + 1} to {end}.")
+        if not entries or entries[0].offset != start + 1:
+            raise HistoryForgotten(room.document_id, entries[0].offset if entries else end + 1)
         return [entry.update for entry in entries]
 
     def trim(self) -> None:

@@ -26,7 +26,7 @@ host's clock."""
 _log = structlog.get_logger(__name__)
 
 Follower: TypeAlias = Callable[[Session], None]
-"""Told after a session's ``grant`` has changed. Synchronous; may leave."""
+"""Told after a session's ``grant`` has changed, and when it has ended. Synchronous; may leave."""
 
 
 class AccessControl:
@@ -70,6 +70,11 @@ class AccessControl:
         if not followers:
             self._followers.pop(session, None)
 
+    def tell(self, session: Session) -> None:
+        """Something about the session has changed: tell those who follow it."""
+        for told in list(self._followers.get(session, ())):
+            told(session)
+
     def listen(self, told: Callable[[AccessChange], None]) -> None:
         """Be told of every change that is learned from now on, after the sessions."""
         self._listeners.append(told)
@@ -103,12 +108,11 @@ class AccessControl:
                 grant=change.grant,
                 by=change.changed_by,
             )
-            for session, followers in list(self._followers.items()):
+            for session in list(self._followers):
                 before = session.grant
                 self.refresh(session)
                 if session.grant is not before:
-                    for told in list(followers):
-                        told(session)
+                    self.tell(session)
             for listener in self._listeners:
                 listener(change)
 

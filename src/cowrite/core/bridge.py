@@ -104,6 +104,7 @@ class SessionBridge:
         await self._sessions.end_session(claims.session_id, self._clock.now())
         session = self._session(claims)
         session.ended = True
+        self._access.tell(session)
         return session
 
     def resume(self, access_token: str) -> Session:
@@ -189,9 +190,11 @@ class SessionBridge:
     def _session(self, claims: AccessClaims) -> Session:
         """The session of these claims: the same object for all its connections in this process."""
         session = self._by_id.get(claims.session_id)
+        granted = Access(claims.user_id, claims.grant, claims.name, claims.colour, issued_at=claims.decided_at)
         if session is None:
-            granted = Access(claims.user_id, claims.grant, claims.name, claims.colour, issued_at=claims.decided_at)
             session = Session(claims.session_id, claims.document_id, granted, self._clock.now())
+        elif session.decided_at < claims.decided_at:
+            session.admit(granted, self._clock.now())  # renewed on another process
         session.ends_at = max(session.ends_at or 0, claims.session_ends_at)
         self._keep(session)
         return session

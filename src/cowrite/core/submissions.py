@@ -58,11 +58,16 @@ class SubmittedDraft:
     draft: OperationDraft
     named: bool
     """The client gave the id: it may have been submitted before."""
+    digest: str
+    """See :func:`digest_of`."""
 
-    @property
-    def digest(self) -> str:
-        """What tells whether two operations with one id are the same: SHA-256 of the JSON form, keys in order."""
-        return hashlib.sha256(json.dumps(self.draft.to_json(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+def digest_of(draft: OperationDraft) -> str:
+    """What tells whether two operations with one id are the same: SHA-256 of the JSON form, keys in order.
+
+    Raises ``RecursionError`` for what is nested too deep.
+    """
+    return hashlib.sha256(json.dumps(draft.to_json(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 @dataclass(slots=True, eq=False)

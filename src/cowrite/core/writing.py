@@ -14,7 +14,7 @@ from cowrite.core.ports import Clock, Grant, History
 from cowrite.core.registry import Registry
 from cowrite.core.room import Room
 from cowrite.core.session import Session
-from cowrite.core.submissions import Submission, SubmissionRefused, SubmittedDraft
+from cowrite.core.submissions import Submission, SubmissionRefused, SubmittedDraft, digest_of
 from cowrite.crdt.operations import OperationDraft, OperationInvalid, check_id
 from cowrite.crdt.values import Json
 
@@ -109,7 +109,12 @@ class DocumentWriter:
     def _read_one(self, value: Json) -> SubmittedDraft:
         draft = OperationDraft.from_json(value)
         given = value.get("id")
-        return SubmittedDraft(check_id(given) if given is not None else self._ids.new(), draft, given is not None)
+        operation_id = check_id(given) if given is not None else self._ids.new()
+        try:
+            digest = digest_of(draft)
+        except RecursionError:
+            raise OperationInvalid("value", "it is nested too deep", field="content") from None
+        return SubmittedDraft(operation_id, draft, given is not None, digest)
 
     async def _locate(self, room: Room, base: str | None) -> int:
         if base is None:

@@ -41,7 +41,7 @@ from cowrite.protocol.thin import (
 from cowrite.transports.json_reader import JsonReader
 from cowrite.transports.link import LinkMeter
 from cowrite.transports.services import Services
-from cowrite.transports.upgrade import Accepted
+from cowrite.transports.upgrade import Accepted, is_document_id
 
 HELLO_SECONDS: Final = 10.0
 """How long a client may take to say who it is."""
@@ -138,7 +138,10 @@ class JsonConnection:
     def drained(self) -> None:
         """The socket takes more again, after it did not."""
         if isinstance(self._state, Attached):
-            self._state.reader.drained()
+            try:
+                self._state.reader.drained()
+            except Exception as error:
+                self._fail(error)  # whatever it was: other sockets are waiting to be written
 
     def lost(self, *, goodbye: bool) -> None:
         """The socket is gone. Call exactly once."""
@@ -171,6 +174,9 @@ class JsonConnection:
 
     async def _open(self, state: Opening, hello: Hello) -> None:
         try:
+            if hello.document_id is not None and not is_document_id(hello.document_id):
+                self.close(CloseCode.BAD_DOCUMENT_ID, "a document's id is 1 to 255 characters of Unicode without U+0000")
+                return
             token = hello.access_token if hello.access_token is not None else self._upgrade.token
             session = await self._services.bridge.enter(token, hello.document_id)
             self._user_id, self._document_id = session.author, session.document_id
@@ -259,7 +265,9 @@ class JsonConnection:
         state.reader.send(encode("refreshed", session_expires_at=session.ends_at, grant=session.grant))
 
     def _grant_changed(self, session: Session) -> None:
-        if session.grant is None:
+        if session.ended:
+            self.close(CloseCode.UNAUTHORIZED, "the session has ended")
+        elif session.grant is None:
             self.close(CloseCode.FORBIDDEN, "the access to this document was revoked")
         else:
             self._send(encode("grant", grant=session.grant))

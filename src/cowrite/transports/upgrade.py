@@ -112,7 +112,13 @@ def read_document_id(path: bytes) -> str | None:
         document_id = unquote_to_bytes(path).decode()
     except UnicodeDecodeError:
         return None
-    return document_id if 0 < len(document_id) <= MAX_ID_CHARACTERS and "\0" not in document_id else None
+    return document_id if is_document_id(document_id) else None
+
+
+def is_document_id(text: str) -> bool:
+    """Whether a document can have this id."""
+    surrogates = any("\ud800" <= character <= "\udfff" for character in text)
+    return 0 < len(text) <= MAX_ID_CHARACTERS and "\0" not in text and not surrogates
 
 
 def read_token(query: bytes) -> str | None:

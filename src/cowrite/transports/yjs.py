@@ -215,7 +215,9 @@ class YjsConnection:
 
     def _grant_changed(self, session: Session) -> None:
         """What may not be written any more is dropped from now on; without a grant the connection ends."""
-        if session.grant is None:
+        if session.ended:
+            self.close(CloseCode.UNAUTHORIZED, "the session has ended")
+        elif session.grant is None:
             self.close(CloseCode.FORBIDDEN, "the access to this document was revoked")
 
     def _serve(self, state: Attached, frame: bytes) -> None:

@@ -73,7 +73,7 @@ class ChoosingSocket implements Socket {
   }
 
   close(code?: number): void {
-    if (this.#opened && !this.#heard) this.#network.socketFailed() // for half a minute, or the provider would have waited on
+    if (this.readyState === OPEN && !this.#heard) this.#network.socketFailed() // for half a minute; so long the provider waits
     this.#abandon(code)
   }
 
@@ -81,6 +81,7 @@ class ChoosingSocket implements Socket {
 
   #connect(): Socket {
     const socket = newWebSocket(this.#url, this.#protocols)
+    if (!socket) return this.#poll(() => this.#network.socketFailed())
     this.#timer = later(OPENS_WITHIN_MS, () => this.#pollInstead(closeEvent(BROKEN, 'no WebSocket opened in time')))
     socket.onopen = (event) => {
       clearTimeout(this.#timer)
@@ -135,7 +136,9 @@ class ChoosingSocket implements Socket {
 
   /** Tries a WebSocket beside the polling. When something comes through it, the provider shall come back, and will get one. */
   #climb(): void {
-    const probe = (this.#probe = newWebSocket(this.#url, this.#protocols))
+    const probe = newWebSocket(this.#url, this.#protocols)
+    if (!probe) return this.#climbLater()
+    this.#probe = probe
     const giveUp = (): void => {
       clearTimeout(this.#timer)
       detach(probe)
@@ -173,10 +176,15 @@ class ChoosingSocket implements Socket {
   }
 }
 
-function newWebSocket(url: string | URL, protocols: string[]): Socket {
-  const socket = new WebSocket(url, protocols)
-  socket.binaryType = 'arraybuffer'
-  return socket
+/** Null where the browser does not even try: a policy or an extension may forbid it. */
+function newWebSocket(url: string | URL, protocols: string[]): Socket | null {
+  try {
+    const socket = new WebSocket(url, protocols)
+    socket.binaryType = 'arraybuffer'
+    return socket
+  } catch {
+    return null
+  }
 }
 
 /** Closes it, and hears no more of it. */

@@ -18,7 +18,6 @@ from demo_server import DemoServer
 pytestmark = pytest.mark.browser
 
 FORBIDDEN = "window.WebSocket = class { constructor() { throw new DOMException('not here', 'SecurityError') } }"
-SLOW = "Live (slow connection)"
 
 
 @pytest.fixture
@@ -57,16 +56,15 @@ def begin_a_paragraph(one: PageWindow, other: PageWindow) -> None:
 def test_two_type_at_the_same_time(
     proxy: Proxy, open_window: OpenWindow, editor: Editor, blocked: Callable[[Proxy, OpenWindow], PageWindow]
 ) -> None:
-    """One by polling, one by a socket: both see all letters, each other's caret and name, and "Saved"; leaving shows at once."""
+    """One by polling, one by a socket: both see all letters, each other's caret and name, "Saved", and at once who leaves."""
     ana, bo = blocked(proxy, open_window), open_window()
-    name = f"polling {editor} {blocked.__name__}"
     with ana.outage():
         for window in (ana, bo):
-            window.open(name, editor)
+            window.open(f"polling {editor} {blocked.__name__}", editor)
             window.focus(editor)
         ana.link("slow")
         bo.link("live")
-        expect(ana.page.locator("#link")).to_have_text(SLOW)
+        expect(ana.page.locator("#link")).to_have_text("Live, slow connection")
         if editor == "rich":
             begin_a_paragraph(bo, ana)
         type_by_turns(ana, bo)
@@ -75,8 +73,8 @@ def test_two_type_at_the_same_time(
         assert letters(text, "[a-z']") == LOWER.replace(" ", "")
         introduce(ana, "Ana Lima")
         introduce(bo, "Bo")
-        for window, other in ((ana, "Bo"), (bo, "Ana Lima")):
-            expect(avatars(window).locator(".aside")).to_have_text([other])
+        for window, name in ((ana, "Bo"), (bo, "Ana Lima")):
+            expect(avatars(window).locator(".aside")).to_have_text([name])
         for window, other in ((ana, bo), (bo, ana)):
             other.focus(editor)
             expect(window.page.locator(CARET[editor])).to_have_count(1)
@@ -176,7 +174,7 @@ def test_looks(proxy: Proxy, open_window: OpenWindow, width: int) -> None:
         window.focus()
         window.page.keyboard.insert_text("# Notes\n\nSome **bold** words on a slow connection.")
         window.is_saved()
-        expect(window.page.locator("#link")).to_contain_text("Live")
+        expect(window.page.locator("#link")).to_contain_text("Live, slow")
         for scheme in ("light", "dark"):
             window.page.emulate_media(color_scheme=scheme)
             assert window.page.evaluate("document.documentElement.scrollWidth") == width

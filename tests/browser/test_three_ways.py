@@ -27,6 +27,7 @@ ROOT = "codemirror"
 TYPED, SPOKEN, CURLED = "a yjs editor types this without waiting", "0123456789" * 3, "CURL AND NOTHING ELSE"
 LENGTH = len(TYPED) + len(SPOKEN) + len(CURLED)
 SECONDS = 20_000 * MS
+JSON = {"content-type": "application/json"}
 
 
 def text_of(model: Model) -> str:
@@ -73,17 +74,16 @@ class Curl:
             self.model.apply(operation)
         self._head = head
 
-    def _ask(self, path: str, body: object = None) -> Any:
+    def _ask(self, path: str, value: object = None) -> Any:
         """By the program curl where there is one."""
-        content = json.dumps(body) if body is not None else None
-        if (curl := shutil.which("curl")) is None:
-            request = urllib.request.Request(
-                self._url + path, content and content.encode(), {"content-type": "application/json"}
-            )
+        url, body = self._url + path, None if value is None else json.dumps(value)
+        if (program := shutil.which("curl")) is None:
+            request = urllib.request.Request(url, None if body is None else body.encode(), JSON)
             with urllib.request.urlopen(request, timeout=SECONDS) as answer:
                 return json.load(answer)
-        sent = [] if content is None else ["--json", content]
-        command = [curl, "--silent", "--show-error", "--fail-with-body", "--noproxy", "*", *sent, self._url + path]
+        command = [program, "--silent", "--show-error", "--fail-with-body", "--noproxy", "*", url]
+        if body is not None:
+            command += ["--header", "content-type: application/json", "--data-binary", body]
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)

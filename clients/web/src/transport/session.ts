@@ -1,5 +1,5 @@
 /** A session with the server over HTTP: `api/v2/realtime`, with messages of y-websocket in the bodies. Every failure is a `Failure`. */
-import { failureOf } from './failure.ts'
+import { BROKEN, Failure, failureOf } from './failure.ts'
 import { seal, unseal } from './envelope.ts'
 import type { Message } from './envelope.ts'
 
@@ -87,8 +87,9 @@ export class Session {
 
   async #messages(url: URL, request: RequestInit, wait = 0): Promise<News> {
     const answer = await ask(url, { ...request, headers: this.#headers() }, this.#stop, { wait })
-    const body = new Uint8Array(await answer.arrayBuffer())
-    return { messages: unseal(body), cursor: answer.headers.get('cowrite-cursor') ?? '' }
+    const [body, cursor] = [await answer.arrayBuffer(), answer.headers.get('cowrite-cursor')]
+    if (cursor === null) throw new Failure(BROKEN, 'somebody else answered, such as the login page of a network')
+    return { messages: unseal(new Uint8Array(body)), cursor }
   }
 
   #url(path: string, query: Record<string, string> = {}): URL {

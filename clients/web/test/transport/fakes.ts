@@ -63,9 +63,11 @@ export class FakeServer {
         url,
         init,
         answer: async (body, { status = 200, headers = {} } = {}) => {
+          const given = Array.isArray(body)
+            ? { 'cowrite-cursor': 'c' }
+            : { 'content-type': status === 200 ? 'application/json' : 'application/problem+json' }
           const content = Array.isArray(body) ? seal(body) : JSON.stringify(body)
-          const type = status === 200 ? 'application/json' : 'application/problem+json'
-          resolve(new Response(content, { status, headers: { 'content-type': type, 'cowrite-cursor': 'c', ...headers } }))
+          resolve(new Response(content, { status, headers: { ...given, ...headers } }))
           await settled()
         },
         breakOff: async () => {

@@ -164,9 +164,12 @@ describe('[PG27] a request that fails', () => {
     expect(told.at(-1)).toBe('close 4508')
   })
 
-  test('with an answer that cannot be read', async () => {
+  test.each([
+    ['that cannot be read', { 'cowrite-cursor': 'c' }], // a message of 123 bytes, of which one is there
+    ['of somebody else', undefined],
+  ])('with an answer %s', async (_which, headers) => {
     await join()
-    await (await server.next('poll')).answer({}) // a message of 123 bytes, of which one is there
+    await (await server.next('poll')).answer({}, headers && { headers })
     expect(told.at(-1)).toBe('close 1006')
   })
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import threading
 from contextlib import suppress
@@ -17,6 +18,8 @@ class Proxy:
     def __init__(self, port: int, *, prefix: str = "", sockets: Sockets = "pass") -> None:
         self.sockets = sockets
         """What becomes of upgrades from now on: they pass, get 403, or get no answer."""
+        self.breaks: random.Random | None = None
+        """While there is one, a third of all connections break: before a request went through, before its answer, or later."""
         self._port = port
         self._prefix = prefix.encode()
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -33,8 +36,7 @@ class Proxy:
         self._listening.close()
         self._thread.join(5)
         for client in list(self._open):
-            with suppress(OSError):
-                client.shutdown(socket.SHUT_RDWR)
+            _cut(client)
 
     def _serve(self) -> None:
         while True:
@@ -55,6 +57,11 @@ class Proxy:
         head = client.recv(65536)
         if not head:  # a connection that the browser opened in advance
             return
+        if self.breaks is not None and self.breaks.random() < 1 / 3:
+            when = self.breaks.choice((None, 0.01, 0.03, 0.5))
+            if when is None:
+                return
+            threading.Timer(when, _cut, (client,)).start()
         method, path, rest = head.split(b" ", 2)
         if not path.startswith(self._prefix + b"/"):
             client.sendall(_answer("404 Not Found"))
@@ -75,6 +82,11 @@ class Proxy:
             back.start()
             _pump(client, upstream)
             back.join()
+
+
+def _cut(client: socket.socket) -> None:
+    with suppress(OSError):
+        client.shutdown(socket.SHUT_RDWR)
 
 
 def _answer(status: str) -> bytes:

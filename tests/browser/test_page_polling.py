@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -130,6 +131,28 @@ def test_offline_while_polling(proxy: Proxy, open_window: OpenWindow) -> None:
                 window.shows(text)
             window.is_saved()
         assert ana.read() == bo.read()
+        expect(avatars(bo)).to_have_count(1)
+
+
+@pytest.mark.rule("PG27", "PG7")
+def test_a_network_that_breaks_all_the_time(proxy: Proxy, open_window: OpenWindow) -> None:
+    """A third of all requests break, with or without having gone through: nothing is lost, nothing doubled, all is saved."""
+    ana, bo = open_window(base=proxy.url), open_window()
+    with ana.outage():
+        for window in (ana, bo):
+            window.open("broken")
+            window.focus()
+        proxy.breaks = random.Random(3)
+        for _ in range(2):
+            type_by_turns(ana, bo)
+            ana.page.wait_for_timeout(500)
+        proxy.breaks = None
+        ana.until(lambda: len(ana.read()) == len(bo.read()) == 2 * (len(UPPER) + len(LOWER)))
+        for window in (ana, bo):
+            window.is_saved()
+        assert ana.read() == bo.read()
+        assert letters(ana.read(), "[A-Z]") == 2 * UPPER.replace(" ", "")
+        assert letters(ana.read(), "[a-z']") == 2 * LOWER.replace(" ", "")
         expect(avatars(bo)).to_have_count(1)
 
 

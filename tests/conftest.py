@@ -25,6 +25,8 @@ TIMEOUTS = {
 MAY_BLOCK: dict[str, set[str]] = {
     # Writing a traceback reads source files; it happens once for each outage of a kind that nobody thought of.
     "cowrite/core/journal.py": {"_set_apart"},
+    # Coverage's own lock, which the threads that cowrite starts take as well.
+    "coverage/collector.py": {"lock_data"},
 }
 """Calls of cowrite that may block the event loop: end of a file's path → functions. Say why beside each."""
 

@@ -291,7 +291,7 @@ class Runtime:
             bridge=SessionBridge(self._authorize, self.access_tokens, storage.access, access, self._clock, ids),
             access=access,
             reader=DocumentReader(storage),
-            writer=DocumentWriter(registry, storage.history, access, self._clock, ids, self.limits),
+            writer=DocumentWriter(registry, storage.history, access, journal.accounts, self._clock, ids, self.limits),
             clock=self._clock,
             ids=ids,
             limits=self.limits,

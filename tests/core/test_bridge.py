@@ -132,6 +132,10 @@ async def test_a_session_that_was_ended(desks: list[Desk], host: Host) -> None:
     admission = await one.bridge.connect("ana", "doc")
     for desk in (other, one):
         assert (await desk.bridge.disconnect(admission.access_token)).id == admission.session.id
+        with pytest.raises(AccessDenied, match="has ended"):
+            desk.bridge.resume(admission.access_token)
+        with pytest.raises(AccessDenied, match="has ended"):
+            await desk.bridge.enter(admission.access_token, "doc")
     host.answers["newer"] = host.answers["ana"]
     for session_token in (None, "newer"):
         with pytest.raises(AccessDenied, match="has ended"):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from cowrite.brokers.local import LocalBroker
+from cowrite.core import entries as entries_module
 from cowrite.core.ports import CommitDoubtful
 from cowrite.crdt.document import Document
 from cowrite.crdt.engine import get_state, rebuild_at
@@ -271,8 +272,9 @@ async def test_what_the_store_refused_is_quarantined_once() -> None:
 
 
 @pytest.mark.rule("OP2")
-async def test_a_log_may_hold_an_entry_that_no_peer_could_send_at_once() -> None:
-    """One author's run is one entry: together its updates may be over the limits of each."""
+async def test_a_log_may_hold_an_entry_that_no_peer_could_send_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one author's run is one entry, its updates together may be over the limits of each."""
+    monkeypatch.setattr(entries_module, "RUN_PARTS", 1_000_000)
     database = MemoryDatabase()
     async with process(database) as server:
         ana = await server.join(user="ana")

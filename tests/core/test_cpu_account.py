@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cowrite.core.cpu_account import CpuAccount
+from cowrite.core import cpu_account
+from cowrite.core.cpu_account import CpuAccount, SessionAccounts
 from cowrite.core.limits import Limits
 from cowrite.testing.clock import ManualClock
 
@@ -64,3 +65,12 @@ def test_without_an_end() -> None:
     clock.advance(30)
     account.charge(1.0)
     assert account.exhausted
+
+
+@pytest.mark.rule("SU16")
+def test_only_so_many_sessions_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_account, "MAX_SESSIONS", 2)
+    accounts = SessionAccounts(ManualClock(), LIMITS)
+    for session in ("a", "b", "c"):
+        accounts.charge(session, 2.0)
+    assert [accounts.wait(session) > 0 for session in ("a", "b", "c")] == [False, True, True]

@@ -70,3 +70,12 @@ def test_ids_are_unique() -> None:
     clock = ManualClock()
     many = [Ids(clock) for _ in range(100)]
     assert len({ids.new() for ids in many for _ in range(100)}) == 10_000
+
+
+@pytest.mark.rule("ID1")
+def test_many_at_once() -> None:
+    ids = Ids(ManualClock())
+    made = [ids.new(), *ids.many(5000), ids.new()]
+    assert made == sorted(set(made))
+    assert all(uuid.UUID(one).version == 7 and uuid.UUID(one).variant == uuid.RFC_4122 for one in made)
+    assert ids.many(0) == []

@@ -152,20 +152,27 @@ async def test_a_document_that_nobody_wrote_is_empty() -> None:
 
 @pytest.mark.rule("RD2")
 async def test_the_last_operation_is_found_however_far_back() -> None:
-    """Entries that nobody can see have none."""
+    """Behind it are entries in which nobody sees anything."""
+    paragraph = {"$xml": "p", "attrs": {}, "children": [{"$xmltext": [{"insert": "a"}], "attrs": {}}]}
     database = MemoryDatabase()
     async with process(database) as server:
-        ana, reader = await server.join(user="ana"), DocumentReader(server.storage)
-        ana.client.text.insert(0, "a")
+        bot, other, reader = ThinClient("bot"), ThinClient("other"), DocumentReader(server.storage)
+        await bot.send(server, [{"type": "insert", "position": ["xml", 0], "content": [paragraph]}])
         await quiet(server)
-        for number in range(60):
-            ana.client.text.insert(0, "b")
-            ana.client.text.clear() if number == 59 else None
+        await bot.read(server)
+        await other.read(server)
+        await other.send(server, [{"type": "delete", "position": ["xml", 0], "length": 1, "id": "last"}])
+        for _ in range(60):
+            await bot.send(server, [{"type": "insert", "position": ["xml", 0, 0, 1], "content": "b"}])
             await quiet(server)
         room = server.room()
-        last = (await server.storage.store.entries("doc", start=room.replicas.head.offset, limit=1))[0].operations[-1].id
-        assert (await reader.state(room)).head == last
-        assert (await reader.since(room, last)) == Operations([], last, room.replicas.head.offset)
+        assert room.replicas.head.offset == 62
+        assert (await reader.state(room)).head == "last", "from the feed"
+        room.readership.feed = room.readership.state = None
+        assert (await reader.state(room)).head == "last", "from the store"
+        found = await reader.since(room, "last")
+        assert isinstance(found, Operations)
+        assert (found.head, found.count) == ("last", 0)
 
 
 def database_error() -> StoreUnavailable:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import threading
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from cowrite.brokers.local import LocalBroker, LocalHub
 from cowrite.core.errors import RoomClosed
 from cowrite.core.ports import StoreUnavailable
-from cowrite.core.records import AccessChange
+from cowrite.core.records import AccessChange, Entry
 from cowrite.core.registry import Registry
+from cowrite.core.replicas import portions
+from cowrite.crdt.document import Document
+from cowrite.protocol.close_codes import CloseCode
 from cowrite.stores.memory import MemoryDatabase, MemoryStore, memory_storage
 from cowrite.testing.process import Process, quiet
 
@@ -201,6 +207,111 @@ async def test_a_document_whose_only_opener_left_while_it_was_loaded_goes() -> N
         assert len(server.registry) == 1
         server.clock.advance(31)  # type: ignore[attr-defined]
         assert len(server.registry) == 0
+
+
+# ---- large documents ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """In which threads documents are prepared for their first edit."""
+    found: set[int] = set()
+    prepare = Document.prepare
+
+    def watched(self: Document) -> None:
+        found.add(threading.get_ident())
+        prepare(self)
+
+    monkeypatch.setattr(Document, "prepare", watched)
+    return found
+
+
+async def until(condition: Callable[[], object], *servers: Process) -> None:
+    """Let threads work."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.002)
+            await quiet(*servers)
+
+
+@pytest.mark.rule("RE20")
+async def test_a_large_document_is_opened_beside_the_loop(threads: set[int]) -> None:
+    """Its first edit finds everything made."""
+    database = MemoryDatabase()
+    await write(database, "x" * 100_000)
+    async with process(database) as server:
+        ana = await server.join(user="ana")
+        assert threads
+        assert threading.get_ident() not in threads
+        live = server.room().replicas.live
+        assert live is not None
+        assert live._places is not None
+        ana.client.text.insert(0, "y")
+        await quiet(server)
+        assert ana.client.saved
+    gc.collect()
+
+
+@pytest.mark.rule("RE20")
+async def test_a_large_document_is_made_anew_beside_the_loop(threads: set[int]) -> None:
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana = await server.join(user="ana")
+        ana.client.text.insert(0, "x" * 100_000)
+        await quiet(server)
+        for _ in range(2):  # from entries, and from a checkpoint
+            database.fail_next("commit", StoreUnavailable("away"))
+            ana.client.text.insert(0, "y")
+            await quiet(server)
+            assert server.room().replicas.log is None
+            server.clock.advance(1)  # type: ignore[attr-defined]
+            await until(lambda: ana.client.saved, server)
+            assert not threads
+        server.room().rebuild(CloseCode.NEW_EPOCH, "for a test")
+        await until(lambda: server.room().replicas.live is not None, server)
+        assert threads
+        assert threading.get_ident() not in threads
+        back = await server.join(client=ana.client, user="ana")
+        await quiet(server)
+        assert back.client.saved
+        assert str(back.client.text) == "yy" + "x" * 100_000
+    gc.collect()
+
+
+@pytest.mark.rule("RE20")
+@pytest.mark.parametrize("under_lock", [False, True])
+async def test_much_that_others_have_committed_is_learned_in_portions(
+    under_lock: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = MemoryDatabase()
+    async with process(database) as one, process(database) as two:
+        ana, ben = await one.join(user="ana"), await two.join(user="ben")
+        await quiet(one, two)
+        for number in range(6):
+            ana.client.text.insert(0, str(number) * 7000)
+            await quiet(one)
+        assert ana.client.saved
+        portions: list[int] = []
+        advance = two.room().advance
+
+        def watched(entries: Sequence[Entry]) -> None:
+            portions.append(len(entries))
+            advance(entries)
+
+        monkeypatch.setattr(two.room(), "advance", watched)
+        if under_lock:
+            ben.client.text.insert(0, "ben")
+            await quiet(two)
+            assert ben.client.saved
+        else:
+            two.clock.advance(2)  # type: ignore[attr-defined]
+            await quiet(two)
+        assert portions == [2, 2, 2]
+        assert len(ben.client.text) == 42_000 + 3 * under_lock
+
+
+def test_portions() -> None:
+    assert list(portions(())) == []
 
 
 @pytest.mark.rule("RE6")

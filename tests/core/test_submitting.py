@@ -412,22 +412,55 @@ async def test_nothing_of_a_session_is_committed_once_it_was_revoked() -> None:
         assert ben.closed is not None, "what was shown and is not kept sends everybody away"
 
 
+@pytest.mark.rule("SU7")
+async def test_who_may_not_write_is_refused_at_once() -> None:
+    async with process(MemoryDatabase()) as server:
+        bot = ThinClient("bot")
+        change = AccessChange(server.ids.new(), "admin", server.clock.now(), "doc", "bot", grant=Grant.COMMENT)
+        await server.storage.access.change(change)
+        await server.access.catch_up()
+        with pytest.raises(SubmissionRefused) as caught:
+            await bot.insert(server, 0, "x")
+        assert caught.value.code == "grant_too_low"
+
+
 @pytest.mark.rule("SU14")
 async def test_too_much_that_waits_is_refused() -> None:
     database = MemoryDatabase()
-    limits = Limits(pending_document_updates=2)
-    async with process(database, limits=limits) as server:
+    async with process(database, limits=Limits(pending_document_updates=2)) as server:
         bot = ThinClient("bot")
         await answered(server, await bot.insert(server, 0, "a"))
         database.unavailable = True
-        writer = writer_of(server)
-        writer._limits = limits
-        request = WriteRequest([{"type": "insert", "position": ["body", 0], "content": "x"}], None, size=10)
         for _ in range(2):
-            await writer.queue(bot.session, request)
+            await bot.insert(server, 0, "x")
         with pytest.raises(SubmissionRefused) as caught:
-            await writer.queue(bot.session, request)
+            await bot.insert(server, 0, "x")
         assert (caught.value.code, caught.value.retry) == ("overloaded", True)
+
+
+@pytest.mark.rule("SU15")
+async def test_too_many_nodes_are_refused() -> None:
+    async with process(MemoryDatabase()) as server:
+        bot = ThinClient("bot")
+        many = {"type": "insert", "position": ["list", 0], "content": [{"$map": {"k": [1, 2]}}] * 1300}
+        with pytest.raises(SubmissionRefused) as caught:
+            await bot.send(server, [many])
+        assert (caught.value.code, caught.value.field) == ("too_many_nodes", "operations")
+        fine = {"type": "insert", "position": ["list", 0], "content": [{"$map": {"k": [1, 2]}}] * 10}
+        await answered(server, await bot.send(server, [fine]))
+
+
+@pytest.mark.rule("SU16")
+async def test_a_session_that_causes_too_much_work_waits() -> None:
+    async with process(MemoryDatabase()) as server:
+        bot, other = ThinClient("bot"), ThinClient("other")
+        server.journal.accounts.charge(bot.session.id, 1.5)
+        with pytest.raises(SubmissionRefused, match="send more in 2") as caught:
+            await bot.insert(server, 0, "x")
+        assert (caught.value.code, caught.value.retry) == ("too_fast", True)
+        await answered(server, await other.insert(server, 0, "y"))
+        server.clock.advance(3)  # type: ignore[attr-defined] # turned by hand
+        await answered(server, await bot.insert(server, 0, "x"))
 
 
 async def _step(server: Process, seconds: float) -> None:

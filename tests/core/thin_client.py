@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cowrite.core.ids import Ids
-from cowrite.core.limits import Limits
 from cowrite.core.ports import Access, Grant
 from cowrite.core.reading import DocumentReader, State
 from cowrite.core.session import Session
@@ -24,8 +23,8 @@ from crdt.random_operations import random_operation
 
 
 def writer_of(process: Process) -> DocumentWriter:
-    storage = process.storage
-    return DocumentWriter(process.registry, storage.history, process.access, process.clock, process.ids, Limits())
+    access, accounts, history = process.access, process.journal.accounts, process.storage.history
+    return DocumentWriter(process.registry, history, access, accounts, process.clock, process.ids, process.limits)
 
 
 @dataclass

@@ -300,3 +300,40 @@ def test_an_applied_character_beyond_u_ffff_is_remembered() -> None:
 def test_values_are_kept() -> None:
     made = document(write_update([block(1, 0, values(1, {"a": [None]}, root="t"))]))
     assert Document.from_state(made.encode()).encode() == made.encode()
+
+
+@pytest.mark.rule("GU18")
+def test_what_only_deletes_leaves_the_state() -> None:
+    document = Document.empty()
+    update = write_update([block(1, 0, text("abc", root="t"))])
+    document.apply(update, inspect(update))
+    update = write_update([block(1, 0, text("abc", root="t"))], {1: [(0, 1)]})
+    assert document.apply(update, inspect(update)) is not None
+    assert document.state == {1: 3}
+
+
+@pytest.mark.rule("GU24")
+def test_prepared_for_the_first_edit() -> None:
+    """What it takes to judge where edits go is made once."""
+    update = write_update([block(1, 0, text("\U0001f600", root="t"))])
+    document = Document.from_state(update)
+    document.prepare()
+    places = document._places
+    document.prepare()
+    assert document._places is places
+    with pytest.raises(HostileUpdate):
+        document.check_places(inspect(write_update([block(2, 0, text("x", origin=(1, 0)))])))
+
+
+@pytest.mark.rule("GU22")
+def test_what_was_compared_before_is_not_compared_again() -> None:
+    document = Document.empty()
+    update = write_update([block(1, 0, text("abc", root="t"), text("def", origin=(1, 2)))])
+    document.apply(update, inspect(update))
+    other = write_update([block(1, 0, text("abX", root="t"), text("def", origin=(1, 2)))])
+    outline = inspect(other)
+    assert document.contradicts(other, outline)
+    assert not document.contradicts(other, outline, checked={1: 3})
+    assert document.overlap(outline, checked={1: 6}) is None
+    worse = write_update([block(1, 0, text("abc", root="t"), text("deX", origin=(1, 2)))])
+    assert document.contradicts(worse, inspect(worse), checked={1: 3})

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from http_api import api
+from http_api import api, problem
 
 API = "/api/v2/"
 
@@ -72,3 +72,16 @@ async def test_references_lead_somewhere(description: dict[str, Any]) -> None:
         for step in reference.removeprefix("#/").split("/"):
             assert step in found, reference
             found = found[step]
+
+
+@pytest.mark.rule("HT51")
+@pytest.mark.parametrize("demo", [False, True])
+async def test_other_methods(*, demo: bool) -> None:
+    """A path that is there says which methods it has, in the demo too; another one is not found."""
+    async with api(demo=demo) as server:
+        for path, allowed in {"documents": "GET, POST", "documents/a%2Fb": "DELETE, GET", "realtime/poll": "GET"}.items():
+            answer = await server.client.put(f"{API}{path}")
+            assert problem(answer) == (405, "method_not_allowed")
+            assert answer.headers["allow"].replace(", HEAD", "") == allowed
+        for path in ("nowhere", "documents/a/b", "realtime/connect/x"):
+            assert problem(await server.client.get(f"{API}{path}")) == (404, "not_found")

@@ -21,6 +21,7 @@ from cowrite.testing.clock import ManualClock
 from cowrite.testing.process import Process
 from cowrite.testing.transport_contract.server import edit, everybody_writes
 from cowrite.testing.wire import FakeWire
+from cowrite.testing.yjs_writer import block, gc, write_update
 from cowrite.transports.upgrade import Accepted
 from cowrite.transports.yjs import YjsConnection
 from transports.process_services import services_of
@@ -193,6 +194,39 @@ async def test_lost_behind_a_large_update(desk: Desk) -> None:
     assert gone in map(yjs.decode, watcher.received)
     text = await desk.text()
     assert all(part in text for part in (b"aaa", b"bbb", b"behind"))
+
+
+@pytest.mark.rule("RO23")
+@pytest.mark.parametrize("lost", [False, True])
+async def test_many_structs_in_few_bytes(desk: Desk, lost: bool) -> None:
+    """They are taken in slices, too, and what comes behind them after them, also when the socket is lost meanwhile."""
+    connection, _ = await desk.join()
+    connection.receive(yjs.encode(Update(write_update([block(1, 0, *[gc(1)] * 5000)]))))
+    connection.receive(edit("behind")[0])
+    if lost:
+        connection.lost(goodbye=True)
+    live = desk.process.room().replicas.live
+    assert live is not None
+    assert not live.state
+    await until(lambda: len(live.state) == 2)
+    assert live.state[1] == 5000
+    await until(lambda: bool(desk.process.room().peers) is not lost)
+    assert b"behind" in await desk.text()
+
+
+@pytest.mark.rule("RO23")
+async def test_room_closes_between_slices(desk: Desk) -> None:
+    """Nothing more of it is taken then."""
+    connection, wire = await desk.join()
+    connection.receive(yjs.encode(Update(write_update([block(1, 0, *[gc(1)] * 50_000)]))))
+    room = desk.process.room()
+    await until(lambda: room.pending)
+    connection.close(CloseCode.SERVICE_RESTART, "the server is restarting")
+    connection.lost(goodbye=False)
+    await asyncio.sleep(0.1)
+    assert code_of(wire) == CloseCode.SERVICE_RESTART
+    assert room.replicas.live is not None
+    assert 1000 <= room.replicas.live.state[1] < 50_000
 
 
 @pytest.mark.rule("TR26")

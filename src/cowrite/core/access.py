@@ -93,8 +93,6 @@ class AccessControl:
 
     def _learn(self, changes: Sequence[AccessChange]) -> None:
         for change in changes:
-            if change.revision <= self.revision:
-                continue
             self._known.append(change)
             self.revision = change.revision
             _log.info(

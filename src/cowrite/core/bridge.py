@@ -103,13 +103,14 @@ class SessionBridge:
         claims = self._tokens.verify(access_token, leeway=RENEWAL_SECONDS)
         await self._sessions.end_session(claims.session_id, self._clock.now())
         session = self._session(claims)
-        self._by_id.pop(session.id, None)
-        self._known.pop(access_token, None)
+        session.ended = True
         return session
 
     def resume(self, access_token: str) -> Session:
         """The session of an access token. Raises :class:`AccessDenied`."""
         session = self._session(self._claims_of_token(access_token))
+        if session.ended:
+            raise AccessDenied("The session has ended.", known=False)
         self._access.check(session)
         return session
 
@@ -138,12 +139,10 @@ class SessionBridge:
     def _resumed(self, token: str) -> Session | None:
         """None when it is no access token, or not valid: both look the same from outside."""
         try:
-            claims = self._claims_of_token(token)
+            self._claims_of_token(token)
         except AccessDenied:
             return None
-        session = self._session(claims)
-        self._access.check(session)
-        return session
+        return self.resume(token)
 
     # ---- inside ------------------------------------------------------------------------------------------------------
 

@@ -8,12 +8,14 @@ engine) drops out by itself, and the others are committed.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
 
 from cowrite.core.access import AccessControl
+from cowrite.core.cpu_account import SessionAccounts
 from cowrite.core.derived import Derived
 from cowrite.core.entries import EntryMaker, UpdateRefused
 from cowrite.core.ids import Ids
@@ -21,6 +23,7 @@ from cowrite.core.limits import Limits
 from cowrite.core.ports import Clock, CommitDoubtful, Grant, History, News, Store, StoreCorrupt, StoreRefused, WriteTransaction
 from cowrite.core.received import Received
 from cowrite.core.records import Entry, Head, Quarantined
+from cowrite.core.replicas import make_live, make_log, portions
 from cowrite.core.room import Room
 from cowrite.core.session_replicas import SessionReplicas
 from cowrite.core.submissions import Submission, SubmissionRefused
@@ -58,7 +61,12 @@ class GroupCommit:
         self._ids = ids
         self._limits = limits
         self._entries = EntryMaker(clock, ids)
-        self._submitted = SubmittedEntryMaker(self._entries, SessionReplicas(store, history))
+        self._submitted = SubmittedEntryMaker(self._entries, SessionReplicas(store, history), clock, limits)
+
+    @property
+    def accounts(self) -> SessionAccounts:
+        """What the operations of sessions have cost."""
+        return self._submitted.accounts
 
     async def commit(self, rooms: Sequence[Room], *, wait: float | None = None) -> Outcome:
         """Commit what waits in these rooms, as far as it fits into one transaction.
@@ -158,7 +166,7 @@ class GroupCommit:
         submissions = self._take_submissions(room, budget, alone=bool(batch))
         before = self._submitted.before(room, submissions) if submissions else None
         try:
-            derived = self._entries.derive(room.replicas, batch, group.id)
+            derived = await self._entries.derive(room.replicas, batch, group.id)
             if before is not None:
                 await self._submitted.derive(transaction, room, submissions, before, derived, group)
         except UpdateRefused as refused:
@@ -218,7 +226,9 @@ class GroupCommit:
         elif head != replicas.head:
             entries = await transaction.entries(room.document_id, start=max(replicas.head.offset, 1))
             if _continues(entries, replicas.head):
-                room.advance(entries)
+                for portion in portions(entries):
+                    room.advance(portion)
+                    await asyncio.sleep(0)
             else:
                 head = replace(head, epoch=self._ids.new())
                 await transaction.renew_epoch(room.document_id, head.epoch)
@@ -226,10 +236,12 @@ class GroupCommit:
         room.pending.doubt_no_more()
         if replicas.log is None:
             # Under the lock nobody else writes, so what is loaded is the log up to this head.
-            replicas.load(await self._store.load(room.document_id))
+            stored = await self._store.load(room.document_id)
+            replicas.load(stored, await make_log(stored))
             replicas.head = head
         if replicas.live is None:
-            unfit = replicas.renew_live(room.pending)
+            assert replicas.log is not None, "it was made just now"
+            unfit = replicas.renew_live(room.pending, await make_live(replicas.log))
             room.lose(unfit)
             for one in unfit:
                 await self._quarantine(transaction, room, [one.update], one.reason)

@@ -7,6 +7,8 @@ it is not refused anything but served later, so that everybody else is served me
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Clock
 
@@ -14,6 +16,8 @@ TURN_SECONDS = 0.02
 """CPU time after which others get their turn."""
 _LEAST_SECONDS = 0.01
 """Whoever has waited may use as much before it waits again, so that not every message has a wait of its own."""
+MAX_SESSIONS = 10_000
+"""Sessions whose accounts are kept."""
 
 
 class CpuAccount:
@@ -54,3 +58,33 @@ class CpuAccount:
     def exhausted(self) -> bool:
         """Its messages have waited for longer than ``Limits.cpu_late_seconds`` without an end."""
         return self._late_since is not None and self._clock.monotonic() - self._late_since >= self._patience
+
+
+class SessionAccounts:
+    """The accounts of sessions whose operations are turned into updates by the server, whatever way they came."""
+
+    def __init__(self, clock: Clock, limits: Limits) -> None:
+        self._clock = clock
+        self._limits = limits
+        self._accounts: OrderedDict[str, CpuAccount] = OrderedDict()
+        self._until: dict[str, float] = {}
+
+    def charge(self, session_id: str, seconds: float) -> None:
+        """A submission of this session took this much CPU time."""
+        account = self._accounts.get(session_id)
+        if account is None:
+            account = self._accounts[session_id] = CpuAccount(self._clock, self._limits)
+        self._accounts.move_to_end(session_id)
+        if wait := account.charge(seconds):
+            self._until[session_id] = self._clock.monotonic() + wait
+        if len(self._accounts) > MAX_SESSIONS:
+            forgotten, _ = self._accounts.popitem(last=False)
+            self._until.pop(forgotten, None)
+
+    def wait(self, session_id: str) -> float:
+        """How many seconds the session has to wait before it may submit more; 0: not at all."""
+        until = self._until.get(session_id)
+        left = 0.0 if until is None else until - self._clock.monotonic()
+        if left <= 0:
+            self._until.pop(session_id, None)
+        return max(0.0, left)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import ChainMap
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from typing import Final
 
 from cowrite.core.derived import Derived
 from cowrite.core.ids import Ids
@@ -16,6 +18,10 @@ from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.log_document import Change
 from cowrite.crdt.operations import ContentOperation
 from cowrite.crdt.outline import ClockRange, missing
+
+RUN_PARTS: Final = 1000
+"""Structs and deleted ranges in one entry, unless one update alone has more: the engine takes them in one call."""
+_TURN_SECONDS = 0.01
 
 
 class UpdateRefused(Exception):
@@ -37,14 +43,19 @@ class EntryMaker:
         self._clock = clock
         self._ids = ids
 
-    def derive(self, replicas: Replicas, batch: Sequence[Received], group: str) -> Derived:
-        """One entry for each author's run that brings something new. ``replicas.log`` is ahead of the store afterwards.
+    async def derive(self, replicas: Replicas, batch: Sequence[Received], group: str) -> Derived:
+        """One entry for each author's run that brings something new. ``replicas.log`` is ahead of the store afterwards; between
+        two runs the loop turns when they have taken long.
 
         Raises :class:`UpdateRefused`.
         """
         derived = Derived()
         offset = replicas.head.offset
+        began = self._clock.cpu()
         for run in _runs(batch):
+            if self._clock.cpu() - began > _TURN_SECONDS:
+                await asyncio.sleep(0)
+                began = self._clock.cpu()
             try:
                 _refuse_unfit(run, replicas)
                 change = replicas.derive(run)
@@ -64,7 +75,7 @@ class EntryMaker:
         clock = _vector_clock(change.ranges, offset)
         operations = tuple(
             ContentOperation(
-                id=self._ids.new(),
+                id=id_,
                 type=draft.type,
                 position=draft.position,
                 author=author,
@@ -74,7 +85,7 @@ class EntryMaker:
                 length=draft.length,
                 attributes=draft.attributes,
             )
-            for draft in change.operations
+            for id_, draft in zip(self._ids.many(len(change.operations)), change.operations, strict=True)
         )
         return Entry(self._ids.new(), group, offset, author, now, change.update, tuple(change.ranges), operations, claims)
 
@@ -96,8 +107,16 @@ def _refuse_unfit(run: Sequence[Received], replicas: Replicas) -> None:
 
 
 def _runs(batch: Sequence[Received]) -> Iterator[list[Received]]:
-    for _, run in groupby(batch, key=lambda pending: pending.author):
-        yield list(run)
+    for _, updates in groupby(batch, key=lambda pending: pending.author):
+        run: list[Received] = []
+        parts = 0
+        for one in updates:
+            parts += one.outline.parts
+            if run and parts > RUN_PARTS:
+                yield run
+                run, parts = [], one.outline.parts
+            run.append(one)
+        yield run
 
 
 def _claims(run: Sequence[Received]) -> tuple[int, ...]:

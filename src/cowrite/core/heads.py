@@ -10,6 +10,7 @@ import structlog
 from cowrite.core.ports import Broker, Clock, News, Store, StoreError
 from cowrite.core.records import Head
 from cowrite.core.registry import Registry
+from cowrite.core.replicas import portions
 from cowrite.core.room import Room
 
 _log = structlog.get_logger(__name__)
@@ -93,6 +94,8 @@ class HeadWatch:
             news = [entry for entry in entries if entry.offset > room.replicas.head.offset]
             if not news:
                 return
-            room.learn(News(room.document_id, epoch, news[-1].offset, tuple(news)))
+            for portion in portions(news):
+                room.learn(News(room.document_id, epoch, portion[-1].offset, tuple(portion)))
+                await asyncio.sleep(0)
             if len(entries) < _READ_ENTRIES or room.replicas.head.offset < news[-1].offset:
                 return  # all of it; or it waits for the end of this process's own transaction

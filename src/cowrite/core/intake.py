@@ -6,7 +6,7 @@ until what it builds on is there; or it is refused, and the peer closed with a c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from cowrite.core.broadcast import Broadcast
@@ -26,6 +26,7 @@ from cowrite.crdt.state_vector import encode_state_vector
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.messages import SyncStep1
 
+_NO_STATE: Mapping[int, int] = {}
 _NOTHING = b"\x00\x00"
 """The empty update."""
 _NOTHING_OUTLINE = inspect(_NOTHING)
@@ -40,6 +41,22 @@ def inspect_from_peer(update: bytes, *, everything: bool, limits: Limits) -> Out
         return inspect(update, SYNC_LIMITS if everything else LIVE_LIMITS)
     except HostileUpdate as error:
         raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update was refused: {error.reason}") from error
+
+
+def contradicting() -> PeerError:
+    """What becomes of a peer whose update gives other content to something that is there."""
+    return PeerError(
+        CloseCode.CONTRADICTING_CONTENT, "the update gives other content to something already here; start a new Doc"
+    )
+
+
+def _may_write(peer: Peer, number: int) -> bool:
+    """Else the message is dropped and counted."""
+    if not peer.session.may(Grant.WRITE):
+        peer.acknowledgements.refuse(number)
+        peer.refused += 1
+        return False
+    return True
 
 
 def rebuilding() -> RoomClosed:
@@ -67,23 +84,43 @@ class Intake:
         closed.
         """
         number = peer.acknowledgements.receive()
-        if not peer.session.may(Grant.WRITE):
-            peer.acknowledgements.refuse(number)
-            peer.refused += 1
+        if not _may_write(peer, number):
             return
         if outline is None:
             outline = inspect_from_peer(update, everything=everything, limits=self._limits)
         received = Received(update, outline, peer, number, everything)
+        if not self.accepts(received):
+            return
+        if not missing(outline, self.live.state):
+            self._take(received)
+        elif self.takes_part_of(received):
+            self._take_in_part(received)
+
+    def accepts(self, received: Received) -> bool:
+        """Whether the peer may write, and there is room for it. Else the message is refused."""
+        peer = received.peer
+        if not _may_write(peer, received.number):
+            return False
         if peer.starved or not self._pending.accepts(received.size, self._limits):
             # What follows a refused update builds on it; the peer is asked for all of it at once, later.
-            peer.acknowledgements.refuse(number)
+            peer.acknowledgements.refuse(received.number)
             peer.starved = True
-        elif not missing(outline, self.live.state):
-            self._take(received)
-        elif everything:
-            self._take_in_part(received)
+        return not peer.starved
+
+    def takes_part_of(self, received: Received) -> bool:
+        """Something is missing: whether it is taken in part all the same, without a promise. Else it is held, whole."""
+        if received.everything:
+            received.peer.acknowledgements.refuse(received.number)
         else:
-            peer.held.hold(received)
+            received.peer.held.hold(received)
+        return received.everything
+
+    def take_slice(self, received: Received, checked: Mapping[int, int]) -> None:
+        """A part of an update that was found to contradict nothing up to the clocks ``checked``. Raises :class:`PeerError`."""
+        if lacking := missing(received.outline, self.live.state):
+            reason = f"the update builds on clock {lacking[0][1]} of client {lacking[0][0]}, which is gone; reconnect and sync"
+            raise PeerError(CloseCode.MISSING_DEPENDENCIES, reason)
+        self._take(received, checked)
 
     def take_held(self, peers: Iterable[Peer]) -> Iterable[tuple[Peer, PeerError]]:
         """Take what is held and can be taken now; one may be what another waits for. Yields the peers that must be closed."""
@@ -122,13 +159,11 @@ class Intake:
             raise rebuilding()
         return self._replicas.live
 
-    def _take(self, received: Received) -> None:
+    def _take(self, received: Received, checked: Mapping[int, int] = _NO_STATE) -> None:
         """Apply to ``live``, and pass on what was new. Everything that it builds on is there."""
         self._refuse_again(received.outline)
-        if self.live.contradicts(received.update, received.outline):
-            raise PeerError(
-                CloseCode.CONTRADICTING_CONTENT, "the update gives other content to something already here; start a new Doc"
-            )
+        if self.live.contradicts(received.update, received.outline, checked=checked):
+            raise contradicting()
         try:
             fresh = self.live.admit(received.update, received.outline)
         except HostileUpdate as error:
@@ -139,11 +174,13 @@ class Intake:
         if fresh is not None:
             self._pending.put(received)
             self._broadcast.update(fresh, received.outline, received.peer)
+        elif not received.ends:
+            pass  # the last slice tells
         elif self._pending:
             # It repeats something that may not be committed yet: durable as soon as all before it is.
             self._pending.put(replace(received, update=_NOTHING, outline=_NOTHING_OUTLINE))
         else:
-            received.peer.acknowledgements.commit(received.number, self._replicas.head.offset, everything=received.everything)
+            received.acknowledge(self._replicas.head.offset)
             received.peer.acknowledge()
 
     def _take_in_part(self, received: Received) -> None:
@@ -151,7 +188,6 @@ class Intake:
 
         What can be applied is taken; for the rest nothing is promised (the message is not acknowledged), and nobody is closed.
         """
-        received.peer.acknowledgements.refuse(received.number)
         ready = ready_part(received.update, received.outline, self.live.state)
         outline = inspect_from_peer(ready, everything=True, limits=self._limits)
         if not outline.is_empty:

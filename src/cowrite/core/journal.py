@@ -23,6 +23,7 @@ import structlog
 
 from cowrite.core.access import AccessControl
 from cowrite.core.commit import GroupCommit, Outcome
+from cowrite.core.cpu_account import SessionAccounts
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Broker, Clock, Storage, StoreBusy, StoreError, StoreRefused, StoreUnavailable, Timer
@@ -83,6 +84,11 @@ class Journal:
         """Monotonic time since when the store could not be written; None: it can."""
         self.failure: str | None = None
         """What it said."""
+
+    @property
+    def accounts(self) -> SessionAccounts:
+        """What the operations of sessions have cost."""
+        return self._groups.accounts
 
     def put(self, room: Room) -> None:
         """This room has something to commit. Cheap, idempotent."""

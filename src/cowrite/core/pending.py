@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Sequence
+from typing import Final
 
 from cowrite.core.limits import Limits
 from cowrite.core.received import Received
+
+TRANSACTION_PARTS: Final = 20_000
+"""Structs and deleted ranges of one document in one transaction: while it lasts, it holds the store's lock."""
 
 
 class Backlog:
@@ -72,11 +76,14 @@ class PendingUpdates:
         self._count([pending])
 
     def take(self, *, updates: int, size: int) -> list[Received]:
-        """The first ones for a transaction: at most ``updates``, and no more than ``size`` bytes unless one alone is larger."""
-        count = total = 0
+        """The first ones for a transaction: at most ``updates``, and no more than ``size`` bytes, nor so many structs that it
+        would last, unless one alone is larger.
+        """
+        count = total = parts = 0
         for pending in self._waiting[:updates]:
             total += len(pending.update)
-            if count and total > size:
+            parts += pending.outline.parts
+            if count and (total > size or parts > TRANSACTION_PARTS):
                 break
             count += 1
         taken, self._waiting = self._waiting[:count], self._waiting[count:]

@@ -20,6 +20,8 @@ class Received:
     """Its number among the messages of its peer."""
     everything: bool
     """It came as SyncStep2."""
+    ends: bool = True
+    """It is the message, or the last slice of it, and acknowledges it."""
 
     @property
     def session(self) -> Session:
@@ -30,6 +32,11 @@ class Received:
     def size(self) -> int:
         """The bytes of memory for which it counts while it waits: its own, and what is known about it."""
         return len(self.update) + self.outline.weight
+
+    def acknowledge(self, offset: int) -> None:
+        """It is durable at that offset."""
+        if self.ends:
+            self.peer.acknowledgements.commit(self.number, offset, everything=self.everything)
 
     @property
     def author(self) -> str:

@@ -11,7 +11,7 @@ import structlog
 
 from cowrite.core.errors import RoomClosed
 from cowrite.core.ports import Broker, Clock, Directory, News, Store, StoreCorrupt, StoreError, Subscription, Timer
-from cowrite.core.replicas import Replicas
+from cowrite.core.replicas import open_replicas
 from cowrite.core.room import Room
 from cowrite.core.room_ports import RoomPorts
 from cowrite.crdt.errors import EngineFault
@@ -125,7 +125,7 @@ class Registry:
             try:
                 await self._check_deleted(document_id)
                 stored = await self._store.load(document_id)
-                room = Room(document_id, Replicas(stored), self._ports)
+                room = Room(document_id, await open_replicas(stored), self._ports)
             except BaseException:
                 await subscription.close()
                 raise

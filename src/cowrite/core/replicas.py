@@ -10,8 +10,10 @@ the store under the next lock. ``live`` may be None: then the room is being rebu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from cowrite.core.received import Received
 from cowrite.core.records import Checkpoint, Entry, Head, StoredDocument
@@ -25,6 +27,11 @@ from cowrite.crdt.roots import RootKind
 
 NOTHING = Head(epoch="", offset=0, entry_id="")
 """The head of a document that was never written."""
+
+
+LARGE_BYTES: Final = 64 << 10
+"""Documents over this size are made in a thread, before anybody needs them."""
+_PORTION_BYTES = 16 << 10
 
 
 class Gap(Exception):
@@ -67,11 +74,12 @@ class Replicas:
         self.load(stored)
         self.renew_live(())
 
-    def load(self, stored: StoredDocument | None) -> None:
-        """Make ``log`` from the store. Raises :class:`EngineFault` when what is stored cannot be applied."""
-        checkpoint = stored.checkpoint if stored is not None else None
+    def load(self, stored: StoredDocument | None, log: LogDocument | None = None) -> None:
+        """Make ``log`` from the store, or take the one that :func:`make_log` made. Raises :class:`EngineFault` when what is
+        stored cannot be applied.
+        """
         entries = stored.entries if stored is not None else ()
-        self.log = log_document(checkpoint, entries)
+        self.log = log if log is not None else _make_log(stored)
         self.head = stored.head if stored is not None else NOTHING
         self.tail_entries = len(entries)
         self.tail_bytes = sum(len(entry.update) for entry in entries)
@@ -81,14 +89,14 @@ class Replicas:
         if self.head == NOTHING:
             self.head = Head(epoch, 0, "")
 
-    def renew_live(self, pending: Iterable[Received]) -> list[Unfit]:
+    def renew_live(self, pending: Iterable[Received], fresh: Document | None = None) -> list[Unfit]:
         """Make ``live`` from ``log`` and the updates on their way; returns those that do not fit any more (they must be
         refused).
 
         All pass again what they passed when they came: the log may hold other content than they were made for. ``log`` must be
-        there. Raises :class:`EngineFault` when that is broken.
+        there; ``fresh`` is what :func:`make_live` made of it. Raises :class:`EngineFault` when that is broken.
         """
-        live, kept, unfit = self._live_with(()), [], []
+        live, kept, unfit = fresh if fresh is not None else self._live_with(()), [], []
         for received in pending:
             one = _take(live, received)
             if one is None:
@@ -182,6 +190,62 @@ class Replicas:
         self.head = head
         self.tail_entries += 1
         self.tail_bytes += size
+
+
+async def open_replicas(stored: StoredDocument | None) -> Replicas:
+    """The replicas of a document as it is stored; large ones are made beside the event loop. Raises :class:`EngineFault`."""
+    return await asyncio.to_thread(_open, stored) if _stored_bytes(stored) > LARGE_BYTES else Replicas(stored)
+
+
+async def make_log(stored: StoredDocument | None) -> LogDocument:
+    """For :meth:`Replicas.load`; a large one is made beside the event loop. Raises :class:`EngineFault`."""
+    return await asyncio.to_thread(_make_log, stored) if _stored_bytes(stored) > LARGE_BYTES else _make_log(stored)
+
+
+async def make_live(log: LogDocument) -> Document | None:
+    """For :meth:`Replicas.renew_live`, of a large ``log``, beside the event loop; None of others. Nobody may use it meanwhile.
+
+    Raises :class:`EngineFault`.
+    """
+    return await asyncio.to_thread(_make_live, log) if log.encoded_size > LARGE_BYTES else None
+
+
+def portions(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """Entries in portions that one step of the event loop can take, in order; none for no entries."""
+    portion: list[Entry] = []
+    size = 0
+    for entry in entries:
+        size += len(entry.update)
+        if portion and size > _PORTION_BYTES:
+            yield portion
+            portion, size = [], len(entry.update)
+        portion.append(entry)
+    if portion:
+        yield portion
+
+
+def _open(stored: StoredDocument | None) -> Replicas:
+    replicas = Replicas(stored)
+    assert replicas.live is not None, "it was made just now"
+    replicas.live.prepare()
+    return replicas
+
+
+def _make_log(stored: StoredDocument | None) -> LogDocument:
+    return log_document(stored.checkpoint, stored.entries) if stored is not None else log_document(None, ())
+
+
+def _make_live(log: LogDocument) -> Document:
+    live = Document.from_state(log.encode())
+    live.prepare()
+    return live
+
+
+def _stored_bytes(stored: StoredDocument | None) -> int:
+    if stored is None:
+        return 0
+    checkpoint = len(stored.checkpoint.state) if stored.checkpoint is not None else 0
+    return checkpoint + sum(len(entry.update) for entry in stored.entries)
 
 
 def log_document(checkpoint: Checkpoint | None, entries: Iterable[Entry]) -> LogDocument:

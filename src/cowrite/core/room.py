@@ -23,6 +23,7 @@ from cowrite.core.dialect import Dialect
 from cowrite.core.errors import PeerError
 from cowrite.core.feed import Feed
 from cowrite.core.intake import Intake, rebuilding
+from cowrite.core.large_updates import LargeUpdates
 from cowrite.core.outbox import Arrears, Wire
 from cowrite.core.peer import Peer
 from cowrite.core.pending import PendingUpdates
@@ -70,6 +71,7 @@ class Room:
         self._window = FlushWindow(ports.clock, self._flush, shortest=ports.shortest_window, longest=ports.longest_window)
         self._broadcast = Broadcast()
         self._intake = Intake(replicas, self.pending, self._broadcast, ports.limits, rebuild=self._rebuild)
+        self.large = LargeUpdates(self._intake, self.pending, self.peers, ports, wake=self._wake)
         self._turn = TransactionTurn()
         self._frames = StateFrames()
         self._announcements = Announcements(self.awareness, self._broadcast, ports.clock, ports.limits, wake=self._wake)
@@ -343,7 +345,7 @@ class Room:
 
     def _acknowledge(self, durable: Sequence[Received], offsets: Mapping[Received, int]) -> None:
         for pending in durable:
-            pending.peer.acknowledgements.commit(pending.number, offsets[pending], everything=pending.everything)
+            pending.acknowledge(offsets[pending])
         for peer in dict.fromkeys(pending.peer for pending in durable):
             if peer in self.peers:
                 peer.acknowledge()

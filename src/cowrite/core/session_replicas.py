@@ -123,10 +123,8 @@ class SessionReplicas:
 
     def made(self, submission: Submission, outline: Outline) -> None:
         """An update was made by this submission's replica, and is on its way into the log."""
-        replica = self._replicas[_key(submission)]
-        for client, _, end in outline.brings:
-            if client == replica.name.client_id:
-                replica.name.clock = end
+        if outline.brings:  # all by its own Yjs client
+            self._replicas[_key(submission)].name.clock = outline.brings[-1].end
 
     def entered(self, submission: Submission, offset: int) -> None:
         """What was made is the entry at this offset, if the transaction commits."""
@@ -155,10 +153,7 @@ class SessionReplicas:
         if base == before.offset and before.state is not None:
             updates: Sequence[bytes] = (before.state,)
         else:
-            stored = await self._history.load_at(document_id, base) if base else None
-            if base and stored is None:
-                raise SubmissionRefused("unknown_base", "the document at that base is not kept any more; read it anew")
-            updates = _updates(stored)
+            updates = _updates(await self._history.load_at(document_id, base)) if base else ()
         own = [one.update for one in await self._own(submission, transaction, base, before)]
         name = self._names.get(_key(submission)) or _Name(_fresh_client_id())
         replica = _replica(name, before.roots, updates, own)
@@ -187,8 +182,8 @@ class SessionReplicas:
         if recent is not None:
             return [one.entry.update for one in recent if one.offset <= end and one.offset not in kept.made]
         entries = await self._store.entries(room.document_id, start=start + 1, limit=end - start)
-        if not entries or entries[0].offset != start + 1 or entries[-1].offset != end:
-            raise StoreCorrupt(f"The log of document {room.document_id!r} does not hold the entries {start + 1} to {end}.")
+        if not entries or entries[0].offset != start + 1:
+            raise HistoryForgotten(room.document_id, entries[0].offset if entries else end + 1)
         return [entry.update for entry in entries]
 
     def trim(self) -> None:
@@ -235,8 +230,7 @@ def _replica(name: _Name, roots: Mapping[str, RootKind], updates: Sequence[bytes
 
 
 def _updates(stored: StoredDocument | None) -> Sequence[bytes]:
-    if stored is None:
-        return ()
+    assert stored is not None, "the base is not beyond the head"
     checkpoint = (stored.checkpoint.state,) if stored.checkpoint is not None else ()
     return (*checkpoint, *(entry.update for entry in stored.entries))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from cowrite.core.cpu_account import SessionAccounts
 from cowrite.core.derived import Derived
 from cowrite.core.entries import EntryMaker
-from cowrite.core.ports import Grant, WriteTransaction
+from cowrite.core.limits import Limits
+from cowrite.core.ports import Clock, Grant, WriteTransaction
 from cowrite.core.records import Entry, Submitted
 from cowrite.core.room import Room
 from cowrite.core.session_replicas import SessionReplicas, StateBefore
@@ -29,9 +31,11 @@ class SubmissionBroken(Exception):
 class SubmittedEntryMaker:
     """Turns operations into updates that a Yjs replica makes at their base, and applies them to a room's log."""
 
-    def __init__(self, entries: EntryMaker, replicas: SessionReplicas) -> None:
+    def __init__(self, entries: EntryMaker, replicas: SessionReplicas, clock: Clock, limits: Limits) -> None:
         self._entries = entries
         self._replicas = replicas
+        self._clock = clock
+        self.accounts = SessionAccounts(clock, limits)
 
     def before(self, room: Room, submissions: Sequence[Submission]) -> StateBefore:
         """Call before the transaction's first own entry is derived."""
@@ -60,6 +64,7 @@ class SubmittedEntryMaker:
             group.known |= await transaction.submitted(named - group.known.keys())
         for submission in submissions:
             offset = before.offset + len(derived.all_entries)
+            began = self._clock.cpu()
             work = _Work(transaction, room, submission, before, derived, offset, group)
             try:
                 derived.outcomes[submission] = await self._submit(work)
@@ -67,6 +72,8 @@ class SubmittedEntryMaker:
                 derived.outcomes[submission] = refused
             except EngineFault as fault:
                 raise SubmissionBroken(submission, f"the engine broke on it: {fault}") from fault
+            finally:
+                self.accounts.charge(submission.session.id, self._clock.cpu() - began)
 
     def committed(self, derived: Derived, head: int) -> None:
         """The transaction is committed."""

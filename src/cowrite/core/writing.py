@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from cowrite.core.access import AccessControl
+from cowrite.core.cpu_account import SessionAccounts
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
-from cowrite.core.ports import Clock, Grant, History, InvalidId
+from cowrite.core.ports import Clock, Grant, History
 from cowrite.core.registry import Registry
 from cowrite.core.room import Room
 from cowrite.core.session import Session
@@ -19,6 +20,10 @@ from cowrite.crdt.values import Json
 
 MAX_OPERATIONS: Final = 500
 """Operations in one request."""
+
+
+MAX_NODES: Final = 5000
+"""Items, nodes and entries in the content of one request: the engine's work grows faster than their number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +43,17 @@ class DocumentWriter:
     """Takes requests into the rooms of their documents."""
 
     def __init__(
-        self, registry: Registry, history: History, access: AccessControl, clock: Clock, ids: Ids, limits: Limits
+        self,
+        registry: Registry,
+        history: History,
+        access: AccessControl,
+        accounts: SessionAccounts,
+        clock: Clock,
+        ids: Ids,
+        limits: Limits,
     ) -> None:
         self._registry = registry
+        self._accounts = accounts
         self._history = history
         self._access = access
         self._clock = clock
@@ -54,6 +67,9 @@ class DocumentWriter:
         Requests of one session that build on one another are queued one after the other. Raises :class:`SubmissionRefused`,
         :class:`AccessDenied`, :class:`RoomClosed`, and what reading the store raises.
         """
+        if wait := self._accounts.wait(session.id):
+            reason = f"the operations of this session take more work than one may cause; send more in {wait:.1f} s"
+            raise SubmissionRefused("too_fast", reason, retry=True)
         drafts = self._read(request)
         base, after = _operation_id(request.base, "base"), _operation_id(request.after, "after")
         async with self._registry.open(session.document_id) as room:
@@ -80,6 +96,9 @@ class DocumentWriter:
                 drafts.append(self._read_one(value))
             except OperationInvalid as invalid:
                 raise SubmissionRefused(invalid.code, invalid.reason, index=index, field=invalid.field) from None
+        if sum(_nodes(one.draft.content) for one in drafts) > MAX_NODES:
+            reason = f"they hold more than {MAX_NODES} items, nodes and entries; submit them in parts"
+            raise SubmissionRefused("too_many_nodes", reason, field="operations")
         seen: set[str] = set()
         for index, one in enumerate(drafts):
             if one.id in seen:
@@ -98,15 +117,23 @@ class DocumentWriter:
         feed = room.readership.feed
         offset = feed.offset_of(base) if feed is not None else None
         if offset is None:
-            try:
-                offset = await self._history.locate(room.document_id, base)
-            except InvalidId:
-                offset = None
+            offset = await self._history.locate(room.document_id, base)
         if offset is None:
             raise SubmissionRefused(
                 "unknown_base", "no operation of this document has that id; read the document anew", field="base"
             )
         return offset
+
+
+def _nodes(content: Json) -> int:
+    """How many lists, objects and values are in it, whatever they mean."""
+    count, waiting = 0, [content]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict | list):
+            count += len(value)
+            waiting += value.values() if isinstance(value, dict) else value
+    return count
 
 
 def _operation_id(value: Json, field: str) -> str | None:

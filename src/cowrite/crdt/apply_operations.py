@@ -24,7 +24,7 @@ from cowrite.crdt.roots import RootKind, shows_xml
 from cowrite.crdt.shared_types import SHARED_TYPES, TEXTS, Handle, Transaction, text_units
 from cowrite.crdt.state_vector import decode_state_vector
 from cowrite.crdt.text_index import splits_pair
-from cowrite.crdt.utf16 import utf16_document
+from cowrite.crdt.utf16 import EngineMemory, utf16_document
 from cowrite.crdt.values import InvalidValue, Json
 
 _FRAGMENTS = (engine.XmlFragment, engine.XmlElement)
@@ -63,7 +63,7 @@ class Replica:
         self._even = EvenTexts()
         self._fresh: list[bytes] = []
         fresh = self._fresh
-        self._subscription = self._engine.observe(lambda event: fresh.append(event.update))
+        self._memory = EngineMemory(self._document, self._document.observe(lambda event: fresh.append(event.update)))
         self.advance((state,))
 
     def advance(self, updates: Iterable[bytes], roots: Mapping[str, RootKind] | None = None) -> None:

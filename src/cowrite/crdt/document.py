@@ -19,10 +19,11 @@ from cowrite.crdt.outline import ClockRange, Outline
 from cowrite.crdt.places import Places, may_hold_halves
 from cowrite.crdt.slices import slices
 from cowrite.crdt.state_vector import decode_state_vector, encode_state_vector
-from cowrite.crdt.utf16 import utf16_document
+from cowrite.crdt.utf16 import EngineMemory, utf16_document
 
 _NOTHING = b"\x00\x00"
 """The update that brings and deletes nothing."""
+_NO_STATE: Mapping[int, int] = {}
 _STEPS_AT_ONCE = 200_000
 """How many steps past other structs one call of the engine may take at worst (about 0.4 µs each)."""
 _COPIES_AT_ONCE = 500_000_000
@@ -50,7 +51,7 @@ class Document:
         self._may_hold_halves = False
         self._fresh: list[bytes] = []
         fresh = self._fresh  # not self: in a cycle the engine's memory would wait for a collection
-        self._engine.observe(lambda event: fresh.append(event.update))
+        self._memory = EngineMemory(self._engine, self._engine.observe(lambda event: fresh.append(event.update)))
 
     @classmethod
     def empty(cls) -> Self:
@@ -107,22 +108,27 @@ class Document:
             self._deletions = self._diff(known)
         return self._deletions
 
-    def contradicts(self, update: bytes, outline: Outline) -> bool:
+    def contradicts(self, update: bytes, outline: Outline, *, checked: Mapping[int, int] = _NO_STATE) -> bool:
         """Tell whether the update says something else of a (client, clock) than this document, which holds it already.
 
-        Costs one look-up per brought range while all are new; else the engine encodes what it holds from the overlaps on.
+        ``checked``: by client, the clock up to which that was looked at before. Costs one look-up per brought range while all
+        are new; else the engine encodes what it holds from the overlaps on.
         """
+        overlap = self.overlap(outline, checked=checked)
+        return overlap is not None and contradicts(update, outline.layout, *overlap)
+
+    def overlap(self, outline: Outline, *, checked: Mapping[int, int] = _NO_STATE) -> tuple[bytes, Sequence[ClockRange]] | None:
+        """Return what is held of that which the update brings, for :func:`cowrite.crdt.contradiction.contradicts`."""
         known = self._state.get
         overlaps = [
-            ClockRange(client, start, min(end, known(client, 0)))
+            ClockRange(client, max(start, checked.get(client, 0)), min(end, known(client, 0)))
             for client, start, end in outline.brings
-            if start < known(client, 0)
+            if max(start, checked.get(client, 0)) < min(end, known(client, 0))
         ]
         if not overlaps:
-            return False
+            return None
         before = dict(self._state) | {client: start for client, start, _ in reversed(overlaps)}
-        held = self._diff(before)
-        return contradicts(update, outline.layout, held, overlaps)
+        return self._diff(before), overlaps
 
     def check_places(self, outline: Outline) -> None:
         """Raise :class:`cowrite.crdt.errors.HostileUpdate` when the update puts something where it cannot be.
@@ -136,10 +142,16 @@ class Document:
             changes = layout.rows or outline.deletes
             if not (outline.types or any(layout.heads) or layout.halves or (self._may_hold_halves and changes)):
                 return
+            self.prepare()
+        assert self._places is not None, "prepare() has made them"
+        self._places.check(outline)
+
+    def prepare(self) -> None:
+        """Do what the first call of :meth:`check_places` that has to look would do."""
+        if self._places is None:
             places = Places()
             places.note(outline_of_state(self.encode()))
             self._places = places
-        self._places.check(outline)
 
     def admit(self, update: bytes, outline: Outline) -> bytes | None:
         """Apply an update that came from a peer: as :meth:`apply`, after :meth:`check_places`, and within bounded CPU time.

@@ -101,6 +101,6 @@ class LogDocument(Document):
     def _recast(self) -> None:
         """Make the engine's document anew, so that it knows what the roots are."""
         fresh = self.from_state(self.encode(), self._roots.kinds)
-        self._engine = fresh._engine
+        self._engine, self._memory = fresh._engine, fresh._memory
         self._fresh = fresh._fresh
         self._roots = fresh._roots

@@ -85,6 +85,11 @@ class Outline(NamedTuple):
     """Where each struct stands and goes; read inside this package only."""
 
     @property
+    def parts(self) -> int:
+        """Its structs and deleted ranges: what it costs to apply grows with them."""
+        return self.structs + len(self.deletes)
+
+    @property
     def weight(self) -> int:
         """About how many bytes of memory it takes beyond what that of a keystroke does."""
         layout = self.layout

@@ -10,6 +10,7 @@ that has changed.
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 from pycrdt import Doc, Map
@@ -29,6 +30,28 @@ def utf16_document(client_id: int | None = None) -> Doc[Any]:
     assert isinstance(document, Doc), "the engine gives the subdocument back"
     document.host = host  # type: ignore[attr-defined]  # the engine points back to the host: it has to live as long
     return document
+
+
+class EngineMemory:
+    """Owns what such a document takes in the engine: gives it back when this object goes. Keep it where the document is kept.
+
+    The engine would keep it for ever: the document and its host point at each other, and an observer at the document that holds
+    it, both out of sight of Python's collector.
+    """
+
+    __slots__ = ("__weakref__",)
+
+    def __init__(self, document: Doc[Any], subscription: Any) -> None:
+        weakref.finalize(self, _give_back, document, subscription).atexit = False
+
+
+def _give_back(document: Doc[Any], subscription: Any) -> None:
+    try:
+        document.unobserve(subscription)
+        del document.host.get("s", type=Map)["k"]  # type: ignore[attr-defined]
+    except BaseException as error:  # a panic is no Exception; after one there is nothing that could be given back
+        if not isinstance(error, Exception) and type(error).__module__ != "pyo3_runtime":
+            raise
 
 
 def _string(text: str) -> bytes:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from http import HTTPStatus
+
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Receive, Scope, Send
 
 from cowrite.core.limits import Limits
 from cowrite.http.backend import Serving
@@ -13,7 +19,27 @@ from cowrite.http.realtime import realtime_routes
 
 def include_api(app: FastAPI, serving: Serving, *, limits: Limits, batch_milliseconds: int) -> None:
     """Add the routes to an application."""
+    routers = (
+        realtime_routes(serving, batch_milliseconds=batch_milliseconds),
+        operations_routes(serving, limits),
+        documents_routes(serving),
+    )
     app.router.routes.append(poll_route(serving))
-    app.include_router(realtime_routes(serving, batch_milliseconds=batch_milliseconds))
-    app.include_router(operations_routes(serving, limits))
-    app.include_router(documents_routes(serving))
+    for router in routers:
+        app.include_router(router)
+    known = [route for router in routers for route in router.routes]
+    app.router.routes.append(Route("/api/{rest:path}", _Nowhere(known), include_in_schema=False))
+
+
+class _Nowhere:
+    """What no route takes: 405 with all methods that the path has, or 404. Behind it a page may be served at every path."""
+
+    def __init__(self, routes: Sequence[BaseRoute]) -> None:
+        self._routes = [route for route in routes if isinstance(route, Route)]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        there = [route for route in self._routes if route.matches(scope)[0] is not Match.NONE]
+        if not there:
+            raise HTTPException(HTTPStatus.NOT_FOUND)
+        allowed = sorted({method for route in there for method in route.methods or ()})
+        raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"allow": ", ".join(allowed)})

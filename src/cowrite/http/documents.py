@@ -17,7 +17,7 @@ from cowrite.core.ports import AccessDenied, Grant, HistoryForgotten, InvalidId
 from cowrite.core.records import DocumentInfo, Entry
 from cowrite.http.backend import Backend, Serving, backend_of
 from cowrite.http.bodies import Content, matches, not_modified
-from cowrite.http.credentials import ALL_DOCUMENTS, check_document_id, identify, token_of
+from cowrite.http.credentials import ALL_DOCUMENTS, identify, token_of
 from cowrite.http.document_formats import MEDIA_TYPES, Format, chosen_format, rendered
 from cowrite.http.models import (
     CreateBody,
@@ -83,7 +83,7 @@ def documents_routes(serving: Serving) -> APIRouter:
         ),
     )
     async def create(request: Request, response: Response, body: CreateBody, backend: Backend = given) -> Document:
-        document_id = check_document_id(body.document_id)
+        document_id = body.document_id
         await identify(backend, token_of(request.scope), document_id, Grant.WRITE)
         made = await backend.directory.create(document_id)
         info = await _existing(backend, document_id)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from cowrite.core.ports import Grant
 from cowrite.core.session import Session
+from cowrite.http.credentials import check_document_id
 
-Id = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
+DocumentId = Annotated[
+    str,
+    AfterValidator(check_document_id),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^\u0000]*$", "examples": ["doc_123"]}),
+]
+"""Raises 422 ``bad_document_id``."""
 OperationId = Annotated[str, StringConstraints(min_length=1, max_length=36)]
 Token = Annotated[str, StringConstraints(max_length=8192)]
 Status = Literal["ok", "degraded", "draining"]
@@ -55,27 +62,57 @@ class Operation(BaseModel):
     vector_clock: dict[str, int]
 
 
+_POSITION = {
+    "type": "array",
+    "prefixItems": [{"type": "string"}],
+    "items": {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 2**53 - 1}, {"type": "string"}]},
+    "minItems": 1,
+}
+_LONG_POSITION = _POSITION | {"minItems": 2}
+
+
 class OperationDraft(Strict):
     """An operation to be written. Fields that the server gives may be there, and are ignored."""
 
     id: OperationId | None = Field(
         default=None, description="Best a UUID: sent again with the same id, it is not applied twice."
     )
-    type: Literal["insert", "delete", "format"]
-    position: list[str | int] = Field(min_length=1)
-    content: Any = None
-    length: int | None = Field(default=None, ge=1)
-    attributes: dict[str, Any] | None = None
     author: Any = None
     created_at: Any = None
     vector_clock: Any = None
 
 
+class Insertion(OperationDraft):
+    """Puts something at an index or a key."""
+
+    type: Literal["insert"]
+    position: Annotated[list[str | int], WithJsonSchema(_LONG_POSITION)]
+    content: Any = Field(description='At an index text, `{"embed": …}` or a list of items or nodes; at a key any value.')
+    attributes: dict[str, Any] | None = Field(default=None, description="Of text; absent: those of the unit before it.")
+
+
+class Deletion(OperationDraft):
+    """Takes away so many units from an index on, or the entry of a key."""
+
+    type: Literal["delete"]
+    position: Annotated[list[str | int], WithJsonSchema(_POSITION)]
+    length: int | None = Field(default=None, ge=1, description="With an index.")
+
+
+class Formatting(OperationDraft):
+    """Sets attributes of text or of a node; null removes one."""
+
+    type: Literal["format"]
+    position: Annotated[list[str | int], WithJsonSchema(_POSITION)]
+    length: int = Field(ge=1)
+    attributes: dict[str, Any] = Field(min_length=1)
+
+
 class WriteBody(Strict):
     """Operations that were made one after the other for the document at ``base``: committed together or not at all."""
 
-    document_id: Id
-    operations: list[OperationDraft] = Field(min_length=1, max_length=500)
+    document_id: DocumentId
+    operations: list[Insertion | Deletion | Formatting] = Field(min_length=1, max_length=500)
     base: OperationId | None = Field(description="The last operation that was read from the server; null: the empty document.")
     after: OperationId | None = Field(default=None, description="The session's own operation on which these build.")
     access_token: Token | None = None
@@ -122,7 +159,7 @@ class ClientInfo(BaseModel):
 class ConnectBody(Strict):
     """Who wants to edit what."""
 
-    document_id: str = Field(examples=["doc_123"])
+    document_id: DocumentId
     session_token: Token | None = Field(
         default=None, description="Made by the host application; in demo mode it may be left out."
     )
@@ -178,7 +215,7 @@ class RefreshBody(Strict):
 class PresenceBody(Strict):
     """What a client tells the others about itself."""
 
-    document_id: str
+    document_id: DocumentId
     state: dict[str, Any] | None
     access_token: Token | None = None
 
@@ -186,7 +223,17 @@ class PresenceBody(Strict):
 class GrantBody(Strict):
     """Changes what those may do who are named: by document, user, session or several of them."""
 
-    document_id: str | None = None
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "anyOf": [
+                {"required": [name], "properties": {name: {"type": "string"}}}
+                for name in ("document_id", "user_id", "session_id")
+            ]
+        },
+    )
+
+    document_id: DocumentId | None = None
     user_id: Id | None = None
     session_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")] | None = None
     grant: Literal["read", "comment", "write", "admin", "restore"] | None = Field(
@@ -223,7 +270,7 @@ class Documents(BaseModel):
 class CreateBody(Strict):
     """A new document."""
 
-    document_id: str
+    document_id: DocumentId
 
 
 class DocumentState(BaseModel):

@@ -141,7 +141,7 @@ def operations_routes(serving: Serving, limits: Limits) -> APIRouter:
         ),
     )
     async def presence(request: Request, body: PresenceBody, backend: Backend = given) -> Response:
-        document_id = check_document_id(body.document_id)
+        document_id = body.document_id
         caller = await identify(backend, token_of(request.scope, body.access_token), document_id, Grant.COMMENT)
         if body.state is not None and len(_encode(body.state)) > MAX_STATE_BYTES:
             detail = f"The state has more than {MAX_STATE_BYTES} bytes."

@@ -111,6 +111,7 @@ _OF_SUBMISSIONS: Final = {
     "operation_id_taken": HTTPStatus.CONFLICT,
     "out_of_order": HTTPStatus.CONFLICT,
     "document_deleted": HTTPStatus.GONE,
+    "too_fast": HTTPStatus.TOO_MANY_REQUESTS,
     "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "overloaded": HTTPStatus.SERVICE_UNAVAILABLE,
 }

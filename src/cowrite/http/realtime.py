@@ -13,7 +13,7 @@ from cowrite.core.ports import AccessDenied, Grant
 from cowrite.core.records import AccessChange
 from cowrite.http.backend import Backend, Serving, backend_of
 from cowrite.http.bodies import read_body, read_json
-from cowrite.http.credentials import ALL_DOCUMENTS, bearer_of, check_document_id, identify, token_of
+from cowrite.http.credentials import ALL_DOCUMENTS, bearer_of, identify, token_of
 from cowrite.http.models import Admitted, ConnectBody, Connected, GrantBody, GrantChanged, RefreshBody, user_of
 from cowrite.http.offers import offers
 from cowrite.http.problems import Refusal, documented, unavailable
@@ -43,7 +43,7 @@ def realtime_routes(serving: Serving, *, batch_milliseconds: int) -> APIRouter:
         ),
     )
     async def connect(request: Request, body: ConnectBody, backend: Backend = given) -> Connected:
-        document_id = check_document_id(body.document_id)
+        document_id = body.document_id
         if not backend.load.accepts:
             code = "draining" if backend.load.status == "draining" else "overloaded"
             raise unavailable("The server takes no more sessions now.", code=code, seconds=_OVERLOADED_SECONDS)
@@ -121,7 +121,7 @@ def realtime_routes(serving: Serving, *, batch_milliseconds: int) -> APIRouter:
         ),
     )
     async def grants(request: Request, body: GrantBody, backend: Backend = given) -> GrantChanged:
-        document_id = check_document_id(body.document_id) if body.document_id is not None else None
+        document_id = body.document_id
         if document_id is None and body.user_id is None and body.session_id is None:
             detail = "A change is for a document, a user or a session: none is named."
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "unprocessable_entity", detail)

@@ -3,7 +3,7 @@
 Theory of operation. A transport feeds it frames and is its wire. While the token is checked and the room opens, frames wait;
 then everything is one synchronous call per frame, without tasks, as long as the connection does not fall behind. It does when
 it has used its share of CPU time (:class:`CpuAccount`): then what it sends waits while others are served. And it does while a
-large update of it is inspected, in a thread.
+large update of it is inspected, in a thread, and taken in slices (:class:`LargeUpdates`).
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from cowrite.core.cpu_account import CpuAccount
 from cowrite.core.dialect import Dialect
 from cowrite.core.errors import PeerError, RoomClosed
 from cowrite.core.intake import inspect_from_peer
+from cowrite.core.large_updates import is_large
 from cowrite.core.limits import Limits
 from cowrite.core.outbox import Wire
 from cowrite.core.peer import Peer
 from cowrite.core.ports import AccessDenied, Grant, Timer
 from cowrite.core.room import Room
 from cowrite.core.session import Session
+from cowrite.crdt.outline import Outline
 from cowrite.protocol import yjs
 from cowrite.protocol.close_codes import CloseCode, cut_reason
 from cowrite.protocol.messages import (
@@ -45,7 +47,8 @@ OPENING_QUEUE_BYTES: Final = 4 << 20
 """What a client may send before its room is open."""
 BEHIND_QUEUE_BYTES: Final = 8 << 20
 """What may wait of a client that has fallen behind."""
-INSPECT_IN_THREAD_BYTES: Final = 256 << 10
+INSPECT_IN_THREAD_BYTES: Final = 16 << 10
+"""A struct takes two bytes or more, and inspecting one some microseconds."""
 MAX_UNKNOWN_MESSAGES: Final = 5
 _ENVELOPE_BYTES: Final = 64
 """What a message has around the update in it, at most."""
@@ -252,17 +255,27 @@ class YjsConnection:
                 assert_never(message)
 
     def _take_update(self, state: Attached, update: bytes, *, everything: bool) -> None:
-        if len(update) <= INSPECT_IN_THREAD_BYTES or not state.peer.session.may(Grant.WRITE):
-            state.room.receive(state.peer, update, everything=everything)
+        outline = None
+        writes = state.peer.session.may(Grant.WRITE)
+        if writes and len(update) <= INSPECT_IN_THREAD_BYTES:
+            outline = inspect_from_peer(update, everything=everything, limits=self._services.limits)
+        if not writes or (outline is not None and not is_large(outline)):
+            state.room.receive(state.peer, update, everything=everything, outline=outline)
             return
         behind = self._state = Behind(state.room, state.peer)
-        work = self._inspect(behind, update, everything=everything)
+        work = self._take_large(behind, update, outline, everything=everything)
         behind.task = asyncio.get_running_loop().create_task(work)
 
-    async def _inspect(self, state: Behind, update: bytes, *, everything: bool) -> None:
+    async def _take_large(self, state: Behind, update: bytes, outline: Outline | None, *, everything: bool) -> None:
         try:
-            outline = await asyncio.to_thread(inspect_from_peer, update, everything=everything, limits=self._services.limits)
-            if self._state is state:
+            if outline is None:
+                limits = self._services.limits
+                outline = await asyncio.to_thread(inspect_from_peer, update, everything=everything, limits=limits)
+            if self._state is not state:
+                return
+            if is_large(outline):
+                self._account.charge(await state.room.large.receive(state.peer, update, outline, everything=everything))
+            else:
                 state.room.receive(state.peer, update, everything=everything, outline=outline)
         except Exception as error:
             self._fail(error)  # as in _serve()

@@ -1,0 +1,105 @@
+"""How long one peer's large things keep the event loop from everybody else."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from cowrite.brokers.local import LocalBroker
+from cowrite.core.clock import SystemClock
+from cowrite.protocol import yjs
+from cowrite.protocol.messages import SyncStep1, SyncStep2, Update
+from cowrite.stores.opening import open_store
+from cowrite.testing.process import Process
+from cowrite.testing.transport_contract.server import everybody_writes
+from cowrite.testing.wire import FakeWire
+from cowrite.testing.yjs_writer import block, embed, shared_type, text, write_update
+from cowrite.transports.upgrade import Accepted
+from cowrite.transports.yjs import YjsConnection
+from timing import MS
+from transports.process_services import services_of
+
+STRUCTS = 150_000
+LONGEST = 500 * MS
+"""CPU time of the loop between two of its turns. It is below 50 ms; asyncio's debug mode and garbage collection come on top."""
+
+
+class Meter:
+    """The CPU time that the loop's thread uses between its turns: that does not grow with what else the machine does."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+
+    async def run(self) -> None:
+        while True:
+            began = time.thread_time()
+            await asyncio.sleep(0)
+            self.longest = max(self.longest, time.thread_time() - began)
+
+
+@asynccontextmanager
+async def measured() -> AsyncIterator[Meter]:
+    meter = Meter()
+    task = asyncio.create_task(meter.run())
+    try:
+        yield meter
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def join(process: Process) -> tuple[YjsConnection, FakeWire]:
+    wire = FakeWire()
+    connection = YjsConnection(wire, Accepted("doc", "ana", None), services_of(process, everybody_writes))
+    wire.drained = connection.drained
+    connection.opened()
+    await until(lambda: wire.received)
+    connection.receive(yjs.encode(SyncStep1(b"\0")))
+    return connection, wire
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():  # noqa: ASYNC110 - only the event loop has to turn
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.rule("RO23")
+@pytest.mark.rule("JO40")
+@pytest.mark.rule("RE20")
+@pytest.mark.timeout(120)
+async def test_nobody_waits_for_a_large_document(tmp_path: Path) -> None:
+    """A SyncStep2 of 1 MB with 150 000 structs is taken and stored, and the document opened again and written in."""
+    first = embed(1, root="t")
+    update = write_update([block(1, 0, first, *[embed(1, origin=(1, clock)) for clock in range(STRUCTS - 1)])])
+    storage = await open_store(f"sqlite:///{tmp_path}/cowrite.db")
+    try:
+        async with Process(storage, LocalBroker(), clock=SystemClock()) as process:
+            eve, _ = await join(process)
+            ana, shown = await join(process)
+            async with measured() as taking:
+                eve.receive(yjs.encode(SyncStep2(update)))
+                await until(lambda: process.backlog.updates)
+                ana.receive(yjs.encode(Update(write_update([block(2, 0, text("meanwhile", root="u"))]))))
+                room = process.room()
+                live = room.replicas.live
+                assert live is not None
+                assert live.state[2] == len("meanwhile")
+                assert live.state[1] < STRUCTS
+                known = live.state
+                await until(lambda: known[1] == STRUCTS and not process.backlog.updates)
+            assert shown.closed is None
+        async with Process(storage, LocalBroker(), clock=SystemClock()) as process, measured() as opening:
+            ana, _ = await join(process)
+            ana.receive(yjs.encode(Update(write_update([block(3, 0, shared_type("array", root="v"))]))))
+            live = process.room().replicas.live
+            assert live is not None
+            assert live.state == {1: STRUCTS, 2: len("meanwhile"), 3: 1}
+    finally:
+        await storage.close()
+    assert taking.longest < LONGEST
+    assert opening.longest < LONGEST

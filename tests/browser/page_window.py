@@ -15,7 +15,8 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, R
 Editor = Literal["markdown", "rich"]
 
 LOST_CONNECTION = re.compile(
-    r"WebSocket connection to '\S+' failed|WebSocket connection .* closed|ERR_(CONNECTION_REFUSED|EMPTY_RESPONSE|INTERNET_DISCONNECTED)"
+    r"WebSocket connection to '\S+' failed|WebSocket connection .* closed"
+    r"|ERR_(CONNECTION_REFUSED|EMPTY_RESPONSE|INTERNET_DISCONNECTED)"
 )
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "test-results" / "page"
 

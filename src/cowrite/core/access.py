@@ -36,6 +36,9 @@ class AccessControl:
         self._changes = changes
         self._clock = clock
         self._known: list[AccessChange] = []
+        """Those that are about more than one session."""
+        self._of_session: dict[str, AccessChange] = {}
+        """Of those about one session, the newest of each."""
         self._followers: dict[Session, list[Follower]] = {}
         self._listeners: list[Callable[[AccessChange], None]] = []
         self._reading = asyncio.Lock()
@@ -75,6 +78,13 @@ class AccessControl:
         for told in list(self._followers.get(session, ())):
             told(session)
 
+    def tend(self, now: int) -> None:
+        """Every few seconds: tell those whose sessions are over; ``now`` is in milliseconds since 1970."""
+        for session in list(self._followers):
+            if session.ends_at is not None and session.ends_at <= now and not session.ended:
+                session.ended = True
+                self.tell(session)
+
     def listen(self, told: Callable[[AccessChange], None]) -> None:
         """Be told of every change that is learned from now on, after the sessions."""
         self._listeners.append(told)
@@ -98,7 +108,10 @@ class AccessControl:
 
     def _learn(self, changes: Sequence[AccessChange]) -> None:
         for change in changes:
-            self._known.append(change)
+            if change.session_id is None:
+                self._known.append(change)
+            else:
+                self._of_session[change.session_id] = change
             self.revision = change.revision
             _log.info(
                 "access changed",
@@ -117,10 +130,19 @@ class AccessControl:
                 listener(change)
 
     def _grant(self, session: Session) -> Grant | None:
+        own = self._of_session.get(session.id)
+        found = own if own is not None and _overrides(own, session) else None
         for change in reversed(self._known):
-            if change.created_at + LEEWAY >= session.decided_at and _concerns(change, session):
-                return session.access.grant if change.restores else change.grant
-        return session.access.grant
+            if found is not None and change.revision < found.revision:
+                break
+            if _overrides(change, session):
+                found = change
+                break
+        return session.access.grant if found is None or found.restores else found.grant
+
+
+def _overrides(change: AccessChange, session: Session) -> bool:
+    return change.created_at + LEEWAY >= session.decided_at and _concerns(change, session)
 
 
 def _concerns(change: AccessChange, session: Session) -> bool:

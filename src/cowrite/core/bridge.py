@@ -15,14 +15,25 @@ import structlog
 
 from cowrite.core.access import AccessControl
 from cowrite.core.ids import Ids
-from cowrite.core.ports import Access, AccessClaims, AccessDenied, AccessTokenMaker, Authorizer, Clock, Sessions
-from cowrite.core.records import SessionRecord
+from cowrite.core.ports import (
+    Access,
+    AccessChanges,
+    AccessClaims,
+    AccessDenied,
+    AccessLog,
+    AccessTokenMaker,
+    Authorizer,
+    Clock,
+    Sessions,
+)
+from cowrite.core.records import AccessChange, SessionRecord
 from cowrite.core.session import Session, fault_of
 
 SESSION_MILLISECONDS: Final = 12 * 3600 * 1000
 """How long a session lasts whose access has no end of its own."""
 RENEWAL_SECONDS: Final = 24 * 3600
 """How long after its end an access token may still be renewed, while the session lasts: laptops sleep."""
+LEFT: Final = "the session was ended by its user"
 _MAX_KNOWN: Final = 20_000
 """Access tokens that are remembered, so that each is decrypted once."""
 
@@ -47,14 +58,15 @@ class SessionBridge:
         self,
         authorize: Authorizer,
         tokens: AccessTokenMaker,
-        sessions: Sessions,
+        sessions: AccessLog,
         access: AccessControl,
         clock: Clock,
         ids: Ids,
     ) -> None:
         self._authorize = authorize
         self._tokens = tokens
-        self._sessions = sessions
+        self._sessions: Sessions = sessions
+        self._changes: AccessChanges = sessions
         self._access = access
         self._clock = clock
         self._ids = ids
@@ -68,12 +80,13 @@ class SessionBridge:
         now = self._clock.now()
         session = Session(self._ids.new(), document_id, access, now)
         self._access.check(session)
-        if access.single_use and access.token_id is not None:
-            ends_at = access.expires_at if access.expires_at is not None else now + SESSION_MILLISECONDS
-            if not await self._sessions.use_token(access.token_id, ends_at):
-                raise AccessDenied("The token is not valid.", known=False)
         claims = self._claims(session)
         await self._sessions.begin_session(_record(session, claims))
+        # Used up last: a token must not be lost to a failure before this.
+        if access.token_id is not None and access.single_use:
+            if not await self._sessions.use_token(access.token_id, claims.session_ends_at):
+                await self._sessions.end_session(session.id, now)
+                raise AccessDenied("The token is not valid.", known=False)
         return self._admit(session, claims)
 
     async def refresh(self, access_token: str, session_token: str | None = None) -> Admission:
@@ -99,10 +112,15 @@ class SessionBridge:
         return self._admit(session, claims)
 
     async def disconnect(self, access_token: str) -> Session:
-        """End a session: it cannot be renewed any more. Idempotent. Raises :class:`AccessDenied`, and :class:`StoreError`."""
+        """End a session, on all processes. Idempotent. Raises :class:`AccessDenied`, and :class:`StoreError`."""
         claims = self._tokens.verify(access_token, leeway=RENEWAL_SECONDS)
-        await self._sessions.end_session(claims.session_id, self._clock.now())
+        now = self._clock.now()
+        await self._sessions.end_session(claims.session_id, now)
         session = self._session(claims)
+        if not session.ended:
+            # Other processes take its access token no more as soon as they have read this.
+            change = AccessChange(session.id, session.author, now, session.document_id, session_id=session.id, reason=LEFT)
+            await self._changes.change(change)
         session.ended = True
         self._access.tell(session)
         return session
@@ -133,7 +151,7 @@ class SessionBridge:
         access = await self._ask(token, document_id)
         if access.single_use:
             raise AccessDenied("A token for a single use opens no connection; exchange it for a session.", known=True)
-        session = Session(self._ids.new(), document_id, access, self._clock.now())
+        session = Session(self._ids.new(), document_id, access, self._clock.now(), ends_at=access.expires_at)
         self._access.check(session)
         return session
 

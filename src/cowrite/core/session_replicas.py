@@ -112,6 +112,7 @@ class SessionReplicas:
         # What the session has submitted on other processes meanwhile.
         own = [one.update for one in await self._own(submission, transaction, known, before)]
         kept.own = max(known, before.offset)
+        self._grow(kept, updates)
         kept.replica.advance(updates, before.roots)
         kept.replica.advance_own(own)
         return kept

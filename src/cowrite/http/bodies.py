@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any, Final, NoReturn
 
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from cowrite.http.problems import Refusal
@@ -27,15 +27,21 @@ _VARY: Final = {"vary": "accept, accept-encoding"}
 
 
 async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
-    """Read at most ``limit`` bytes, whatever Content-Length says. Raises 413 ``too_large``."""
+    """Read at most ``limit`` bytes, whatever Content-Length says.
+
+    Raises 413 ``too_large``, and 400 ``bad_request``, which nobody reads, when the client goes before all of them have come.
+    """
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit + _DROPPED_BYTES:
-            break
-        if size <= limit:
-            parts.append(part)
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > limit + _DROPPED_BYTES:
+                break
+            if size <= limit:
+                parts.append(part)
+    except ClientDisconnect:
+        raise Refusal(HTTPStatus.BAD_REQUEST, "bad_request", "The body did not arrive.") from None
     if size > limit:
         _too_large(limit)
     return b"".join(parts)

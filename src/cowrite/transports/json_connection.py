@@ -331,10 +331,6 @@ class JsonConnection:
     def _beat(self) -> None:
         if not isinstance(self._state, Attached):
             return
-        ends_at, now = self._state.session.ends_at, self._services.clock.now()
-        if ends_at is not None and now >= ends_at:
-            self.close(CloseCode.UNAUTHORIZED, "the session has ended; connect anew")
-            return
         self._timer = self._services.clock.call_later(HEARTBEAT_SECONDS, self._beat)
         self._wire.ping()
         if self._wire.writable():

@@ -65,7 +65,6 @@ def documents_routes(serving: Serving) -> APIRouter:
         prefix: Annotated[str, Query(max_length=255)] = "",
         after: Annotated[str | None, Query(max_length=255, description="The `next` of the page before.")] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = 100,
-        access_token: Annotated[str | None, Query(description="Where no header can be sent.")] = None,
     ) -> Documents:
         return await _list(backend, token_of(request.scope), prefix=prefix, after=after, limit=limit)
 

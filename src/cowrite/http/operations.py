@@ -18,7 +18,7 @@ from cowrite.http.backend import PRESENT_SECONDS, Backend, Serving, backend_of
 from cowrite.http.bodies import Content, read_body, read_json
 from cowrite.http.credentials import check_document_id, identify, token_of
 from cowrite.http.exchange import BINARY, exchange, is_binary
-from cowrite.http.models import Polled, PresenceBody, WriteBody, Written, inlined
+from cowrite.http.models import DOCUMENT_ID, DocumentId, Polled, PresenceBody, WriteBody, Written, inlined
 from cowrite.http.polling import MAX_WAIT_SECONDS, PollEndpoint
 from cowrite.http.problems import Refusal, documented
 
@@ -71,11 +71,10 @@ def operations_routes(serving: Serving, limits: Limits) -> APIRouter:
         },
     )
     async def poll(
-        document_id: Annotated[str, Query(max_length=255)],
+        document_id: Annotated[DocumentId, Query()],
         last_operation: Annotated[str | None, Query(description="The `head` of the last answer.")] = None,
         wait: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds.")] = 0.0,
         cursor: Annotated[str | None, Query(description="Of the binary form: the last `Cowrite-Cursor`.")] = None,
-        access_token: Annotated[str | None, Query(description="Where no header can be sent.")] = None,
     ) -> Any:
         raise AssertionError("poll_route() answers this")
 
@@ -108,9 +107,7 @@ def operations_routes(serving: Serving, limits: Limits) -> APIRouter:
             ),
         },
         openapi_extra={
-            "parameters": [
-                {"name": "document_id", "in": "query", "description": "Of the binary form.", "schema": {"type": "string"}}
-            ],
+            "parameters": [{"name": "document_id", "in": "query", "description": "Of the binary form.", "schema": DOCUMENT_ID}],
             "requestBody": {
                 "required": True,
                 "content": {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Final, TypeAlias
 
 import structlog
@@ -23,6 +24,7 @@ LEEWAY: Final = 2000
 """Milliseconds by which a token may be younger than a change and still be overridden: tokens are dated in whole seconds, by the
 host's clock."""
 
+_REVISION: Final = attrgetter("revision")
 _log = structlog.get_logger(__name__)
 
 Follower: TypeAlias = Callable[[Session], None]
@@ -35,8 +37,8 @@ class AccessControl:
     def __init__(self, changes: AccessChanges, clock: Clock) -> None:
         self._changes = changes
         self._clock = clock
-        self._known: list[AccessChange] = []
-        """Those that are about more than one session."""
+        self._known: dict[tuple[str | None, str | None], AccessChange] = {}
+        """Those that are about more than one session: of each document and user, either of which may be any, the newest."""
         self._of_session: dict[str, AccessChange] = {}
         """Of those about one session, the newest of each."""
         self._followers: dict[Session, list[Follower]] = {}
@@ -109,7 +111,7 @@ class AccessControl:
     def _learn(self, changes: Sequence[AccessChange]) -> None:
         for change in changes:
             if change.session_id is None:
-                self._known.append(change)
+                self._known[change.document_id, change.user_id] = change
             else:
                 self._of_session[change.session_id] = change
             self.revision = change.revision
@@ -121,7 +123,7 @@ class AccessControl:
                 grant=change.grant,
                 by=change.changed_by,
             )
-            for session in list(self._followers):
+            for session in [one for one in self._followers if _concerns(change, one)]:
                 before = session.grant
                 self.refresh(session)
                 if session.grant is not before:
@@ -130,14 +132,10 @@ class AccessControl:
                 listener(change)
 
     def _grant(self, session: Session) -> Grant | None:
-        own = self._of_session.get(session.id)
-        found = own if own is not None and _overrides(own, session) else None
-        for change in reversed(self._known):
-            if found is not None and change.revision < found.revision:
-                break
-            if _overrides(change, session):
-                found = change
-                break
+        document, user = session.document_id, session.author
+        known = [self._known.get(about) for about in ((document, user), (document, None), (None, user), (None, None))]
+        known.append(self._of_session.get(session.id))
+        found = max((one for one in known if one is not None and _overrides(one, session)), key=_REVISION, default=None)
         return session.access.grant if found is None or found.restores else found.grant
 
 

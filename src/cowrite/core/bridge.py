@@ -8,6 +8,7 @@ its time is over, or when its access is revoked; what it may do can change while
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -73,20 +74,27 @@ class SessionBridge:
         self._known: OrderedDict[str, AccessClaims] = OrderedDict()
         self._by_id: OrderedDict[str, Session] = OrderedDict()
 
-    async def connect(self, session_token: str | None, document_id: str) -> Admission:
-        """Open a session. Raises :class:`AccessDenied`, and :class:`StoreError` when it cannot be kept."""
+    async def connect(
+        self, session_token: str | None, document_id: str, prepare: Callable[[], Awaitable[None]] | None = None
+    ) -> Admission:
+        """Open a session.
+
+        ``prepare`` is awaited once the application has agreed and before a token is used up: what fails may be tried again.
+        Raises :class:`AccessDenied`, :class:`StoreError` when the session cannot be kept, and what ``prepare`` raises.
+        """
         access = await self._ask(session_token, document_id)
         await self._access.catch_up()
         now = self._clock.now()
         session = Session(self._ids.new(), document_id, access, now)
         self._access.check(session)
         claims = self._claims(session)
+        if prepare is not None:
+            await prepare()
         await self._sessions.begin_session(_record(session, claims))
         # Used up last: a token must not be lost to a failure before this.
-        if access.token_id is not None and access.single_use:
-            if not await self._sessions.use_token(access.token_id, claims.session_ends_at):
-                await self._sessions.end_session(session.id, now)
-                raise AccessDenied("The token is not valid.", known=False)
+        if not await self._use(access):
+            await self._sessions.end_session(session.id, now)
+            raise AccessDenied("The token is not valid.", known=False)
         return self._admit(session, claims)
 
     async def refresh(self, access_token: str, session_token: str | None = None) -> Admission:
@@ -103,6 +111,8 @@ class SessionBridge:
             access = await self._ask(session_token, session.document_id)
             if access.user_id != session.author:
                 raise AccessDenied("The token is another user's.", known=True)
+            if not await self._use(access):
+                raise AccessDenied("The token is not valid.", known=False)
             session.admit(access, self._clock.now())
         await self._access.catch_up()
         self._access.check(session)
@@ -172,6 +182,13 @@ class SessionBridge:
             _log.error("answer of authorize= cannot be used", document=document_id, reason=fault)
             raise AccessDenied(f"The application let you in with something that cannot be used: {fault}.", known=True)
         return access
+
+    async def _use(self, access: Access) -> bool:
+        """Use a token up, if it is good for one session only. False: it was used before."""
+        if access.token_id is None or not access.single_use:
+            return True
+        ends_at = access.expires_at if access.expires_at is not None else self._clock.now() + SESSION_MILLISECONDS
+        return await self._sessions.use_token(access.token_id, ends_at)
 
     def _admit(self, session: Session, claims: AccessClaims) -> Admission:
         try:

@@ -24,7 +24,7 @@ from cowrite.crdt.outline import Outline, missing
 from cowrite.crdt.slices import ready_part
 from cowrite.crdt.state_vector import encode_state_vector
 from cowrite.protocol.close_codes import CloseCode
-from cowrite.protocol.messages import SyncStep1
+from cowrite.protocol.messages import PermissionDenied, SyncStep1
 
 _NO_STATE: Mapping[int, int] = {}
 _NOTHING = b"\x00\x00"
@@ -51,12 +51,16 @@ def contradicting() -> PeerError:
 
 
 def _may_write(peer: Peer, number: int) -> bool:
-    """Else the message is dropped and counted."""
-    if not peer.session.may(Grant.WRITE):
-        peer.acknowledgements.refuse(number)
-        peer.refused += 1
-        return False
-    return True
+    """Else the message is dropped and counted, and the peer is told why, once."""
+    if peer.session.may(Grant.WRITE):
+        peer.told_to_read = False
+        return True
+    peer.acknowledgements.refuse(number)
+    peer.refused += 1
+    if not peer.told_to_read:
+        peer.told_to_read = True
+        peer.send(PermissionDenied(f"the grant is {peer.session.grant}: edits are not taken"))
+    return False
 
 
 def rebuilding() -> RoomClosed:

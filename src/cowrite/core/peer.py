@@ -46,6 +46,8 @@ class Peer:
         """It has been sent the state, and is sent every update from then on."""
         self.starved = False
         """An update of it was refused because too much waits for the store; once that writes, it is asked again (SyncStep1)."""
+        self.told_to_read = False
+        """It was told that it may not write, since its grant last changed."""
         self.refused = 0
         """Updates dropped because its grant does not allow writing."""
         self._wire = wire

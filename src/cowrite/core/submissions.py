@@ -26,11 +26,18 @@ class SubmissionRefused(Exception):
     """Nothing of the submission was or will be committed. ``code`` is stable, ``reason`` is for people.
 
     ``index`` is the place in the submission of the operation that is to blame, ``field`` that of its fields; ``retry``: the
-    same submission may succeed later.
+    same submission may succeed later, and not before ``seconds`` have passed.
     """
 
     def __init__(
-        self, code: str, reason: str, *, index: int | None = None, field: str | None = None, retry: bool = False
+        self,
+        code: str,
+        reason: str,
+        *,
+        index: int | None = None,
+        field: str | None = None,
+        retry: bool = False,
+        seconds: float = 0.0,
     ) -> None:
         super().__init__(reason)
         self.code = code
@@ -38,6 +45,7 @@ class SubmissionRefused(Exception):
         self.index = index
         self.field = field
         self.retry = retry
+        self.seconds = seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from cowrite.core.cpu_account import TURN_SECONDS, SessionAccounts
 from cowrite.core.derived import Derived
 from cowrite.core.entries import EntryMaker
 from cowrite.core.limits import Limits
-from cowrite.core.ports import Clock, Grant, WriteTransaction
+from cowrite.core.ports import Clock, Grant, StoreError, WriteTransaction
 from cowrite.core.records import Entry, Submitted
 from cowrite.core.room import Room
 from cowrite.core.session_replicas import SessionReplicas, StateBefore
@@ -73,6 +73,10 @@ class SubmittedEntryMaker:
                 derived.outcomes[submission] = refused
             except EngineFault as fault:
                 raise SubmissionBroken(submission, f"the engine broke on it: {fault}") from fault
+            except StoreError:
+                raise
+            except Exception as error:  # only this submission is to blame: the room goes on without it
+                raise SubmissionBroken(submission, f"it cannot be made: {error!r}") from error
             finally:
                 self.accounts.charge(submission.session.id, self._clock.cpu() - work.began)
 
@@ -128,9 +132,12 @@ class SubmittedEntryMaker:
         return made
 
     def _refuse_costly(self, submission: Submission) -> None:
-        """What was queued before the session's account was empty."""
-        if self.accounts.wait(submission.session.id):
-            raise SubmissionRefused("too_fast", "the operations of this session take more work than one may cause", retry=True)
+        """What was queued before the session's account was empty, and what nobody waits for any more."""
+        if submission.answer.done():
+            raise SubmissionRefused("unavailable", "it was given up meanwhile", retry=True)
+        if seconds := self.accounts.wait(submission.session.id):
+            reason = "the operations of this session take more work than one may cause"
+            raise SubmissionRefused("too_fast", reason, retry=True, seconds=seconds)
 
     async def _give_way(self, work: _Work) -> None:
         """Others get a turn of the loop once this submission has used it for a while. ``log`` is out of their reach."""
@@ -176,7 +183,7 @@ class SubmittedEntryMaker:
         entry = self._entries.entry(change, offset=work.offset + 1, author=author, group=work.group.id)
         if entry.operations:
             entry = replace(entry, operations=(replace(entry.operations[0], id=one.id), *entry.operations[1:]))
-        self._replicas.entered(work.submission, entry.offset)
+        self._replicas.entered(work.submission, entry)
         derived.submitted_entries.append(entry)
         derived.outlines.append(made.outline if entry.update == made.update else outline_of_state(entry.update))
         return entry

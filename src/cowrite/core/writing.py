@@ -69,7 +69,7 @@ class DocumentWriter:
         """
         if wait := self._accounts.wait(session.id):
             reason = f"the operations of this session take more work than one may cause; send more in {wait:.1f} s"
-            raise SubmissionRefused("too_fast", reason, retry=True)
+            raise SubmissionRefused("too_fast", reason, retry=True, seconds=wait)
         drafts = self._read(request)
         base, after = _operation_id(request.base, "base"), _operation_id(request.after, "after")
         async with self._registry.open(session.document_id) as room:
@@ -81,7 +81,8 @@ class DocumentWriter:
             if not room.submissions.accepts(request.size, self._limits):
                 raise SubmissionRefused("overloaded", "too much waits for the database; send it again later", retry=True)
             submission = Submission(session, drafts, offset, epoch if offset else "", request.size, after)
-            self._clock.call_later(self._limits.submission_seconds, lambda: _give_up(room, submission))
+            timer = self._clock.call_later(self._limits.submission_seconds, lambda: _give_up(room, submission))
+            submission.answer.add_done_callback(lambda _: timer.cancel())
             room.submit(submission)
             return submission
 

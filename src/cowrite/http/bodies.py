@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from cowrite.http.problems import Refusal
+from cowrite.protocol import strict_json
 
 MAX_BODY_BYTES: Final = 1 << 20
 """What a request may have in its body, unless said otherwise."""
@@ -50,9 +51,12 @@ async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
 def read_json(body: bytes) -> Any:
     """Read JSON, strictly. Raises 400 ``malformed_json``."""
     try:
-        return json.loads(body, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise Refusal(HTTPStatus.BAD_REQUEST, "malformed_json", "The body is not JSON.") from None
+        return strict_json.read_json(body)
+    except json.JSONDecodeError:
+        detail = "The body is not JSON."
+    except ValueError as error:
+        detail = f"The body cannot be read: {error}."
+    raise Refusal(HTTPStatus.BAD_REQUEST, "malformed_json", detail)
 
 
 class Content:
@@ -106,7 +110,3 @@ def _too_large(limit: int) -> NoReturn:
     headers = {"connection": "close"}
     detail = f"The body has more than {limit} bytes."
     raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", detail, headers=headers)
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")

@@ -21,6 +21,7 @@ from cowrite.http.exchange import BINARY, exchange, is_binary
 from cowrite.http.models import DOCUMENT_ID, DocumentId, Polled, PresenceBody, WriteBody, Written, inlined
 from cowrite.http.polling import MAX_WAIT_SECONDS, PollEndpoint
 from cowrite.http.problems import Refusal, documented
+from cowrite.http.strict_route import StrictRoute
 
 MAX_STATE_BYTES: Final = 16 << 10
 """What one client may tell the others about itself."""
@@ -38,7 +39,7 @@ def poll_route(serving: Serving) -> Route:
 
 def operations_routes(serving: Serving, limits: Limits) -> APIRouter:
     """Writing operations and presence; and what OpenAPI says of polling."""
-    routes = APIRouter(tags=["realtime"])
+    routes = APIRouter(tags=["realtime"], route_class=StrictRoute)
     given = Depends(backend_of(serving))
 
     @routes.get(

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
-Json: TypeAlias = Any
+from cowrite.protocol.strict_json import Json, read_json
 
 SUBPROTOCOL: Final = "cowrite.v2.json"
+HEARTBEAT_SECONDS: Final = 15.0
+"""How often each side lets the other know that it is there."""
 _MAX_LABEL: Final = 255
 _MAX_INTEGER: Final = 2**53 - 1
 _MAX_TEXT: Final = 8192
@@ -77,9 +79,11 @@ ClientMessage: TypeAlias = Hello | Write | Tell | Heartbeat | Renew
 def decode(text: bytes) -> ClientMessage:
     """Read a message of a client. Raises :class:`MalformedMessage`, and nothing else whatever the bytes are."""
     try:
-        message = json.loads(text)
-    except (ValueError, RecursionError):
+        message = read_json(text)
+    except json.JSONDecodeError:
         raise MalformedMessage("the message is not JSON") from None
+    except ValueError as error:
+        raise MalformedMessage(f"the message cannot be read: {error}") from None
     if not isinstance(message, dict):
         raise MalformedMessage("the message is not a JSON object")
     kind = message.get("type")

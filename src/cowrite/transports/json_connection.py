@@ -25,10 +25,11 @@ from cowrite.core.session import Session
 from cowrite.core.submissions import Answer, Submission, SubmissionRefused
 from cowrite.core.writing import WriteRequest
 from cowrite.protocol.close_codes import CloseCode, cut_reason
+from cowrite.protocol.strict_json import Json
 from cowrite.protocol.thin import (
+    HEARTBEAT_SECONDS,
     Heartbeat,
     Hello,
-    Json,
     MalformedMessage,
     Renew,
     Tell,
@@ -45,7 +46,6 @@ from cowrite.transports.upgrade import Accepted, is_document_id
 
 HELLO_SECONDS: Final = 10.0
 """How long a client may take to say who it is."""
-HEARTBEAT_SECONDS: Final = 15.0
 MAX_WAITING: Final = 200
 """Messages that may wait for their turn."""
 MAX_WAITING_BYTES: Final = 4 << 20

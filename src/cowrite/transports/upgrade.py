@@ -118,7 +118,8 @@ def read_document_id(path: bytes) -> str | None:
 def is_document_id(text: str) -> bool:
     """Whether a document can have this id."""
     surrogates = any("\ud800" <= character <= "\udfff" for character in text)
-    return 0 < len(text) <= MAX_ID_CHARACTERS and "\0" not in text and not surrogates
+    # "*" is what tokens call all documents.
+    return 0 < len(text) <= MAX_ID_CHARACTERS and text != "*" and "\0" not in text and not surrogates
 
 
 def read_token(query: bytes) -> str | None:

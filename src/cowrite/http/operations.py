@@ -28,7 +28,7 @@ MAX_STATE_BYTES: Final = 16 << 10
 POLL_PATH: Final = "/api/v2/realtime/poll"
 
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
-_REFUSED_FIELDS: Final = "field value root path kind range surrogate unsupported"
+_REFUSED: Final = "field value root path kind range surrogate unsupported too_many_nodes not_storable"
 _BINARY_BODY: Final = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -101,8 +101,7 @@ def operations_routes(serving: Serving, limits: Limits) -> APIRouter:
                 ),
                 s410="document_deleted",
                 s413="too_large message_too_large",
-                s415="unsupported_media_type",
-                s422=f"unprocessable_entity bad_document_id hostile_update {_REFUSED_FIELDS}",
+                s422=f"unprocessable_entity bad_document_id hostile_update {_REFUSED}",
                 s429="too_fast",
                 s503="unavailable overloaded draining",
             ),

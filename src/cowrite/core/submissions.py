@@ -18,6 +18,7 @@ from cowrite.core.pending import Backlog
 from cowrite.core.session import Session
 from cowrite.crdt.operations import ContentOperation, OperationDraft
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _OVERHEAD = 2000
 """Bytes that a submission takes beside its content."""
 
@@ -62,7 +63,7 @@ class SubmittedDraft:
     @property
     def digest(self) -> str:
         """What tells whether two operations with one id are the same: SHA-256 of the JSON form, keys in order."""
-        return hashlib.sha256(json.dumps(self.draft.to_json(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return hashlib.sha256(_encode(self.draft.to_json()).encode()).hexdigest()
 
 
 @dataclass(slots=True, eq=False)

@@ -11,7 +11,7 @@ from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.outline import Outline
 from cowrite.protocol import yjs
 from cowrite.protocol.awareness import AwarenessEntry
-from cowrite.protocol.messages import AwarenessUpdate, Message, QueryAwareness, SyncStep1, SyncStep2, Update
+from cowrite.protocol.messages import AwarenessUpdate, Message, PermissionDenied, QueryAwareness, SyncStep1, SyncStep2, Update
 from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.testing.process import Connection, Process, quiet
 from cowrite.testing.yjs_client import YjsClient
@@ -209,6 +209,33 @@ async def test_a_reader_cannot_write() -> None:
         assert reader.peer.refused == 2, "the SyncStep2 of the handshake, and the edit"
         assert not reader.client.saved
         assert writer.client.states == {}
+
+
+@pytest.mark.rule("RO8")
+async def test_a_reader_is_told_once_until_its_grant_changes() -> None:
+    async with process() as server:
+        reader = await server.join(user="reader", grant=Grant.READ)
+        told: list[str] = []
+        send = reader.peer.send
+
+        def keep(message: Message) -> None:
+            if isinstance(message, PermissionDenied):
+                told.append(message.reason)
+            send(message)
+
+        reader.peer.send = keep  # type: ignore[method-assign] # to look at what is sent
+        for _ in range(3):
+            reader.client.text.insert(0, "no")
+            await quiet(server)
+        assert told == ["the grant is read: edits are not taken"]
+        reader.peer.session.grant = Grant.WRITE
+        reader.client.text.insert(0, "yes")
+        await quiet(server)
+        reader.peer.session.grant = Grant.READ
+        for _ in range(3):
+            reader.client.text.insert(0, "no")
+            await quiet(server)
+        assert told == ["the grant is read: edits are not taken"] * 2
 
 
 @pytest.mark.rule("RO8")

@@ -18,6 +18,7 @@ from cowrite.core.pending import Backlog
 from cowrite.core.session import Session
 from cowrite.crdt.operations import ContentOperation, OperationDraft
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _OVERHEAD = 2000
 """Bytes that a submission takes beside its content."""
 
@@ -75,7 +76,7 @@ def digest_of(draft: OperationDraft) -> str:
 
     Raises ``RecursionError`` for what is nested too deep.
     """
-    return hashlib.sha256(json.dumps(draft.to_json(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(_encode(draft.to_json()).encode()).hexdigest()
 
 
 @dataclass(slots=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from cowrite.core.cpu_account import TURN_SECONDS, SessionAccounts
 from cowrite.core.derived import Derived
@@ -180,9 +180,7 @@ class SubmittedEntryMaker:
         if change is None:
             return None
         author = work.submission.session.author
-        entry = self._entries.entry(change, offset=work.offset + 1, author=author, group=work.group.id)
-        if entry.operations:
-            entry = replace(entry, operations=(replace(entry.operations[0], id=one.id), *entry.operations[1:]))
+        entry = self._entries.entry(change, offset=work.offset + 1, author=author, group=work.group.id, first_id=one.id)
         self._replicas.entered(work.submission, entry)
         derived.submitted_entries.append(entry)
         derived.outlines.append(made.outline if entry.update == made.update else outline_of_state(entry.update))

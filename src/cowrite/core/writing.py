@@ -153,6 +153,5 @@ def _operation_id(value: Json, field: str) -> str | None:
 
 def _give_up(room: Room, submission: Submission) -> None:
     """Nobody waits any longer. One that is in a transaction may be committed all the same: sending it again tells."""
-    if not submission.answer.done():
-        submission.settle(SubmissionRefused("unavailable", "the database does not take it now; send it again", retry=True))
-        room.submissions.withdraw(submission)
+    submission.settle(SubmissionRefused("unavailable", "the database does not take it now; send it again", retry=True))
+    room.submissions.withdraw(submission)

@@ -12,7 +12,7 @@ from cowrite.core.limits import Limits
 from cowrite.core.outbox import OUTBOX_LIMIT
 from cowrite.protocol.awareness import MAX_ENTRIES, MAX_STATE_BYTES
 from cowrite.tokens import MAX_TOKEN_CHARACTERS
-from cowrite.transports import upgrade, yjs
+from cowrite.transports import lane, upgrade, yjs
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "limits.md"
 FIXED = {
@@ -22,7 +22,7 @@ FIXED = {
     "MAX_ENTRIES": MAX_ENTRIES,
     "OUTBOX_LIMIT": OUTBOX_LIMIT,
     "OPENING_QUEUE_BYTES": yjs.OPENING_QUEUE_BYTES,
-    "BEHIND_QUEUE_BYTES": yjs.BEHIND_QUEUE_BYTES,
+    "BEHIND_QUEUE_BYTES": lane.BEHIND_QUEUE_BYTES,
     "MAX_UNKNOWN_MESSAGES": yjs.MAX_UNKNOWN_MESSAGES,
 }
 

@@ -206,7 +206,7 @@ async def test_a_reader_cannot_write() -> None:
         await quiet(server)
         assert str(writer.client.text) == ""
         assert reader.closed is None
-        assert reader.peer.refused == 2, "the SyncStep2 of the handshake, and the edit"
+        assert reader.peer.refused == 1, "the edit; the SyncStep2 of the handshake said nothing new"
         assert not reader.client.saved
         assert writer.client.states == {}
 

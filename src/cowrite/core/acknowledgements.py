@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from cowrite.core.dialect import Dialect
+from cowrite.core.outbox import Outbox
+from cowrite.protocol.messages import Acknowledged
+
 
 class Acknowledgements:
     """Numbers a peer's SyncStep2 and Update messages and tells how many of them, from the first on, are durable.
@@ -34,8 +38,11 @@ class Acknowledgements:
         """Of how many messages, from the first on, it is known what became of them."""
         return self._ended
 
-    def receive(self) -> int:
-        """Number a message that has arrived."""
+    def ask(self) -> None:
+        """The client is asked for what it has (SyncStep1) without having asked itself."""
+
+    def receive(self, *, everything: bool = False) -> int:
+        """Number a message that has arrived. ``everything``: it is a SyncStep2. May raise :class:`PeerError`."""
         number = self.received
         self.received += 1
         self._outstanding.add(number)
@@ -65,6 +72,12 @@ class Acknowledgements:
             return None
         self._told = count
         return count, self._offset
+
+    def tell(self, outbox: Outbox, dialect: Dialect) -> None:
+        """Tell the client what has become known since the last call."""
+        taken = self.take()
+        if taken is not None:
+            outbox.acknowledge(dialect.encode(Acknowledged(*taken)))
 
     def _end(self, number: int) -> None:
         self._outstanding.discard(number)

@@ -1,0 +1,72 @@
+"""Acknowledgements for clients that are told of each of their messages by itself.
+
+Such a client (a Hocuspocus provider) counts. It adds one when it asks for synchronisation (SyncStep1, upon which it expects to
+be asked, too), and one for each Update; each "stored" takes one off, and at 0 it says that everything is saved. "Not stored"
+changes nothing. So there is one answer for each message, in order, and as many "stored" as the client counts:
+
+* A SyncStep2 is not counted when the server asked for it of its own accord. It is answered with "not stored" then...
+* ... unless messages before it were answered so because they were refused. When it is durable it makes up for all of them, and
+  there is a "stored" for each.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from cowrite.core.acknowledgements import Acknowledgements
+from cowrite.core.dialect import Dialect
+from cowrite.core.errors import PeerError
+from cowrite.core.outbox import Outbox
+from cowrite.protocol.close_codes import CloseCode
+
+MAX_UNANSWERED: Final = 20_000
+"""Messages of one peer that may wait for their answer: while the store is away, refused ones wait behind those taken before."""
+
+
+class SyncStatuses(Acknowledgements):
+    """See the module's docstring. ``stored`` and ``refused`` are the frames of the two answers."""
+
+    def __init__(self, stored: bytes, refused: bytes) -> None:
+        super().__init__()
+        self._stored = stored
+        self._refused_frame = refused
+        self._unanswered: deque[bool | None] = deque()
+        """Of each message in turn: whether it is a SyncStep2 that the client counts; None for an Update."""
+        self._refusals: set[int] = set()
+        self._asked = 0
+        """SyncStep1 messages of the server's own accord whose answers have not come."""
+        self._owed = 0
+        """How many messages that the client counts were answered with "not stored"."""
+
+    def ask(self) -> None:
+        self._asked += 1
+
+    def receive(self, *, everything: bool = False) -> int:
+        if len(self._unanswered) >= MAX_UNANSWERED:
+            raise PeerError(CloseCode.TOO_FAST, f"{len(self._unanswered)} messages wait for the store; come back later")
+        counted = None
+        if everything:
+            counted = not self._asked
+            self._asked -= not counted
+        self._unanswered.append(counted)
+        return super().receive(everything=everything)
+
+    def refuse(self, number: int) -> None:
+        self._refusals.add(number)
+        super().refuse(number)
+
+    def tell(self, outbox: Outbox, dialect: Dialect) -> None:
+        while self._unanswered and (number := self.received - len(self._unanswered)) < self.ended:
+            for frame in self._answers(number, self._unanswered.popleft()):
+                outbox.send(frame)
+
+    def _answers(self, number: int, counted: bool | None) -> list[bytes]:
+        if number in self._refusals:
+            self._refusals.discard(number)
+            self._owed += counted is not False
+            return [self._refused_frame]
+        if counted is None:
+            return [self._stored]
+        stored, self._owed = self._owed + counted, 0
+        return [self._stored] * stored or [self._refused_frame]

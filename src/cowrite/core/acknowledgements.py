@@ -38,8 +38,8 @@ class Acknowledgements:
         """Of how many messages, from the first on, it is known what became of them."""
         return self._ended
 
-    def ask(self) -> None:
-        """The client is asked for what it has (SyncStep1) without having asked itself."""
+    def ask(self, *, invited: bool) -> None:
+        """The client is asked for what it has (SyncStep1); ``invited``: it has asked itself."""
 
     def receive(self, *, everything: bool = False) -> int:
         """Number a message that has arrived. ``everything``: it is a SyncStep2. May raise :class:`PeerError`."""

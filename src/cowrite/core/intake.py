@@ -153,8 +153,7 @@ class Intake:
 
         Raises :class:`RoomClosed` while the document is being rebuilt.
         """
-        if not invited:
-            peer.acknowledgements.ask()
+        peer.acknowledgements.ask(invited=invited)
         peer.send(SyncStep1(encode_state_vector(self.live.state)))
 
     def ask_starved(self, peers: Iterable[Peer]) -> None:

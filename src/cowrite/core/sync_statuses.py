@@ -25,31 +25,40 @@ MAX_UNANSWERED: Final = 20_000
 
 
 class SyncStatuses(Acknowledgements):
-    """See the module's docstring. ``stored`` and ``refused`` are the frames of the two answers."""
+    """See the module's docstring."""
 
-    def __init__(self, stored: bytes, refused: bytes) -> None:
+    def __init__(self, stored: bytes, refused: bytes, *, asked: int = 0) -> None:
+        """``stored`` and ``refused`` are the frames of the two answers. ``asked``: so many SyncStep1 of somebody else may be
+        answered by this client, too.
+        """
         super().__init__()
         self._stored = stored
         self._refused_frame = refused
-        self._unanswered: deque[bool | None] = deque()
+        self._untold: deque[bool | None] = deque()
         """Of each message in turn: whether it is a SyncStep2 that the client counts; None for an Update."""
         self._refusals: set[int] = set()
-        self._asked = 0
-        """SyncStep1 messages of the server's own accord whose answers have not come."""
+        self._invited = 0
+        """SyncStep1 messages that the client expected, and whose answers have not come."""
+        self._asked = asked
+        """The same for those of the server's own accord."""
         self._owed = 0
         """How many messages that the client counts were answered with "not stored"."""
 
-    def ask(self) -> None:
-        self._asked += 1
+    @property
+    def unanswered(self) -> int:
+        """How many SyncStep1 messages the client has not answered."""
+        return self._invited + self._asked
+
+    def ask(self, *, invited: bool) -> None:
+        if invited:
+            self._invited += 1
+        else:
+            self._asked += 1
 
     def receive(self, *, everything: bool = False) -> int:
-        if len(self._unanswered) >= MAX_UNANSWERED:
-            raise PeerError(CloseCode.TOO_FAST, f"{len(self._unanswered)} messages wait for the store; come back later")
-        counted = None
-        if everything:
-            counted = not self._asked
-            self._asked -= not counted
-        self._unanswered.append(counted)
+        if len(self._untold) >= MAX_UNANSWERED:
+            raise PeerError(CloseCode.TOO_FAST, f"{len(self._untold)} messages wait for the store; come back later")
+        self._untold.append(self._counts() if everything else None)
         return super().receive(everything=everything)
 
     def refuse(self, number: int) -> None:
@@ -57,9 +66,20 @@ class SyncStatuses(Acknowledgements):
         super().refuse(number)
 
     def tell(self, outbox: Outbox, dialect: Dialect) -> None:
-        while self._unanswered and (number := self.received - len(self._unanswered)) < self.ended:
-            for frame in self._answers(number, self._unanswered.popleft()):
+        while self._untold and (number := self.received - len(self._untold)) < self.ended:
+            for frame in self._answers(number, self._untold.popleft()):
                 outbox.send(frame)
+
+    def _counts(self) -> bool:
+        """Whether the client counts the SyncStep2 that has come. In the end there is one for each SyncStep1, so that it does
+        not matter which of them it answers.
+        """
+        if self._invited:
+            self._invited -= 1
+            return True
+        uninvited = self._asked > 0
+        self._asked -= uninvited
+        return not uninvited
 
     def _answers(self, number: int, counted: bool | None) -> list[bytes]:
         if number in self._refusals:

@@ -58,6 +58,8 @@ class HocuspocusConnection:
         self._outbox = Outbox(wire, services.clock, settle=lambda _: None, overflow=self._overflow)
         """For what the connection says itself; each document has its own in its room."""
         self._documents: dict[str, HocuspocusDocument] = {}
+        self._unanswered: dict[str, int] = {}
+        """By address: SyncStep1 messages that were sent to somebody who has left."""
         self._unknown = 0
         self._closed = False
         self._heard = services.clock.monotonic()
@@ -102,9 +104,12 @@ class HocuspocusConnection:
         """A frame of the connection's own."""
         self._outbox.send(frame)
 
-    def forget(self, address: str) -> None:
-        """Its client has left this document."""
+    def forget(self, address: str, *, unanswered: int) -> None:
+        """Its client has left this document, to which so many SyncStep1 messages may be on their way."""
         self._documents.pop(address, None)
+        self._unanswered.pop(address, None)
+        if unanswered and len(self._unanswered) < self.services.limits.documents_per_socket:
+            self._unanswered[address] = unanswered
 
     def refuse_unknown(self, kind: int | str) -> None:
         """A message that clients do not send: passed over, a few times."""
@@ -174,7 +179,8 @@ class HocuspocusConnection:
             _log.info("document refused", document=document_id, reason=TOO_MANY_DOCUMENTS)
             self.send(HocuspocusDialect(address).encode(PermissionDenied(TOO_MANY_DOCUMENTS)))
         else:
-            document = self._documents[address] = HocuspocusDocument(address, document_id, self)
+            unanswered = self._unanswered.pop(address, 0)
+            document = self._documents[address] = HocuspocusDocument(address, document_id, self, unanswered=unanswered)
             return document
         return None
 

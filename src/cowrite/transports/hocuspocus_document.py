@@ -68,6 +68,7 @@ class Attached:
     """In the room."""
 
     attendance: Attendance
+    statuses: SyncStatuses
     shown: bool
     scope: Scope
     renewal: TokenRenewal
@@ -86,7 +87,7 @@ _State: TypeAlias = Checking | Attached | Out
 class HocuspocusDocument:
     """See the module's docstring. It is the wire that the room knows: closing it from there ends it here."""
 
-    def __init__(self, address: str, document_id: str, socket: Socket) -> None:
+    def __init__(self, address: str, document_id: str, socket: Socket, *, unanswered: int = 0) -> None:
         self.write = socket.write  # the room's calls go straight to the transport
         self.writable = socket.writable
         self.address = address
@@ -96,6 +97,8 @@ class HocuspocusDocument:
         self._dialect = socket.services.dialect_at(address)
         self._state: _State = Out()
         self._user_id: str | None = None
+        self._unanswered = unanswered
+        """SyncStep1 messages that somebody was sent here who is gone: whoever is here now may get them, and answer."""
 
     @property
     def is_out(self) -> bool:
@@ -136,9 +139,10 @@ class HocuspocusDocument:
                 self._socket.checks.end(kept)
                 if task is not None and task is not asyncio.current_task():
                     task.cancel()
-            case Attached(attendance=attendance, renewal=renewal):
+            case Attached(attendance=attendance, renewal=renewal, statuses=statuses):
                 renewal.stop()
                 attendance.leave(clean=clean)
+                self._unanswered = statuses.unanswered
             case Out():
                 pass
             case _:
@@ -168,7 +172,7 @@ class HocuspocusDocument:
         match message:
             case Close():
                 self.leave(clean=True)
-                self._socket.forget(self.address)
+                self._socket.forget(self.address, unanswered=self._unanswered)
             case Authenticate(token=token):
                 self._authenticate(token or self._socket.token, frame)
             case _:
@@ -243,6 +247,8 @@ class HocuspocusDocument:
         if state.shown:
             self._say(Authenticated(scope))
         encode = self._dialect.encode
+        stored, refused = encode(SyncStatus(True)), encode(SyncStatus(False))
+        statuses = SyncStatuses(stored, refused, asked=self._unanswered)
         attendance = Attendance(
             self._services,
             self._socket.lane,
@@ -250,7 +256,7 @@ class HocuspocusDocument:
             session,
             self,
             self._dialect,
-            acknowledgements=SyncStatuses(stored=encode(SyncStatus(True)), refused=encode(SyncStatus(False))),
+            acknowledgements=statuses,
             transport=Transport.HOCUSPOCUS,
             fail=self._fail,
             changed=self._grant_changed,
@@ -263,7 +269,7 @@ class HocuspocusDocument:
             changed=self._grant_changed,
             refuse=self.close,
         )
-        self._state = Attached(attendance, state.shown, scope, renewal)
+        self._state = Attached(attendance, statuses, state.shown, scope, renewal)
         self._play(state)
 
     def _refuse(self, state: Checking, code: CloseCode) -> None:

@@ -58,8 +58,8 @@ class Socket(Protocol):
         """A frame of the connection's own."""
         ...
 
-    def forget(self, address: str) -> None:
-        """Its client has left this document."""
+    def forget(self, address: str, *, unanswered: int) -> None:
+        """Its client has left this document, to which so many SyncStep1 messages may be on their way."""
         ...
 
     def refuse_unknown(self, kind: int | str) -> None:

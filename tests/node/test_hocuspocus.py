@@ -82,7 +82,7 @@ def name() -> str:
     return f"naïve 同期/{uuid.uuid4()}"
 
 
-@pytest.mark.rule("HP1")
+@pytest.mark.rule("HP11")
 @PAIRS
 def test_providers_converge(documents: Documents, providers: LedProgram, name: str, one: int, other: int) -> None:
     """What each types is in the other's text and in that of whoever comes later, and all of it is saved."""
@@ -100,7 +100,7 @@ def test_providers_converge(documents: Documents, providers: LedProgram, name: s
     providers("sees_text", "cem", text=providers("text", "ana"))
 
 
-@pytest.mark.rule("HP1")
+@pytest.mark.rule("HP11")
 @VERSIONS
 def test_offline_edits_merge(documents: Documents, providers: LedProgram, name: str, version: int) -> None:
     """What was typed while away is there, and saved, when the provider is back."""
@@ -118,7 +118,7 @@ def test_offline_edits_merge(documents: Documents, providers: LedProgram, name: 
     providers("agrees", "ana", other="bo", length=8)
 
 
-@pytest.mark.rule("HP10")
+@pytest.mark.rule("HP17")
 @PAIRS
 def test_awareness_appears_and_goes(documents: Documents, providers: LedProgram, name: str, one: int, other: int) -> None:
     """A user appears at the other, changes, and is gone with a goodbye at once."""
@@ -132,7 +132,7 @@ def test_awareness_appears_and_goes(documents: Documents, providers: LedProgram,
     providers("sees_users", "ana", users=[])
 
 
-@pytest.mark.rule("HP10")
+@pytest.mark.rule("HP17")
 @VERSIONS
 def test_a_cut_connection_leaves_no_ghost(documents: Documents, providers: LedProgram, name: str, version: int) -> None:
     """Who was cut off is seen again when back; and after the next cut, without a return, is gone: the id is still theirs."""
@@ -149,7 +149,7 @@ def test_a_cut_connection_leaves_no_ghost(documents: Documents, providers: LedPr
     providers("sees_users", "ana", users=[])
 
 
-@pytest.mark.rule("HP7")
+@pytest.mark.rule("HP12")
 @VERSIONS
 def test_saved_means_on_disk(documents: Documents, providers: LedProgram, name: str, version: int) -> None:
     """While the database is locked by somebody else others see the edit, and it does not count as saved."""
@@ -167,7 +167,7 @@ def test_saved_means_on_disk(documents: Documents, providers: LedProgram, name: 
     providers("saved", "ana")
 
 
-@pytest.mark.rule("HP7")
+@pytest.mark.rule("HP12")
 @VERSIONS
 def test_counts_come_out_even(documents: Documents, providers: LedProgram, name: str, version: int) -> None:
     """Whatever synchronisation is forced in between, in the end nothing is unsaved, and the count never falls below 0."""
@@ -182,7 +182,7 @@ def test_counts_come_out_even(documents: Documents, providers: LedProgram, name:
     assert providers("unsynced", "ana") == 0
 
 
-@pytest.mark.rule("HP8")
+@pytest.mark.rule("HP13")
 @VERSIONS
 def test_read_only(documents: Documents, providers: LedProgram, name: str, version: int) -> None:
     """A reader is told so and is in step, also after deletions; what it types is nobody's, and stays unsaved."""
@@ -205,7 +205,7 @@ def test_read_only(documents: Documents, providers: LedProgram, name: str, versi
     assert providers("text", "ana") == "ello!"
 
 
-@pytest.mark.rule("HP3")
+@pytest.mark.rule("HP6")
 @VERSIONS
 def test_denied(documents: Documents, providers: LedProgram, name: str, version: int) -> None:
     """A token that is no good is told, with a reason that says nothing about it; others on the socket go on."""
@@ -220,7 +220,7 @@ def test_denied(documents: Documents, providers: LedProgram, name: str, version:
     assert providers("codes", "good") == []
 
 
-@pytest.mark.rule("HP3")
+@pytest.mark.rule("HP6")
 @FROM_3
 def test_denied_and_again(documents: Documents, providers: LedProgram, name: str, version: int) -> None:
     """Who was refused may try again on the same socket, by another provider with a better token."""
@@ -234,7 +234,7 @@ def test_denied_and_again(documents: Documents, providers: LedProgram, name: str
     assert providers("told", "ana", event="close") == []
 
 
-@pytest.mark.rule("HP2")
+@pytest.mark.rule("HP5")
 @VERSIONS
 def test_several_documents_on_one_socket(documents: Documents, providers: LedProgram, name: str, version: int) -> None:
     """Each has its own text, its own people and its own end."""
@@ -255,7 +255,7 @@ def test_several_documents_on_one_socket(documents: Documents, providers: LedPro
     assert [providers("text", each) for each in names] == [*names[:4], f"going on {names[4]}"]
 
 
-@pytest.mark.rule("HP2")
+@pytest.mark.rule("HP5")
 def test_one_document_twice_on_one_socket(documents: Documents, providers: LedProgram, name: str) -> None:
     """Version 4 with sessionAwareness: two providers of one document share a socket, and see each other."""
     providers("socket", "s", version=4, url=documents.url)
@@ -272,7 +272,7 @@ def test_one_document_twice_on_one_socket(documents: Documents, providers: LedPr
         providers("saved", who)
 
 
-@pytest.mark.rule("HP6")
+@pytest.mark.rule("HP9")
 @VERSIONS
 @pytest.mark.parametrize("shown", [True, False], ids=["token", "anonymous"])
 def test_away_and_back_in_one_burst(documents: Documents, providers: LedProgram, name: str, version: int, shown: bool) -> None:
@@ -296,7 +296,7 @@ def test_away_and_back_in_one_burst(documents: Documents, providers: LedProgram,
     assert providers("told", "ana", event="close") == []
 
 
-@pytest.mark.rule("HP12")
+@pytest.mark.rule("HP18")
 @PAIRS
 def test_stateless_messages(documents: Documents, providers: LedProgram, name: str, one: int, other: int) -> None:
     """A text between applications reaches everybody in the document, its sender too, unless the sender is a reader."""
@@ -312,7 +312,7 @@ def test_stateless_messages(documents: Documents, providers: LedProgram, name: s
     assert providers("told", "else", event="stateless") == []
 
 
-@pytest.mark.rule("HP5")
+@pytest.mark.rule("HP19")
 @FROM_3
 def test_a_token_is_renewed(documents: Documents, providers: LedProgram, name: str, version: int) -> None:
     """Before a token ends the provider is asked for another one, whose grant holds from then on."""
@@ -328,7 +328,7 @@ def test_a_token_is_renewed(documents: Documents, providers: LedProgram, name: s
     providers("sees_text", "bo", text="early late")
 
 
-@pytest.mark.rule("HP5")
+@pytest.mark.rule("HP19")
 @VERSIONS
 def test_a_bad_token_shown_later(documents: Documents, providers: LedProgram, name: str, version: int) -> None:
     """Who shows a token that is no good is out of that document; how it is told depends on what its version understands."""
@@ -344,7 +344,7 @@ def test_a_bad_token_shown_later(documents: Documents, providers: LedProgram, na
     providers("hears", "ana", event=told[0], last=told[1])
 
 
-@pytest.mark.rule("HP14")
+@pytest.mark.rule("HP26")
 @VERSIONS
 def test_a_server_that_stops(tmp_path: Path, providers: LedProgram, name: str, version: int) -> None:
     """The socket is closed with 1012, and the provider is back by itself when the server is."""
@@ -361,7 +361,7 @@ def test_a_server_that_stops(tmp_path: Path, providers: LedProgram, name: str, v
     assert server.errors() == []
 
 
-@pytest.mark.rule("HP1", "HP7")
+@pytest.mark.rule("HP11", "HP12")
 @VERSIONS
 def test_through_a_kill(tmp_path: Path, providers: LedProgram, name: str, version: int) -> None:
     """After kill -9 and a new start it comes back by itself; nothing is lost or doubled, and it is saved."""

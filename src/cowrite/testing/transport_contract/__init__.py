@@ -12,12 +12,8 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite(
-    *(
-        f"{__name__}.{part}"
-        for part in ("conversation", "flow", "hocuspocus", "hocuspocus_ends", "operations", "refusals", "upgrades")
-    )
-)
+_PARTS = "conversation", "flow", "hocuspocus", "hocuspocus_ends", "operations", "refusals", "upgrades"
+pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
 
 from cowrite.testing.transport_contract.conversation import ConversationContract  # noqa: E402  (asserts are rewritten above)
 from cowrite.testing.transport_contract.flow import FlowContract  # noqa: E402

@@ -141,8 +141,8 @@ class HocuspocusEndContract:
         assert (await ended(provider.socket)).code == CloseCode.MESSAGE_TOO_LARGE
 
     @pytest.mark.rule("HP25")
-    async def test_provider_order_behind_a_largeupdate(self, start: StartServer) -> None:
-        """What comes behind a large update waits until that is inspected, and is taken although the socket is lost meanwhile."""
+    async def test_provider_order_behind_a_large_update(self, start: StartServer) -> None:
+        """What comes behind a large update waits until that is inspected, and is taken though the socket is lost meanwhile."""
         url = await start(ServerOptions())
         provider = await Provider.enter(url)
         client, frames = YjsClient(), list[bytes]()

@@ -72,10 +72,12 @@ class Provider:
 
 
 def update(text: str) -> Update:
+    """An Update of a new Yjs client that has written a text."""
     return Update(content(text))
 
 
 def content(text: str) -> bytes:
+    """The same as bytes."""
     client = YjsClient()
     client.text += text
     return client.doc.get_update(EMPTY_STATE_VECTOR)
@@ -91,6 +93,8 @@ async def by_token(token: str | None, document_id: str) -> Access:
 
 
 def slowly(let_in: asyncio.Event) -> Authorizer:
+    """Authorize by token, once the event is set."""
+
     async def authorize(token: str | None, document_id: str) -> Access:
         await let_in.wait()
         return await by_token(token, document_id)

@@ -10,9 +10,10 @@ import pytest
 
 from cowrite.core.limits import Limits
 from cowrite.core.outbox import OUTBOX_LIMIT
+from cowrite.core.sync_statuses import MAX_UNANSWERED
 from cowrite.protocol.awareness import MAX_ENTRIES, MAX_STATE_BYTES
 from cowrite.tokens import MAX_TOKEN_CHARACTERS
-from cowrite.transports import upgrade, yjs
+from cowrite.transports import hocuspocus_document, hocuspocus_socket, lane, upgrade, yjs
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "limits.md"
 FIXED = {
@@ -22,8 +23,13 @@ FIXED = {
     "MAX_ENTRIES": MAX_ENTRIES,
     "OUTBOX_LIMIT": OUTBOX_LIMIT,
     "OPENING_QUEUE_BYTES": yjs.OPENING_QUEUE_BYTES,
-    "BEHIND_QUEUE_BYTES": yjs.BEHIND_QUEUE_BYTES,
+    "BEHIND_QUEUE_BYTES": lane.BEHIND_QUEUE_BYTES,
     "MAX_UNKNOWN_MESSAGES": yjs.MAX_UNKNOWN_MESSAGES,
+    "CHECKING_DOCUMENTS": hocuspocus_socket.CHECKING_DOCUMENTS,
+    "CHECKING_MESSAGES": hocuspocus_socket.CHECKING_MESSAGES,
+    "CHECKING_BYTES": hocuspocus_socket.CHECKING_BYTES,
+    "MAX_UNANSWERED": MAX_UNANSWERED,
+    "MAX_STATELESS_BYTES": hocuspocus_document.MAX_STATELESS_BYTES,
 }
 
 

@@ -206,9 +206,29 @@ async def test_a_reader_cannot_write() -> None:
         await quiet(server)
         assert str(writer.client.text) == ""
         assert reader.closed is None
-        assert reader.peer.refused == 2, "the SyncStep2 of the handshake, and the edit"
+        assert reader.peer.refused == 1, "the edit; the SyncStep2 of the handshake said nothing new"
         assert not reader.client.saved
         assert writer.client.states == {}
+
+
+@pytest.mark.rule("RO8", "HP13")
+async def test_a_reader_without_news_is_saved() -> None:
+    """What a reader answers to the server's question is durable when it is nothing new; not what it cannot have read here."""
+    async with process() as server:
+        writer = await server.join(user="writer")
+        writer.client.text.insert(0, "Hello")
+        del writer.client.text[0:2]
+        await quiet(server)
+        reader = await server.join(user="reader", grant=Grant.READ)
+        await quiet(server)
+        assert reader.client.saved
+        again = await server.join(client=reader.client, user="reader", grant=Grant.READ)
+        await quiet(server)
+        assert again.client.saved, "now it tells of deletions, too"
+        for update in (b"\xff", reader.client.doc.get_update(b"\0") + bytes(20_000)):
+            again.send(yjs.encode(SyncStep2(update)))
+        assert again.peer.refused == 2
+        assert again.closed is None
 
 
 @pytest.mark.rule("RO8")

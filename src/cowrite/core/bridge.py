@@ -161,7 +161,8 @@ class SessionBridge:
         access = await self._ask(token, document_id)
         if access.single_use:
             raise AccessDenied("A token for a single use opens no connection; exchange it for a session.", known=True)
-        session = Session(self._ids.new(), document_id, access, self._clock.now(), ends_at=access.expires_at)
+        # Without an end of its own: an editor that cannot renew its token is not put out in the middle of a sentence.
+        session = Session(self._ids.new(), document_id, access, self._clock.now())
         self._access.check(session)
         return session
 

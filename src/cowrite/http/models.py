@@ -45,7 +45,7 @@ class Present(BaseModel):
 
     session_id: str
     user: User
-    transport: Literal["yjs", "websocket", "polling"]
+    transport: Literal["yjs", "hocuspocus", "websocket", "polling"]
     state: dict[str, Any] | None = Field(description="What the client tells about itself.")
     last_active: int = Field(description="Milliseconds since 1970, give or take some seconds.")
 
@@ -177,7 +177,7 @@ class ConnectBody(Strict):
 class TransportOffer(BaseModel):
     """A way to talk to the server."""
 
-    name: Literal["websocket", "yjs", "polling"]
+    name: Literal["websocket", "yjs", "hocuspocus", "polling"]
     url: str = Field(description="Of the socket; for polling, where to read.")
     protocol: str | None = Field(default=None, description="The sub-protocol to offer.")
     write_url: str | None = Field(default=None, description="Where a polling client sends operations or messages.")

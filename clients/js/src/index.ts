@@ -1,0 +1,8 @@
+export type { Grant, Token, User } from './admission.ts'
+export { CLOSE_CODES, mayReturn } from './core/codes.ts'
+export type { CloseName } from './core/codes.ts'
+export { CowriteProvider } from './provider.ts'
+export type { CowriteProviderEvents, CowriteProviderOptions } from './provider.ts'
+export { Refused } from './promises.ts'
+export type { ServerOptions } from './place.ts'
+export type { ConnectionEvents, ErrorEvent, Status, StatusEvent, TransportEvent } from './status.ts'

@@ -6,3 +6,6 @@ export type { CowriteProviderEvents, CowriteProviderOptions } from './provider.t
 export { Refused } from './promises.ts'
 export type { ServerOptions } from './place.ts'
 export type { ConnectionEvents, ErrorEvent, Status, StatusEvent, TransportEvent } from './status.ts'
+export type { Answer, Draft, Json, Operation, Refusal, ServerMessage } from './core/log.ts'
+export { OperationsClient, OperationsRefused } from './operations.ts'
+export type { OperationsClientEvents, OperationsClientOptions } from './operations.ts'

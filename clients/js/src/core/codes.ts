@@ -51,6 +51,9 @@ export interface Failure {
   readonly reason: string
   /** The server asked to be left alone for so many milliseconds. */
   readonly rest: number
+  /** The place in a request of operations that is to blame. */
+  readonly index?: unknown
+  readonly field?: unknown
 }
 
 /** Whether the code table says to try again. */
@@ -83,7 +86,9 @@ export function answeredWith(status: number, problem: unknown, rest: number): Fa
   if (name === undefined) return broken(reason, rest)
   const known = CLOSE_CODES[(OF_PROBLEMS[name] ?? name) as CloseName] as number | undefined
   const final = status >= 400 && status < 500 && status !== 408 && status !== 429
-  return { code: known ?? (final ? CLOSE_CODES.malformed_frame : CLOSE_CODES.store_unavailable), name, reason, rest }
+  const code = known ?? (final ? CLOSE_CODES.malformed_frame : CLOSE_CODES.store_unavailable)
+  const { index, field } = problem as { readonly index?: unknown; readonly field?: unknown }
+  return { code, name, reason, rest, index, field }
 }
 
 /** The text in a field of a value that may be anything. */

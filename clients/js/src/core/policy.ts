@@ -89,7 +89,7 @@ const PROBES_WITHIN_MS = 10_000
 const DRAINS_WITHIN_MS = 5000
 const SETTLES_AFTER_MS = 10_000
 const FIRST_RETRY_MS = 500
-const LONGEST_RETRY_MS = 30_000
+const LONGEST_RETRY_MS = 10_000
 const FIRST_CLIMB_MS = 5000
 const LONGEST_CLIMB_MS = 60_000
 /** So many WebSockets lost one after the other make a bad link: polling is slower, and bears more. */

@@ -1,6 +1,5 @@
 /** How long to wait for news, where something on the way may cut what takes long. */
 import { failureIn } from '../http.ts'
-import { BROKEN } from '../core/codes.ts'
 
 /** Seconds for which the server is asked to wait. */
 const LONGEST_WAIT = 20
@@ -18,21 +17,16 @@ export class LongPolls {
     return unseen() ? UNSEEN_MS : PAUSE_MS
   }
 
-  /** The answer to `poll`, asked once more and not to wait when it broke; null when stopped. Throws what the second one throws. */
-  async next<T>(poll: (wait: number) => Promise<T>, stop: AbortSignal): Promise<T | null> {
+  /** Polls; once more, and without waiting, when that broke. Throws what the second one throws, but nothing when stopped. */
+  async next(poll: (wait: number) => Promise<void>, stop: AbortSignal): Promise<void> {
     try {
-      return await poll(unseen() ? 0 : this.#wait)
+      await poll(unseen() ? 0 : this.#wait).catch(async (error: unknown) => {
+        if (stop.aborted || failureIn(error).name !== 'broken') throw error
+        await poll(0)
+        this.#wait = Math.max(SHORTEST_WAIT, this.#wait / 2)
+      })
     } catch (error) {
-      if (stop.aborted) return null
-      if (failureIn(error).code !== BROKEN) throw error
-    }
-    try {
-      const answer = await poll(0)
-      this.#wait = Math.max(SHORTEST_WAIT, this.#wait / 2)
-      return answer
-    } catch (error) {
-      if (stop.aborted) return null
-      throw error
+      if (!stop.aborted) throw error
     }
   }
 }

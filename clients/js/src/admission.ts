@@ -2,7 +2,7 @@
 import { broken } from './core/codes.ts'
 import type { Failure } from './core/codes.ts'
 import type { Renewal } from './core/policy.ts'
-import { ask, failureIn, messageOf, readAs, RequestFailed } from './http.ts'
+import { ask, failureIn, messageOf, RequestFailed } from './http.ts'
 import type { Fetch } from './http.ts'
 
 /** What the host application gave its user, or how to get it. Called anew whenever a token is needed. */
@@ -82,7 +82,8 @@ export class Admission {
     this.#keep(null)
     if (!ticket) return
     const { api, fetch } = this.#options
-    ask({ fetch, url: new URL('disconnect', api), method: 'POST', token: ticket.access, keepalive: true }).catch(() => {})
+    const url = new URL('disconnect', api)
+    ask({ fetch, url, method: 'POST', token: ticket.access, keepalive: true, read: () => null }).catch(() => {})
   }
 
   async #connect(blocked: boolean): Promise<Ticket> {
@@ -122,15 +123,15 @@ export class Admission {
   }
 
   async #request(path: string, body: object, before?: Ticket): Promise<Ticket> {
-    const answer = await ask({
+    return await ask({
       fetch: this.#options.fetch,
       url: new URL(path, this.#options.api),
       method: 'POST',
       headers: JSON_BODY,
       body: JSON.stringify(body),
       ...(before ? { token: before.access } : {}),
+      read: async (answer) => ticketOf(await answer.json(), answer.headers.get('date'), before),
     })
-    return await readAs(answer, async () => ticketOf(await answer.json(), answer.headers.get('date'), before))
   }
 
   #keep<T extends Ticket | null>(ticket: T): T {

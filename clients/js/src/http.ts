@@ -18,46 +18,51 @@ export class RequestFailed extends Error {
   }
 }
 
-export interface Ask {
+export interface Ask<T> {
   readonly fetch: Fetch
   readonly url: URL
+  /** What a success, or 304, means. */
+  readonly read: (answer: Response) => Promise<T> | T
   readonly method?: 'GET' | 'POST'
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string | Uint8Array<ArrayBuffer>
   readonly token?: string
-  readonly stop?: AbortSignal
+  readonly stops?: readonly AbortSignal[]
   /** Milliseconds for which the server was asked to wait with its answer. */
   readonly wait?: number
   /** The request shall outlive the page. */
   readonly keepalive?: boolean
 }
 
-/** A success, or 304. Throws `RequestFailed`. The deadline is for the answer's body, too. */
-export async function ask({ fetch, url, method = 'GET', headers, body, token, stop, wait = 0, keepalive = false }: Ask): Promise<Response> {
-  const deadline = AbortSignal.timeout(DEADLINE_MS + wait)
-  let answer: Response
+/** Throws `RequestFailed`: without an answer in time, for an answer that is no success, and for one that cannot be read. */
+export async function ask<T>({ fetch, url, read, method = 'GET', headers, body, token, stops = [], wait = 0, keepalive = false }: Ask<T>): Promise<T> {
+  const abort = new AbortController()
+  const stop = (): void => abort.abort()
+  const timer = setTimeout(stop, DEADLINE_MS + wait)
+  for (const signal of stops) signal.addEventListener('abort', stop)
+  if (stops.some(({ aborted }) => aborted)) stop()
   try {
-    answer = await fetch(url, {
+    const request = fetch(url, {
       method,
       headers: { ...headers, ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) },
       ...(body === undefined ? {} : { body }),
-      signal: stop ? AbortSignal.any([stop, deadline]) : deadline,
+      signal: abort.signal,
       cache: 'no-store',
       keepalive,
     })
-  } catch (error) {
-    throw new RequestFailed(broken(`no answer: ${messageOf(error)}`), { cause: error })
-  }
-  if (answer.ok || answer.status === 304) return answer
-  throw new RequestFailed(answeredWith(answer.status, await problemOf(answer), restOf(answer)))
-}
-
-/** What `read` makes of an answer. Throws `RequestFailed` when the body does not come whole, or is not what it should be. */
-export async function readAs<T>(answer: Response, read: (answer: Response) => Promise<T>): Promise<T> {
-  try {
+    const answer = await request.catch((error: unknown) => {
+      throw new RequestFailed(broken(`no answer: ${messageOf(error)}`), { cause: error })
+    })
+    if (!answer.ok && answer.status !== 304) throw new RequestFailed(answeredWith(answer.status, await problemOf(answer), restOf(answer)))
     return await read(answer)
   } catch (error) {
-    throw new RequestFailed(nonsense(`an answer of the server cannot be read: ${messageOf(error)}`), { cause: error })
+    if (error instanceof RequestFailed) throw error
+    // The body did not come whole, or is not what it should be.
+    const reason = `an answer of the server cannot be read: ${messageOf(error)}`
+    throw new RequestFailed(abort.signal.aborted ? broken(reason) : nonsense(reason), { cause: error })
+  } finally {
+    clearTimeout(timer)
+    for (const signal of stops) signal.removeEventListener('abort', stop)
   }
 }
 

@@ -31,7 +31,7 @@ export type State =
   /** Polling ends what is under way, so that the WebSocket may speak. */
   | { readonly name: 'draining'; readonly kind: Kind; readonly link: number; readonly probe: number }
   /** It is tried again when the timer is over. */
-  | { readonly name: 'waiting'; readonly failure: Failure }
+  | { readonly name: 'waiting'; readonly failure: Failure; readonly renew: Renewal }
   /** The server said not to come back. */
   | { readonly name: 'closed'; readonly failure: Failure }
 
@@ -45,8 +45,8 @@ export interface Policy {
   readonly losses: number
   /** Climbs that failed, one after the other. */
   readonly climbs: number
-  /** A session was asked for anew because the old one was not known any more; not twice in a row. */
-  readonly renewed: boolean
+  /** How often in a row a session was asked for anew because the old one was not known any more. */
+  readonly renewals: number
   /** The number of the newest link. */
   readonly links: number
 }
@@ -94,6 +94,8 @@ const FIRST_CLIMB_MS = 5000
 const LONGEST_CLIMB_MS = 60_000
 /** So many WebSockets lost one after the other make a bad link: polling is slower, and bears more. */
 const BAD_LINK_LOSSES = 3
+/** After so many sessions in a row of which one is not known when it is first used, the server does not want this user. */
+const MOST_RENEWALS = 3
 /** Close codes that nobody sent. */
 const WITHOUT_A_WORD: ReadonlySet<number> = new Set([1005, BROKEN])
 
@@ -103,14 +105,14 @@ export const START: Policy = {
   attempts: 0,
   losses: 0,
   climbs: 0,
-  renewed: false,
+  renewals: 0,
   links: 0,
 }
 
 export function decide(policy: Policy, event: PolicyEvent): PolicyStep {
   switch (event.type) {
     case 'connect':
-      return ['off', 'closed', 'waiting'].includes(policy.state.name) ? admit({ ...policy, attempts: 0, renewed: false }) : [policy, []]
+      return ['off', 'closed', 'waiting'].includes(policy.state.name) ? admit({ ...policy, attempts: 0, renewals: 0 }) : [policy, []]
     case 'disconnect':
       return [{ ...START, blocked: policy.blocked, links: policy.links }, [...abandon(policy.state), { type: 'leave' }]]
     case 'admitted':
@@ -148,9 +150,11 @@ function heard(policy: Policy, link: number): PolicyStep {
   const { state } = policy
   if (state.name === 'opening' && state.link === link) {
     const blocked = state.kind === 'polling' && (policy.blocked || state.instead !== null)
-    const live: Policy = { ...policy, blocked, state: { name: 'live', kind: state.kind, link, probe: null } }
-    const climb = state.kind === 'polling' ? [climbLater(policy)] : []
-    return [live, [stop('open'), start('settle', SETTLES_AFTER_MS), ...climb]]
+    // A session that is used was good: a server that dies again and again forgets one after the other.
+    const renewals = Math.min(policy.renewals, 1)
+    const live: Policy = { ...policy, blocked, renewals, state: { name: 'live', kind: state.kind, link, probe: null } }
+    const later = state.kind === 'polling' ? [climbLater(policy)] : []
+    return [live, [stop('open'), start('settle', SETTLES_AFTER_MS), ...later]]
   }
   if (state.name === 'live' && state.probe === link) {
     const draining: State = { name: 'draining', kind: state.kind, link: state.link, probe: link }
@@ -197,15 +201,18 @@ function end(policy: Policy, failure: Failure): PolicyStep {
   const effects = abandon(policy.state)
   // A session may be forgotten, or may have become another one's: whether the user may have a new one, `connect` tells. What was
   // refused while admitting was refused to a fresh token.
-  const renew = renewalAfter(failure)
-  if (renew !== 'nothing' && !policy.renewed && policy.state.name !== 'admitting') {
-    const [next, more] = admit({ ...policy, renewed: true }, renew)
+  const renew = policy.state.name === 'admitting' ? 'nothing' : renewalAfter(failure)
+  const renewals = policy.renewals + (renew === 'nothing' ? 0 : 1)
+  if (renew === 'nothing' ? !mayReturn(failure.code) : renewals > MOST_RENEWALS) {
+    return [{ ...policy, state: { name: 'closed', failure } }, [...effects, { type: 'leave' }]]
+  }
+  if (renew !== 'nothing' && renewals === 1) {
+    const [next, more] = admit({ ...policy, renewals }, renew)
     return [next, [...effects, ...more]]
   }
-  if (!mayReturn(failure.code)) return [{ ...policy, state: { name: 'closed', failure } }, [...effects, { type: 'leave' }]]
   const ms = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(policy.attempts, 10))
-  const retry: PolicyEffect[] = failure.rest > 0 ? [start('retry', failure.rest)] : [start('retry', ms, true)]
-  return [{ ...policy, attempts: policy.attempts + 1, state: { name: 'waiting', failure } }, [...effects, ...retry]]
+  const retry = failure.rest > 0 ? start('retry', failure.rest) : start('retry', ms, true)
+  return [{ ...policy, renewals, attempts: policy.attempts + 1, state: { name: 'waiting', failure, renew } }, [...effects, retry]]
 }
 
 function renewalAfter(failure: Failure): Renewal {
@@ -222,7 +229,7 @@ function over(policy: Policy, timer: Timer): PolicyStep {
       return state.kind === 'websocket' ? fallBack(policy, state, failure) : end(policy, failure)
     }
     case 'retry':
-      return state.name === 'waiting' ? admit(policy) : [policy, []]
+      return state.name === 'waiting' ? admit(policy, state.renew) : [policy, []]
     case 'climb':
       return state.name === 'live' && state.kind === 'polling' && state.probe === null ? climb(policy, state) : [policy, []]
     case 'probe':
@@ -231,7 +238,7 @@ function over(policy: Policy, timer: Timer): PolicyStep {
       return state.name === 'draining' ? adopt(policy, state) : [policy, []]
     case 'settle':
       if (state.name !== 'live') return [policy, []]
-      return [{ ...policy, attempts: 0, renewed: false, ...(state.kind === 'websocket' ? { losses: 0, climbs: 0 } : {}) }, []]
+      return [{ ...policy, attempts: 0, renewals: 0, ...(state.kind === 'websocket' ? { losses: 0, climbs: 0 } : {}) }, []]
   }
 }
 
@@ -245,7 +252,7 @@ function climb(policy: Policy, state: Extract<State, { name: 'live' }>): PolicyS
 
 function hinted(policy: Policy): PolicyStep {
   const { state } = policy
-  if (state.name === 'waiting' && state.failure.rest === 0) return admit({ ...policy, attempts: 0 })
+  if (state.name === 'waiting' && state.failure.rest === 0) return admit({ ...policy, attempts: 0 }, state.renew)
   if (state.name !== 'live') return [policy, []]
   const check: PolicyEffect = { type: 'check', link: state.link }
   if (state.kind === 'websocket' || state.probe !== null) return [policy, [check]]

@@ -2,7 +2,7 @@
 import { BROKEN, CLOSE_CODES } from '../core/codes.ts'
 import type { Failure } from '../core/codes.ts'
 import type { ServerMessage } from '../core/log.ts'
-import { failureIn, readAs } from '../http.ts'
+import { failureIn } from '../http.ts'
 import type { LinkMaker } from './link.ts'
 import { Requests } from './requests.ts'
 
@@ -50,10 +50,17 @@ class JsonPolling extends Requests<ServerMessage> {
     const wait = this.#welcomed ? patience : 0
     const query = { wait: String(wait), ...(this.#head === null ? {} : { last_operation: this.#head }) }
     const headers: Record<string, string> = this.#etag === null ? {} : { 'if-none-match': this.#etag }
-    const answer = await this.ask('poll', query, { headers, stop, wait: 1000 * wait })
-    this.#etag = answer.headers.get('etag')
-    if (answer.status === 304) return
-    const news = await readAs(answer, async () => (await answer.json()) as Fields)
+    const news = await this.ask('poll', {
+      query,
+      headers,
+      stop,
+      wait: 1000 * wait,
+      read: async (answer) => {
+        this.#etag = answer.headers.get('etag')
+        return answer.status === 304 ? null : ((await answer.json()) as Fields)
+      },
+    })
+    if (!news) return
     this.#head = (news['head'] as string | null | undefined) ?? null
     const type = news['reset'] === true ? 'reset' : 'operations'
     this.tell({ ...news, type: this.#welcomed ? type : 'welcome' })
@@ -64,10 +71,13 @@ class JsonPolling extends Requests<ServerMessage> {
   async #write({ type, request, ...fields }: ServerMessage): Promise<void> {
     const body = JSON.stringify({ document_id: this.place.document, ...fields })
     try {
-      const answer = await this.ask(type, {}, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
-      if (type !== 'operations') return
-      const written = await readAs(answer, async () => (await answer.json()) as Fields)
-      this.tell({ ...written, type: 'acknowledged', request })
+      const written = await this.ask(type, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body,
+        read: async (answer) => (type === 'operations' ? ((await answer.json()) as Fields) : null),
+      })
+      if (written) this.tell({ ...written, type: 'acknowledged', request })
     } catch (error) {
       const failure = failureIn(error)
       if (OF_THE_LINK.includes(failure.code) && failure.name !== 'grant_too_low') throw error

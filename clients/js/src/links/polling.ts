@@ -11,12 +11,18 @@ import { decode, encode, isUpload } from '../core/messages.ts'
 import type { Message } from '../core/messages.ts'
 import { NOTHING_SENT, tally } from '../core/tally.ts'
 import type { Tally } from '../core/tally.ts'
-import { readAs } from '../http.ts'
-import type { Ask } from '../http.ts'
 import type { LinkMaker } from './link.ts'
 import { Requests } from './requests.ts'
 
 const MESSAGES = 'application/octet-stream'
+
+interface News {
+  readonly messages: readonly Bytes[]
+  /** From which to poll on. */
+  readonly cursor: string
+}
+
+const AS_MESSAGES = { headers: { 'content-type': MESSAGES, accept: MESSAGES }, read: readNews } as const
 
 export const yjsPolling: LinkMaker<Bytes> = (place, listener) => new YjsPolling(place, listener)
 
@@ -43,13 +49,13 @@ class YjsPolling extends Requests<Bytes> {
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, batchSize(this.#waiting))
       // oxlint-disable-next-line no-await-in-loop -- one request at a time keeps the order
-      this.#take(batch, await this.#request('operations', {}, { method: 'POST', body: seal(batch) }))
+      this.#take(batch, await this.ask('operations', { ...AS_MESSAGES, method: 'POST', body: seal(batch) }))
     }
     this.#sending = null
   }
 
   /** The answer to a request says how many of its own uploads are durable; a link says how many of all. */
-  #take(batch: readonly Bytes[], { messages, cursor }: { messages: readonly Bytes[]; cursor: string }): void {
+  #take(batch: readonly Bytes[], { messages, cursor }: News): void {
     const uploads = batch.map((message) => decode(message)).filter((message): message is Message => message !== null && isUpload(message))
     const said = messages.map((message) => decode(message)).find((message) => message?.type === 'acknowledged')
     this.#tally = tally(this.#tally, uploads, said?.count ?? 0)
@@ -64,21 +70,15 @@ class YjsPolling extends Requests<Bytes> {
 
   async #poll(wait: number, stop: AbortSignal): Promise<void> {
     const query = { cursor: this.#cursor ?? '', wait: String(wait) }
-    const { messages, cursor } = await this.#request('poll', query, { stop, wait: 1000 * wait })
+    const { messages, cursor } = await this.ask('poll', { ...AS_MESSAGES, query, stop, wait: 1000 * wait })
     this.#cursor = cursor
     for (const message of messages) this.tell(message)
   }
+}
 
-  async #request(
-    path: string,
-    query: Readonly<Record<string, string>>,
-    more: Omit<Ask, 'fetch' | 'url'>,
-  ): Promise<{ messages: readonly Bytes[]; cursor: string }> {
-    const answer = await this.ask(path, query, { headers: { 'content-type': MESSAGES, accept: MESSAGES }, ...more })
-    return await readAs(answer, async () => {
-      const messages = unseal(new Uint8Array(await answer.arrayBuffer()))
-      for (const message of messages) decode(message)
-      return { messages, cursor: answer.headers.get('cowrite-cursor') ?? '' }
-    })
-  }
+/** Throws `Malformed` also for a body of which one message cannot be read. */
+async function readNews(answer: Response): Promise<News> {
+  const messages = unseal(new Uint8Array(await answer.arrayBuffer()))
+  for (const message of messages) decode(message)
+  return { messages, cursor: answer.headers.get('cowrite-cursor') ?? '' }
 }

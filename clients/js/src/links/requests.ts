@@ -4,6 +4,11 @@ import type { Ask } from '../http.ts'
 import type { Link, LinkListener, Place } from './link.ts'
 import { LongPolls, pause } from './long_polls.ts'
 
+type RequestOptions<T> = Omit<Ask<T>, 'fetch' | 'url' | 'token' | 'stops'> & {
+  readonly query?: Readonly<Record<string, string>>
+  readonly stop?: AbortSignal
+}
+
 export abstract class Requests<M> implements Link<M> {
   protected readonly place: Place
   protected readonly listener: LinkListener<M>
@@ -60,12 +65,11 @@ export abstract class Requests<M> implements Link<M> {
   }
 
   /** One request for this document. */
-  protected async ask(path: string, query: Readonly<Record<string, string>>, more: Omit<Ask, 'fetch' | 'url'>): Promise<Response> {
+  protected async ask<T>(path: string, { query, stop, ...more }: RequestOptions<T>): Promise<T> {
     const { api, document, ticket, fetch } = this.place
     const url = new URL(path, api)
     url.search = String(new URLSearchParams({ document_id: document, ...query }))
-    const stop = more.stop ? AbortSignal.any([more.stop, this.#stop.signal]) : this.#stop.signal
-    return await ask({ fetch, url, token: ticket().access, ...more, stop })
+    return await ask({ fetch, url, token: ticket().access, stops: [this.#stop.signal, ...(stop ? [stop] : [])], ...more })
   }
 
   /** Does it; a failure ends the link. */

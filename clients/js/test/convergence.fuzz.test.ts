@@ -32,7 +32,7 @@ async function run(seed: number): Promise<{ transports: Set<string>; losses: num
   server.delay = () => random.below(slow)
   server.doubles = () => random.chance(0.2)
   const transports = new Set<string>()
-  let losses = 0
+  let [losses, forgotAt] = [0, 0]
   const complaints: string[] = []
 
   const clients = Array.from({ length: CLIENTS }, (_, index): Client => {
@@ -71,13 +71,16 @@ async function run(seed: number): Promise<{ transports: Set<string>; losses: num
   for (let step = 0; step < STEPS; step++) {
     const client = random.pick(clients)
     const dice = random.below(100)
+    // Sessions that are forgotten one after the other, before they are used, are a reason to stay away.
+    const mayForget = Date.now() - forgotAt > 60_000
+    if (mayForget && dice >= 70 && dice < 78) forgotAt = Date.now()
     if (dice < 50) edit(client, random)
     else if (dice < 60) server.sockets = random.pick(['pass', 'pass', 'refuse', 'swallow'])
     else if (dice < 66) server.cut()
     else if (dice < 70) server.network = random.chance(0.6)
-    else if (dice < 73) server.restart()
+    else if (dice < 73 && mayForget) server.restart()
     else if (dice < 76) server.close(random.pick([1000, 1012, 4500, 4503]))
-    else if (dice < 78) server.forget()
+    else if (dice < 78 && mayForget) server.forget()
     else if (dice < 82) slow = random.pick([5, 5, 50, 1500, 3000])
     else if (dice < 84) client.provider.disconnect()
     else if (dice < 88) client.provider.connect()

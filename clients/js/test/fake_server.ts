@@ -27,7 +27,7 @@ export class FakeServer {
   disk: Doc = new Doc()
   /** What becomes of sockets from now on. */
   sockets: 'pass' | 'refuse' | 'swallow' = 'pass'
-  /** False: nothing gets through, and what was open breaks. */
+  /** False: nothing gets through. Sockets on which something is lost stay silent for ever. */
   network = true
   /** Milliseconds for which a message is under way. */
   delay: () => number = () => 5
@@ -297,6 +297,8 @@ export class FakeWebSocket {
   ongone: () => void = () => {}
   readonly #server: FakeServer
   #arrivesAt = [0, 0]
+  /** Something was lost on the way, so nothing behind it arrives; nobody is told. */
+  #deaf = false
 
   constructor(server: FakeServer, url: URL) {
     this.#server = server
@@ -316,6 +318,7 @@ export class FakeWebSocket {
     if (this.readyState === 3) return
     this.readyState = 3
     this.#later(0, () => this.ongone())
+    setTimeout(() => this.ongone(), 60_000) // the server notices by itself
   }
 
   receives(frame: Bytes): void {
@@ -352,7 +355,8 @@ export class FakeWebSocket {
     const at = Math.max(this.#arrivesAt[direction] ?? 0, now + this.#server.delay())
     this.#arrivesAt[direction] = at
     setTimeout(() => {
-      if (this.#server.network || this.readyState === 3) work()
+      this.#deaf ||= !this.#server.network
+      if (!this.#deaf) work()
     }, at - now)
   }
 }

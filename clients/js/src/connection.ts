@@ -8,6 +8,7 @@ import type { Kind, Policy, PolicyEffect, PolicyEvent, Renewal, State, Timer } f
 import { listenForHints } from './hints.ts'
 import { failureIn } from './http.ts'
 import type { Link, LinkMaker, Place } from './links/link.ts'
+import { oneByOne } from './serial.ts'
 import { Watch } from './watch.ts'
 
 /** Who speaks over the links. `M` is what goes over them. */
@@ -49,9 +50,8 @@ export class Connection<M> {
   readonly #links = new Map<number, OpenLink<M>>()
   readonly #timers = new Map<Timer, ReturnType<typeof setTimeout>>()
   readonly #watch: Watch
-  readonly #events: PolicyEvent[] = []
+  readonly #tell = oneByOne<PolicyEvent>((event) => this.#decide(event))
   #policy: Policy = START
-  #deciding = false
   /** The link over which is spoken. */
   #current: number | null = null
   #asked = 0
@@ -99,18 +99,6 @@ export class Connection<M> {
     const link = this.#current
     this.#close(link)
     this.#tell({ type: 'lost', link, failure })
-  }
-
-  /** One event after the other, also when one causes another. */
-  #tell(event: PolicyEvent): void {
-    this.#events.push(event)
-    if (this.#deciding) return
-    this.#deciding = true
-    try {
-      for (let next = this.#events.shift(); next; next = this.#events.shift()) this.#decide(next)
-    } finally {
-      this.#deciding = false
-    }
   }
 
   #decide(event: PolicyEvent): void {

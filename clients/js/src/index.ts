@@ -1,4 +1,5 @@
 export type { Grant, Token, User } from './admission.ts'
+export type { ClientEvents } from './client.ts'
 export { CLOSE_CODES, mayReturn } from './core/codes.ts'
 export type { CloseName } from './core/codes.ts'
 export { CowriteProvider } from './provider.ts'

@@ -1,33 +1,28 @@
 /** Editing a document without Yjs: JSON operations, in the order of the log. */
+import { Client } from './client.ts'
+import type { ClientEvents } from './client.ts'
 import { Connection } from './connection.ts'
-import { CLOSE_CODES } from './core/codes.ts'
 import { advance, unread } from './core/log.ts'
 import type { Answer, Draft, Json, Log, LogEffect, LogEvent, Operation, Refusal, ServerMessage } from './core/log.ts'
-import type { Kind, State } from './core/policy.ts'
-import { Emitter } from './events.ts'
 import { jsonPolling } from './links/json_polling.ts'
 import { jsonSocket } from './links/json_socket.ts'
 import { serverOf } from './place.ts'
 import type { ServerOptions } from './place.ts'
-import { Moment, Refused } from './promises.ts'
-import { errorEvent, statusOf, tellChange, transportOf } from './status.ts'
-import type { ConnectionEvents, Status } from './status.ts'
+import { oneByOne } from './serial.ts'
+import { errorEvent } from './status.ts'
 
 export interface OperationsClientOptions extends ServerOptions {
   /** Go on behind this operation, instead of beginning with the document's state. */
   readonly lastOperation?: string | null
 }
 
-export interface OperationsClientEvents extends ConnectionEvents {
+export interface OperationsClientEvents extends ClientEvents {
   /** Committed operations, also one's own: each once, in the order of the log, those of one entry together. */
   readonly operations: { readonly operations: readonly Operation[]; readonly head: string | null; readonly offset: number }
   /** The document is this now, whatever was told before: at the start, and when too much has happened meanwhile. */
   readonly reset: { readonly state: Json; readonly head: string | null; readonly offset: number }
   /** Who is present, or who came, changed and went: a message of the socket. */
   readonly presence: ServerMessage
-  readonly synced: { readonly state: boolean }
-  /** So many submissions have not been answered. */
-  readonly unsyncedChanges: { readonly number: number }
 }
 
 /** Operations were not taken, and never will be. `code`, `index` and `field` say why, and which. */
@@ -52,26 +47,20 @@ interface Waiting {
 
 const AGAIN_MS = 2000
 
-export class OperationsClient extends Emitter<OperationsClientEvents> {
-  readonly name: string
-  readonly #connection: Connection<ServerMessage>
+export class OperationsClient extends Client<ServerMessage, OperationsClientEvents> {
+  protected readonly connection: Connection<ServerMessage>
   readonly #waiting = new Map<number, Waiting>()
-  readonly #synced = new Moment()
-  readonly #saved = new Moment()
-  readonly #events: LogEvent[] = []
+  readonly #step = oneByOne<LogEvent>((event) => this.#advance(event))
   #log: Log
-  #stepping = false
   #requests = 0
   #again: ReturnType<typeof setTimeout> | undefined
   #presence: Json | undefined
-  #destroyed = false
 
   constructor(options: OperationsClientOptions) {
-    super()
+    super(options.name)
     const server = serverOf(options)
-    this.name = options.name
     this.#log = unread(options.lastOperation)
-    this.#connection = new Connection(
+    this.connection = new Connection(
       { ...server, links: { websocket: jsonSocket, polling: jsonPolling }, serverSpeaksFirst: false },
       {
         linked: ({ access }) => {
@@ -80,20 +69,12 @@ export class OperationsClient extends Emitter<OperationsClientEvents> {
         unlinked: () => this.#step({ type: 'unlinked' }),
         received: (message) => this.#step({ type: 'received', message }),
         due: () => this.#log.sent || this.#log.phase === 'greeting',
-        ask: () => this.#connection.send({ type: 'heartbeat' }),
-        changed: (state, before) => this.#changed(state, before),
+        ask: () => this.connection.send({ type: 'heartbeat' }),
+        changed: (state, before) => this.changed(state, before),
         failed: (failure) => this.emit('error', errorEvent(failure)),
       },
     )
     if (options.connect !== false) this.connect()
-  }
-
-  get status(): Status {
-    return statusOf(this.#connection.state)
-  }
-
-  get transport(): Kind | null {
-    return transportOf(this.#connection.state)
   }
 
   /** The last operation that was told; with it a later client goes on from here. Undefined before anything was. */
@@ -101,45 +82,21 @@ export class OperationsClient extends Emitter<OperationsClientEvents> {
     return this.#log.head
   }
 
-  get isSynced(): boolean {
+  override get isSynced(): boolean {
     return this.#log.phase === 'live'
   }
 
   /** Submissions that have not been answered. */
-  get unsyncedChanges(): number {
+  override get unsyncedChanges(): number {
     return this.#log.queue.length
   }
 
-  get hasUnsyncedChanges(): boolean {
-    return this.unsyncedChanges > 0
-  }
-
-  /** Connects, and again after every loss, until `disconnect()` or until the server says not to come back. Idempotent. */
-  connect(): void {
-    if (!this.#destroyed) this.#connection.connect()
-  }
-
-  /** Ends the session. What was submitted is kept, and sent after the next `connect()`. Idempotent. */
-  disconnect(): void {
-    this.#connection.disconnect()
-  }
-
   /** Disconnects for good. What was submitted and not answered is rejected; it may have been committed all the same. */
-  destroy(): void {
-    if (this.#destroyed) return
-    this.#destroyed = true
+  override destroy(): void {
     clearTimeout(this.#again)
-    this.disconnect()
-    this.#giveUp(new Refused(CLOSE_CODES.normal, 'the client was destroyed'))
-  }
-
-  whenSynced(): Promise<void> {
-    return this.#synced.wait(this.isSynced, this.#refused())
-  }
-
-  /** Fulfilled when everything that was submitted is answered, with success or not. */
-  whenSaved(): Promise<void> {
-    return this.#saved.wait(!this.hasUnsyncedChanges, this.#refused())
+    super.destroy()
+    const error = this.refusal()
+    if (error) for (const request of Array.from(this.#waiting.keys())) this.#take(request)?.reject(error)
   }
 
   /**
@@ -148,7 +105,7 @@ export class OperationsClient extends Emitter<OperationsClientEvents> {
    * as committed, after they were told as an event; rejected with `OperationsRefused`, or with `Refused`.
    */
   submit(operations: readonly Draft[]): Promise<Answer> {
-    const error = this.#refused()
+    const error = this.refusal()
     if (error) return Promise.reject(error)
     const request = ++this.#requests
     const named = operations.map((draft) => ({ ...draft, id: draft.id ?? newId() }))
@@ -162,26 +119,10 @@ export class OperationsClient extends Emitter<OperationsClientEvents> {
   /** Tells the others an object about this client; null for nothing. Told again over each link. */
   tell(state: Json): void {
     this.#presence = state
-    if (this.isSynced) this.#connection.send({ type: 'presence', state })
+    if (this.isSynced) this.connection.send({ type: 'presence', state })
   }
 
   // ---- what happens
-
-  #changed(state: State, before: State): void {
-    tellChange((name, event) => this.emit(name, event as OperationsClientEvents[typeof name]), state, before)
-    if (state.name === 'closed') this.#giveUp(new Refused(state.failure.code, state.failure.reason))
-  }
-
-  #step(event: LogEvent): void {
-    this.#events.push(event)
-    if (this.#stepping) return
-    this.#stepping = true
-    try {
-      for (let next = this.#events.shift(); next; next = this.#events.shift()) this.#advance(next)
-    } finally {
-      this.#stepping = false
-    }
-  }
 
   #advance(event: LogEvent): void {
     const before = this.unsyncedChanges
@@ -189,17 +130,16 @@ export class OperationsClient extends Emitter<OperationsClientEvents> {
     this.#log = log
     for (const effect of effects) this.#do(effect)
     const number = log.queue.length
-    if (number !== before) this.emit('unsyncedChanges', { number })
-    if (number === 0) this.#saved.come()
+    if (number !== before) this.tellUnsaved(number)
   }
 
   #do(effect: LogEffect): void {
     switch (effect.type) {
       case 'send':
-        this.#connection.send(effect.message)
+        this.connection.send(effect.message)
         break
       case 'synced':
-        this.#tellSynced(effect.state)
+        this.tellSynced(effect.state)
         break
       case 'operations':
       case 'reset': {
@@ -220,35 +160,20 @@ export class OperationsClient extends Emitter<OperationsClientEvents> {
         this.#again = setTimeout(() => this.#step({ type: 'again' }), AGAIN_MS * (0.5 + Math.random()))
         break
       case 'failed':
-        this.#connection.fail(effect.failure)
+        this.connection.fail(effect.failure)
         break
     }
   }
 
-  #tellSynced(state: boolean): void {
-    this.emit('synced', { state })
-    if (!state) return
-    this.#synced.come()
-    if (this.#presence !== undefined) this.tell(this.#presence)
+  protected override tellSynced(state: boolean): void {
+    super.tellSynced(state)
+    if (state && this.#presence !== undefined) this.tell(this.#presence)
   }
 
   #take(request: number): Waiting | undefined {
     const waiting = this.#waiting.get(request)
     this.#waiting.delete(request)
     return waiting
-  }
-
-  #refused(): Refused | null {
-    const { state } = this.#connection
-    if (this.#destroyed) return new Refused(CLOSE_CODES.normal, 'the client was destroyed')
-    return state.name === 'closed' ? new Refused(state.failure.code, state.failure.reason) : null
-  }
-
-  /** Submissions wait for a `connect()` that is let in; only those of a client that was destroyed never will be answered. */
-  #giveUp(error: Refused): void {
-    this.#synced.fail(error)
-    this.#saved.fail(error)
-    if (this.#destroyed) for (const request of [...this.#waiting.keys()]) this.#take(request)?.reject(error)
   }
 }
 

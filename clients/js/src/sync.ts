@@ -13,6 +13,7 @@ import { edited, unsaved } from './core/uploads.ts'
 import { messageOf } from './http.ts'
 import { NOTHING, Unreadable } from './replica.ts'
 import type { Origin, YjsReplica } from './replica.ts'
+import { oneByOne } from './serial.ts'
 import type { ErrorEvent } from './status.ts'
 
 export interface Surroundings {
@@ -30,9 +31,9 @@ export class Sync implements Speaker<Bytes> {
   readonly #replica: YjsReplica
   readonly #origin: Origin
   readonly #around: Surroundings
-  readonly #events: SessionEvent[] = []
+  /** An observer of the document may edit it, while what it observes is still being taken. */
+  readonly #step = oneByOne<SessionEvent>((event) => this.#take(event))
   #session: Session = OFFLINE
-  #stepping = false
 
   constructor(replica: YjsReplica, origin: Origin, around: Surroundings) {
     this.#replica = replica
@@ -94,20 +95,10 @@ export class Sync implements Speaker<Bytes> {
 
   // ---- inside
 
-  /** One event after the other, also when one causes another: an observer of the document may edit it. */
-  #step(event: SessionEvent): void {
-    this.#events.push(event)
-    if (this.#stepping) return
-    this.#stepping = true
-    try {
-      for (let next = this.#events.shift(); next; next = this.#events.shift()) {
-        const [session, effects] = step(this.#session, next)
-        this.#session = session
-        for (const effect of effects) this.#do(effect)
-      }
-    } finally {
-      this.#stepping = false
-    }
+  #take(event: SessionEvent): void {
+    const [session, effects] = step(this.#session, event)
+    this.#session = session
+    for (const effect of effects) this.#do(effect)
   }
 
   #do(effect: SessionEffect): void {

@@ -8,7 +8,7 @@ export interface Replica {
   vector(): Bytes
   /** What a replica lacks that has this state vector. */
   missing(vector: Bytes): Bytes
-  /** The awareness of this client; null when it has none. */
+  /** The awareness of this client, as news; null when it has none. */
   awareness(): Bytes | null
   apply(update: Bytes): void
   meet(awareness: Bytes): void
@@ -27,8 +27,13 @@ export class Tabs {
     // In Node a channel keeps the process alive otherwise.
     ;(this.#channel as { unref?: () => void }).unref?.()
     this.#say({ type: 'step1', body: replica.vector() })
-    this.#say({ type: 'query' })
+    this.ask()
     this.#introduce()
+  }
+
+  /** Who is here? */
+  ask(): void {
+    this.#say({ type: 'query' })
   }
 
   tell(type: 'update' | 'awareness', body: Bytes): void {

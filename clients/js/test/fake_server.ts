@@ -73,14 +73,19 @@ export class FakeServer {
 
   /** All sockets are closed with this code. */
   close(code: number): void {
-    for (const socket of [...this.#attached]) socket.close(code, `code ${code}`)
+    for (const socket of Array.from(this.#attached)) socket.close(code, `code ${code}`)
+  }
+
+  /** This comes over all sockets. */
+  say(frame: Bytes | string): void {
+    for (const socket of this.#open) socket.receives(frame)
   }
 
   /** Every connection breaks. */
   cut(): void {
-    for (const socket of [...this.#open]) socket.breaks()
-    for (const fail of [...this.#asking]) fail()
-    for (const wake of [...this.#news]) wake()
+    for (const socket of Array.from(this.#open)) socket.breaks()
+    for (const fail of Array.from(this.#asking)) fail()
+    for (const wake of Array.from(this.#news)) wake()
   }
 
   /** Killed and started again: what was not on the disk is gone, and so are all sessions. */
@@ -160,7 +165,7 @@ export class FakeServer {
     this.#commit ??= setTimeout(() => {
       this.#commit = undefined
       for (const commit of this.#pending.splice(0)) commit()
-      for (const wake of [...this.#news]) wake()
+      for (const wake of Array.from(this.#news)) wake()
     }, COMMIT_MS)
   }
 
@@ -290,7 +295,7 @@ export class FakeWebSocket {
   readyState = 0
   binaryType = ''
   onopen: (() => void) | null = null
-  onmessage: ((event: { data: ArrayBuffer }) => void) | null = null
+  onmessage: ((event: { data: ArrayBuffer | string }) => void) | null = null
   onclose: ((event: { code: number; reason: string }) => void) | null = null
   onerror: (() => void) | null = null
   onsent: (frame: Uint8Array) => void = () => {}
@@ -321,8 +326,8 @@ export class FakeWebSocket {
     setTimeout(() => this.ongone(), 60_000) // the server notices by itself
   }
 
-  receives(frame: Bytes): void {
-    this.#later(1, () => this.onmessage?.({ data: frame.buffer }))
+  receives(frame: Bytes | string): void {
+    this.#later(1, () => this.onmessage?.({ data: typeof frame === 'string' ? frame : frame.buffer }))
   }
 
   ends(code: number, reason: string): void {

@@ -117,6 +117,7 @@ function receive(log: Log, message: ServerMessage): Step {
   switch (message.type) {
     case 'welcome': {
       const [read, effects] = message['state'] === undefined ? operations(log, message) : reset(log, message)
+      if (read.phase === 'offline') return [read, effects] // it could not be read
       return then([{ ...read, phase: 'live' }, [...effects, { type: 'synced', state: true }]], send)
     }
     case 'operations':

@@ -9,13 +9,13 @@ import { Requests } from './requests.ts'
 type Fields = Readonly<Record<string, unknown>>
 
 /** What ends the link, and not only the request. */
-const OF_THE_LINK: readonly number[] = [
+const OF_THE_LINK: ReadonlySet<number> = new Set([
   BROKEN,
   CLOSE_CODES.unauthorized,
   CLOSE_CODES.forbidden,
   CLOSE_CODES.document_deleted,
   CLOSE_CODES.service_restart,
-]
+])
 
 export const jsonPolling: LinkMaker<ServerMessage> = (place, listener) => new JsonPolling(place, listener)
 
@@ -80,7 +80,7 @@ class JsonPolling extends Requests<ServerMessage> {
       if (written) this.tell({ ...written, type: 'acknowledged', request })
     } catch (error) {
       const failure = failureIn(error)
-      if (OF_THE_LINK.includes(failure.code) && failure.name !== 'grant_too_low') throw error
+      if (OF_THE_LINK.has(failure.code) && failure.name !== 'grant_too_low') throw error
       this.tell({ ...refusalIn(failure), type: 'refused', request })
     }
   }

@@ -45,7 +45,7 @@ class YjsPolling extends Requests<Bytes> {
   }
 
   async #sendAll(): Promise<void> {
-    await null
+    await Promise.resolve()
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, batchSize(this.#waiting))
       // oxlint-disable-next-line no-await-in-loop -- one request at a time keeps the order

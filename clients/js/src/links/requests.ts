@@ -38,14 +38,17 @@ export abstract class Requests<M> implements Link<M> {
     if (!this.open) return
     this.#state = 'draining'
     this.#reading.abort()
-    void this.answered().then(() => {
-      if (this.#state === 'draining') this.listener.drained()
-    })
+    void this.#finish()
   }
 
   close(): void {
     this.#state = 'closed'
     this.#stop.abort()
+  }
+
+  async #finish(): Promise<void> {
+    await this.answered()
+    if (this.#state === 'draining') this.listener.drained()
   }
 
   protected tell(message: M): void {

@@ -111,12 +111,12 @@ export class Admission {
     if (typeof token !== 'function') return token ?? null
     let timer: ReturnType<typeof setTimeout> | undefined
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`no token came within ${TOKEN_WITHIN_MS / 1000} s`)), TOKEN_WITHIN_MS)
+      timer = setTimeout(() => reject(new Error('no token came in time')), TOKEN_WITHIN_MS)
     })
     try {
       return await Promise.race([(async () => await token())(), late])
     } catch (error) {
-      throw new RequestFailed({ ...broken(`the token function failed: ${messageOf(error)}`), name: 'token' }, { cause: error })
+      throw new RequestFailed({ ...broken(`no token: ${messageOf(error)}`), name: 'token' }, { cause: error })
     } finally {
       clearTimeout(timer)
     }

@@ -65,7 +65,7 @@ export class Connection<M> {
     this.#watch = new Watch({
       due: () => speaker.due(),
       ask: () => speaker.ask(),
-      gone: () => this.fail(broken('the connection is silent')),
+      gone: () => this.fail(broken('nothing comes any more')),
     })
   }
 
@@ -138,7 +138,7 @@ export class Connection<M> {
         this.#start(effect.timer, effect.jitter ? effect.ms * Math.random() : effect.ms)
         break
       case 'stop':
-        clearTimeout(this.#timers.get(effect.timer))
+        for (const [timer, set] of this.#timers) if (timer === (effect.timer ?? timer)) clearTimeout(set)
         break
     }
   }
@@ -188,7 +188,7 @@ export class Connection<M> {
     let last = this.#admission.ticket
     const ticket = (): Ticket => {
       last = this.#admission.ticket ?? last
-      if (!last) throw new Error('a link is opened without a session')
+      if (!last) throw new Error('no session')
       return last
     }
     return { api, document, ticket, fetch, WebSocket }

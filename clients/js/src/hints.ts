@@ -4,13 +4,12 @@
 export function listenForHints(hint: () => void): () => void {
   const { window, document } = globalThis
   if (typeof window?.addEventListener !== 'function') return () => {}
+  const stop = new AbortController()
+  const { signal } = stop
   const seen = (): void => {
-    if (document?.visibilityState === 'visible') hint()
+    if (document.visibilityState === 'visible') hint()
   }
-  for (const name of ['online', 'offline', 'pageshow']) window.addEventListener(name, hint)
-  document?.addEventListener('visibilitychange', seen)
-  return () => {
-    for (const name of ['online', 'offline', 'pageshow']) window.removeEventListener(name, hint)
-    document?.removeEventListener('visibilitychange', seen)
-  }
+  for (const name of ['online', 'offline', 'pageshow']) window.addEventListener(name, hint, { signal })
+  document?.addEventListener('visibilitychange', seen, { signal })
+  return () => stop.abort()
 }

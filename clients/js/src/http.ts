@@ -9,7 +9,6 @@ const LONGEST_REST_MS = 60_000
 export type Fetch = typeof globalThis.fetch
 
 export class RequestFailed extends Error {
-  override readonly name: string = 'RequestFailed'
   readonly failure: Failure
 
   constructor(failure: Failure, options?: ErrorOptions) {
@@ -39,7 +38,7 @@ export async function ask<T>({ fetch, url, read, method = 'GET', headers, body, 
   const abort = new AbortController()
   const stop = (): void => abort.abort()
   const timer = setTimeout(stop, DEADLINE_MS + wait)
-  for (const signal of stops) signal.addEventListener('abort', stop)
+  for (const signal of stops) signal.addEventListener('abort', stop, { signal: abort.signal })
   if (stops.some(({ aborted }) => aborted)) stop()
   try {
     const request = fetch(url, {
@@ -58,11 +57,10 @@ export async function ask<T>({ fetch, url, read, method = 'GET', headers, body, 
   } catch (error) {
     if (error instanceof RequestFailed) throw error
     // The body did not come whole, or is not what it should be.
-    const reason = `an answer of the server cannot be read: ${messageOf(error)}`
-    throw new RequestFailed(abort.signal.aborted ? broken(reason) : nonsense(reason), { cause: error })
+    throw new RequestFailed((abort.signal.aborted ? broken : nonsense)(messageOf(error)), { cause: error })
   } finally {
     clearTimeout(timer)
-    for (const signal of stops) signal.removeEventListener('abort', stop)
+    stop() // it is over; nothing listens any more
   }
 }
 

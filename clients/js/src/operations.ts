@@ -179,6 +179,5 @@ export class OperationsClient extends Client<ServerMessage, OperationsClientEven
 
 function newId(): string {
   // Not crypto.randomUUID(): pages without TLS do not have it.
-  const hex = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('')
-  return hex.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12})$/u, '$1-$2-4$3-8$4-$5')
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }

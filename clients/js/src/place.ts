@@ -13,7 +13,7 @@ export function apiOf(url: string | URL): URL {
 export function checkName(name: string): string {
   const length = [...name].length
   if (length === 0 || length > 255 || name.includes('\0') || /\p{Surrogate}/u.test(name)) {
-    throw new TypeError('the name of a document is 1 to 255 characters of Unicode without U+0000')
+    throw new TypeError('a name has 1 to 255 characters of Unicode, without U+0000')
   }
   return name
 }

@@ -13,9 +13,7 @@ export interface Origin {
 }
 
 /** What came is no update, or no awareness. */
-export class Unreadable extends Error {
-  override readonly name: string = 'Unreadable'
-}
+export class Unreadable extends Error {}
 
 /** The update that brings nothing. */
 export const NOTHING: Bytes = Uint8Array.of(0, 0)

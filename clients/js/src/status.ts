@@ -41,19 +41,9 @@ export interface ConnectionEvents {
   readonly error: ErrorEvent
 }
 
-export function statusOf(state: State): Status {
-  switch (state.name) {
-    case 'off':
-    case 'waiting':
-    case 'closed':
-      return 'disconnected'
-    case 'admitting':
-    case 'opening':
-      return 'connecting'
-    case 'live':
-    case 'draining':
-      return 'connected'
-  }
+export function statusOf({ name }: State): Status {
+  if (name === 'live' || name === 'draining') return 'connected'
+  return name === 'admitting' || name === 'opening' ? 'connecting' : 'disconnected'
 }
 
 export function transportOf(state: State): Kind | null {

@@ -5,7 +5,7 @@ import type { Bytes } from './core/bytes.ts'
 import { CLOSE_CODES, nonsense } from './core/codes.ts'
 import type { Failure } from './core/codes.ts'
 import { encode } from './core/messages.ts'
-import type { Message } from './core/messages.ts'
+import type { Sent } from './core/messages.ts'
 import type { State } from './core/policy.ts'
 import { OFFLINE, step } from './core/session.ts'
 import type { Session, SessionEffect, SessionEvent } from './core/session.ts'
@@ -137,7 +137,7 @@ export class Sync implements Speaker<Bytes> {
     }
   }
 
-  #send(message: Message): void {
+  #send(message: Sent): void {
     this.#around.send(encode(message))
   }
 
@@ -151,7 +151,7 @@ export class Sync implements Speaker<Bytes> {
     try {
       if (writes) body = this.#replica.missing(vector)
     } catch (error) {
-      this.#around.fail(nonsense(`a state vector of the server cannot be read: ${messageOf(error)}`))
+      this.#around.fail(nonsense(`a state vector, ${messageOf(error)}`))
       return
     }
     this.#send({ type: 'step2', body })
@@ -162,7 +162,7 @@ export class Sync implements Speaker<Bytes> {
     try {
       work()
     } catch (error) {
-      if (error instanceof Unreadable) this.#around.fail(nonsense(`an update of the server cannot be read: ${error.message}`))
+      if (error instanceof Unreadable) this.#around.fail(nonsense(`an update, ${error.message}`))
       else this.#around.error({ kind: 'application', code: 0, name: 'application', message: messageOf(error), cause: error })
     }
   }

@@ -1,6 +1,6 @@
 /** Other tabs of the same browser with the same document, met without the server: a BroadcastChannel with messages of y-websocket. */
 import { decode, encode } from './core/messages.ts'
-import type { Message } from './core/messages.ts'
+import type { Message, Sent } from './core/messages.ts'
 import type { Bytes } from './core/bytes.ts'
 
 /** What a tab needs of its replica. */
@@ -45,7 +45,7 @@ export class Tabs {
     this.#channel.close()
   }
 
-  #say(message: Message): void {
+  #say(message: Sent): void {
     this.#channel.postMessage(encode(message))
   }
 

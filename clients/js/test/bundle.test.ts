@@ -16,6 +16,7 @@ test('[CI32] the client is small, and imports yjs and y-protocols only', async (
     build: {
       write: false,
       target: 'es2022',
+      modulePreload: false,
       rolldownOptions: {
         input: ENTRY,
         preserveEntrySignatures: 'strict',

@@ -6,13 +6,13 @@ import { applyUpdate, Doc, encodeStateAsUpdate, encodeStateVector } from 'yjs'
 import type { Bytes } from '../src/core/bytes.ts'
 import { seal, unseal } from '../src/core/envelope.ts'
 import { decode, encode, isUpload } from '../src/core/messages.ts'
-import type { Message } from '../src/core/messages.ts'
+import type { Sent } from '../src/core/messages.ts'
 
 export const NOTHING: Bytes = Uint8Array.of(0, 0)
 const COMMIT_MS = 20
 
 interface Socket {
-  readonly send: (message: Message) => void
+  readonly send: (message: Sent) => void
   readonly close: (code: number, reason: string) => void
   uploads: number
   durable: number
@@ -242,7 +242,7 @@ export class FakeServer {
 
   async #operations(body: Uint8Array): Promise<Bytes[]> {
     const taken = unseal(body).map((frame) => decode(frame))
-    const answers: Message[] = []
+    const answers: Sent[] = []
     const durable = taken.filter((message) => message !== null && isUpload(message))
     await Promise.all(
       durable.map(
@@ -278,7 +278,7 @@ export class FakeServer {
       })
     }
     const entries = epoch === this.#epoch && offset !== undefined ? this.#entries.slice(offset) : null
-    const news: Message[] = entries
+    const news: Sent[] = entries
       ? entries.map((body) => ({ type: 'update', body }))
       : [{ type: 'step2', body: encodeStateAsUpdate(this.disk) as Bytes }]
     return messages(

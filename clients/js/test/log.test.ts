@@ -138,7 +138,7 @@ describe('[CI42] what is refused', () => {
   })
 })
 
-test('[CI40] [CI41] random links: each operation once and in order, each submission applied once', () => {
+test('[CI40, CI41] random links: each operation once and in order, each submission applied once', () => {
   for (let seed = 1; seed <= 300; seed++) {
     const random = new Random(seed)
     const committed: string[] = []

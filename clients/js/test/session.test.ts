@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { encode } from '../src/core/messages.ts'
-import type { Message } from '../src/core/messages.ts'
+import type { Sent } from '../src/core/messages.ts'
 import { OFFLINE, step } from '../src/core/session.ts'
 import type { Session, SessionEffect, SessionEvent } from '../src/core/session.ts'
 
@@ -8,9 +8,11 @@ const BODY = Uint8Array.of(0)
 const LINKED: SessionEvent = { type: 'linked', writes: true }
 const EDITED: SessionEvent = { type: 'edited', update: BODY }
 
-function says(message: Message): SessionEvent {
+function says(message: Sent): SessionEvent {
   return { type: 'received', frame: encode(message) }
 }
+
+const DENIES: SessionEvent = { type: 'received', frame: Uint8Array.of(2, 0, 2, 110, 111) }
 
 const acknowledges = (count: number): SessionEvent => says({ type: 'acknowledged', count, offset: count })
 
@@ -70,7 +72,7 @@ describe('[CI3] the order of a link', () => {
   })
 
   test('awareness, questions and refusals', () => {
-    const events = [says({ type: 'awareness', body: BODY }), says({ type: 'query' }), says({ type: 'denied', reason: 'no' })]
+    const events = [says({ type: 'awareness', body: BODY }), says({ type: 'query' }), DENIES]
     expect(told([LINKED, ...events, { type: 'announced', body: BODY }])[1]).toEqual(['greet', 'meet', 'announce', 'denied', 'send awareness'])
   })
 })

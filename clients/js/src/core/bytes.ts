@@ -5,12 +5,11 @@ export type Bytes = Uint8Array<ArrayBuffer>
 
 /** What came cannot be read. */
 export class Malformed extends Error {
-  override readonly name: string = 'Malformed'
   /** The byte that shows it. */
   readonly at: number
 
-  constructor(what: string, at: number) {
-    super(`${what} (at byte ${at})`)
+  constructor(at: number) {
+    super(`byte ${at}`)
     this.at = at
   }
 }
@@ -34,13 +33,12 @@ export class Reader {
     let [value, scale] = [0, 1]
     for (;;) {
       const byte = this.bytes[this.at]
-      if (byte === undefined) throw new Malformed('it ends within an integer', start)
+      if (byte === undefined) throw new Malformed(start)
       this.at++
       value += (byte & 127) * scale
-      if (value > Number.MAX_SAFE_INTEGER) throw new Malformed('an integer is too large', start)
+      if (value > Number.MAX_SAFE_INTEGER || scale > 2 ** 63) throw new Malformed(start)
       if (byte < 128) return value
       scale *= 128
-      if (scale > 2 ** 63) throw new Malformed('an integer is too long', start)
     }
   }
 
@@ -49,7 +47,7 @@ export class Reader {
     const start = this.at
     const length = this.integer()
     const end = this.at + length
-    if (end > this.bytes.length) throw new Malformed(`it ends within ${length} bytes`, start)
+    if (end > this.bytes.length) throw new Malformed(start)
     const block = this.bytes.slice(this.at, end) as Bytes
     this.at = end
     return block
@@ -61,7 +59,7 @@ export class Reader {
     try {
       return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(this.block())
     } catch (error) {
-      throw error instanceof Malformed ? error : new Malformed('a text is not UTF-8', start)
+      throw error instanceof Malformed ? error : new Malformed(start)
     }
   }
 }

@@ -28,24 +28,19 @@ export type CloseName = keyof typeof CLOSE_CODES
 /** What browsers report when a connection broke without a word. Nobody sends it. */
 export const BROKEN = 1006
 
-const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(CLOSE_CODES).map(([name, number]) => [number, name]))
-
-/** Codes of HTTP problems that have another name in the table. */
-const OF_PROBLEMS: Readonly<Record<string, CloseName>> = {
-  draining: 'service_restart',
-  grant_too_low: 'forbidden',
-  malformed_json: 'malformed_frame',
-  origin_refused: 'forbidden',
-  overloaded: 'store_unavailable',
-  too_large: 'message_too_large',
-  unavailable: 'store_unavailable',
+/** Codes of HTTP problems that have another name in the table, as far as their status does not say as much. */
+const OF_PROBLEMS: Readonly<Record<string, number>> = {
+  draining: CLOSE_CODES.service_restart,
+  grant_too_low: CLOSE_CODES.forbidden,
+  origin_refused: CLOSE_CODES.forbidden,
+  too_large: CLOSE_CODES.message_too_large,
 }
 
 /** What a connection ended with, or could not begin with. */
 export interface Failure {
   /** A close code. */
   readonly code: number
-  /** Its name in the table, or that of the HTTP problem; `broken` without either. */
+  /** The code of the HTTP problem; else `closed`, `broken`, `nonsense` or `token`. */
   readonly name: string
   /** For people. */
   readonly reason: string
@@ -63,7 +58,7 @@ export function mayReturn(code: number): boolean {
 
 /** A WebSocket was closed so. */
 export function closedWith(code: number, reason: string): Failure {
-  return { code, name: NAMES.get(code) ?? 'broken', reason: reason || `the connection was closed with code ${code}`, rest: 0 }
+  return { code, name: 'closed', reason: reason || `closed with code ${code}`, rest: 0 }
 }
 
 /** The connection broke, or something on the way answered in the server's place. */
@@ -71,9 +66,9 @@ export function broken(reason: string, rest = 0): Failure {
   return { code: BROKEN, name: 'broken', reason, rest }
 }
 
-/** What came is not the protocol. It is tried again: the table says nothing about it, and what answered may not be the server. */
-export function nonsense(reason: string): Failure {
-  return { code: BROKEN, name: 'nonsense', reason, rest: 0 }
+/** `what` came and is not the protocol. It is tried again: the table says nothing about it, and what answered may not be the server. */
+export function nonsense(what: string): Failure {
+  return { ...broken(`the server sent what cannot be read: ${what}`), name: 'nonsense' }
 }
 
 /**
@@ -82,9 +77,9 @@ export function nonsense(reason: string): Failure {
  */
 export function answeredWith(status: number, problem: unknown, rest: number): Failure {
   const name = textOf(problem, 'code')
-  const reason = textOf(problem, 'detail') ?? `the answer is HTTP status ${status}`
+  const reason = textOf(problem, 'detail') ?? `HTTP status ${status}`
   if (name === undefined) return broken(reason, rest)
-  const known = CLOSE_CODES[(OF_PROBLEMS[name] ?? name) as CloseName] as number | undefined
+  const known = OF_PROBLEMS[name] ?? (CLOSE_CODES[name as CloseName] as number | undefined)
   const final = status >= 400 && status < 500 && status !== 408 && status !== 429
   const code = known ?? (final ? CLOSE_CODES.malformed_frame : CLOSE_CODES.store_unavailable)
   const { index, field } = problem as { readonly index?: unknown; readonly field?: unknown }

@@ -180,7 +180,7 @@ function refused(log: Log, message: ServerMessage): Step {
     ...(typeof field === 'string' ? { field } : {}),
   }
   // What was made on top of it means something else without it.
-  const lost: Refusal = { code: 'previous_refused', detail: 'the submission on which it builds was refused' }
+  const lost: Refusal = { code: 'previous_refused', detail: 'what it builds on was refused' }
   const built = rest.findIndex(({ after }) => after === null)
   const gone = built < 0 ? rest : rest.slice(0, built)
   const rejected: LogEffect[] = [first, ...gone].map(({ request }, place) => ({
@@ -205,8 +205,7 @@ function then([log, effects]: Step, next: (log: Log) => Step): Step {
 }
 
 function unreadable(log: Log, { type }: ServerMessage): Step {
-  const failure = nonsense(`a message of the server cannot be read: ${type}`)
-  return [{ ...log, phase: 'offline', sent: false }, [{ type: 'failed', failure }]]
+  return [{ ...log, phase: 'offline', sent: false }, [{ type: 'failed', failure: nonsense(type) }]]
 }
 
 function headOf(message: ServerMessage): string | null {

@@ -16,6 +16,9 @@ export type Message =
   | { readonly type: 'denied'; readonly reason: string }
   | { readonly type: 'acknowledged'; readonly count: number; readonly offset: number }
 
+/** What a client sends, or passes on. */
+export type Sent = Exclude<Message, { readonly type: 'denied' }>
+
 const SYNC = 0
 const AWARENESS = 1
 const AUTH = 2
@@ -23,7 +26,7 @@ const QUERY = 3
 const ACKNOWLEDGED = 100
 const STEPS = ['step1', 'step2', 'update'] as const
 
-export function encode(message: Message): Bytes {
+export function encode(message: Sent): Bytes {
   switch (message.type) {
     case 'step1':
     case 'step2':
@@ -33,10 +36,6 @@ export function encode(message: Message): Bytes {
       return join([[AWARENESS], integer(message.body.length), message.body])
     case 'query':
       return Uint8Array.of(QUERY)
-    case 'denied': {
-      const reason = new TextEncoder().encode(message.reason)
-      return join([[AUTH, 0], integer(reason.length), reason])
-    }
     case 'acknowledged':
       return join([[ACKNOWLEDGED], integer(message.count), integer(message.offset)])
   }
@@ -46,7 +45,7 @@ export function encode(message: Message): Bytes {
 export function decode(frame: Uint8Array): Message | null {
   const reader = new Reader(frame)
   const message = read(reader)
-  if (message && !reader.ended) throw new Malformed(`${frame.length - reader.at} bytes after the message`, reader.at)
+  if (message && !reader.ended) throw new Malformed(reader.at)
   return message
 }
 
@@ -60,7 +59,7 @@ function read(reader: Reader): Message | null {
     case SYNC: {
       const at = reader.at
       const type = STEPS[reader.integer()]
-      if (!type) throw new Malformed('an unknown sync step', at)
+      if (!type) throw new Malformed(at)
       return { type, body: reader.block() }
     }
     case AWARENESS:
@@ -69,7 +68,7 @@ function read(reader: Reader): Message | null {
       return { type: 'query' }
     case AUTH: {
       const at = reader.at
-      if (reader.integer() !== 0) throw new Malformed('an unknown auth message', at)
+      if (reader.integer() !== 0) throw new Malformed(at)
       return { type: 'denied', reason: reader.text() }
     }
     case ACKNOWLEDGED:

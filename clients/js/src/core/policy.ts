@@ -76,7 +76,8 @@ export type PolicyEffect =
   | { readonly type: 'leave' }
   /** `jitter`: any time between 0 and `ms`, so that a thousand clients do not come back in one moment. */
   | { readonly type: 'start'; readonly timer: Timer; readonly ms: number; readonly jitter: boolean }
-  | { readonly type: 'stop'; readonly timer: Timer }
+  /** Null: all of them. */
+  | { readonly type: 'stop'; readonly timer: Timer | null }
 
 export type PolicyStep = readonly [Policy, readonly PolicyEffect[]]
 
@@ -190,7 +191,7 @@ function fallBack(policy: Policy, { link }: { link: number }, failure: Failure):
 }
 
 function probeLost(policy: Policy, state: Extract<State, { name: 'live' | 'draining' }>): PolicyStep {
-  if (state.name === 'draining') return end(policy, broken('the WebSocket was lost while polling gave way to it'))
+  if (state.name === 'draining') return end(policy, broken('lost while polling gave way'))
   const next: Policy = { ...policy, climbs: policy.climbs + 1, state: { ...state, probe: null } }
   const close: PolicyEffect[] = state.probe === null ? [] : [{ type: 'close', link: state.probe }]
   return [next, [stop('probe'), ...close, climbLater(next)]]
@@ -225,7 +226,7 @@ function over(policy: Policy, timer: Timer): PolicyStep {
   switch (timer) {
     case 'open': {
       if (state.name !== 'opening') return [policy, []]
-      const failure = broken(`nothing came by ${state.kind} in time`)
+      const failure = broken('nothing came in time')
       return state.kind === 'websocket' ? fallBack(policy, state, failure) : end(policy, failure)
     }
     case 'retry':
@@ -261,9 +262,8 @@ function hinted(policy: Policy): PolicyStep {
 
 /** All links and timers of a state. */
 function abandon(state: State): PolicyEffect[] {
-  const timers: Timer[] = ['open', 'retry', 'climb', 'probe', 'drain', 'settle']
   const links = 'link' in state ? [state.link, 'probe' in state ? state.probe : null].filter((link) => link !== null) : []
-  return [...timers.map(stop), ...links.map((link): PolicyEffect => ({ type: 'close', link }))]
+  return [{ type: 'stop', timer: null }, ...links.map((link): PolicyEffect => ({ type: 'close', link }))]
 }
 
 function climbLater({ climbs, losses }: Policy): PolicyEffect {

@@ -15,7 +15,7 @@ import type { Bytes } from './bytes.ts'
 import { nonsense } from './codes.ts'
 import type { Failure } from './codes.ts'
 import { decode } from './messages.ts'
-import type { Message } from './messages.ts'
+import type { Message, Sent } from './messages.ts'
 import { acknowledged, edited, NO_UPLOADS, relinked, unsaved, uploaded } from './uploads.ts'
 import type { Uploads } from './uploads.ts'
 
@@ -39,7 +39,7 @@ export type SessionEvent =
   | { readonly type: 'announced'; readonly body: Bytes }
 
 export type SessionEffect =
-  | { readonly type: 'send'; readonly message: Message }
+  | { readonly type: 'send'; readonly message: Sent }
   /** Send our step1, and our awareness. */
   | { readonly type: 'greet' }
   /** Send a step2 with all that is missing by this state vector; with nothing where `writes` is false. */
@@ -82,7 +82,7 @@ function advance(session: Session, event: SessionEvent): Step {
     case 'edited':
       return edit({ ...session, uploads: edited(session.uploads) }, event.update)
     case 'announced': {
-      const message: Message = { type: 'awareness', body: event.body }
+      const message: Sent = { type: 'awareness', body: event.body }
       return [session, session.phase === 'offline' ? [] : [{ type: 'send', message }]]
     }
   }
@@ -94,7 +94,7 @@ function offline(session: Session): Session {
 
 function edit(session: Session, update: Bytes): Step {
   if (session.phase !== 'answered' || !session.writes) return [session, []]
-  const message: Message = { type: 'update', body: update }
+  const message: Sent = { type: 'update', body: update }
   return [{ ...session, uploads: uploaded(session.uploads) }, [{ type: 'send', message }]]
 }
 
@@ -103,8 +103,8 @@ function receive(session: Session, frame: Uint8Array): Step {
   try {
     message = decode(frame)
   } catch (error) {
-    const reason = error instanceof Malformed ? error.message : 'unforeseen'
-    return [offline(session), [{ type: 'failed', failure: nonsense(`a message of the server cannot be read: ${reason}`) }]]
+    if (!(error instanceof Malformed)) throw error
+    return [offline(session), [{ type: 'failed', failure: nonsense(`a message, ${error.message}`) }]]
   }
   return message ? take(session, message) : [session, []] // types that are not known yet are for newer clients
 }

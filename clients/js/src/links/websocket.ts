@@ -1,6 +1,6 @@
 /** A WebSocket as a link. */
 import type { Bytes } from '../core/bytes.ts'
-import { broken, closedWith } from '../core/codes.ts'
+import { broken, closedWith, nonsense } from '../core/codes.ts'
 import { ACK_PROTOCOL } from '../core/messages.ts'
 import { messageOf } from '../http.ts'
 import type { Link, LinkListener, LinkMaker } from './link.ts'
@@ -33,7 +33,7 @@ export function openSocket<M>(wiring: Wiring<M>, listener: LinkListener<M>): Lin
     socket = new wiring.WebSocket(wiring.url, wiring.protocol)
   } catch (error) {
     // A policy or an extension of the browser may forbid it.
-    return deadLink(() => listener.lost(broken(`no WebSocket can be made: ${messageOf(error)}`)))
+    return deadLink(() => listener.lost(broken(messageOf(error))))
   }
   socket.binaryType = 'arraybuffer'
   const silence = (): void => {
@@ -50,7 +50,7 @@ export function openSocket<M>(wiring: Wiring<M>, listener: LinkListener<M>): Lin
       return
     }
     silence()
-    listener.lost({ ...broken('a message of the server has the wrong form'), name: 'nonsense' })
+    listener.lost(nonsense('a message of another form'))
   }
   socket.onclose = ({ code, reason }) => listener.lost(closedWith(code, reason))
   return {

@@ -217,19 +217,30 @@ def test_through_a_kill(tmp_path: Path, clients: Clients, room: str) -> None:
     assert server.errors() == []
 
 
-@pytest.fixture
-def secret() -> str:
-    return generate_secret()
+SECRET = generate_secret()
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
+    """A server that checks tokens."""
+    with DemoServer(tmp_path_factory.mktemp("strict"), COWRITE_SECRET=SECRET) as one:
+        yield one
+        one.stop()
+    assert one.errors() == []
+
+
+def token(user: str, grant: str = "write", *, document: str = "*", ttl: int = 600) -> str:
+    return issue(SECRET, sub=user, documents={document: grant}, ttl=ttl)
 
 
 @pytest.mark.rule("CI21", "CI22")
 @pytest.mark.parametrize("sockets", ["pass", "refuse"])
-def test_tokens_are_renewed(tmp_path: Path, clients: Clients, room: str, secret: str, sockets: Any) -> None:
+def test_tokens_are_renewed(strict: DemoServer, clients: Clients, room: str, sockets: Any) -> None:
     """A session is prolonged with a new token before it ends; nobody notices."""
-    with DemoServer(tmp_path, COWRITE_SECRET=secret) as server, Between(server.port, sockets=sockets) as between:
-        tokens = [issue(secret, sub="ana", documents={"*": "write"}, ttl=seconds) for seconds in (4, 8, 600)]
+    with Between(strict.port, sockets=sockets) as between:
+        tokens = [token("ana", ttl=seconds) for seconds in (3, 6, 600)]
         clients("open", "ana", kind="cowrite", url=between.url, room=room, tokens=tokens)
-        clients("open", "bo", kind="stock", url=server.url, room=room, tokens=tokens[2:])
+        clients("open", "bo", kind="stock", url=strict.url, room=room, tokens=tokens[2:])
         clients("synced", "ana")
         began, length = time.monotonic(), 0
         while clients("asked", "ana") < 3:
@@ -245,44 +256,40 @@ def test_tokens_are_renewed(tmp_path: Path, clients: Clients, room: str, secret:
 
 
 @pytest.mark.rule("CI20", "CI23")
-def test_a_token_function_that_throws(tmp_path: Path, clients: Clients, room: str, secret: str) -> None:
+def test_a_token_function_that_throws(strict: DemoServer, clients: Clients, room: str) -> None:
     """It is one event, and is called again."""
-    with DemoServer(tmp_path, COWRITE_SECRET=secret) as server:
-        token = issue(secret, sub="ana", documents={"*": "write"}, ttl=600)
-        clients("open", "ana", kind="cowrite", url=server.url, room=room, tokens=[token], throws=2)
-        clients("synced", "ana")
-        errors = clients("events", "ana", event="error")
-        assert [(one["kind"], "the token service is down" in one["message"]) for one in errors] == [("token", True)] * 2
-        assert clients("asked", "ana") == 3
+    clients("open", "ana", kind="cowrite", url=strict.url, room=room, tokens=[token("ana")], throws=2)
+    clients("synced", "ana")
+    errors = clients("events", "ana", event="error")
+    assert [(one["kind"], "the token service is down" in one["message"]) for one in errors] == [("token", True)] * 2
+    assert clients("asked", "ana") == 3
 
 
 @pytest.mark.rule("CI15", "CI24")
-def test_a_bad_token_ends_it(tmp_path: Path, clients: Clients, room: str, secret: str) -> None:
+def test_a_bad_token_ends_it(strict: DemoServer, clients: Clients, room: str) -> None:
     """Without a valid token, and without a grant, the client says so once and does not come back."""
-    with DemoServer(tmp_path, COWRITE_SECRET=secret) as server:
-        elsewhere = issue(secret, sub="ana", documents={"other": "write"}, ttl=600)
-        for name, token, code in (("ana", "stale", 4401), ("bo", elsewhere, 4403)):
-            clients("open", name, kind="cowrite", url=server.url, room=room, tokens=[token])
-            (failed,) = clients("tells", name, event="authenticationFailed")
-            assert failed["code"] == code
-        time.sleep(1500 * MS)
-        for name in ("ana", "bo"):
-            assert clients("asked", name) == 1
-            assert [one["kind"] for one in clients("events", name, event="error")] == ["refused"]
-            assert clients("status", name) == "disconnected"
+    elsewhere = token("ana", document="other")
+    for name, shown, code in (("ana", "stale", 4401), ("bo", elsewhere, 4403)):
+        clients("open", name, kind="cowrite", url=strict.url, room=room, tokens=[shown])
+        (failed,) = clients("tells", name, event="authenticationFailed")
+        assert failed["code"] == code
+    time.sleep(1500 * MS)
+    for name in ("ana", "bo"):
+        assert clients("asked", name) == 1
+        assert [one["kind"] for one in clients("events", name, event="error")] == ["refused"]
+        assert clients("status", name) == "disconnected"
 
 
 @pytest.mark.rule("CI15", "CI24")
 @pytest.mark.parametrize("sockets", ["pass", "refuse"])
-def test_a_revoked_session_ends(tmp_path: Path, clients: Clients, room: str, secret: str, sockets: Any) -> None:
+def test_a_revoked_session_ends(strict: DemoServer, clients: Clients, room: str, sockets: Any) -> None:
     """A grant that is revoked ends the connection for good."""
-    with DemoServer(tmp_path, COWRITE_SECRET=secret) as server, Between(server.port, sockets=sockets) as between:
-        token, admin = (issue(secret, sub=who, documents={"*": grant}, ttl=600) for who, grant in (("ana", "write"), ("bo", "admin")))
-        clients("open", "ana", kind="cowrite", url=between.url, room=room, tokens=[token])
+    with Between(strict.port, sockets=sockets) as between:
+        clients("open", "ana", kind="cowrite", url=between.url, room=room, tokens=[token("ana")])
         clients("synced", "ana")
         body = json.dumps({"document_id": room, "user_id": "ana", "grant": None}).encode()
-        headers = {"authorization": f"Bearer {admin}", "content-type": "application/json"}
-        urllib.request.urlopen(urllib.request.Request(f"{server.url}api/v2/realtime/grants", body, headers), timeout=10).close()
+        headers = {"authorization": f"Bearer {token('bo', 'admin')}", "content-type": "application/json"}
+        urllib.request.urlopen(urllib.request.Request(f"{strict.url}api/v2/realtime/grants", body, headers), timeout=10).close()
         (failed,) = clients("tells", "ana", event="authenticationFailed")
         assert failed["code"] == 4403
         time.sleep(1000 * MS)
@@ -292,13 +299,12 @@ def test_a_revoked_session_ends(tmp_path: Path, clients: Clients, room: str, sec
 
 @pytest.mark.rule("CI5")
 @pytest.mark.parametrize("sockets", ["pass", "refuse"])
-def test_a_reader_keeps_its_edits(tmp_path: Path, clients: Clients, room: str, secret: str, sockets: Any) -> None:
+def test_a_reader_keeps_its_edits(strict: DemoServer, clients: Clients, room: str, sockets: Any) -> None:
     """Who may only read goes on reading; what is typed all the same stays there and is never called saved."""
-    with DemoServer(tmp_path, COWRITE_SECRET=secret) as server, Between(server.port, sockets=sockets) as between:
-        reads, writes = (issue(secret, sub=who, documents={"*": who}, ttl=600) for who in ("read", "write"))
-        clients("open", "bo", kind="cowrite", url=server.url, room=room, tokens=[writes])
+    with Between(strict.port, sockets=sockets) as between:
+        clients("open", "bo", kind="cowrite", url=strict.url, room=room, tokens=[token("bo")])
         clients("insert", "bo", index=0, text="for all")
-        clients("open", "ana", kind="cowrite", url=between.url, room=room, tokens=[reads])
+        clients("open", "ana", kind="cowrite", url=between.url, room=room, tokens=[token("ana", "read")])
         clients("sees_text", "ana", text="for all")
         assert clients("read_only", "ana")
         clients("insert", "ana", index=0, text="mine: ")

@@ -1,4 +1,4 @@
-"""What may stand between a client and its server: a proxy that does as it is told with WebSockets, with time, and with everything."""
+"""What may stand between a client and its server: a proxy that does as it is told with WebSockets and with time."""
 
 from __future__ import annotations
 

@@ -4,24 +4,25 @@
 VENV := .venv
 BIN := $(VENV)/bin
 WEB := clients/web
+JS := clients/js
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check install
 # The lock files are complete, so nothing is resolved; a module is compiled when it is first imported.
 LOCKED := $(PIP) --no-deps --no-compile --require-hashes -r
 CHECK := $(BIN)/python scripts/check.py
-NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix $(WEB)
+NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	--custom-compile-command "make lock" $(ARGS)
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: run test lint types layers unit coverage page browser chaos fuzz bench web lock clean help anew
+.PHONY: run test lint types layers unit coverage page client browser chaos fuzz bench web lock clean help anew
 
 #: run      start the demo server, http://127.0.0.1:8000
 run: $(VENV)/.run
 	@$(BIN)/cowrite serve --demo $(ARGS)
 
 #: test     all checks, from lint to chaos; this is what a change must pass
-test: $(VENV)/.test $(WEB)/node_modules/.ready
+test: $(VENV)/.test $(WEB)/node_modules/.ready $(JS)/node_modules/.ready
 	@$(CHECK)
 
 #: lint     style and mistakes (ruff)
@@ -38,6 +39,10 @@ lint types layers unit coverage chaos: $(VENV)/.test $(VENV)/.node
 page browser: $(VENV)/.test $(WEB)/node_modules/.ready
 	@$(CHECK) $@ -- $(ARGS)
 
+#: client   the checks of @cowrite/client: types, style, tests, and that it builds
+client: $(VENV)/.test $(JS)/node_modules/.ready
+	@$(CHECK) $@
+
 #: fuzz     the random tests at their full counts (some minutes)
 fuzz: $(VENV)/.test
 	@COWRITE_FUZZ=$${COWRITE_FUZZ:-50} $(BIN)/python -m pytest -m fuzz --timeout 0 -o faulthandler_timeout=0 -n auto $(ARGS)
@@ -50,7 +55,7 @@ bench: $(VENV)/.test
 
 #: web      build the page anew into src/cowrite/web
 web: $(WEB)/node_modules/.ready
-	@$(NPM) run build
+	@$(NPM) $(WEB) run build
 
 #: lock     choose versions anew within pyproject.toml's bounds (all: ARGS=--upgrade, one: ARGS="--upgrade-package NAME")
 lock: $(VENV)/.pip
@@ -63,7 +68,7 @@ lock: $(VENV)/.pip
 
 #: clean    remove what make and the tools made (not ./data)
 clean:
-	@rm -rf $(VENV) $(WEB)/node_modules .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage* build dist test-results
+	@rm -rf $(VENV) $(WEB)/node_modules $(JS)/node_modules $(JS)/dist .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage* build dist test-results
 
 #: help     this list
 help:
@@ -100,6 +105,6 @@ $(VENV)/.node: $(VENV)/.pip requirements/node.txt
 	@sh scripts/has-node.sh || $(LOCKED) requirements/node.txt
 	@touch $@
 
-$(WEB)/node_modules/.ready: $(WEB)/package-lock.json | $(VENV)/.node
-	@$(NPM) ci --no-audit --no-fund --loglevel error
+$(WEB)/node_modules/.ready $(JS)/node_modules/.ready: %/node_modules/.ready: %/package-lock.json | $(VENV)/.node
+	@$(NPM) $* ci --no-audit --no-fund --loglevel error
 	@touch $@

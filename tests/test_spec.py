@@ -13,7 +13,7 @@ PAGES = [ROOT / "spec" / "SPEC.md", *sorted((ROOT / "spec" / "parts").glob("*.md
 PYTHON_TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 SUITES = sorted((ROOT / "src" / "cowrite" / "testing").rglob("*.py"))
 """Contract suites: their classes are no tests until a class of a test file inherits from them."""
-PAGE_TESTS = sorted((ROOT / "clients" / "web" / "test").rglob("*.test.ts"))
+TYPESCRIPT_TESTS = sorted(test for client in ("js", "web") for test in (ROOT / "clients" / client / "test").rglob("*.test.ts"))
 RULE = re.compile(r"^- \*\*([A-Z]{2}\d+)\*\* (?=\S)", re.MULTILINE)
 TITLE = re.compile(r"^\s*(?:describe|test|it)(?:\.each\([^`]*?\))?\(\s*['\"`]\[([^\]]*)\]", re.MULTILINE)
 ID = re.compile(r"\b[A-Z]{2}\d+\b")
@@ -69,7 +69,7 @@ def cited_ids() -> dict[str, Path]:
     cited = {rule: test for test in PYTHON_TESTS for rule in marks(ast.parse(test.read_text()).body)}
     suites = tuple(suites_that_run())
     cited |= {rule: suite for suite in SUITES for rule in marks(ast.parse(suite.read_text()).body, collected=suites)}
-    titles = {test: TITLE.findall(test.read_text()) for test in PAGE_TESTS}
+    titles = {test: TITLE.findall(test.read_text()) for test in TYPESCRIPT_TESTS}
     return cited | {rule: test for test, found in titles.items() for title in found for rule in ID.findall(title)}
 
 

@@ -1,0 +1,196 @@
+/** A session with the server: opened with the user's token, renewed in time, ended at the end. */
+import { broken } from './core/codes.ts'
+import type { Failure } from './core/codes.ts'
+import type { Renewal } from './core/policy.ts'
+import { ask, failureIn, messageOf, RequestFailed } from './http.ts'
+import type { Fetch } from './http.ts'
+
+/** What the host application gave its user, or how to get it. Called anew whenever a token is needed. */
+export type Token = string | (() => string | Promise<string>)
+
+export type Grant = 'read' | 'comment' | 'write' | 'admin'
+
+export interface User {
+  readonly id: string
+  readonly name: string | null
+  readonly colour: string | null
+}
+
+/** What the server said. Times are those of this machine's clock. */
+export interface Ticket {
+  readonly session: string
+  readonly access: string
+  readonly grant: Grant
+  readonly user: User
+  /** When to renew the access token: four fifths of its life. */
+  readonly renewAt: number
+  readonly endsAt: number
+  readonly sessionEndsAt: number
+  /** The server wants WebSockets tried first. */
+  readonly sockets: boolean
+}
+
+export interface AdmissionOptions {
+  /** Of the API: `…/api/v2/realtime/`. */
+  readonly api: URL
+  readonly document: string
+  readonly token: Token | undefined
+  readonly fetch: Fetch
+}
+
+/** The longest life of an access token, whatever the clocks say. */
+const LONGEST_LIFE_MS = 600_000
+const TOKEN_WITHIN_MS = 30_000
+const JSON_BODY = { 'content-type': 'application/json' }
+
+export class Admission {
+  readonly #options: AdmissionOptions
+  #ticket: Ticket | null = null
+  #timer: ReturnType<typeof setTimeout> | undefined
+
+  /** A refresh that the clock asked for has failed for good: the session is of no use. */
+  onrefused: (failure: Failure) => void = () => {}
+  /** The ticket is another one. */
+  onrenewed: (ticket: Ticket) => void = () => {}
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options
+  }
+
+  get ticket(): Ticket | null {
+    return this.#ticket
+  }
+
+  /** A session that the server knows, as far as is known here. Throws `RequestFailed`. */
+  async admit(renew: Renewal, blocked: boolean): Promise<Ticket> {
+    const ticket = this.#ticket
+    if (!ticket) return await this.#connect(blocked)
+    const stale = Date.now() >= ticket.renewAt
+    if (renew === 'nothing' && !stale) return ticket
+    if (renew === 'session' && !stale) return await this.#connect(blocked)
+    try {
+      return await this.#refresh(ticket)
+    } catch (error) {
+      if (failureIn(error).name !== 'unauthorized') throw error
+      return await this.#connect(blocked)
+    }
+  }
+
+  /** Ends the session, also while the page is being left. The server may not hear of it; then it ends by itself. */
+  leave(): void {
+    const ticket = this.#ticket
+    this.#keep(null)
+    if (!ticket) return
+    const { api, fetch } = this.#options
+    const url = new URL('disconnect', api)
+    ask({ fetch, url, method: 'POST', token: ticket.access, keepalive: true, read: () => null }).catch(() => {})
+  }
+
+  async #connect(blocked: boolean): Promise<Ticket> {
+    this.#keep(null)
+    const body = {
+      document_id: this.#options.document,
+      session_token: await this.#token(),
+      failed: blocked ? ['yjs'] : [],
+      client: { name: '@cowrite/client' },
+    }
+    return this.#keep(await this.#request('connect', body))
+  }
+
+  async #refresh(ticket: Ticket): Promise<Ticket> {
+    const body = this.#isLast(ticket) && typeof this.#options.token === 'function' ? { session_token: await this.#token() } : {}
+    const renewed = await this.#request('refresh', body, ticket)
+    if (this.#ticket !== ticket) return renewed // it was left meanwhile
+    this.#keep(renewed)
+    this.onrenewed(renewed)
+    return renewed
+  }
+
+  async #token(): Promise<string | null> {
+    const { token } = this.#options
+    if (typeof token !== 'function') return token ?? null
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error('no token came in time')), TOKEN_WITHIN_MS)
+    })
+    try {
+      return await Promise.race([(async () => await token())(), late])
+    } catch (error) {
+      throw new RequestFailed({ ...broken(`no token: ${messageOf(error)}`), name: 'token' }, { cause: error })
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  async #request(path: string, body: object, before?: Ticket): Promise<Ticket> {
+    return await ask({
+      fetch: this.#options.fetch,
+      url: new URL(path, this.#options.api),
+      method: 'POST',
+      headers: JSON_BODY,
+      body: JSON.stringify(body),
+      ...(before ? { token: before.access } : {}),
+      read: async (answer) => ticketOf(await answer.json(), answer.headers.get('date'), before),
+    })
+  }
+
+  #keep<T extends Ticket | null>(ticket: T): T {
+    clearTimeout(this.#timer)
+    this.#ticket = ticket
+    // Only a function can give a token that is good for longer than the first one.
+    if (ticket && !(this.#isLast(ticket) && typeof this.#options.token !== 'function')) {
+      this.#renewLater(ticket, Math.max(500, ticket.renewAt - Date.now()))
+    }
+    return ticket
+  }
+
+  /** With the access token the session ends, unless it is prolonged. */
+  #isLast({ endsAt, sessionEndsAt }: Ticket): boolean {
+    return sessionEndsAt - endsAt < 1000
+  }
+
+  #renewLater(ticket: Ticket, ms: number): void {
+    this.#timer = setTimeout(() => void this.#renew(ticket), ms)
+  }
+
+  async #renew(ticket: Ticket): Promise<void> {
+    try {
+      await this.#refresh(ticket)
+    } catch (error) {
+      if (this.#ticket !== ticket) return
+      const failure = failureIn(error)
+      this.onrefused(failure)
+      if (this.#ticket === ticket) this.#renewLater(ticket, Math.max(failure.rest, 2000 + Math.random() * 8000))
+    }
+  }
+}
+
+function ticketOf(value: unknown, date: string | null, before: Ticket | undefined): Ticket {
+  const answer = value as {
+    readonly session_id: unknown
+    readonly access_token: unknown
+    readonly expires_at: unknown
+    readonly session_expires_at: unknown
+    readonly grant: Grant
+    readonly user: User
+    readonly transports?: readonly { readonly name: string }[]
+  }
+  const { session_id: session, access_token: access, expires_at: ends, session_expires_at: sessionEnds } = answer
+  if (typeof session !== 'string' || typeof access !== 'string' || typeof ends !== 'number' || typeof sessionEnds !== 'number') {
+    throw new TypeError('it is no session')
+  }
+  // The machines' clocks may differ by more than a token lasts.
+  const theirs = Date.parse(date ?? '')
+  const [now, skew] = [Date.now(), Number.isNaN(theirs) ? 0 : Date.now() - theirs]
+  const life = Math.min(LONGEST_LIFE_MS, Math.max(0, ends + skew - now))
+  return {
+    session,
+    access,
+    grant: answer.grant,
+    user: answer.user,
+    renewAt: now + 0.8 * life,
+    endsAt: now + life,
+    sessionEndsAt: sessionEnds + skew,
+    sockets: answer.transports ? answer.transports[0]?.name !== 'polling' : (before?.sockets ?? true),
+  }
+}

@@ -1,0 +1,247 @@
+/** Runs the policy: timers, the session with the server, and one link at a time. It does not know what is said over the links. */
+import { Admission } from './admission.ts'
+import type { AdmissionOptions, Ticket } from './admission.ts'
+import { broken, mayReturn } from './core/codes.ts'
+import type { Failure } from './core/codes.ts'
+import { decide, START } from './core/policy.ts'
+import type { Kind, Policy, PolicyEffect, PolicyEvent, Renewal, State, Timer } from './core/policy.ts'
+import { listenForHints } from './hints.ts'
+import { failureIn } from './http.ts'
+import type { Link, LinkMaker, Place } from './links/link.ts'
+import { oneByOne } from './serial.ts'
+import { Watch } from './watch.ts'
+
+/** Who speaks over the links. `M` is what goes over them. */
+export interface Speaker<M> {
+  /** A link takes messages from now on, with what this ticket allows. */
+  linked(ticket: Ticket, kind: Kind): void
+  /** No link does. */
+  unlinked(): void
+  received(message: M): void
+  /** Whether an answer of the server is due. */
+  due(): boolean
+  /** Say something that the server must answer. */
+  ask(): void
+  /** The state is another one. */
+  changed(state: State, before: State): void
+  /** The session could not be renewed in time; it is tried again, and the link stays. Every other failure is in a state. */
+  failed(failure: Failure): void
+}
+
+export interface ConnectionOptions<M> extends AdmissionOptions {
+  readonly WebSocket: typeof globalThis.WebSocket
+  readonly links: Readonly<Record<Kind, LinkMaker<M>>>
+  /** Something comes over a WebSocket before anything is said: then only that shows that it leads somewhere. */
+  readonly serverSpeaksFirst: boolean
+}
+
+interface OpenLink<M> {
+  readonly link: Link<M>
+  readonly kind: Kind
+  heard: boolean
+  /** What came through a probe before it became the link. */
+  kept: M[]
+}
+
+export class Connection<M> {
+  readonly #options: ConnectionOptions<M>
+  readonly #speaker: Speaker<M>
+  readonly #admission: Admission
+  readonly #links = new Map<number, OpenLink<M>>()
+  readonly #timers = new Map<Timer, ReturnType<typeof setTimeout>>()
+  readonly #watch: Watch
+  readonly #tell = oneByOne<PolicyEvent>((event) => this.#decide(event))
+  #policy: Policy = START
+  /** The link over which is spoken. */
+  #current: number | null = null
+  #asked = 0
+  #unlisten: (() => void) | null = null
+
+  constructor(options: ConnectionOptions<M>, speaker: Speaker<M>) {
+    this.#options = options
+    this.#speaker = speaker
+    this.#admission = new Admission(options)
+    this.#admission.onrefused = (failure) => this.#refreshFailed(failure)
+    this.#watch = new Watch({
+      due: () => speaker.due(),
+      ask: () => speaker.ask(),
+      gone: () => this.fail(broken('nothing comes any more')),
+    })
+  }
+
+  get state(): State {
+    return this.#policy.state
+  }
+
+  get ticket(): Ticket | null {
+    return this.#admission.ticket
+  }
+
+  /** Idempotent. Begins anew where the server said not to come back. */
+  connect(): void {
+    this.#unlisten ??= listenForHints(() => this.#tell({ type: 'hint' }))
+    this.#tell({ type: 'connect' })
+  }
+
+  disconnect(): void {
+    this.#unlisten?.()
+    this.#unlisten = null
+    this.#tell({ type: 'disconnect' })
+  }
+
+  send(message: M): void {
+    if (this.#current !== null) this.#links.get(this.#current)?.link.send(message)
+  }
+
+  /** What comes over the link is of no use. */
+  fail(failure: Failure): void {
+    if (this.#current === null) return
+    const link = this.#current
+    this.#close(link)
+    this.#tell({ type: 'lost', link, failure })
+  }
+
+  #decide(event: PolicyEvent): void {
+    const before = this.#policy.state
+    const [policy, effects] = decide(this.#policy, event)
+    this.#policy = policy
+    for (const effect of effects) this.#do(effect)
+    if (policy.state !== before) this.#speaker.changed(policy.state, before)
+  }
+
+  #do(effect: PolicyEffect): void {
+    switch (effect.type) {
+      case 'admit':
+        void this.#admit(effect.renew)
+        break
+      case 'open':
+        this.#open(effect.link, effect.kind, effect.probe)
+        break
+      case 'close':
+        this.#close(effect.link)
+        break
+      case 'drain':
+        this.#unlink()
+        this.#links.get(effect.link)?.link.drain()
+        break
+      case 'adopt':
+        this.#adopt(effect.link)
+        break
+      case 'check':
+        this.#watch.check()
+        break
+      case 'leave':
+        this.#asked++
+        this.#admission.leave()
+        break
+      case 'start':
+        this.#start(effect.timer, effect.jitter ? effect.ms * Math.random() : effect.ms)
+        break
+      case 'stop':
+        for (const [timer, set] of this.#timers) if (timer === (effect.timer ?? timer)) clearTimeout(set)
+        break
+    }
+  }
+
+  async #admit(renew: Renewal): Promise<void> {
+    const asked = ++this.#asked
+    try {
+      const { sockets } = await this.#admission.admit(renew, this.#policy.blocked)
+      if (asked === this.#asked) this.#tell({ type: 'admitted', sockets })
+      else if (this.#policy.state.name === 'off') this.#admission.leave() // it was not wanted any more
+    } catch (error) {
+      if (asked !== this.#asked) return
+      this.#tell({ type: 'refused', failure: failureIn(error) })
+    }
+  }
+
+  #refreshFailed(failure: Failure): void {
+    if (mayReturn(failure.code)) this.#speaker.failed(failure)
+    else if (this.#current !== null) this.#tell({ type: 'lost', link: this.#current, failure })
+  }
+
+  #open(number: number, kind: Kind, probe: boolean): void {
+    const make = this.#options.links[kind]
+    // What a link tells after it was closed is nobody's.
+    const own = (tell: (one: OpenLink<M>) => void) => (): void => {
+      const one = this.#links.get(number)
+      if (one) tell(one)
+    }
+    const link = make(this.#place(), {
+      opened: own(() => {
+        if (!probe) this.#link(number)
+        else if (!this.#options.serverSpeaksFirst) this.#tell({ type: 'heard', link: number })
+      }),
+      received: (message) => own((one) => this.#received(number, one, message))(),
+      drained: own(() => this.#tell({ type: 'drained', link: number })),
+      lost: (failure) =>
+        own(() => {
+          this.#close(number)
+          this.#tell({ type: 'lost', link: number, failure })
+        })(),
+    })
+    this.#links.set(number, { link, kind, heard: false, kept: [] })
+  }
+
+  #place(): Place {
+    const { api, document, fetch, WebSocket } = this.#options
+    let last = this.#admission.ticket
+    const ticket = (): Ticket => {
+      last = this.#admission.ticket ?? last
+      if (!last) throw new Error('no session')
+      return last
+    }
+    return { api, document, ticket, fetch, WebSocket }
+  }
+
+  #received(number: number, one: OpenLink<M>, message: M): void {
+    const first = !one.heard
+    one.heard = true
+    if (number === this.#current) {
+      this.#watch.heard()
+      this.#speaker.received(message)
+    } else {
+      one.kept.push(message)
+    }
+    if (first) this.#tell({ type: 'heard', link: number })
+  }
+
+  #link(number: number): void {
+    const one = this.#links.get(number)
+    const ticket = this.#admission.ticket
+    if (!one || !ticket) return
+    this.#current = number
+    if (one.kind === 'websocket') this.#watch.start()
+    this.#speaker.linked(ticket, one.kind)
+  }
+
+  #adopt(number: number): void {
+    this.#link(number)
+    const one = this.#links.get(number)
+    for (const message of one?.kept.splice(0) ?? []) {
+      if (this.#current === number) this.#speaker.received(message)
+    }
+  }
+
+  #unlink(): void {
+    if (this.#current === null) return
+    this.#current = null
+    this.#watch.stop()
+    this.#speaker.unlinked()
+  }
+
+  #close(number: number): void {
+    if (number === this.#current) this.#unlink()
+    const one = this.#links.get(number)
+    this.#links.delete(number)
+    one?.link.close()
+  }
+
+  #start(timer: Timer, ms: number): void {
+    clearTimeout(this.#timers.get(timer))
+    this.#timers.set(
+      timer,
+      setTimeout(() => this.#tell({ type: 'timer', timer }), ms),
+    )
+  }
+}

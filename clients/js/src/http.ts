@@ -1,0 +1,83 @@
+/** One request to the server. All that goes wrong is a `RequestFailed`. */
+import { answeredWith, broken, nonsense } from './core/codes.ts'
+import type { Failure } from './core/codes.ts'
+
+/** After so long without an answer there will be none. */
+const DEADLINE_MS = 15_000
+const LONGEST_REST_MS = 60_000
+
+export type Fetch = typeof globalThis.fetch
+
+export class RequestFailed extends Error {
+  readonly failure: Failure
+
+  constructor(failure: Failure, options?: ErrorOptions) {
+    super(failure.reason, options)
+    this.failure = failure
+  }
+}
+
+export interface Ask<T> {
+  readonly fetch: Fetch
+  readonly url: URL
+  /** What a success, or 304, means. */
+  readonly read: (answer: Response) => Promise<T> | T
+  readonly method?: 'GET' | 'POST'
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string | Uint8Array<ArrayBuffer>
+  readonly token?: string
+  readonly stops?: readonly AbortSignal[]
+  /** Milliseconds for which the server was asked to wait with its answer. */
+  readonly wait?: number
+  /** The request shall outlive the page. */
+  readonly keepalive?: boolean
+}
+
+/** Throws `RequestFailed`: without an answer in time, for an answer that is no success, and for one that cannot be read. */
+export async function ask<T>({ fetch, url, read, method = 'GET', headers, body, token, stops = [], wait = 0, keepalive = false }: Ask<T>): Promise<T> {
+  const abort = new AbortController()
+  const stop = (): void => abort.abort()
+  const timer = setTimeout(stop, DEADLINE_MS + wait)
+  for (const signal of stops) signal.addEventListener('abort', stop, { signal: abort.signal })
+  if (stops.some(({ aborted }) => aborted)) stop()
+  try {
+    const request = fetch(url, {
+      method,
+      headers: { ...headers, ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) },
+      ...(body === undefined ? {} : { body }),
+      signal: abort.signal,
+      cache: 'no-store',
+      keepalive,
+    })
+    const answer = await request.catch((error: unknown) => {
+      throw new RequestFailed(broken(`no answer: ${messageOf(error)}`), { cause: error })
+    })
+    if (!answer.ok && answer.status !== 304) throw new RequestFailed(answeredWith(answer.status, await problemOf(answer), restOf(answer)))
+    return await read(answer)
+  } catch (error) {
+    if (error instanceof RequestFailed) throw error
+    // The body did not come whole, or is not what it should be.
+    throw new RequestFailed((abort.signal.aborted ? broken : nonsense)(messageOf(error)), { cause: error })
+  } finally {
+    clearTimeout(timer)
+    stop() // it is over; nothing listens any more
+  }
+}
+
+/** The failure in what was thrown, whatever that is. */
+export function failureIn(error: unknown): Failure {
+  return error instanceof RequestFailed ? error.failure : broken(messageOf(error))
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+async function problemOf(answer: Response): Promise<unknown> {
+  if (!answer.headers.get('content-type')?.startsWith('application/problem+json')) return null
+  return await answer.json().catch(() => null)
+}
+
+function restOf(answer: Response): number {
+  return Math.min(LONGEST_REST_MS, 1000 * Number(answer.headers.get('retry-after') ?? 0)) || 0
+}

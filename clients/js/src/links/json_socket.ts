@@ -1,0 +1,18 @@
+/** The socket for JSON operations, `/api/v2/realtime/ws`. */
+import type { ServerMessage } from '../core/log.ts'
+import type { LinkMaker } from './link.ts'
+import { openSocket, socketUrl } from './websocket.ts'
+
+export const jsonSocket: LinkMaker<ServerMessage> = ({ api, WebSocket }, listener) => {
+  const url = socketUrl(new URL('ws', api))
+  return openSocket({ WebSocket, url, protocol: 'cowrite.v2.json', write: JSON.stringify, read: messageIn }, listener)
+}
+
+export function messageIn(data: unknown): ServerMessage | null {
+  try {
+    const message: unknown = typeof data === 'string' ? JSON.parse(data) : null
+    return typeof message === 'object' && message !== null && 'type' in message ? (message as ServerMessage) : null
+  } catch {
+    return null
+  }
+}

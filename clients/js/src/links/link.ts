@@ -1,0 +1,34 @@
+/** What the ways to the server have in common. `M` is what goes over it: bytes for Yjs, JSON for operations. */
+import type { Failure } from '../core/codes.ts'
+import type { Ticket } from '../admission.ts'
+
+export interface LinkListener<M> {
+  /** It takes messages now. */
+  opened(): void
+  received(message: M): void
+  /** What was sent has been answered, or never will be; nothing more comes. */
+  drained(): void
+  /** It is over, and not by `close()`. Nothing comes after it. */
+  lost(failure: Failure): void
+}
+
+export interface Link<M> {
+  /** Only between `opened` and `lost`, `drain()` or `close()`. */
+  send(message: M): void
+  /** Takes nothing more, and finishes what is under way; then `drained` is called. */
+  drain(): void
+  /** Ends it without a further call of its listener. Idempotent. */
+  close(): void
+}
+
+/** What opening a link needs to know. */
+export interface Place {
+  readonly api: URL
+  readonly document: string
+  /** The session's, the newest at any time. */
+  readonly ticket: () => Ticket
+  readonly fetch: typeof globalThis.fetch
+  readonly WebSocket: typeof globalThis.WebSocket
+}
+
+export type LinkMaker<M> = (place: Place, listener: LinkListener<M>) => Link<M>

@@ -1,0 +1,81 @@
+/** A WebSocket as a link. */
+import type { Bytes } from '../core/bytes.ts'
+import { broken, closedWith, nonsense } from '../core/codes.ts'
+import { ACK_PROTOCOL } from '../core/messages.ts'
+import { messageOf } from '../http.ts'
+import type { Link, LinkListener, LinkMaker } from './link.ts'
+
+interface Wiring<M> {
+  readonly WebSocket: typeof globalThis.WebSocket
+  readonly url: URL
+  readonly protocol: string
+  readonly write: (message: M) => string | Bytes
+  /** What a message is; null when it is none. */
+  readonly read: (data: unknown) => M | null
+}
+
+/** The socket for Yjs clients, `/yjs/{id}`. */
+export const yjsSocket: LinkMaker<Bytes> = ({ api, document, ticket, WebSocket }, listener) => {
+  const url = socketUrl(new URL(`../../../yjs/${encodeURIComponent(document)}`, api))
+  url.searchParams.set('token', ticket().access)
+  return openSocket({ WebSocket, url, protocol: ACK_PROTOCOL, write: (bytes) => bytes, read: bytesIn }, listener)
+}
+
+export function socketUrl(url: URL): URL {
+  url.protocol = url.protocol.replace('http', 'ws')
+  return url
+}
+
+/** Every failure, that of the constructor too, is told to the listener, and never before this has returned. */
+export function openSocket<M>(wiring: Wiring<M>, listener: LinkListener<M>): Link<M> {
+  let socket: WebSocket
+  try {
+    socket = new wiring.WebSocket(wiring.url, wiring.protocol)
+  } catch (error) {
+    // A policy or an extension of the browser may forbid it.
+    return deadLink(() => listener.lost(broken(messageOf(error))))
+  }
+  socket.binaryType = 'arraybuffer'
+  const silence = (): void => {
+    socket.onopen = socket.onmessage = socket.onclose = null
+    socket.onerror = () => {} // that of ws throws otherwise
+    socket.close()
+  }
+  socket.onerror = () => {} // says nothing that the close event behind it does not say
+  socket.onopen = () => listener.opened()
+  socket.onmessage = ({ data }: MessageEvent<unknown>) => {
+    const message = wiring.read(data)
+    if (message !== null) {
+      listener.received(message)
+      return
+    }
+    silence()
+    listener.lost(nonsense('a message of another form'))
+  }
+  socket.onclose = ({ code, reason }) => listener.lost(closedWith(code, reason))
+  return {
+    send: (message) => {
+      if (socket.readyState === wiring.WebSocket.OPEN) socket.send(wiring.write(message))
+    },
+    drain: () => queueMicrotask(() => listener.drained()), // closing sends what was handed over
+    close: silence,
+  }
+}
+
+function deadLink<M>(tell: () => void): Link<M> {
+  let closed = false
+  queueMicrotask(() => {
+    if (!closed) tell()
+  })
+  return {
+    send: () => {},
+    drain: () => {},
+    close: () => {
+      closed = true
+    },
+  }
+}
+
+function bytesIn(data: unknown): Bytes | null {
+  return data instanceof ArrayBuffer ? new Uint8Array(data) : null
+}

@@ -1,0 +1,94 @@
+/** A Y.Doc and its awareness, as the session and other tabs use them. */
+import { applyAwarenessUpdate, encodeAwarenessUpdate, removeAwarenessStates } from 'y-protocols/awareness'
+import type { Awareness } from 'y-protocols/awareness'
+import { applyUpdate, decodeUpdate, encodeStateAsUpdate, encodeStateVector } from 'yjs'
+import type { Doc } from 'yjs'
+import type { Bytes } from './core/bytes.ts'
+import { messageOf } from './http.ts'
+
+/** What came from the server or from another tab: not to be sent back there. */
+export interface Origin {
+  readonly from: 'server' | 'tab'
+  readonly provider: object
+}
+
+/** What came is no update, or no awareness. */
+export class Unreadable extends Error {}
+
+/** The update that brings nothing. */
+export const NOTHING: Bytes = Uint8Array.of(0, 0)
+
+export class YjsReplica {
+  readonly document: Doc
+  readonly awareness: Awareness | null
+
+  constructor(document: Doc, awareness: Awareness | null) {
+    this.document = document
+    this.awareness = awareness
+  }
+
+  vector(): Bytes {
+    return encodeStateVector(this.document) as Bytes
+  }
+
+  /** Throws what Yjs does for what is no state vector. */
+  missing(vector: Bytes): Bytes {
+    return encodeStateAsUpdate(this.document, vector) as Bytes
+  }
+
+  /** Throws `Unreadable`; and what an observer of the document throws, after the update has been applied. */
+  apply(update: Bytes, origin: Origin): void {
+    try {
+      applyUpdate(this.document, update, origin)
+    } catch (error) {
+      throw isUpdate(update) ? error : new Unreadable(messageOf(error))
+    }
+  }
+
+  /** Throws `Unreadable`. */
+  meet(update: Bytes, origin: Origin): void {
+    if (!this.awareness) return
+    try {
+      applyAwarenessUpdate(this.awareness, update, origin)
+    } catch (error) {
+      throw new Unreadable(messageOf(error))
+    }
+  }
+
+  /** The awareness of this client, as it is now or as it went; null when it never had any. */
+  own(): Bytes | null {
+    const { awareness } = this
+    return awareness?.meta.has(awareness.clientID) ? (encodeAwarenessUpdate(awareness, [awareness.clientID]) as Bytes) : null
+  }
+
+  /** The same with a clock that is news to everybody, whatever link it was last told by. */
+  renewed(): Bytes | null {
+    const { awareness } = this
+    const meta = awareness?.meta.get(awareness.clientID)
+    if (!awareness?.getLocalState() || !meta) return null
+    awareness.meta.set(awareness.clientID, { ...meta, clock: meta.clock + 1 })
+    return this.own()
+  }
+
+  /** Nobody else is seen any more. */
+  forgetOthers(origin: Origin): void {
+    const { awareness } = this
+    if (!awareness) return
+    const others = [...awareness.getStates().keys()].filter((client) => client !== awareness.clientID)
+    removeAwarenessStates(awareness, others, origin)
+  }
+
+  /** This client is seen nowhere any more. */
+  vanish(): void {
+    if (this.awareness) removeAwarenessStates(this.awareness, [this.awareness.clientID], 'local')
+  }
+}
+
+function isUpdate(update: Bytes): boolean {
+  try {
+    decodeUpdate(update)
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,4 +1,4 @@
-"""A real `cowrite serve --demo` in its own process and folder, that can be killed and started again."""
+"""A real `cowrite serve` in its own process and folder, that can be killed and started again; most tests want the demo."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class DemoServer:
     As a context manager it runs while the block runs, and whatever becomes of the block, no process is left.
     """
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, *, demo: bool = True, **settings: str) -> None:
+        self._arguments = ["--demo"] if demo else []
         self._settings = settings
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
@@ -60,7 +61,7 @@ class DemoServer:
         settings = {"COWRITE_PORT": str(self.port), "COWRITE_DATA_DIR": str(self._data), "COWRITE_LOG_FORMAT": "json"}
         settings |= self._settings
         with self._log.open("ab") as log:
-            command = [str(Path(sys.executable).parent / "cowrite"), "serve", "--demo"]
+            command = [str(Path(sys.executable).parent / "cowrite"), "serve", *self._arguments]
             # Not the repository's folder: a person's .env there must not change the tests.
             self._process = subprocess.Popen(command, env=own | settings, cwd=self._log.parent, stdout=log, stderr=log)
         deadline = time.monotonic() + START_SECONDS
@@ -96,7 +97,7 @@ class DemoServer:
 
     def _serves(self) -> bool:
         try:
-            with urllib.request.urlopen(self.url, timeout=1) as answer:
+            with urllib.request.urlopen(f"{self.url}readyz", timeout=1) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             return False

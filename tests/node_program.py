@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 BIN = Path(sys.executable).parent
 PATH = f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
@@ -20,9 +23,48 @@ def node() -> str:
     return found
 
 
-def install(source: Path, folder: Path) -> Path:
-    """Copy the files of ``source`` to ``folder`` and install its packages there, unless that was done with the same files."""
-    files = sorted(path for path in source.iterdir() if path.is_file())
+class LedProgram:
+    """A Node process that runs commands, each about somebody with a name: a program of ``tests/node`` that uses led.mjs."""
+
+    expected: Collection[str] = ()
+    """Complaints that are no failure."""
+
+    def __init__(self, program: Path, complaints: Path) -> None:
+        self._complaints = complaints
+        with complaints.open("wb") as stderr:
+            self._process = subprocess.Popen(
+                [node(), program.name],
+                cwd=program.parent,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            )
+
+    def __call__(self, call: str, provider: str, **options: Any) -> Any:
+        """Run one command and give its result. Raises ``AssertionError`` with the reason when it failed."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(json.dumps({"call": call, "provider": provider, **options}) + "\n")
+        stdin.flush()
+        answer = json.loads(stdout.readline())
+        assert "error" not in answer, f"{provider}: {call} {options}: {answer['error']}"
+        return answer["result"]
+
+    def complaints(self) -> list[str]:
+        """What the program wrote to the console, without what was expected."""
+        return [line for line in self._complaints.read_text().splitlines() if line not in self.expected]
+
+    def close(self) -> None:
+        """Kill the process."""
+        self._process.kill()
+        self._process.communicate()
+
+
+def install(source: Path, folder: Path, *more: Path) -> Path:
+    """Copy the files of ``source``, and ``more`` files, to ``folder`` and install its packages, unless that was done before."""
+    files = sorted((*more, *(path for path in source.iterdir() if path.is_file())))
     wanted = "\n".join(f"{path.name}\n{path.read_text()}" for path in files)
     stamp = folder / "installed"
     if not stamp.is_file() or stamp.read_text() != wanted:

@@ -8,11 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from cowrite.core import reading, writing
 from cowrite.core.limits import Limits
 from cowrite.core.outbox import OUTBOX_LIMIT
+from cowrite.core.sync_statuses import MAX_UNANSWERED
+from cowrite.http.backend import PRESENT_SECONDS
+from cowrite.http.bodies import MAX_BODY_BYTES
+from cowrite.http.polling import MAX_WAIT_SECONDS
+from cowrite.http.strict_route import MAX_FIELDS_BYTES
 from cowrite.protocol.awareness import MAX_ENTRIES, MAX_STATE_BYTES
+from cowrite.protocol.strict_json import MAX_DEPTH
 from cowrite.tokens import MAX_TOKEN_CHARACTERS
-from cowrite.transports import upgrade, yjs
+from cowrite.transports import hocuspocus_document, hocuspocus_socket, json_connection, json_reader, lane, upgrade, yjs
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "limits.md"
 FIXED = {
@@ -22,13 +29,30 @@ FIXED = {
     "MAX_ENTRIES": MAX_ENTRIES,
     "OUTBOX_LIMIT": OUTBOX_LIMIT,
     "OPENING_QUEUE_BYTES": yjs.OPENING_QUEUE_BYTES,
-    "BEHIND_QUEUE_BYTES": yjs.BEHIND_QUEUE_BYTES,
+    "BEHIND_QUEUE_BYTES": lane.BEHIND_QUEUE_BYTES,
     "MAX_UNKNOWN_MESSAGES": yjs.MAX_UNKNOWN_MESSAGES,
+    "CHECKING_DOCUMENTS": hocuspocus_socket.CHECKING_DOCUMENTS,
+    "CHECKING_MESSAGES": hocuspocus_socket.CHECKING_MESSAGES,
+    "CHECKING_BYTES": hocuspocus_socket.CHECKING_BYTES,
+    "MAX_UNANSWERED": MAX_UNANSWERED,
+    "MAX_STATELESS_BYTES": hocuspocus_document.MAX_STATELESS_BYTES,
+    "MAX_BODY_BYTES": MAX_BODY_BYTES,
+    "MAX_FIELDS_BYTES": MAX_FIELDS_BYTES,
+    "MAX_DEPTH": MAX_DEPTH,
+    "MAX_OPERATIONS": writing.MAX_OPERATIONS,
+    "MAX_NODES": writing.MAX_NODES,
+    "MAX_BYTES": reading.MAX_BYTES,
+    "MAX_WAIT_SECONDS": MAX_WAIT_SECONDS,
+    "PRESENT_SECONDS": PRESENT_SECONDS,
+    "HELLO_SECONDS": json_connection.HELLO_SECONDS,
+    "MAX_WAITING": json_connection.MAX_WAITING,
+    "MAX_WAITING_BYTES": json_connection.MAX_WAITING_BYTES,
+    "MAX_ANSWERS": json_reader.MAX_ANSWERS,
 }
 
 
 def in_words(name: str, value: float) -> str:
-    if name.endswith("_seconds"):
+    if name.lower().endswith("_seconds"):
         return f"{value:g} s"
     if name.lower().endswith("_bytes") or name == "OUTBOX_LIMIT":
         return f"{value / (1 << 20):g} MiB" if value >= 1 << 20 else f"{value / 1024:g} KiB"

@@ -21,7 +21,7 @@ const config: ViteUserConfig = defineConfig({
     reportCompressedSize: false,
     rolldownOptions: { output: { codeSplitting: { groups: LIBRARIES } } },
   },
-  server: { proxy: { '/yjs': { target: 'ws://127.0.0.1:8000', ws: true } } },
+  server: { proxy: { '/yjs': { target: 'ws://127.0.0.1:8000', ws: true }, '/api': 'http://127.0.0.1:8000' } },
   test: { include: ['test/**/*.test.ts'] },
 })
 

@@ -4,6 +4,8 @@ The application is made by one function of arguments::
 
     from cowrite import Settings, create_app
     app = create_app(Settings(secret=...))
+
+``transform_operations`` moves operations that were not answered yet over those of others, for clients that show them at once.
 """
 
 from __future__ import annotations
@@ -13,11 +15,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cowrite.app import create_app
+    from cowrite.crdt.operations import OperationDraft
+    from cowrite.crdt.transform import transform_operations
     from cowrite.settings import Settings
 
-__all__ = ["Settings", "create_app"]
+__all__ = ["OperationDraft", "Settings", "create_app", "transform_operations"]
 
-_MODULES = {"Settings": "cowrite.settings", "create_app": "cowrite.app"}
+_MODULES = {
+    "OperationDraft": "cowrite.crdt.operations",
+    "Settings": "cowrite.settings",
+    "create_app": "cowrite.app",
+    "transform_operations": "cowrite.crdt.transform",
+}
 
 
 def __getattr__(name: str) -> object:

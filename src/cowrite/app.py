@@ -331,6 +331,8 @@ class Runtime:
     async def _tend(self) -> None:
         while True:
             await self._clock.sleep(TEND_SECONDS)
+            if self._parts is not None:
+                self._parts.services.access.tend(self._clock.now())
             for room in self._parts.registry.rooms if self._parts is not None else ():
                 room.tend(self._clock.monotonic())
 

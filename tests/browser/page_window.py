@@ -14,7 +14,10 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, R
 
 Editor = Literal["markdown", "rich"]
 
-LOST_CONNECTION = re.compile(r"WebSocket connection to '\S+' failed|WebSocket connection .* closed|ERR_CONNECTION_REFUSED")
+LOST_CONNECTION = re.compile(
+    r"WebSocket connection to '\S+' failed|WebSocket connection .* closed"
+    r"|ERR_(CONNECTION_REFUSED|EMPTY_RESPONSE|INTERNET_DISCONNECTED)"
+)
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "test-results" / "page"
 
 

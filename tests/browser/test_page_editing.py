@@ -2,40 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
-from itertools import zip_longest
 
 import pytest
 from playwright.sync_api import expect
 
 from browser.page_window import Editor, OpenWindow, PageWindow
+from browser.two_people import LOWER, UPPER, converge, letters, type_by_turns
 
 pytestmark = pytest.mark.browser
-
-UPPER = "THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG"
-LOWER = "a wizard's job is to vex chumps quickly in fog"
-
-
-def type_by_turns(one: PageWindow, other: PageWindow) -> None:
-    """Key by key in both windows, without waiting for what the other typed: their edits cross on the way."""
-    for upper, lower in zip_longest(UPPER, LOWER, fillvalue=""):
-        one.type(upper)
-        other.type(lower)
-
-
-def letters(text: str, pattern: str) -> str:
-    return "".join(re.findall(pattern, text))
-
-
-def converge(one: PageWindow, other: PageWindow, editor: Editor) -> str:
-    """Wait until both show the same and all is saved; give the text."""
-    length = len(UPPER) + len(LOWER)
-    for window in (one, other):
-        window.until(lambda: len(one.read(editor)) == len(other.read(editor)) == length)
-        window.is_saved()
-    assert one.read(editor) == other.read(editor)
-    return one.read(editor)
 
 
 @pytest.mark.rule("PG1", "PG3", "PG7")

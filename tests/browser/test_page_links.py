@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -11,72 +9,21 @@ import pytest
 from playwright.sync_api import expect
 
 from browser.page_window import OpenWindow
+from browser.proxy import Proxy
 from demo_server import DemoServer
 
 pytestmark = pytest.mark.browser
-
-PREFIX = b"/notes"
 
 
 @pytest.fixture
 def under_prefix(server: DemoServer) -> Iterator[str]:
     """The server's page behind a proxy that serves it under /notes/, and nothing else."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    port = listening.getsockname()[1]
-    stop = threading.Event()
-
-    def serve() -> None:
-        while not stop.is_set():
-            try:
-                client, _ = listening.accept()
-            except OSError:
-                return
-            threading.Thread(target=forward, args=(client, server.port), daemon=True).start()
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{port}{PREFIX.decode()}/"
-    stop.set()
-    listening.shutdown(socket.SHUT_RDWR)
-    listening.close()
-    thread.join(5)
-
-
-def forward(client: socket.socket, port: int) -> None:
-    """One connection: cut the prefix off the first request, ask for no second one, and pass on what comes."""
-    head = client.recv(65536)
-    if not head:  # a connection that the browser opened in advance
-        client.close()
-        return
-    method, path, rest = head.split(b" ", 2)
-    if not path.startswith(PREFIX + b"/"):
-        client.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        client.close()
-        return
-    if b"pgrade: websocket" not in rest:
-        rest = rest.replace(b"Connection: keep-alive", b"Connection: close")
-    # The page's origin is the proxy, so the proxy says so, as any would that sits in front of an application.
-    upstream = socket.create_connection(("127.0.0.1", port))
-    upstream.sendall(b" ".join((method, path.removeprefix(PREFIX), rest)))
-    back = threading.Thread(target=pump, args=(upstream, client), daemon=True)
-    back.start()
-    pump(client, upstream)
-    back.join()
-    upstream.close()
-    client.close()
-
-
-def pump(source: socket.socket, target: socket.socket) -> None:
-    try:
-        while data := source.recv(65536):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
-    except OSError:
-        source.close()
+    with Proxy(server.port, prefix="/notes") as proxy:
+        yield proxy.url
 
 
 @pytest.mark.rule("PG15")
-def test_under_a_prefix(open_window: OpenWindow, under_prefix: str) -> None:
+def test_under_a_prefix(under_prefix: str, open_window: OpenWindow) -> None:
     """Behind a proxy under /notes/ the page loads, connects and saves: it asks for everything relative to itself."""
     behind, direct = open_window(base=under_prefix), open_window()
     for window in (behind, direct):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 from playwright.sync_api import expect
 
+from browser.axe import violations
 from browser.page_window import Editor, OpenWindow, PageWindow, introduce
 
 pytestmark = pytest.mark.browser
 
 DESKS: dict[Literal["light", "dark"], str] = {"light": "rgb(236, 235, 230)", "dark": "rgb(18, 19, 23)"}
-AXE = Path(__file__).resolve().parents[2] / "clients" / "web" / "node_modules" / "axe-core" / "axe.min.js"
 SENTENCES = (
     "# Notes\n\nSome **bold** words, `code` and a [link](https://example.org).\n\n> a quote\n\n" + "A long line of words. " * 12
 )
@@ -32,14 +31,6 @@ def fill(window: PageWindow, name: str) -> None:
     window.page.keyboard.press("Enter")
     window.type("> a quote")
     window.is_saved()
-
-
-def violations(window: PageWindow) -> list[str]:
-    """What axe finds against WCAG 2.2 A and AA, as "rule: elements"."""
-    window.page.evaluate(AXE.read_text())
-    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-    found: dict[str, Any] = window.page.evaluate("(tags) => axe.run(document, { runOnly: tags })", tags)
-    return [f"{one['id']}: {[node['html'] for node in one['nodes']]}" for one in found["violations"]]
 
 
 @pytest.mark.rule("PG13")

@@ -6,10 +6,11 @@ import json
 import re
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import expect
 from websockets.sync.client import connect
 
-from browser.page_window import Editor, OpenWindow, PageWindow, introduce
+from browser.page_window import Editor, OpenWindow, introduce
+from browser.two_people import CARET, FLAG, avatars
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.messages import AwarenessUpdate
 from cowrite.protocol.yjs import encode
@@ -17,8 +18,6 @@ from demo_server import DemoServer
 
 pytestmark = pytest.mark.browser
 
-CARET = {"markdown": ".cm-ySelectionCaret", "rich": ".caret"}
-FLAG = {"markdown": ".cm-ySelectionInfo", "rich": ".caret-name"}
 ORANGE, BLUE, GREY = "rgb(194, 65, 12)", "rgb(11, 114, 174)", "rgb(107, 114, 128)"
 NONSENSE: list[object] = [
     {},
@@ -27,10 +26,6 @@ NONSENSE: list[object] = [
     {"user": {"name": {}, "color": []}, "cursor": {"anchor": {}, "head": {"item": {"client": "x", "clock": {}}}}},
     {"user": {"name": "x" * 5000}, "cursor": {"anchor": {"type": {"client": -1, "clock": 9e99}}, "head": {"tname": 3}}},
 ]
-
-
-def avatars(window: PageWindow) -> Locator:
-    return window.page.get_by_role("list", name="Who is here").get_by_role("listitem")
 
 
 @pytest.mark.rule("PG4", "PG5", "PG6")

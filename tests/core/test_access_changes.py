@@ -141,3 +141,36 @@ async def test_changes_that_are_read_twice_count_once() -> None:
     desk.control.listen(changes.append)
     await asyncio.gather(*(desk.control.catch_up(1) for _ in range(3)), desk.control.catch_up())
     assert len(changes) == 1
+
+
+@pytest.mark.rule("AC2")
+async def test_the_leeway_is_two_seconds() -> None:
+    assert LEEWAY == 2000
+
+
+@pytest.mark.rule("HT8")
+async def test_a_session_whose_time_is_over() -> None:
+    """Who follows it is told once, and not before."""
+    desk = Desk()
+    ana, endless, told = session(), session("ben"), list[Session]()
+    ana.ends_at = NOW + 10
+    for one in (ana, endless):
+        desk.control.follow(one, told.append)
+    desk.control.tend(NOW + 9)
+    assert told == []
+    desk.control.tend(NOW + 10)
+    desk.control.tend(NOW + 11)
+    assert told == [ana]
+    assert ana.ended
+
+
+@pytest.mark.rule("AC1")
+async def test_the_newest_counts_of_a_session_and_of_more() -> None:
+    desk = Desk()
+    ana = session()
+    await desk.change(user_id="ana", grant=Grant.READ)
+    await desk.change(session_id=ana.id, grant=Grant.COMMENT)
+    await desk.change(session_id=session().id)
+    assert desk.grants(ana) == [Grant.COMMENT]
+    await desk.change(document_id="doc", user_id="ana", grant=Grant.ADMIN)
+    assert desk.grants(ana) == [Grant.ADMIN]

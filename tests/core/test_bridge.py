@@ -9,7 +9,7 @@ import pytest
 from cowrite.core.access import AccessControl
 from cowrite.core.bridge import RENEWAL_SECONDS, SESSION_MILLISECONDS, SessionBridge
 from cowrite.core.ids import Ids
-from cowrite.core.ports import Access, AccessDenied, Grant
+from cowrite.core.ports import Access, AccessDenied, Grant, StoreUnavailable
 from cowrite.core.records import AccessChange
 from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.testing.clock import ManualClock
@@ -92,10 +92,38 @@ async def test_a_token_for_a_single_use(desks: list[Desk], host: Host) -> None:
             await one.bridge.enter(token, "doc")
         assert caught.value.known
         await one.bridge.connect(token, "doc")
+        renewed = await one.bridge.connect("ana", "doc")
         for desk in (one, other):
-            with pytest.raises(AccessDenied) as caught:
-                await desk.bridge.connect(token, "doc")
-            assert not caught.value.known
+            for again in (desk.bridge.connect(token, "doc"), desk.bridge.refresh(renewed.access_token, token)):
+                with pytest.raises(AccessDenied) as caught:
+                    await again
+                assert not caught.value.known
+
+
+@pytest.mark.rule("SB2")
+async def test_what_fails_uses_no_token_up(desks: list[Desk], host: Host) -> None:
+    one = desks[0]
+    host.answers["once"] = Access("ana", Grant.WRITE, issued_at=NOW, token_id=one.ids.new(), single_use=True)
+
+    async def fail() -> None:
+        raise StoreUnavailable("not now")
+
+    with pytest.raises(StoreUnavailable):
+        await one.bridge.connect("once", "doc", fail)
+    assert (await one.bridge.connect("once", "doc")).session.author == "ana"
+
+
+@pytest.mark.rule("SB3")
+async def test_a_renewed_grant_counts_wherever_the_session_is_known(desks: list[Desk], host: Host, clock: ManualClock) -> None:
+    one, other = desks
+    admission = await one.bridge.connect("ana", "doc")
+    known = other.bridge.resume(admission.access_token)
+    clock.advance(10)
+    host.answers["newer"] = Access("ana", Grant.READ, issued_at=NOW + 5000, expires_at=NOW + 3_600_000)
+    renewed = await one.bridge.refresh(admission.access_token, "newer")
+    assert known.may(Grant.WRITE)
+    assert other.bridge.resume(renewed.access_token) is known
+    assert not known.may(Grant.WRITE)
 
 
 @pytest.mark.rule("SB3")
@@ -156,7 +184,7 @@ async def test_a_session_that_ends_while_it_is_renewed(desks: list[Desk], host: 
         return await ask(token, document_id)
 
     monkeypatch.setattr(one.bridge, "_ask", meanwhile)
-    with pytest.raises(AccessDenied, match="has ended"):
+    with pytest.raises(AccessDenied, match=r"has ended|was revoked"):
         await one.bridge.refresh(admission.access_token, "newer")
 
 

@@ -68,7 +68,7 @@ class Member:
             dialect,
             clock=ManualClock(),
             limits=Limits(),
-            acknowledges=False,
+            acknowledgements=None,
             settle=lambda _, arrears: self.arrears.append(arrears),
             ask=lambda _: None,
             give_up=lambda _: None,

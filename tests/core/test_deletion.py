@@ -11,7 +11,7 @@ from cowrite.core.deletion import NO_SESSION, Deletion
 from cowrite.core.ports import StoreUnavailable
 from cowrite.core.records import AccessChange
 from cowrite.stores.memory import MemoryDatabase, memory_storage
-from cowrite.testing.process import Process, quiet
+from cowrite.testing.process import Connection, Process, quiet
 
 NEWS = AccessChange("0", "root", 0, "doc", session_id=NO_SESSION, restores=True)
 
@@ -20,11 +20,12 @@ def deletion(process: Process, database: MemoryDatabase) -> Deletion:
     return Deletion(memory_storage(database).directory, process.registry, process.clock, process.ids)
 
 
-async def written(process: Process) -> None:
+async def written(process: Process) -> Connection:
     ana = await process.join(user="ana")
     ana.client.text.insert(0, "x")
     await quiet(process)
     assert ana.client.saved
+    return ana
 
 
 @pytest.mark.rule("HT46")
@@ -82,4 +83,38 @@ async def test_closed_meanwhile() -> None:
         room.delete()
         await asyncio.sleep(0)
         await quiet(process)
+        assert process.registry.get("doc") is None
+
+
+@pytest.mark.rule("HT46")
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_deleted_while_it_is_opened(elsewhere: bool) -> None:
+    """It was looked at before the deletion, and is loaded after it."""
+    database = MemoryDatabase()
+    async with Process(memory_storage(database), LocalBroker()) as process:
+        ana = await written(process)
+        ana.lose(clean=True)
+        process.clock.advance(process.limits.eviction_seconds + 1)  # type: ignore[attr-defined] # turned by hand
+        assert process.registry.get("doc") is None
+        here = deletion(process, database)
+        hold = database.hold_next("load")
+
+        async def opening() -> None:
+            async with process.registry.open("doc"):
+                pass
+
+        task = asyncio.create_task(opening())
+        await quiet(process)
+        assert process.registry.get("doc") is None
+        assert process.registry.is_known("doc")
+        if elsewhere:
+            await memory_storage(database).directory.delete("doc", NEWS)
+            here.heard(NEWS)
+        else:
+            deleting = asyncio.create_task(here.delete("doc", "root"))
+            await quiet(process)
+        hold.release()
+        await asyncio.wait([task])
+        await quiet(process)
+        assert elsewhere or await deleting
         assert process.registry.get("doc") is None

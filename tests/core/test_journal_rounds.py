@@ -260,3 +260,23 @@ async def test_a_journal_without_work_closes_at_once() -> None:
         await server.journal.drained()
         await server.journal.close()
         await server._tasks[0]
+
+
+@pytest.mark.rule("JO33")
+async def test_a_store_that_comes_back_is_noticed_although_nothing_waits() -> None:
+    """What waited was withdrawn meanwhile."""
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana = await server.join(user="ana")
+        await quiet(server)
+        database.unavailable = True
+        ana.client.text.insert(0, "x")
+        await step(server, 1)
+        assert failure(server) is not None
+        server.room().pending.drop(next(iter(server.room().pending)))
+        await step(server, 1)
+        assert failure(server) is not None
+        database.unavailable = False
+        await step(server, 4)
+        assert failure(server) is None
+        assert database.commits == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cowrite.core.acknowledgements import Acknowledgements
 from cowrite.core.limits import Limits
 from cowrite.core.outbox import OUTBOX_LIMIT, Arrears, Relay
 from cowrite.core.peer import Peer
@@ -34,7 +35,7 @@ class Member:
             yjs.YJS,
             clock=self.clock,
             limits=Limits(),
-            acknowledges=acknowledges,
+            acknowledgements=Acknowledgements() if acknowledges else None,
             settle=lambda peer, arrears: self.settled.append((peer, arrears)),
             ask=self.asked.append,
             give_up=self.gave_up.append,

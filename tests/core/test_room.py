@@ -11,7 +11,7 @@ from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.outline import Outline
 from cowrite.protocol import yjs
 from cowrite.protocol.awareness import AwarenessEntry
-from cowrite.protocol.messages import AwarenessUpdate, Message, QueryAwareness, SyncStep1, SyncStep2, Update
+from cowrite.protocol.messages import AwarenessUpdate, Message, PermissionDenied, QueryAwareness, SyncStep1, SyncStep2, Update
 from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.testing.process import Connection, Process, quiet
 from cowrite.testing.yjs_client import YjsClient
@@ -206,9 +206,56 @@ async def test_a_reader_cannot_write() -> None:
         await quiet(server)
         assert str(writer.client.text) == ""
         assert reader.closed is None
-        assert reader.peer.refused == 2, "the SyncStep2 of the handshake, and the edit"
+        assert reader.peer.refused == 1, "the edit; the SyncStep2 of the handshake said nothing new"
         assert not reader.client.saved
         assert writer.client.states == {}
+
+
+@pytest.mark.rule("RO8", "HP13")
+async def test_a_reader_without_news_is_saved() -> None:
+    """What a reader answers to the server's question is durable when it is nothing new; not what it cannot have read here."""
+    async with process() as server:
+        writer = await server.join(user="writer")
+        writer.client.text.insert(0, "Hello")
+        del writer.client.text[0:2]
+        await quiet(server)
+        reader = await server.join(user="reader", grant=Grant.READ)
+        await quiet(server)
+        assert reader.client.saved
+        again = await server.join(client=reader.client, user="reader", grant=Grant.READ)
+        await quiet(server)
+        assert again.client.saved, "now it tells of deletions, too"
+        for update in (b"\xff", reader.client.doc.get_update(b"\0") + bytes(20_000)):
+            again.send(yjs.encode(SyncStep2(update)))
+        assert again.peer.refused == 2
+        assert again.closed is None
+
+
+@pytest.mark.rule("RO8")
+async def test_a_reader_is_told_once_until_its_grant_changes() -> None:
+    async with process() as server:
+        reader = await server.join(user="reader", grant=Grant.READ)
+        told: list[str] = []
+        send = reader.peer.send
+
+        def keep(message: Message) -> None:
+            if isinstance(message, PermissionDenied):
+                told.append(message.reason)
+            send(message)
+
+        reader.peer.send = keep  # type: ignore[method-assign] # to look at what is sent
+        for _ in range(3):
+            reader.client.text.insert(0, "no")
+            await quiet(server)
+        assert told == ["the grant is read: edits are not taken"]
+        reader.peer.session.grant = Grant.WRITE
+        reader.client.text.insert(0, "yes")
+        await quiet(server)
+        reader.peer.session.grant = Grant.READ
+        for _ in range(3):
+            reader.client.text.insert(0, "no")
+            await quiet(server)
+        assert told == ["the grant is read: edits are not taken"] * 2
 
 
 @pytest.mark.rule("RO8")

@@ -12,7 +12,7 @@ from cowrite.core.ports import Access, Grant
 from cowrite.core.presence import PresenceChange
 from cowrite.core.replicas import Committed
 from cowrite.core.session import Session
-from cowrite.core.submissions import Submission, SubmissionRefused, SubmittedDraft
+from cowrite.core.submissions import Submission, SubmissionRefused, SubmittedDraft, digest_of
 from cowrite.crdt.document import Document
 from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.log_document import LogDocument
@@ -38,7 +38,7 @@ def submission(content: str, user: str = "thin") -> Submission:
     """A text at the beginning of ``body``, made for the empty document."""
     session = Session(new_id(), "doc", Access(user, Grant.WRITE), 0)
     draft = OperationDraft.from_json({"type": "insert", "position": ["body", 0], "content": content, "attributes": {}})
-    return Submission(session, [SubmittedDraft(new_id(), draft, named=True)], 0, "", len(content))
+    return Submission(session, [SubmittedDraft(new_id(), draft, True, digest_of(draft))], 0, "", len(content))
 
 
 def refusal(submitted: Submission) -> str | None:

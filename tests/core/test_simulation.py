@@ -171,10 +171,12 @@ class Simulation:
         else:
             unsaved = [writer.name for writer in self.writers if not writer.client.saved]
             raise AssertionError(f"not healed after 100 s; not saved: {unsaved}")
-        # A process that has no client any more learns of the last entry by its next look at the heads.
-        for process in self.processes:
-            process.clock.advance(2.0)  # type: ignore[attr-defined]
-        await quiet(*self.processes)
+        # A process that has no client any more stores what such a one has left at its journal's next try, and learns of the
+        # last entry by its next look at the heads.
+        for _ in range(10):
+            for process in self.processes:
+                process.clock.advance(0.5)  # type: ignore[attr-defined]
+            await quiet(*self.processes)
 
     async def check(self) -> None:
         store = MemoryStore(self.database)

@@ -16,6 +16,7 @@ from cowrite.core.ports import CommitDoubtful, Grant, StoreBusy, StoreUnavailabl
 from cowrite.core.records import AccessChange
 from cowrite.core.submissions import Answer, SubmissionRefused
 from cowrite.core.writing import MAX_OPERATIONS, WriteRequest
+from cowrite.crdt.apply_operations import Replica
 from cowrite.crdt.state import text
 from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.testing.process import Process, quiet
@@ -461,6 +462,74 @@ async def test_a_session_that_causes_too_much_work_waits() -> None:
         await answered(server, await other.insert(server, 0, "y"))
         server.clock.advance(3)  # type: ignore[attr-defined] # turned by hand
         await answered(server, await bot.insert(server, 0, "x"))
+
+
+@pytest.mark.rule("SU16")
+async def test_what_was_queued_before_the_account_was_empty_waits_too() -> None:
+    async with process(MemoryDatabase()) as server:
+        bot = ThinClient("bot")
+        submission = await bot.insert(server, 0, "x")
+        server.journal.accounts.charge(bot.session.id, 1.5)
+        error = await refused(server, submission)
+        assert (error.code, error.retry) == ("too_fast", True)
+        assert error.seconds > 0
+
+
+@pytest.mark.rule("SU11")
+async def test_what_nobody_waits_for_any_more_is_not_made() -> None:
+    async with process(MemoryDatabase()) as server:
+        bot = ThinClient("bot")
+        given_up = await bot.insert(server, 0, "x")
+        given_up.settle(SubmissionRefused("unavailable", "too late", retry=True))
+        await answered(server, await bot.insert(server, 0, "y"))
+        assert body(server) == "y"
+
+
+@pytest.mark.rule("SU16")
+async def test_others_get_their_turn_between_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A submission that takes long is not made in one turn of the loop."""
+    async with process(MemoryDatabase()) as server:
+        make, order = Replica.apply, list[str]()
+
+        def slow(replica: Replica, operations: Any) -> bytes | None:
+            server.clock.advance(0.03)  # type: ignore[attr-defined] # CPU time, too
+            order.append("made")
+            asyncio.get_running_loop().call_soon(order.append, "another's turn")
+            return make(replica, operations)
+
+        monkeypatch.setattr(Replica, "apply", slow)
+        operation = {"type": "insert", "position": ["body", 0], "content": "x"}
+        await answered(server, await ThinClient("bot").send(server, [operation] * 3))
+        assert order == ["made", "another's turn"] * 3
+
+
+@pytest.mark.rule("SU2")
+async def test_one_that_cannot_be_made_is_refused_and_the_document_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with process(MemoryDatabase()) as server:
+        bot, other = ThinClient("bot"), ThinClient("other")
+        make = Replica.apply
+
+        def broken(replica: Replica, operations: Any) -> bytes | None:
+            if operations[0].content == "x":
+                raise RuntimeError("a defect")
+            return make(replica, operations)
+
+        monkeypatch.setattr(Replica, "apply", broken)
+        bad, good = await bot.insert(server, 0, "x"), await other.insert(server, 0, "y")
+        await answered(server, good)
+        assert (await refused(server, bad)).code == "unsupported"
+        assert body(server) == "y"
+
+
+@pytest.mark.rule("SU15")
+async def test_content_that_is_nested_too_deep_is_refused() -> None:
+    content: Any = "x"
+    for _ in range(100_000):
+        content = [content]
+    async with process(MemoryDatabase()) as server:
+        with pytest.raises(SubmissionRefused) as caught:
+            await ThinClient("bot").send(server, [{"type": "insert", "position": ["list", 0], "content": [content]}])
+        assert (caught.value.code, caught.value.index, caught.value.field) == ("value", 0, "content")
 
 
 async def _step(server: Process, seconds: float) -> None:

@@ -12,7 +12,7 @@ from pycrdt import Doc, Text
 from cowrite.crdt.document import Document, merge_updates
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import SYNC_LIMITS, inspect, outline_of_state
-from cowrite.crdt.outline import missing
+from cowrite.crdt.outline import ClockRange, covers, missing
 from cowrite.crdt.state_vector import MalformedStateVector, decode_state_vector, encode_state_vector
 from cowrite.testing.yjs_writer import block, shared_type, text, values, write_update
 from yjs_replicas import FUZZ, play, seen
@@ -337,3 +337,35 @@ def test_what_was_compared_before_is_not_compared_again() -> None:
     assert document.overlap(outline, checked={1: 6}) is None
     worse = write_update([block(1, 0, text("abc", root="t"), text("deX", origin=(1, 2)))])
     assert document.contradicts(worse, inspect(worse), checked={1: 3})
+
+
+@pytest.mark.rule("HP13")
+def test_what_a_document_holds() -> None:
+    """An update that brings and deletes nothing new is told from one that does, also where deletions were made in pieces."""
+    made = document(ABCD, write_update([], {1: [(0, 1)]}), write_update([], {1: [(1, 1)]}))
+    for held in (
+        write_update([]),
+        AB,
+        ABCD,
+        write_update([], {1: [(0, 2)]}),
+        write_update([block(1, 2, text("cd", origin=(1, 1)))], {1: [(1, 1)]}),
+    ):
+        assert made.holds(inspect(held))
+    for new in (
+        write_update([block(1, 4, text("e", origin=(1, 3)))]),
+        write_update([block(2, 0, text("x", root="t"))]),
+        write_update([], {1: [(1, 2)]}),
+        write_update([], {1: [(3, 1)]}),
+        write_update([], {2: [(0, 1)]}),
+    ):
+        assert not made.holds(inspect(new))
+
+
+@pytest.mark.rule("HP13")
+def test_ranges_that_cover_others() -> None:
+    """Ranges that touch are one."""
+    ranges = [ClockRange(1, 2, 4), ClockRange(1, 4, 6), ClockRange(1, 8, 9), ClockRange(3, 0, 5)]
+    assert covers(ranges, [ClockRange(1, 2, 6), ClockRange(1, 3, 5), ClockRange(1, 8, 9), ClockRange(3, 1, 2)])
+    assert covers(ranges, [])
+    for outside in (ClockRange(1, 1, 3), ClockRange(1, 5, 7), ClockRange(1, 6, 8), ClockRange(1, 8, 10), ClockRange(2, 0, 1)):
+        assert not covers(ranges, [outside])

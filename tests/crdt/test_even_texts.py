@@ -57,3 +57,14 @@ def test_places_are_checked_as_when_the_text_is_read() -> None:
         insert(1, "z")
     replica.advance((write_update([block(2, 0, text("😀", root="t"))]),))
     insert(0, "end")
+
+
+@pytest.mark.rule("OP26")
+def test_a_text_is_read_again_after_many_updates() -> None:
+    replica = Replica(write_update([block(1, 0, text("abc", root="t"))]), {"t": RootKind.TEXT}, 7)
+    replica.apply([OperationDraft.from_json({"type": "insert", "position": ["t", 1], "content": "x"})])
+    many = [write_update([block(client, 0, text("y", root="t"))]) for client in range(100, 200)]
+    replica.advance([*many, write_update([block(200, 0, text("😀", root="t"))])])
+    inside = OperationDraft.from_json({"type": "insert", "position": ["t", 105], "content": "z"})  # it comes last
+    with pytest.raises(OperationInvalid, match="inside of one character"):
+        replica.apply([inside])

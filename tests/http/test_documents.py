@@ -264,8 +264,8 @@ async def test_deleted_at_another_server(tmp_path: Path) -> None:
 
 @pytest.mark.rule("HT47")
 async def test_presence(server: Api) -> None:
-    """Who is in a document; nobody in one that is not open."""
-    assert (await server.client.get(path("d", "/presence"), headers=WRITER)).json() == {"presence": []}
+    """Who is in a document."""
+    assert problem(await server.client.get(path("d", "/presence"), headers=WRITER)) == (404, "document_not_found")
     ana = await server.connect("d", token("ana"))
     await ana.type("x")
     await ana.poll()

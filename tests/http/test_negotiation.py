@@ -48,25 +48,26 @@ async def test_connect(server: Api) -> None:
     assert urls == {
         "websocket": f"ws://{host}/api/v2/realtime/ws",
         "yjs": f"ws://{host}/yjs/a%2F%C3%B6",
+        "hocuspocus": f"ws://{host}/hocuspocus",
         "polling": f"http://{host}/api/v2/realtime/poll?document_id=a%2F%C3%B6",
     }
     polled = await server.client.get(urls["polling"], headers=bearer(answer["access_token"]))
     assert polled.json()["head"] == typed["head"]
 
 
-@pytest.mark.rule("HT2")
+@pytest.mark.rule("HT2", "HP27")
 async def test_transports_in_order(server: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sockets come first, unless they did not work for this client or the server has too many of them."""
 
     async def order(*failed: str) -> list[str]:
         return [one["name"] for one in (await server.connect("d", token("ana"), failed=list(failed))).answer["transports"]]
 
-    assert await order() == ["websocket", "yjs", "polling"]
-    assert await order("websocket") == ["polling", "websocket", "yjs"]
-    assert await order("polling") == ["websocket", "yjs", "polling"]
+    assert await order() == ["websocket", "yjs", "hocuspocus", "polling"]
+    assert await order("websocket") == ["polling", "websocket", "yjs", "hocuspocus"]
+    assert await order("polling") == ["websocket", "yjs", "hocuspocus", "polling"]
     monkeypatch.setattr(type(server.backend.load), "crowded", True)
-    assert await order() == ["polling", "websocket", "yjs"]
-    assert await order("polling") == ["websocket", "yjs", "polling"]
+    assert await order() == ["polling", "websocket", "yjs", "hocuspocus"]
+    assert await order("polling") == ["websocket", "yjs", "hocuspocus", "polling"]
 
 
 @pytest.mark.rule("HT3")

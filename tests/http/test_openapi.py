@@ -58,6 +58,15 @@ async def test_errors_are_described(description: dict[str, Any]) -> None:
 
 
 @pytest.mark.rule("HT50")
+async def test_tokens_are_described(description: dict[str, Any]) -> None:
+    """Every route but ``connect`` takes a token in the header or in the query."""
+    schemes = description["components"]["securitySchemes"]
+    assert (schemes["bearer"]["scheme"], schemes["query"]["name"]) == ("bearer", "access_token")
+    without = [path for path, _, route in routes(description) if route.get("security") != [{"bearer": []}, {"query": []}]]
+    assert without == [f"{API}realtime/connect"]
+
+
+@pytest.mark.rule("HT50")
 async def test_references_lead_somewhere(description: dict[str, Any]) -> None:
     """Every reference in it is resolved."""
 

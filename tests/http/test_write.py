@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
@@ -114,6 +116,27 @@ async def test_large_bodies(server: Api) -> None:
     assert problem(await server.client.post(url, content=parts(64), headers=ana.headers)) == (413, "too_large")
     with pytest.raises((httpx.WriteError, httpx.ReadError)):  # the server has closed while this was still sending
         await server.client.post(url, content=parts(2000), headers=ana.headers)
+
+
+@pytest.mark.rule("HT31")
+@pytest.mark.parametrize("path", ["operations", "operations?document_id=d", "disconnect", "connect"])
+async def test_a_client_that_goes_while_it_sends(server: Api, path: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Half a body, and the connection is gone: nothing is applied, and the log has no error."""
+    ana = await server.connect("d", token("ana"))
+    kind = "application/octet-stream" if "?" in path else "application/json"
+    head = (
+        f"POST {REALTIME}/{path} HTTP/1.1\r\nHost: test\r\nContent-Type: {kind}\r\nContent-Length: 100\r\n"
+        f"Authorization: {ana.headers['authorization']}\r\n\r\n"
+    )
+    address = urlsplit(server.url)
+    _, writer = await asyncio.open_connection(address.hostname, address.port)
+    writer.write(head.encode() + b'{"document_id": "d"')
+    await writer.drain()
+    await asyncio.sleep(50 * MS)
+    writer.transport.abort()
+    await asyncio.sleep(50 * MS)
+    assert (await ana.poll()).json()["operations"] == []
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 @pytest.mark.rule("HT25")

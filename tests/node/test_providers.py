@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ import pytest
 
 from cowrite.tokens import generate_secret, issue
 from demo_server import DemoServer
-from node_program import install, node
+from node_program import LedProgram, install
 
 pytestmark = pytest.mark.timeout(120)  # the first run installs the packages
 
@@ -26,43 +24,9 @@ ACK_PROTOCOL = "cowrite.ack.v1"
 VERSIONS = pytest.mark.parametrize(("one", "other"), [(2, 3), (3, 2), (3, 3)])
 
 
-class Providers:
-    """A Node process with providers, each known by a name; calls are those of providers.mjs."""
-
-    expected: Collection[str] = ()
-    """Complaints that are no failure."""
-
-    def __init__(self, folder: Path, complaints: Path) -> None:
-        self._complaints = complaints
-        with complaints.open("wb") as stderr:
-            self._process = subprocess.Popen(
-                [node(), "providers.mjs"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True
-            )
-
-    def __call__(self, call: str, provider: str, **options: Any) -> Any:
-        """Run one command and give its result. Raises ``AssertionError`` with the reason when it failed."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        stdin.write(json.dumps({"call": call, "provider": provider, **options}) + "\n")
-        stdin.flush()
-        answer = json.loads(stdout.readline())
-        assert "error" not in answer, f"{provider}: {call} {options}: {answer['error']}"
-        return answer["result"]
-
-    def complaints(self) -> list[str]:
-        """What the providers wrote to the console, without what was expected."""
-        return [line for line in self._complaints.read_text().splitlines() if line not in self.expected]
-
-    def close(self) -> None:
-        """Kill the process."""
-        self._process.kill()
-        self._process.communicate()
-
-
 @pytest.fixture(scope="module")
 def packages() -> Path:
-    return install(HERE / "providers", CACHE)
+    return install(HERE / "providers", CACHE, HERE / "led.mjs") / "providers.mjs"
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +38,8 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServ
 
 
 @pytest.fixture
-def providers(packages: Path, tmp_path: Path) -> Iterator[Providers]:
-    with closing(Providers(packages, tmp_path / "complaints")) as one:
+def providers(packages: Path, tmp_path: Path) -> Iterator[LedProgram]:
+    with closing(LedProgram(packages, tmp_path / "complaints")) as one:
         yield one
     assert one.complaints() == []
 
@@ -85,7 +49,7 @@ class Rooms:
     """Opens providers in rooms of a server."""
 
     server: DemoServer
-    providers: Providers
+    providers: LedProgram
 
     def open(self, provider: str, version: int, room: str, **options: Any) -> None:
         """Open a provider and wait until it is in step with the server."""
@@ -95,7 +59,7 @@ class Rooms:
 
 
 @pytest.fixture
-def rooms(shared_server: DemoServer, providers: Providers) -> Rooms:
+def rooms(shared_server: DemoServer, providers: LedProgram) -> Rooms:
     return Rooms(shared_server, providers)
 
 
@@ -106,7 +70,7 @@ def room() -> str:
 
 @pytest.mark.rule("PG17")
 @VERSIONS
-def test_providers_converge(rooms: Rooms, providers: Providers, room: str, one: int, other: int) -> None:
+def test_providers_converge(rooms: Rooms, providers: LedProgram, room: str, one: int, other: int) -> None:
     """What each types is in the other's text, and in that of whoever comes later."""
     rooms.open("ana", one, room)
     providers("insert", "ana", index=0, text="Hello")
@@ -124,7 +88,7 @@ def test_providers_converge(rooms: Rooms, providers: Providers, room: str, one: 
 
 @pytest.mark.rule("PG17")
 @VERSIONS
-def test_offline_edits_merge(rooms: Rooms, providers: Providers, room: str, one: int, other: int) -> None:
+def test_offline_edits_merge(rooms: Rooms, providers: LedProgram, room: str, one: int, other: int) -> None:
     """What both typed while both were away is there when both are back, once and in the same order for both."""
     rooms.open("ana", one, room)
     rooms.open("bo", other, room)
@@ -143,7 +107,7 @@ def test_offline_edits_merge(rooms: Rooms, providers: Providers, room: str, one:
 
 @pytest.mark.rule("PG18")
 @VERSIONS
-def test_awareness_appears_and_goes(rooms: Rooms, providers: Providers, room: str, one: int, other: int) -> None:
+def test_awareness_appears_and_goes(rooms: Rooms, providers: LedProgram, room: str, one: int, other: int) -> None:
     """A user appears at the other, changes, and is gone: with a goodbye at once, and after a cut when nobody comes back."""
     rooms.open("ana", one, room, user="Ana")
     rooms.open("bo", other, room, user="Bo")
@@ -157,10 +121,10 @@ def test_awareness_appears_and_goes(rooms: Rooms, providers: Providers, room: st
 
 @pytest.mark.rule("PG18")
 def test_awareness_of_a_dead_process_goes(
-    rooms: Rooms, providers: Providers, packages: Path, tmp_path: Path, room: str
+    rooms: Rooms, providers: LedProgram, packages: Path, tmp_path: Path, room: str
 ) -> None:
     """A client that ends without a goodbye is gone from the others within seconds, not after Yjs' 30."""
-    with closing(Providers(packages, tmp_path / "dying")) as dying:
+    with closing(LedProgram(packages, tmp_path / "dying")) as dying:
         Rooms(rooms.server, dying).open("bo", 3, room, user="Bo")
         rooms.open("ana", 2, room, user="Ana")
         providers("sees_users", "ana", users=["Bo"])
@@ -169,7 +133,7 @@ def test_awareness_of_a_dead_process_goes(
 
 
 @pytest.mark.rule("PG18")
-def test_a_cut_connection_comes_back_by_itself(rooms: Rooms, providers: Providers, room: str) -> None:
+def test_a_cut_connection_comes_back_by_itself(rooms: Rooms, providers: LedProgram, room: str) -> None:
     """A provider whose connection broke reconnects, catches up and is seen again."""
     rooms.open("ana", 3, room, user="Ana")
     rooms.open("bo", 2, room, user="Bo")
@@ -200,7 +164,7 @@ def test_a_cut_connection_comes_back_by_itself(rooms: Rooms, providers: Provider
         ("semi;colon:at@,!*'()", quote("semi;colon:at@,!*'()")),
     ],
 )
-def test_names_of_rooms(rooms: Rooms, providers: Providers, written: str, encoded: str) -> None:
+def test_names_of_rooms(rooms: Rooms, providers: LedProgram, written: str, encoded: str) -> None:
     """A name as applications write it and the same name percent-encoded are one document; encoded twice it is another."""
     unique = uuid.uuid4()
     rooms.open("written", 2, f"{written}-{unique}")
@@ -213,7 +177,7 @@ def test_names_of_rooms(rooms: Rooms, providers: Providers, written: str, encode
 
 @pytest.mark.rule("PG20")
 @pytest.mark.parametrize("version", [2, 3])
-def test_no_acknowledgements_unasked(rooms: Rooms, providers: Providers, room: str, version: int) -> None:
+def test_no_acknowledgements_unasked(rooms: Rooms, providers: LedProgram, room: str, version: int) -> None:
     """A provider that does not offer the sub-protocol gets no message that it does not know."""
     rooms.open("stock", version, room, user="Ana")
     providers("insert", "stock", index=0, text="hello")
@@ -224,7 +188,7 @@ def test_no_acknowledgements_unasked(rooms: Rooms, providers: Providers, room: s
 
 
 @pytest.mark.rule("PG20")
-def test_acknowledgements_for_those_who_ask(rooms: Rooms, providers: Providers, room: str) -> None:
+def test_acknowledgements_for_those_who_ask(rooms: Rooms, providers: LedProgram, room: str) -> None:
     """A provider that offers the sub-protocol gets it selected, and the count of its uploads in message 100."""
     # The stock provider has no handler for message 100 and says so; the page gives it one.
     providers.expected = {"Unable to compute message"}
@@ -237,7 +201,7 @@ def test_acknowledgements_for_those_who_ask(rooms: Rooms, providers: Providers, 
 
 
 @pytest.mark.rule("TR6", "PG20")
-def test_a_token_in_the_parameters(tmp_path: Path, providers: Providers, room: str) -> None:
+def test_a_token_in_the_parameters(tmp_path: Path, providers: LedProgram, room: str) -> None:
     """As docs/connect.md says: a provider whose token is no good stops with 4401, and goes on with a fresh one."""
     secret = generate_secret()
     token = issue(secret, sub="ana", documents={"room-*": "write"})
@@ -253,7 +217,7 @@ def test_a_token_in_the_parameters(tmp_path: Path, providers: Providers, room: s
 
 
 @pytest.mark.rule("PG21")
-def test_through_a_kill(tmp_path: Path, providers: Providers, room: str) -> None:
+def test_through_a_kill(tmp_path: Path, providers: LedProgram, room: str) -> None:
     """After kill -9 and a new start both come back by themselves; nothing is lost or doubled."""
     with DemoServer(tmp_path) as server:
         rooms = Rooms(server, providers)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cowrite.protocol import hocuspocus
 from cowrite.protocol.awareness import AwarenessEntry, is_valid_state
 from cowrite.protocol.lib0 import MAX_INTEGER, MalformedFrame
 from cowrite.protocol.messages import (
@@ -27,8 +28,15 @@ from cowrite.protocol.yjs import decode, encode
 pytestmark = pytest.mark.fuzz
 
 COUNT = 3000 * int(os.environ.get("COWRITE_FUZZ", "1"))
-VECTORS = Path(__file__).parents[2] / "spec" / "vectors" / "yjs.json"
-FRAMES = [bytes.fromhex(vector["hex"]) for vector in json.loads(VECTORS.read_text(encoding="utf-8"))["vectors"]]
+VECTORS = Path(__file__).parents[2] / "spec" / "vectors"
+
+
+def frames(name: str) -> list[bytes]:
+    return [bytes.fromhex(one["hex"]) for one in json.loads((VECTORS / f"{name}.json").read_text(encoding="utf-8"))["vectors"]]
+
+
+FRAMES = frames("yjs")
+HOCUSPOCUS_FRAMES = frames("hocuspocus")
 CHARACTERS = 'aé€😀\0"{}[]\\:,nul 01\ufeff'
 
 
@@ -42,6 +50,19 @@ def outcome(frame: bytes) -> str:
         return "unknown"
     assert decode(encode(message)) == message
     return "message"
+
+
+def hocuspocus_outcome(frame: bytes) -> str:
+    """The same for the other dialect."""
+    try:
+        message = hocuspocus.decode(frame)
+    except MalformedFrame as error:
+        return "malformed" if 0 <= error.at <= len(frame) else f"wrong place {error.at}"
+    except UnknownMessage:
+        return "unknown"
+    if isinstance(message, hocuspocus.Addressed):
+        assert hocuspocus.decode(hocuspocus.HocuspocusDialect(message.address).encode(message.message)) == message
+    return type(message).__name__
 
 
 def random_integer(rng: random.Random) -> int:
@@ -117,6 +138,27 @@ def test_random_messages_survive_the_wire() -> None:
         outcome(damaged(frame, rng))
         kinds.add(type(message))
     assert len(kinds) == 7
+
+
+@pytest.mark.rule("HP4")
+def test_random_bytes_of_hocuspocus() -> None:
+    """Random bytes behind an address, most of them starting like a message."""
+    rng = random.Random(24)
+    outcomes = set()
+    for _ in range(COUNT):
+        start = rng.choice((b"", b"\x00", b"\x00\x02", b"\x01", b"\x01\x06\x01", b"\x02", b"\x03", b"\x05", b"\x07", b"\x08"))
+        address = rng.choice((b"", b"\x03doc", b"\x04d\0id"))
+        outcomes.add(hocuspocus_outcome(address + start + rng.randbytes(rng.choice((0, 1, 2, 3, 8, 60)))))
+    assert outcomes <= {"Addressed", "Ping", "Pong", "malformed", "unknown"}
+    assert {"Addressed", "malformed", "unknown"} <= outcomes
+
+
+@pytest.mark.rule("HP4")
+def test_damaged_frames_of_hocuspocus() -> None:
+    """Valid and invalid frames with some damage."""
+    rng = random.Random(25)
+    outcomes = {hocuspocus_outcome(damaged(rng.choice(HOCUSPOCUS_FRAMES), rng)) for _ in range(COUNT)}
+    assert outcomes == {"Addressed", "Ping", "Pong", "malformed", "unknown"}
 
 
 @pytest.mark.rule("PR15")

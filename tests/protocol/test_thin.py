@@ -32,8 +32,8 @@ def read(**message: Any) -> object:
 def test_messages_of_clients() -> None:
     assert read(type="hello") == Hello(None, None, False, None)
     assert read(type="hello", access_token="t", document_id="d", last_operation=None) == Hello("t", "d", True, None)
-    write = read(type="operations", request=[1], base=None, operations="anything", after="x")
-    assert write == Write([1], "anything", None, "x", 92)
+    write = read(type="operations", request="r1", base=None, operations="anything", after="x")
+    assert write == Write("r1", "anything", None, "x", 93)
     assert read(type="presence", state={"a": 1}) == Tell({"a": 1})
     assert read(type="heartbeat", echo=7) == Heartbeat(7)
     assert read(type="refresh", access_token="t") == Renew("t")
@@ -54,6 +54,10 @@ def test_messages_of_clients() -> None:
         b'{"type": "operations", "base": null}',
         b'{"type": "operations", "operations": []}',
         b'{"type": "refresh", "access_token": null}',
+        b'{"type": "heartbeat", "echo": [1]}',
+        b'{"type": "heartbeat", "echo": true}',
+        b'{"type": "heartbeat", "echo": 9007199254740992}',
+        b'{"type": "heartbeat", "echo": "' + b"x" * 256 + b'"}',
         b"\xff\xfe",
         b'{"a":' * 5000,
     ],

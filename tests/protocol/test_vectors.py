@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cowrite.protocol import hocuspocus
 from cowrite.protocol.awareness import AwarenessEntry, is_valid_state
 from cowrite.protocol.lib0 import MalformedFrame, read_string, read_varuint, write_string, write_varuint
 from cowrite.protocol.messages import (
@@ -51,15 +53,64 @@ def message_of(value: dict[str, Any]) -> Message:
     raise AssertionError(f"no message: {value}")
 
 
+def addressed_of(value: dict[str, Any]) -> tuple[hocuspocus.Addressed | hocuspocus.Ping | hocuspocus.Pong, bytes]:
+    """A message with its address, and how it is written."""
+    match value:
+        case {"type": "ping"}:
+            return hocuspocus.Ping(), hocuspocus.PING
+        case {"type": "pong"}:
+            return hocuspocus.Pong(), hocuspocus.PONG
+        case {"type": "authenticate", "token": str(token), "version": version}:
+            message: hocuspocus.Message = hocuspocus.Authenticate(token, version)
+        case {"type": "token_request"}:
+            message = hocuspocus.TokenRequest()
+        case {"type": "authenticated", "scope": str(scope)}:
+            message = hocuspocus.Authenticated(hocuspocus.Scope(scope))
+        case {"type": "stateless", "payload": str(payload)}:
+            message = hocuspocus.Stateless(payload)
+        case {"type": "broadcast_stateless", "payload": str(payload)}:
+            message = hocuspocus.BroadcastStateless(payload)
+        case {"type": "close", "reason": reason}:
+            message = hocuspocus.Close(reason)
+        case {"type": "sync_status", "stored": bool(stored)}:
+            message = hocuspocus.SyncStatus(stored)
+        case _:
+            shared = message_of(value)
+            assert not isinstance(shared, Acknowledged)
+            message = shared
+    address = value["address"]
+    return hocuspocus.Addressed(address, message), hocuspocus.HocuspocusDialect(address).encode(message)
+
+
+@pytest.mark.rule("HP4")
+@pytest.mark.parametrize("vector", vectors("hocuspocus"))
+def test_hocuspocus_frame(vector: dict[str, Any]) -> None:
+    """A frame of the other dialect, too."""
+    if "message" in vector:
+        frame = bytes.fromhex(vector["hex"])
+        message, written = addressed_of(vector["message"])
+        assert hocuspocus.decode(frame) == message
+        assert (written == frame) is vector.get("canonical", True)
+    else:
+        check_refusal(hocuspocus.decode, vector)
+
+
 @pytest.mark.rule("PR20")
 @pytest.mark.parametrize("vector", vectors("yjs"))
 def test_frame(vector: dict[str, Any]) -> None:
     """A frame means what its vector says, or is refused as its vector says."""
     frame = bytes.fromhex(vector["hex"])
+    if "message" in vector:
+        message = message_of(vector["message"])
+        assert decode(frame) == message
+        assert (encode(message) == frame) is vector.get("canonical", True)
+    else:
+        check_refusal(decode, vector)
+
+
+def check_refusal(decode: Callable[[bytes], object], vector: dict[str, Any]) -> None:
+    frame = bytes.fromhex(vector["hex"])
     match vector:
-        case {"message": value}:
-            assert decode(frame) == message_of(value)
-            assert (encode(message_of(value)) == frame) is vector.get("canonical", True)
         case {"error": "malformed"}:
             with pytest.raises(MalformedFrame) as malformed:
                 decode(frame)

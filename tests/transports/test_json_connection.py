@@ -12,10 +12,11 @@ from structlog.testing import capture_logs
 from cowrite.brokers.local import LocalBroker
 from cowrite.core.ports import Access, Grant, StoreUnavailable
 from cowrite.core.records import AccessChange
+from cowrite.protocol.thin import HEARTBEAT_SECONDS
 from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.testing.process import Process
 from cowrite.testing.wire import FakeWire
-from cowrite.transports.json_connection import HEARTBEAT_SECONDS, HELLO_SECONDS, MAX_WAITING, JsonConnection
+from cowrite.transports.json_connection import HELLO_SECONDS, MAX_WAITING, JsonConnection
 from cowrite.transports.json_reader import MAX_ANSWERS
 from cowrite.transports.link import LinkMeter
 from cowrite.transports.upgrade import Accepted, Language
@@ -167,6 +168,7 @@ async def test_a_session_ends_unless_it_is_renewed(desk: Desk) -> None:
         await desk.settle(hours / 3)
     assert cem_wire.closed is None or cem_wire.closed[0] == 4401
     await desk.settle(120)
+    desk.services.access.tend(clock.now())
     assert cem_wire.closed is not None
     assert cem_wire.closed[0] == 4401
     assert ana_wire.pings > 3

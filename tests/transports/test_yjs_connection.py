@@ -371,3 +371,16 @@ async def test_store_that_fails(desk: Desk) -> None:
     _, wire = desk.connect()
     await until(lambda: wire.closed)
     assert code_of(wire) == CloseCode.STORE_UNAVAILABLE
+
+
+@pytest.mark.rule("HT8")
+async def test_a_session_that_its_user_ends(desk: Desk) -> None:
+    services = services_of(desk.process, everybody_writes)
+    admission = await services.bridge.connect("ana", "doc")
+    wire = FakeWire()
+    connection = YjsConnection(wire, Accepted("doc", admission.access_token, None), services)
+    connection.opened()
+    await until(lambda: wire.received)
+    connection.receive(STEP_1)
+    await services.bridge.disconnect(admission.access_token)
+    assert wire.closed == (4401, "the session has ended")

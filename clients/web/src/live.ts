@@ -1,7 +1,8 @@
 /**
  * A document that is connected: a Y.Doc, the stock y-websocket provider, and what the page may truthfully say about them.
  *
- * The provider is not modified. It is given a WebSocket class that counts the uploads it sends, and a handler for message 100.
+ * The provider is not modified. It is given a WebSocket class that polls where WebSockets are blocked and tells of the uploads
+ * that it sends, and a handler for message 100.
  */
 import { WebsocketProvider } from 'y-websocket'
 import type { Awareness } from 'y-protocols/awareness'
@@ -13,9 +14,14 @@ import { checkedStates } from './people.ts'
 import type { CaretState } from './people.ts'
 import { advance, savedState, START } from './saved.ts'
 import type { Progress, ProgressEvent, SavedState } from './saved.ts'
+import { choosingSocket } from './transport/choosing.ts'
+import type { Network } from './transport/network.ts'
 
-/** connecting: for the first time · live · offline: tries again by itself · refused: the server said not to come back. */
-export type Link = 'connecting' | 'live' | 'offline' | 'refused'
+/**
+ * connecting: for the first time · live · slow: live by polling, as WebSockets do not get through · offline: tries again by
+ * itself · refused: the server said not to come back.
+ */
+export type Link = 'connecting' | 'live' | 'slow' | 'offline' | 'refused'
 
 export interface Refusal {
   readonly code: number
@@ -38,11 +44,12 @@ export class LiveDocument {
   readonly #provider: WebsocketProvider
   readonly #listeners = new Set<() => void>()
   #progress: Progress = START
+  #polls = false
   #lost = false
   #refusal: Refusal | null = null
 
   /** Connects at once, and again after every loss of the connection until `leave()` or a refusal. */
-  constructor(serverUrl: string, id: string) {
+  constructor(serverUrl: string, id: string, network: Network) {
     // Before the provider exists, so that an edit is noted before the message that carries it.
     this.doc.on('update', (_update: Uint8Array, origin: unknown) => {
       if (origin !== this.#provider) this.#note({ type: 'edited' })
@@ -50,7 +57,10 @@ export class LiveDocument {
     this.#provider = new WebsocketProvider(serverUrl, roomPath(id), this.doc, {
       connect: false,
       protocols: [ACK_PROTOCOL],
-      WebSocketPolyfill: countingSocket((upload) => this.#note({ type: 'sent', upload })),
+      WebSocketPolyfill: choosingSocket(network, {
+        opened: (by) => (this.#polls = by === 'polling'),
+        sent: (message) => this.#noteUpload(uploadIn(message)),
+      }),
       // Windows of one browser meet at the server like all others: "Saved" then means the same in each.
       disableBc: true,
     })
@@ -112,8 +122,12 @@ export class LiveDocument {
 
   #link(): Link {
     if (this.#refusal) return 'refused'
-    if (this.#progress.synced) return 'live'
+    if (this.#progress.synced) return this.#polls ? 'slow' : 'live'
     return this.#lost ? 'offline' : 'connecting'
+  }
+
+  #noteUpload(upload: Upload | null): void {
+    if (upload) this.#note({ type: 'sent', upload })
   }
 
   #note(event: ProgressEvent): void {
@@ -149,16 +163,5 @@ function checkedAwareness(awareness: Awareness): CaretAwareness {
     get states() {
       return getStates()
     },
-  }
-}
-
-/** A WebSocket class that reports each upload after it was handed to the browser. */
-function countingSocket(report: (upload: Upload) => void): typeof WebSocket {
-  return class extends WebSocket {
-    override send(data: string | Blob | BufferSource): void {
-      super.send(data)
-      const upload = data instanceof Uint8Array ? uploadIn(data) : null
-      if (upload) report(upload)
-    }
   }
 }

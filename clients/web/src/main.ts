@@ -6,6 +6,7 @@ import type { Identity } from './identity.ts'
 import { LiveDocument } from './live.ts'
 import { announced, othersIn } from './people.ts'
 import type { Person } from './people.ts'
+import { Network } from './transport/network.ts'
 import { byId } from './view/dom.ts'
 import { raiseFlags } from './view/flags.ts'
 import { panels } from './view/panels.ts'
@@ -21,6 +22,7 @@ const NEWCOMER_MS = 3000
 
 const page = new URL(location.href)
 const { name, editor: first } = readAddress(page)
+const network = new Network()
 const documents: Record<EditorKind, LiveDocument> = { markdown: join('markdown'), rich: join('rich') }
 const showPanel = panels(documents)
 const showStatus = statusLine()
@@ -33,7 +35,7 @@ let colourIsSettled = remembered !== null
 let shown: EditorKind = first
 
 function join(editor: EditorKind): LiveDocument {
-  return new LiveDocument(socketUrl(page), documentId({ name, editor }))
+  return new LiveDocument(socketUrl(page), documentId({ name, editor }), network)
 }
 
 /** Two windows of one browser shall be two people: what was made up is kept for this window, what was chosen for all of them. */

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Final, TypeAlias
 
 import structlog
@@ -23,10 +24,11 @@ LEEWAY: Final = 2000
 """Milliseconds by which a token may be younger than a change and still be overridden: tokens are dated in whole seconds, by the
 host's clock."""
 
+_REVISION: Final = attrgetter("revision")
 _log = structlog.get_logger(__name__)
 
 Follower: TypeAlias = Callable[[Session], None]
-"""Told after a session's ``grant`` has changed. Synchronous; may leave."""
+"""Told after a session's ``grant`` has changed, and when it has ended. Synchronous; may leave."""
 
 
 class AccessControl:
@@ -35,7 +37,10 @@ class AccessControl:
     def __init__(self, changes: AccessChanges, clock: Clock) -> None:
         self._changes = changes
         self._clock = clock
-        self._known: list[AccessChange] = []
+        self._known: dict[tuple[str | None, str | None], AccessChange] = {}
+        """Those that are about more than one session: of each document and user, either of which may be any, the newest."""
+        self._of_session: dict[str, AccessChange] = {}
+        """Of those about one session, the newest of each."""
         self._followers: dict[Session, list[Follower]] = {}
         self._listeners: list[Callable[[AccessChange], None]] = []
         self._reading = asyncio.Lock()
@@ -70,6 +75,18 @@ class AccessControl:
         if not followers:
             self._followers.pop(session, None)
 
+    def tell(self, session: Session) -> None:
+        """Something about the session has changed: tell those who follow it."""
+        for told in list(self._followers.get(session, ())):
+            told(session)
+
+    def tend(self, now: int) -> None:
+        """Every few seconds: tell those whose sessions are over; ``now`` is in milliseconds since 1970."""
+        for session in list(self._followers):
+            if session.ends_at is not None and session.ends_at <= now and not session.ended:
+                session.ended = True
+                self.tell(session)
+
     def listen(self, told: Callable[[AccessChange], None]) -> None:
         """Be told of every change that is learned from now on, after the sessions."""
         self._listeners.append(told)
@@ -93,7 +110,10 @@ class AccessControl:
 
     def _learn(self, changes: Sequence[AccessChange]) -> None:
         for change in changes:
-            self._known.append(change)
+            if change.session_id is None:
+                self._known[change.document_id, change.user_id] = change
+            else:
+                self._of_session[change.session_id] = change
             self.revision = change.revision
             _log.info(
                 "access changed",
@@ -103,20 +123,24 @@ class AccessControl:
                 grant=change.grant,
                 by=change.changed_by,
             )
-            for session, followers in list(self._followers.items()):
+            for session in [one for one in self._followers if _concerns(change, one)]:
                 before = session.grant
                 self.refresh(session)
                 if session.grant is not before:
-                    for told in list(followers):
-                        told(session)
+                    self.tell(session)
             for listener in self._listeners:
                 listener(change)
 
     def _grant(self, session: Session) -> Grant | None:
-        for change in reversed(self._known):
-            if change.created_at + LEEWAY >= session.decided_at and _concerns(change, session):
-                return session.access.grant if change.restores else change.grant
-        return session.access.grant
+        document, user = session.document_id, session.author
+        known = [self._known.get(about) for about in ((document, user), (document, None), (None, user), (None, None))]
+        known.append(self._of_session.get(session.id))
+        found = max((one for one in known if one is not None and _overrides(one, session)), key=_REVISION, default=None)
+        return session.access.grant if found is None or found.restores else found.grant
+
+
+def _overrides(change: AccessChange, session: Session) -> bool:
+    return change.created_at + LEEWAY >= session.decided_at and _concerns(change, session)
 
 
 def _concerns(change: AccessChange, session: Session) -> bool:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from cowrite.core.dialect import Dialect
+from cowrite.core.outbox import Outbox
+from cowrite.protocol.messages import Acknowledged
+
 
 class Acknowledgements:
     """Numbers a peer's SyncStep2 and Update messages and tells how many of them, from the first on, are durable.
@@ -11,6 +17,9 @@ class Acknowledgements:
     bounded by the messages that are on their way to the disk: of the refused ones only the first and the last number are kept,
     so that after a SyncStep2 in between the count may wait for the next one although it need not.
     """
+
+    tells_refusals: ClassVar = False
+    """Each refusal is told by itself; else the peer is told once that it may not write."""
 
     def __init__(self) -> None:
         self.received = 0
@@ -34,8 +43,11 @@ class Acknowledgements:
         """Of how many messages, from the first on, it is known what became of them."""
         return self._ended
 
-    def receive(self) -> int:
-        """Number a message that has arrived."""
+    def ask(self, *, invited: bool) -> None:
+        """The client is asked for what it has (SyncStep1); ``invited``: it has asked itself."""
+
+    def receive(self, *, everything: bool = False) -> int:
+        """Number a message that has arrived. ``everything``: it is a SyncStep2. May raise :class:`PeerError`."""
         number = self.received
         self.received += 1
         self._outstanding.add(number)
@@ -65,6 +77,12 @@ class Acknowledgements:
             return None
         self._told = count
         return count, self._offset
+
+    def tell(self, outbox: Outbox, dialect: Dialect) -> None:
+        """Tell the client what has become known since the last call."""
+        taken = self.take()
+        if taken is not None:
+            outbox.acknowledge(dialect.encode(Acknowledged(*taken)))
 
     def _end(self, number: int) -> None:
         self._outstanding.discard(number)

@@ -8,6 +8,7 @@ its time is over, or when its access is revoked; what it may do can change while
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,14 +16,25 @@ import structlog
 
 from cowrite.core.access import AccessControl
 from cowrite.core.ids import Ids
-from cowrite.core.ports import Access, AccessClaims, AccessDenied, AccessTokenMaker, Authorizer, Clock, Sessions
-from cowrite.core.records import SessionRecord
+from cowrite.core.ports import (
+    Access,
+    AccessChanges,
+    AccessClaims,
+    AccessDenied,
+    AccessLog,
+    AccessTokenMaker,
+    Authorizer,
+    Clock,
+    Sessions,
+)
+from cowrite.core.records import AccessChange, SessionRecord
 from cowrite.core.session import Session, fault_of
 
 SESSION_MILLISECONDS: Final = 12 * 3600 * 1000
 """How long a session lasts whose access has no end of its own."""
 RENEWAL_SECONDS: Final = 24 * 3600
 """How long after its end an access token may still be renewed, while the session lasts: laptops sleep."""
+LEFT: Final = "the session was ended by its user"
 _MAX_KNOWN: Final = 20_000
 """Access tokens that are remembered, so that each is decrypted once."""
 
@@ -47,33 +59,42 @@ class SessionBridge:
         self,
         authorize: Authorizer,
         tokens: AccessTokenMaker,
-        sessions: Sessions,
+        sessions: AccessLog,
         access: AccessControl,
         clock: Clock,
         ids: Ids,
     ) -> None:
         self._authorize = authorize
         self._tokens = tokens
-        self._sessions = sessions
+        self._sessions: Sessions = sessions
+        self._changes: AccessChanges = sessions
         self._access = access
         self._clock = clock
         self._ids = ids
         self._known: OrderedDict[str, AccessClaims] = OrderedDict()
         self._by_id: OrderedDict[str, Session] = OrderedDict()
 
-    async def connect(self, session_token: str | None, document_id: str) -> Admission:
-        """Open a session. Raises :class:`AccessDenied`, and :class:`StoreError` when it cannot be kept."""
+    async def connect(
+        self, session_token: str | None, document_id: str, prepare: Callable[[], Awaitable[None]] | None = None
+    ) -> Admission:
+        """Open a session.
+
+        ``prepare`` is awaited once the application has agreed and before a token is used up: what fails may be tried again.
+        Raises :class:`AccessDenied`, :class:`StoreError` when the session cannot be kept, and what ``prepare`` raises.
+        """
         access = await self._ask(session_token, document_id)
         await self._access.catch_up()
         now = self._clock.now()
         session = Session(self._ids.new(), document_id, access, now)
         self._access.check(session)
-        if access.single_use and access.token_id is not None:
-            ends_at = access.expires_at if access.expires_at is not None else now + SESSION_MILLISECONDS
-            if not await self._sessions.use_token(access.token_id, ends_at):
-                raise AccessDenied("The token is not valid.", known=False)
         claims = self._claims(session)
+        if prepare is not None:
+            await prepare()
         await self._sessions.begin_session(_record(session, claims))
+        # Used up last: a token must not be lost to a failure before this.
+        if not await self._use(access):
+            await self._sessions.end_session(session.id, now)
+            raise AccessDenied("The token is not valid.", known=False)
         return self._admit(session, claims)
 
     async def refresh(self, access_token: str, session_token: str | None = None) -> Admission:
@@ -90,6 +111,8 @@ class SessionBridge:
             access = await self._ask(session_token, session.document_id)
             if access.user_id != session.author:
                 raise AccessDenied("The token is another user's.", known=True)
+            if not await self._use(access):
+                raise AccessDenied("The token is not valid.", known=False)
             session.admit(access, self._clock.now())
         await self._access.catch_up()
         self._access.check(session)
@@ -99,11 +122,17 @@ class SessionBridge:
         return self._admit(session, claims)
 
     async def disconnect(self, access_token: str) -> Session:
-        """End a session: it cannot be renewed any more. Idempotent. Raises :class:`AccessDenied`, and :class:`StoreError`."""
+        """End a session, on all processes. Idempotent. Raises :class:`AccessDenied`, and :class:`StoreError`."""
         claims = self._tokens.verify(access_token, leeway=RENEWAL_SECONDS)
-        await self._sessions.end_session(claims.session_id, self._clock.now())
+        now = self._clock.now()
+        await self._sessions.end_session(claims.session_id, now)
         session = self._session(claims)
+        if not session.ended:
+            # Other processes take its access token no more as soon as they have read this.
+            change = AccessChange(session.id, session.author, now, session.document_id, session_id=session.id, reason=LEFT)
+            await self._changes.change(change)
         session.ended = True
+        self._access.tell(session)
         return session
 
     def resume(self, access_token: str) -> Session:
@@ -132,6 +161,7 @@ class SessionBridge:
         access = await self._ask(token, document_id)
         if access.single_use:
             raise AccessDenied("A token for a single use opens no connection; exchange it for a session.", known=True)
+        # Without an end of its own: an editor that cannot renew its token is not put out in the middle of a sentence.
         session = Session(self._ids.new(), document_id, access, self._clock.now())
         self._access.check(session)
         return session
@@ -153,6 +183,13 @@ class SessionBridge:
             _log.error("answer of authorize= cannot be used", document=document_id, reason=fault)
             raise AccessDenied(f"The application let you in with something that cannot be used: {fault}.", known=True)
         return access
+
+    async def _use(self, access: Access) -> bool:
+        """Use a token up, if it is good for one session only. False: it was used before."""
+        if access.token_id is None or not access.single_use:
+            return True
+        ends_at = access.expires_at if access.expires_at is not None else self._clock.now() + SESSION_MILLISECONDS
+        return await self._sessions.use_token(access.token_id, ends_at)
 
     def _admit(self, session: Session, claims: AccessClaims) -> Admission:
         try:
@@ -189,9 +226,11 @@ class SessionBridge:
     def _session(self, claims: AccessClaims) -> Session:
         """The session of these claims: the same object for all its connections in this process."""
         session = self._by_id.get(claims.session_id)
+        granted = Access(claims.user_id, claims.grant, claims.name, claims.colour, issued_at=claims.decided_at)
         if session is None:
-            granted = Access(claims.user_id, claims.grant, claims.name, claims.colour, issued_at=claims.decided_at)
             session = Session(claims.session_id, claims.document_id, granted, self._clock.now())
+        elif session.decided_at < claims.decided_at:
+            session.admit(granted, self._clock.now())  # renewed on another process
         session.ends_at = max(session.ends_at or 0, claims.session_ends_at)
         self._keep(session)
         return session

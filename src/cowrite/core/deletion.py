@@ -35,7 +35,8 @@ class Deletion:
     async def delete(self, document_id: str, by: str) -> bool:
         """Delete softly. False: there is no such document, or it is deleted already. Raises :class:`StoreError`."""
         deleted = await self._directory.delete(document_id, self._news(document_id, by, "deleted"))
-        if deleted and (room := self._registry.get(document_id)) is not None:
+        # One that is being opened may have been read before this.
+        if deleted and (room := await self._registry.opened(document_id)) is not None:
             room.delete()
         return deleted
 
@@ -46,19 +47,19 @@ class Deletion:
     def heard(self, change: AccessChange) -> None:
         """A change was learned: if it is about a document that is open here, look whether that was deleted."""
         document_id = change.document_id if change.session_id == NO_SESSION else None
-        if document_id is not None and self._registry.get(document_id) is not None:
+        if document_id is not None and self._registry.is_known(document_id):
             task = asyncio.get_running_loop().create_task(self._look(document_id))
             self._looking.add(task)
             task.add_done_callback(self._looking.discard)
 
     async def _look(self, document_id: str) -> None:
+        room = await self._registry.opened(document_id)
         try:
             info = await self._directory.info(document_id)
         except StoreError as error:
             # The journal finds out under its lock, as soon as there is something to write.
             _log.warning("not known whether the document was deleted", document=document_id, reason=str(error))
             return
-        room = self._registry.get(document_id)
         if room is not None and info is not None and info.deleted_at is not None:
             room.delete()
 

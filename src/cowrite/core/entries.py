@@ -69,10 +69,22 @@ class EntryMaker:
                 derived.offsets[pending] = offset
         return derived
 
-    def entry(self, change: Change, *, offset: int, author: str, group: str, claims: tuple[int, ...] = ()) -> Entry:
-        """The entry of a change, with fresh ids for itself and its operations."""
+    def entry(
+        self,
+        change: Change,
+        *,
+        offset: int,
+        author: str,
+        group: str,
+        claims: tuple[int, ...] = (),
+        first_id: str | None = None,
+    ) -> Entry:
+        """The entry of a change, with fresh ids for itself and its operations, but for the ``first_id`` that its maker gave."""
         now = self._clock.now()
         clock = _vector_clock(change.ranges, offset)
+        ids = self._ids.many(len(change.operations))
+        if first_id is not None and ids:
+            ids[0] = first_id
         operations = tuple(
             ContentOperation(
                 id=id_,
@@ -85,7 +97,7 @@ class EntryMaker:
                 length=draft.length,
                 attributes=draft.attributes,
             )
-            for id_, draft in zip(self._ids.many(len(change.operations)), change.operations, strict=True)
+            for id_, draft in zip(ids, change.operations, strict=True)
         )
         return Entry(self._ids.new(), group, offset, author, now, change.update, tuple(change.ranges), operations, claims)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Final
 
 from cowrite.core.broadcast import Broadcast
 from cowrite.core.errors import PeerError, RoomClosed
@@ -24,11 +25,13 @@ from cowrite.crdt.outline import Outline, missing
 from cowrite.crdt.slices import ready_part
 from cowrite.crdt.state_vector import encode_state_vector
 from cowrite.protocol.close_codes import CloseCode
-from cowrite.protocol.messages import SyncStep1
+from cowrite.protocol.messages import PermissionDenied, SyncStep1
 
 _NO_STATE: Mapping[int, int] = {}
 _NOTHING = b"\x00\x00"
 """The empty update."""
+_SMALL_BYTES: Final = 16 << 10
+"""What is looked at on the loop although nothing of it will be taken."""
 _NOTHING_OUTLINE = inspect(_NOTHING)
 
 
@@ -51,12 +54,16 @@ def contradicting() -> PeerError:
 
 
 def _may_write(peer: Peer, number: int) -> bool:
-    """Else the message is dropped and counted."""
-    if not peer.session.may(Grant.WRITE):
-        peer.acknowledgements.refuse(number)
-        peer.refused += 1
-        return False
-    return True
+    """Else the message is dropped and counted, and the peer is told why, once."""
+    if peer.session.may(Grant.WRITE):
+        peer.told_to_read = False
+        return True
+    peer.acknowledgements.refuse(number)
+    peer.refused += 1
+    if not peer.told_to_read and not peer.acknowledgements.tells_refusals:
+        peer.told_to_read = True
+        peer.send(PermissionDenied(f"the grant is {peer.session.grant}: edits are not taken"))
+    return False
 
 
 def rebuilding() -> RoomClosed:
@@ -83,15 +90,19 @@ class Intake:
         """An Update or SyncStep2. ``outline``: where it was inspected before. Raises :class:`PeerError` when the peer must be
         closed.
         """
-        number = peer.acknowledgements.receive()
-        if not _may_write(peer, number):
-            return
-        if outline is None:
-            outline = inspect_from_peer(update, everything=everything, limits=self._limits)
-        received = Received(update, outline, peer, number, everything)
+        number = peer.acknowledgements.receive(everything=everything)
+        if not peer.session.may(Grant.WRITE) and everything and self._holds(update):
+            peer.acknowledgements.commit(number, self._replicas.head.offset, everything=True)
+        elif _may_write(peer, number):
+            if outline is None:
+                outline = inspect_from_peer(update, everything=everything, limits=self._limits)
+            self._receive(Received(update, outline, peer, number, everything))
+        peer.acknowledge()
+
+    def _receive(self, received: Received) -> None:
         if not self.accepts(received):
             return
-        if not missing(outline, self.live.state):
+        if not missing(received.outline, self.live.state):
             self._take(received)
         elif self.takes_part_of(received):
             self._take_in_part(received)
@@ -141,8 +152,12 @@ class Intake:
             start, end = self._refused.get(brought.client, (brought.start, brought.end))
             self._refused[brought.client] = min(start, brought.start), max(end, brought.end)
 
-    def ask(self, peer: Peer) -> None:
-        """Ask a peer for what is not here (SyncStep1). Raises :class:`RoomClosed` while the document is being rebuilt."""
+    def ask(self, peer: Peer, *, invited: bool = False) -> None:
+        """Ask a peer for what is not here (SyncStep1); ``invited``: it has asked itself, and expects that.
+
+        Raises :class:`RoomClosed` while the document is being rebuilt.
+        """
+        peer.acknowledgements.ask(invited=invited)
         peer.send(SyncStep1(encode_state_vector(self.live.state)))
 
     def ask_starved(self, peers: Iterable[Peer]) -> None:
@@ -158,6 +173,13 @@ class Intake:
         if self._replicas.live is None:
             raise rebuilding()
         return self._replicas.live
+
+    def _holds(self, update: bytes) -> bool:
+        """Whether a reader's SyncStep2 says nothing new: then nothing of the reader is missing here. A large one may."""
+        try:
+            return len(update) <= _SMALL_BYTES and self.live.holds(inspect(update, SYNC_LIMITS))
+        except HostileUpdate:
+            return False
 
     def _take(self, received: Received, checked: Mapping[int, int] = _NO_STATE) -> None:
         """Apply to ``live``, and pass on what was new. Everything that it builds on is there."""

@@ -147,7 +147,7 @@ class Journal:
         """Commit these; what is wrong with one of them delays only that one. Raises when the store as a whole cannot be
         written.
         """
-        if not rooms:
+        if not rooms and self.failing_since is None:
             return
         try:
             outcome = await self._groups.commit(rooms)
@@ -164,7 +164,7 @@ class Journal:
             if self._skips[room] >= _SKIPS:
                 self._apart.add(room)
                 self._start(self._commit_alone(room))
-        if len(outcome.skipped) == len(rooms):
+        if rooms and len(outcome.skipped) == len(rooms):
             await self._clock.sleep(_SKIP_PAUSE)
 
     async def _find_fault(self, rooms: Sequence[Room], error: Exception) -> None:
@@ -218,7 +218,8 @@ class Journal:
                 self.put(room)
             elif room not in self._apart:
                 self._forgive(room)
-        if self._due.keys() - self._apart:
+        # While the store fails it is tried although nothing waits (what did was withdrawn): somebody has to notice its return.
+        if self._due.keys() - self._apart or self.failing_since is not None:
             self._work.set()
         else:
             self._work.clear()

@@ -60,9 +60,11 @@ class LargeUpdates:
         Returns by how many seconds it took more CPU time than such updates do. Raises :class:`PeerError` and
         :class:`RoomClosed`; what was taken by then stays.
         """
-        received = Received(update, outline, peer, peer.acknowledgements.receive(), everything)
+        number = peer.acknowledgements.receive(everything=everything)
+        received = Received(update, outline, peer, number, everything)
         async with self._turn:
             spent = await self._take(received) if self._accepts(received) else 0.0
+        peer.acknowledge()
         return max(0.0, spent - _DUE_SECONDS * outline.parts)
 
     async def _take(self, received: Received) -> float:

@@ -46,5 +46,7 @@ class Limits:
     """What it may use at once after it has used little."""
     cpu_late_seconds: float = 30.0
     """How long its messages may wait for that without an end before it is closed."""
+    documents_per_socket: int = 200
+    """Documents on one Hocuspocus connection, those that were refused included."""
     eviction_seconds: float = 30.0
     """How long a room without peers stays open."""

@@ -14,7 +14,7 @@ from cowrite.core.ports import Clock
 from cowrite.core.session import Session
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.close_codes import CloseCode, cut_reason
-from cowrite.protocol.messages import Acknowledged, AwarenessUpdate, Message
+from cowrite.protocol.messages import AwarenessUpdate, Message
 
 
 class Peer:
@@ -28,17 +28,17 @@ class Peer:
         *,
         clock: Clock,
         limits: Limits,
-        acknowledges: bool,
+        acknowledgements: Acknowledgements | None,
         settle: Callable[[Peer, Arrears], None],
         ask: Callable[[Peer], None],
         give_up: Callable[[Peer], None],
     ) -> None:
         self.session = session
         self.dialect = dialect
-        self.acknowledges = acknowledges
-        """The client understands acknowledgements."""
+        self.acknowledges = acknowledgements is not None
+        """The client is told what is durable."""
         self.outbox = Outbox(wire, clock, settle=lambda arrears: settle(self, arrears), overflow=self._overflow)
-        self.acknowledgements = Acknowledgements()
+        self.acknowledgements = acknowledgements or Acknowledgements()
         self.held = HeldUpdates(clock, limits, ask=lambda: ask(self), give_up=lambda: give_up(self))
         self.owner = Owner(self, session.access.user_id)
         """As the writer of awareness entries."""
@@ -46,6 +46,8 @@ class Peer:
         """It has been sent the state, and is sent every update from then on."""
         self.starved = False
         """An update of it was refused because too much waits for the store; once that writes, it is asked again (SyncStep1)."""
+        self.told_to_read = False
+        """It was told that it may not write, since its grant last changed."""
         self.refused = 0
         """Updates dropped because its grant does not allow writing."""
         self._wire = wire
@@ -63,11 +65,9 @@ class Peer:
                 self.send(AwarenessUpdate(part))
 
     def acknowledge(self) -> None:
-        """Tell how many of its messages are durable, when there is something new to tell."""
-        taken = self.acknowledgements.take()
-        if taken is not None and self.acknowledges:
-            count, offset = taken
-            self.outbox.acknowledge(self.dialect.encode(Acknowledged(count, offset)))
+        """Tell what has become of its messages, when there is something new to tell."""
+        if self.acknowledges:
+            self.acknowledgements.tell(self.outbox, self.dialect)
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Close its connection after what was handed to the socket. What waits in the outbox, and what comes, is dropped."""

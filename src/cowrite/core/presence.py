@@ -17,6 +17,7 @@ class Transport(StrEnum):
     """How a session is connected."""
 
     YJS = "yjs"
+    HOCUSPOCUS = "hocuspocus"
     WEBSOCKET = "websocket"
     POLLING = "polling"
 

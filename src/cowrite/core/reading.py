@@ -19,6 +19,8 @@ from cowrite.crdt.values import Json
 
 MAX_OPERATIONS: Final = 1000
 """A reader that lacks more than this gets the state instead."""
+MAX_BYTES: Final = 4 << 20
+"""The same for bytes of their JSON."""
 _IN_THREAD_BYTES: Final = 256 << 10
 """States from this size on are written as JSON beside the event loop."""
 _LOOK_BACK: Final = 50
@@ -94,7 +96,7 @@ class DocumentReader:
         entries = feed.since(offset) if offset <= feed.head else None
         if entries is None:
             entries = await self._from_store(room, offset)
-        if entries is None or sum(len(one.entry.operations) for one in entries) > MAX_OPERATIONS:
+        if entries is None or _is_much(entries):
             return None
         return entries
 
@@ -169,6 +171,11 @@ class DocumentReader:
                     return entry.operations[-1].id
             end = start - 1
         return None
+
+
+def _is_much(entries: Sequence[FeedEntry]) -> bool:
+    count = sum(len(one.entry.operations) for one in entries)
+    return count > MAX_OPERATIONS or sum(len(one.operations) for one in entries) > MAX_BYTES
 
 
 def _is_behind(head: Head, wanted: Head | None) -> bool:

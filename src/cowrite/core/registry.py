@@ -80,6 +80,17 @@ class Registry:
                 if (left := self._rooms.get(document_id)) is not None and not left.occupied:
                     self.emptied(left)
 
+    async def opened(self, document_id: str) -> Room | None:
+        """The room of a document that is open here, or is being opened. None: it is not, or that has failed."""
+        task = self._opening.get(document_id)
+        if task is not None:
+            await asyncio.wait([task])
+        return self._rooms.get(document_id)
+
+    def is_known(self, document_id: str) -> bool:
+        """Whether the document is open here, or being opened."""
+        return document_id in self._rooms or document_id in self._opening
+
     def emptied(self, room: Room) -> None:
         """A room has no peers: let it go after the grace, unless somebody comes."""
         self._end_grace(room)

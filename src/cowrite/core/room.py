@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from cowrite.core.acknowledgements import Acknowledgements
 from cowrite.core.announcements import Announcements
 from cowrite.core.awareness import Awareness
 from cowrite.core.broadcast import Broadcast
@@ -41,7 +42,7 @@ from cowrite.core.turn import TransactionTurn
 from cowrite.core.window import FlushWindow
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.outline import Outline
-from cowrite.crdt.state_vector import MalformedStateVector, decode_state_vector, encode_state_vector
+from cowrite.crdt.state_vector import MalformedStateVector, decode_state_vector
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.messages import AwarenessUpdate
@@ -79,11 +80,17 @@ class Room:
     # ---- peers -------------------------------------------------------------------------------------------------------
 
     def attach(
-        self, session: Session, wire: Wire, dialect: Dialect, *, acknowledges: bool, transport: Transport = Transport.YJS
+        self,
+        session: Session,
+        wire: Wire,
+        dialect: Dialect,
+        *,
+        acknowledgements: Acknowledgements | None,
+        transport: Transport = Transport.YJS,
     ) -> Peer:
         """A connection comes in: it is asked for what it has, and told who is here. It goes live with its first SyncStep1.
 
-        Raises :class:`RoomClosed` while the document is being rebuilt.
+        ``acknowledgements``: how it is told what is durable. Raises :class:`RoomClosed` while the document is being rebuilt.
         """
         if self.replicas.live is None:
             raise rebuilding()
@@ -93,14 +100,14 @@ class Room:
             dialect,
             clock=self._clock,
             limits=self._limits,
-            acknowledges=acknowledges,
+            acknowledgements=acknowledgements,
             settle=self._make_good,
             ask=self._intake.ask,
             give_up=self._give_up,
         )
         self.peers.add(peer)
         self.presence.connect(session, transport, self._clock.now())
-        self._intake.ask(peer)
+        self._intake.ask(peer, invited=True)
         self._announcements.tell(peer)
         return peer
 
@@ -180,6 +187,10 @@ class Room:
         else:
             peer.outbox.send(self._frames.behind(state_vector, live, peer.dialect))
         peer.live = True
+
+    def ask(self, peer: Peer, *, invited: bool = False) -> None:
+        """Ask a peer for what it has (SyncStep1); ``invited``: it has asked itself. Raises :class:`RoomClosed`."""
+        self._intake.ask(peer, invited=invited)
 
     def receive(self, peer: Peer, update: bytes, *, everything: bool, outline: Outline | None = None) -> None:
         """An Update, or a SyncStep2 (``everything``): see :class:`Intake`. Raises :class:`PeerError`."""
@@ -346,9 +357,8 @@ class Room:
     def _acknowledge(self, durable: Sequence[Received], offsets: Mapping[Received, int]) -> None:
         for pending in durable:
             pending.acknowledge(offsets[pending])
-        for peer in dict.fromkeys(pending.peer for pending in durable):
-            if peer in self.peers:
-                peer.acknowledge()
+        for peer in dict.fromkeys(pending.peer for pending in durable if pending.peer in self.peers):
+            peer.acknowledge()
 
     def _show(self, derived: Derived) -> None:
         """Entries that were made of operations are new to everybody."""
@@ -383,9 +393,7 @@ class Room:
     def _make_good(self, peer: Peer, arrears: Arrears) -> None:
         """A slow peer reads again: give it, newest only, what it was not given meanwhile."""
         if arrears.lacks is not None:
-            live = self._intake.live
-            has = {client: arrears.lacks.get(client, clock) for client, clock in live.state.items()}
-            peer.outbox.send(self._frames.behind(encode_state_vector(has), live, peer.dialect))
+            peer.outbox.send(self._frames.lacking(arrears.lacks, self._intake.live, peer.dialect))
         if arrears.acknowledgement is not None:
             peer.outbox.acknowledge(arrears.acknowledgement)
         if arrears.awareness:

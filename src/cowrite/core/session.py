@@ -27,7 +27,7 @@ class Session:
     ends_at: int | None = None
     """When it ends by itself, in milliseconds since 1970; None: not before its connection."""
     ended: bool = False
-    """Its user has left for good: this process takes its access token no more. Others may until that ends."""
+    """Its user has left for good, or its time is over."""
     grant: Grant | None = field(init=False)
     """None: revoked."""
     revision: int = field(init=False, default=0)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from cowrite.core.ports import History, HistoryForgotten, Store, StoreCorrupt, WriteTransaction
-from cowrite.core.records import OwnUpdate, StoredDocument
+from cowrite.core.records import Entry, OwnUpdate, StoredDocument
 from cowrite.core.room import Room
 from cowrite.core.submissions import Submission, SubmissionRefused
 from cowrite.crdt.apply_operations import Replica
@@ -112,6 +112,7 @@ class SessionReplicas:
         # What the session has submitted on other processes meanwhile.
         own = [one.update for one in await self._own(submission, transaction, known, before)]
         kept.own = max(known, before.offset)
+        self._grow(kept, sum(map(len, updates)))
         kept.replica.advance(updates, before.roots)
         kept.replica.advance_own(own)
         return kept
@@ -126,9 +127,15 @@ class SessionReplicas:
         if outline.brings:  # all by its own Yjs client
             self._replicas[_key(submission)].name.clock = outline.brings[-1].end
 
-    def entered(self, submission: Submission, offset: int) -> None:
-        """What was made is the entry at this offset, if the transaction commits."""
-        self._replicas[_key(submission)].made.add(offset)
+    def _grow(self, kept: SessionReplica, size: int) -> None:
+        kept.cost += _COST * size
+        self._bytes += _COST * size
+
+    def entered(self, submission: Submission, entry: Entry) -> None:
+        """What was made is this entry, if the transaction commits."""
+        kept = self._replicas[_key(submission)]
+        kept.made.add(entry.offset)
+        self._grow(kept, len(entry.update))
 
     def committed(self, submission: Submission, offset: int) -> None:
         """What the submission brought is in the log, which ends at this offset, and in its replica."""

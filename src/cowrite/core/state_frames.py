@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cowrite.core.awareness import Awareness, in_messages
 from cowrite.core.dialect import Dialect
 from cowrite.core.peer import Peer
 from cowrite.crdt.document import Document
+from cowrite.crdt.state_vector import encode_state_vector
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.messages import AwarenessUpdate, SyncStep2
 
@@ -25,6 +26,11 @@ class StateFrames:
         if self._last is None or self._last[0] is not update or self._last[1] != dialect:
             self._last = update, dialect, dialect.encode(SyncStep2(update))
         return self._last[2]
+
+    def lacking(self, lacks: Mapping[int, int], live: Document, dialect: Dialect) -> bytes:
+        """What is behind these clocks, and all deletions; of clients that are not named there is nothing to give."""
+        has = {client: lacks.get(client, clock) for client, clock in live.state.items()}
+        return self.behind(encode_state_vector(has), live, dialect)
 
 
 class AwarenessFrames:

@@ -18,6 +18,7 @@ from cowrite.core.pending import Backlog
 from cowrite.core.session import Session
 from cowrite.crdt.operations import ContentOperation, OperationDraft
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _OVERHEAD = 2000
 """Bytes that a submission takes beside its content."""
 
@@ -26,11 +27,18 @@ class SubmissionRefused(Exception):
     """Nothing of the submission was or will be committed. ``code`` is stable, ``reason`` is for people.
 
     ``index`` is the place in the submission of the operation that is to blame, ``field`` that of its fields; ``retry``: the
-    same submission may succeed later.
+    same submission may succeed later, and not before ``seconds`` have passed.
     """
 
     def __init__(
-        self, code: str, reason: str, *, index: int | None = None, field: str | None = None, retry: bool = False
+        self,
+        code: str,
+        reason: str,
+        *,
+        index: int | None = None,
+        field: str | None = None,
+        retry: bool = False,
+        seconds: float = 0.0,
     ) -> None:
         super().__init__(reason)
         self.code = code
@@ -38,6 +46,7 @@ class SubmissionRefused(Exception):
         self.index = index
         self.field = field
         self.retry = retry
+        self.seconds = seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +67,16 @@ class SubmittedDraft:
     draft: OperationDraft
     named: bool
     """The client gave the id: it may have been submitted before."""
+    digest: str
+    """See :func:`digest_of`."""
 
-    @property
-    def digest(self) -> str:
-        """What tells whether two operations with one id are the same: SHA-256 of the JSON form, keys in order."""
-        return hashlib.sha256(json.dumps(self.draft.to_json(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+def digest_of(draft: OperationDraft) -> str:
+    """What tells whether two operations with one id are the same: SHA-256 of the JSON form, keys in order.
+
+    Raises ``RecursionError`` for what is nested too deep.
+    """
+    return hashlib.sha256(_encode(draft.to_json()).encode()).hexdigest()
 
 
 @dataclass(slots=True, eq=False)

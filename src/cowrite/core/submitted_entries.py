@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from cowrite.core.cpu_account import SessionAccounts
+from cowrite.core.cpu_account import TURN_SECONDS, SessionAccounts
 from cowrite.core.derived import Derived
 from cowrite.core.entries import EntryMaker
 from cowrite.core.limits import Limits
-from cowrite.core.ports import Clock, Grant, WriteTransaction
+from cowrite.core.ports import Clock, Grant, StoreError, WriteTransaction
 from cowrite.core.records import Entry, Submitted
 from cowrite.core.room import Room
 from cowrite.core.session_replicas import SessionReplicas, StateBefore
@@ -64,16 +65,20 @@ class SubmittedEntryMaker:
             group.known |= await transaction.submitted(named - group.known.keys())
         for submission in submissions:
             offset = before.offset + len(derived.all_entries)
-            began = self._clock.cpu()
-            work = _Work(transaction, room, submission, before, derived, offset, group)
+            work = _Work(transaction, room, submission, before, derived, offset, group, self._clock.cpu())
             try:
+                self._refuse_costly(submission)
                 derived.outcomes[submission] = await self._submit(work)
             except SubmissionRefused as refused:
                 derived.outcomes[submission] = refused
             except EngineFault as fault:
                 raise SubmissionBroken(submission, f"the engine broke on it: {fault}") from fault
+            except StoreError:
+                raise
+            except Exception as error:  # only this submission is to blame: the room goes on without it
+                raise SubmissionBroken(submission, f"it cannot be made: {error!r}") from error
             finally:
-                self.accounts.charge(submission.session.id, self._clock.cpu() - began)
+                self.accounts.charge(submission.session.id, self._clock.cpu() - work.began)
 
     def committed(self, derived: Derived, head: int) -> None:
         """The transaction is committed."""
@@ -101,6 +106,7 @@ class SubmittedEntryMaker:
         for draft in submission.drafts:
             if draft.id in made:
                 self._apply(draft, made[draft.id], work)
+                await self._give_way(work)
             operations += known[draft.id].operations
         return Answer(tuple(operations), work.offset)
 
@@ -119,10 +125,29 @@ class SubmittedEntryMaker:
                     raise SubmissionRefused(invalid.code, invalid.reason, index=index, field=invalid.field) from None
                 except HostileUpdate as refused:
                     raise SubmissionRefused("unsupported", refused.reason, index=index) from None
+                await self._give_way(work)
         except BaseException:
             self._replicas.spoil(work.submission)
             raise
         return made
+
+    def _refuse_costly(self, submission: Submission) -> None:
+        """What was queued before the session's account was empty, and what nobody waits for any more."""
+        if submission.answer.done():
+            raise SubmissionRefused("unavailable", "it was given up meanwhile", retry=True)
+        if seconds := self.accounts.wait(submission.session.id):
+            reason = "the operations of this session take more work than one may cause"
+            raise SubmissionRefused("too_fast", reason, retry=True, seconds=seconds)
+
+    async def _give_way(self, work: _Work) -> None:
+        """Others get a turn of the loop once this submission has used it for a while. ``log`` is out of their reach."""
+        now = self._clock.cpu()
+        self.accounts.charge(work.submission.session.id, now - work.began)
+        work.turn += now - work.began
+        if work.turn >= TURN_SECONDS:
+            work.turn = 0.0
+            await asyncio.sleep(0)
+        work.began = self._clock.cpu()
 
     def _apply(self, one: SubmittedDraft, made: _Made | None, work: _Work) -> None:
         """Bring one operation into the log."""
@@ -155,10 +180,8 @@ class SubmittedEntryMaker:
         if change is None:
             return None
         author = work.submission.session.author
-        entry = self._entries.entry(change, offset=work.offset + 1, author=author, group=work.group.id)
-        if entry.operations:
-            entry = replace(entry, operations=(replace(entry.operations[0], id=one.id), *entry.operations[1:]))
-        self._replicas.entered(work.submission, entry.offset)
+        entry = self._entries.entry(change, offset=work.offset + 1, author=author, group=work.group.id, first_id=one.id)
+        self._replicas.entered(work.submission, entry)
         derived.submitted_entries.append(entry)
         derived.outlines.append(made.outline if entry.update == made.update else outline_of_state(entry.update))
         return entry
@@ -191,6 +214,10 @@ class _Work:
     offset: int
     """Of the log as it is now."""
     group: Group
+    began: float
+    """CPU time up to which its work is charged."""
+    turn: float = 0.0
+    """What it has used in this turn of the loop."""
 
 
 def _check_previous(submission: Submission, known: Mapping[str, Submitted]) -> None:

@@ -14,7 +14,7 @@ from cowrite.core.ports import Clock, Grant, History
 from cowrite.core.registry import Registry
 from cowrite.core.room import Room
 from cowrite.core.session import Session
-from cowrite.core.submissions import Submission, SubmissionRefused, SubmittedDraft
+from cowrite.core.submissions import Submission, SubmissionRefused, SubmittedDraft, digest_of
 from cowrite.crdt.operations import OperationDraft, OperationInvalid, check_id
 from cowrite.crdt.values import Json
 
@@ -69,7 +69,7 @@ class DocumentWriter:
         """
         if wait := self._accounts.wait(session.id):
             reason = f"the operations of this session take more work than one may cause; send more in {wait:.1f} s"
-            raise SubmissionRefused("too_fast", reason, retry=True)
+            raise SubmissionRefused("too_fast", reason, retry=True, seconds=wait)
         drafts = self._read(request)
         base, after = _operation_id(request.base, "base"), _operation_id(request.after, "after")
         async with self._registry.open(session.document_id) as room:
@@ -81,7 +81,8 @@ class DocumentWriter:
             if not room.submissions.accepts(request.size, self._limits):
                 raise SubmissionRefused("overloaded", "too much waits for the database; send it again later", retry=True)
             submission = Submission(session, drafts, offset, epoch if offset else "", request.size, after)
-            self._clock.call_later(self._limits.submission_seconds, lambda: _give_up(room, submission))
+            timer = self._clock.call_later(self._limits.submission_seconds, lambda: _give_up(room, submission))
+            submission.answer.add_done_callback(lambda _: timer.cancel())
             room.submit(submission)
             return submission
 
@@ -109,7 +110,12 @@ class DocumentWriter:
     def _read_one(self, value: Json) -> SubmittedDraft:
         draft = OperationDraft.from_json(value)
         given = value.get("id")
-        return SubmittedDraft(check_id(given) if given is not None else self._ids.new(), draft, given is not None)
+        operation_id = check_id(given) if given is not None else self._ids.new()
+        try:
+            digest = digest_of(draft)
+        except RecursionError:
+            raise OperationInvalid("value", "it is nested too deep", field="content") from None
+        return SubmittedDraft(operation_id, draft, given is not None, digest)
 
     async def _locate(self, room: Room, base: str | None) -> int:
         if base is None:
@@ -147,6 +153,5 @@ def _operation_id(value: Json, field: str) -> str | None:
 
 def _give_up(room: Room, submission: Submission) -> None:
     """Nobody waits any longer. One that is in a transaction may be committed all the same: sending it again tells."""
-    if not submission.answer.done():
-        submission.settle(SubmissionRefused("unavailable", "the database does not take it now; send it again", retry=True))
-        room.submissions.withdraw(submission)
+    submission.settle(SubmissionRefused("unavailable", "the database does not take it now; send it again", retry=True))
+    room.submissions.withdraw(submission)

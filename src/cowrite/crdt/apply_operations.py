@@ -28,6 +28,8 @@ from cowrite.crdt.utf16 import EngineMemory, utf16_document
 from cowrite.crdt.values import InvalidValue, Json
 
 _FRAGMENTS = (engine.XmlFragment, engine.XmlElement)
+_LOOKED_AT = 20
+"""Updates that are looked at one by one (7 µs each) so that a text need not be read again (100 µs for 100 000 characters)."""
 _WITH_ATTRIBUTES = (engine.XmlElement, engine.XmlText)
 
 
@@ -72,13 +74,22 @@ class Replica:
         ``roots`` are the kinds that are known after them.
         """
         self._roots.update(roots or {})
+        if not (updates := list(updates)):
+            return
+        txn = self._engine.create_transaction()  # one for all: each encodes what was new at its end, for nobody
         try:
             for update in updates:
-                self._document.apply_update(update)
-                if self._even:
+                self._engine.apply_update(txn, update)
+            txn.commit()
+            if len(updates) > _LOOKED_AT:
+                self._even.forget()
+            elif self._even:
+                for update in updates:
                     self._even.received(outline_of_state(update))
         except BaseException as error:
             raise_fault(error)
+        finally:
+            txn.drop()
 
     def advance_own(self, updates: Iterable[bytes]) -> None:
         """Apply what the client made itself since. What builds on something that is not here (it was made when the client

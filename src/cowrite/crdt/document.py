@@ -15,7 +15,7 @@ import pycrdt
 from cowrite.crdt.contradiction import contradicts
 from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.guard import outline_of_state
-from cowrite.crdt.outline import ClockRange, Outline
+from cowrite.crdt.outline import ClockRange, Outline, covers
 from cowrite.crdt.places import Places, may_hold_halves
 from cowrite.crdt.slices import slices
 from cowrite.crdt.state_vector import decode_state_vector, encode_state_vector
@@ -107,6 +107,18 @@ class Document:
         if self._deletions is None:
             self._deletions = self._diff(known)
         return self._deletions
+
+    def holds(self, outline: Outline) -> bool:
+        """Tell whether the update of this outline would bring nothing new: neither structs nor deletions.
+
+        Where it deletes something, this costs about what ``inspect`` takes for all deletions of the document.
+        """
+        known = self._state.get
+        if any(known(client, 0) < end for client, _, end in outline.brings):
+            return False
+        if not outline.deletes:
+            return True
+        return covers(outline_of_state(self.diff(encode_state_vector(self._state))).deletes, outline.deletes)
 
     def contradicts(self, update: bytes, outline: Outline, *, checked: Mapping[int, int] = _NO_STATE) -> bool:
         """Tell whether the update says something else of a (client, clock) than this document, which holds it already.

@@ -34,6 +34,10 @@ class EvenTexts:
         if all(not isinstance(piece, str) or units == len(piece) for piece, units in pieces):
             self._roots.add(root)
 
+    def forget(self) -> None:
+        """Too much has come to look at it all: read the texts again."""
+        self._roots.clear()
+
     def wrote(self, root: str, text: str) -> None:
         """A string was inserted into this root."""
         if utf16_length(text) != len(text):

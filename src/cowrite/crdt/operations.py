@@ -31,6 +31,8 @@ Position: TypeAlias = tuple[str | int, ...]
 
 MAX_ID_LENGTH = 36
 MAX_AUTHOR_LENGTH = 255
+MAX_STEPS = MAX_DEPTH + 2
+"""How long a position may be."""
 
 
 class OperationType(StrEnum):
@@ -247,17 +249,19 @@ def _takes_no(fields: Mapping[str, Json], name: str, what: str) -> None:
 def _position(value: Json) -> Position:
     if not isinstance(value, list) or not value:
         _refuse("position", "it is a list that begins with the name of a root")
-    if len(value) > MAX_DEPTH + 2:
+    if len(value) > MAX_STEPS:
         _refuse("position", f"it leads deeper than {MAX_DEPTH} levels")
     if not isinstance(value[0], str):
         _refuse("position[0]", "a root's name is a string")
-    for at, step in enumerate(value):
-        if isinstance(step, str):
-            if not is_unicode(step):
-                _refuse(f"position[{at}]", "it holds half of a surrogate pair, which is no Unicode text")
-        else:
-            _count(step, f"position[{at}]", 0)
-    return tuple(value)
+    return tuple(_step(step, f"position[{at}]") for at, step in enumerate(value))
+
+
+def _step(value: Json, field: str) -> str | int:
+    if not isinstance(value, str):
+        return _count(value, field, 0)
+    if not is_unicode(value):
+        _refuse(field, "it holds half of a surrogate pair, which is no Unicode text")
+    return value
 
 
 def _length(fields: Mapping[str, Json]) -> int:
@@ -266,6 +270,8 @@ def _length(fields: Mapping[str, Json]) -> int:
 
 
 def _count(value: Json, field: str, least: int) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # in JSON 3.0 is 3, and some languages write all numbers so
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_SAFE_INTEGER:
         _refuse(field, f"it is an integer from {least} to 2^53 - 1")
     return value

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from cowrite.crdt.roots import RootKind
@@ -112,3 +113,20 @@ def missing(outline: Outline, state: Mapping[int, int]) -> tuple[tuple[int, int]
     """
     known = state.get
     return tuple([need for need in outline.needs if known(need[0], 0) <= need[1]])
+
+
+def covers(ranges: Iterable[ClockRange], others: Iterable[ClockRange]) -> bool:
+    """Tell whether every clock of ``others`` is in one of ``ranges``, which are ascending for each client."""
+    joined: dict[int, list[list[int]]] = {}
+    for client, start, end in ranges:
+        of_client = joined.setdefault(client, [])
+        if of_client and of_client[-1][1] == start:
+            of_client[-1][1] = end
+        else:
+            of_client.append([start, end])
+    for client, start, end in others:
+        of_client = joined.get(client, [])
+        at = bisect_right(of_client, start, key=lambda known: known[0]) - 1
+        if at < 0 or of_client[at][1] < end:
+            return False
+    return True

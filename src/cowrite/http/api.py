@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from cowrite.core.limits import Limits
 from cowrite.http.backend import Serving
+from cowrite.http.description import describe_tokens
 from cowrite.http.documents import documents_routes
 from cowrite.http.operations import operations_routes, poll_route
 from cowrite.http.realtime import realtime_routes
@@ -27,6 +28,7 @@ def include_api(app: FastAPI, serving: Serving, *, limits: Limits, batch_millise
     app.router.routes.append(poll_route(serving))
     for router in routers:
         app.include_router(router)
+    describe_tokens(app)
     known = [route for router in routers for route in router.routes]
     app.router.routes.append(Route("/api/{rest:path}", _Nowhere(known), include_in_schema=False))
 

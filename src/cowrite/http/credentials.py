@@ -15,10 +15,10 @@ from cowrite.core.ports import AccessDenied, Grant
 from cowrite.core.session import Session
 from cowrite.http.backend import Backend
 from cowrite.http.problems import Refusal
+from cowrite.transports.upgrade import MAX_ID_CHARACTERS, is_document_id
 
 ALL_DOCUMENTS: Final = "*"
 """What administrators of all documents have a grant for: only the pattern ``*`` gives one for this."""
-MAX_ID_CHARACTERS: Final = 255
 _MAX_PARAMETERS: Final = 100
 _BEARER: Final = b"bearer "
 
@@ -49,9 +49,8 @@ def require(session: Session, needed: Grant) -> None:
 
 def check_document_id(document_id: str) -> str:
     """Return an id that a document can have. Raises 422 ``bad_document_id``."""
-    surrogates = any("\ud800" <= character <= "\udfff" for character in document_id)
-    if not 0 < len(document_id) <= MAX_ID_CHARACTERS or "\0" in document_id or surrogates:
-        detail = f"An id has 1 to {MAX_ID_CHARACTERS} characters of Unicode, without U+0000."
+    if not is_document_id(document_id):
+        detail = f"An id has 1 to {MAX_ID_CHARACTERS} characters of Unicode, without U+0000, and is not *."
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "bad_document_id", detail)
     return document_id
 

@@ -31,6 +31,7 @@ from cowrite.http.models import (
 )
 from cowrite.http.problems import Refusal, documented
 from cowrite.http.raw_paths import DocumentInPath
+from cowrite.http.strict_route import StrictRoute
 from cowrite.protocol.close_codes import CloseCode
 
 MAX_LISTED: Final = 1000
@@ -50,7 +51,7 @@ _ON_ONE: Final = _ERRORS | {
 
 def documents_routes(serving: Serving) -> APIRouter:
     """``/api/v2/documents`` and what is below it."""
-    routes = APIRouter(prefix="/api/v2/documents", tags=["documents"])
+    routes = APIRouter(prefix="/api/v2/documents", tags=["documents"], route_class=StrictRoute)
     given = Depends(backend_of(serving))
 
     @routes.get(
@@ -65,7 +66,6 @@ def documents_routes(serving: Serving) -> APIRouter:
         prefix: Annotated[str, Query(max_length=255)] = "",
         after: Annotated[str | None, Query(max_length=255, description="The `next` of the page before.")] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = 100,
-        access_token: Annotated[str | None, Query(description="Where no header can be sent.")] = None,
     ) -> Documents:
         return await _list(backend, token_of(request.scope), prefix=prefix, after=after, limit=limit)
 
@@ -167,10 +167,11 @@ def documents_routes(serving: Serving) -> APIRouter:
     @routes.get(
         "/{document_id}/presence",
         summary="Who is in a document",
-        responses=documented(**{name: codes for name, codes in _ON_ONE.items() if name not in {"s404", "s410"}}),
+        responses=documented(**_ON_ONE),
     )
     async def presence(request: Request, document_id: DocumentInPath, backend: Backend = given) -> PresenceList:
         await identify(backend, token_of(request.scope), document_id, Grant.READ)
+        await _existing(backend, document_id)
         room = backend.registry.get(document_id)
         present = room.presence.present if room is not None else ()
         return PresenceList(presence=[Present.model_validate(one.to_json()) for one in present])

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from cowrite.core.ports import Grant
 from cowrite.core.session import Session
+from cowrite.crdt.operations import MAX_STEPS
 from cowrite.http.credentials import check_document_id
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
-DocumentId = Annotated[
-    str,
-    AfterValidator(check_document_id),
-    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^\u0000]*$", "examples": ["doc_123"]}),
-]
+DOCUMENT_ID: Final = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 255,
+    "pattern": r"^[^\u0000]*$",
+    "examples": ["doc_123"],
+}
+DocumentId = Annotated[str, AfterValidator(check_document_id), WithJsonSchema(DOCUMENT_ID)]
 """Raises 422 ``bad_document_id``."""
-OperationId = Annotated[str, StringConstraints(min_length=1, max_length=36)]
+OperationId = Annotated[str, StringConstraints(min_length=1, max_length=36, pattern=r"^[^\x00]*$")]
 Token = Annotated[str, StringConstraints(max_length=8192)]
 Status = Literal["ok", "degraded", "draining"]
 
@@ -41,7 +45,7 @@ class Present(BaseModel):
 
     session_id: str
     user: User
-    transport: Literal["yjs", "websocket", "polling"]
+    transport: Literal["yjs", "hocuspocus", "websocket", "polling"]
     state: dict[str, Any] | None = Field(description="What the client tells about itself.")
     last_active: int = Field(description="Milliseconds since 1970, give or take some seconds.")
 
@@ -67,6 +71,7 @@ _POSITION = {
     "prefixItems": [{"type": "string"}],
     "items": {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 2**53 - 1}, {"type": "string"}]},
     "minItems": 1,
+    "maxItems": MAX_STEPS,
 }
 _LONG_POSITION = _POSITION | {"minItems": 2}
 
@@ -172,7 +177,7 @@ class ConnectBody(Strict):
 class TransportOffer(BaseModel):
     """A way to talk to the server."""
 
-    name: Literal["websocket", "yjs", "polling"]
+    name: Literal["websocket", "yjs", "hocuspocus", "polling"]
     url: str = Field(description="Of the socket; for polling, where to read.")
     protocol: str | None = Field(default=None, description="The sub-protocol to offer.")
     write_url: str | None = Field(default=None, description="Where a polling client sends operations or messages.")

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from cowrite.http.models import TransportOffer
 
-_SOCKETS: Final = ("websocket", "yjs")
+_SOCKETS: Final = ("websocket", "yjs", "hocuspocus")
 _WEBSOCKET_PROTOCOL: Final = "cowrite.v2.json"
 _YJS_PROTOCOL: Final = "cowrite.ack.v1"
 
@@ -25,6 +25,7 @@ def offers(request: Request, document_id: str, *, failed: Collection[str], crowd
     found = [
         TransportOffer(name="websocket", url=f"{sockets}/api/v2/realtime/ws", protocol=_WEBSOCKET_PROTOCOL),
         TransportOffer(name="yjs", url=f"{sockets}/yjs/{quote(document_id, safe='')}", protocol=_YJS_PROTOCOL),
+        TransportOffer(name="hocuspocus", url=f"{sockets}/hocuspocus"),
         TransportOffer(
             name="polling",
             url=f"{realtime}/poll?{query}",
@@ -32,7 +33,7 @@ def offers(request: Request, document_id: str, *, failed: Collection[str], crowd
             presence_url=f"{realtime}/presence",
         ),
     ]
-    # Whoever cannot open one kind of socket cannot open the other either.
+    # Whoever cannot open one kind of socket cannot open the others either.
     broken = set(failed) | (set(_SOCKETS) if set(failed) & set(_SOCKETS) else set())
     late = set(_SOCKETS) if crowded and "polling" not in broken else set()
     return sorted(found, key=lambda offer: (offer.name in broken, offer.name in late))

@@ -18,16 +18,17 @@ from cowrite.http.backend import PRESENT_SECONDS, Backend, Serving, backend_of
 from cowrite.http.bodies import Content, read_body, read_json
 from cowrite.http.credentials import check_document_id, identify, token_of
 from cowrite.http.exchange import BINARY, exchange, is_binary
-from cowrite.http.models import Polled, PresenceBody, WriteBody, Written, inlined
+from cowrite.http.models import DOCUMENT_ID, DocumentId, Polled, PresenceBody, WriteBody, Written, inlined
 from cowrite.http.polling import MAX_WAIT_SECONDS, PollEndpoint
 from cowrite.http.problems import Refusal, documented
+from cowrite.http.strict_route import StrictRoute
 
 MAX_STATE_BYTES: Final = 16 << 10
 """What one client may tell the others about itself."""
 POLL_PATH: Final = "/api/v2/realtime/poll"
 
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
-_REFUSED_FIELDS: Final = "field value root path kind range surrogate unsupported"
+_REFUSED: Final = "field value root path kind range surrogate unsupported too_many_nodes not_storable"
 _BINARY_BODY: Final = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -38,7 +39,7 @@ def poll_route(serving: Serving) -> Route:
 
 def operations_routes(serving: Serving, limits: Limits) -> APIRouter:
     """Writing operations and presence; and what OpenAPI says of polling."""
-    routes = APIRouter(tags=["realtime"])
+    routes = APIRouter(tags=["realtime"], route_class=StrictRoute)
     given = Depends(backend_of(serving))
 
     @routes.get(
@@ -71,11 +72,10 @@ def operations_routes(serving: Serving, limits: Limits) -> APIRouter:
         },
     )
     async def poll(
-        document_id: Annotated[str, Query(max_length=255)],
+        document_id: Annotated[DocumentId, Query()],
         last_operation: Annotated[str | None, Query(description="The `head` of the last answer.")] = None,
         wait: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds.")] = 0.0,
         cursor: Annotated[str | None, Query(description="Of the binary form: the last `Cowrite-Cursor`.")] = None,
-        access_token: Annotated[str | None, Query(description="Where no header can be sent.")] = None,
     ) -> Any:
         raise AssertionError("poll_route() answers this")
 
@@ -101,16 +101,13 @@ def operations_routes(serving: Serving, limits: Limits) -> APIRouter:
                 ),
                 s410="document_deleted",
                 s413="too_large message_too_large",
-                s415="unsupported_media_type",
-                s422=f"unprocessable_entity bad_document_id hostile_update {_REFUSED_FIELDS}",
+                s422=f"unprocessable_entity bad_document_id hostile_update {_REFUSED}",
                 s429="too_fast",
                 s503="unavailable overloaded draining",
             ),
         },
         openapi_extra={
-            "parameters": [
-                {"name": "document_id", "in": "query", "description": "Of the binary form.", "schema": {"type": "string"}}
-            ],
+            "parameters": [{"name": "document_id", "in": "query", "description": "Of the binary form.", "schema": DOCUMENT_ID}],
             "requestBody": {
                 "required": True,
                 "content": {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -76,7 +78,16 @@ def problem(
     content = {"type": "about:blank", "title": status.phrase, "status": int(status), "code": code}
     if detail is not None and detail != status.phrase:
         content["detail"] = detail
-    return JSONResponse(content | dict(more or {}), status, headers, media_type=_MEDIA_TYPE)
+    return _ProblemResponse(content | dict(more or {}), status, headers)
+
+
+class _ProblemResponse(JSONResponse):
+    """Escaped: names of fields come back in it, whatever characters the client made them of."""
+
+    media_type = _MEDIA_TYPE
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, separators=(",", ":")).encode()
 
 
 def unavailable(detail: str, *, code: str = "unavailable", seconds: int = RETRY_SECONDS) -> Refusal:
@@ -136,7 +147,9 @@ def from_submission(refused: SubmissionRefused) -> Refusal:
         return unavailable(refused.reason, code=refused.code)
     places = {"index": refused.index, "field": refused.field, "retry": refused.retry or None}
     more: dict[str, Any] = {name: value for name, value in places.items() if value is not None}
-    return Refusal(_OF_SUBMISSIONS.get(refused.code, _INVALID), refused.code, refused.reason, **more)
+    status = _OF_SUBMISSIONS.get(refused.code, _INVALID)
+    headers = {"retry-after": str(math.ceil(refused.seconds))} if refused.seconds else None
+    return Refusal(status, refused.code, refused.reason, headers=headers, **more)
 
 
 def from_close(closed: PeerError | RoomClosed) -> Refusal:

@@ -10,15 +10,16 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from cowrite.core.bridge import Admission
 from cowrite.core.ports import AccessDenied, Grant
-from cowrite.core.records import AccessChange
+from cowrite.core.records import AccessChange, Head
 from cowrite.http.backend import Backend, Serving, backend_of
 from cowrite.http.bodies import read_body, read_json
 from cowrite.http.credentials import ALL_DOCUMENTS, bearer_of, identify, token_of
 from cowrite.http.models import Admitted, ConnectBody, Connected, GrantBody, GrantChanged, RefreshBody, user_of
 from cowrite.http.offers import offers
 from cowrite.http.problems import Refusal, documented, unavailable
+from cowrite.http.strict_route import StrictRoute
+from cowrite.protocol.thin import HEARTBEAT_SECONDS
 
-HEARTBEAT_MILLISECONDS: Final = 10_000
 _OVERLOADED_SECONDS: Final = 10
 _MAX_BYTES: Final = 64 << 10
 
@@ -27,7 +28,7 @@ _log = structlog.get_logger(__name__)
 
 def realtime_routes(serving: Serving, *, batch_milliseconds: int) -> APIRouter:
     """``connect``, ``refresh``, ``disconnect`` and ``grants``."""
-    routes = APIRouter(prefix="/api/v2/realtime", tags=["realtime"])
+    routes = APIRouter(prefix="/api/v2/realtime", tags=["realtime"], route_class=StrictRoute)
     given = Depends(backend_of(serving))
 
     @routes.post(
@@ -47,19 +48,26 @@ def realtime_routes(serving: Serving, *, batch_milliseconds: int) -> APIRouter:
         if not backend.load.accepts:
             code = "draining" if backend.load.status == "draining" else "overloaded"
             raise unavailable("The server takes no more sessions now.", code=code, seconds=_OVERLOADED_SECONDS)
-        admission = await backend.bridge.connect(body.session_token, document_id)
-        async with backend.registry.open(document_id) as room:
-            head, at = await backend.reader.last_operation(room)
+        head: tuple[str | None, Head] | None = None
+
+        async def prepare() -> None:
+            nonlocal head
+            async with backend.registry.open(document_id) as room:
+                head = await backend.reader.last_operation(room)
+
+        admission = await backend.bridge.connect(body.session_token, document_id, prepare)
+        assert head is not None, "it was prepared"
+        last_operation, at = head
         client = body.client.model_dump(include={"name", "version"}) if body.client is not None else None
         _log.info("session opened", document=document_id, user=admission.session.author, client=client, failed=body.failed)
         return Connected(
             **_admitted(admission),
             transports=offers(request, document_id, failed=body.failed, crowded=backend.load.crowded),
-            head=head,
+            head=last_operation,
             offset=at.offset,
             epoch=at.epoch,
             batch_interval_ms=batch_milliseconds,
-            heartbeat_interval_ms=HEARTBEAT_MILLISECONDS,
+            heartbeat_interval_ms=int(HEARTBEAT_SECONDS * 1000),
             server=backend.load.status,
         )
 

@@ -9,11 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
-Json: TypeAlias = Any
+from cowrite.protocol.strict_json import Json, read_json
 
 SUBPROTOCOL: Final = "cowrite.v2.json"
+HEARTBEAT_SECONDS: Final = 15.0
+"""How often each side lets the other know that it is there."""
+_MAX_LABEL: Final = 255
+_MAX_INTEGER: Final = 2**53 - 1
 _MAX_TEXT: Final = 8192
 """Characters of a token; the longest text that a field takes."""
 
@@ -39,8 +43,8 @@ class Hello:
 class Write:
     """Operations that were made for the document at ``base``."""
 
-    request: Json
-    """Any JSON value, by which the answer is known."""
+    request: str | int | None
+    """What the client likes, by which the answer is known."""
     operations: Json
     base: Json
     after: Json
@@ -59,7 +63,7 @@ class Tell:
 class Heartbeat:
     """Asks for a heartbeat; ``echo`` comes back."""
 
-    echo: Json
+    echo: str | int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +79,11 @@ ClientMessage: TypeAlias = Hello | Write | Tell | Heartbeat | Renew
 def decode(text: bytes) -> ClientMessage:
     """Read a message of a client. Raises :class:`MalformedMessage`, and nothing else whatever the bytes are."""
     try:
-        message = json.loads(text)
-    except (ValueError, RecursionError):
+        message = read_json(text)
+    except json.JSONDecodeError:
         raise MalformedMessage("the message is not JSON") from None
+    except ValueError as error:
+        raise MalformedMessage(f"the message cannot be read: {error}") from None
     if not isinstance(message, dict):
         raise MalformedMessage("the message is not a JSON object")
     kind = message.get("type")
@@ -102,7 +108,7 @@ def _write(message: Mapping[str, Json], size: int) -> Write:
     for name in ("operations", "base"):
         if name not in message:
             raise MalformedMessage(f"operations: {name} is missing")
-    return Write(message.get("request"), message["operations"], message["base"], message.get("after"), size)
+    return Write(_label(message, "request"), message["operations"], message["base"], message.get("after"), size)
 
 
 def _tell(message: Mapping[str, Json], _size: int) -> Tell:
@@ -112,7 +118,7 @@ def _tell(message: Mapping[str, Json], _size: int) -> Tell:
 
 def _heartbeat(message: Mapping[str, Json], _size: int) -> Heartbeat:
     _check(message, {"type", "echo"})
-    return Heartbeat(message.get("echo"))
+    return Heartbeat(_label(message, "echo"))
 
 
 def _renew(message: Mapping[str, Json], _size: int) -> Renew:
@@ -142,6 +148,15 @@ def _text(message: Mapping[str, Json], name: str) -> str | None:
     value = message.get(name)
     if value is not None and (not isinstance(value, str) or len(value) > _MAX_TEXT):
         raise MalformedMessage(f"{message['type']}: {name} is a string of at most {_MAX_TEXT} characters")
+    return value
+
+
+def _label(message: Mapping[str, Json], name: str) -> str | int | None:
+    value = message.get(name)
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _MAX_INTEGER):
+        return value
+    if not isinstance(value, str) or len(value) > _MAX_LABEL:
+        raise MalformedMessage(f"{message['type']}: {name} is an integer, or a string of at most {_MAX_LABEL} characters")
     return value
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final, assert_never
 
-from cowrite.protocol.awareness import MAX_ENTRIES, MAX_STATE_BYTES, decode_entries, encode_entries
+from cowrite.protocol.awareness import MAX_ENTRIES, MAX_STATE_BYTES, encode_entries
+from cowrite.protocol.bodies import check_end, read_awareness, read_sync
 from cowrite.protocol.lib0 import (
     MalformedFrame,
-    read_bytes,
     read_string,
     read_varuint,
     write_bytes,
@@ -29,7 +29,6 @@ from cowrite.protocol.messages import (
 __all__ = ["MalformedFrame", "UnknownMessage", "decode", "encode"]
 
 _SYNC, _AWARENESS, _AUTH, _QUERY_AWARENESS, _ACKNOWLEDGED = 0, 1, 2, 3, 100
-_STEP_1, _STEP_2, _UPDATE = 0, 1, 2
 _PERMISSION_DENIED = 0
 
 
@@ -39,11 +38,12 @@ def decode(frame: bytes, *, max_entries: int = MAX_ENTRIES, max_state_bytes: int
     Raises :class:`MalformedFrame` when the frame is not exactly one message, :class:`UnknownMessage` for a type that is not
     in the table (whatever follows it), and nothing else. State vectors, updates and awareness states are passed on unread.
     """
+    message: Message
     kind, at = read_varuint(frame, 0)
     if kind == _SYNC:
-        message, at = _read_sync(frame, at)
+        message, at = read_sync(frame, at)
     elif kind == _AWARENESS:
-        message, at = _read_awareness(frame, at, max_entries, max_state_bytes)
+        message, at = read_awareness(frame, at, max_entries=max_entries, max_state_bytes=max_state_bytes)
     elif kind == _QUERY_AWARENESS:
         message = QueryAwareness()
     elif kind == _AUTH:
@@ -52,28 +52,8 @@ def decode(frame: bytes, *, max_entries: int = MAX_ENTRIES, max_state_bytes: int
         message, at = _read_acknowledged(frame, at)
     else:
         raise UnknownMessage(kind)
-    if at != len(frame):
-        raise MalformedFrame(f"{len(frame) - at} bytes after the message", at)
+    check_end(frame, at)
     return message
-
-
-def _read_sync(frame: bytes, at: int) -> tuple[Message, int]:
-    step, start = read_varuint(frame, at)
-    if step > _UPDATE:
-        raise MalformedFrame(f"unknown sync step {step}", at)
-    payload, at = read_bytes(frame, start)
-    if step == _UPDATE:
-        return Update(payload), at
-    return (SyncStep2(payload) if step == _STEP_2 else SyncStep1(payload)), at
-
-
-def _read_awareness(frame: bytes, at: int, max_entries: int, max_state_bytes: int) -> tuple[Message, int]:
-    body, end = read_bytes(frame, at)
-    try:
-        entries = decode_entries(body, max_entries=max_entries, max_state_bytes=max_state_bytes)
-    except MalformedFrame as error:
-        raise MalformedFrame(error.what, end - len(body) + error.at) from None  # counted from the start of the frame
-    return AwarenessUpdate(entries), end
 
 
 def _read_auth(frame: bytes, at: int) -> tuple[Message, int]:

@@ -9,6 +9,7 @@ from collections import deque
 from contextlib import suppress
 
 from cowrite.core.access import AccessControl
+from cowrite.core.acknowledgements import Acknowledgements
 from cowrite.core.errors import PeerError, RoomClosed
 from cowrite.core.heads import HeadWatch
 from cowrite.core.ids import Ids
@@ -43,7 +44,8 @@ class Connection:
         self._process = process
         self._room = room
         session = Session(process.ids.new(), room.document_id, Access(user, grant), process.clock.now())
-        self.peer: Peer = room.attach(session, self, yjs.YJS, acknowledges=acknowledges)
+        told = Acknowledgements() if acknowledges else None
+        self.peer: Peer = room.attach(session, self, yjs.YJS, acknowledgements=told)
 
     # The server's side of the wire.
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import quote
 
 from cowrite.protocol.close_codes import CloseCode
+from cowrite.transports.attendance import max_message_bytes
 from cowrite.transports.connections import connection_for
 from cowrite.transports.json_connection import MeteredWire
 from cowrite.transports.link import LinkMeter
 from cowrite.transports.services import Connection, Services, Serving
 from cowrite.transports.upgrade import NOT_SERVING, OVERLOADED, Accepted, Language, Refused, UpgradeRequest, answer
-from cowrite.transports.yjs import max_message_bytes
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -8,8 +8,12 @@ from collections.abc import Sequence
 from operator import is_
 from typing import Final, Protocol
 
+import structlog
+
 FINAL: Final = 0x80
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+
+_log = structlog.get_logger(__name__)
 
 
 def frame(message: bytes, kind: int = BINARY) -> bytes:
@@ -69,5 +73,8 @@ class WriteTurn:
         """Write now what waits."""
         sockets, self._sockets = self._sockets, []
         for socket in sockets:
-            socket.flush()
+            try:
+                socket.flush()
+            except Exception:  # one that breaks must not silence the others
+                _log.exception("socket not written")
         self._messages, self._joined = (), b""

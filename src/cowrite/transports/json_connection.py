@@ -25,10 +25,11 @@ from cowrite.core.session import Session
 from cowrite.core.submissions import Answer, Submission, SubmissionRefused
 from cowrite.core.writing import WriteRequest
 from cowrite.protocol.close_codes import CloseCode, cut_reason
+from cowrite.protocol.strict_json import Json
 from cowrite.protocol.thin import (
+    HEARTBEAT_SECONDS,
     Heartbeat,
     Hello,
-    Json,
     MalformedMessage,
     Renew,
     Tell,
@@ -41,11 +42,10 @@ from cowrite.protocol.thin import (
 from cowrite.transports.json_reader import JsonReader
 from cowrite.transports.link import LinkMeter
 from cowrite.transports.services import Services
-from cowrite.transports.upgrade import Accepted
+from cowrite.transports.upgrade import Accepted, is_document_id
 
 HELLO_SECONDS: Final = 10.0
 """How long a client may take to say who it is."""
-HEARTBEAT_SECONDS: Final = 15.0
 MAX_WAITING: Final = 200
 """Messages that may wait for their turn."""
 MAX_WAITING_BYTES: Final = 4 << 20
@@ -138,7 +138,10 @@ class JsonConnection:
     def drained(self) -> None:
         """The socket takes more again, after it did not."""
         if isinstance(self._state, Attached):
-            self._state.reader.drained()
+            try:
+                self._state.reader.drained()
+            except Exception as error:
+                self._fail(error)  # whatever it was: other sockets are waiting to be written
 
     def lost(self, *, goodbye: bool) -> None:
         """The socket is gone. Call exactly once."""
@@ -171,6 +174,9 @@ class JsonConnection:
 
     async def _open(self, state: Opening, hello: Hello) -> None:
         try:
+            if hello.document_id is not None and not is_document_id(hello.document_id):
+                self.close(CloseCode.BAD_DOCUMENT_ID, "a document's id is 1 to 255 characters of Unicode without U+0000")
+                return
             token = hello.access_token if hello.access_token is not None else self._upgrade.token
             session = await self._services.bridge.enter(token, hello.document_id)
             self._user_id, self._document_id = session.author, session.document_id
@@ -259,7 +265,9 @@ class JsonConnection:
         state.reader.send(encode("refreshed", session_expires_at=session.ends_at, grant=session.grant))
 
     def _grant_changed(self, session: Session) -> None:
-        if session.grant is None:
+        if session.ended:
+            self.close(CloseCode.UNAUTHORIZED, "the session has ended")
+        elif session.grant is None:
             self.close(CloseCode.FORBIDDEN, "the access to this document was revoked")
         else:
             self._send(encode("grant", grant=session.grant))
@@ -322,10 +330,6 @@ class JsonConnection:
 
     def _beat(self) -> None:
         if not isinstance(self._state, Attached):
-            return
-        ends_at, now = self._state.session.ends_at, self._services.clock.now()
-        if ends_at is not None and now >= ends_at:
-            self.close(CloseCode.UNAUTHORIZED, "the session has ended; connect anew")
             return
         self._timer = self._services.clock.call_later(HEARTBEAT_SECONDS, self._beat)
         self._wire.ping()

@@ -11,13 +11,13 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from cowrite.core.ports import Timer
 from cowrite.protocol.close_codes import CloseCode
+from cowrite.transports.attendance import max_message_bytes
 from cowrite.transports.connections import connection_for
 from cowrite.transports.framing import BINARY, CLOSE, CONTINUATION, FINAL, PING, PONG, TEXT, control_frame, header
 from cowrite.transports.json_connection import MeteredWire
 from cowrite.transports.link import LinkMeter
 from cowrite.transports.services import Services
 from cowrite.transports.upgrade import Accepted, Language
-from cowrite.transports.yjs import max_message_bytes
 
 HIGH_WATER: Final = 64 << 10
 """Bytes in the socket's buffer from which on nothing more is written to it."""

@@ -43,8 +43,8 @@ from cowrite.protocol.messages import (
     UnknownMessage,
     Update,
 )
+from cowrite.transports.attendance import INSPECT_IN_THREAD_BYTES
 from cowrite.transports.polling_peer import PollingPeer
-from cowrite.transports.yjs import INSPECT_IN_THREAD_BYTES
 
 LINGER_SECONDS: Final = 30.0
 """How long a polling session's peer stays after its last request."""

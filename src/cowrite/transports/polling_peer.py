@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from cowrite.core.access import AccessControl
+from cowrite.core.acknowledgements import Acknowledgements
 from cowrite.core.cpu_account import CpuAccount
 from cowrite.core.errors import RoomClosed
 from cowrite.core.limits import Limits
@@ -51,7 +52,7 @@ class PollingPeer:
         self._closed: RoomClosed | None = None
         access.follow(session, self._grant_changed)
         try:
-            self.peer = room.attach(session, self, yjs.YJS, acknowledges=True, transport=Transport.POLLING)
+            self.peer = room.attach(session, self, yjs.YJS, acknowledgements=Acknowledgements(), transport=Transport.POLLING)
         except BaseException:
             access.unfollow(session, self._grant_changed)
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -17,6 +18,7 @@ from cowrite.core.reading import DocumentReader
 from cowrite.core.registry import Registry
 from cowrite.core.writing import DocumentWriter
 from cowrite.protocol.close_codes import CloseCode
+from cowrite.protocol.hocuspocus import HocuspocusDialect
 from cowrite.transports.framing import WriteTurn
 from cowrite.transports.load import ServerLoad
 from cowrite.transports.origins import OriginPolicy
@@ -62,6 +64,8 @@ class SocketTimes:
     """It must be heard again within this time, or it is dropped: its machine or its network is gone."""
     close_within: float = 5.0
     """How long a close handshake may take before the socket is cut."""
+    idle_after: float = 60.0
+    """How long a Hocuspocus client may be silent that is asked or has not logged in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,15 @@ class Services:
     turn: WriteTurn = field(default_factory=WriteTurn)
     connections: set[Connection] = field(default_factory=set)
     """The sockets that are open."""
+    dialects: WeakValueDictionary[str, HocuspocusDialect] = field(default_factory=WeakValueDictionary)
+    """By address; those that are in use."""
+
+    def dialect_at(self, address: str) -> HocuspocusDialect:
+        """The one dialect of this address: all clients that use it share each broadcast."""
+        dialect = self.dialects.get(address)
+        if dialect is None:
+            dialect = self.dialects[address] = HocuspocusDialect(address)
+        return dialect
 
     def close_connections(self, code: CloseCode, reason: str) -> None:
         """Send everybody away, with one line in the log for all."""

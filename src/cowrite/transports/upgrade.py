@@ -20,6 +20,7 @@ _log = structlog.get_logger(__name__)
 ACK_PROTOCOL: Final = "cowrite.ack.v1"
 """A client that offers this sub-protocol is told which of its messages are durable."""
 YJS_PREFIX: Final = b"/yjs/"
+HOCUSPOCUS_PATH: Final = b"/hocuspocus"
 JSON_PATH: Final = b"/api/v2/realtime/ws"
 MAX_ID_CHARACTERS: Final = 255
 _MAX_PARAMETERS: Final = 100
@@ -52,6 +53,7 @@ class Language(Enum):
 
     YJS = "yjs"
     JSON = "json"
+    HOCUSPOCUS = "hocuspocus"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,8 @@ def answer(request: UpgradeRequest, origins: OriginPolicy) -> Accepted | Refused
     """Decide on a request."""
     language = _language(request.path)
     if language is None:
-        detail = f"There is no WebSocket at this address; they are at /yjs/{{document_id}} and {JSON_PATH.decode()}."
+        others = f"{HOCUSPOCUS_PATH.decode()} and {JSON_PATH.decode()}"
+        detail = f"There is no WebSocket at this address; they are at /yjs/{{document_id}}, {others}."
         return Refused(HTTPStatus.NOT_FOUND, detail)
     if not origins.allows(request.origin, request.host):
         _log.info("web page refused", origin=request.origin, host=request.host)
@@ -92,6 +95,8 @@ def answer(request: UpgradeRequest, origins: OriginPolicy) -> Accepted | Refused
         return Refused(HTTPStatus.BAD_REQUEST, "The query of the address cannot be read.")
     if language is Language.JSON:
         return Accepted(None, token, select_protocol(request.protocols, SUBPROTOCOL), language)
+    if language is Language.HOCUSPOCUS:
+        return Accepted(None, token, next(iter(request.protocols), None), language)
     document_id = read_document_id(request.path[len(YJS_PREFIX) :])
     return Accepted(document_id, token, select_protocol(request.protocols, ACK_PROTOCOL))
 
@@ -99,6 +104,8 @@ def answer(request: UpgradeRequest, origins: OriginPolicy) -> Accepted | Refused
 def _language(path: bytes) -> Language | None:
     if path.startswith(YJS_PREFIX):
         return Language.YJS
+    if path in {HOCUSPOCUS_PATH, HOCUSPOCUS_PATH + b"/"}:  # some versions of the provider leave the slash
+        return Language.HOCUSPOCUS
     return Language.JSON if path == JSON_PATH else None
 
 
@@ -112,7 +119,14 @@ def read_document_id(path: bytes) -> str | None:
         document_id = unquote_to_bytes(path).decode()
     except UnicodeDecodeError:
         return None
-    return document_id if 0 < len(document_id) <= MAX_ID_CHARACTERS and "\0" not in document_id else None
+    return document_id if is_document_id(document_id) else None
+
+
+def is_document_id(text: str) -> bool:
+    """Whether a document can have this id."""
+    surrogates = any("\ud800" <= character <= "\udfff" for character in text)
+    # "*" is what tokens call all documents.
+    return 0 < len(text) <= MAX_ID_CHARACTERS and text != "*" and "\0" not in text and not surrogates
 
 
 def read_token(query: bytes) -> str | None:

@@ -28,10 +28,10 @@ from picows.common import WSUpgradeResponseWithListener
 from picows.picows import WSProtocol  # type: ignore[attr-defined] # not in its stubs
 
 from cowrite.protocol.close_codes import CloseCode
+from cowrite.transports.attendance import max_message_bytes
 from cowrite.transports.picows_wire import PicowsWire
 from cowrite.transports.services import Serving
 from cowrite.transports.upgrade import NOT_SERVING, OVERLOADED, Refused, UpgradeRequest, answer, split_protocols
-from cowrite.transports.yjs import max_message_bytes
 
 _UNSENT_BYTES: Final = 128 << 10
 """What the kernel keeps for a slow peer beyond what is on its way, where it can be told so (Linux, macOS)."""

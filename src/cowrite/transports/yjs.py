@@ -1,94 +1,44 @@
 """One y-websocket connection to one document, whatever its socket is made of.
 
-Theory of operation. A transport feeds it frames and is its wire. While the token is checked and the room opens, frames wait;
-then everything is one synchronous call per frame, without tasks, as long as the connection does not fall behind. It does when
-it has used its share of CPU time (:class:`CpuAccount`): then what it sends waits while others are served. And it does while a
-large update of it is inspected, in a thread, and taken in slices (:class:`LargeUpdates`).
+Theory of operation. A transport feeds it frames and is its wire. While the token is checked and the room opens, the frames wait
+in its lane; then they go, one after the other, to its attendance in the room.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
 import structlog
 
-from cowrite.core.cpu_account import CpuAccount
+from cowrite.core.acknowledgements import Acknowledgements
 from cowrite.core.dialect import Dialect
 from cowrite.core.errors import PeerError, RoomClosed
-from cowrite.core.intake import inspect_from_peer
-from cowrite.core.large_updates import is_large
-from cowrite.core.limits import Limits
 from cowrite.core.outbox import Wire
-from cowrite.core.peer import Peer
-from cowrite.core.ports import AccessDenied, Grant, Timer
+from cowrite.core.ports import AccessDenied
+from cowrite.core.presence import Transport
 from cowrite.core.room import Room
 from cowrite.core.session import Session
-from cowrite.crdt.outline import Outline
 from cowrite.protocol import yjs
 from cowrite.protocol.close_codes import CloseCode, cut_reason
-from cowrite.protocol.messages import (
-    Acknowledged,
-    AwarenessUpdate,
-    Message,
-    PermissionDenied,
-    QueryAwareness,
-    SyncStep1,
-    SyncStep2,
-    UnknownMessage,
-    Update,
-)
+from cowrite.protocol.messages import Acknowledged, PermissionDenied, UnknownMessage
+from cowrite.transports.attendance import Attendance
+from cowrite.transports.lane import Lane
 from cowrite.transports.services import Services
 from cowrite.transports.upgrade import Accepted
 
 OPENING_QUEUE_BYTES: Final = 4 << 20
 """What a client may send before its room is open."""
-BEHIND_QUEUE_BYTES: Final = 8 << 20
-"""What may wait of a client that has fallen behind."""
-INSPECT_IN_THREAD_BYTES: Final = 16 << 10
-"""A struct takes two bytes or more, and inspecting one some microseconds."""
 MAX_UNKNOWN_MESSAGES: Final = 5
-_ENVELOPE_BYTES: Final = 64
-"""What a message has around the update in it, at most."""
-_FRAME_OVERHEAD: Final = 64
-"""Bytes that a waiting frame costs beyond its own, so that many tiny ones count, too."""
 
 _log = structlog.get_logger(__name__)
-
-
-def max_message_bytes(limits: Limits) -> int:
-    """The largest message that is read: a SyncStep2 and what is around it."""
-    return max(limits.sync_bytes, limits.update_bytes) + _ENVELOPE_BYTES
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """Frames that wait for their turn, bounded."""
-
-    limit: int
-    frames: deque[bytes] = field(default_factory=deque)
-    size: int = 0
-
-    def add(self, frame: bytes) -> bool:
-        """False: it is too much."""
-        self.size += len(frame) + _FRAME_OVERHEAD
-        self.frames.append(frame)
-        return self.size <= self.limit
-
-    def take(self) -> bytes:
-        """The next one."""
-        frame = self.frames.popleft()
-        self.size -= len(frame) + _FRAME_OVERHEAD
-        return frame
 
 
 @dataclass(slots=True, eq=False)
 class Opening:
     """The token is checked and the room opened."""
 
-    waiting: _Waiting = field(default_factory=lambda: _Waiting(OPENING_QUEUE_BYTES))
     task: asyncio.Task[None] | None = None
 
 
@@ -96,22 +46,7 @@ class Opening:
 class Attached:
     """In the room."""
 
-    room: Room
-    peer: Peer
-
-
-@dataclass(slots=True, eq=False)
-class Behind:
-    """In the room; what comes waits: until a large update is inspected, or until others have been served."""
-
-    room: Room
-    peer: Peer
-    waiting: _Waiting = field(default_factory=lambda: _Waiting(BEHIND_QUEUE_BYTES))
-    task: asyncio.Task[None] | None = None
-    timer: Timer | None = None
-    lost: bool = False
-    """The socket is gone meanwhile. What had arrived before is taken all the same."""
-    goodbye: bool = False
+    attendance: Attendance
 
 
 @dataclass(slots=True, eq=False)
@@ -119,7 +54,7 @@ class Closed:
     """It is over."""
 
 
-_State: TypeAlias = Opening | Attached | Behind | Closed
+_State: TypeAlias = Opening | Attached | Closed
 
 
 class YjsConnection:
@@ -131,8 +66,7 @@ class YjsConnection:
         self._wire = wire
         self._upgrade = upgrade
         self._services = services
-        self._clock = services.clock
-        self._account = CpuAccount(services.clock, services.limits)
+        self._lane = Lane(services.clock, services.limits, take=self._take, flood=self._flood, held_bytes=OPENING_QUEUE_BYTES)
         self._state: _State = Opening()
         self._user_id: str | None = None
         self._unknown = 0
@@ -150,16 +84,7 @@ class YjsConnection:
 
     def receive(self, frame: bytes) -> None:
         """One binary message."""
-        match self._state:
-            case Attached() as state:
-                self._serve(state, frame)
-            case Opening(waiting=waiting) | Behind(waiting=waiting):
-                if not waiting.add(frame):
-                    self.close(CloseCode.TOO_FAST, f"more than {waiting.limit} bytes wait to be read")
-            case Closed():
-                pass
-            case _:
-                assert_never(self._state)
+        self._lane.receive(frame)
 
     def receive_text(self, text: bytes) -> None:
         """A text message: no y-websocket client sends one."""
@@ -167,21 +92,16 @@ class YjsConnection:
 
     def drained(self) -> None:
         """The socket takes more again, after it did not."""
-        match self._state:
-            case Attached(peer=peer) | Behind(peer=peer):
-                try:
-                    peer.outbox.drained()
-                except Exception as error:
-                    self._fail(error)  # as in _serve()
-            case Opening() | Closed():
-                pass
-            case _:
-                assert_never(self._state)
+        if isinstance(self._state, Attached):
+            try:
+                self._state.attendance.peer.outbox.drained()
+            except Exception as error:
+                self._fail(error)  # as in _take()
 
     def lost(self, *, goodbye: bool) -> None:
         """The socket is gone; ``goodbye``: its client closed it. Call exactly once."""
-        if isinstance(self._state, Behind):
-            self._state.lost, self._state.goodbye = True, goodbye
+        if isinstance(self._state, Attached):
+            self._lane.when_empty(lambda: self._leave(clean=goodbye))
         else:
             self._leave(clean=goodbye)
 
@@ -204,109 +124,47 @@ class YjsConnection:
             async with self._services.registry.open(document_id) as room:
                 self._attach(state, room, session)
         except Exception as error:
-            self._fail(error)  # the host's authorizer may raise anything; see _serve()
+            self._fail(error)  # the host's authorizer may raise anything; see _take()
 
     def _attach(self, state: Opening, room: Room, session: Session) -> None:
         if self._state is not state:
             return
-        self._services.access.follow(session, self._grant_changed)
-        peer = room.attach(session, self, yjs.YJS, acknowledges=self._upgrade.acknowledges)
-        self._replay(room, peer, state.waiting)
+        attendance = Attendance(
+            self._services,
+            self._lane,
+            room,
+            session,
+            self,
+            yjs.YJS,
+            acknowledgements=Acknowledgements() if self._upgrade.acknowledges else None,
+            transport=Transport.YJS,
+            fail=self._fail,
+            changed=self._grant_changed,
+        )
+        self._state = Attached(attendance)
+        self._lane.release()
 
     def _grant_changed(self, session: Session) -> None:
         """What may not be written any more is dropped from now on; without a grant the connection ends."""
-        if session.grant is None:
+        if session.ended:
+            self.close(CloseCode.UNAUTHORIZED, "the session has ended")
+        elif session.grant is None:
             self.close(CloseCode.FORBIDDEN, "the access to this document was revoked")
 
-    def _serve(self, state: Attached, frame: bytes) -> None:
-        began = self._clock.cpu()
+    def _take(self, frame: bytes) -> None:
+        assert isinstance(self._state, Attached), "frames wait until then, and none is taken afterwards"
         try:
-            self._take(state, yjs.decode(frame))
+            message = yjs.decode(frame)
+            if isinstance(message, Acknowledged | PermissionDenied):
+                self._refuse_unknown(type(message).__name__)
+            else:
+                self._state.attendance.take(message)
         except Exception as error:
             # Whatever one peer's message does, the process and all others go on.
             self._fail(error)
-        wait = self._account.charge(self._clock.cpu() - began)
-        if wait is not None and self._state is state:
-            self._fall_behind(state, wait)
 
-    def _fall_behind(self, state: Attached, seconds: float) -> None:
-        """Others are served first."""
-        if self._account.exhausted:
-            self.close(CloseCode.TOO_FAST, "its messages take more work than one connection may cause")
-            return
-        behind = self._state = Behind(state.room, state.peer)
-        behind.timer = self._clock.call_later(seconds, lambda: self._catch_up(behind))
-
-    def _take(self, state: Attached, message: Message) -> None:
-        match message:
-            case Update(update):
-                self._take_update(state, update, everything=False)
-            case SyncStep2(update):
-                self._take_update(state, update, everything=True)
-            case AwarenessUpdate(entries):
-                state.room.announce(state.peer, entries)
-            case SyncStep1(state_vector):
-                state.room.synchronise(state.peer, state_vector)
-            case QueryAwareness():
-                state.room.query_awareness(state.peer)
-            case Acknowledged() | PermissionDenied():
-                self._refuse_unknown(type(message).__name__)
-            case _:
-                assert_never(message)
-
-    def _take_update(self, state: Attached, update: bytes, *, everything: bool) -> None:
-        outline = None
-        writes = state.peer.session.may(Grant.WRITE)
-        if writes and len(update) <= INSPECT_IN_THREAD_BYTES:
-            outline = inspect_from_peer(update, everything=everything, limits=self._services.limits)
-        if not writes or (outline is not None and not is_large(outline)):
-            state.room.receive(state.peer, update, everything=everything, outline=outline)
-            return
-        behind = self._state = Behind(state.room, state.peer)
-        work = self._take_large(behind, update, outline, everything=everything)
-        behind.task = asyncio.get_running_loop().create_task(work)
-
-    async def _take_large(self, state: Behind, update: bytes, outline: Outline | None, *, everything: bool) -> None:
-        try:
-            if outline is None:
-                limits = self._services.limits
-                outline = await asyncio.to_thread(inspect_from_peer, update, everything=everything, limits=limits)
-            if self._state is not state:
-                return
-            if is_large(outline):
-                self._account.charge(await state.room.large.receive(state.peer, update, outline, everything=everything))
-            else:
-                state.room.receive(state.peer, update, everything=everything, outline=outline)
-        except Exception as error:
-            self._fail(error)  # as in _serve()
-        self._catch_up(state)
-
-    def _catch_up(self, state: Behind) -> None:
-        """What waits is taken now."""
-        if self._state is state:
-            again = self._replay(state.room, state.peer, state.waiting)
-            if again is not None:
-                again.lost, again.goodbye = state.lost, state.goodbye
-            elif state.lost:
-                self.lost(goodbye=state.goodbye)
-
-    def _replay(self, room: Room, peer: Peer, waiting: _Waiting) -> Behind | None:
-        """Take what waits, as far as the connection does not fall behind again with it: then the rest goes on waiting."""
-        attached = Attached(room, peer)
-        self._state = attached
-        while waiting.frames and self._now() is attached:
-            self._serve(attached, waiting.take())
-        behind = self._now()
-        if isinstance(behind, Behind):
-            waiting.limit = BEHIND_QUEUE_BYTES
-            behind.waiting = waiting
-            return behind
-        self._account.caught_up()
-        return None
-
-    def _now(self) -> _State:
-        """The state after a call that may have changed it."""
-        return self._state
+    def _flood(self, reason: str) -> None:
+        self.close(CloseCode.TOO_FAST, reason)
 
     def _refuse_unknown(self, kind: int | str) -> None:
         self._unknown += 1
@@ -340,18 +198,13 @@ class YjsConnection:
     def _leave(self, *, clean: bool) -> None:
         state, self._state = self._state, Closed()
         self._services.connections.discard(self)
+        self._lane.stop()
         match state:
             case Opening(task=task):
                 if task is not None and task is not asyncio.current_task():
                     task.cancel()
-            case Attached(room=room, peer=peer):
-                self._services.access.unfollow(peer.session, self._grant_changed)
-                room.detach(peer, clean=clean)
-            case Behind(room=room, peer=peer, timer=timer):
-                if timer is not None:
-                    timer.cancel()
-                self._services.access.unfollow(peer.session, self._grant_changed)
-                room.detach(peer, clean=clean)
+            case Attached(attendance=attendance):
+                attendance.leave(clean=clean)
             case Closed():
                 pass
             case _:

@@ -1,15 +1,12 @@
-// Stock y-websocket providers, led by a test: one JSON command a line on stdin, one JSON answer a line on stdout.
+// Stock y-websocket providers, led by a test:
 //
 //   {"call": "open", "provider": "ana", "version": 3, "url": "ws://…/yjs", "room": "plan"}
-//   → {"result": …} or {"error": "…"}, in the order of the commands
-import { createInterface } from 'node:readline'
-import process from 'node:process'
 import WebSocket from 'ws'
 import { WebsocketProvider as Provider2 } from 'y-websocket-2'
 import { WebsocketProvider as Provider3 } from 'y-websocket-3'
 import * as Y from 'yjs'
+import { lead, same, until } from './led.mjs'
 
-const PATIENCE_MS = 10_000
 const PROVIDERS = { 2: Provider2, 3: Provider3 }
 const ROOT = 'text'
 const ACKNOWLEDGED = 100
@@ -96,29 +93,4 @@ function usersSeenBy(name) {
   return others.map(([, state]) => state.user).sort()
 }
 
-function same(one, other) {
-  return JSON.stringify(one) === JSON.stringify(other)
-}
-
-async function until(condition, actual) {
-  const deadline = Date.now() + PATIENCE_MS
-  while (!condition()) {
-    if (Date.now() > deadline) throw new Error(`not within ${PATIENCE_MS} ms; now: ${JSON.stringify(actual())}`)
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  }
-}
-
-// What the providers complain of goes to stderr, where the test finds it: an unknown message, a broken update.
-for (const level of ['log', 'warn', 'error']) console[level] = (...words) => process.stderr.write(`${words.join(' ')}\n`)
-
-for await (const line of createInterface({ input: process.stdin })) {
-  const { call, ...options } = JSON.parse(line)
-  let answer
-  try {
-    answer = { result: (await calls[call](options)) ?? null }
-  } catch (error) {
-    answer = { error: String(error) }
-  }
-  process.stdout.write(`${JSON.stringify(answer)}\n`)
-}
-process.exit(0)
+await lead(calls)

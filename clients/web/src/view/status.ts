@@ -7,6 +7,7 @@ import { byId } from './dom.ts'
 const LINK_WORDS: Record<Link, readonly [string, string]> = {
   connecting: ['Connecting', '…'],
   live: ['Live', ''],
+  slow: ['Live, slow', ' connection'],
   offline: ['Offline', ', reconnecting…'],
   refused: ['Disconnected', ''],
 }

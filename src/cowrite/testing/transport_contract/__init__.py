@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite(
-    *(f"{__name__}.{part}" for part in ("conversation", "flow", "operations", "refusals", "upgrades"))
-)
+_PARTS = "conversation", "flow", "hocuspocus", "hocuspocus_ends", "operations", "refusals", "upgrades"
+pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
 
 from cowrite.testing.transport_contract.conversation import ConversationContract  # noqa: E402  (asserts are rewritten above)
 from cowrite.testing.transport_contract.flow import FlowContract  # noqa: E402
+from cowrite.testing.transport_contract.hocuspocus import HocuspocusContract  # noqa: E402
+from cowrite.testing.transport_contract.hocuspocus_ends import HocuspocusEndContract  # noqa: E402
 from cowrite.testing.transport_contract.operations import OperationsContract  # noqa: E402
 from cowrite.testing.transport_contract.refusals import RefusalContract  # noqa: E402
 from cowrite.testing.transport_contract.server import ServerOptions, StartServer, everybody_writes  # noqa: E402
@@ -26,5 +27,13 @@ from cowrite.testing.transport_contract.upgrades import UpgradeContract  # noqa:
 __all__ = ["ServerOptions", "StartServer", "TransportContract", "everybody_writes"]
 
 
-class TransportContract(UpgradeContract, ConversationContract, RefusalContract, FlowContract, OperationsContract):
+class TransportContract(
+    UpgradeContract,
+    ConversationContract,
+    RefusalContract,
+    FlowContract,
+    OperationsContract,
+    HocuspocusContract,
+    HocuspocusEndContract,
+):
     """All of them."""

@@ -1,0 +1,121 @@
+"""One client in one room: what its messages do there, whatever socket and dialect they come by.
+
+A large update of it is inspected in a thread, and taken in slices (:class:`LargeUpdates`); meanwhile its lane is held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, TypeAlias, assert_never
+
+from cowrite.core.access import Follower
+from cowrite.core.acknowledgements import Acknowledgements
+from cowrite.core.dialect import Dialect
+from cowrite.core.intake import inspect_from_peer
+from cowrite.core.large_updates import is_large
+from cowrite.core.limits import Limits
+from cowrite.core.outbox import Wire
+from cowrite.core.ports import Grant
+from cowrite.core.presence import Transport
+from cowrite.core.room import Room
+from cowrite.core.session import Session
+from cowrite.crdt.outline import Outline
+from cowrite.protocol.messages import AwarenessUpdate, QueryAwareness, SyncStep1, SyncStep2, Update
+from cowrite.transports.lane import Lane
+from cowrite.transports.services import Services
+
+INSPECT_IN_THREAD_BYTES: Final = 16 << 10
+"""A struct takes two bytes or more, and inspecting one some microseconds."""
+_ENVELOPE_BYTES: Final = 4096
+"""What a message has around the update in it, at most."""
+
+RoomMessage: TypeAlias = SyncStep1 | SyncStep2 | Update | AwarenessUpdate | QueryAwareness
+
+
+def max_message_bytes(limits: Limits) -> int:
+    """The largest message that is read: a SyncStep2 and what is around it."""
+    return max(limits.sync_bytes, limits.update_bytes) + _ENVELOPE_BYTES
+
+
+class Attendance:
+    """See the module's docstring. ``fail`` is told what a large update has met; ``changed``, of a change of the grant."""
+
+    def __init__(
+        self,
+        services: Services,
+        lane: Lane,
+        room: Room,
+        session: Session,
+        wire: Wire,
+        dialect: Dialect,
+        *,
+        acknowledgements: Acknowledgements | None,
+        transport: Transport,
+        fail: Callable[[Exception], None],
+        changed: Follower,
+    ) -> None:
+        """Enter the room. Raises :class:`AccessDenied` when the access was revoked, :class:`RoomClosed`."""
+        self.room = room
+        self.session = session
+        self._services = services
+        self._lane = lane
+        self._fail = fail
+        self._changed = changed
+        self._left = False
+        self._task: asyncio.Task[None] | None = None
+        services.access.follow(session, changed)
+        try:
+            self.peer = room.attach(session, wire, dialect, acknowledgements=acknowledgements, transport=transport)
+        except BaseException:
+            services.access.unfollow(session, changed)
+            raise
+
+    def take(self, message: RoomMessage) -> None:
+        """A message of the client. Raises :class:`PeerError` and :class:`RoomClosed`."""
+        match message:
+            case Update(update):
+                self._take_update(update, everything=False)
+            case SyncStep2(update):
+                self._take_update(update, everything=True)
+            case AwarenessUpdate(entries):
+                self.room.announce(self.peer, entries)
+            case SyncStep1(state_vector):
+                self.room.synchronise(self.peer, state_vector)
+            case QueryAwareness():
+                self.room.query_awareness(self.peer)
+            case _:
+                assert_never(message)
+
+    def leave(self, *, clean: bool) -> None:
+        """Go; ``clean``: with a goodbye of the client. Idempotent."""
+        self._left = True
+        self._services.access.unfollow(self.session, self._changed)
+        self.room.detach(self.peer, clean=clean)
+
+    def _take_update(self, update: bytes, *, everything: bool) -> None:
+        outline = None
+        writes = self.session.may(Grant.WRITE)
+        if writes and len(update) <= INSPECT_IN_THREAD_BYTES:
+            outline = inspect_from_peer(update, everything=everything, limits=self._services.limits)
+        if not writes or (outline is not None and not is_large(outline)):
+            self.room.receive(self.peer, update, everything=everything, outline=outline)
+            return
+        self._lane.hold()
+        work = self._take_large(update, outline, everything=everything)
+        self._task = asyncio.get_running_loop().create_task(work)
+
+    async def _take_large(self, update: bytes, outline: Outline | None, *, everything: bool) -> None:
+        try:
+            if outline is None:
+                limits = self._services.limits
+                outline = await asyncio.to_thread(inspect_from_peer, update, everything=everything, limits=limits)
+            if self._left:
+                pass
+            elif is_large(outline):
+                self._lane.charge(await self.room.large.receive(self.peer, update, outline, everything=everything))
+            else:
+                self.room.receive(self.peer, update, everything=everything, outline=outline)
+        except Exception as error:
+            self._fail(error)  # whatever one peer's message does, the process and all others go on
+        self._lane.release()

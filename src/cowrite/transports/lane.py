@@ -1,0 +1,123 @@
+"""The frames of one socket on their way to whoever takes them: in order, and no faster than the socket's share of CPU time.
+
+Theory of operation. Everything is one synchronous call per frame, without tasks, as long as nothing is in the way. While the
+lane is held (something else must be done before the next frame), or its socket has used its share of CPU time
+(:class:`CpuAccount`), frames wait, in a bounded queue, and others are served.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from cowrite.core.cpu_account import CpuAccount
+from cowrite.core.limits import Limits
+from cowrite.core.ports import Clock, Timer
+
+BEHIND_QUEUE_BYTES: Final = 8 << 20
+"""What may wait of a client that has fallen behind."""
+FRAME_OVERHEAD: Final = 64
+"""Bytes that a waiting frame costs beyond its own, so that many tiny ones count, too."""
+
+
+class Lane:
+    """See the module's docstring.
+
+    ``take`` is given each frame; it may hold the lane, and must not raise. ``flood`` is told when more waits than may, or for
+    longer: close the socket.
+    """
+
+    def __init__(
+        self, clock: Clock, limits: Limits, *, take: Callable[[bytes], None], flood: Callable[[str], None], held_bytes: int = 0
+    ) -> None:
+        """``held_bytes``: it begins held, and so much may wait until its first release; 0: it does not."""
+        self._clock = clock
+        self._take = take
+        self._flood = flood
+        self._account = CpuAccount(clock, limits)
+        self._waiting: deque[bytes] = deque()
+        self._size = 0
+        self._limit = held_bytes or BEHIND_QUEUE_BYTES
+        self._held = bool(held_bytes)
+        self._timer: Timer | None = None
+        self._farewell: Callable[[], None] | None = None
+        self._over = False
+
+    @property
+    def held(self) -> bool:
+        """Frames wait."""
+        return self._held
+
+    def receive(self, frame: bytes) -> None:
+        """The next frame."""
+        if self._over:
+            return
+        if not self._held:
+            self._serve(frame)
+            return
+        self._waiting.append(frame)
+        self._size += len(frame) + FRAME_OVERHEAD
+        if self._size > self._limit:
+            self._flood(f"more than {self._limit} bytes wait to be read")
+
+    def hold(self) -> None:
+        """Take nothing more for now. From within ``take``, at most once for each release."""
+        self._held = True
+
+    def release(self) -> None:
+        """Take what waits, as far as the lane is not held again with it: then the rest goes on waiting."""
+        self._held, self._timer = False, None
+        self._limit = BEHIND_QUEUE_BYTES
+        while self._waiting and not self._held:
+            frame = self._waiting.popleft()
+            self._size -= len(frame) + FRAME_OVERHEAD
+            self._serve(frame)
+        if not (self._held or self._over):
+            self._account.caught_up()
+            if self._farewell is not None:
+                self._farewell()
+
+    def put_first(self, frames: Iterable[bytes]) -> None:
+        """Frames that came before those that wait; they are taken now, or as soon as the lane is released."""
+        if self._over:
+            return
+        for frame in reversed(list(frames)):
+            self._waiting.appendleft(frame)
+            self._size += len(frame) + FRAME_OVERHEAD
+        if not self._held:
+            self.release()
+
+    def charge(self, seconds: float) -> None:
+        """CPU time that was spent on a frame elsewhere."""
+        self._account.charge(seconds)
+
+    def when_empty(self, farewell: Callable[[], None]) -> None:
+        """No more frames will come: call this when those that have come are taken."""
+        if self._held:
+            self._farewell = farewell
+        else:
+            farewell()
+
+    def stop(self) -> None:
+        """Take nothing more, whatever comes. Idempotent."""
+        self._over = True
+        self._waiting.clear()
+        self._farewell = None
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _serve(self, frame: bytes) -> None:
+        began = self._clock.cpu()
+        self._take(frame)
+        wait = self._account.charge(self._clock.cpu() - began)
+        if wait is not None and not (self._held or self._over):
+            self._fall_behind(wait)
+
+    def _fall_behind(self, seconds: float) -> None:
+        """Others are served first."""
+        if self._account.exhausted:
+            self._flood("its messages take more work than one connection may cause")
+        else:
+            self._held = True
+            self._timer = self._clock.call_later(seconds, self.release)

@@ -1,6 +1,6 @@
 /** Why a connection ended: the table that server, clients and docs share (`spec/close_codes.json`; a test compares them). Pure. */
 
-/** The numbers of the table, by name. 4400 to 4499 mean that trying again changes nothing. */
+/** The numbers of the table, by name, without those of Hocuspocus' protocol. 4400 to 4499 mean that trying again changes nothing. */
 export const CLOSE_CODES = {
   normal: 1000,
   going_away: 1001,

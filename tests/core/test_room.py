@@ -258,6 +258,17 @@ async def test_a_reader_is_told_once_until_its_grant_changes() -> None:
         assert told == ["the grant is read: edits are not taken"] * 2
 
 
+@pytest.mark.rule("RO9")
+async def test_a_client_may_be_asked_again() -> None:
+    async with process() as server:
+        ana, ben = await server.join(user="ana"), await server.join(user="ben")
+        await quiet(server)
+        server.room().ask(ana.peer)
+        assert [type(yjs.decode(frame)) for frame in ana.incoming][-1] is SyncStep1
+        await quiet(server)
+        assert (ana.closed, ben.closed) == (None, None)
+
+
 @pytest.mark.rule("RO8")
 async def test_a_commenter_may_point() -> None:
     async with process() as server:

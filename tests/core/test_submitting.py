@@ -532,6 +532,23 @@ async def test_content_that_is_nested_too_deep_is_refused() -> None:
         assert (caught.value.code, caught.value.index, caught.value.field) == ("value", 0, "content")
 
 
+@pytest.mark.rule("SU11")
+async def test_an_old_base_is_read_again_when_the_store_was_away() -> None:
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana, bot = await server.join(user="ana"), ThinClient("bot")
+        ana.client.text.insert(0, "b")
+        await quiet(server)
+        await bot.read(server)
+        ana.client.text.insert(0, "a")
+        await quiet(server)
+        database.fail_next("load_at", GONE)
+        submission = await bot.insert(server, 1, "c")
+        await _step(server, 3.0)
+        await answered(server, submission)
+        assert body(server) == "abc"
+
+
 async def _step(server: Process, seconds: float) -> None:
     """Time passes, in small steps."""
     for _ in range(int(seconds / 0.05)):

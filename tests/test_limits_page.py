@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cowrite.core import reading, writing
+from cowrite.core import document_ids, reading, writing
 from cowrite.core.limits import Limits
 from cowrite.core.outbox import OUTBOX_LIMIT
 from cowrite.core.sync_statuses import MAX_UNANSWERED
@@ -19,11 +19,11 @@ from cowrite.http.strict_route import MAX_FIELDS_BYTES
 from cowrite.protocol.awareness import MAX_ENTRIES, MAX_STATE_BYTES
 from cowrite.protocol.strict_json import MAX_DEPTH
 from cowrite.tokens import MAX_TOKEN_CHARACTERS
-from cowrite.transports import hocuspocus_document, hocuspocus_socket, json_connection, json_reader, lane, upgrade, yjs
+from cowrite.transports import hocuspocus_document, hocuspocus_socket, json_connection, json_reader, lane, yjs
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "limits.md"
 FIXED = {
-    "MAX_ID_CHARACTERS": upgrade.MAX_ID_CHARACTERS,
+    "MAX_ID_CHARACTERS": document_ids.MAX_ID_CHARACTERS,
     "MAX_TOKEN_CHARACTERS": MAX_TOKEN_CHARACTERS,
     "MAX_STATE_BYTES": MAX_STATE_BYTES,
     "MAX_ENTRIES": MAX_ENTRIES,

@@ -11,11 +11,11 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from cowrite.core.document_ids import MAX_ID_CHARACTERS, is_document_id
 from cowrite.core.ports import AccessDenied, Grant
 from cowrite.core.session import Session
 from cowrite.http.backend import Backend
 from cowrite.http.problems import Refusal
-from cowrite.transports.upgrade import MAX_ID_CHARACTERS, is_document_id
 
 ALL_DOCUMENTS: Final = "*"
 """What administrators of all documents have a grant for: only the pattern ``*`` gives one for this."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from cowrite.core.document_ids import is_document_id
 from cowrite.core.outbox import Outbox, Wire
 from cowrite.core.ports import Timer
 from cowrite.protocol.close_codes import CloseCode, cut_reason
@@ -30,7 +31,7 @@ from cowrite.transports.hocuspocus_document import HocuspocusDocument
 from cowrite.transports.hocuspocus_socket import Checks, Socket
 from cowrite.transports.lane import Lane
 from cowrite.transports.services import Services
-from cowrite.transports.upgrade import Accepted, is_document_id
+from cowrite.transports.upgrade import Accepted
 from cowrite.transports.yjs import MAX_UNKNOWN_MESSAGES
 
 TOO_MANY_DOCUMENTS: Final = "too_many_documents"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, assert_never
 
 import structlog
 
+from cowrite.core.document_ids import is_document_id
 from cowrite.core.errors import RoomClosed
 from cowrite.core.outbox import Wire
 from cowrite.core.ports import AccessDenied, Grant, StoreError, Timer
@@ -42,7 +43,7 @@ from cowrite.protocol.thin import (
 from cowrite.transports.json_reader import JsonReader
 from cowrite.transports.link import LinkMeter
 from cowrite.transports.services import Services
-from cowrite.transports.upgrade import Accepted, is_document_id
+from cowrite.transports.upgrade import Accepted
 
 HELLO_SECONDS: Final = 10.0
 """How long a client may take to say who it is."""

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 import structlog
 
+from cowrite.core.document_ids import is_document_id
 from cowrite.protocol.thin import SUBPROTOCOL
 from cowrite.transports.origins import OriginPolicy
 
@@ -22,7 +23,6 @@ ACK_PROTOCOL: Final = "cowrite.ack.v1"
 YJS_PREFIX: Final = b"/yjs/"
 HOCUSPOCUS_PATH: Final = b"/hocuspocus"
 JSON_PATH: Final = b"/api/v2/realtime/ws"
-MAX_ID_CHARACTERS: Final = 255
 _MAX_PARAMETERS: Final = 100
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
@@ -120,13 +120,6 @@ def read_document_id(path: bytes) -> str | None:
     except UnicodeDecodeError:
         return None
     return document_id if is_document_id(document_id) else None
-
-
-def is_document_id(text: str) -> bool:
-    """Whether a document can have this id."""
-    surrogates = any("\ud800" <= character <= "\udfff" for character in text)
-    # "*" is what tokens call all documents.
-    return 0 < len(text) <= MAX_ID_CHARACTERS and text != "*" and "\0" not in text and not surrogates
 
 
 def read_token(query: bytes) -> str | None:

@@ -152,9 +152,6 @@ async def play(seed: int) -> int:
 
 
 @pytest.mark.fuzz
-@pytest.mark.xfail(
-    strict=False, reason="seed 16: an operation on a root that the client sees is refused (path); not understood yet"
-)
 @pytest.mark.rule("SU3", "SU4", "SU5", "SU10")
 async def test_what_fits_what_a_client_sees_is_taken_once_wherever_it_is_sent() -> None:
     acknowledged = 0

@@ -108,7 +108,7 @@ class GroupCommit:
 
     def _settle(self, room: Room, derived: Derived, outcome: Outcome) -> None:
         room.settle(derived)
-        self._submitted.committed(derived, room.replicas.head.offset)
+        self._submitted.committed(derived)
         outcome.committed.append(room)
         if entries := derived.all_entries:
             outcome.news.append(_news(room, entries))

@@ -137,11 +137,15 @@ class SessionReplicas:
         kept.made.add(entry.offset)
         self._grow(kept, len(entry.update))
 
-    def committed(self, submission: Submission, offset: int) -> None:
-        """What the submission brought is in the log, which ends at this offset, and in its replica."""
+    def committed(self, submission: Submission) -> None:
+        """What the submission's replica made is in the log.
+
+        No more than that is known to be in the replica: a submission that was refused or repeated has not brought it up to
+        date, and the session may have submitted something on another process meanwhile.
+        """
         kept = self._replicas.get(_key(submission))
         if kept is not None:
-            kept.own = max(kept.own, offset)
+            kept.own = max(kept.own, *kept.made, 0)
 
     def spoil(self, submission: Submission) -> None:
         """The replica holds something that will not be committed, and that nobody has seen."""

@@ -80,10 +80,10 @@ class SubmittedEntryMaker:
             finally:
                 self.accounts.charge(submission.session.id, self._clock.cpu() - work.began)
 
-    def committed(self, derived: Derived, head: int) -> None:
+    def committed(self, derived: Derived) -> None:
         """The transaction is committed."""
         for submission in derived.outcomes:
-            self._replicas.committed(submission, head)
+            self._replicas.committed(submission)
         self._replicas.trim()
 
     def abandoned(self, submissions: Sequence[Submission]) -> None:

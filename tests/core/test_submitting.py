@@ -464,6 +464,25 @@ async def test_a_session_that_causes_too_much_work_waits() -> None:
         await answered(server, await bot.insert(server, 0, "x"))
 
 
+@pytest.mark.rule("SU4", "SU5")
+@pytest.mark.parametrize("refused_first", [False, True])
+async def test_what_brings_nothing_does_not_hide_what_was_written_elsewhere(refused_first: bool) -> None:
+    """A session writes here, there, and sends something here that is only a repetition, or is refused: then it writes here."""
+    database, hub = MemoryDatabase(), LocalHub()
+    async with process(database, hub) as here, process(database, hub) as there:
+        bot = ThinClient("bot")
+        await answered(here, await bot.insert(here, 0, "a", id="a"))
+        await answered(there, await bot.insert(there, 1, "b", id="b"))
+        await quiet(here, there)
+        if refused_first:
+            lost = [{"type": "insert", "position": ["body", 2], "content": "x"}]
+            assert (await refused(here, await bot.send(here, lost, after="nobody's"))).code == "unknown_previous"
+        else:
+            await answered(here, await bot.insert(here, 0, "a", id="a"))
+        await answered(here, await bot.insert(here, 2, "c"))
+        assert body(here) == "abc"
+
+
 @pytest.mark.rule("SU16")
 async def test_what_was_queued_before_the_account_was_empty_waits_too() -> None:
     async with process(MemoryDatabase()) as server:

@@ -346,38 +346,50 @@ def test_a_bad_token_shown_later(documents: Documents, providers: LedProgram, na
 
 
 @pytest.mark.rule("HP26")
-@VERSIONS
-def test_a_server_that_stops(tmp_path: Path, providers: LedProgram, name: str, version: int) -> None:
-    """The socket is closed with 1012, and the provider is back by itself when the server is."""
+def test_a_server_that_stops(tmp_path: Path, providers: LedProgram, name: str) -> None:
+    """The sockets are closed with 1012, and each provider is back by itself when the server is."""
     with DemoServer(tmp_path) as server:
-        documents = Documents(server, providers)
-        documents.open("ana", version, name)
+        people = each_version(Documents(server, providers), name)
         server.stop()
-        providers("is_closed", "ana", code=1012)
-        providers("insert", "ana", index=0, text="meanwhile")
+        for person in people:
+            providers("is_closed", person, code=1012)
+            providers("insert", person, index=0, text="meanwhile")
         server.start()
-        providers("synced", "ana")
-        providers("saved", "ana")
+        for person in people:
+            providers("synced", person)
+            providers("saved", person)
         server.stop()
     assert server.errors() == []
 
 
 @pytest.mark.rule("HP11", "HP12")
-@VERSIONS
-def test_through_a_kill(tmp_path: Path, providers: LedProgram, name: str, version: int) -> None:
-    """After kill -9 and a new start it comes back by itself; nothing is lost or doubled, and it is saved."""
+def test_through_a_kill(tmp_path: Path, providers: LedProgram, name: str) -> None:
+    """After kill -9 and a new start each comes back by itself; nothing is lost or doubled, and it is saved."""
     with DemoServer(tmp_path) as server:
         documents = Documents(server, providers)
-        documents.open("ana", version, name)
-        providers("insert", "ana", index=0, text="before")
-        providers("saved", "ana")
+        people = each_version(documents, name)
+        for person in people:
+            providers("insert", person, index=0, text="before")
+            providers("saved", person)
         server.kill()
-        providers("offline", "ana")
-        providers("insert", "ana", index=6, text=" after")
+        for person in people:
+            providers("offline", person)
+            providers("insert", person, index=6, text=" after")
         server.start()
-        providers("synced", "ana")
-        providers("saved", "ana")
-        documents.open("bo", 4, name)
-        assert providers("text", "bo") == "before after"
+        for person, document in people.items():
+            providers("synced", person)
+            providers("saved", person)
+            documents.open(f"friend of {person}", 4, document)
+            assert providers("text", f"friend of {person}") == "before after"
         server.stop()
     assert server.errors() == []
+
+
+def each_version(documents: Documents, name: str) -> dict[str, str]:
+    """A provider of each version, with a document of its own: its name, and that of its document."""
+    people = {}
+    for version in (2, 3, 4):
+        person = f"ana with {version}"
+        people[person] = f"{name} {version}"
+        documents.open(person, version, people[person])
+    return people

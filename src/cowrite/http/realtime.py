@@ -17,11 +17,10 @@ from cowrite.http.credentials import ALL_DOCUMENTS, bearer_of, identify, token_o
 from cowrite.http.models import Admitted, ConnectBody, Connected, GrantBody, GrantChanged, RefreshBody, user_of
 from cowrite.http.offers import offers
 from cowrite.http.problems import Refusal, documented, unavailable
-from cowrite.http.strict_route import StrictRoute
+from cowrite.http.strict_route import MAX_FIELDS_BYTES, StrictRoute
 from cowrite.protocol.thin import HEARTBEAT_SECONDS
 
 _OVERLOADED_SECONDS: Final = 10
-_MAX_BYTES: Final = 64 << 10
 
 _log = structlog.get_logger(__name__)
 
@@ -167,7 +166,7 @@ def _admitted(admission: Admission) -> dict[str, Any]:
 
 
 async def _token_in_body(request: Request) -> str | None:
-    body = await read_body(request, _MAX_BYTES)
+    body = await read_body(request, MAX_FIELDS_BYTES)
     if not body.strip() or bearer_of(request.scope["headers"]) is not None:
         return None
     if not body.lstrip().startswith(b"{"):

@@ -35,7 +35,7 @@ STEPS: dict[str, tuple[str, ...]] = {
         "coverage combine --quiet",
         "coverage report",
     ),
-    "browser": ("pytest -m browser",),
+    "browser": ("pytest -m browser -n 3 --dist worksteal",),
     "chaos": ("pytest -m chaos",),
 }
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cowrite.core.feed import Feed, first_operations
+from cowrite.core.feed import Feed
 from cowrite.core.records import Entry
 from cowrite.testing.records import make_entry, make_operation
 
@@ -61,14 +61,6 @@ def test_a_message_is_made_once_for_all_readers_that_are_so_far() -> None:
     assert nothing is not None
     assert (nothing.frame, nothing.offset) == (None, 4)
     assert Feed(9).message(8) is None
-
-
-@pytest.mark.rule("RD4")
-def test_operations_are_counted_in_whole_entries() -> None:
-    feed = Feed(0)
-    feed.append([entry(1, "a", "b"), entry(2, "c"), entry(3, "d")])
-    assert [one.offset for one in feed.since(0, operations=3) or ()] == [1, 2]
-    assert [one.offset for one in first_operations(feed.since(0) or (), 9)] == [1, 2, 3]
 
 
 @pytest.mark.rule("RD6")

@@ -83,14 +83,11 @@ class Feed:
             self._add(FeedEntry(entry, encode_entry(entry)))
         self.wake()
 
-    def since(self, offset: int, *, operations: int | None = None) -> Sequence[FeedEntry] | None:
-        """The entries behind ``offset``, in order; None when they are not all here. ``operations``: stop at the entry that
-        reaches this number of operations.
-        """
+    def since(self, offset: int) -> Sequence[FeedEntry] | None:
+        """The entries behind ``offset``, in order; None when they are not all here."""
         if offset < self.start:
             return None
-        found = list(islice(self._entries, max(0, offset - self.start), None))
-        return found if operations is None else first_operations(found, operations)
+        return list(islice(self._entries, max(0, offset - self.start), None))
 
     def message(self, offset: int) -> OperationsMessage | None:
         """What came behind ``offset`` as one message for a socket, encoded once for all readers that are so far. None when it
@@ -144,16 +141,6 @@ class Feed:
 def encode_entry(entry: Entry) -> bytes:
     """The operations of an entry as :class:`FeedEntry` has them. Half surrogate pairs and U+0000 are escaped."""
     return ",".join(_encode(operation.to_json()) for operation in entry.operations).encode()
-
-
-def first_operations(entries: Sequence[FeedEntry], operations: int) -> Sequence[FeedEntry]:
-    """The first entries that hold at least this many operations together, whole; all when they hold fewer."""
-    count = 0
-    for number, one in enumerate(entries, 1):
-        count += len(one.entry.operations)
-        if count >= operations:
-            return entries[:number]
-    return entries
 
 
 def _cost(added: FeedEntry) -> int:

@@ -7,10 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
+from typing import Final
 
 from cowrite.core.session import Session
 from cowrite.crdt.values import Json
 from cowrite.protocol.thin import encode
+
+MAX_STATE_BYTES: Final = 16 << 10
+"""What one session may tell the others about itself, as JSON."""
 
 
 class Transport(StrEnum):

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Grant
+from cowrite.core.presence import MAX_STATE_BYTES
 from cowrite.core.reading import Operations
 from cowrite.core.submissions import Answer
 from cowrite.core.writing import WriteRequest
@@ -23,8 +24,6 @@ from cowrite.http.polling import MAX_WAIT_SECONDS, PollEndpoint
 from cowrite.http.problems import Refusal, documented
 from cowrite.http.strict_route import StrictRoute
 
-MAX_STATE_BYTES: Final = 16 << 10
-"""What one client may tell the others about itself."""
 POLL_PATH: Final = "/api/v2/realtime/poll"
 
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode

@@ -19,7 +19,7 @@ from cowrite.core.document_ids import is_document_id
 from cowrite.core.errors import RoomClosed
 from cowrite.core.outbox import Wire
 from cowrite.core.ports import AccessDenied, Grant, StoreError, Timer
-from cowrite.core.presence import Transport
+from cowrite.core.presence import MAX_STATE_BYTES, Transport
 from cowrite.core.reading import Found, State
 from cowrite.core.room import Room
 from cowrite.core.session import Session
@@ -50,8 +50,6 @@ HELLO_SECONDS: Final = 10.0
 MAX_WAITING: Final = 200
 """Messages that may wait for their turn."""
 MAX_WAITING_BYTES: Final = 4 << 20
-MAX_STATE_BYTES: Final = 16 << 10
-"""What a client may tell about itself."""
 _ENVELOPE_BYTES: Final = 4096
 
 _log = structlog.get_logger(__name__)

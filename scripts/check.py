@@ -29,7 +29,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "layers": ("lint-imports",),
     "page": ("npm --prefix clients/web run check",),
     "client": ("npm --prefix clients/js run check",),
-    "others": (f"pytest -n 3 --dist loadfile -m 'not browser and not chaos' {OTHERS}", f"pytest -n 2 -m fuzz {COUNTED}"),
+    "others": (f"pytest -n 4 --dist loadfile -m 'not browser and not chaos' {OTHERS}", f"pytest -n 2 -m fuzz {COUNTED}"),
     "coverage": (
         f"COWRITE_TEST_SLOWNESS=5 coverage run -m pytest -n 2 -m 'not fuzz' {COUNTED}",
         "coverage combine --quiet",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,17 +64,27 @@ class LedProgram:
         self._process.communicate()
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """While the block runs no other process that asks for the same folder gets in: tests run in several of them."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def install(source: Path, folder: Path, *more: Path) -> Path:
     """Copy the files of ``source``, and ``more`` files, to ``folder`` and install its packages, unless that was done before."""
     files = sorted((*more, *(path for path in source.iterdir() if path.is_file())))
     wanted = "\n".join(f"{path.name}\n{path.read_text()}" for path in files)
-    stamp = folder / "installed"
-    if not stamp.is_file() or stamp.read_text() != wanted:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        for path in files:
-            shutil.copy(path, folder)
-        command = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel", "error"]
-        subprocess.run(["/usr/bin/env", f"PATH={PATH}", *command], cwd=folder, check=True)
-        stamp.write_text(wanted)
+    with alone(folder):
+        stamp = folder / "installed"
+        if not stamp.is_file() or stamp.read_text() != wanted:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            for path in files:
+                shutil.copy(path, folder)
+            command = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel", "error"]
+            subprocess.run(["/usr/bin/env", f"PATH={PATH}", *command], cwd=folder, check=True)
+            stamp.write_text(wanted)
     return folder

@@ -51,8 +51,10 @@ class Writer:
         self.client.connect(send_later)
 
         async def type_() -> None:
-            while self.typing:
+            while True:
                 await asyncio.sleep(rng.uniform(0, pause))
+                if not self.typing:
+                    return  # not one more word: whoever has told it to stop goes by what it has typed
                 word = f"{self.name}-{len(self.words)};"
                 self.words.append(word)
                 self.client.text.insert(0, word)

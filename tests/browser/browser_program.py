@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from node_program import install, node
+from node_program import alone, install, node
 
 HERE = Path(__file__).resolve().parent
 CACHE = HERE.parent.parent / ".cache" / "chromium"
@@ -47,7 +47,8 @@ def _browser_from_npm() -> BrowserProgram:
     # The package unpacks into TMPDIR, and the system libraries only where it believes to be in the one place it was made for.
     environment = {**os.environ, "TMPDIR": str(unpacked), "AWS_LAMBDA_JS_RUNTIME": "nodejs22.x"}
     command = [node(), str(folder / "executable.mjs")]
-    printed = subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout
+    with alone(unpacked):  # a program that is being written cannot be started
+        printed = subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout
     needs = {"LD_LIBRARY_PATH": str(unpacked / "al2023" / "lib")}
     if not Path("/etc/fonts/fonts.conf").is_file():
         needs["FONTCONFIG_PATH"] = str(unpacked / "fonts")

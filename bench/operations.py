@@ -36,12 +36,12 @@ from websockets.typing import Subprotocol
 from bench.fanout import free_port, served
 from cowrite.brokers.local import LocalBroker
 from cowrite.core.clock import SystemClock
-from cowrite.core.entries import EntryMaker
+from cowrite.core.journal.entries import EntryMaker
+from cowrite.core.journal.submitted_entries import SubmittedEntryMaker
 from cowrite.core.limits import Limits
+from cowrite.core.operations.writing import DocumentWriter, WriteRequest
 from cowrite.core.ports import Access, Grant
-from cowrite.core.session import Session
-from cowrite.core.submitted_entries import SubmittedEntryMaker
-from cowrite.core.writing import DocumentWriter, WriteRequest
+from cowrite.core.sessions.session import Session
 from cowrite.protocol import yjs
 from cowrite.protocol.messages import Acknowledged, SyncStep1, SyncStep2, Update
 from cowrite.stores import open_store

@@ -24,7 +24,7 @@ TIMEOUTS = {
 
 MAY_BLOCK: dict[str, set[str]] = {
     # Writing a traceback reads source files; it happens once for each outage of a kind that nobody thought of.
-    "cowrite/core/journal.py": {"_set_apart"},
+    "cowrite/core/journal/journal.py": {"_set_apart"},
     # Coverage's own lock, which the threads that cowrite starts take as well.
     "coverage/collector.py": {"lock_data"},
 }

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from cowrite.app import Runtime, create_app, database_url
 from cowrite.core.ports import StoreError
-from cowrite.core.registry import Registry
+from cowrite.core.rooms.registry import Registry
 from cowrite.protocol import yjs
 from cowrite.protocol.messages import SyncStep1
 from cowrite.settings import Settings
@@ -210,7 +210,7 @@ async def test_stop_stores_what_was_taken() -> None:
 @pytest.mark.rule("TR37", "JO23")
 async def test_stop_tries_again_what_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A document that rests after a failure of its own does not rest until the end."""
-    monkeypatch.setattr("cowrite.core.journal._FIRST_RETRY", 20.0)
+    monkeypatch.setattr("cowrite.core.journal.journal._FIRST_RETRY", 20.0)
     database = MemoryDatabase()
     app = app_on(database)
     runtime = runtime_of(app)

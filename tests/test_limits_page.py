@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from cowrite.core import document_ids, reading, writing
+from cowrite.core import document_ids
+from cowrite.core.delivery.outbox import OUTBOX_LIMIT
+from cowrite.core.delivery.sync_statuses import MAX_UNANSWERED
 from cowrite.core.limits import Limits
-from cowrite.core.outbox import OUTBOX_LIMIT
-from cowrite.core.sync_statuses import MAX_UNANSWERED
+from cowrite.core.operations import reading, writing
 from cowrite.http.backend import PRESENT_SECONDS
 from cowrite.http.bodies import MAX_BODY_BYTES
 from cowrite.http.polling import MAX_WAIT_SECONDS

@@ -87,7 +87,13 @@ def test_levels() -> None:
     def loggers(level: Level) -> list[str]:
         return [json.loads(line)["logger"] for line in logged(level, "json").splitlines()]
 
-    assert loggers("debug") == ["cowrite.core.journal", "cowrite.core.journal", "uvicorn.error", "uvicorn.access", "alembic"]
+    assert loggers("debug") == [
+        "cowrite.core.journal",
+        "cowrite.core.journal",
+        "uvicorn.error",
+        "uvicorn.access",
+        "alembic",
+    ]
     assert loggers("info") == ["cowrite.core.journal", "uvicorn.error"]
     assert loggers("warning") == ["uvicorn.error"]
     assert loggers("error") == []

@@ -15,20 +15,20 @@ from fastapi import FastAPI
 from starlette.routing import WebSocketRoute
 
 from cowrite.brokers.local import LocalBroker
-from cowrite.core.access import AccessControl
-from cowrite.core.bridge import SessionBridge
 from cowrite.core.clock import SystemClock
-from cowrite.core.deletion import Deletion
-from cowrite.core.heads import HeadWatch
 from cowrite.core.ids import Ids
-from cowrite.core.journal import Journal
+from cowrite.core.journal.journal import Journal
 from cowrite.core.limits import Limits
-from cowrite.core.pending import Backlog
+from cowrite.core.operations.reading import DocumentReader
+from cowrite.core.operations.writing import DocumentWriter
 from cowrite.core.ports import Authorizer, Broker, Clock, Storage
-from cowrite.core.reading import DocumentReader
-from cowrite.core.registry import Registry
-from cowrite.core.room_ports import RoomPorts
-from cowrite.core.writing import DocumentWriter
+from cowrite.core.rooms.deletion import Deletion
+from cowrite.core.rooms.heads import HeadWatch
+from cowrite.core.rooms.pending import Backlog
+from cowrite.core.rooms.registry import Registry
+from cowrite.core.rooms.room_ports import RoomPorts
+from cowrite.core.sessions.access import AccessControl
+from cowrite.core.sessions.bridge import SessionBridge
 from cowrite.http.api import include_api
 from cowrite.http.backend import Backend
 from cowrite.http.health import Health, health_routes

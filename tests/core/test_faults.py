@@ -9,11 +9,11 @@ import pytest
 
 from cowrite.brokers.local import LocalBroker, LocalHub
 from cowrite.core.errors import RoomClosed
-from cowrite.core.intake import inspect_from_peer
 from cowrite.core.limits import Limits
 from cowrite.core.ports import News, StoreBusy, StoreError, StoreRefused, StoreUnavailable
 from cowrite.core.records import Entry
-from cowrite.core.replicas import Replicas
+from cowrite.core.rooms.intake import inspect_from_peer
+from cowrite.core.rooms.replicas import Replicas
 from cowrite.crdt.document import Document
 from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.log_document import LogDocument

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cowrite.core.bridge import SessionBridge
+from cowrite.core.operations.reading import DocumentReader
+from cowrite.core.operations.writing import DocumentWriter
 from cowrite.core.ports import Authorizer
-from cowrite.core.reading import DocumentReader
-from cowrite.core.writing import DocumentWriter
+from cowrite.core.sessions.bridge import SessionBridge
 from cowrite.testing.process import Process
 from cowrite.tokens import AccessTokens, ephemeral_keys
 from cowrite.transports.load import ServerLoad

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from cowrite.brokers.local import LocalBroker
 from cowrite.core.ports import Grant
-from cowrite.core.room import Room
+from cowrite.core.rooms.room import Room
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.hocuspocus import (
     Authenticate,

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from cowrite.brokers.local import LocalBroker
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Access, AccessDenied, Grant
-from cowrite.core.room import Room
+from cowrite.core.rooms.room import Room
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.hocuspocus import (

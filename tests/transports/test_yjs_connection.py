@@ -9,9 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from cowrite.brokers.local import LocalBroker
-from cowrite.core.peer import Peer
+from cowrite.core.delivery.peer import Peer
 from cowrite.core.ports import Access, Authorizer, Grant
-from cowrite.core.room import Room
+from cowrite.core.rooms.room import Room
 from cowrite.protocol import yjs
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.close_codes import CloseCode

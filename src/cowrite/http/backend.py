@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias
 
-from cowrite.core.access import AccessControl
-from cowrite.core.bridge import SessionBridge
-from cowrite.core.deletion import Deletion
 from cowrite.core.ids import Ids
+from cowrite.core.operations.reading import DocumentReader
+from cowrite.core.operations.writing import DocumentWriter
 from cowrite.core.ports import AccessLog, Clock, Directory, History
-from cowrite.core.reading import DocumentReader
 from cowrite.core.records import AccessChange
-from cowrite.core.registry import Registry
-from cowrite.core.session import Session
-from cowrite.core.writing import DocumentWriter
+from cowrite.core.rooms.deletion import Deletion
+from cowrite.core.rooms.registry import Registry
+from cowrite.core.sessions.access import AccessControl
+from cowrite.core.sessions.bridge import SessionBridge
+from cowrite.core.sessions.session import Session
 from cowrite.http.problems import unavailable
 
 PRESENT_SECONDS: Final = 30.0

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 from cowrite.core.document_ids import MAX_ID_CHARACTERS, is_document_id
 from cowrite.core.ports import AccessDenied, Grant
-from cowrite.core.session import Session
+from cowrite.core.sessions.session import Session
 from cowrite.http.backend import Backend
 from cowrite.http.problems import Refusal
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from cowrite.core.errors import RoomClosed
-from cowrite.core.feed import encode_entry
+from cowrite.core.operations.feed import encode_entry
 from cowrite.core.ports import AccessDenied, Grant, HistoryForgotten, InvalidId
 from cowrite.core.records import DocumentInfo, Entry
 from cowrite.http.backend import Backend, Serving, backend_of
@@ -39,6 +39,8 @@ MAX_OPERATIONS: Final = 1000
 _LOOKED_AT: Final = 1000
 """Documents that are looked at for one page: of those that the token does not open nothing is told."""
 _AT_ONCE: Final = 20
+_PORTION_BYTES: Final = 1 << 20
+"""Operations of more bytes come in several pages."""
 
 _ERRORS: Final = {"s400": "bad_request", "s401": "unauthorized", "s503": "unavailable draining"}
 _ON_ONE: Final = _ERRORS | {
@@ -239,7 +241,7 @@ async def _operations(backend: Backend, info: DocumentInfo, after: str | None, l
             offset = located
         entries: list[Entry] = []
         while offset < info.head.offset and not any(entry.operations for entry in entries):
-            entries = list(await backend.history.operations(document_id, after=offset, limit=limit))
+            entries = list(await backend.history.operations(document_id, after=offset, limit=limit, size=_PORTION_BYTES))
             if not entries:
                 break
             offset = entries[-1].offset

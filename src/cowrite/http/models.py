@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from cowrite.core.ports import Grant
-from cowrite.core.session import Session
+from cowrite.core.sessions.session import Session
 from cowrite.crdt.operations import MAX_STEPS
 from cowrite.http.credentials import check_document_id
 

@@ -10,11 +10,11 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.routing import Route
 
 from cowrite.core.limits import Limits
+from cowrite.core.operations.reading import Operations
+from cowrite.core.operations.submissions import Answer
+from cowrite.core.operations.writing import WriteRequest
 from cowrite.core.ports import Grant
-from cowrite.core.presence import MAX_STATE_BYTES
-from cowrite.core.reading import Operations
-from cowrite.core.submissions import Answer
-from cowrite.core.writing import WriteRequest
+from cowrite.core.presence.presence import MAX_STATE_BYTES
 from cowrite.http.backend import PRESENT_SECONDS, Backend, Serving, backend_of
 from cowrite.http.bodies import Content, read_body, read_json
 from cowrite.http.credentials import check_document_id, identify, token_of

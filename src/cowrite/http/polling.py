@@ -21,9 +21,9 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from cowrite.core.errors import RoomClosed
+from cowrite.core.operations.reading import Found, Operations, State
 from cowrite.core.ports import Grant
-from cowrite.core.reading import Found, Operations, State
-from cowrite.core.room import Room
+from cowrite.core.rooms.room import Room
 from cowrite.http.backend import PRESENT_SECONDS, Backend, Serving, backend_of
 from cowrite.http.bodies import Content, matches, not_modified
 from cowrite.http.credentials import Caller, bearer_of, check_document_id, identify, parameters_of

@@ -16,8 +16,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from cowrite.core.errors import PeerError, RoomClosed
+from cowrite.core.operations.submissions import SubmissionRefused
 from cowrite.core.ports import AccessDenied, InvalidId, StoreError, StoreRefused
-from cowrite.core.submissions import SubmissionRefused
 from cowrite.protocol.close_codes import CloseCode
 
 CAREFUL: Final = {

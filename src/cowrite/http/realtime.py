@@ -8,9 +8,9 @@ from typing import Any, Final
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
 
-from cowrite.core.bridge import Admission
 from cowrite.core.ports import AccessDenied, Grant
 from cowrite.core.records import AccessChange, Head
+from cowrite.core.sessions.bridge import Admission
 from cowrite.http.backend import Backend, Serving, backend_of
 from cowrite.http.bodies import read_body, read_json
 from cowrite.http.credentials import ALL_DOCUMENTS, bearer_of, identify, token_of

@@ -19,6 +19,8 @@ from cowrite.testing.records import fill, make_entry, make_operation, make_submi
 from cowrite.testing.store_contract import StoreBackend
 from cowrite.testing.yjs_client import YjsClient
 
+SIZE = 1 << 20
+
 
 def typed(number: int) -> Sequence[bytes]:
     """The updates of somebody who types and deletes."""
@@ -136,8 +138,8 @@ class HistoryContract:
         assert await storage.history.load_at("doc", 7) is None
         for after in range(3):
             with pytest.raises(HistoryForgotten):
-                await storage.history.operations("doc", after=after, limit=1)
-        assert await storage.history.operations("doc", after=3, limit=10) == tuple(entries[3:])
+                await storage.history.operations("doc", after=after, limit=1, size=SIZE)
+        assert await storage.history.operations("doc", after=3, limit=10, size=SIZE) == tuple(entries[3:])
         assert await storage.history.locate("doc", entries[0].operations[0].id) is None
         assert await storage.store.entries("doc", start=1, limit=10) == tuple(entries[3:])
 
@@ -182,7 +184,7 @@ class HistoryContract:
         await write(storage.store, "doc", *entries)
 
         async def found(after: int, limit: int) -> tuple[Entry, ...]:
-            return tuple(await storage.history.operations("doc", after=after, limit=limit))
+            return tuple(await storage.history.operations("doc", after=after, limit=limit, size=SIZE))
 
         assert await found(0, 1) == entries[:1]
         assert await found(0, 2) == await found(0, 4) == entries[:2]
@@ -191,7 +193,7 @@ class HistoryContract:
         assert await found(1, 1) == entries[1:2]
         assert await found(4, 100) == entries[4:]
         assert await found(7, 100) == await found(8, 100) == await found(0, 0) == ()
-        assert await storage.history.operations("nobody", after=0, limit=5) == ()
+        assert await storage.history.operations("nobody", after=0, limit=5, size=SIZE) == ()
         with pytest.raises(ValueError, match="-1"):
             await found(-1, 5)
 
@@ -201,10 +203,48 @@ class HistoryContract:
         entries = tuple(make_entry(offset, operations=()) for offset in range(1, 8))
         await write(storage.store, "doc", *entries)
         read: list[Entry] = []
-        while found := await storage.history.operations("doc", after=len(read), limit=3):
+        while found := await storage.history.operations("doc", after=len(read), limit=3, size=SIZE):
             assert len(found) <= 3
             read += found
         assert tuple(read) == entries
+
+    @pytest.mark.rule("ST41")
+    async def test_bytes_of_operations(self, storage: Storage) -> None:
+        """Entries, their positions and contents included, are read up to a size; one that is larger comes alone."""
+        deep, long = make_operation(2, position=("k" * 5000, 0)), make_operation(4, content="x" * 5000)
+        operations = [(make_operation(1),), (deep,), (), (long,), (make_operation(5),)]
+        entries = tuple(make_entry(offset, operations=some) for offset, some in enumerate(operations, 1))
+        await write(storage.store, "doc", *entries)
+
+        async def found(after: int, size: int) -> tuple[Entry, ...]:
+            return tuple(await storage.history.operations("doc", after=after, limit=100, size=size))
+
+        assert await found(0, 20_000) == entries
+        assert await found(0, 6000) == entries[:3]
+        assert await found(0, 4000) == await found(0, 0) == entries[:1]
+        assert await found(1, 4000) == entries[1:2]
+        assert await found(2, 6000) == entries[2:]
+
+    @pytest.mark.rule("ST50")
+    async def test_last_operation(self, backend: StoreBackend, storage: Storage) -> None:
+        """The last operation of the log up to an offset, which may be in an entry before it."""
+        numbers = [0, 2, 1, 0, 0]
+        entries = [
+            make_entry(offset, operations=tuple(make_operation(offset) for _ in range(number)))
+            for offset, number in enumerate(numbers, 1)
+        ]
+        await write(storage.store, "doc", *entries)
+        await fill(storage.store, "other", number=1)
+        history = storage.history
+        second, third = entries[1].operations[-1].id, entries[2].operations[0].id
+        assert [await history.last_operation("doc", until=offset) for offset in range(7)] == [
+            *(None, None, second),
+            *(third, third, third, third),
+        ]
+        assert await history.last_operation("nobody", until=5) is None
+        await storage.store.save_checkpoint("doc", Checkpoint(4, entries[3].id, b"state", {}))
+        await backend.forget_history("doc", 4)
+        assert await history.last_operation("doc", until=5) is None
 
     @pytest.mark.rule("ST41")
     async def test_not_before_commit(self, backend: StoreBackend, storage: Storage) -> None:
@@ -214,10 +254,10 @@ class HistoryContract:
         async with storage.store.writing(["doc"]) as transaction:
             await transaction.append("doc", [entry])
             await transaction.entries("doc", start=1)
-            assert await other.operations("doc", after=0, limit=5) == ()
+            assert await other.operations("doc", after=0, limit=5, size=SIZE) == ()
             assert await other.locate("doc", entry.operations[0].id) is None
             assert await other.load_at("doc", 1) is None
-        assert await other.operations("doc", after=0, limit=5) == (entry,)
+        assert await other.operations("doc", after=0, limit=5, size=SIZE) == (entry,)
         assert await other.locate("doc", entry.operations[0].id) == 1
         assert await other.load_at("doc", 1) is not None
 
@@ -228,7 +268,8 @@ class HistoryContract:
         history = storage.history
         for call in (
             history.load_at(text, 0),
-            history.operations(text, after=0, limit=1),
+            history.operations(text, after=0, limit=1, size=SIZE),
+            history.last_operation(text, until=1),
             history.locate(text, "a"),
             history.locate("doc", text),
         ):

@@ -8,20 +8,20 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 
-from cowrite.core.access import AccessControl
-from cowrite.core.acknowledgements import Acknowledgements
+from cowrite.core.delivery.acknowledgements import Acknowledgements
+from cowrite.core.delivery.peer import Peer
 from cowrite.core.errors import PeerError, RoomClosed
-from cowrite.core.heads import HeadWatch
 from cowrite.core.ids import Ids
-from cowrite.core.journal import Journal
+from cowrite.core.journal.journal import Journal
 from cowrite.core.limits import Limits
-from cowrite.core.peer import Peer
-from cowrite.core.pending import Backlog
 from cowrite.core.ports import Access, Broker, Clock, Grant, Storage
-from cowrite.core.registry import Registry
-from cowrite.core.room import Room
-from cowrite.core.room_ports import RoomPorts
-from cowrite.core.session import Session
+from cowrite.core.rooms.heads import HeadWatch
+from cowrite.core.rooms.pending import Backlog
+from cowrite.core.rooms.registry import Registry
+from cowrite.core.rooms.room import Room
+from cowrite.core.rooms.room_ports import RoomPorts
+from cowrite.core.sessions.access import AccessControl
+from cowrite.core.sessions.session import Session
 from cowrite.protocol import yjs
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.messages import AwarenessUpdate, QueryAwareness, SyncStep1, SyncStep2, Update

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from cowrite.core.outbox import Wire
+from cowrite.core.delivery.outbox import Wire
 
 _MANY = 1 << 62
 

@@ -9,17 +9,17 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, TypeAlias, assert_never
 
-from cowrite.core.access import Follower
-from cowrite.core.acknowledgements import Acknowledgements
-from cowrite.core.dialect import Dialect
-from cowrite.core.intake import inspect_from_peer
-from cowrite.core.large_updates import is_large
+from cowrite.core.delivery.acknowledgements import Acknowledgements
+from cowrite.core.delivery.dialect import Dialect
+from cowrite.core.delivery.outbox import Wire
 from cowrite.core.limits import Limits
-from cowrite.core.outbox import Wire
 from cowrite.core.ports import Grant
-from cowrite.core.presence import Transport
-from cowrite.core.room import Room
-from cowrite.core.session import Session
+from cowrite.core.presence.presence import Transport
+from cowrite.core.rooms.intake import inspect_from_peer
+from cowrite.core.rooms.large_updates import is_large
+from cowrite.core.rooms.room import Room
+from cowrite.core.sessions.access import Follower
+from cowrite.core.sessions.session import Session
 from cowrite.crdt.outline import Outline
 from cowrite.protocol.messages import AwarenessUpdate, QueryAwareness, SyncStep1, SyncStep2, Update
 from cowrite.transports.lane import Lane

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from cowrite.core.delivery.outbox import Outbox, Wire
 from cowrite.core.document_ids import is_document_id
-from cowrite.core.outbox import Outbox, Wire
 from cowrite.core.ports import Timer
 from cowrite.protocol.close_codes import CloseCode, cut_reason
 from cowrite.protocol.hocuspocus import (

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
 import structlog
 
+from cowrite.core.delivery.outbox import Wire
+from cowrite.core.delivery.sync_statuses import SyncStatuses
 from cowrite.core.errors import PeerError, RoomClosed
-from cowrite.core.outbox import Wire
 from cowrite.core.ports import AccessDenied, Grant
-from cowrite.core.presence import Transport
-from cowrite.core.room import Room
-from cowrite.core.session import Session
-from cowrite.core.sync_statuses import SyncStatuses
+from cowrite.core.presence.presence import Transport
+from cowrite.core.rooms.room import Room
+from cowrite.core.sessions.session import Session
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.hocuspocus import (
     Authenticate,

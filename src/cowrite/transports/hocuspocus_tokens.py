@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from cowrite.core.ports import AccessDenied, Timer
-from cowrite.core.session import Session
+from cowrite.core.sessions.session import Session
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.transports.services import Services
 

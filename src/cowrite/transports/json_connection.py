@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, assert_never
 
 import structlog
 
+from cowrite.core.delivery.outbox import Wire
 from cowrite.core.document_ids import is_document_id
 from cowrite.core.errors import RoomClosed
-from cowrite.core.outbox import Wire
+from cowrite.core.operations.reading import Found, State
+from cowrite.core.operations.submissions import Answer, Submission, SubmissionRefused
+from cowrite.core.operations.writing import WriteRequest
 from cowrite.core.ports import AccessDenied, Grant, StoreError, Timer
-from cowrite.core.presence import MAX_STATE_BYTES, Transport
-from cowrite.core.reading import Found, State
-from cowrite.core.room import Room
-from cowrite.core.session import Session
-from cowrite.core.submissions import Answer, Submission, SubmissionRefused
-from cowrite.core.writing import WriteRequest
+from cowrite.core.presence.presence import MAX_STATE_BYTES, Transport
+from cowrite.core.rooms.room import Room
+from cowrite.core.sessions.session import Session
 from cowrite.protocol.close_codes import CloseCode, cut_reason
 from cowrite.protocol.strict_json import Json
 from cowrite.protocol.thin import (

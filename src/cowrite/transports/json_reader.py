@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from cowrite.core.outbox import Wire
-from cowrite.core.presence import PresenceChange
-from cowrite.core.readership import Reader
-from cowrite.core.reading import DocumentReader, State
-from cowrite.core.room import Room
+from cowrite.core.delivery.outbox import Wire
+from cowrite.core.operations.readership import Reader
+from cowrite.core.operations.reading import DocumentReader, State
+from cowrite.core.presence.presence import PresenceChange
+from cowrite.core.rooms.room import Room
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.thin import encode, encode_operations, encode_with
 

@@ -15,19 +15,19 @@ from dataclasses import dataclass
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from cowrite.core.access import AccessControl
-from cowrite.core.awareness import in_messages
-from cowrite.core.awareness_history import AwarenessHistory
 from cowrite.core.errors import PeerError, RoomClosed
-from cowrite.core.intake import inspect_from_peer
 from cowrite.core.limits import Limits
+from cowrite.core.operations.reading import DocumentReader
+from cowrite.core.operations.submissions import SubmissionRefused
 from cowrite.core.ports import Clock, Grant
-from cowrite.core.reading import DocumentReader
-from cowrite.core.registry import Registry
-from cowrite.core.replicas import Committed
-from cowrite.core.room import Room
-from cowrite.core.session import Session
-from cowrite.core.submissions import SubmissionRefused
+from cowrite.core.presence.awareness import in_messages
+from cowrite.core.presence.awareness_history import AwarenessHistory
+from cowrite.core.rooms.intake import inspect_from_peer
+from cowrite.core.rooms.registry import Registry
+from cowrite.core.rooms.replicas import Committed
+from cowrite.core.rooms.room import Room
+from cowrite.core.sessions.access import AccessControl
+from cowrite.core.sessions.session import Session
 from cowrite.crdt.document import Document
 from cowrite.crdt.state_vector import MalformedStateVector
 from cowrite.protocol import yjs

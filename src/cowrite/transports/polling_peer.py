@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from cowrite.core.access import AccessControl
-from cowrite.core.acknowledgements import Acknowledgements
 from cowrite.core.cpu_account import CpuAccount
+from cowrite.core.delivery.acknowledgements import Acknowledgements
+from cowrite.core.delivery.outbox import Wire
 from cowrite.core.errors import RoomClosed
 from cowrite.core.limits import Limits
-from cowrite.core.outbox import Wire
+from cowrite.core.operations.readership import Reader
 from cowrite.core.ports import Clock, Grant, Timer
-from cowrite.core.presence import PresenceChange, Transport
-from cowrite.core.readership import Reader
-from cowrite.core.room import Room
-from cowrite.core.session import Session
+from cowrite.core.presence.presence import PresenceChange, Transport
+from cowrite.core.rooms.room import Room
+from cowrite.core.sessions.access import AccessControl
+from cowrite.core.sessions.session import Session
 from cowrite.crdt.state_vector import encode_state_vector
 from cowrite.protocol import yjs
 from cowrite.protocol.awareness import AwarenessEntry

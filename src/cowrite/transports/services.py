@@ -9,14 +9,14 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from cowrite.core.access import AccessControl
-from cowrite.core.bridge import SessionBridge
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
+from cowrite.core.operations.reading import DocumentReader
+from cowrite.core.operations.writing import DocumentWriter
 from cowrite.core.ports import Clock
-from cowrite.core.reading import DocumentReader
-from cowrite.core.registry import Registry
-from cowrite.core.writing import DocumentWriter
+from cowrite.core.rooms.registry import Registry
+from cowrite.core.sessions.access import AccessControl
+from cowrite.core.sessions.bridge import SessionBridge
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.hocuspocus import HocuspocusDialect
 from cowrite.transports.framing import WriteTurn

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
 import structlog
 
-from cowrite.core.acknowledgements import Acknowledgements
-from cowrite.core.dialect import Dialect
+from cowrite.core.delivery.acknowledgements import Acknowledgements
+from cowrite.core.delivery.dialect import Dialect
+from cowrite.core.delivery.outbox import Wire
 from cowrite.core.errors import PeerError, RoomClosed
-from cowrite.core.outbox import Wire
 from cowrite.core.ports import AccessDenied
-from cowrite.core.presence import Transport
-from cowrite.core.room import Room
-from cowrite.core.session import Session
+from cowrite.core.presence.presence import Transport
+from cowrite.core.rooms.room import Room
+from cowrite.core.sessions.session import Session
 from cowrite.protocol import yjs
 from cowrite.protocol.close_codes import CloseCode, cut_reason
 from cowrite.protocol.messages import Acknowledged, PermissionDenied, UnknownMessage

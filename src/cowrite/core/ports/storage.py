@@ -32,12 +32,17 @@ class History(Protocol):
         """
         ...
 
-    async def operations(self, document_id: str, *, after: int, limit: int) -> Sequence[Entry]:
+    async def operations(self, document_id: str, *, after: int, limit: int, size: int) -> Sequence[Entry]:
         """The entries behind the offset ``after``, in order and each with all its operations, until ``limit`` operations are
-        reached (the last entry may go beyond), or ``limit`` entries. None at all: the log ends at ``after``.
+        reached (the last entry may go beyond), or ``limit`` entries; and no more than have ``size`` bytes together, about, as
+        far as that is more than one. None at all: the log ends at ``after``.
 
         Raises :class:`HistoryForgotten` when not all entries behind ``after`` are kept, :class:`StoreCorrupt`.
         """
+        ...
+
+    async def last_operation(self, document_id: str, *, until: int) -> str | None:
+        """The id of the last operation in the entries up to the offset ``until``; None: they have none, or are not kept."""
         ...
 
 

@@ -20,7 +20,7 @@ Call: TypeAlias = Literal[
     "load", "heads", "entries", "begin", "read", "submitted", "own_updates", "append", "renew_epoch", "quarantine", "commit",
     "save_checkpoint",
     # History
-    "load_at", "locate", "operations",
+    "load_at", "locate", "operations", "last_operation",
     # AccessLog
     "begin_session", "session", "update_session", "end_session", "use_token", "change", "changes",
     # Directory

@@ -9,7 +9,7 @@ from cowrite.core.ports import History, HistoryForgotten
 from cowrite.core.records import Entry, StoredDocument
 from cowrite.stores.encoding import MAX_UUID, check_id, check_offset
 from cowrite.stores.memory.database import Connection
-from cowrite.stores.memory.tables import read_document, read_rows, rows_between
+from cowrite.stores.memory.tables import Row, read_document, read_rows, rows_between
 
 
 class MemoryHistory:
@@ -32,7 +32,7 @@ class MemoryHistory:
         place = (row.record.document_id, row.record.offset) if row else self._tables.operations.get(operation_id)
         return place[1] if place is not None and place[0] == document_id else None
 
-    async def operations(self, document_id: str, *, after: int, limit: int) -> Sequence[Entry]:
+    async def operations(self, document_id: str, *, after: int, limit: int, size: int) -> Sequence[Entry]:
         check_offset(after)
         await self._connection.begin("operations", [document_id])
         document = self._tables.documents.get(document_id)
@@ -43,10 +43,27 @@ class MemoryHistory:
         end, number = min(document.head.offset, after + limit), 0
         for row in rows_between(document.rows, after + 1, end):
             number += len(row.operations)
+            size -= _size(row)
+            if size < 0 and row.entry.offset > after + 1:
+                end = row.entry.offset - 1
+                break
             if number >= limit:
                 end = row.entry.offset
                 break
         return read_rows(document_id, document.rows, start=after + 1, end=end)
+
+    async def last_operation(self, document_id: str, *, until: int) -> str | None:
+        await self._connection.begin("last_operation", [document_id])
+        document = self._tables.documents.get(document_id)
+        if document is None:
+            return None
+        rows = rows_between(document.rows, document.first_offset, until)
+        return next((row.operations[-1].id for row in reversed(rows) if row.operations), None)
+
+
+def _size(row: Row) -> int:
+    texts = sum(len(operation.position) + len(operation.content or "") for operation in row.operations)
+    return len(row.entry.update) + texts
 
 
 if TYPE_CHECKING:

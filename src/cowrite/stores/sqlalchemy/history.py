@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import accumulate, takewhile
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, bindparam, select, union_all
+from sqlalchemy import Connection, Text, bindparam, cast, func, select, union_all
 
 from cowrite.core.ports import History, HistoryForgotten
 from cowrite.core.records import Entry, StoredDocument
@@ -14,7 +15,7 @@ from cowrite.stores.encoding import MAX_UUID, check_id, check_offset
 from cowrite.stores.sqlalchemy.database import Database
 from cowrite.stores.sqlalchemy.loading import load_document
 from cowrite.stores.sqlalchemy.reading import RawEntries, decode_entries, read_documents, read_range
-from cowrite.stores.sqlalchemy.tables import content_operations, submitted
+from cowrite.stores.sqlalchemy.tables import content_operations, submitted, updates
 
 _places = union_all(
     *(
@@ -31,6 +32,31 @@ _nth_operation = (
     .limit(1)
     .offset(bindparam("skipped"))
 )
+_last_operation = (
+    select(content_operations.c.id)
+    .where(
+        content_operations.c.document_id == bindparam("document_id"), content_operations.c.entry_offset <= bindparam("until")
+    )
+    .order_by(content_operations.c.entry_offset.desc(), content_operations.c.sequence.desc())
+    .limit(1)
+)
+_operations_size = (
+    select(
+        func.sum(
+            func.length(cast(content_operations.c.position, Text)) + func.coalesce(func.length(content_operations.c.content), 0)
+        )
+    )
+    .where(content_operations.c.document_id == updates.c.document_id)
+    .where(content_operations.c.entry_offset == updates.c.entry_offset)
+    .scalar_subquery()
+)
+_sizes = (
+    select(func.length(updates.c.update_bytes) + func.coalesce(_operations_size, 0))
+    .where(updates.c.document_id == bindparam("document_id"))
+    .where(updates.c.entry_offset.between(bindparam("first"), bindparam("last")))
+    .order_by(updates.c.entry_offset)
+)
+"""About what each entry takes in memory: a position can be as long as the keys on its path."""
 
 
 class SqlHistory:
@@ -49,12 +75,16 @@ class SqlHistory:
         check_id("The operation id", operation_id, longest=MAX_UUID)
         return await self._database.read(partial(_locate, document_id=document_id, operation_id=operation_id), _found)
 
-    async def operations(self, document_id: str, *, after: int, limit: int) -> Sequence[Entry]:
+    async def operations(self, document_id: str, *, after: int, limit: int, size: int) -> Sequence[Entry]:
         check_id("The document id", document_id)
         check_offset(after)
         return await self._database.read(
-            partial(_read_operations, document_id=document_id, after=after, limit=limit), decode_entries
+            partial(_read_operations, document_id=document_id, after=after, limit=limit, size=size), decode_entries
         )
+
+    async def last_operation(self, document_id: str, *, until: int) -> str | None:
+        check_id("The document id", document_id)
+        return await self._database.read(partial(_read_last_operation, document_id=document_id, until=until), _found_id)
 
 
 def _locate(connection: Connection, document_id: str, operation_id: str) -> int | None:
@@ -69,7 +99,17 @@ def _found(offset: int | None) -> int | None:
     return offset
 
 
-def _read_operations(connection: Connection, document_id: str, *, after: int, limit: int) -> RawEntries:
+def _read_last_operation(connection: Connection, document_id: str, *, until: int) -> str | None:
+    place = {"document_id": document_id, "until": until}
+    found: str | None = connection.execute(_last_operation, place).scalar_one_or_none()
+    return found
+
+
+def _found_id(operation_id: str | None) -> str | None:
+    return operation_id
+
+
+def _read_operations(connection: Connection, document_id: str, *, after: int, limit: int, size: int) -> RawEntries:
     document = read_documents(connection, [document_id]).get(document_id)
     if document is None or limit <= 0 or after >= document.head.offset:
         return RawEntries(document_id, after + 1, after, ())
@@ -78,7 +118,14 @@ def _read_operations(connection: Connection, document_id: str, *, after: int, li
     place = {"document_id": document_id, "after": after, "skipped": limit - 1}
     last: int | None = connection.execute(_nth_operation, place).scalar_one_or_none()
     end = min(document.head.offset, after + limit, document.head.offset if last is None else last)
-    return read_range(connection, document_id, start=after + 1, end=end)
+    return read_range(connection, document_id, start=after + 1, end=_end_within(connection, document_id, after, end, size))
+
+
+def _end_within(connection: Connection, document_id: str, after: int, end: int, size: int) -> int:
+    """The last of the entries behind ``after`` up to ``end`` with which they are not larger than that, or the first."""
+    sizes = connection.execute(_sizes, {"document_id": document_id, "first": after + 1, "last": end}).scalars()
+    within = sum(1 for _ in takewhile(lambda total: total <= size, accumulate(sizes)))
+    return after + max(1, within)
 
 
 if TYPE_CHECKING:

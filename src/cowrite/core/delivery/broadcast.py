@@ -1,0 +1,104 @@
+"""What goes to all peers of a room with the next flush, encoded once for each dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from cowrite.core.delivery.dialect import Dialect
+from cowrite.core.delivery.outbox import Relay
+from cowrite.core.delivery.peer import Peer
+from cowrite.core.presence.awareness import in_messages
+from cowrite.crdt.document import merge_updates
+from cowrite.crdt.errors import EngineFault
+from cowrite.crdt.outline import Outline
+from cowrite.protocol.awareness import AwarenessEntry
+from cowrite.protocol.messages import AwarenessUpdate, Update
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Relayed:
+    update: bytes
+    outline: Outline
+    sender: Peer | None
+
+
+class Broadcast:
+    """Collects updates and awareness between two flushes; :meth:`send` puts them into the outboxes as one frame each."""
+
+    def __init__(self) -> None:
+        self._updates: list[_Relayed] = []
+        self._awareness: dict[int, AwarenessEntry] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._updates) or bool(self._awareness)
+
+    def update(self, fresh: bytes, outline: Outline, sender: Peer | None) -> None:
+        """An update with only what was new to ``live``, for everybody but its sender (None: another process)."""
+        self._updates.append(_Relayed(fresh, outline, sender))
+
+    def awareness(self, entries: Sequence[AwarenessEntry]) -> None:
+        """Awareness that is news; of each Yjs client only the newest is sent."""
+        self._awareness.update((entry.client_id, entry) for entry in entries)
+
+    def drop_updates(self) -> None:
+        """Forget the updates: they will be sent in another form."""
+        self._updates.clear()
+
+    def send(self, peers: Collection[Peer]) -> None:
+        """Into the outboxes; nothing waits here afterwards.
+
+        A peer may leave ``peers`` meanwhile (a full outbox closes its peer); what is still put into its outbox is lost with it.
+        """
+        if self._updates:
+            updates, self._updates = self._updates, []
+            _relay(updates, peers)
+        if self._awareness:
+            moved, self._awareness = list(self._awareness.values()), {}
+            for portion in in_messages(moved):
+                _announce(portion, peers)
+
+
+def _relay(updates: Sequence[_Relayed], peers: Collection[Peer]) -> None:
+    try:
+        merged = updates[0].update if len(updates) == 1 else merge_updates([relayed.update for relayed in updates])
+    except EngineFault as fault:
+        # Nobody will send these again, so peers would differ from ``live`` for good: give them one by one.
+        _log.error("updates not merged, sent one by one", updates=len(updates), reason=str(fault))
+        for relayed in updates:
+            _relay([relayed], peers)
+        return
+    begins = _begins(updates)
+    senders = {relayed.sender for relayed in updates}
+    # What a peer sent comes back to it only where it is merged with others' updates: one frame for all costs less.
+    only = next(iter(senders)) if len(senders) == 1 else None
+    encoded: dict[Dialect, Relay] = {}
+    for peer in list(peers):
+        if peer.live and peer is not only:
+            relay = encoded.get(peer.dialect)
+            if relay is None:
+                relay = encoded[peer.dialect] = Relay(peer.dialect.encode(Update(merged)), begins)
+            peer.outbox.relay(relay)
+
+
+def _announce(moved: tuple[AwarenessEntry, ...], peers: Collection[Peer]) -> None:
+    clients = [entry.client_id for entry in moved]
+    encoded: dict[Dialect, bytes] = {}
+    for peer in list(peers):
+        # To the sender, too: that is the frame by which a lone client knows that the server is alive.
+        frame = encoded.get(peer.dialect)
+        if frame is None:
+            frame = encoded[peer.dialect] = peer.dialect.encode(AwarenessUpdate(moved))
+        peer.outbox.announce(frame, clients)
+
+
+def _begins(updates: Sequence[_Relayed]) -> dict[int, int]:
+    begins: dict[int, int] = {}
+    for relayed in updates:
+        for brought in relayed.outline.brings:
+            begins[brought.client] = min(brought.start, begins.get(brought.client, brought.start))
+    return begins

@@ -1,0 +1,33 @@
+"""What one room brings into a transaction of the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cowrite.core.operations.submissions import Answer, Submission, SubmissionRefused
+from cowrite.core.records import Entry, Submitted
+from cowrite.core.rooms.received import Received
+from cowrite.crdt.outline import Outline
+
+
+@dataclass(slots=True)
+class Derived:
+    """The entries of Yjs peers' updates, and behind them those of submitted operations."""
+
+    entries: list[Entry] = field(default_factory=list)
+    """Of Yjs peers' updates."""
+    offsets: dict[Received, int] = field(default_factory=dict)
+    """Where each update is durable once the transaction is committed; for one that brought nothing new, the head's offset."""
+    submitted_entries: list[Entry] = field(default_factory=list)
+    """Of submitted operations: new to everybody, ``live`` included."""
+    outlines: list[Outline] = field(default_factory=list)
+    """Of those."""
+    submitted: list[Submitted] = field(default_factory=list)
+    """What to remember of the operations."""
+    outcomes: dict[Submission, Answer | SubmissionRefused] = field(default_factory=dict)
+
+    @property
+    def all_entries(self) -> Sequence[Entry]:
+        """In the order of the log."""
+        return self.entries + self.submitted_entries

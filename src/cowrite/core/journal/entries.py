@@ -1,0 +1,143 @@
+"""From pending updates to the entries of the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import ChainMap
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Final
+
+from cowrite.core.ids import Ids
+from cowrite.core.journal.derived import Derived
+from cowrite.core.ports import Clock
+from cowrite.core.records import Entry
+from cowrite.core.rooms.received import Received
+from cowrite.core.rooms.replicas import Replicas
+from cowrite.crdt.errors import EngineFault
+from cowrite.crdt.log_document import Change
+from cowrite.crdt.operations import ContentOperation
+from cowrite.crdt.outline import ClockRange, missing
+
+RUN_PARTS: Final = 1000
+"""Structs and deleted ranges in one entry, unless one update alone has more: the engine takes them in one call."""
+_TURN_SECONDS = 0.01
+
+
+class UpdateRefused(Exception):
+    """Updates cannot be committed: the engine broke on them, or what one builds on was refused itself. ``log`` is unusable now.
+
+    ``run`` holds the updates of which one is to blame; when there are several, try them one by one.
+    """
+
+    def __init__(self, run: Sequence[Received], reason: str) -> None:
+        super().__init__(reason)
+        self.run = run
+        self.reason = reason
+
+
+class EntryMaker:
+    """Applies pending updates to a room's log and makes the entries that go into the store."""
+
+    def __init__(self, clock: Clock, ids: Ids) -> None:
+        self._clock = clock
+        self._ids = ids
+
+    async def derive(self, replicas: Replicas, batch: Sequence[Received], group: str) -> Derived:
+        """One entry for each author's run that brings something new. ``replicas.log`` is ahead of the store afterwards; between
+        two runs the loop turns when they have taken long.
+
+        Raises :class:`UpdateRefused`.
+        """
+        derived = Derived()
+        offset = replicas.head.offset
+        began = self._clock.cpu()
+        for run in _runs(batch):
+            if self._clock.cpu() - began > _TURN_SECONDS:
+                await asyncio.sleep(0)
+                began = self._clock.cpu()
+            try:
+                _refuse_unfit(run, replicas)
+                change = replicas.derive(run)
+            except EngineFault as fault:
+                raise UpdateRefused(run, f"the engine broke on it: {fault}") from fault
+            if change is not None:
+                offset += 1
+                author = run[0].author
+                derived.entries.append(self.entry(change, offset=offset, author=author, group=group, claims=_claims(run)))
+            for pending in run:
+                derived.offsets[pending] = offset
+        return derived
+
+    def entry(
+        self,
+        change: Change,
+        *,
+        offset: int,
+        author: str,
+        group: str,
+        claims: tuple[int, ...] = (),
+        first_id: str | None = None,
+    ) -> Entry:
+        """The entry of a change, with fresh ids for itself and its operations, but for the ``first_id`` that its maker gave."""
+        now = self._clock.now()
+        clock = _vector_clock(change.ranges, offset)
+        ids = self._ids.many(len(change.operations))
+        if first_id is not None and ids:
+            ids[0] = first_id
+        operations = tuple(
+            ContentOperation(
+                id=id_,
+                type=draft.type,
+                position=draft.position,
+                author=author,
+                created_at=now,
+                vector_clock=clock,
+                content=draft.content,
+                length=draft.length,
+                attributes=draft.attributes,
+            )
+            for id_, draft in zip(ids, change.operations, strict=True)
+        )
+        return Entry(self._ids.new(), group, offset, author, now, change.update, tuple(change.ranges), operations, claims)
+
+
+def _refuse_unfit(run: Sequence[Received], replicas: Replicas) -> None:
+    """What fitted ``live`` may not fit the log: something before it was refused, or another process committed other content
+    first.
+    """
+    assert replicas.log is not None, "entries are derived on log"
+    brought: dict[int, int] = {}
+    state = ChainMap(brought, replicas.log.state)  # type: ignore[arg-type] # only the first one is written to
+    for pending in run:
+        if lacking := missing(pending.outline, state):
+            client, clock = lacking[0]
+            raise UpdateRefused([pending], f"it builds on clock {clock} of client {client}, which is not in the log")
+        if replicas.log.contradicts(pending.update, pending.outline):
+            raise UpdateRefused([pending], "it gives other content to something that was committed before it")
+        brought.update((new.client, max(new.end, state.get(new.client, 0))) for new in pending.outline.brings)
+
+
+def _runs(batch: Sequence[Received]) -> Iterator[list[Received]]:
+    for _, updates in groupby(batch, key=lambda pending: pending.author):
+        run: list[Received] = []
+        parts = 0
+        for one in updates:
+            parts += one.outline.parts
+            if run and parts > RUN_PARTS:
+                yield run
+                run, parts = [], one.outline.parts
+            run.append(one)
+        yield run
+
+
+def _claims(run: Sequence[Received]) -> tuple[int, ...]:
+    """Who types uses one Yjs client. A SyncStep2 may bring others' edits, which this author was only first to bring back."""
+    typed = (pending.outline.brings for pending in run if not pending.everything)
+    return tuple(dict.fromkeys(brings[0].client for brings in typed if len({brought.client for brought in brings}) == 1))
+
+
+def _vector_clock(ranges: Sequence[ClockRange], offset: int) -> dict[str, int]:
+    clock = {str(brought.client): brought.end for brought in ranges}
+    clock["offset"] = offset
+    return clock

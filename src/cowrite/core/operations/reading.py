@@ -1,0 +1,189 @@
+"""Reading documents as their committed log has them: operations since a cursor, and the state as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from cowrite.core.operations.feed import FeedEntry, encode_entry
+from cowrite.core.ports import History, HistoryForgotten, InvalidId, Storage
+from cowrite.core.records import Head
+from cowrite.core.rooms.replicas import NOTHING, Committed, log_document
+from cowrite.core.rooms.room import Room
+from cowrite.crdt.log_document import LogDocument
+from cowrite.crdt.state import get_state
+from cowrite.crdt.values import Json
+
+MAX_OPERATIONS: Final = 1000
+"""A reader that lacks more than this, or more entries than this, gets the state instead."""
+MAX_BYTES: Final = 4 << 20
+"""The same for bytes of their JSON."""
+_IN_THREAD_BYTES: Final = 256 << 10
+"""States from this size on are written as JSON beside the event loop."""
+_PORTION_BYTES: Final = 1 << 20
+"""What is read from the store at once."""
+
+_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """What was committed behind a cursor: whole entries, in order."""
+
+    entries: Sequence[FeedEntry]
+    head: str | None
+    """The id of the last operation of the log up to ``offset``: the reader's next cursor. None: there is none."""
+    offset: int
+
+    @property
+    def count(self) -> int:
+        """How many operations these are."""
+        return sum(len(one.entry.operations) for one in self.entries)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A whole document as it is in the log up to ``head``."""
+
+    committed: Committed
+    content: dict[str, Json]
+    """See :func:`cowrite.crdt.state.get_state`."""
+    json: bytes
+    """The content as JSON text."""
+    head: str | None
+    """The id of the last operation up to there."""
+
+    @property
+    def offset(self) -> int:
+        """Where in the log it stands."""
+        return self.committed.head.offset
+
+
+Found: TypeAlias = Operations | State
+
+
+class DocumentReader:
+    """Answers readers from the rooms' feeds, and from the store what those do not hold."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._store = storage.store
+        self._history: History = storage.history
+
+    async def since(self, room: Room, cursor: str | None) -> Found:
+        """What came behind the operation ``cursor`` (None: from the beginning); the state when that is too much, is not kept
+        any more, or no operation of the document has that id.
+
+        Never older than the cursor, wherever that was had from.
+        """
+        operations = await self.operations(room, cursor)
+        return operations if operations is not None else await self.state(room)
+
+    async def operations(self, room: Room, cursor: str | None) -> Operations | None:
+        """As :meth:`since`, and None where that gives the state."""
+        offset = await self._locate(room, cursor)
+        entries = await self.entries(room, offset) if offset is not None else None
+        if offset is None or entries is None:
+            return None
+        last = next((one.entry.operations[-1].id for one in reversed(entries) if one.entry.operations), cursor)
+        return Operations(entries, last, entries[-1].offset if entries else offset)
+
+    async def entries(self, room: Room, offset: int) -> Sequence[FeedEntry] | None:
+        """The entries behind ``offset``; None when they have too many operations or are not kept. Never older than asked."""
+        feed = room.feed()
+        entries = feed.since(offset) if offset <= feed.head else None
+        if entries is None:
+            return await self._from_store(room, offset)
+        return None if _is_much(entries) else entries
+
+    async def last_operation(self, room: Room) -> tuple[str | None, Head]:
+        """The head of the log as this process knows it, and the id of the last operation up to there."""
+        head = room.replicas.head
+        return await self._last_operation(room, head.offset), head
+
+    async def state(self, room: Room, *, at_least: Head | None = None) -> State:
+        """The document as it is now in the log. The same object until the next commit. ``at_least``: not older than that."""
+        kept = room.readership.state
+        if (
+            isinstance(kept, State)
+            and kept.committed.head == room.replicas.head
+            and not _is_behind(kept.committed.head, at_least)
+        ):
+            return kept
+        committed = await self.committed(room, at_least=at_least)
+        if len(committed.state) >= _IN_THREAD_BYTES:
+            content, text = await asyncio.to_thread(_render, committed)
+        else:
+            content, text = _render(committed)
+        state = State(committed, content, text, await self._last_operation(room, committed.head.offset))
+        room.readership.state = state
+        return state
+
+    async def committed(self, room: Room, *, at_least: Head | None = None) -> Committed:
+        """The document as it is now in the log, encoded. ``at_least``: not older than that."""
+        committed = await room.committed()
+        if committed is None or _is_behind(committed.head, at_least):
+            stored = await self._store.load(room.document_id)
+            if stored is None:
+                return Committed(NOTHING, LogDocument.empty().encode(), {})
+            log = log_document(stored.checkpoint, stored.entries)
+            committed = Committed(stored.head, log.encode(), log.roots)
+        return committed
+
+    async def _locate(self, room: Room, cursor: str | None) -> int | None:
+        if cursor is None:
+            return 0
+        offset = room.feed().offset_of(cursor)
+        if offset is not None:
+            return offset
+        try:
+            offset = await self._history.locate(room.document_id, cursor)
+        except InvalidId:
+            return None
+        feed = room.feed()
+        if offset == feed.start and feed.before is None:
+            feed.before = cursor  # so that the next one who has read so far is answered from memory
+        return offset
+
+    async def _from_store(self, room: Room, offset: int) -> Sequence[FeedEntry] | None:
+        read: list[FeedEntry] = []
+        try:
+            while portion := await self._portion(room, offset):
+                read += portion
+                if _is_much(read):
+                    return None
+                offset = read[-1].offset
+                if offset >= room.feed().head:
+                    break
+        except HistoryForgotten:
+            return None
+        return read
+
+    async def _portion(self, room: Room, offset: int) -> Sequence[FeedEntry]:
+        entries = await self._history.operations(room.document_id, after=offset, limit=MAX_OPERATIONS + 1, size=_PORTION_BYTES)
+        return [FeedEntry(entry, encode_entry(entry)) for entry in entries]
+
+    async def _last_operation(self, room: Room, offset: int) -> str | None:
+        """The last operation up to this offset: most often that of the entry itself."""
+        feed = room.readership.feed
+        recent = feed.since(feed.start) if feed is not None else None
+        for one in reversed(recent or ()):
+            if one.offset <= offset and one.entry.operations:
+                return one.entry.operations[-1].id
+        return await self._history.last_operation(room.document_id, until=offset)
+
+
+def _is_much(entries: Sequence[FeedEntry]) -> bool:
+    count = sum(len(one.entry.operations) for one in entries)
+    return max(count, len(entries)) > MAX_OPERATIONS or sum(len(one.operations) for one in entries) > MAX_BYTES
+
+
+def _is_behind(head: Head, wanted: Head | None) -> bool:
+    return wanted is not None and wanted.offset > 0 and (head.epoch != wanted.epoch or head.offset < wanted.offset)
+
+
+def _render(committed: Committed) -> tuple[dict[str, Json], bytes]:
+    content = get_state(LogDocument.from_state(committed.state, committed.roots))
+    return content, _encode(content).encode()

@@ -1,0 +1,200 @@
+"""What clients without a CRDT library ask to be written, on its way to the disk.
+
+Such a client sends JSON operations, made for the document as it was at their *base*. They are turned into updates inside the
+journal's transaction, behind everything that was committed before, and nobody sees them before COMMIT; so they wait here, and
+not among the updates of Yjs peers, which are shown at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from cowrite.core.limits import Limits
+from cowrite.core.rooms.pending import Backlog
+from cowrite.core.sessions.session import Session
+from cowrite.crdt.operations import ContentOperation, OperationDraft
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_OVERHEAD = 2000
+"""Bytes that a submission takes beside its content."""
+
+
+class SubmissionRefused(Exception):
+    """Nothing of the submission was or will be committed. ``code`` is stable, ``reason`` is for people.
+
+    ``index`` is the place in the submission of the operation that is to blame, ``field`` that of its fields; ``retry``: the
+    same submission may succeed later, and not before ``seconds`` have passed.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        reason: str,
+        *,
+        index: int | None = None,
+        field: str | None = None,
+        retry: bool = False,
+        seconds: float = 0.0,
+    ) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+        self.index = index
+        self.field = field
+        self.retry = retry
+        self.seconds = seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a submission."""
+
+    operations: tuple[ContentOperation, ...]
+    """The operations as committed; fewer or more than were submitted where others have changed the place meanwhile."""
+    offset: int
+    """The offset of the log with all of them in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedDraft:
+    """One operation of a submission."""
+
+    id: str
+    draft: OperationDraft
+    named: bool
+    """The client gave the id: it may have been submitted before."""
+    digest: str
+    """See :func:`digest_of`."""
+
+
+def digest_of(draft: OperationDraft) -> str:
+    """What tells whether two operations with one id are the same: SHA-256 of the JSON form, keys in order.
+
+    Raises ``RecursionError`` for what is nested too deep.
+    """
+    return hashlib.sha256(_encode(draft.to_json()).encode()).hexdigest()
+
+
+@dataclass(slots=True, eq=False)
+class Submission:
+    """Operations of one session, made one after the other at one base: committed together or not at all."""
+
+    session: Session
+    drafts: Sequence[SubmittedDraft]
+    base: int
+    """The offset of the last entry that their maker had read; 0: the empty document."""
+    epoch: str
+    """The log of that offset; "" with offset 0, which is the same in all logs."""
+    size: int
+    """Bytes, about."""
+    previous: str | None = None
+    """The session's own operation on which these build, where their maker says so: without it they are refused."""
+    answer: asyncio.Future[Answer] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    """Set after COMMIT, or to :class:`SubmissionRefused`."""
+
+    @property
+    def document_id(self) -> str:
+        """The document that they are for."""
+        return self.session.document_id
+
+    def settle(self, outcome: Answer | SubmissionRefused) -> None:
+        """Tell whoever waits. Harmless when nobody does any more."""
+        if self.answer.done():
+            return
+        if isinstance(outcome, SubmissionRefused):
+            self.answer.set_exception(outcome)
+            self.answer.exception()  # retrieved, in case nobody waits
+        else:
+            self.answer.set_result(outcome)
+
+
+class Submissions:
+    """The submissions of one document, in the order in which they came. Bounded together with the updates of Yjs peers."""
+
+    def __init__(self, backlog: Backlog) -> None:
+        self._waiting: list[Submission] = []
+        self._taken: list[Submission] = []
+        """In the running transaction."""
+        self._backlog = backlog
+        self._bytes = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting or self._taken)
+
+    def __iter__(self) -> Iterator[Submission]:
+        return iter(self._taken + self._waiting)
+
+    @property
+    def waiting(self) -> int:
+        """How many no transaction has taken."""
+        return len(self._waiting)
+
+    @property
+    def taken(self) -> Sequence[Submission]:
+        """Those in the running transaction."""
+        return self._taken
+
+    def accepts(self, size: int, limits: Limits) -> bool:
+        """Whether one more of this size may wait; the bounds are those of :class:`PendingUpdates`, for each by itself."""
+        count = len(self._taken) + len(self._waiting)
+        document = self._bytes + size <= limits.pending_document_bytes and count < limits.pending_document_updates
+        backlog = self._backlog
+        process = backlog.bytes + size <= limits.pending_process_bytes and backlog.updates < limits.pending_process_updates
+        return (document and process) or not count
+
+    def put(self, submission: Submission) -> None:
+        """One more."""
+        self._waiting.append(submission)
+        self._count(submission, 1)
+
+    def take(self, *, updates: int, size: int) -> Sequence[Submission]:
+        """The first ones for a transaction: at most so many operations and bytes, unless one alone has more."""
+        for submission in list(self._waiting):
+            updates -= len(submission.drafts)
+            size -= submission.size
+            if self._taken and (updates < 0 or size < 0):
+                break
+            self._taken.append(self._waiting.pop(0))
+        return self._taken
+
+    def settle(self) -> None:
+        """The transaction is committed: forget what it took."""
+        for submission in self._taken:
+            self._count(submission, -1)
+        self._taken = []
+
+    def give_back(self) -> None:
+        """The transaction failed, or does without them: they wait again. What nobody waits for any more is withdrawn."""
+        self._waiting, self._taken = self._taken + self._waiting, []
+        for submission in [one for one in self._waiting if one.answer.done()]:
+            self.drop(submission)
+
+    def withdraw(self, submission: Submission) -> bool:
+        """Whoever waited gives up. False: it is in a transaction, and may be committed; it is not taken again after that."""
+        if submission in self._waiting:
+            self.drop(submission)
+        return submission not in self._taken
+
+    def withdraw_all(self) -> Sequence[Submission]:
+        """Nothing will come of any; returns them."""
+        withdrawn = list(self)
+        for submission in withdrawn:
+            self.drop(submission)
+        return withdrawn
+
+    def drop(self, submission: Submission) -> None:
+        """This one leaves, for whatever reason."""
+        for submissions in (self._taken, self._waiting):
+            if submission in submissions:
+                submissions.remove(submission)
+                self._count(submission, -1)
+
+    def _count(self, submission: Submission, sign: int) -> None:
+        size = sign * (submission.size + _OVERHEAD)
+        self._bytes += size
+        self._backlog.bytes += size
+        self._backlog.updates += sign * len(submission.drafts)

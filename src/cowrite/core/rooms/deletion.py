@@ -1,0 +1,70 @@
+"""Documents that are deleted while they are open.
+
+Deleting is a row of the directory and, in the same transaction, an access change about the document that concerns no session:
+so the news of it takes the same way to all processes as changed grants do, and nobody's grant is touched by it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from cowrite.core.ids import Ids
+from cowrite.core.ports import Clock, Directory, StoreError
+from cowrite.core.records import AccessChange
+from cowrite.core.rooms.registry import Registry
+
+NO_SESSION: Final = "00000000-0000-0000-0000-000000000000"
+"""The nil UUID: no session has it."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Deletion:
+    """Deletes documents, takes it back, and closes the rooms of those that were deleted elsewhere."""
+
+    def __init__(self, directory: Directory, registry: Registry, clock: Clock, ids: Ids) -> None:
+        self._directory = directory
+        self._registry = registry
+        self._clock = clock
+        self._ids = ids
+        self._looking: set[asyncio.Task[None]] = set()
+
+    async def delete(self, document_id: str, by: str) -> bool:
+        """Delete softly. False: there is no such document, or it is deleted already. Raises :class:`StoreError`."""
+        deleted = await self._directory.delete(document_id, self._news(document_id, by, "deleted"))
+        # One that is being opened may have been read before this.
+        if deleted and (room := await self._registry.opened(document_id)) is not None:
+            room.delete()
+        return deleted
+
+    async def undelete(self, document_id: str, by: str) -> bool:
+        """Take it back. False: there is no such document, or it is not deleted. Raises :class:`StoreError`."""
+        return await self._directory.undelete(document_id, self._news(document_id, by, "undeleted"))
+
+    def heard(self, change: AccessChange) -> None:
+        """A change was learned: if it is about a document that is open here, look whether that was deleted."""
+        document_id = change.document_id if change.session_id == NO_SESSION else None
+        if document_id is not None and self._registry.is_known(document_id):
+            task = asyncio.get_running_loop().create_task(self._look(document_id))
+            self._looking.add(task)
+            task.add_done_callback(self._looking.discard)
+
+    async def _look(self, document_id: str) -> None:
+        room = await self._registry.opened(document_id)
+        try:
+            info = await self._directory.info(document_id)
+        except StoreError as error:
+            # The journal finds out under its lock, as soon as there is something to write.
+            _log.warning("not known whether the document was deleted", document=document_id, reason=str(error))
+            return
+        if room is not None and info is not None and info.deleted_at is not None:
+            room.delete()
+
+    def _news(self, document_id: str, by: str, what: str) -> AccessChange:
+        now = self._clock.now()
+        return AccessChange(
+            self._ids.new(), by, now, document_id, session_id=NO_SESSION, reason=f"the document was {what}", restores=True
+        )

@@ -1,0 +1,101 @@
+"""Watches the heads of open documents in the store: what the broker lost, or never carried, is found here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from cowrite.core.ports import Broker, Clock, News, Store, StoreError
+from cowrite.core.records import Head
+from cowrite.core.rooms.registry import Registry
+from cowrite.core.rooms.replicas import portions
+from cowrite.core.rooms.room import Room
+
+_log = structlog.get_logger(__name__)
+
+_WITH_BROKER = 2.0
+"""Seconds between two looks when news crosses processes by the broker: the last message may be the lost one."""
+_BY_ITSELF = 1.0
+"""Seconds between two looks when nothing else carries news."""
+_READ_ENTRIES = 500
+"""Entries read at once."""
+_ASK_HEADS = 500
+"""Heads asked for at once."""
+
+
+class HeadWatch:
+    """Compares the heads in the store with those of the open rooms, and lets rooms learn what they have not seen."""
+
+    def __init__(self, store: Store, broker: Broker, clock: Clock, registry: Registry) -> None:
+        self._store = store
+        self._broker = broker
+        self._clock = clock
+        self._registry = registry
+        self._behind: dict[Room, None] = {}
+        self._wake = asyncio.Event()
+
+    def behind(self, room: Room) -> None:
+        """This room has missed something: read it now."""
+        self._behind[room] = None
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Watch until cancelled. Rooms that are behind are read at once, all others when their time has come."""
+        looked = float("-inf")
+        while True:
+            self._wake.clear()
+            rooms, self._behind = list(self._behind), {}
+            now, interval = self._clock.monotonic(), _WITH_BROKER if self._broker.reaches_others else _BY_ITSELF
+            if now - looked >= interval:
+                looked, rooms = now, list(self._registry.rooms)
+            try:
+                await self.look(rooms)
+            except StoreError as error:
+                _log.warning("heads not read; they are looked at again", reason=str(error))
+            timer = self._clock.call_later(looked + interval - now, self._wake.set)
+            try:
+                await self._wake.wait()
+            finally:
+                timer.cancel()
+
+    async def look(self, rooms: Sequence[Room]) -> None:
+        """Bring these rooms to the heads in the store. Raises :class:`StoreError` when the heads cannot be read."""
+        for start in range(0, len(rooms), _ASK_HEADS):
+            asked = {room.document_id: (room, room.replicas.head) for room in rooms[start : start + _ASK_HEADS]}
+            for document_id, head in (await self._store.heads(asked)).items():
+                room, known = asked[document_id]
+                try:
+                    await self._compare(room, known, head)
+                except StoreError as error:
+                    # One damaged document must not keep the others from their news. The lock decides what becomes of it.
+                    _log.warning("entries not read", document=document_id, reason=str(error))
+                    room.look_under_lock()
+
+    async def _compare(self, room: Room, known: Head, head: Head) -> None:
+        """``known`` is what the room had before the store was asked."""
+        if head == known or room.replicas.head != known:
+            return  # nothing new; or the room has moved meanwhile, and is looked at next time
+        if (known.epoch and head.epoch != known.epoch) or (known.offset and head.offset <= known.offset):
+            # Another log, though perhaps nothing was known of this one but its epoch; or one that went back.
+            room.look_under_lock()
+        elif head.offset > known.offset:
+            await self._read(room, head.epoch)
+
+    async def _read(self, room: Room, epoch: str) -> None:
+        while True:
+            known = room.replicas.head
+            entries = await self._store.entries(room.document_id, start=max(known.offset, 1), limit=_READ_ENTRIES)
+            if known.offset and (not entries or entries[0].id != known.entry_id):
+                # The log is not the one that this room knows. Only the lock decides what to do about that.
+                room.look_under_lock()
+                return
+            news = [entry for entry in entries if entry.offset > room.replicas.head.offset]
+            if not news:
+                return
+            for portion in portions(news):
+                room.learn(News(room.document_id, epoch, portion[-1].offset, tuple(portion)))
+                await asyncio.sleep(0)
+            if len(entries) < _READ_ENTRIES or room.replicas.head.offset < news[-1].offset:
+                return  # all of it; or it waits for the end of this process's own transaction

@@ -1,0 +1,245 @@
+"""The way of a peer's update into ``live``: checks, holding, and what to do when the engine breaks.
+
+One synchronous call. Afterwards the update is applied, waits for its broadcast and is on its way to the disk; or it is held
+until what it builds on is there; or it is refused, and the peer closed with a code or asked again later. Nobody else notices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from cowrite.core.delivery.broadcast import Broadcast
+from cowrite.core.delivery.peer import Peer
+from cowrite.core.errors import PeerError, RoomClosed
+from cowrite.core.limits import Limits
+from cowrite.core.ports import Grant
+from cowrite.core.rooms.pending import PendingUpdates
+from cowrite.core.rooms.received import Received
+from cowrite.core.rooms.replicas import Replicas
+from cowrite.crdt.document import Document
+from cowrite.crdt.errors import EngineFault, HostileUpdate
+from cowrite.crdt.guard import LIVE_LIMITS, SYNC_LIMITS, inspect
+from cowrite.crdt.outline import Outline, missing
+from cowrite.crdt.slices import ready_part
+from cowrite.crdt.state_vector import encode_state_vector
+from cowrite.protocol.close_codes import CloseCode
+from cowrite.protocol.messages import PermissionDenied, SyncStep1
+
+_NO_STATE: Mapping[int, int] = {}
+_NOTHING = b"\x00\x00"
+"""The empty update."""
+_SMALL_BYTES: Final = 16 << 10
+"""What is looked at on the loop although nothing of it will be taken."""
+_NOTHING_OUTLINE = inspect(_NOTHING)
+
+
+def inspect_from_peer(update: bytes, *, everything: bool, limits: Limits) -> Outline:
+    """The outline of an Update, or of a SyncStep2 (``everything``). Raises :class:`PeerError` with what is wrong with it."""
+    allowed = limits.sync_bytes if everything else limits.update_bytes
+    if len(update) > allowed:
+        raise PeerError(CloseCode.MESSAGE_TOO_LARGE, f"an update of {len(update)} bytes; at most {allowed} are taken")
+    try:
+        return inspect(update, SYNC_LIMITS if everything else LIVE_LIMITS)
+    except HostileUpdate as error:
+        raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update was refused: {error.reason}") from error
+
+
+def contradicting() -> PeerError:
+    """What becomes of a peer whose update gives other content to something that is there."""
+    return PeerError(
+        CloseCode.CONTRADICTING_CONTENT, "the update gives other content to something already here; start a new Doc"
+    )
+
+
+def _may_write(peer: Peer, number: int) -> bool:
+    """Else the message is dropped and counted, and the peer is told why, once."""
+    if peer.session.may(Grant.WRITE):
+        peer.told_to_read = False
+        return True
+    peer.acknowledgements.refuse(number)
+    peer.refused += 1
+    if not peer.told_to_read and not peer.acknowledgements.tells_refusals:
+        peer.told_to_read = True
+        peer.send(PermissionDenied(f"the grant is {peer.session.grant}: edits are not taken"))
+    return False
+
+
+def rebuilding() -> RoomClosed:
+    """Whoever comes now must come back later."""
+    return RoomClosed(CloseCode.DOCUMENT_REBUILT, "the document is being rebuilt; reconnect")
+
+
+class Intake:
+    """Takes updates of peers into a room's ``live`` document."""
+
+    def __init__(
+        self, replicas: Replicas, pending: PendingUpdates, broadcast: Broadcast, limits: Limits, *, rebuild: Callable[[], None]
+    ) -> None:
+        self._replicas = replicas
+        self._pending = pending
+        self._broadcast = broadcast
+        self._limits = limits
+        self._rebuild = rebuild
+        self._refused: dict[int, tuple[int, int]] = {}
+        """By Yjs client: clocks of updates that were shown and then could not be kept. Whoever was shown them must start
+        again."""
+
+    def receive(self, peer: Peer, update: bytes, *, everything: bool, outline: Outline | None) -> None:
+        """An Update or SyncStep2. ``outline``: where it was inspected before. Raises :class:`PeerError` when the peer must be
+        closed.
+        """
+        number = peer.acknowledgements.receive(everything=everything)
+        if not peer.session.may(Grant.WRITE) and everything and self._holds(update):
+            peer.acknowledgements.commit(number, self._replicas.head.offset, everything=True)
+        elif _may_write(peer, number):
+            if outline is None:
+                outline = inspect_from_peer(update, everything=everything, limits=self._limits)
+            self._receive(Received(update, outline, peer, number, everything))
+        peer.acknowledge()
+
+    def _receive(self, received: Received) -> None:
+        if not self.accepts(received):
+            return
+        if not missing(received.outline, self.live.state):
+            self._take(received)
+        elif self.takes_part_of(received):
+            self._take_in_part(received)
+
+    def accepts(self, received: Received) -> bool:
+        """Whether the peer may write, and there is room for it. Else the message is refused."""
+        peer = received.peer
+        if not _may_write(peer, received.number):
+            return False
+        if peer.starved or not self._pending.accepts(received.size, self._limits):
+            # What follows a refused update builds on it; the peer is asked for all of it at once, later.
+            peer.acknowledgements.refuse(received.number)
+            peer.starved = True
+        return not peer.starved
+
+    def takes_part_of(self, received: Received) -> bool:
+        """Something is missing: whether it is taken in part all the same, without a promise. Else it is held, whole."""
+        if received.everything:
+            received.peer.acknowledgements.refuse(received.number)
+        else:
+            received.peer.held.hold(received)
+        return received.everything
+
+    def take_slice(self, received: Received, checked: Mapping[int, int]) -> None:
+        """A part of an update that was found to contradict nothing up to the clocks ``checked``. Raises :class:`PeerError`."""
+        if lacking := missing(received.outline, self.live.state):
+            reason = f"the update builds on clock {lacking[0][1]} of client {lacking[0][0]}, which is gone; reconnect and sync"
+            raise PeerError(CloseCode.MISSING_DEPENDENCIES, reason)
+        self._take(received, checked)
+
+    def take_held(self, peers: Iterable[Peer]) -> Iterable[tuple[Peer, PeerError]]:
+        """Take what is held and can be taken now; one may be what another waits for. Yields the peers that must be closed."""
+        holding = [peer for peer in peers if peer.held]
+        progress = True
+        while progress and self._replicas.live is not None:
+            progress = False
+            for peer in holding:
+                try:
+                    progress |= self._take_held_of(peer)
+                except PeerError as error:
+                    peer.held.keep([])
+                    yield peer, error
+
+    def refuse(self, refused: Received) -> None:
+        """An update that was shown will never be committed: do not take it from anybody again."""
+        for brought in refused.outline.brings:
+            start, end = self._refused.get(brought.client, (brought.start, brought.end))
+            self._refused[brought.client] = min(start, brought.start), max(end, brought.end)
+
+    def ask(self, peer: Peer, *, invited: bool = False) -> None:
+        """Ask a peer for what is not here (SyncStep1); ``invited``: it has asked itself, and expects that.
+
+        Raises :class:`RoomClosed` while the document is being rebuilt.
+        """
+        peer.acknowledgements.ask(invited=invited)
+        peer.send(SyncStep1(encode_state_vector(self.live.state)))
+
+    def ask_starved(self, peers: Iterable[Peer]) -> None:
+        """Ask peers of whom something was refused for want of room, when there is room again."""
+        if self._replicas.live is not None and self._pending.accepts(self._limits.update_bytes, self._limits):
+            for peer in [peer for peer in peers if peer.starved]:
+                peer.starved = False
+                self.ask(peer)
+
+    @property
+    def live(self) -> Document:
+        """The live document. Raises :class:`RoomClosed` while it is being rebuilt."""
+        if self._replicas.live is None:
+            raise rebuilding()
+        return self._replicas.live
+
+    def _holds(self, update: bytes) -> bool:
+        """Whether a reader's SyncStep2 says nothing new: then nothing of the reader is missing here. A large one may."""
+        try:
+            return len(update) <= _SMALL_BYTES and self.live.holds(inspect(update, SYNC_LIMITS))
+        except HostileUpdate:
+            return False
+
+    def _take(self, received: Received, checked: Mapping[int, int] = _NO_STATE) -> None:
+        """Apply to ``live``, and pass on what was new. Everything that it builds on is there."""
+        self._refuse_again(received.outline)
+        if self.live.contradicts(received.update, received.outline, checked=checked):
+            raise contradicting()
+        try:
+            fresh = self.live.admit(received.update, received.outline)
+        except HostileUpdate as error:
+            raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update was refused: {error.reason}") from error
+        except EngineFault as fault:
+            self._mend_live()
+            raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update broke the engine: {fault}") from fault
+        if fresh is not None:
+            self._pending.put(received)
+            self._broadcast.update(fresh, received.outline, received.peer)
+        elif not received.ends:
+            pass  # the last slice tells
+        elif self._pending:
+            # It repeats something that may not be committed yet: durable as soon as all before it is.
+            self._pending.put(replace(received, update=_NOTHING, outline=_NOTHING_OUTLINE))
+        else:
+            received.acknowledge(self._replicas.head.offset)
+            received.peer.acknowledge()
+
+    def _take_in_part(self, received: Received) -> None:
+        """A SyncStep2 that builds on something unknown: Yjs clients always send along what they themselves could not apply yet.
+
+        What can be applied is taken; for the rest nothing is promised (the message is not acknowledged), and nobody is closed.
+        """
+        ready = ready_part(received.update, received.outline, self.live.state)
+        outline = inspect_from_peer(ready, everything=True, limits=self._limits)
+        if not outline.is_empty:
+            self._take(replace(received, update=ready, outline=outline, everything=False))
+
+    def _take_held_of(self, peer: Peer) -> bool:
+        held = peer.held.take()
+        kept = []
+        for received in held:
+            if self._replicas.live is None or missing(received.outline, self.live.state):
+                kept.append(received)
+            else:
+                self._take(received)
+        peer.held.keep(kept)
+        return len(kept) < len(held)
+
+    def _refuse_again(self, outline: Outline) -> None:
+        for brought in outline.brings if self._refused else ():
+            start, end = self._refused.get(brought.client, (0, 0))
+            # The log may have got something else there meanwhile, and that may be repeated.
+            known = self.live.state.get(brought.client, 0)
+            if max(brought.start, start, known) < min(brought.end, end):
+                raise PeerError(CloseCode.EDIT_NOT_KEPT, "the update repeats an edit that could not be kept; start a new Doc")
+
+    def _mend_live(self) -> None:
+        """The engine broke on an update that the guard had passed. Make ``live`` without it: the log and what is on its way."""
+        try:
+            usable = self._replicas.log is not None and not self._replicas.holds_unseen
+            mended = usable and not self._replicas.renew_live(self._pending)  # what is unfit is dealt with under the lock
+        except EngineFault:
+            mended = False
+        if not mended:
+            self._rebuild()

@@ -1,0 +1,136 @@
+"""Updates of many structs: taken in slices, so that nobody has to wait for the whole.
+
+Theory of operation. What an update costs on the loop, and later in the journal, grows with its structs and deleted ranges. So
+a large one is cut into updates of at most ``SLICE_PARTS``, each of which needs only what the update needs and what those before
+it bring, and each is taken as though its peer had sent it by itself: checked, applied, queued for the others and for the disk,
+in one synchronous step. Between two of them the loop turns. What the room promises of a message it promises of each slice, but
+for the acknowledgement: that comes with the last one.
+
+What takes long and needs no document (inspecting, cutting, comparing with what the document held when it began) happens in a
+thread. A room takes one large update at a time, and none faster than the store takes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import replace
+from typing import Final
+
+from cowrite.core.delivery.peer import Peer
+from cowrite.core.limits import Limits
+from cowrite.core.rooms.intake import Intake, contradicting, inspect_from_peer
+from cowrite.core.rooms.pending import PendingUpdates
+from cowrite.core.rooms.received import Received
+from cowrite.core.rooms.room_ports import RoomPorts
+from cowrite.crdt.contradiction import contradicts
+from cowrite.crdt.outline import Outline, missing
+from cowrite.crdt.slices import ready_part, slices
+
+SLICE_PARTS: Final = 1000
+"""Structs and deleted ranges that are taken in one step (5 to 10 µs each)."""
+_DUE_SECONDS = 50e-6
+"""CPU time for each of them that costs the peer nothing: else a long time offline would be paid for after it."""
+_PAUSE, _PATIENCE = 0.05, 10.0
+"""Seconds between two looks whether the store has taken something, and how long it may take nothing."""
+
+
+def is_large(outline: Outline) -> bool:
+    """Whether it is taken in slices."""
+    return outline.parts > SLICE_PARTS
+
+
+class LargeUpdates:
+    """Takes the large updates of one room's peers; ``wake`` is called after each slice."""
+
+    def __init__(
+        self, intake: Intake, pending: PendingUpdates, peers: Container[Peer], ports: RoomPorts, *, wake: Callable[[], None]
+    ) -> None:
+        self._intake = intake
+        self._pending = pending
+        self._peers = peers
+        self._clock = ports.clock
+        self._limits = ports.limits
+        self._wake = wake
+        self._turn = asyncio.Lock()
+
+    async def receive(self, peer: Peer, update: bytes, outline: Outline, *, everything: bool) -> float:
+        """An update of a peer that is in the room; once it has left, the rest is dropped.
+
+        Returns by how many seconds it took more CPU time than such updates do. Raises :class:`PeerError` and
+        :class:`RoomClosed`; what was taken by then stays.
+        """
+        number = peer.acknowledgements.receive(everything=everything)
+        received = Received(update, outline, peer, number, everything)
+        async with self._turn:
+            spent = await self._take(received) if self._accepts(received) else 0.0
+        peer.acknowledge()
+        return max(0.0, spent - _DUE_SECONDS * outline.parts)
+
+    async def _take(self, received: Received) -> float:
+        """Returns the CPU time that the loop has spent on it."""
+        ready = await self._ready(received)
+        if ready is None:
+            return 0.0
+        known = dict(self._intake.live.state)
+        await self._compare(ready)
+        spent = 0.0
+        cut = self._cut(ready)
+        piece = await asyncio.to_thread(next, cut, None)
+        if piece is None:
+            self._intake.take_slice(ready, known)  # nothing but holes
+        while piece is not None:
+            following = await asyncio.to_thread(next, cut, None)
+            one = replace(piece, ends=following is None)
+            if not await self._await_room(one):
+                break
+            began = self._clock.cpu()
+            self._intake.take_slice(one, known)
+            self._wake()
+            spent += self._clock.cpu() - began
+            piece = following
+        return spent
+
+    def _accepts(self, received: Received) -> bool:
+        return received.peer in self._peers and self._intake.accepts(received)
+
+    async def _ready(self, received: Received) -> Received | None:
+        """What of it can be taken now; None when nothing can."""
+        if not missing(received.outline, self._intake.live.state):
+            return received
+        if not self._intake.takes_part_of(received):
+            return None
+        part = await asyncio.to_thread(_ready_part, received, dict(self._intake.live.state), self._limits)
+        return part if not part.outline.is_empty else None
+
+    async def _compare(self, ready: Received) -> None:
+        overlap = self._intake.live.overlap(ready.outline)
+        if overlap is not None and await asyncio.to_thread(contradicts, ready.update, ready.outline.layout, *overlap):
+            raise contradicting()
+
+    def _cut(self, ready: Received) -> Iterator[Received]:
+        for update in slices(ready.update, ready.outline, structs=SLICE_PARTS, ranges=SLICE_PARTS):
+            outline = inspect_from_peer(update, everything=True, limits=self._limits)
+            yield replace(ready, update=update, outline=outline)
+
+    async def _await_room(self, one: Received) -> bool:
+        """Wait until the slice may be taken; False: it will not be."""
+        since, waiting = self._clock.monotonic(), self._pending.bytes
+        while one.peer in self._peers and self._pending and not self._has_room(one):
+            now = self._clock.monotonic()
+            since = now if self._pending.bytes < waiting else since
+            waiting = self._pending.bytes
+            if now - since >= _PATIENCE:
+                break
+            await self._clock.sleep(_PAUSE)
+        return self._accepts(one)
+
+    def _has_room(self, one: Received) -> bool:
+        """Half of what may wait is left to others."""
+        half = self._pending.bytes + one.size <= self._limits.pending_document_bytes // 2
+        return half and self._pending.accepts(one.size, self._limits)
+
+
+def _ready_part(received: Received, state: Mapping[int, int], limits: Limits) -> Received:
+    ready = ready_part(received.update, received.outline, state)
+    return replace(received, update=ready, outline=inspect_from_peer(ready, everything=True, limits=limits), everything=False)

@@ -1,0 +1,44 @@
+"""An update as it came from a peer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cowrite.core.delivery.peer import Peer
+from cowrite.core.sessions.session import Session
+from cowrite.crdt.outline import Outline
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Received:
+    """An Update or SyncStep2 that was inspected. It is held, or on its way to the disk. Compared by identity."""
+
+    update: bytes
+    outline: Outline
+    peer: Peer
+    number: int
+    """Its number among the messages of its peer."""
+    everything: bool
+    """It came as SyncStep2."""
+    ends: bool = True
+    """It is the message, or the last slice of it, and acknowledges it."""
+
+    @property
+    def session(self) -> Session:
+        """Whose it is."""
+        return self.peer.session
+
+    @property
+    def size(self) -> int:
+        """The bytes of memory for which it counts while it waits: its own, and what is known about it."""
+        return len(self.update) + self.outline.weight
+
+    def acknowledge(self, offset: int) -> None:
+        """It is durable at that offset."""
+        if self.ends:
+            self.peer.acknowledgements.commit(self.number, offset, everything=self.everything)
+
+    @property
+    def author(self) -> str:
+        """The user id that it is stored under."""
+        return self.peer.session.author

@@ -1,0 +1,169 @@
+"""The rooms that are open in this process: each document once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import structlog
+
+from cowrite.core.errors import RoomClosed
+from cowrite.core.ports import Broker, Clock, Directory, News, Store, StoreCorrupt, StoreError, Subscription, Timer
+from cowrite.core.rooms.replicas import open_replicas
+from cowrite.core.rooms.room import Room
+from cowrite.core.rooms.room_ports import RoomPorts
+from cowrite.crdt.errors import EngineFault
+from cowrite.protocol.close_codes import CloseCode
+
+_log = structlog.get_logger(__name__)
+
+
+class Registry:
+    """Opens rooms (each once, however many ask at a time) and lets them go.
+
+    Opening subscribes to the broker first, then loads, then replays what came meanwhile, so that no entry falls between. A room
+    goes when nobody is in it or on the way in, nothing is pending, and the grace is over: looked at and done in one step.
+    """
+
+    def __init__(self, store: Store, broker: Broker, ports: RoomPorts, directory: Directory | None = None) -> None:
+        """``directory`` tells which documents are deleted: those are not opened."""
+        self._store = store
+        self._directory = directory
+        self._broker = broker
+        self._ports = ports
+        self._clock: Clock = ports.clock
+        self._rooms: dict[str, Room] = {}
+        self._subscriptions: dict[Room, Subscription] = {}
+        self._opening: dict[str, asyncio.Task[Room]] = {}
+        self._pins: Counter[str] = Counter()
+        """How many are on their way in, by document."""
+        self._grace: dict[Room, Timer] = {}
+        """When empty rooms go."""
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._rooms)
+
+    @property
+    def rooms(self) -> Iterable[Room]:
+        """The open rooms; a copy."""
+        return tuple(self._rooms.values())
+
+    def get(self, document_id: str) -> Room | None:
+        """The room of a document when it is open."""
+        return self._rooms.get(document_id)
+
+    @asynccontextmanager
+    async def open(self, document_id: str) -> AsyncIterator[Room]:
+        """The room of a document, opened if need be; it stays while the block runs (attach within it).
+
+        A document that does not exist is an empty one; nothing is written. Raises :class:`RoomClosed` when it cannot be loaded.
+        """
+        self._pins[document_id] += 1
+        try:
+            room = self._rooms.get(document_id)
+            while room is None:
+                task = self._opening.get(document_id)
+                if task is None:
+                    task = self._opening[document_id] = asyncio.get_running_loop().create_task(self._load(document_id))
+                    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+                # Shielded: an opener that leaves does not take the others' room with it.
+                await asyncio.shield(task)
+                room = self._rooms.get(document_id)
+            yield room
+        finally:
+            self._pins[document_id] -= 1
+            if not self._pins[document_id]:
+                del self._pins[document_id]
+                if (left := self._rooms.get(document_id)) is not None and not left.occupied:
+                    self.emptied(left)
+
+    async def opened(self, document_id: str) -> Room | None:
+        """The room of a document that is open here, or is being opened. None: it is not, or that has failed."""
+        task = self._opening.get(document_id)
+        if task is not None:
+            await asyncio.wait([task])
+        return self._rooms.get(document_id)
+
+    def is_known(self, document_id: str) -> bool:
+        """Whether the document is open here, or being opened."""
+        return document_id in self._rooms or document_id in self._opening
+
+    def emptied(self, room: Room) -> None:
+        """A room has no peers: let it go after the grace, unless somebody comes."""
+        self._end_grace(room)
+        self._grace[room] = self._clock.call_later(self._ports.limits.eviction_seconds, lambda: self._evict(room))
+
+    def forget(self, room: Room) -> None:
+        """A room that cannot go on: whoever opens the document next loads it anew."""
+        if self._rooms.get(room.document_id) is room:
+            del self._rooms[room.document_id]
+        self._end_grace(room)
+        subscription = self._subscriptions.pop(room, None)
+        if subscription is not None:
+            task = asyncio.get_running_loop().create_task(subscription.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    async def close(self) -> None:
+        """Forget all rooms. Nothing may be pending any more."""
+        for task in self._opening.values():
+            task.cancel()
+        for room in self.rooms:
+            self.forget(room)
+        while self._closing:
+            await asyncio.wait(self._closing)
+
+    def _end_grace(self, room: Room) -> None:
+        timer = self._grace.pop(room, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _evict(self, room: Room) -> None:
+        if self._rooms.get(room.document_id) is not room or room.occupied or room.document_id in self._pins:
+            return
+        if room.idle:
+            self.forget(room)
+        else:
+            self.emptied(room)
+
+    async def _load(self, document_id: str) -> Room:
+        came: list[News] = []
+        try:
+            subscription = await self._broker.subscribe(document_id, lambda news: self._learn(document_id, came, news))
+            try:
+                await self._check_deleted(document_id)
+                stored = await self._store.load(document_id)
+                room = Room(document_id, await open_replicas(stored), self._ports)
+            except BaseException:
+                await subscription.close()
+                raise
+        except (StoreCorrupt, EngineFault) as error:
+            _log.error("document unreadable", document=document_id, reason=str(error))
+            raise RoomClosed(CloseCode.STORE_UNAVAILABLE, "the document cannot be read; it was left as it is") from error
+        except StoreError as error:
+            _log.warning("document not opened", document=document_id, reason=str(error))
+            raise RoomClosed(CloseCode.STORE_UNAVAILABLE, "the document cannot be loaded now; come back later") from error
+        finally:
+            del self._opening[document_id]
+        self._rooms[document_id] = room
+        self._subscriptions[room] = subscription
+        for news in came:
+            room.learn(news)
+        if document_id not in self._pins:
+            self.emptied(room)  # whoever wanted it has left while it was loaded
+        return room
+
+    async def _check_deleted(self, document_id: str) -> None:
+        info = await self._directory.info(document_id) if self._directory is not None else None
+        if info is not None and info.deleted_at is not None:
+            raise RoomClosed(CloseCode.DOCUMENT_DELETED, "the document was deleted")
+
+    def _learn(self, document_id: str, came: list[News], news: News) -> None:
+        room = self._rooms.get(document_id)
+        if room is not None:
+            room.learn(news)
+        else:
+            came.append(news)

@@ -1,0 +1,269 @@
+"""The two documents of a room, and where in the log they stand.
+
+``log`` is exactly the committed prefix up to ``head`` (while this process's own transaction runs: plus what that is about to
+commit). ``live`` is ``log`` plus the updates that this process has taken and not committed yet; peers are served from it.
+Neither ever holds pending structs: whatever builds on something missing is not applied (``missing()``).
+
+``log`` may be None: after a transaction that failed it is thrown away, because it is ahead of the store, and made again from
+the store under the next lock. ``live`` may be None: then the room is being rebuilt, and has no peers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cowrite.core.records import Checkpoint, Entry, Head, StoredDocument
+from cowrite.core.rooms.received import Received
+from cowrite.crdt.document import Document
+from cowrite.crdt.engine import rebuild_at
+from cowrite.crdt.errors import EngineFault, HostileUpdate
+from cowrite.crdt.guard import outline_of_state
+from cowrite.crdt.log_document import Change, LogDocument
+from cowrite.crdt.outline import Outline, missing
+from cowrite.crdt.roots import RootKind
+
+NOTHING = Head(epoch="", offset=0, entry_id="")
+"""The head of a document that was never written."""
+
+
+LARGE_BYTES: Final = 64 << 10
+"""Documents over this size are made in a thread, before anybody needs them."""
+_PORTION_BYTES = 16 << 10
+
+
+class Gap(Exception):
+    """Entries do not follow the head: something between was missed. Read the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """An update on its way that cannot be part of ``live`` any more."""
+
+    update: Received
+    reason: str
+    for_good: bool = True
+    """It would not fit either if it came again with all that it builds on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A document exactly as it is in the log up to ``head``."""
+
+    head: Head
+    state: bytes
+    """Yjs update (v1) of all of it."""
+    roots: Mapping[str, RootKind]
+
+
+class Replicas:
+    """``log``, ``live`` and ``head`` of one document."""
+
+    def __init__(self, stored: StoredDocument | None) -> None:
+        self.head = NOTHING
+        self.log: LogDocument | None = None
+        self.live: Document | None = None
+        self.holds_unseen = False
+        """``log`` holds entries of the running transaction that nobody may see before COMMIT: make no ``live`` of it now."""
+        self.tail_entries = 0
+        """Entries since the newest checkpoint."""
+        self.tail_bytes = 0
+        """Their bytes."""
+        self.load(stored)
+        self.renew_live(())
+
+    def load(self, stored: StoredDocument | None, log: LogDocument | None = None) -> None:
+        """Make ``log`` from the store, or take the one that :func:`make_log` made. Raises :class:`EngineFault` when what is
+        stored cannot be applied.
+        """
+        entries = stored.entries if stored is not None else ()
+        self.log = log if log is not None else _make_log(stored)
+        self.head = stored.head if stored is not None else NOTHING
+        self.tail_entries = len(entries)
+        self.tail_bytes = sum(len(entry.update) for entry in entries)
+
+    def adopt(self, epoch: str) -> None:
+        """A document that this process has only seen empty belongs to whatever log it has been given meanwhile."""
+        if self.head == NOTHING:
+            self.head = Head(epoch, 0, "")
+
+    def renew_live(self, pending: Iterable[Received], fresh: Document | None = None) -> list[Unfit]:
+        """Make ``live`` from ``log`` and the updates on their way; returns those that do not fit any more (they must be
+        refused).
+
+        All pass again what they passed when they came: the log may hold other content than they were made for. ``log`` must be
+        there; ``fresh`` is what :func:`make_live` made of it. Raises :class:`EngineFault` when that is broken.
+        """
+        live, kept, unfit = fresh if fresh is not None else self._live_with(()), [], []
+        for received in pending:
+            one = _take(live, received)
+            if one is None:
+                kept.append(received)
+                continue
+            unfit.append(one)
+            if not live.usable:
+                live = self._live_with(kept)
+        self.live = live
+        return unfit
+
+    def _live_with(self, updates: Iterable[Received]) -> Document:
+        assert self.log is not None, "live is made from log"
+        live = Document.from_state(self.log.encode())
+        for received in updates:
+            live.apply(received.update, received.outline)
+        return live
+
+    def advance(self, entries: Sequence[Entry]) -> list[tuple[bytes, Outline]]:
+        """Apply entries that others committed; returns what was new to ``live``, for relaying. Entries at or before the head
+        are ignored.
+
+        An entry that gives other content to something that is only in ``live`` leaves that None: what was taken since may have
+        been judged by what is not so. Raises :class:`Gap` before anything is applied, and :class:`EngineFault` when a document
+        is broken afterwards.
+        """
+        new = [entry for entry in entries if entry.offset > self.head.offset]
+        if [entry.offset for entry in new] != list(range(self.head.offset + 1, self.head.offset + 1 + len(new))):
+            raise Gap
+        news: list[tuple[bytes, Outline]] = []
+        for entry in new:
+            outline = outline_of_state(entry.update)
+            if self.log is not None:
+                self.log.commit([entry.update], [outline])
+            if self.live is not None and self.live.contradicts(entry.update, outline):
+                self.live, news = None, []
+            if self.live is not None:
+                fresh = self.live.apply(entry.update, outline)
+                if fresh is not None:
+                    news.append((fresh, outline))
+            self._move(Head(self.head.epoch, entry.offset, entry.id), len(entry.update))
+        return news
+
+    def show(self, entries: Sequence[Entry], outlines: Sequence[Outline]) -> list[tuple[bytes, Outline]]:
+        """Apply to ``live`` what is committed and was kept from it so far; returns what was new, for relaying.
+
+        Nothing when ``live`` is being made again. Raises :class:`EngineFault`.
+        """
+        news = []
+        for entry, outline in zip(entries, outlines, strict=True):
+            if self.live is not None and (fresh := self.live.apply(entry.update, outline)) is not None:
+                news.append((fresh, outline))
+        return news
+
+    def derive(self, run: Sequence[Received]) -> Change | None:
+        """Apply one author's run to ``log``; None when nothing of it was new. Raises :class:`EngineFault`: ``log`` is broken
+        then.
+        """
+        assert self.log is not None, "runs are applied to log, after it was loaded"
+        return self.log.commit([pending.update for pending in run], [pending.outline for pending in run])
+
+    def settle(self, entries: Sequence[Entry]) -> None:
+        """Entries that :meth:`derive` applied are committed: the head moves behind them."""
+        self.holds_unseen = False
+        for entry in entries:
+            self._move(Head(self.head.epoch, entry.offset, entry.id), len(entry.update))
+
+    def abandon(self) -> None:
+        """``log`` may be ahead of the store: throw it away."""
+        self.holds_unseen = False
+        self.log = None
+
+    def committed(self) -> Committed | None:
+        """The log as it is, encoded; None when it has to be made again from the store. Only outside of a transaction."""
+        return Committed(self.head, self.log.encode(), self.log.roots) if self.log is not None else None
+
+    def checkpoint(self) -> Checkpoint | None:
+        """The committed state when enough has come since the newest checkpoint, else None. Only outside of a transaction.
+
+        A large document gets its checkpoints further apart, so that encoding it stays a small part of the work.
+        """
+        if self.log is None or not self.tail_entries:
+            return None
+        state_bytes = self.log.encoded_size
+        if self.tail_bytes < max(64 << 10, state_bytes // 8) and self.tail_entries < 500 + state_bytes // 2048:
+            return None
+        self.tail_entries = self.tail_bytes = 0
+        return Checkpoint(self.head.offset, self.head.entry_id, self.log.encode(), dict(self.log.roots))
+
+    def _move(self, head: Head, size: int) -> None:
+        self.head = head
+        self.tail_entries += 1
+        self.tail_bytes += size
+
+
+async def open_replicas(stored: StoredDocument | None) -> Replicas:
+    """The replicas of a document as it is stored; large ones are made beside the event loop. Raises :class:`EngineFault`."""
+    return await asyncio.to_thread(_open, stored) if _stored_bytes(stored) > LARGE_BYTES else Replicas(stored)
+
+
+async def make_log(stored: StoredDocument | None) -> LogDocument:
+    """For :meth:`Replicas.load`; a large one is made beside the event loop. Raises :class:`EngineFault`."""
+    return await asyncio.to_thread(_make_log, stored) if _stored_bytes(stored) > LARGE_BYTES else _make_log(stored)
+
+
+async def make_live(log: LogDocument) -> Document | None:
+    """For :meth:`Replicas.renew_live`, of a large ``log``, beside the event loop; None of others. Nobody may use it meanwhile.
+
+    Raises :class:`EngineFault`.
+    """
+    return await asyncio.to_thread(_make_live, log) if log.encoded_size > LARGE_BYTES else None
+
+
+def portions(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """Entries in portions that one step of the event loop can take, in order; none for no entries."""
+    portion: list[Entry] = []
+    size = 0
+    for entry in entries:
+        size += len(entry.update)
+        if portion and size > _PORTION_BYTES:
+            yield portion
+            portion, size = [], len(entry.update)
+        portion.append(entry)
+    if portion:
+        yield portion
+
+
+def _open(stored: StoredDocument | None) -> Replicas:
+    replicas = Replicas(stored)
+    assert replicas.live is not None, "it was made just now"
+    replicas.live.prepare()
+    return replicas
+
+
+def _make_log(stored: StoredDocument | None) -> LogDocument:
+    return log_document(stored.checkpoint, stored.entries) if stored is not None else log_document(None, ())
+
+
+def _make_live(log: LogDocument) -> Document:
+    live = Document.from_state(log.encode())
+    live.prepare()
+    return live
+
+
+def _stored_bytes(stored: StoredDocument | None) -> int:
+    if stored is None:
+        return 0
+    checkpoint = len(stored.checkpoint.state) if stored.checkpoint is not None else 0
+    return checkpoint + sum(len(entry.update) for entry in stored.entries)
+
+
+def log_document(checkpoint: Checkpoint | None, entries: Iterable[Entry]) -> LogDocument:
+    """The document of a log: a checkpoint, and the entries behind it. Raises :class:`EngineFault`."""
+    updates = (entry.update for entry in entries)
+    return rebuild_at(None, {}, updates) if checkpoint is None else rebuild_at(checkpoint.state, checkpoint.roots, updates)
+
+
+def _take(live: Document, received: Received) -> Unfit | None:
+    """None: it is in ``live``."""
+    if missing(received.outline, live.state):
+        return Unfit(received, "it builds on something that is not in the log", for_good=False)
+    try:
+        if live.contradicts(received.update, received.outline):
+            return Unfit(received, "it gives other content to something that was committed before it")
+        live.admit(received.update, received.outline)
+    except HostileUpdate as error:
+        return Unfit(received, f"it does not fit the log any more: {error.reason}")
+    except EngineFault as fault:
+        return Unfit(received, f"the engine broke on it: {fault}")
+    return None

@@ -1,0 +1,35 @@
+"""What a room needs of its surroundings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cowrite.core.limits import Limits
+from cowrite.core.ports import Clock
+from cowrite.core.rooms.pending import Backlog
+
+if TYPE_CHECKING:
+    from cowrite.core.rooms.room import Room
+
+
+@dataclass(frozen=True, slots=True)
+class RoomPorts:
+    """The same for all rooms of a process."""
+
+    clock: Clock
+    limits: Limits
+    backlog: Backlog
+    shortest_window: float
+    longest_window: float
+    write: Callable[[], None]
+    """The outboxes are filled: let the transports write now, so that it counts as part of the flush."""
+    commit: Callable[[Room], None]
+    """Something is pending: commit it soon."""
+    behind: Callable[[Room], None]
+    """Others have committed something that this room has not seen: read the store."""
+    emptied: Callable[[Room], None]
+    """The last peer has left."""
+    failed: Callable[[Room], None]
+    """The document cannot be served: forget this room."""

@@ -1,0 +1,151 @@
+"""Grants that change while people are connected.
+
+A change is a row with a revision, and overrides every access that was decided before it; what is decided later was decided
+knowing it. Of several changes that match a session the newest counts. Every process reads new rows every half second, and the
+journal reads them under its lock, so that nothing of a session is committed once the call that revoked it has returned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Final, TypeAlias
+
+import structlog
+
+from cowrite.core.ports import AccessChanges, AccessDenied, Clock, Grant, StoreError
+from cowrite.core.records import AccessChange
+from cowrite.core.sessions.session import Session
+
+READ_SECONDS: Final = 0.5
+"""How often new changes are read."""
+LEEWAY: Final = 2000
+"""Milliseconds by which a token may be younger than a change and still be overridden: tokens are dated in whole seconds, by the
+host's clock."""
+
+_REVISION: Final = attrgetter("revision")
+_log = structlog.get_logger(__name__)
+
+Follower: TypeAlias = Callable[[Session], None]
+"""Told after a session's ``grant`` has changed, and when it has ended. Synchronous; may leave."""
+
+
+class AccessControl:
+    """What the sessions of this process may do now."""
+
+    def __init__(self, changes: AccessChanges, clock: Clock) -> None:
+        self._changes = changes
+        self._clock = clock
+        self._known: dict[tuple[str | None, str | None], AccessChange] = {}
+        """Those that are about more than one session: of each document and user, either of which may be any, the newest."""
+        self._of_session: dict[str, AccessChange] = {}
+        """Of those about one session, the newest of each."""
+        self._followers: dict[Session, list[Follower]] = {}
+        self._listeners: list[Callable[[AccessChange], None]] = []
+        self._reading = asyncio.Lock()
+        self.revision = 0
+        """The changes up to this one are known here."""
+
+    def check(self, session: Session) -> None:
+        """Bring a session's grant up to what is known here. Raises :class:`AccessDenied` when it was revoked.
+
+        Call it in the synchronous step that lets the session in.
+        """
+        self.refresh(session)
+        if session.grant is None:
+            raise AccessDenied("The access to this document was revoked.", known=True)
+
+    def refresh(self, session: Session) -> None:
+        """Bring a session's grant up to what is known here."""
+        if session.revision != self.revision:
+            session.revision = self.revision
+            session.grant = self._grant(session)
+
+    def follow(self, session: Session, told: Follower) -> None:
+        """Keep the session's grant up to date, and tell when it changes, until :meth:`unfollow`. Raises as :meth:`check`."""
+        self.check(session)
+        self._followers.setdefault(session, []).append(told)
+
+    def unfollow(self, session: Session, told: Follower) -> None:
+        """Whoever that is needs no news any more. Idempotent."""
+        followers = self._followers.get(session, [])
+        if told in followers:
+            followers.remove(told)
+        if not followers:
+            self._followers.pop(session, None)
+
+    def tell(self, session: Session) -> None:
+        """Something about the session has changed: tell those who follow it."""
+        for told in list(self._followers.get(session, ())):
+            told(session)
+
+    def tend(self, now: int) -> None:
+        """Every few seconds: tell those whose sessions are over; ``now`` is in milliseconds since 1970."""
+        for session in list(self._followers):
+            if session.ends_at is not None and session.ends_at <= now and not session.ended:
+                session.ended = True
+                self.tell(session)
+
+    def listen(self, told: Callable[[AccessChange], None]) -> None:
+        """Be told of every change that is learned from now on, after the sessions."""
+        self._listeners.append(told)
+
+    async def catch_up(self, revision: int | None = None) -> None:
+        """Read what is new, unless ``revision`` is known already. Raises :class:`StoreError`."""
+        if revision is not None and revision <= self.revision:
+            return
+        async with self._reading:
+            if revision is None or revision > self.revision:
+                self._learn(await self._changes.changes(after=self.revision))
+
+    async def run(self) -> None:
+        """Read what is new every half second, until cancelled."""
+        while True:
+            try:
+                await self.catch_up()
+            except StoreError as error:
+                _log.warning("changed grants not read; they are read again", reason=str(error))
+            await self._clock.sleep(READ_SECONDS)
+
+    def _learn(self, changes: Sequence[AccessChange]) -> None:
+        for change in changes:
+            if change.session_id is None:
+                self._known[change.document_id, change.user_id] = change
+            else:
+                self._of_session[change.session_id] = change
+            self.revision = change.revision
+            _log.info(
+                "access changed",
+                document=change.document_id,
+                user=change.user_id,
+                session=change.session_id,
+                grant=change.grant,
+                by=change.changed_by,
+            )
+            for session in [one for one in self._followers if _concerns(change, one)]:
+                before = session.grant
+                self.refresh(session)
+                if session.grant is not before:
+                    self.tell(session)
+            for listener in self._listeners:
+                listener(change)
+
+    def _grant(self, session: Session) -> Grant | None:
+        document, user = session.document_id, session.author
+        known = [self._known.get(about) for about in ((document, user), (document, None), (None, user), (None, None))]
+        known.append(self._of_session.get(session.id))
+        found = max((one for one in known if one is not None and _overrides(one, session)), key=_REVISION, default=None)
+        return session.access.grant if found is None or found.restores else found.grant
+
+
+def _overrides(change: AccessChange, session: Session) -> bool:
+    return change.created_at + LEEWAY >= session.decided_at and _concerns(change, session)
+
+
+def _concerns(change: AccessChange, session: Session) -> bool:
+    return (
+        change.document_id in (None, session.document_id)
+        and change.user_id in (None, session.author)
+        and change.session_id in (None, session.id)
+    )

@@ -1,0 +1,543 @@
+"""The queue of one peer: what a slow one loses, and how it gets it in the end."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+from cowrite.core.delivery.outbox import OUTBOX_LIMIT, Arrears, Outbox, Relay
+from cowrite.testing.clock import ManualClock
+from cowrite.testing.wire import FakeWire
+
+MANY = int(os.environ.get("COWRITE_FUZZ", "1"))
+
+
+@dataclass
+class Box:
+    """An outbox on a fake wire, and what it asked for."""
+
+    wire: FakeWire = field(default_factory=FakeWire)
+    clock: ManualClock = field(default_factory=ManualClock)
+    limit: int = OUTBOX_LIMIT
+    settled: list[Arrears] = field(default_factory=list)
+    overflows: int = 0
+
+    def __post_init__(self) -> None:
+        self.outbox = Outbox(self.wire, self.clock, settle=self.settled.append, overflow=self.overflow, limit=self.limit)
+        self.wire.drained = self.outbox.drained
+
+    def overflow(self) -> None:
+        self.overflows += 1
+
+
+def relay(number: int, *, client: int = 1, size: int = 8) -> Relay:
+    """The update with the structs of ``client`` from clock ``number`` on."""
+    return Relay(b"update %d " % number + b"." * size, {client: number})
+
+
+@pytest.fixture
+def box() -> Box:
+    return Box()
+
+
+# ---- nothing waits ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("OU1")
+def test_a_peer_that_reads_is_given_everything_at_once(box: Box) -> None:
+    update = relay(0)
+    box.outbox.send(b"step")
+    box.outbox.relay(update)
+    box.outbox.announce(b"carets", [7])
+    box.outbox.acknowledge(b"saved")
+    assert box.wire.received == [b"step", update.frame, b"carets", b"saved"]
+    assert box.wire.received[1] is update.frame
+    assert box.outbox.waiting == 0
+    assert not box.outbox.blocked
+
+
+@pytest.mark.rule("OU1")
+def test_frames_go_to_the_transport_only_while_the_wire_is_writable(box: Box) -> None:
+    box.wire.stop_reading()
+    while box.wire.buffered < box.wire.capacity:
+        box.outbox.send(b"x" * 10_000)
+    held = box.wire.buffered
+    assert box.outbox.blocked
+    box.outbox.send(b"later")
+    box.outbox.relay(relay(0))
+    box.outbox.announce(b"carets", [7])
+    box.outbox.acknowledge(b"saved")
+    assert box.wire.buffered == held
+
+
+@pytest.mark.rule("OU2")
+def test_the_time_of_the_last_frame_is_known(box: Box) -> None:
+    box.clock.advance(5)
+    box.outbox.send(b"a")
+    assert box.outbox.last_sent == 5
+    box.wire.fill()
+    box.clock.advance(5)
+    box.outbox.send(b"b")
+    assert box.outbox.last_sent == 5, "it waits, so the peer has not been given it"
+    box.clock.advance(5)
+    box.wire.read()
+    assert box.outbox.last_sent == 15
+
+
+# ---- order ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("OU3")
+def test_what_waits_is_handed_over_in_order(box: Box) -> None:
+    box.wire.fill()
+    updates = [relay(n) for n in range(3)]
+    box.outbox.send(b"step")
+    for update in updates:
+        box.outbox.relay(update)
+    box.outbox.send(b"answer")
+    box.wire.read_on()
+    assert box.wire.received == [b"step", *(update.frame for update in updates), b"answer"]
+    assert box.outbox.waiting == 0
+
+
+@pytest.mark.rule("OU3")
+def test_nothing_overtakes_what_waits_though_the_socket_has_room_again(box: Box) -> None:
+    """Between the socket's becoming writable and the transport's word of it, frames still queue up behind the others."""
+    box.wire.fill()
+    box.outbox.send(b"first")
+    drained, box.wire.drained = box.wire.drained, lambda: None
+    box.wire.read_on()
+    box.outbox.send(b"second")
+    box.outbox.relay(relay(0))
+    box.outbox.announce(b"carets", [7])
+    box.outbox.acknowledge(b"saved")
+    assert box.wire.received == []
+    drained()
+    assert box.wire.received == [b"first", b"second", relay(0).frame]
+    assert box.settled == [Arrears(None, {7}, b"saved")]
+
+
+@pytest.mark.rule("OU3")
+def test_nothing_overtakes_arrears(box: Box) -> None:
+    box.wire.fill()
+    box.outbox.announce(b"carets", [7])
+    drained, box.wire.drained = box.wire.drained, lambda: None
+    box.wire.read_on()
+    box.outbox.send(b"step")
+    assert box.wire.received == []
+    drained()
+    assert box.wire.received == [b"step"]
+    assert box.settled == [Arrears(None, {7}, None)]
+
+
+@pytest.mark.rule("OU4")
+def test_the_wire_may_fill_up_again_in_the_middle_of_draining(box: Box) -> None:
+    box.wire.fill()
+    frames = [bytes([65 + n]) * 40_000 for n in range(5)]
+    for frame in frames:
+        box.outbox.send(frame)
+    box.outbox.acknowledge(b"saved")
+    rounds = 0
+    while not box.settled:
+        assert box.wire.buffered < box.wire.capacity + 40_000
+        box.wire.read()
+        rounds += 1
+    box.wire.read()
+    assert rounds == 3, "two frames fill the wire; what is due in another form comes after the last one"
+    assert box.wire.received == frames
+    assert box.settled == [Arrears(None, set(), b"saved")]
+
+
+# ---- a peer that does not read ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("OU5")
+def test_updates_for_a_peer_that_does_not_read_are_bounded(box: Box) -> None:
+    box.wire.fill()
+    for n in range(5000):
+        box.outbox.relay(relay(n, size=1000))
+        assert box.outbox.waiting <= OUTBOX_LIMIT
+    assert box.overflows == 0
+    box.wire.read_on()
+    assert box.wire.received == []
+    assert box.settled == [Arrears({1: 0}, set(), None)]
+
+
+@pytest.mark.rule("OU5")
+def test_small_updates_are_not_free(box: Box) -> None:
+    """Ten bytes in a queue cost more than ten bytes of memory."""
+    box.wire.fill()
+    for n in range(30_000):
+        box.outbox.relay(relay(n, size=0))
+    box.wire.read_on()
+    assert box.wire.received == []
+    assert box.settled == [Arrears({1: 0}, set(), None)]
+
+
+@pytest.mark.rule("OU6")
+def test_what_a_peer_lacks_is_where_the_dropped_updates_began() -> None:
+    box = Box(limit=1000)
+    box.outbox.relay(relay(3, client=1))  # given
+    box.wire.fill()
+    box.outbox.relay(relay(4, client=1))
+    box.outbox.relay(relay(20, client=2))
+    box.outbox.relay(Relay(b"." * 1000, {1: 9, 3: 0}))  # overflows
+    assert box.outbox.waiting == 0
+    box.outbox.relay(relay(18, client=2))  # after it
+    box.outbox.relay(relay(5, client=4))
+    box.outbox.relay(relay(30, client=2))
+    box.wire.read_on()
+    assert box.settled == [Arrears({1: 4, 2: 18, 3: 0, 4: 5}, set(), None)]
+
+
+@pytest.mark.rule("OU6")
+def test_a_dropped_update_that_only_deletes_makes_a_diff_due_too() -> None:
+    """Deletions are in no state vector; every diff carries all of them."""
+    box = Box(limit=100)
+    box.wire.fill()
+    box.outbox.relay(Relay(b"." * 200, {}))
+    box.wire.read_on()
+    assert box.settled == [Arrears({}, set(), None)]
+
+
+@pytest.mark.rule("OU7")
+def test_control_frames_survive_the_overflow_of_updates() -> None:
+    box = Box(limit=1000)
+    box.wire.fill()
+    box.outbox.relay(relay(0, size=500))
+    box.outbox.send(b"step 1")
+    box.outbox.relay(relay(1, size=500))
+    box.outbox.send(b"answer")
+    assert box.outbox.waiting < 500
+    box.wire.read_on()
+    assert box.wire.received == [b"step 1", b"answer"]
+    assert box.settled == [Arrears({1: 0}, set(), None)]
+
+
+@pytest.mark.rule("OU8")
+def test_of_acknowledgements_the_newest_survives(box: Box) -> None:
+    box.wire.fill()
+    for n in range(10):
+        box.outbox.acknowledge(b"saved %d" % n)
+    assert box.outbox.waiting == 0
+    box.wire.read_on()
+    assert box.settled == [Arrears(None, set(), b"saved 9")]
+    assert box.wire.received == []
+
+
+@pytest.mark.rule("OU9")
+def test_of_awareness_only_the_client_ids_are_kept(box: Box) -> None:
+    box.wire.fill()
+    for n in range(1000):
+        box.outbox.announce(b"." * 10_000, [n % 3, 7])
+    assert box.outbox.waiting == 0
+    box.wire.read_on()
+    assert box.settled == [Arrears(None, {0, 1, 2, 7}, None)]
+
+
+@pytest.mark.rule("OU10")
+@pytest.mark.parametrize("blocked", [False, True])
+def test_a_frame_larger_than_the_limit_arrives(blocked: bool) -> None:
+    """An update's content comes as a diff, a control frame as it is."""
+    box = Box(limit=1000)
+    if blocked:
+        box.wire.fill()
+    box.outbox.send(b"s" * 5000)
+    box.outbox.relay(relay(0, size=5000))
+    box.wire.read_on()
+    if blocked:
+        assert box.wire.received == [b"s" * 5000]
+        assert box.settled == [Arrears({1: 0}, set(), None)]
+    else:
+        assert box.wire.received == [b"s" * 5000, relay(0, size=5000).frame]
+        assert box.settled == []
+
+
+@pytest.mark.rule("OU11")
+def test_a_blocked_peer_that_asks_gets_one_diff_when_it_reads(box: Box) -> None:
+    box.wire.fill()
+    box.outbox.relay(relay(5))
+    box.outbox.send(b"step")
+    asked = {1: 4, 2: 99}
+    for n in range(99):
+        box.outbox.owe({1: 3, 2: n, 5: 0})
+    box.outbox.owe(asked)
+    box.outbox.relay(relay(50, client=2))
+    box.outbox.relay(relay(8, client=9))
+    assert box.settled == []
+    box.wire.read_on()
+    assert box.wire.received == [b"step"]
+    assert box.settled == [Arrears({1: 4, 2: 50, 9: 8}, set(), None)]
+    assert asked == {1: 4, 2: 99}
+
+
+# ---- settling ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("OU11")
+def test_a_peer_that_reads_gets_its_diff_at_once(box: Box) -> None:
+    box.outbox.owe({1: 0})
+    assert box.settled == [Arrears({1: 0}, set(), None)]
+    assert not box.outbox.blocked
+
+
+@pytest.mark.rule("OU12")
+def test_arrears_are_settled_once(box: Box) -> None:
+    box.wire.fill()
+    box.outbox.owe({1: 0})
+    box.outbox.announce(b"carets", [7])
+    box.outbox.acknowledge(b"saved")
+    box.wire.read_on()
+    assert box.settled == [Arrears({1: 0}, {7}, b"saved")]
+    box.outbox.drained()
+    box.outbox.drained()
+    assert len(box.settled) == 1
+    update = relay(1)
+    box.outbox.relay(update)
+    assert box.wire.received == [update.frame], "the peer is given everything at once again"
+
+
+@pytest.mark.rule("OU12")
+def test_what_is_sent_while_settling_waits_when_the_wire_is_full_again() -> None:
+    """As a room does it: a large diff first, then what is newest of the rest."""
+    box = Box()
+
+    def settle(arrears: Arrears) -> None:
+        box.settled.append(arrears)
+        box.outbox.send(b"diff" * 50_000)
+        box.outbox.acknowledge(b"saved")
+        box.outbox.announce(b"carets", [7])
+
+    outbox = Outbox(box.wire, box.clock, settle=settle, overflow=box.overflow)
+    box.outbox, box.wire.drained = outbox, outbox.drained
+    box.wire.fill()
+    outbox.owe({1: 0})
+    box.wire.read(0)
+    assert box.settled == [Arrears({1: 0}, set(), None)]
+    assert outbox.blocked
+    assert box.wire.read() == [b"diff" * 50_000]
+    assert box.settled[1:] == [Arrears(None, {7}, b"saved")]
+
+
+@pytest.mark.rule("OU12")
+def test_nothing_due_is_not_settled(box: Box) -> None:
+    box.wire.fill()
+    box.outbox.send(b"step")
+    box.wire.read_on()
+    assert box.settled == []
+
+
+# ---- a peer that asks and does not read -------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("OU13")
+@pytest.mark.parametrize("size", [0, 10, 1000, 300_000])
+def test_control_frames_are_bounded(box: Box, size: int) -> None:
+    """Whoever makes the server answer and does not read the answers is given up: everything of it is forgotten."""
+    box.wire.fill()
+    box.outbox.relay(relay(0))
+    box.outbox.owe({1: 0})
+    most = count = 0
+    while not box.overflows:
+        most = max(most, box.outbox.waiting)
+        box.outbox.send(b"." * size)
+        count += 1
+    assert count == OUTBOX_LIMIT // (size + 64) + 1
+    assert most <= OUTBOX_LIMIT
+    assert box.outbox.waiting == 0
+    box.wire.read_on()
+    assert box.wire.received == []
+    assert box.settled == []
+
+
+@pytest.mark.rule("OU13")
+def test_awareness_that_is_due_is_bounded(box: Box) -> None:
+    box.wire.fill()
+    count = 0
+    while not box.overflows:
+        box.outbox.announce(b"carets", [count])
+        count += 1
+    assert count == OUTBOX_LIMIT // 64 + 1
+    box.wire.read_on()
+    assert box.settled == []
+
+
+@pytest.mark.rule("OU14")
+def test_a_discarded_outbox_swallows_everything(box: Box) -> None:
+    box.wire.fill()
+    box.outbox.send(b"step")
+    box.outbox.relay(relay(0))
+    box.outbox.acknowledge(b"saved")
+    box.outbox.discard()
+    assert box.outbox.waiting == 0
+    box.outbox.send(b"step")
+    box.outbox.relay(relay(0))
+    box.outbox.acknowledge(b"saved")
+    box.outbox.announce(b"carets", [7])
+    assert box.outbox.waiting == 0
+    box.wire.read_on()
+    box.outbox.drained()
+    assert box.wire.received == []
+    assert box.settled == []
+    assert box.overflows == 0
+
+
+# ---- all of it at random ----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Model:
+    """A room and its peer, as plain sets: what has been made, what the peer has. A slow oracle of the outbox.
+
+    Update frames are ``u<number>`` (the updates' content is in ``made``), diffs ``d<number>``, control frames ``c<number>``,
+    acknowledgements ``a<number>``, awareness ``w<client>:<value>;…``.
+    """
+
+    rng: random.Random
+    made: list[frozenset[tuple[int, int]]] = field(default_factory=list)
+    """The structs of each update as (client, clock)."""
+    clocks: dict[int, int] = field(default_factory=dict)
+    diffs: list[tuple[frozenset[tuple[int, int]], int]] = field(default_factory=list)
+    """The content of each diff, and how many updates there were when it was made."""
+    controls: int = 0
+    acknowledged: int = 0
+    carets: dict[int, int] = field(default_factory=dict)
+    settled: int = 0
+
+    def __post_init__(self) -> None:
+        self.wire = FakeWire(capacity=self.rng.choice([1, 50, 400]))
+        self.limit = self.rng.choice([500, 1500])
+        self.outbox = Outbox(self.wire, ManualClock(), settle=self.settle, overflow=self.overflow, limit=self.limit)
+        self.wire.drained = self.outbox.drained
+
+    def overflow(self) -> None:
+        pytest.fail("only what is bounded elsewhere was sent")
+
+    def update(self) -> None:
+        begins = {}
+        structs = set()
+        for client in self.rng.sample(range(4), self.rng.randint(0, 2)):
+            start = self.clocks.get(client, 0)
+            self.clocks[client] = start + self.rng.randint(1, 5)
+            begins[client] = start
+            structs |= {(client, clock) for clock in range(start, self.clocks[client])}
+        number = len(self.made)
+        self.made.append(frozenset(structs))
+        self.outbox.relay(Relay(b"u%d " % number + b"." * self.rng.choice([0, 10, 200, 2000]), begins))
+
+    def diff(self, lacks: Mapping[int, int]) -> None:
+        """What ``Document.diff`` answers: of every client what the peer lacks, and the deletions of everything so far."""
+        has = {client: min(lacks.get(client, clock), clock) for client, clock in self.clocks.items()}
+        structs = frozenset((client, n) for client, clock in self.clocks.items() for n in range(has[client], clock))
+        self.diffs.append((structs, len(self.made)))
+        self.outbox.send(b"d%d" % (len(self.diffs) - 1) + b"." * len(structs))
+
+    def settle(self, arrears: Arrears) -> None:
+        self.settled += 1
+        if arrears.lacks is not None:
+            self.diff(arrears.lacks)
+        if arrears.acknowledgement is not None:
+            self.outbox.acknowledge(arrears.acknowledgement)
+        if arrears.awareness:
+            self.announce(sorted(arrears.awareness))
+
+    def announce(self, clients: list[int]) -> None:
+        self.outbox.announce(b"w" + b";".join(b"%d:%d" % (client, self.carets[client]) for client in clients), clients)
+
+    def ask(self) -> None:
+        """SyncStep1 with what the peer has read by now."""
+        has = self.peer_has()
+        known = {client: next(n for n in range(clock + 1) if (client, n) not in has) for client, clock in self.clocks.items()}
+        lacks = {client: clock for client, clock in known.items() if clock < self.clocks[client]}
+        self.outbox.owe(lacks)
+
+    def step(self) -> None:
+        action = self.rng.random()
+        if action < 0.5:
+            self.update()
+        elif action < 0.6 and self.outbox.waiting < self.limit // 2:
+            self.outbox.send(b"c%d" % self.controls)
+            self.controls += 1
+        elif action < 0.7:
+            self.acknowledged += 1
+            self.outbox.acknowledge(b"a%d" % self.acknowledged)
+        elif action < 0.8:
+            client = self.rng.randrange(5)
+            self.carets[client] = self.carets.get(client, 0) + 1
+            self.announce([client])
+        elif action < 0.82:
+            self.ask()
+        elif action < 0.9:
+            self.wire.stop_reading()
+        elif action < 0.93:
+            self.wire.read_on()
+        else:
+            self.wire.read(self.rng.randint(0, 3))
+
+    def peer_has(self) -> set[tuple[int, int]]:
+        has: set[tuple[int, int]] = set()
+        for frame in self.wire.received:
+            if frame.startswith(b"u"):
+                has |= self.made[int(frame.split()[0][1:])]
+            elif frame.startswith(b"d"):
+                has |= self.diffs[int(frame.rstrip(b".")[1:])][0]
+        return has
+
+    def deletions_seen(self) -> set[int]:
+        """The updates whose deletions the peer has: those that it got, and those that were made before a diff that it got."""
+        seen: set[int] = set()
+        for frame in self.wire.received:
+            if frame.startswith(b"u"):
+                seen.add(int(frame.split()[0][1:]))
+            elif frame.startswith(b"d"):
+                seen |= set(range(self.diffs[int(frame.rstrip(b".")[1:])][1]))
+        return seen
+
+    def numbers(self, kind: bytes) -> list[int]:
+        return [int(frame.split()[0][1:]) for frame in self.wire.received if frame.startswith(kind)]
+
+    def check(self) -> None:
+        updates = self.numbers(b"u")
+        assert updates == sorted(set(updates)), "nothing overtakes, and nothing comes twice"
+        assert self.numbers(b"c") == list(range(self.controls)), "control frames all arrive, in order"
+        acknowledgements = self.numbers(b"a")
+        assert acknowledgements == sorted(set(acknowledgements))
+        assert acknowledgements[-1:] == ([self.acknowledged] if self.acknowledged else [])
+        assert self.peer_has() == {(client, n) for client, clock in self.clocks.items() for n in range(clock)}
+        assert self.deletions_seen() == set(range(len(self.made)))
+        carets: dict[int, int] = {}
+        for frame in self.wire.received:
+            if frame.startswith(b"w"):
+                for entry in frame[1:].split(b";"):
+                    client, value = entry.split(b":")
+                    assert carets.get(int(client), 0) <= int(value)
+                    carets[int(client)] = int(value)
+        assert carets == self.carets
+        assert self.outbox.waiting == 0
+        assert not self.outbox.blocked
+
+
+@pytest.mark.fuzz
+@pytest.mark.rule("OU3", "OU5", "OU6", "OU15")
+def test_in_the_end_a_peer_has_everything() -> None:
+    """A socket that reads at random, and every kind of frame; the oracle knows what each frame holds."""
+    settled = dropped = 0
+    for seed in range(300 * MANY):
+        model = Model(random.Random(seed))
+        for _ in range(model.rng.randint(1, 150)):
+            model.step()
+            # Updates and control frames have a limit each.
+            assert model.outbox.waiting <= 2 * model.limit, f"seed {seed}"
+        model.wire.read_on()
+        try:
+            model.check()
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
+        settled += model.settled
+        dropped += len(model.made) - len(model.numbers(b"u"))
+    assert settled > 100 * MANY
+    assert dropped > 1000 * MANY

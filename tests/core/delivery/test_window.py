@@ -1,0 +1,148 @@
+"""When a room flushes."""
+
+from __future__ import annotations
+
+import pytest
+
+from cowrite.core.delivery.window import FlushWindow
+from cowrite.testing.clock import ManualClock
+
+
+class Flushes:
+    """A window on a manual clock; each flush takes ``cost`` seconds."""
+
+    def __init__(self, *, cost: float = 0.0, shortest: float = 0.0, longest: float = 0.1) -> None:
+        self.clock = ManualClock()
+        self.cost = cost
+        self.times: list[float] = []
+        self.wake_in_flush = self.cancel_in_flush = False
+        self.fault: Exception | None = None
+        self.window = FlushWindow(self.clock, self.flush, shortest=shortest, longest=longest)
+
+    def flush(self) -> None:
+        self.times.append(round(self.clock.monotonic(), 6))
+        if self.wake_in_flush:
+            self.wake_in_flush = False
+            self.window.wake()
+        if self.cancel_in_flush:
+            self.window.cancel()
+        self.clock.advance(self.cost)
+        if self.fault is not None:
+            raise self.fault
+
+    def run(self, seconds: float, *, every: float = 0.001) -> None:
+        """Wake again and again for so long."""
+        for _ in range(round(seconds / every)):
+            self.window.wake()
+            self.clock.advance(every)
+
+
+@pytest.mark.rule("OU20")
+def test_a_quiet_room_flushes_in_the_loops_next_turn() -> None:
+    flushes = Flushes()
+    flushes.clock.advance(100)
+    flushes.window.wake()
+    flushes.window.wake()
+    assert flushes.times == [], "not within the call"
+    flushes.clock.advance()
+    assert flushes.times == [100.0]
+    flushes.clock.advance(100)
+    assert flushes.times == [100.0], "nothing waits"
+
+
+@pytest.mark.rule("OU21")
+def test_the_next_flush_waits_twice_what_the_last_one_took() -> None:
+    flushes = Flushes(cost=0.004)
+    flushes.window.wake()
+    flushes.clock.advance()  # ends at 0.004
+    flushes.window.wake()
+    flushes.clock.advance(0.0079)
+    assert flushes.times == [0.0]
+    flushes.clock.advance(0.0001)
+    assert flushes.times == [0.0, 0.012]
+
+
+@pytest.mark.rule("OU21")
+def test_the_window_is_over_for_a_room_that_was_quiet_meanwhile() -> None:
+    flushes = Flushes(cost=0.004)
+    flushes.window.wake()
+    flushes.clock.advance(1)
+    flushes.window.wake()
+    flushes.clock.advance()
+    assert len(flushes.times) == 2
+
+
+@pytest.mark.rule("OU21")
+def test_under_load_flushing_takes_a_third_of_the_time() -> None:
+    flushes = Flushes(cost=0.01)
+    flushes.run(3, every=0.0001)
+    assert len(flushes.times) * 0.01 == pytest.approx(flushes.clock.monotonic() / 3, rel=0.02)
+
+
+@pytest.mark.rule("OU22")
+def test_a_window_is_never_longer_than_the_longest() -> None:
+    flushes = Flushes(cost=10.0, longest=0.1)
+    flushes.window.wake()
+    flushes.clock.advance()
+    flushes.window.wake()
+    flushes.clock.advance(0.1)
+    assert flushes.times == [0.0, 10.1]
+
+
+@pytest.mark.rule("OU22")
+def test_a_window_is_never_shorter_than_the_shortest() -> None:
+    flushes = Flushes(cost=0.0, shortest=0.1, longest=0.1)
+    flushes.run(1.05)
+    assert flushes.times == [pytest.approx(n / 10) for n in range(11)]
+
+
+@pytest.mark.rule("OU23")
+def test_a_flush_that_fails_does_not_stop_later_ones() -> None:
+    flushes = Flushes(cost=0.01)
+    flushes.fault = ZeroDivisionError()
+    flushes.window.wake()
+    with pytest.raises(ZeroDivisionError):
+        flushes.clock.advance()
+    flushes.fault = None
+    flushes.window.wake()
+    flushes.clock.advance(0.019)
+    assert len(flushes.times) == 1, "its cost counts like any other's"
+    flushes.clock.advance(0.001)
+    assert len(flushes.times) == 2
+
+
+@pytest.mark.rule("OU24")
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_a_flush_itself_brings_waits_for_the_next_window(fails: bool) -> None:
+    flushes = Flushes(cost=0.01)
+    flushes.wake_in_flush = True
+    flushes.fault = ZeroDivisionError() if fails else None
+    flushes.window.wake()
+    if fails:
+        with pytest.raises(ZeroDivisionError):
+            flushes.clock.advance()
+        flushes.fault = None
+    else:
+        flushes.clock.advance()
+    flushes.clock.advance(0.019)
+    assert flushes.times == [0.0]
+    flushes.clock.advance(0.001)
+    assert flushes.times == [0.0, 0.03]
+    flushes.clock.advance(1)
+    assert len(flushes.times) == 2
+
+
+@pytest.mark.rule("OU20")
+def test_a_cancelled_flush_does_not_come() -> None:
+    flushes = Flushes()
+    flushes.window.cancel()
+    flushes.window.wake()
+    flushes.window.cancel()
+    flushes.clock.advance(1)
+    assert flushes.times == []
+    flushes.window.wake()
+    flushes.wake_in_flush = flushes.cancel_in_flush = True
+    flushes.clock.advance()
+    assert flushes.times == [1.0]
+    flushes.clock.advance(1)
+    assert flushes.times == [1.0]

@@ -413,6 +413,31 @@ async def test_nothing_of_a_session_is_committed_once_it_was_revoked() -> None:
         assert ben.closed is not None, "what was shown and is not kept sends everybody away"
 
 
+@pytest.mark.rule("SB7")
+async def test_what_a_session_wrote_before_it_left_is_committed() -> None:
+    """A page that closes says goodbye right behind its last edit, and perhaps to another process."""
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana, ben, bot = await server.join(user="ana"), await server.join(user="ben"), ThinClient("bot")
+        server.access.follow(bot.session, lambda _: None)
+        await quiet(server)
+        hold = database.hold_next("begin")
+        submission = await bot.insert(server, 0, "bot")
+        ana.client.text.insert(0, "typed by ana ")
+        await quiet(server)
+        storage, now = memory_storage(database), server.clock.now()
+        for left in (ana.peer.session, bot.session):
+            await storage.access.change(AccessChange(left.id, left.author, now, "doc", session_id=left.id))
+        hold.release()
+        await _step(server, 1)
+        assert bot.session.ended, "no more is taken of it"
+        assert submission.answer.result().operations
+        assert sorted(body(server)) == sorted("bottyped by ana ")
+        assert ana.client.saved
+        assert ben.closed is None
+        assert not database.quarantined()
+
+
 @pytest.mark.rule("SU7")
 async def test_who_may_not_write_is_refused_at_once() -> None:
     async with process(MemoryDatabase()) as server:

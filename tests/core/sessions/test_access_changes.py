@@ -164,6 +164,24 @@ async def test_a_session_whose_time_is_over() -> None:
     assert ana.ended
 
 
+@pytest.mark.rule("SB4", "SB7")
+async def test_a_session_that_its_user_ended() -> None:
+    """It is let in no more, and those who follow it are told once; what may be committed of it is as before."""
+    desk = Desk()
+    ana, told = session(), list[Session]()
+    desk.control.follow(ana, told.append)
+    await desk.change(session_id=ana.id, grant=Grant.COMMENT)
+    told.clear()
+    left = AccessChange(ana.id, "ana", NOW, "doc", session_id=ana.id)
+    for _ in range(2):
+        await desk.storage.access.change(left)
+        await desk.control.catch_up()
+    assert told == [ana]
+    assert (ana.ended, ana.grant) == (True, Grant.COMMENT)
+    with pytest.raises(AccessDenied, match="has ended"):
+        desk.control.check(ana)
+
+
 @pytest.mark.rule("AC1")
 async def test_the_newest_counts_of_a_session_and_of_more() -> None:
     desk = Desk()

@@ -3,6 +3,8 @@
 A change is a row with a revision, and overrides every access that was decided before it; what is decided later was decided
 knowing it. Of several changes that match a session the newest counts. Every process reads new rows every half second, and the
 journal reads them under its lock, so that nothing of a session is committed once the call that revoked it has returned.
+
+A session that its user ends is another matter: it is let in no more, and what it has written is committed all the same.
 """
 
 from __future__ import annotations
@@ -41,6 +43,8 @@ class AccessControl:
         """Those that are about more than one session: of each document and user, either of which may be any, the newest."""
         self._of_session: dict[str, AccessChange] = {}
         """Of those about one session, the newest of each."""
+        self._ended: set[str] = set()
+        """Sessions that their users have ended."""
         self._followers: dict[Session, list[Follower]] = {}
         self._listeners: list[Callable[[AccessChange], None]] = []
         self._reading = asyncio.Lock()
@@ -48,11 +52,13 @@ class AccessControl:
         """The changes up to this one are known here."""
 
     def check(self, session: Session) -> None:
-        """Bring a session's grant up to what is known here. Raises :class:`AccessDenied` when it was revoked.
+        """Bring a session's grant up to what is known here. Raises :class:`AccessDenied` when it has ended or was revoked.
 
         Call it in the synchronous step that lets the session in.
         """
         self.refresh(session)
+        if session.ended:
+            raise AccessDenied("The session has ended.", known=False)
         if session.grant is None:
             raise AccessDenied("The access to this document was revoked.", known=True)
 
@@ -61,6 +67,7 @@ class AccessControl:
         if session.revision != self.revision:
             session.revision = self.revision
             session.grant = self._grant(session)
+            session.ended = session.ended or session.id in self._ended
 
     def follow(self, session: Session, told: Follower) -> None:
         """Keep the session's grant up to date, and tell when it changes, until :meth:`unfollow`. Raises as :meth:`check`."""
@@ -110,7 +117,9 @@ class AccessControl:
 
     def _learn(self, changes: Sequence[AccessChange]) -> None:
         for change in changes:
-            if change.session_id is None:
+            if change.ends_session:
+                self._ended.add(change.id)
+            elif change.session_id is None:
                 self._known[change.document_id, change.user_id] = change
             else:
                 self._of_session[change.session_id] = change
@@ -124,9 +133,9 @@ class AccessControl:
                 by=change.changed_by,
             )
             for session in [one for one in self._followers if _concerns(change, one)]:
-                before = session.grant
+                before = session.grant, session.ended
                 self.refresh(session)
-                if session.grant is not before:
+                if (session.grant, session.ended) != before:
                     self.tell(session)
             for listener in self._listeners:
                 listener(change)

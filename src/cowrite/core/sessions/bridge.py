@@ -138,8 +138,6 @@ class SessionBridge:
     def resume(self, access_token: str) -> Session:
         """The session of an access token. Raises :class:`AccessDenied`."""
         session = self._session(self._claims_of_token(access_token))
-        if session.ended:
-            raise AccessDenied("The session has ended.", known=False)
         self._access.check(session)
         return session
 

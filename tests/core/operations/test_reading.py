@@ -11,11 +11,12 @@ import pytest
 
 from core.operations.thin_client import ThinClient
 from cowrite.brokers.local import LocalBroker, LocalHub
-from cowrite.core.operations.reading import MAX_OPERATIONS, DocumentReader, Operations, State
+from cowrite.core.operations.reading import MAX_BYTES, MAX_OPERATIONS, DocumentReader, Operations, State
 from cowrite.core.ports import StoreUnavailable
 from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.testing.model import Model
 from cowrite.testing.process import Process, quiet
+from cowrite.testing.records import make_entry, make_operation, write
 
 
 @asynccontextmanager
@@ -61,6 +62,28 @@ async def test_who_lacks_too_much_gets_the_state() -> None:
             assert json.loads(found.json) == bot.model.state
             assert (found.head, found.offset) == (bot.head, room.replicas.head.offset)
         assert await reader.since(room, bot.head) == Operations([], bot.head, room.replicas.head.offset)
+
+
+@pytest.mark.rule("RD2")
+@pytest.mark.parametrize(("number", "size"), [(3, 700_000), (5, 1_000_000), (30, 10), (MAX_OPERATIONS + 1, 0)])
+async def test_what_the_store_holds_is_read_in_portions(number: int, size: int) -> None:
+    """All of it, however many portions that takes and whatever of it can be seen; or the state, when it is too much."""
+    database = MemoryDatabase()
+    storage = memory_storage(database)
+    entries = [
+        make_entry(offset, update=b"\0\0", operations=(make_operation(offset, content="x" * size),) if size else ())
+        for offset in range(1, number + 1)
+    ]
+    await write(storage.store, "doc", *entries)
+    async with process(database) as server:
+        await server.join()
+        found = await DocumentReader(server.storage).operations(server.room(), None)
+        if number > MAX_OPERATIONS or number * size > MAX_BYTES:
+            assert found is None
+        else:
+            assert found is not None
+            assert [one.entry for one in found.entries] == entries
+            assert (found.head, found.offset) == (entries[-1].operations[-1].id, number)
 
 
 @pytest.mark.rule("RD2")

@@ -70,6 +70,7 @@ async def everything(storage: Storage, document_id: str = "doc") -> None:
     await access.session(session.session_id)
     await access.update_session(session)
     await access.end_session(session.session_id, 1)
+    await access.ended_sessions(since=0)
     await access.use_token(new_id(), 2**50)
     await access.change(make_change(document_id=document_id))
     await access.changes(after=0)

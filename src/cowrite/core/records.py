@@ -144,13 +144,6 @@ class AccessChange:
     restores: bool = False
     """What was granted at first holds again; ``grant`` says nothing then."""
 
-    @property
-    def ends_session(self) -> bool:
-        """A session was ended by its user, which takes nothing away from what it has written: its change has the session's own
-        id, and no other has.
-        """
-        return self.id == self.session_id
-
 
 @dataclass(frozen=True, slots=True)
 class DocumentInfo:

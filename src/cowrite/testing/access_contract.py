@@ -90,6 +90,13 @@ class AccessContract:
         await access.end_session(new_id(), 7)
         assert await access.session(session.session_id) == replace(session, ended_at=5)
         assert await access.session(bystander.session_id) == bystander
+        late = make_session(ended_at=9)
+        await access.begin_session(late)
+        assert [await access.ended_sessions(since=since) for since in (5, 6, 10)] == [
+            {session.session_id: 5, late.session_id: 9},
+            {late.session_id: 9},
+            {},
+        ]
 
     # ---- tokens for one use ------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from cowrite.core.records import AccessChange
 from cowrite.crdt.apply_operations import Replica
 from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.testing.process import quiet
+from cowrite.testing.records import make_session
 
 GONE = StoreUnavailable("gone")
 
@@ -78,12 +79,14 @@ async def test_what_a_session_wrote_before_it_left_is_committed() -> None:
         submission = await bot.insert(server, 0, "bot")
         ana.client.text.insert(0, "typed by ana ")
         await quiet(server)
-        storage, now = memory_storage(database), server.clock.now()
+        elsewhere = memory_storage(database).access
         for left in (ana.peer.session, bot.session):
-            await storage.access.change(AccessChange(left.id, left.author, now, "doc", session_id=left.id))
+            await elsewhere.begin_session(make_session(session_id=left.id, document_id="doc"))
+            await elsewhere.end_session(left.id, server.clock.now())
+        await server.access.look_for_ends()
         hold.release()
         await step(server, 1)
-        assert bot.session.ended, "no more is taken of it"
+        assert bot.session.ended
         assert submission.answer.result().operations
         assert sorted(body(server)) == sorted("bottyped by ana ")
         assert ana.client.saved

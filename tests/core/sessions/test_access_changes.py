@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,10 +12,11 @@ import pytest
 from cowrite.core.ids import Ids
 from cowrite.core.ports import Access, AccessDenied, Grant, Storage, StoreUnavailable
 from cowrite.core.records import AccessChange
-from cowrite.core.sessions.access import LEEWAY, READ_SECONDS, AccessControl
+from cowrite.core.sessions.access import ENDED_SECONDS, LEEWAY, READ_SECONDS, AccessControl
 from cowrite.core.sessions.session import Session
 from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.testing.clock import ManualClock
+from cowrite.testing.records import make_session
 
 NOW = 1_790_000_000_000
 IDS = Ids(ManualClock(now=NOW))
@@ -166,20 +168,48 @@ async def test_a_session_whose_time_is_over() -> None:
 
 @pytest.mark.rule("SB4", "SB7")
 async def test_a_session_that_its_user_ended() -> None:
-    """It is let in no more, and those who follow it are told once; what may be committed of it is as before."""
+    """Once that is read it is let in no more, and those who follow it are told once; its grant stays as it is."""
     desk = Desk()
-    ana, told = session(), list[Session]()
+    ana, ben, told = session(), session("ben"), list[Session]()
     desk.control.follow(ana, told.append)
-    await desk.change(session_id=ana.id, grant=Grant.COMMENT)
-    told.clear()
-    left = AccessChange(ana.id, "ana", NOW, "doc", session_id=ana.id)
-    for _ in range(2):
-        await desk.storage.access.change(left)
-        await desk.control.catch_up()
+    for one in (ana, ben):
+        await desk.storage.access.begin_session(make_session(session_id=one.id))
+    running = asyncio.create_task(desk.control.run())
+    await asyncio.sleep(0.01)
+    await desk.storage.access.end_session(ana.id, NOW - 5000)  # its process's clock is late
+    assert not told
+    desk.control.check(ana)
+    for _ in range(3):
+        desk.clock.advance(READ_SECONDS)
+        await asyncio.sleep(0.01)
+    running.cancel()
     assert told == [ana]
-    assert (ana.ended, ana.grant) == (True, Grant.COMMENT)
-    with pytest.raises(AccessDenied, match="has ended"):
-        desk.control.check(ana)
+    assert (ana.ended, ana.grant) == (True, Grant.WRITE)
+    again = replace(ana, ended=False)
+    for one in (ana, again):
+        with pytest.raises(AccessDenied, match="has ended"):
+            desk.control.check(one)
+    desk.control.check(ben)
+
+
+@pytest.mark.rule("SB4")
+async def test_ended_sessions_are_known_to_a_process_that_starts_and_forgotten_when_no_token_is_left() -> None:
+    desk = Desk()
+    ends = {session(): NOW - 1000 * ago for ago in (1, ENDED_SECONDS - 1, ENDED_SECONDS + 1)}
+    for one, at in ends.items():
+        await desk.storage.access.begin_session(make_session(session_id=one.id))
+        await desk.storage.access.end_session(one.id, at)
+    await desk.control.look_for_ends()
+    desk.control.tend(NOW + 5000)
+
+    def ended(one: Session) -> bool:
+        try:
+            desk.control.check(one)
+        except AccessDenied:
+            return True
+        return False
+
+    assert [ended(one) for one in ends] == [True, False, False]
 
 
 @pytest.mark.rule("AC1")

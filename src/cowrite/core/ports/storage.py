@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -69,6 +69,10 @@ class Sessions(Protocol):
 
     async def end_session(self, session_id: str, at: int) -> None:
         """The session has ended at that time. Does nothing when it has already, or there is none."""
+        ...
+
+    async def ended_sessions(self, *, since: int) -> Mapping[str, int]:
+        """The sessions that have ended at that time or later, by id, and when. Milliseconds since 1970."""
         ...
 
     async def use_token(self, jti: str, expires_at: int) -> bool:

@@ -4,7 +4,8 @@ A change is a row with a revision, and overrides every access that was decided b
 knowing it. Of several changes that match a session the newest counts. Every process reads new rows every half second, and the
 journal reads them under its lock, so that nothing of a session is committed once the call that revoked it has returned.
 
-A session that its user ends is another matter: it is let in no more, and what it has written is committed all the same.
+A session that its user ends is another matter: it is let in no more, and what it has written is committed all the same. So its
+end is no change of access, and nobody's transaction waits for it.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ from typing import Final, TypeAlias
 
 import structlog
 
-from cowrite.core.ports import AccessChanges, AccessDenied, Clock, Grant, StoreError
+from cowrite.core.ports import AccessChanges, AccessDenied, AccessLog, Clock, Grant, Sessions, StoreError
 from cowrite.core.records import AccessChange
 from cowrite.core.sessions.session import Session
 
 READ_SECONDS: Final = 0.5
-"""How often new changes are read."""
+"""How often new changes and ends are read."""
+ENDED_SECONDS: Final = 3600
+"""How long an ended session is remembered: longer than its access token could be shown."""
+_LOOK_BACK: Final = 60_000
+"""Milliseconds from before the last look in which ends are read again: clocks of processes differ, and commits take time."""
 LEEWAY: Final = 2000
 """Milliseconds by which a token may be younger than a change and still be overridden: tokens are dated in whole seconds, by the
 host's clock."""
@@ -36,15 +41,18 @@ Follower: TypeAlias = Callable[[Session], None]
 class AccessControl:
     """What the sessions of this process may do now."""
 
-    def __init__(self, changes: AccessChanges, clock: Clock) -> None:
-        self._changes = changes
+    def __init__(self, log: AccessLog, clock: Clock) -> None:
+        self._changes: AccessChanges = log
+        self._sessions: Sessions = log
         self._clock = clock
         self._known: dict[tuple[str | None, str | None], AccessChange] = {}
         """Those that are about more than one session: of each document and user, either of which may be any, the newest."""
         self._of_session: dict[str, AccessChange] = {}
         """Of those about one session, the newest of each."""
-        self._ended: set[str] = set()
-        """Sessions that their users have ended."""
+        self._ended: dict[str, int] = {}
+        """Sessions that their users have ended, and when."""
+        self._looked_at: int | None = None
+        """Up to when ends are known here."""
         self._followers: dict[Session, list[Follower]] = {}
         self._listeners: list[Callable[[AccessChange], None]] = []
         self._reading = asyncio.Lock()
@@ -57,7 +65,8 @@ class AccessControl:
         Call it in the synchronous step that lets the session in.
         """
         self.refresh(session)
-        if session.ended:
+        if session.ended or session.id in self._ended:
+            session.ended = True
             raise AccessDenied("The session has ended.", known=False)
         if session.grant is None:
             raise AccessDenied("The access to this document was revoked.", known=True)
@@ -67,7 +76,6 @@ class AccessControl:
         if session.revision != self.revision:
             session.revision = self.revision
             session.grant = self._grant(session)
-            session.ended = session.ended or session.id in self._ended
 
     def follow(self, session: Session, told: Follower) -> None:
         """Keep the session's grant up to date, and tell when it changes, until :meth:`unfollow`. Raises as :meth:`check`."""
@@ -87,8 +95,26 @@ class AccessControl:
         for told in list(self._followers.get(session, ())):
             told(session)
 
+    def end(self, session: Session) -> None:
+        """Its user has ended it: it is let in no more, and those who follow it are told. Idempotent."""
+        self._ended.setdefault(session.id, self._clock.now())
+        if not session.ended:
+            session.ended = True
+            self.tell(session)
+
+    async def look_for_ends(self) -> None:
+        """Read which sessions have been ended, on whatever process. Raises :class:`StoreError`."""
+        now = self._clock.now()
+        since = now - ENDED_SECONDS * 1000 if self._looked_at is None else self._looked_at - _LOOK_BACK
+        ended = await self._sessions.ended_sessions(since=since)
+        self._looked_at = now
+        self._ended.update(ended)
+        for session in [one for one in self._followers if one.id in ended]:
+            self.end(session)
+
     def tend(self, now: int) -> None:
         """Every few seconds: tell those whose sessions are over; ``now`` is in milliseconds since 1970."""
+        self._ended = {session_id: at for session_id, at in self._ended.items() if at > now - ENDED_SECONDS * 1000}
         for session in list(self._followers):
             if session.ends_at is not None and session.ends_at <= now and not session.ended:
                 session.ended = True
@@ -111,15 +137,14 @@ class AccessControl:
         while True:
             try:
                 await self.catch_up()
+                await self.look_for_ends()
             except StoreError as error:
-                _log.warning("changed grants not read; they are read again", reason=str(error))
+                _log.warning("changed grants and ended sessions not read; they are read again", reason=str(error))
             await self._clock.sleep(READ_SECONDS)
 
     def _learn(self, changes: Sequence[AccessChange]) -> None:
         for change in changes:
-            if change.ends_session:
-                self._ended.add(change.id)
-            elif change.session_id is None:
+            if change.session_id is None:
                 self._known[change.document_id, change.user_id] = change
             else:
                 self._of_session[change.session_id] = change
@@ -133,9 +158,9 @@ class AccessControl:
                 by=change.changed_by,
             )
             for session in [one for one in self._followers if _concerns(change, one)]:
-                before = session.grant, session.ended
+                before = session.grant
                 self.refresh(session)
-                if (session.grant, session.ended) != before:
+                if session.grant is not before:
                     self.tell(session)
             for listener in self._listeners:
                 listener(change)

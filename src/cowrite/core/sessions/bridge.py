@@ -17,16 +17,14 @@ import structlog
 from cowrite.core.ids import Ids
 from cowrite.core.ports import (
     Access,
-    AccessChanges,
     AccessClaims,
     AccessDenied,
-    AccessLog,
     AccessTokenMaker,
     Authorizer,
     Clock,
     Sessions,
 )
-from cowrite.core.records import AccessChange, SessionRecord
+from cowrite.core.records import SessionRecord
 from cowrite.core.sessions.access import AccessControl
 from cowrite.core.sessions.session import Session, fault_of
 
@@ -34,7 +32,6 @@ SESSION_MILLISECONDS: Final = 12 * 3600 * 1000
 """How long a session lasts whose access has no end of its own."""
 RENEWAL_SECONDS: Final = 24 * 3600
 """How long after its end an access token may still be renewed, while the session lasts: laptops sleep."""
-LEFT: Final = "the session was ended by its user"
 _MAX_KNOWN: Final = 20_000
 """Access tokens that are remembered, so that each is decrypted once."""
 
@@ -59,15 +56,14 @@ class SessionBridge:
         self,
         authorize: Authorizer,
         tokens: AccessTokenMaker,
-        sessions: AccessLog,
+        sessions: Sessions,
         access: AccessControl,
         clock: Clock,
         ids: Ids,
     ) -> None:
         self._authorize = authorize
         self._tokens = tokens
-        self._sessions: Sessions = sessions
-        self._changes: AccessChanges = sessions
+        self._sessions = sessions
         self._access = access
         self._clock = clock
         self._ids = ids
@@ -124,15 +120,10 @@ class SessionBridge:
     async def disconnect(self, access_token: str) -> Session:
         """End a session, on all processes. Idempotent. Raises :class:`AccessDenied`, and :class:`StoreError`."""
         claims = self._tokens.verify(access_token, leeway=RENEWAL_SECONDS)
-        now = self._clock.now()
-        await self._sessions.end_session(claims.session_id, now)
+        # Other processes take its access token no more as soon as they have read this.
+        await self._sessions.end_session(claims.session_id, self._clock.now())
         session = self._session(claims)
-        if not session.ended:
-            # Other processes take its access token no more as soon as they have read this.
-            change = AccessChange(session.id, session.author, now, session.document_id, session_id=session.id, reason=LEFT)
-            await self._changes.change(change)
-        session.ended = True
-        self._access.tell(session)
+        self._access.end(session)
         return session
 
     def resume(self, access_token: str) -> Session:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,11 @@ class MemoryAccessLog:
         known = self._tables.sessions.get(session_id)
         if known is not None and known.ended_at is None:
             self._tables.sessions[session_id] = replace(known, ended_at=at)
+
+    async def ended_sessions(self, *, since: int) -> Mapping[str, int]:
+        await self._connection.begin("ended_sessions")
+        ends = ((known.session_id, known.ended_at) for known in self._tables.sessions.values())
+        return {session_id: at for session_id, at in ends if at is not None and at >= since}
 
     async def change(self, change: AccessChange) -> int:
         check_change(change)

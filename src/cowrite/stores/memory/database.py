@@ -22,7 +22,7 @@ Call: TypeAlias = Literal[
     # History
     "load_at", "locate", "operations", "last_operation",
     # AccessLog
-    "begin_session", "session", "update_session", "end_session", "use_token", "change", "changes",
+    "begin_session", "session", "update_session", "end_session", "ended_sessions", "use_token", "change", "changes",
     # Directory
     "list", "info", "create", "delete", "undelete",
 ]  # fmt: skip

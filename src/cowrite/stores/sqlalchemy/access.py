@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ _session = select(
     sessions.c.colour,
     sessions.c.ended_at,
 ).where(sessions.c.session_id == bindparam("session_id"))
+_ended = select(sessions.c.session_id, sessions.c.ended_at).where(sessions.c.ended_at >= bindparam("since"))
 _running = update(sessions).where(sessions.c.session_id == bindparam("this_session"), sessions.c.ended_at.is_(None))
 _same = _running.where(sessions.c.document_id == bindparam("this_document"), sessions.c.user_id == bindparam("this_user"))
 _forget_tokens = delete(used_tokens).where(used_tokens.c.expires_at < bindparam("before"))
@@ -57,6 +58,9 @@ class SqlAccessLog:
     async def end_session(self, session_id: str, at: int) -> None:
         check_id("The session id", session_id, longest=MAX_UUID)
         await write(self._database, partial(_end_session, session_id=session_id, at=at))
+
+    async def ended_sessions(self, *, since: int) -> Mapping[str, int]:
+        return await self._database.read(partial(_read_ended, since=since), _decode_ended)
 
     async def change(self, change: AccessChange) -> int:
         check_change(change)
@@ -86,6 +90,14 @@ def _update_session(connection: Connection, session: SessionRecord) -> bool:
 
 def _end_session(connection: Connection, session_id: str, at: int) -> None:
     connection.execute(_running.values(ended_at=at), {"this_session": session_id})
+
+
+def _read_ended(connection: Connection, *, since: int) -> Rows:
+    return connection.execute(_ended, {"since": since}).all()
+
+
+def _decode_ended(rows: Rows) -> Mapping[str, int]:
+    return {row[0]: row[1] for row in rows}
 
 
 def _values(session: SessionRecord) -> dict[str, Any]:

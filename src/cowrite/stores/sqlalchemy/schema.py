@@ -9,7 +9,7 @@ from sqlalchemy import Connection, inspect, text
 from cowrite.stores.errors import StoreOutdated, StoreSetupError
 from cowrite.stores.sqlalchemy.tables import VERSION_TABLE, metadata
 
-NEWEST = "0002"
+NEWEST = "0003"
 """The newest version file in ``cowrite/stores/migrations/versions``."""
 
 

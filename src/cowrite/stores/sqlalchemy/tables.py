@@ -260,7 +260,13 @@ sessions = Table(
     Column("issued_at", MILLISECONDS, nullable=False, comment="When that was decided, in milliseconds since 1970."),
     Column("created_at", MILLISECONDS, nullable=False, comment="When it began, in milliseconds since 1970."),
     Column("expires_at", MILLISECONDS, nullable=False, comment="When it ends by itself, in milliseconds since 1970."),
-    Column("ended_at", MILLISECONDS, nullable=True, comment="When it was ended, in milliseconds since 1970; null: it was not."),
+    Column(
+        "ended_at",
+        MILLISECONDS,
+        nullable=True,
+        index=True,
+        comment="When it was ended, in milliseconds since 1970; null: it was not.",
+    ),
     comment="Users' stays in documents, and what they may do there.",
 )
 

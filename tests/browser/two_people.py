@@ -27,10 +27,17 @@ def letters(text: str, pattern: str) -> str:
 
 
 def converge(one: PageWindow, other: PageWindow, editor: Editor) -> str:
-    """Wait until both show the same and all is saved; give the text."""
+    """Wait until both show the same and all is saved; give the text, in which each may have begun a paragraph of their own."""
     length = len(UPPER) + len(LOWER)
+
+    def have_all() -> bool:
+        return all(len(window.read(editor).replace("\n", "")) == length for window in (one, other))
+
+    try:
+        one.until(have_all)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {one.read(editor)!r} and {other.read(editor)!r} should have {length}") from None
     for window in (one, other):
-        window.until(lambda: len(one.read(editor)) == len(other.read(editor)) == length)
         window.is_saved()
     assert one.read(editor) == other.read(editor)
     return one.read(editor)

@@ -260,3 +260,20 @@ async def test_presence_ends(server: Api) -> None:
     assert len(room.presence.present) == 2
     room.tend(server.backend.clock.monotonic() + 31)
     assert room.presence.present == []
+
+
+@pytest.mark.rule("PO12")
+async def test_presence_ends_though_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who does not come again goes, and nobody has to poll for that."""
+    monkeypatch.setattr("cowrite.http.polling.PRESENT_SECONDS", 50 * MS)
+    monkeypatch.setattr("cowrite.app.TEND_SECONDS", 20 * MS)
+    async with api() as server:
+        ana = await server.connect("d", token("ana"))
+        await ana.type("x")
+        await ana.poll()
+        room = server.backend.registry.get("d")
+        assert room is not None
+        async with asyncio.timeout(10):
+            while room.presence.present:  # noqa: ASYNC110
+                await asyncio.sleep(10 * MS)
+        assert room.presence.version == 2

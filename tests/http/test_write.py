@@ -175,6 +175,24 @@ async def test_presence_is_bounded(server: Api) -> None:
     assert present["state"] is None
 
 
+@pytest.mark.rule("PE3", "PE4")
+async def test_presence_of_all_is_bounded() -> None:
+    """A session too many of one user is served, and what it tells is refused; so is what is too much together."""
+    async with api(limits=Limits(presence_sessions=1, presence_bytes=100)) as server:
+        first, second = await server.connect("d", token("ana")), await server.connect("d", token("ana"))
+
+        async def tell(member: Member, state: object) -> httpx.Response:
+            body = {"document_id": "d", "state": state}
+            return await server.client.post(f"{REALTIME}/presence", json=body, headers=member.headers)
+
+        assert (await tell(first, {"n": 1})).status_code == 204
+        assert problem(await tell(second, {"n": 2})) == (429, "too_many_sessions")
+        assert problem(await tell(first, {"x": "x" * 100})) == (429, "presence_full")
+        await second.type("x")
+        (present,) = (await second.poll()).json()["presence"]
+        assert present["state"] == {"n": 1}
+
+
 @pytest.mark.rule("HT27")
 async def test_store_that_cannot_be_written() -> None:
     """What cannot be committed in time is refused for now; sending it again finds out, and nothing is applied twice."""

@@ -11,7 +11,9 @@ from structlog.testing import capture_logs
 
 from cowrite.brokers.local import LocalBroker
 from cowrite.core.ports import Access, Grant, StoreUnavailable
+from cowrite.core.presence.presence import Transport
 from cowrite.core.records import AccessChange
+from cowrite.core.sessions.session import Session
 from cowrite.protocol.thin import HEARTBEAT_SECONDS
 from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.testing.process import Process
@@ -144,6 +146,29 @@ async def test_changes_of_the_grant_are_told(desk: Desk) -> None:
     await desk.services.access.catch_up()
     assert wire.closed is not None
     assert wire.closed[0] == 4403
+
+
+@pytest.mark.rule("JS4", "PE3", "PE4")
+async def test_presence_beyond_a_bound_is_refused_and_the_connection_stays(desk: Desk) -> None:
+    await desk.join()
+    room, ids = desk.process.room(), desk.process.ids
+    crowd = [Session(ids.new(), "doc", Access(user, Grant.WRITE), 0) for user in ["ana"] * 50]
+    for one in crowd:
+        room.presence.connect(one, Transport.YJS, 0)
+    ana, wire = await desk.join(access_token="ana")
+    say(ana, "presence", state={"caret": 1})
+    for one in crowd[:2]:
+        room.presence.leave(one)
+    say(ana, "presence", state={"caret": 2})
+    assert [message["code"] for message in told(wire, "refused")] == ["too_many_sessions"]
+    assert [one.state for one in room.presence.present if one.state] == [{"caret": 2}]
+    others = [Session(ids.new(), "doc", Access(f"user-{n}", Grant.WRITE), 0) for n in range(262)]
+    for one in others:
+        room.presence.connect(one, Transport.YJS, 0)
+        room.presence.tell(one, {"x": "x" * 16_000}, 0)
+    say(ana, "presence", state={"x": "x" * 16_000})
+    assert [message["code"] for message in told(wire, "refused")] == ["too_many_sessions", "presence_full"]
+    assert wire.closed is None
 
 
 @pytest.mark.rule("JS8", "JS10")

@@ -36,6 +36,10 @@ class Limits:
     """Updates in one transaction."""
     group_bytes: int = 4 << 20
     """Their bytes; one larger update goes alone."""
+    presence_sessions: int = 50
+    """Sessions of one user that are shown in one document; more are served, and not shown."""
+    presence_bytes: int = 4 << 20
+    """What all sessions in one document together tell about themselves, as JSON."""
     loss_grace_seconds: float = 2.0
     """How long the awareness of a lost connection stays, so that a quick reconnect does not blink."""
     keepalive_seconds: float = 25.0

@@ -14,7 +14,7 @@ from cowrite.core.operations.reading import Operations
 from cowrite.core.operations.submissions import Answer
 from cowrite.core.operations.writing import WriteRequest
 from cowrite.core.ports import Grant
-from cowrite.core.presence.presence import MAX_STATE_BYTES
+from cowrite.core.presence.presence import MAX_STATE_BYTES, PresenceRefused
 from cowrite.http.backend import PRESENT_SECONDS, Backend, Serving, backend_of
 from cowrite.http.bodies import Content, read_body, read_json
 from cowrite.http.credentials import check_document_id, identify, token_of
@@ -133,6 +133,7 @@ def operations_routes(serving: Serving, limits: Limits) -> APIRouter:
             s410="document_deleted",
             s413="too_large",
             s422="unprocessable_entity bad_document_id",
+            s429="too_many_sessions presence_full",
             s503="unavailable draining",
         ),
     )
@@ -145,7 +146,10 @@ def operations_routes(serving: Serving, limits: Limits) -> APIRouter:
         async with backend.registry.open(document_id) as room:
             now = backend.clock.now()
             room.presence.visit(caller.session, now, backend.clock.monotonic() + PRESENT_SECONDS)
-            room.presence.tell(caller.session, body.state, now)
+            try:
+                room.presence.tell(caller.session, body.state, now)
+            except PresenceRefused as refused:
+                raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, refused.code, refused.reason) from refused
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
     return routes

@@ -172,10 +172,8 @@ class _People:
 
 
 def _render(room: Room, now: float) -> _People:
-    present = [one.to_json() for one in room.presence.present]
-    text = _encode(present).encode()
-    lasting = [{name: value for name, value in one.items() if name != "last_active"} for one in present]
-    return _People(room.presence.version, now, text, blake2b(_encode(lasting).encode(), digest_size=8).digest())
+    lasting = blake2b(b",".join([one.lasting for one in room.presence.present]), digest_size=8)
+    return _People(room.presence.version, now, room.presence.json, lasting.digest())
 
 
 _NO_PEOPLE: Final = _People(0, 0.0, _NOBODY, blake2b(_NOBODY, digest_size=8).digest())

@@ -170,6 +170,11 @@ def encode(kind: str, **fields: Json) -> bytes:
     return _encode({"type": kind, **fields}).encode()
 
 
+def encode_value(value: Json) -> bytes:
+    """Write a part of a message. As above."""
+    return _encode(value).encode()
+
+
 def encode_with(kind: str, encoded: Mapping[str, bytes], **fields: Json) -> bytes:
     """The same, with further fields whose JSON text is there already."""
     rest = b"".join(b',"%s":%s' % (name.encode(), value) for name, value in encoded.items())

@@ -22,7 +22,7 @@ from cowrite.core.operations.reading import Found, State
 from cowrite.core.operations.submissions import Answer, Submission, SubmissionRefused
 from cowrite.core.operations.writing import WriteRequest
 from cowrite.core.ports import AccessDenied, Grant, StoreError, Timer
-from cowrite.core.presence.presence import MAX_STATE_BYTES, Transport
+from cowrite.core.presence.presence import MAX_STATE_BYTES, PresenceRefused, Transport
 from cowrite.core.rooms.room import Room
 from cowrite.core.sessions.session import Session
 from cowrite.protocol.close_codes import CloseCode, cut_reason
@@ -210,13 +210,14 @@ class JsonConnection:
             "user": {"id": access.user_id, "name": access.name, "colour": access.colour},
             "grant": session.grant,
             "epoch": room.replicas.head.epoch,
-            "presence": [one.to_json() for one in room.presence.present],
             "heartbeat_interval_ms": int(HEARTBEAT_SECONDS * 1000),
         }
         fields |= {"head": found.head, "offset": found.offset}
         if isinstance(found, State):
-            return encode_with("welcome", {"state": found.json}, **fields)
-        return encode_with("welcome", {"operations": json_list([one.operations for one in found.entries])}, **fields)
+            content = {"state": found.json}
+        else:
+            content = {"operations": json_list([one.operations for one in found.entries])}
+        return encode_with("welcome", {"presence": room.presence.json} | content, **fields)
 
     # ---- messages ----------------------------------------------------------------------------------------------------
 
@@ -252,10 +253,13 @@ class JsonConnection:
             raise MalformedMessage("presence: state is an object")
         if len(encode("", state=told)) > MAX_STATE_BYTES:
             raise MalformedMessage(f"presence: state has more than {MAX_STATE_BYTES} bytes")
-        if state.session.may(Grant.COMMENT):
-            state.room.presence.tell(state.session, told, self._services.clock.now())
-        else:
+        if not state.session.may(Grant.COMMENT):
             self._refuse(None, SubmissionRefused("grant_too_low", "the grant does not allow telling others anything"))
+            return
+        try:
+            state.room.presence.tell(state.session, told, self._services.clock.now())
+        except PresenceRefused as refused:
+            self._refuse(None, SubmissionRefused(refused.code, refused.reason))
 
     def _renew(self, state: Attached, token: str) -> None:
         session = self._services.bridge.resume(token)

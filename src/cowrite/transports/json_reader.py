@@ -19,7 +19,7 @@ from cowrite.core.operations.reading import DocumentReader, State
 from cowrite.core.presence.presence import PresenceChange
 from cowrite.core.rooms.room import Room
 from cowrite.protocol.close_codes import CloseCode
-from cowrite.protocol.thin import encode, encode_operations, encode_with
+from cowrite.protocol.thin import encode_operations, encode_with
 
 MAX_ANSWERS: Final = 1000
 """Answers that may wait for a client that does not read."""
@@ -100,7 +100,7 @@ class JsonReader:
         self._send_answers()
         if self._people_due and self._wire.writable():
             self._people_due = False
-            self._wire.write(encode("presence", present=[one.to_json() for one in self._room.presence.present]))
+            self._wire.write(encode_with("presence", {"present": self._room.presence.json}))
 
     def _send_answers(self) -> None:
         while self._answers and self._answers[0][0] <= self.offset and self._wire.writable():

@@ -59,7 +59,7 @@ class Room:
         self.awareness = Awareness()
         self.peers: set[Peer] = set()
         self.readership = Readership()
-        self.presence = PresenceList(self.readership.people)
+        self.presence = PresenceList(self.readership.people, ports.limits)
         self.one_by_one = 0
         """How many updates to commit one at a time: one of them broke the engine or was refused, and it is not known which."""
         self.failed = False

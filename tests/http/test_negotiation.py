@@ -281,3 +281,22 @@ async def test_tokens_are_not_logged(server: Api, capfd: pytest.CaptureFixture[s
     assert "session opened" in out
     assert secret not in out
     assert ana.answer["access_token"] not in out
+
+
+@pytest.mark.rule("HT14")
+async def test_a_document_that_was_never_written_has_no_epoch(server: Api) -> None:
+    """Until the first write there is no history, and coming in makes none."""
+
+    async def come(user: str) -> tuple[str | None, int, str]:
+        body = {"document_id": "d", "session_token": token(user)}
+        connected = (await server.client.post(f"{REALTIME}/connect", json=body)).json()
+        return connected["head"], connected["offset"], connected["epoch"]
+
+    assert await come("ana") == (None, 0, "")
+    assert await server.backend.directory.info("d") is None
+    member = await server.connect("d", token("ana"))
+    await member.type("x")
+    head, offset, epoch = await come("ben")
+    assert (head, offset) == (member.head, 1)
+    assert epoch
+    assert await come("cem") == (head, offset, epoch)

@@ -171,6 +171,17 @@ async def test_presence_beyond_a_bound_is_refused_and_the_connection_stays(desk:
     assert wire.closed is None
 
 
+@pytest.mark.rule("HT14")
+async def test_the_welcome_has_no_epoch_before_somebody_has_written(desk: Desk) -> None:
+    ana, wire = await desk.join()
+    say(ana, "operations", request=1, operations=[INSERT], base=None)
+    await desk.settle(1)
+    _, later = await desk.join()
+    (before,), (after,) = told(wire, "welcome"), told(later, "welcome")
+    assert (before["epoch"], before["head"], before["offset"]) == ("", None, 0)
+    assert after["epoch"] == desk.process.room().replicas.head.epoch != ""
+
+
 @pytest.mark.rule("JS8", "JS10")
 async def test_a_session_ends_unless_it_is_renewed(desk: Desk) -> None:
     bridge, clock = desk.services.bridge, desk.process.clock
@@ -185,8 +196,12 @@ async def test_a_session_ends_unless_it_is_renewed(desk: Desk) -> None:
     (message,) = told(ana_wire, "refreshed")
     assert message["session_expires_at"] == renewed.session_ends_at > admissions[0].session_ends_at
     say(ben, "refresh", access_token=renewed.access_token)
-    assert ben_wire.closed is not None
-    assert ben_wire.closed[0] == 4400, "another session's"
+    say(ben, "refresh", access_token="nonsense")
+    assert [message["code"] for message in told(ben_wire, "refused")] == ["forbidden", "unauthorized"], "another's, and none"
+    assert ben_wire.closed is None
+    say(ben, "operations", request=1, operations=[INSERT], base=None)
+    await desk.settle(1)
+    assert len(told(ben_wire, "acknowledged")) == 1
     cem_admission = await bridge.connect("cem", "doc")
     _, cem_wire = await desk.join(access_token=cem_admission.access_token)
     for _ in range(3):

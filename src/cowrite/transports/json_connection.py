@@ -262,9 +262,14 @@ class JsonConnection:
             self._refuse(None, SubmissionRefused(refused.code, refused.reason))
 
     def _renew(self, state: Attached, token: str) -> None:
-        session = self._services.bridge.resume(token)
-        if session is not state.session and session.id != state.session.id:
-            raise MalformedMessage("refresh: the token is another session's")
+        # A token that is no good takes nothing away: the connection has the one that it came with, until that ends.
+        try:
+            session = self._services.bridge.resume(token)
+            if session is not state.session and session.id != state.session.id:
+                raise AccessDenied("The token is another session's.", known=True)
+        except AccessDenied as denied:
+            self._refuse(None, SubmissionRefused("forbidden" if denied.known else "unauthorized", f"refresh: {denied}"))
+            return
         state.reader.send(encode("refreshed", session_expires_at=session.ends_at, grant=session.grant))
 
     def _grant_changed(self, session: Session) -> None:

@@ -10,6 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from cowrite.protocol import yjs
+from cowrite.protocol.envelope import unseal
+from cowrite.protocol.messages import SyncStep2
 from http_api import REALTIME, Api, Member, api, bearer, insert, problem, token, two_servers
 from timing import MS
 
@@ -79,6 +82,47 @@ async def test_unknown_document(server: Api) -> None:
     assert (await server.client.delete("/api/v2/documents/d", headers=admin)).status_code == 204
     assert problem(await ana.poll()) == (410, "document_deleted")
     assert problem(await ana.write(insert("x"))) == (410, "document_deleted")
+
+
+@pytest.mark.rule("PO3")
+@pytest.mark.parametrize("accept", ["application/json", "application/octet-stream"])
+async def test_a_document_that_is_not_there_is_waited_for(server: Api, accept: str) -> None:
+    """A long poll of it opens nothing, lasts its time, and is answered when somebody has written; or when the server stops."""
+    headers = bearer(token("eve")) | {"accept": accept}
+
+    async def poll(wait: float, **query: str) -> httpx.Response:
+        parameters = {"document_id": "e", "wait": str(wait)} | query
+        return await server.client.get(f"{REALTIME}/poll", params=parameters, headers=headers)
+
+    empty = await poll(100 * MS)
+    assert (empty.status_code, server.backend.registry.get("e")) == (200, None)
+    assert await server.backend.directory.info("e") is None
+    waiting = asyncio.ensure_future(poll(20, cursor=empty.headers.get("cowrite-cursor", "")))
+    await asyncio.sleep(100 * MS)
+    assert (waiting.done(), server.backend.registry.get("e")) == (False, None)
+    ana = await server.connect("e", token("ana"))
+    await ana.type("hello")
+    async with asyncio.timeout(10):
+        assert b"hello" in (await waiting).content
+    waiting = asyncio.ensure_future(server.client.get(f"{REALTIME}/poll?document_id=f&wait=20", headers=headers))
+    await asyncio.sleep(100 * MS)
+    server.backend.drain()
+    async with asyncio.timeout(10):
+        assert problem(await waiting) == (503, "unavailable")
+
+
+@pytest.mark.rule("PO3", "PO22")
+async def test_messages_of_a_document_that_is_not_there(server: Api) -> None:
+    """It is the empty state, and with the cursor that comes along nothing until there is something."""
+    headers = bearer(token("eve")) | {"accept": "application/octet-stream"}
+    first = await server.client.get(f"{REALTIME}/poll?document_id=e", headers=headers)
+    assert unseal(first.content) == [yjs.encode(SyncStep2(b"\0\0"))]
+    query = {"document_id": "e", "cursor": first.headers["cowrite-cursor"]}
+    assert (await server.client.get(f"{REALTIME}/poll", params=query, headers=headers)).content == b""
+    ana = await server.connect("e", token("ana"))
+    await ana.type("hello")
+    state, *_ = unseal((await server.client.get(f"{REALTIME}/poll", params=query, headers=headers)).content)
+    assert b"hello" in state
 
 
 @pytest.mark.rule("PO4")

@@ -57,6 +57,10 @@ class BinaryPolling(Protocol):
         """What came behind the cursor; wait that many seconds for it when there is nothing."""
         ...
 
+    def absent(self, cursor: str | None) -> tuple[bytes, str]:
+        """What a poll is answered of a document that is not there. Raises nothing."""
+        ...
+
     def leave(self, session: Session) -> None:
         """The session makes no further requests. Idempotent."""
         ...

@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import Final, TypeVar
@@ -35,6 +35,8 @@ MAX_WAIT_SECONDS: Final = 25.0
 """Longer, and proxies on the way give up."""
 _RENDERED_SECONDS: Final = 5.0
 """How long the written list of who is present may be used while nobody comes or goes."""
+_LOOK_SECONDS: Final = 0.5
+"""How often a document that is not there is looked for."""
 _SHARED_SECONDS: Final = 0.1
 """How long an answer is given to others who ask the same; its heartbeat is late by so much at most."""
 _NOBODY: Final = b"[]"
@@ -84,16 +86,25 @@ class PollEndpoint:
         """Answer one poll. Raises what the application turns into problems."""
         request, backend = PollRequest.read(scope), self._backend()
         caller = await identify(backend, request.token, request.document_id, Grant.READ)
-        if wants_binary(request.headers):
-            polling = backend.binary.poll(caller.session, request.binary_cursor, wait=request.wait, lasting=caller.lasting)
-            answer = await _unless_gone(polling, receive) if request.wait else await polling
-            response = await binary_answer(*answer, request.headers) if answer is not None else None
-        elif request.wait:
-            response = await _unless_gone(self._poll(request, backend, caller), receive)
-        else:
-            response = await self._poll(request, backend, caller)
+        answering = self._answer(request, backend, caller)
+        response = await _unless_gone(answering, receive) if request.wait else await answering
         if response is not None:
             await response(scope, receive, send)
+
+    async def _answer(self, request: PollRequest, backend: Backend, caller: Caller) -> Response:
+        if request.wait:
+            request = await _once_there(request, backend, caller)
+        if not wants_binary(request.headers):
+            return await self._poll(request, backend, caller)
+        async with _room(backend, request.document_id) as room:
+            if room is None:
+                answer = backend.binary.absent(request.binary_cursor)
+                backend.access.check(caller.session)
+            else:
+                answer = await backend.binary.poll(
+                    caller.session, request.binary_cursor, wait=request.wait, lasting=caller.lasting
+                )
+        return await binary_answer(*answer, request.headers)
 
     async def _poll(self, request: PollRequest, backend: Backend, caller: Caller) -> Response:
         async with _room(backend, request.document_id) as room:
@@ -210,6 +221,21 @@ async def _room(backend: Backend, document_id: str) -> AsyncIterator[Room | None
             raise RoomClosed(CloseCode.DOCUMENT_DELETED, "the document was deleted")
     async with backend.registry.open(document_id) as room:
         yield room
+
+
+async def _once_there(request: PollRequest, backend: Backend, caller: Caller) -> PollRequest:
+    """Wait until the document is there, and return the request with what is left of its time; else whoever waits for the first
+    word in a document would be answered at once, again and again.
+    """
+    ends_at = backend.clock.monotonic() + request.wait
+    while backend.registry.get(request.document_id) is None and await backend.directory.info(request.document_id) is None:
+        if (left := ends_at - backend.clock.monotonic()) <= 0:
+            break
+        await backend.clock.sleep(min(left, _LOOK_SECONDS))
+        backend.access.check(caller.session)
+        if backend.draining:
+            raise unavailable("The server is stopping; poll again.")
+    return replace(request, wait=max(0.0, ends_at - backend.clock.monotonic()))
 
 
 async def _unless_gone(work: Awaitable[_Result], receive: Receive) -> _Result | None:

@@ -126,6 +126,12 @@ class PollingPeers:
                     if self._draining:
                         raise RoomClosed(CloseCode.SERVICE_RESTART, "the server is restarting; poll again")
 
+    def absent(self, cursor: str | None) -> tuple[bytes, str]:
+        """What a poll is answered of a document that is not there: the empty state, once."""
+        known = _Cursor.read(cursor)
+        answers = [] if known is not None and not known.epoch else [SyncStep2(_NOTHING)]
+        return _write(answers), self._cursor("", 0, 0)
+
     def leave(self, session: Session) -> None:
         """The session makes no further requests. Idempotent."""
         if (polling := self._peers.get(session)) is not None:

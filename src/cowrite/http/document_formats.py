@@ -8,7 +8,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Final
 
-from cowrite.core.operations.reading import State
+from cowrite.core.operations.state import State
 from cowrite.formats import to_html, to_markdown, to_text
 from cowrite.http.problems import Refusal
 

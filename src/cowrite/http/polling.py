@@ -21,7 +21,8 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from cowrite.core.errors import RoomClosed
-from cowrite.core.operations.reading import Found, Operations, State
+from cowrite.core.operations.reading import Found, Operations
+from cowrite.core.operations.state import State
 from cowrite.core.ports import Grant
 from cowrite.core.rooms.room import Room
 from cowrite.http.backend import PRESENT_SECONDS, Backend, Serving, backend_of

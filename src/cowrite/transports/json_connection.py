@@ -18,7 +18,8 @@ import structlog
 from cowrite.core.delivery.outbox import Wire
 from cowrite.core.document_ids import is_document_id
 from cowrite.core.errors import RoomClosed
-from cowrite.core.operations.reading import Found, State
+from cowrite.core.operations.reading import Found
+from cowrite.core.operations.state import State
 from cowrite.core.operations.submissions import Answer, Submission, SubmissionRefused
 from cowrite.core.operations.writing import WriteRequest
 from cowrite.core.ports import AccessDenied, Grant, StoreError, Timer
@@ -213,10 +214,8 @@ class JsonConnection:
             "heartbeat_interval_ms": int(HEARTBEAT_SECONDS * 1000),
         }
         fields |= {"head": found.head, "offset": found.offset}
-        if isinstance(found, State):
-            content = {"state": found.json}
-        else:
-            content = {"operations": json_list([one.operations for one in found.entries])}
+        operations = () if isinstance(found, State) else [one.operations for one in found.entries]
+        content = {"state": found.json} if isinstance(found, State) else {"operations": json_list(operations)}
         return encode_with("welcome", {"presence": room.presence.json} | content, **fields)
 
     # ---- messages ----------------------------------------------------------------------------------------------------

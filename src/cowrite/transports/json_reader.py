@@ -15,7 +15,8 @@ import structlog
 
 from cowrite.core.delivery.outbox import Wire
 from cowrite.core.operations.readership import Reader
-from cowrite.core.operations.reading import DocumentReader, State
+from cowrite.core.operations.reading import DocumentReader
+from cowrite.core.operations.state import State
 from cowrite.core.presence.presence import PresenceChange
 from cowrite.core.rooms.room import Room
 from cowrite.protocol.close_codes import CloseCode

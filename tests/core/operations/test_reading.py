@@ -11,7 +11,8 @@ import pytest
 
 from core.operations.thin_client import ThinClient
 from cowrite.brokers.local import LocalBroker, LocalHub
-from cowrite.core.operations.reading import MAX_BYTES, MAX_OPERATIONS, DocumentReader, Operations, State
+from cowrite.core.operations.reading import MAX_BYTES, MAX_OPERATIONS, DocumentReader, Operations
+from cowrite.core.operations.state import State
 from cowrite.core.ports import StoreUnavailable
 from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.testing.model import Model

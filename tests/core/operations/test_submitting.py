@@ -270,6 +270,23 @@ async def test_an_operation_names_the_one_on_which_it_builds() -> None:
         assert body(server) == "abc"
 
 
+@pytest.mark.rule("SU9")
+async def test_anothers_operation_is_none_to_build_on() -> None:
+    """It is refused though it is committed: only what the session itself has sent before can be on its way."""
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ann, bot = ThinClient("ann"), ThinClient("bot")
+        theirs = {"type": "insert", "position": ["body", 0], "content": "ab", "id": "theirs"}
+        await answered(server, await ann.send(server, [theirs]))
+        operation = {"type": "insert", "position": ["body", 0], "content": "c"}
+        error = await refused(server, await bot.send(server, [operation], after="theirs"))
+        assert (error.code, error.field, error.retry) == ("unknown_previous", "after", True)
+        again = ThinClient("ann")
+        error = await refused(server, await again.send(server, [operation], after="theirs"))
+        assert error.code == "unknown_previous", "another session of the same user"
+        assert body(server) == "ab"
+
+
 @pytest.mark.rule("SU10")
 @pytest.mark.parametrize("error", [StoreBusy("locked"), GONE])
 async def test_a_transaction_that_failed_is_tried_again(error: Exception) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cowrite.core.ids import Ids
-from cowrite.core.operations.reading import DocumentReader, State
+from cowrite.core.operations.reading import DocumentReader
+from cowrite.core.operations.state import State
 from cowrite.core.operations.submissions import Answer, Submission
 from cowrite.core.operations.writing import DocumentWriter, WriteRequest
 from cowrite.core.ports import Access, Grant

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from cowrite.core.operations.feed import Feed
+from cowrite.core.operations.state import State
 from cowrite.core.presence.presence import PresenceChange
 from cowrite.core.records import Entry
 from cowrite.protocol.close_codes import CloseCode
@@ -33,7 +34,7 @@ class Readership:
     def __init__(self) -> None:
         self.readers: set[Reader] = set()
         self.feed: Feed | None = None
-        self.state: object = None
+        self.state: State | None = None
         """The state that was last rendered for readers, which is theirs to reuse."""
 
     def __bool__(self) -> bool:

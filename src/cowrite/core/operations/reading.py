@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from cowrite.core.operations.feed import FeedEntry, encode_entry
+from cowrite.core.operations.state import State
 from cowrite.core.ports import History, HistoryForgotten, InvalidId, Storage
 from cowrite.core.records import Head
 from cowrite.core.rooms.replicas import NOTHING, Committed, log_document
@@ -42,24 +43,6 @@ class Operations:
     def count(self) -> int:
         """How many operations these are."""
         return sum(len(one.entry.operations) for one in self.entries)
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """A whole document as it is in the log up to ``head``."""
-
-    committed: Committed
-    content: dict[str, Json]
-    """See :func:`cowrite.crdt.state.get_state`."""
-    json: bytes
-    """The content as JSON text."""
-    head: str | None
-    """The id of the last operation up to there."""
-
-    @property
-    def offset(self) -> int:
-        """Where in the log it stands."""
-        return self.committed.head.offset
 
 
 Found: TypeAlias = Operations | State
@@ -106,11 +89,7 @@ class DocumentReader:
     async def state(self, room: Room, *, at_least: Head | None = None) -> State:
         """The document as it is now in the log. The same object until the next commit. ``at_least``: not older than that."""
         kept = room.readership.state
-        if (
-            isinstance(kept, State)
-            and kept.committed.head == room.replicas.head
-            and not _is_behind(kept.committed.head, at_least)
-        ):
+        if kept is not None and kept.committed.head == room.replicas.head and not _is_behind(kept.committed.head, at_least):
             return kept
         committed = await self.committed(room, at_least=at_least)
         if len(committed.state) >= _IN_THREAD_BYTES:

@@ -331,3 +331,39 @@ def test_a_state_that_is_none_is_a_fault() -> None:
         apply_operations(b"\x01\x02\x03", {}, [], client_id=77)
     with pytest.raises(EngineFault, match="KeyError"):
         apply_operations(b"\0\0", {}, [OperationDraft(OperationType.INSERT, ("r", 0), {"no": "embed"})], client_id=7)
+
+
+PAIR = {"$xml": "p", "children": [{"$xmltext": [{"insert": "😀"}]}]}
+
+
+@pytest.mark.rule("OP24")
+@pytest.mark.parametrize("moved", ["by itself", "by others", "by a pair of its own", "in another text"])
+def test_a_nested_text_that_was_read_is_read_again_after_other_changes(moved: str) -> None:
+    """An index inside of a character is refused though the text that was at this place before had none there."""
+    document = base()
+    replica = Replica(document.encode(), document.roots, 77)
+    place = insert("xml", 0, 0, 1, content="bc")
+    assert replica.apply(drafts(place, place, form("xml", 0, 0, 0, length=3, em=True), delete("xml", 0, 0, 1, length=1)))
+    before = drafts(insert("xml", 0, content=[PAIR]))
+    if moved == "by itself":
+        assert replica.apply(before)
+    elif moved == "by others":
+        update = apply_operations(document.encode(), document.roots, before, client_id=78)
+        assert update is not None
+        replica.advance([update])
+    elif moved == "by a pair of its own":
+        assert replica.apply(drafts(insert("xml", 0, 0, 0, content="😀")))
+    else:
+        assert replica.apply(drafts(insert("xml", 0, content=[PAIR]), insert("xml", 1, 0, 0, content="x")))
+    with pytest.raises(OperationInvalid) as invalid:
+        replica.apply(drafts(insert("xml", 0, 0, 1, content="x")))
+    assert (invalid.value.code, invalid.value.field) == ("surrogate", "position")
+
+
+@pytest.mark.rule("OP24")
+def test_a_nested_text_that_was_read_has_its_end() -> None:
+    document = base()
+    replica = Replica(document.encode(), document.roots, 77)
+    assert replica.apply(drafts(insert("xml", 1, 5, content="12"), insert("xml", 1, 7, content="3")))
+    with pytest.raises(OperationInvalid, match="index 9 is beyond the end of the text, 8"):
+        replica.apply(drafts(insert("xml", 1, 9, content="x")))

@@ -63,6 +63,9 @@ class Replica:
         self._engine = self._document._doc
         self._roots = dict(roots)
         self._even = EvenTexts()
+        self._near = EvenTexts()
+        """The nested text that the last operation was in, if it is even, by its path: after any other change that may name
+        another text."""
         self._fresh: list[bytes] = []
         fresh = self._fresh
         self._memory = EngineMemory(self._document, self._document.observe(lambda event: fresh.append(event.update)))
@@ -74,6 +77,7 @@ class Replica:
         ``roots`` are the kinds that are known after them.
         """
         self._roots.update(roots or {})
+        self._near.forget()
         if not (updates := list(updates)):
             return
         txn = self._engine.create_transaction()  # one for all: each encodes what was new at its end, for nobody
@@ -133,6 +137,7 @@ class Replica:
     def _apply_one(self, operation: OperationDraft, txn: Transaction) -> None:
         position = operation.position
         name = checked_name(position[0], MAX_ROOT_BYTES, "position[0]")
+        near, self._near = self._near, EvenTexts()
         holder = self._root(name, operation, txn)
         if type(holder) is engine.XmlFragment:
             entries = self._engine.get_or_insert_map(txn, name)  # the attributes of an XML root; the engine shows them only so
@@ -144,23 +149,16 @@ class Replica:
         if len(position) == 1:
             _refuse("kind", "only the attributes of an XML root have its name alone as their place", "position")
         if len(position) == 2 and type(holder) is engine.Text and isinstance(position[1], int):
-            self._write_root_text(name, holder, operation, txn)
+            _write_known_text(holder, operation, txn, self._even, name)
             return
         for at, step in enumerate(position[1:-1], 1):
             holder = _child(holder, step, f"position[{at}]", txn)
-        _write(holder, operation, txn)
-
-    def _write_root_text(self, name: str, text: Handle, operation: OperationDraft, txn: Transaction) -> None:
-        """The text that is the whole document of many editors: reading all of it for each operation would take long."""
-        if name in self._even:
-            check: Callable[[int], None] = _within(text.len(txn))
+        if type(holder) in TEXTS and isinstance(position[-1], int):
+            path = repr(position[:-1])
+            self._near = near if path in near else self._near
+            _write_known_text(holder, operation, txn, self._near, path)
         else:
-            pieces = _pieces(text, txn)
-            self._even.note(name, pieces)
-            check = partial(_check_boundary, pieces)
-        _write_text(text, operation, txn, check)
-        if isinstance(operation.content, str):
-            self._even.wrote(name, operation.content)
+            _write(holder, operation, txn)
 
     def _root(self, name: str, operation: OperationDraft, txn: Transaction) -> Handle:
         kind = self._roots.get(name) or _kind_of_new_root(operation)
@@ -229,12 +227,23 @@ def _write(holder: Handle, operation: OperationDraft, txn: Transaction) -> None:
     last = operation.position[-1]
     if isinstance(last, str):
         _write_entry(holder, last, operation, txn)
-    elif kind in TEXTS:
-        _write_text(holder, operation, txn, partial(_check_boundary, _pieces(holder, txn)))
     elif kind in (*_FRAGMENTS, engine.Array):
         _write_list(holder, last, operation, txn)
     else:
         _refuse("kind", "a map has keys, no indexes", "position")
+
+
+def _write_known_text(text: Handle, operation: OperationDraft, txn: Transaction, even: EvenTexts, name: str) -> None:
+    """Reading all of a text, perhaps a whole document, for each operation would take long."""
+    if name in even:
+        check: Callable[[int], None] = _within(text.len(txn))
+    else:
+        pieces = _pieces(text, txn)
+        even.note(name, pieces)
+        check = partial(_check_boundary, pieces)
+    _write_text(text, operation, txn, check)
+    if isinstance(operation.content, str):
+        even.wrote(name, operation.content)
 
 
 def _write_text(text: Handle, operation: OperationDraft, txn: Transaction, check: Callable[[int], None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import linecache
 import os
 from collections.abc import Callable, Iterator
 
@@ -35,6 +36,9 @@ def pytest_configure() -> None:
     # Coverage counts in the processes of pytest-xdist, not in the servers that tests start: those would take twice as long.
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+    # In its debug mode asyncio notes for each callback who scheduled it, and looks for each frame whether its source file has
+    # changed meanwhile, which takes a sixth of the time of such tests. No source changes while tests run.
+    linecache.checkcache = lambda filename=None: None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -36,7 +36,7 @@ STEPS: dict[str, tuple[str, ...]] = {
         "coverage report",
     ),
     "browser": ("pytest -m browser -n 3 --dist worksteal",),
-    "chaos": ("pytest -m chaos",),
+    "chaos": ("pytest -m chaos -n 2 --dist worksteal",),
 }
 
 ONLY_BY_NAME: dict[str, tuple[str, ...]] = {

@@ -90,7 +90,7 @@ def test_two_type_at_the_same_time(
 
 @pytest.mark.rule("PG23")
 def test_sockets_that_never_open(proxy: Proxy, open_window: OpenWindow) -> None:
-    """A proxy that takes upgrades and never answers them delays the first edit by 2.5 s."""
+    """A proxy that takes upgrades and never answers them delays the first edit by 2 s."""
     proxy.sockets = "swallow"
     window = open_window(base=proxy.url)
     began = time.monotonic()
@@ -101,7 +101,7 @@ def test_sockets_that_never_open(proxy: Proxy, open_window: OpenWindow) -> None:
         window.link("slow")
         window.is_saved()
         print(f"\nno socket opens: the first edit is saved after {time.monotonic() - began:.1f} s")
-        assert time.monotonic() - began > 2.5, "else this shows nothing"
+        assert time.monotonic() - began > 2, "else this shows nothing"
 
 
 @pytest.mark.rule("PG23", "PG8", "PG9")
@@ -170,10 +170,10 @@ def test_climbing_back(proxy: Proxy, open_window: OpenWindow) -> None:
         ana.link("slow")
         before = len(sockets)
         proxy.sockets = "pass"
-        ana.page.clock.fast_forward(29_000)
+        ana.page.clock.fast_forward(4000)
         type_by_turns(ana, bo)
         ana.link("live")
-        assert len(sockets) >= before + 2, "one was tried, and another one taken"
+        assert len(sockets) > before
         ana.type("!")
         bo.type("?")
         ana.until(lambda: len(ana.read()) == len(bo.read()) == len(UPPER) + len(LOWER) + 2)

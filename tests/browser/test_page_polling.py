@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from browser.axe import violations
 from browser.page_window import Editor, OpenWindow, PageWindow, introduce
 from browser.proxy import Proxy
-from browser.two_people import CARET, FLAG, LOWER, UPPER, avatars, converge, letters, type_by_turns
+from browser.two_people import CARET, FLAG, LOWER, UPPER, avatars, begin_a_paragraph, converge, letters, type_by_turns
 from demo_server import DemoServer
 
 pytestmark = pytest.mark.browser
@@ -42,14 +42,6 @@ def closed(proxy: Proxy, open_window: OpenWindow) -> PageWindow:
     window = open_window()
     window.page.route_web_socket(re.compile("/yjs/"), lambda route: route.close(code=1006))
     return window
-
-
-def begin_a_paragraph(one: PageWindow, other: PageWindow) -> None:
-    """The first letter of rich text comes in a paragraph of its own; both shall write in the same one."""
-    one.type("-")
-    other.shows("-", "rich")
-    one.page.keyboard.press("Backspace")
-    other.until(lambda: not other.read("rich"))
 
 
 @pytest.mark.rule("PG23", "PG24", "PG28")

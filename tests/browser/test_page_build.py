@@ -27,6 +27,9 @@ def test_the_same_sources_build_the_same_page(tmp_path: Path) -> None:
     sources = tmp_path / "elsewhere" / "sources"
     shutil.copytree(WEB, sources, ignore=shutil.ignore_patterns("node_modules"))
     (sources / "node_modules").symlink_to(WEB / "node_modules")
+    client = shutil.copytree(WEB.parent / "js" / "src", tmp_path / "elsewhere" / "js" / "src").parent
+    for name in ("package.json", "tsconfig.json"):
+        shutil.copy(WEB.parent / "js" / name, client)
     shutil.copytree(WEB.parents[1] / "spec", tmp_path / "spec")
     built = tmp_path / "built"
     command = [node(), "node_modules/vite/bin/vite.js", "build", "--logLevel", "error", "--outDir", str(built)]

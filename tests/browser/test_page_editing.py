@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from browser.page_window import Editor, OpenWindow, PageWindow
-from browser.two_people import LOWER, UPPER, converge, letters, type_by_turns
+from browser.two_people import LOWER, UPPER, begin_a_paragraph, converge, letters, type_by_turns
 
 pytestmark = pytest.mark.browser
 
@@ -21,6 +21,8 @@ def test_two_type_at_the_same_time(open_window: OpenWindow, editor: Editor) -> N
     for window in (ana, bo):
         window.open(f"both {editor}", editor)
         window.focus(editor)
+    if editor == "rich":
+        begin_a_paragraph(bo, ana)
     type_by_turns(ana, bo)
     text = converge(ana, bo, editor)
     assert letters(text, "[A-Z]") == UPPER.replace(" ", "")

@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from browser.axe import violations
 from browser.page_window import Editor, OpenWindow, PageWindow, introduce
 from browser.proxy import Proxy
-from browser.two_people import CARET, FLAG, LOWER, UPPER, avatars, converge, letters, type_by_turns
+from browser.two_people import CARET, FLAG, LOWER, UPPER, avatars, begin_a_paragraph, converge, letters, type_by_turns
 from demo_server import DemoServer
 
 pytestmark = pytest.mark.browser
@@ -42,14 +42,6 @@ def closed(proxy: Proxy, open_window: OpenWindow) -> PageWindow:
     window = open_window()
     window.page.route_web_socket(re.compile("/yjs/"), lambda route: route.close(code=1006))
     return window
-
-
-def begin_a_paragraph(one: PageWindow, other: PageWindow) -> None:
-    """The first letter of rich text comes in a paragraph of its own; both shall write in the same one."""
-    one.type("-")
-    other.shows("-", "rich")
-    one.page.keyboard.press("Backspace")
-    other.until(lambda: not other.read("rich"))
 
 
 @pytest.mark.rule("PG23", "PG24", "PG28")
@@ -90,7 +82,7 @@ def test_two_type_at_the_same_time(
 
 @pytest.mark.rule("PG23")
 def test_sockets_that_never_open(proxy: Proxy, open_window: OpenWindow) -> None:
-    """A proxy that takes upgrades and never answers them delays the first edit by 2.5 s."""
+    """A proxy that takes upgrades and never answers them delays the first edit by 2 s."""
     proxy.sockets = "swallow"
     window = open_window(base=proxy.url)
     began = time.monotonic()
@@ -101,7 +93,7 @@ def test_sockets_that_never_open(proxy: Proxy, open_window: OpenWindow) -> None:
         window.link("slow")
         window.is_saved()
         print(f"\nno socket opens: the first edit is saved after {time.monotonic() - began:.1f} s")
-        assert time.monotonic() - began > 2.5, "else this shows nothing"
+        assert time.monotonic() - began > 2, "else this shows nothing"
 
 
 @pytest.mark.rule("PG23", "PG8", "PG9")
@@ -170,10 +162,10 @@ def test_climbing_back(proxy: Proxy, open_window: OpenWindow) -> None:
         ana.link("slow")
         before = len(sockets)
         proxy.sockets = "pass"
-        ana.page.clock.fast_forward(29_000)
+        ana.page.clock.fast_forward(4000)
         type_by_turns(ana, bo)
         ana.link("live")
-        assert len(sockets) >= before + 2, "one was tried, and another one taken"
+        assert len(sockets) > before
         ana.type("!")
         bo.type("?")
         ana.until(lambda: len(ana.read()) == len(bo.read()) == len(UPPER) + len(LOWER) + 2)

@@ -15,6 +15,14 @@ UPPER = "THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG"
 LOWER = "a wizard's job is to vex chumps quickly in fog"
 
 
+def begin_a_paragraph(one: PageWindow, other: PageWindow) -> None:
+    """The first letter of rich text comes in a paragraph of its own: two who begin at once may get one each."""
+    one.type("-")
+    other.shows("-", "rich")
+    one.page.keyboard.press("Backspace")
+    other.until(lambda: not other.read("rich"))
+
+
 def type_by_turns(one: PageWindow, other: PageWindow) -> None:
     """Key by key in both windows, without waiting for what the other typed: their edits cross on the way."""
     for upper, lower in zip_longest(UPPER, LOWER, fillvalue=""):

@@ -109,6 +109,15 @@ async def test_handshake_and_edit(server: Api) -> None:
     assert only(await send(bob), SyncStep1) == []
 
 
+@pytest.mark.rule("PO21")
+async def test_a_client_that_begins_anew_is_asked_again(server: Api) -> None:
+    """A client that lost its connection goes on with its session: its SyncStep1 is answered with the server's own each time."""
+    ana = await server.connect("d", token("ana"))
+    for _ in range(3):
+        assert len(only(await send(ana, SyncStep1(b"\0")), SyncStep1)) == 1
+        assert only(await send(ana, edit("x")[0]), SyncStep1) == []
+
+
 @pytest.mark.rule("PO22")
 async def test_polls_from_a_cursor(server: Api) -> None:
     """Without a cursor the state comes, with one what was committed since; a cursor of another log gets the state."""

@@ -37,16 +37,9 @@ export function documentId({ name, editor }: Address): string {
   return `${name}.${editor}`
 }
 
-/** y-websocket puts the room's name into the URL as it is, so it is encoded here and decoded once by the server. */
-export function roomPath(id: string): string {
-  return encodeURIComponent(id)
-}
-
-/** The Yjs endpoint beside this page: wss where the page came by https, and under the same prefix. */
-export function socketUrl(page: URL): string {
-  const url = new URL('yjs', new URL(page.pathname, page))
-  url.protocol = page.protocol === 'https:' ? 'wss:' : 'ws:'
-  return url.href
+/** Where cowrite is served: beside this page, so under the same prefix. */
+export function serverUrl(page: URL): string {
+  return new URL('.', new URL(page.pathname, page)).href
 }
 
 function fragmentOf(page: URL): string {

@@ -1,21 +1,11 @@
-/**
- * A document that is connected: a Y.Doc, the stock y-websocket provider, and what the page may truthfully say about them.
- *
- * The provider is not modified. It is given a WebSocket class that polls where WebSockets are blocked and tells of the uploads
- * that it sends, and a handler for message 100.
- */
-import { WebsocketProvider } from 'y-websocket'
-import type { Awareness } from 'y-protocols/awareness'
+/** A document that is connected: a Y.Doc, the provider of `@cowrite/client`, and what the page may truthfully say about them. */
+import { CowriteProvider } from '@cowrite/client'
+import { Awareness } from 'y-protocols/awareness'
 import { Doc } from 'yjs'
-import { roomPath } from './address.ts'
-import { ACK_PROTOCOL, ACKNOWLEDGED, readAcknowledgement, uploadIn } from './frames.ts'
-import type { Upload } from './frames.ts'
 import { checkedStates } from './people.ts'
 import type { CaretState } from './people.ts'
-import { advance, savedState, START } from './saved.ts'
-import type { Progress, ProgressEvent, SavedState } from './saved.ts'
-import { choosingSocket } from './transport/choosing.ts'
-import type { Network } from './transport/network.ts'
+import { savedState } from './saved.ts'
+import type { SavedState } from './saved.ts'
 
 /**
  * connecting: for the first time · live · slow: live by polling, as WebSockets do not get through · offline: tries again by
@@ -31,47 +21,41 @@ export interface Refusal {
 export interface Status {
   readonly link: Link
   readonly saved: SavedState
-  readonly offset: number
   /** Set when `link` is 'refused'. */
   readonly refusal: Refusal | null
 }
 
 export class LiveDocument {
   readonly doc: Doc = new Doc()
-  readonly awareness: Awareness
+  readonly awareness: Awareness = new Awareness(this.doc)
   /** The same for editors. */
-  readonly carets: CaretAwareness
-  readonly #provider: WebsocketProvider
+  readonly carets: CaretAwareness = checkedAwareness(this.awareness)
+  readonly #provider: CowriteProvider
   readonly #listeners = new Set<() => void>()
-  #progress: Progress = START
-  #polls = false
+  /** The server's state has arrived since there is a connection. While one kind of it gives way to the other, that stays so. */
+  #greeted = false
   #lost = false
   #refusal: Refusal | null = null
 
   /** Connects at once, and again after every loss of the connection until `leave()` or a refusal. */
-  constructor(serverUrl: string, id: string, network: Network) {
-    // Before the provider exists, so that an edit is noted before the message that carries it.
-    this.doc.on('update', (_update: Uint8Array, origin: unknown) => {
-      if (origin !== this.#provider) this.#note({ type: 'edited' })
-    })
-    this.#provider = new WebsocketProvider(serverUrl, roomPath(id), this.doc, {
+  constructor(url: string, id: string) {
+    this.#provider = new CowriteProvider({
+      url,
+      name: id,
+      document: this.doc,
+      awareness: this.awareness,
       connect: false,
-      protocols: [ACK_PROTOCOL],
-      WebSocketPolyfill: choosingSocket(network, {
-        opened: (by) => (this.#polls = by === 'polling'),
-        sent: (message) => this.#noteUpload(uploadIn(message)),
-      }),
       // Windows of one browser meet at the server like all others: "Saved" then means the same in each.
-      disableBc: true,
+      broadcast: false,
     })
-    this.awareness = this.#provider.awareness
-    this.carets = checkedAwareness(this.awareness)
     this.#follow(this.#provider)
     this.#provider.connect()
   }
 
   get status(): Status {
-    return { link: this.#link(), saved: savedState(this.#progress), offset: this.#progress.offset, refusal: this.#refusal }
+    const { status, isSynced, unsyncedChanges } = this.#provider
+    const saved = savedState({ connected: status === 'connected', synced: isSynced, unsynced: unsyncedChanges })
+    return { link: this.#link(), saved, refusal: this.#refusal }
   }
 
   /** Calls `listener` after every change of `status`. */
@@ -100,39 +84,25 @@ export class LiveDocument {
     this.#provider.disconnect()
   }
 
-  #follow(provider: WebsocketProvider): void {
-    provider.messageHandlers[ACKNOWLEDGED] = (_encoder, decoder) => {
-      this.#note({ type: 'acknowledged', ...readAcknowledgement(decoder) })
-    }
-    provider.on('status', ({ status }) => {
-      if (status === 'connected') this.#note({ type: 'opened' })
-    })
-    provider.on('sync', (synced) => {
-      if (synced) this.#note({ type: 'synced' })
-    })
-    provider.on('connection-close', () => {
-      this.#lost = true
-      this.#note({ type: 'closed' })
-    })
-    provider.on('closed', ({ code, reason }) => {
-      this.#refusal = { code, reason }
+  #follow(provider: CowriteProvider): void {
+    provider.on('status', ({ status, code, reason, final }) => {
+      if (status !== 'connected') this.#greeted = false
+      if (status === 'disconnected') this.#lost = true
+      if (final && code !== undefined) this.#refusal = { code, reason: reason ?? '' }
       this.#changed()
     })
+    provider.on('synced', ({ state }) => {
+      this.#greeted ||= state
+      this.#changed()
+    })
+    provider.on('transport', () => this.#changed())
+    provider.on('unsyncedChanges', () => this.#changed())
   }
 
   #link(): Link {
     if (this.#refusal) return 'refused'
-    if (this.#progress.synced) return this.#polls ? 'slow' : 'live'
+    if (this.#greeted) return this.#provider.transport === 'polling' ? 'slow' : 'live'
     return this.#lost ? 'offline' : 'connecting'
-  }
-
-  #noteUpload(upload: Upload | null): void {
-    if (upload) this.#note({ type: 'sent', upload })
-  }
-
-  #note(event: ProgressEvent): void {
-    this.#progress = advance(this.#progress, event)
-    this.#changed()
   }
 
   #changed(): void {

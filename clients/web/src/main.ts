@@ -1,12 +1,11 @@
 /** The page: two documents, one shown at a time, and what is said about them. */
-import { EDITORS, documentId, linkTo, readAddress, socketUrl } from './address.ts'
+import { EDITORS, documentId, linkTo, readAddress, serverUrl } from './address.ts'
 import type { EditorKind } from './address.ts'
 import { distinct, inventIdentity, recallIdentity, rememberIdentity } from './identity.ts'
 import type { Identity } from './identity.ts'
 import { LiveDocument } from './live.ts'
 import { announced, othersIn } from './people.ts'
 import type { Person } from './people.ts'
-import { Network } from './transport/network.ts'
 import { byId } from './view/dom.ts'
 import { raiseFlags } from './view/flags.ts'
 import { panels } from './view/panels.ts'
@@ -22,7 +21,6 @@ const NEWCOMER_MS = 3000
 
 const page = new URL(location.href)
 const { name, editor: first } = readAddress(page)
-const network = new Network()
 const documents: Record<EditorKind, LiveDocument> = { markdown: join('markdown'), rich: join('rich') }
 const showPanel = panels(documents)
 const showStatus = statusLine()
@@ -35,7 +33,7 @@ let colourIsSettled = remembered !== null
 let shown: EditorKind = first
 
 function join(editor: EditorKind): LiveDocument {
-  return new LiveDocument(socketUrl(page), documentId({ name, editor }), network)
+  return new LiveDocument(serverUrl(page), documentId({ name, editor }))
 }
 
 /** Two windows of one browser shall be two people: what was made up is kept for this window, what was chosen for all of them. */

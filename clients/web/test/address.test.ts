@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { documentId, linkTo, LONGEST_NAME, readAddress, roomPath, socketUrl } from '../src/address.ts'
+import { linkTo, LONGEST_NAME, readAddress, serverUrl } from '../src/address.ts'
 
 function nameOf(url: string): string {
   return readAddress(new URL(url)).name
@@ -38,17 +38,11 @@ describe('[PG2] the name', () => {
 
 describe('[PG15] the way to the server', () => {
   test.each([
-    ['http://host:8000/?doc=x#y', 'ws://host:8000/yjs'],
-    ['https://host/', 'wss://host/yjs'],
-    ['https://host/notes/', 'wss://host/notes/yjs'],
-    ['https://host/notes/index.html?doc=x', 'wss://host/notes/yjs'],
-  ])('%s connects to %s', (page, socket) => {
-    expect(socketUrl(new URL(page))).toBe(socket)
-  })
-
-  test.each(['.', '..', 'a/b', '100%', 'a?b#c', '同期'])('the room of %s is one path segment', (name) => {
-    const id = documentId({ name, editor: 'rich' })
-    const url = new URL(`${socketUrl(new URL('http://host/'))}/${roomPath(id)}`)
-    expect(url.pathname.split('/').slice(1).map(decodeURIComponent)).toEqual(['yjs', id])
+    ['http://host:8000/?doc=x#y', 'http://host:8000/'],
+    ['https://host/', 'https://host/'],
+    ['https://host/notes/', 'https://host/notes/'],
+    ['https://host/notes/index.html?doc=x', 'https://host/notes/'],
+  ])('%s is served at %s', (page, server) => {
+    expect(serverUrl(new URL(page))).toBe(server)
   })
 })

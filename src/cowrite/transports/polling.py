@@ -73,10 +73,10 @@ class PollingPeers:
     async def exchange(self, session: Session, body: bytes, *, lasting: bool) -> tuple[bytes, str]:
         """Take messages, wait until the updates in them are durable, and answer.
 
-        The answer has a SyncStep2 for each SyncStep1, the awareness that was asked for, a SyncStep1 where the server lacks
-        something, and an :class:`Acknowledged` that counts the updates of this request that are durable. Returns it with the
-        cursor for the next poll. Raises :class:`PeerError`, :class:`RoomClosed`, ``AccessDenied``, ``StoreError``, and
-        :class:`SubmissionRefused` when the updates are not taken, or not durable in time: send them again.
+        The answer has a SyncStep2 for each SyncStep1, the awareness that was asked for, a SyncStep1 where the request has one
+        or the server lacks something, and an :class:`Acknowledged` that counts the updates of this request that are durable.
+        Returns it with the cursor for the next poll. Raises :class:`PeerError`, :class:`RoomClosed`, ``AccessDenied``,
+        ``StoreError``, and :class:`SubmissionRefused` when the updates are not taken, or not durable in time: send them again.
         """
         messages = _read(body)
         _refuse_updates(session, messages)
@@ -97,7 +97,8 @@ class PollingPeers:
                 ]
                 entries = room.awareness.entries() if any(isinstance(one, QueryAwareness) for one in messages) else ()
                 durable = min(max(0, polling.peer.acknowledgements.count - before), count)
-                polling.asked |= durable < count
+                # A client that asks may have begun anew, and waits with its edits until it is asked.
+                polling.asked |= durable < count or any(isinstance(message, SyncStep1) for message in messages)
                 acknowledged = [Acknowledged(durable, committed.head.offset)] if durable else []
                 told = [*map(AwarenessUpdate, in_messages(entries)), *polling.corrections()]
                 rest = [*told, *polling.question(), *acknowledged]

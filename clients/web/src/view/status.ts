@@ -33,7 +33,6 @@ export function statusLine(): (status: Status) => void {
 
   function showSaved(status: Status): void {
     saved.dataset['state'] = status.saved
-    saved.title = status.saved === 'saved' && status.offset > 0 ? `On disk, at offset ${status.offset} of the document’s log` : ''
     words.textContent = SAVED_WORDS[status.saved]
     announce(SAVED_WORDS[status.saved])
   }

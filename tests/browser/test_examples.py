@@ -1,0 +1,174 @@
+"""Stock editors in two windows each, as the pages of examples/ set them up."""
+
+from __future__ import annotations
+
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from browser.example_pages import served
+from browser.page_window import OpenWindow, PageWindow
+from demo_server import DemoServer
+
+pytestmark = pytest.mark.browser
+
+
+@dataclass(frozen=True)
+class Example:
+    """How a person finds what is on the page of one editor."""
+
+    name: str
+    field: str
+    """What is clicked on to type."""
+    caret: str | None = None
+    """Another person's caret, where the editor shows it; it is no part of the text."""
+    bold: str | None = None
+    item: str | None = None
+    """An item of a list; both where the editor has such things."""
+
+    def text(self, page: Page) -> str:
+        """What can be read, without blanks: editors show them differently."""
+        shown: str = page.locator(self.field).first.evaluate(
+            """(field, caret) => {
+                if (field.tagName === 'TEXTAREA') return field.value
+                const copy = field.cloneNode(true)
+                if (caret) copy.querySelectorAll(caret).forEach((one) => one.remove())
+                return copy.textContent
+            }""",
+            self.caret,
+        )
+        return "".join(shown.replace("\u2060", "").replace("\ufeff", "").replace("\u200b", "").split())
+
+
+EXAMPLES = [
+    Example("tiptap", ".ProseMirror", ".collaboration-carets__caret", "strong", "ul li"),
+    Example("codemirror", ".cm-content", ".cm-ySelectionCaret"),
+    Example("quill", ".ql-editor", ".ql-cursor", "strong", "li[data-list=bullet]"),
+    Example("lexical", "[contenteditable]", None, "strong", "ul li"),
+    Example("blocknote", ".ProseMirror", ".bn-collaboration-cursor__base", "strong", "[data-content-type=bulletListItem]"),
+    Example("textarea", "textarea"),
+]
+
+
+@pytest.fixture(scope="package")
+def example_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
+    with DemoServer(tmp_path_factory.mktemp("examples")) as server:
+        yield server
+        server.stop()
+
+
+@pytest.fixture(scope="package")
+def pages(example_server: DemoServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(example_server.url, tmp_path_factory.mktemp("vite") / "vite.log") as url:
+        yield url
+
+
+@pytest.mark.rule("ED1", "ED2", "ED3", "ED4")
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_two_windows(example: Example, example_server: DemoServer, pages: str, open_window: OpenWindow) -> None:
+    ana = opened(open_window(pages), example)
+    at_the_end(ana, example)
+    ana.type("Hello\U0001f600")
+    ana.until(lambda: example.text(ana.page) == "Hello\U0001f600")
+    bo = opened(open_window(pages), example)
+    both(example, ana, bo, "Hello\U0001f600")
+
+    at_both_ends(example, ana, bo, "Ana\U0001f468\u200d\U0001f469\u200d\U0001f467!", "Bo\U0001f389,")
+    both(example, ana, bo, "Bo\U0001f389,Hello\U0001f600Ana")
+    formats(example, ana, bo)
+    undoes(example, ana, bo)
+
+    before = example.text(bo.page)
+    opened(ana, example)
+    both(example, ana, bo, before)
+
+    with ana.outage(), bo.outage():
+        example_server.stop()
+        at_both_ends(example, ana, bo, "offlineA\U0001f319", "offlineB\u2600")
+        example_server.start()
+        both(example, ana, bo, "offlineA")
+        both(example, ana, bo, "offlineB")
+    stored = document(example_server, f"examples/{example.name}")
+    for text in (example.text(ana.page), example.text(bo.page), stored):
+        words = ("Hello\U0001f600", "Bo\U0001f389,", "Ana", "kept", "offlineA\U0001f319", "offlineB\u2600")
+        assert {word: text.count(word) for word in words} == dict.fromkeys(words, 1)
+    assert example_server.errors() == []
+
+
+def opened(window: PageWindow, example: Example) -> PageWindow:
+    window.page.goto(f"{window.base}{example.name}/index.html")
+    window.page.locator(example.field).first.wait_for(state="attached")
+    return window
+
+
+def at_the_end(window: PageWindow, example: Example) -> None:
+    window.page.locator(example.field).first.focus()
+    window.page.keyboard.press("Control+End")
+
+
+def at_both_ends(example: Example, ana: PageWindow, bo: PageWindow, ending: str, beginning: str) -> None:
+    """Ana types behind the text and Bo before it, key by key, without waiting for one another."""
+    at_the_end(ana, example)
+    bo.page.locator(example.field).first.focus()
+    bo.page.keyboard.press("Control+Home")
+    for key, other in zip_longest(ending, beginning, fillvalue=""):
+        ana.type(key)
+        bo.type(other)
+
+
+def both(example: Example, ana: PageWindow, bo: PageWindow, text: str) -> None:
+    """Wait until both show that, and the same."""
+    try:
+        ana.until(lambda: text in example.text(ana.page) == example.text(bo.page), seconds=20)
+    except AssertionError as error:
+        complaints = ana.complaints + bo.complaints
+        raise AssertionError(
+            f"{error}, {complaints}: {text!r} in {example.text(ana.page)!r} and {example.text(bo.page)!r}"
+        ) from None
+
+
+def formats(example: Example, ana: PageWindow, bo: PageWindow) -> None:
+    """Carets, bold and a list, where the editor has them."""
+    at_the_end(ana, example)
+    if example.caret is not None:
+        expect(bo.page.locator(example.caret).first).to_be_attached()
+    if example.bold is None or example.item is None:
+        return
+    ana.page.keyboard.press("Enter")
+    ana.page.keyboard.press("Control+b")
+    ana.type("bold")
+    ana.page.keyboard.press("Control+b")
+    ana.page.keyboard.press("Enter")
+    ana.type("- item")
+    for window in (ana, bo):
+        expect(window.page.locator(example.bold).first).to_contain_text("bold")
+        expect(window.page.locator(example.item).first).to_contain_text("item")
+
+
+def undoes(example: Example, ana: PageWindow, bo: PageWindow) -> None:
+    """Ana takes back what she typed last, and not what Bo typed after it."""
+    ana.page.wait_for_timeout(600)  # what is typed without a pause is taken back together
+    at_the_end(ana, example)
+    ana.type("undone")
+    both(example, ana, bo, "undone")
+    bo.page.locator(example.field).first.focus()
+    bo.page.keyboard.press("Control+Home")
+    bo.type("kept,")
+    both(example, ana, bo, "kept,")
+    at_the_end(ana, example)
+    ana.page.keyboard.press("Control+z")
+    ana.until(lambda: "undone" not in example.text(ana.page) + example.text(bo.page))
+    both(example, ana, bo, "kept,Bo\U0001f389,Hello\U0001f600Ana")
+
+
+def document(server: DemoServer, name: str) -> str:
+    """What the server has on disk, as JSON."""
+    address = f"{server.url}api/v2/documents/{urllib.parse.quote(name, safe='')}"
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        text: str = answer.read().decode()
+    return text.encode().decode("unicode_escape").encode("utf-16", "surrogatepass").decode("utf-16")

@@ -62,7 +62,7 @@ def says(window: PageWindow, *, link: str, saved: str | None = None) -> bool:
 
 @pytest.mark.rule("PG7", "PG8", "PG23", "PG24", "PG25", "PG27")
 def test_typing_through_four_networks(server: DemoServer, between: Between, open_window: OpenWindow) -> None:
-    """No WebSockets, then some, 10 s without a network, then 2 s of latency: typing goes on, nothing is lost, the page tells."""
+    """No WebSockets, then some, 10 s of no network, then 2 s of latency: typing goes on, nothing is lost, the page says so."""
     ana, bo = open_window(base=between.url), open_window()
     ana.page.clock.install()
     document = "four networks"

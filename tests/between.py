@@ -22,6 +22,8 @@ class Between:
         """What becomes of upgrades from now on: they pass, get 403, or get no answer."""
         self.delay = delay
         """Seconds for which everything is under way, in each direction."""
+        self.network = True
+        """False: who comes is turned away at once. What is connected already is left to :meth:`cut`."""
         self.upgrades = 0
         """How many were asked for."""
         self._port = port
@@ -57,7 +59,8 @@ class Between:
     def _connection(self, client: socket.socket) -> None:
         self._open.add(client)
         with client, suppress(OSError):
-            self._forward(client)
+            if self.network:
+                self._forward(client)
         self._open.discard(client)
 
     def _forward(self, client: socket.socket) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 import time
 import urllib.request
 import uuid
@@ -18,62 +16,16 @@ import pytest
 from between import Between
 from cowrite.tokens import generate_secret, issue
 from demo_server import DemoServer
-from node_program import PATH, install, node
+from node_clients import Clients, client_program
 from timing import MS
 
 pytestmark = pytest.mark.timeout(120)  # the first run installs the packages
-
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-SOURCES = ROOT / "clients" / "js"
-CACHE = ROOT / ".cache"
-
-
-class Clients:
-    """A Node process with clients, each known by a name; calls are those of client.mjs."""
-
-    def __init__(self, folder: Path, complaints: Path) -> None:
-        self._complaints = complaints
-        with complaints.open("wb") as stderr:
-            self._process = subprocess.Popen(
-                [node(), "client.mjs"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True
-            )
-
-    def __call__(self, call: str, client: str = "", **options: Any) -> Any:
-        """Run one command and give its result. Raises ``AssertionError`` with the reason when it failed."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        stdin.write(json.dumps({"call": call, "client": client, **options}) + "\n")
-        stdin.flush()
-        answer = json.loads(stdout.readline() or '{"error": "the process has ended"}')
-        assert "error" not in answer, f"{client}: {call} {options}: {answer['error']}"
-        return answer["result"]
-
-    def complaints(self) -> str:
-        """What was written to the console."""
-        return self._complaints.read_text()
-
-    def close(self) -> None:
-        """Kill the process."""
-        self._process.kill()
-        self._process.communicate()
 
 
 @pytest.fixture(scope="session")
 def packages() -> Path:
     """A folder with the program, its packages and the client as it is published."""
-    tools = install(SOURCES, CACHE / "client-tools")
-    for name in ("src", "dist"):
-        shutil.rmtree(tools / name, ignore_errors=True)
-    shutil.copytree(SOURCES / "src", tools / "src")
-    subprocess.run(["/usr/bin/env", f"PATH={PATH}", "npm", "run", "--silent", "build"], cwd=tools, check=True)
-    program = install(HERE / "client", CACHE / "client")
-    client = program / "node_modules" / "@cowrite" / "client"
-    shutil.rmtree(client, ignore_errors=True)
-    shutil.copytree(tools / "dist", client / "dist")
-    shutil.copy(SOURCES / "package.json", client)
-    return program
+    return client_program()
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,6 @@ export interface User {
 
 /** What the server said. Times are those of this machine's clock. */
 export interface Ticket {
-  readonly session: string
   readonly access: string
   readonly grant: Grant
   readonly user: User
@@ -76,11 +75,12 @@ export class Admission {
     }
   }
 
-  /** Ends the session, also while the page is being left. The server may not hear of it; then it ends by itself. */
-  leave(): void {
+  /** Ends the session, after this, also while the page is being left. The server may not hear of it; then it ends by itself. */
+  async leave(after: Promise<unknown> | null): Promise<void> {
     const ticket = this.#ticket
     this.#keep(null)
     if (!ticket) return
+    await after
     const { api, fetch } = this.#options
     const url = new URL('disconnect', api)
     ask({ fetch, url, method: 'POST', token: ticket.access, keepalive: true, read: () => null }).catch(() => {})
@@ -167,7 +167,6 @@ export class Admission {
 
 function ticketOf(value: unknown, date: string | null, before: Ticket | undefined): Ticket {
   const answer = value as {
-    readonly session_id: unknown
     readonly access_token: unknown
     readonly expires_at: unknown
     readonly session_expires_at: unknown
@@ -175,8 +174,8 @@ function ticketOf(value: unknown, date: string | null, before: Ticket | undefine
     readonly user: User
     readonly transports?: readonly { readonly name: string }[]
   }
-  const { session_id: session, access_token: access, expires_at: ends, session_expires_at: sessionEnds } = answer
-  if (typeof session !== 'string' || typeof access !== 'string' || typeof ends !== 'number' || typeof sessionEnds !== 'number') {
+  const { access_token: access, expires_at: ends, session_expires_at: sessionEnds } = answer
+  if (typeof access !== 'string' || typeof ends !== 'number' || typeof sessionEnds !== 'number') {
     throw new TypeError('it is no session')
   }
   // The machines' clocks may differ by more than a token lasts.
@@ -184,7 +183,6 @@ function ticketOf(value: unknown, date: string | null, before: Ticket | undefine
   const [now, skew] = [Date.now(), Number.isNaN(theirs) ? 0 : Date.now() - theirs]
   const life = Math.min(LONGEST_LIFE_MS, Math.max(0, ends + skew - now))
   return {
-    session,
     access,
     grant: answer.grant,
     user: answer.user,

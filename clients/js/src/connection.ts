@@ -56,6 +56,8 @@ export class Connection<M> {
   #current: number | null = null
   #asked = 0
   #unlisten: (() => void) | null = null
+  /** Resolved when the links that `disconnect()` ends have done their work. */
+  #finished: Promise<unknown> | null = null
 
   constructor(options: ConnectionOptions<M>, speaker: Speaker<M>) {
     this.#options = options
@@ -86,6 +88,8 @@ export class Connection<M> {
   disconnect(): void {
     this.#unlisten?.()
     this.#unlisten = null
+    // Else the session may end before what was sent has arrived.
+    if (this.#speaker.due()) this.#finish()
     this.#tell({ type: 'disconnect' })
   }
 
@@ -122,7 +126,7 @@ export class Connection<M> {
         break
       case 'drain':
         this.#unlink()
-        this.#links.get(effect.link)?.link.drain()
+        void this.#drain(effect.link)
         break
       case 'adopt':
         this.#adopt(effect.link)
@@ -132,7 +136,8 @@ export class Connection<M> {
         break
       case 'leave':
         this.#asked++
-        this.#admission.leave()
+        void this.#admission.leave(this.#finished)
+        this.#finished = null
         break
       case 'start':
         this.#start(effect.timer, effect.jitter ? effect.ms * Math.random() : effect.ms)
@@ -143,12 +148,17 @@ export class Connection<M> {
     }
   }
 
+  async #drain(link: number): Promise<void> {
+    await this.#links.get(link)?.link.drain()
+    this.#tell({ type: 'drained', link })
+  }
+
   async #admit(renew: Renewal): Promise<void> {
     const asked = ++this.#asked
     try {
       const { sockets } = await this.#admission.admit(renew, this.#policy.blocked)
       if (asked === this.#asked) this.#tell({ type: 'admitted', sockets })
-      else if (this.#policy.state.name === 'off') this.#admission.leave() // it was not wanted any more
+      else if (this.#policy.state.name === 'off') void this.#admission.leave(null) // it was not wanted any more
     } catch (error) {
       if (asked !== this.#asked) return
       this.#tell({ type: 'refused', failure: failureIn(error) })
@@ -173,7 +183,6 @@ export class Connection<M> {
         else if (!this.#options.serverSpeaksFirst) this.#tell({ type: 'heard', link: number })
       }),
       received: (message) => own((one) => this.#received(number, one, message))(),
-      drained: own(() => this.#tell({ type: 'drained', link: number })),
       lost: (failure) =>
         own(() => {
           this.#close(number)
@@ -235,6 +244,13 @@ export class Connection<M> {
     const one = this.#links.get(number)
     this.#links.delete(number)
     one?.link.close()
+  }
+
+  #finish(): void {
+    const links = [...this.#links.values()]
+    this.#unlink()
+    this.#links.clear()
+    this.#finished = Promise.all(links.map(({ link }) => link.drain()))
   }
 
   #start(timer: Timer, ms: number): void {

@@ -175,6 +175,7 @@ export class FakeServer {
     const path = url.pathname.split('/').at(-1) ?? ''
     this.requests.push(path)
     await this.#travel()
+    if (init.signal?.aborted) throw new DOMException('aborted before it arrived', 'AbortError')
     if (init.body instanceof Uint8Array && this.#knows(bearerOf(init)) && this.doubles()) void this.#operations(init.body)
     const answer = this.answers(path, url, init) ?? (await this.#answer(path, url, init))
     await this.#travel()
@@ -322,8 +323,12 @@ export class FakeWebSocket {
   close(): void {
     if (this.readyState === 3) return
     this.readyState = 3
-    this.#later(0, () => this.ongone())
-    setTimeout(() => this.ongone(), 60_000) // the server notices by itself
+    const closed = (): void => this.onclose?.({ code: 1005, reason: '' })
+    this.#later(0, () => {
+      this.ongone()
+      this.#later(1, closed)
+    })
+    setTimeout(() => (this.ongone(), closed()), 60_000) // both notice by themselves
   }
 
   receives(frame: Bytes | string): void {

@@ -40,7 +40,7 @@ class JsonPolling extends Requests<ServerMessage> {
   #greet(hello: ServerMessage): void {
     if (!('last_operation' in hello)) {
       this.#welcomed = true
-      this.tell({ type: 'welcome', state: {}, head: null, offset: 0 })
+      this.listener.received({ type: 'welcome', state: {}, head: null, offset: 0 })
     }
     this.#head = (hello['last_operation'] as string | null | undefined) ?? null
     void this.unlessItFails(this.read(async (wait, stop) => await this.#poll(wait, stop)))
@@ -63,9 +63,9 @@ class JsonPolling extends Requests<ServerMessage> {
     if (!news) return
     this.#head = (news['head'] as string | null | undefined) ?? null
     const type = news['reset'] === true ? 'reset' : 'operations'
-    this.tell({ ...news, type: this.#welcomed ? type : 'welcome' })
+    this.listener.received({ ...news, type: this.#welcomed ? type : 'welcome' })
     this.#welcomed = true
-    this.tell({ type: 'presence', present: news['presence'] })
+    this.listener.received({ type: 'presence', present: news['presence'] })
   }
 
   async #write({ type, request, ...fields }: ServerMessage): Promise<void> {
@@ -77,11 +77,11 @@ class JsonPolling extends Requests<ServerMessage> {
         body,
         read: async (answer) => (type === 'operations' ? ((await answer.json()) as Fields) : null),
       })
-      if (written) this.tell({ ...written, type: 'acknowledged', request })
+      if (written) this.listener.received({ ...written, type: 'acknowledged', request })
     } catch (error) {
       const failure = failureIn(error)
       if (OF_THE_LINK.has(failure.code) && failure.name !== 'grant_too_low') throw error
-      this.tell({ ...refusalIn(failure), type: 'refused', request })
+      this.listener.received({ ...refusalIn(failure), type: 'refused', request })
     }
   }
 }

@@ -6,8 +6,6 @@ export interface LinkListener<M> {
   /** It takes messages now. */
   opened(): void
   received(message: M): void
-  /** What was sent has been answered, or never will be; nothing more comes. */
-  drained(): void
   /** It is over, and not by `close()`. Nothing comes after it. */
   lost(failure: Failure): void
 }
@@ -15,9 +13,9 @@ export interface LinkListener<M> {
 export interface Link<M> {
   /** Only between `opened` and `lost`, `drain()` or `close()`. */
   send(message: M): void
-  /** Takes nothing more, and finishes what is under way; then `drained` is called. */
-  drain(): void
-  /** Ends it without a further call of its listener. Idempotent. */
+  /** Takes nothing more, and resolves when what was sent has been answered, or never will be. It is never rejected. */
+  drain(): Promise<unknown>
+  /** Ends it; what its listener is told afterwards is nobody's. Idempotent. */
   close(): void
 }
 

@@ -60,9 +60,9 @@ class YjsPolling extends Requests<Bytes> {
     const said = messages.map((message) => decode(message)).find((message) => message?.type === 'acknowledged')
     this.#tally = tally(this.#tally, uploads, said?.count ?? 0)
     for (const message of messages) {
-      if (decode(message)?.type !== 'acknowledged') this.tell(message)
+      if (decode(message)?.type !== 'acknowledged') this.listener.received(message)
     }
-    if (said) this.tell(encode({ ...said, count: this.#tally.durable }))
+    if (said) this.listener.received(encode({ ...said, count: this.#tally.durable }))
     if (this.#cursor !== null) return
     this.#cursor = cursor
     void this.unlessItFails(this.read(async (wait, stop) => await this.#poll(wait, stop)))
@@ -72,7 +72,7 @@ class YjsPolling extends Requests<Bytes> {
     const query = { cursor: this.#cursor ?? '', wait: String(wait) }
     const { messages, cursor } = await this.ask('poll', { ...AS_MESSAGES, query, stop, wait: 1000 * wait })
     this.#cursor = cursor
-    for (const message of messages) this.tell(message)
+    for (const message of messages) this.listener.received(message)
   }
 }
 

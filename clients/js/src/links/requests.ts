@@ -15,14 +15,13 @@ export abstract class Requests<M> implements Link<M> {
   readonly #stop = new AbortController()
   readonly #reading = new AbortController()
   readonly #polls = new LongPolls()
-  #state: 'open' | 'draining' | 'closed' = 'open'
+  /** It takes messages, and reads. */
+  protected open = true
 
   constructor(place: Place, listener: LinkListener<M>) {
     this.place = place
     this.listener = listener
-    queueMicrotask(() => {
-      if (this.open) listener.opened()
-    })
+    queueMicrotask(() => listener.opened())
   }
 
   abstract send(message: M): void
@@ -30,29 +29,15 @@ export abstract class Requests<M> implements Link<M> {
   /** Resolves when everything that was sent is answered. */
   protected abstract answered(): Promise<void>
 
-  protected get open(): boolean {
-    return this.#state === 'open'
-  }
-
-  drain(): void {
-    if (!this.open) return
-    this.#state = 'draining'
+  async drain(): Promise<void> {
+    this.open = false
     this.#reading.abort()
-    void this.#finish()
+    await this.answered()
   }
 
   close(): void {
-    this.#state = 'closed'
+    this.open = false
     this.#stop.abort()
-  }
-
-  async #finish(): Promise<void> {
-    await this.answered()
-    if (this.#state === 'draining') this.listener.drained()
-  }
-
-  protected tell(message: M): void {
-    if (this.#state !== 'closed') this.listener.received(message)
   }
 
   /** Asks for news again and again; `poll` is given for how many seconds to wait, and tells what it got. */
@@ -80,7 +65,6 @@ export abstract class Requests<M> implements Link<M> {
     try {
       await work
     } catch (error) {
-      if (this.#state === 'closed') return
       this.close()
       this.listener.lost(failureIn(error))
     }

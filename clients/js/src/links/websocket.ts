@@ -57,23 +57,18 @@ export function openSocket<M>(wiring: Wiring<M>, listener: LinkListener<M>): Lin
     send: (message) => {
       if (socket.readyState === wiring.WebSocket.OPEN) socket.send(wiring.write(message))
     },
-    drain: () => queueMicrotask(() => listener.drained()), // closing sends what was handed over
+    // Closing sends what was handed over, and the server closes once it has read that.
+    drain: () => {
+      silence()
+      return new Promise((closed) => (socket.onclose = closed))
+    },
     close: silence,
   }
 }
 
 function deadLink<M>(tell: () => void): Link<M> {
-  let closed = false
-  queueMicrotask(() => {
-    if (!closed) tell()
-  })
-  return {
-    send: () => {},
-    drain: () => {},
-    close: () => {
-      closed = true
-    },
-  }
+  queueMicrotask(tell)
+  return { send: () => {}, drain: () => Promise.resolve(), close: () => {} }
 }
 
 function bytesIn(data: unknown): Bytes | null {

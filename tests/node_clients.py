@@ -1,0 +1,75 @@
+"""Clients of ``@cowrite/client`` in a Node process, led by calls: for tests, and for benchmarks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from node_program import PATH, alone, install, node
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = ROOT / "clients" / "js"
+PROGRAM = ROOT / "tests" / "node" / "client"
+CACHE = ROOT / ".cache"
+
+
+class Clients:
+    """A Node process with clients, each known by a name; calls are those of client.mjs."""
+
+    def __init__(self, folder: Path, complaints: Path) -> None:
+        self._complaints = complaints
+        with complaints.open("wb") as stderr:
+            self._process = subprocess.Popen(
+                [node(), "client.mjs"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True
+            )
+
+    def __call__(self, call: str, client: str = "", **options: Any) -> Any:
+        """Run one command and give its result. Raises ``AssertionError`` with the reason when it failed."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(json.dumps({"call": call, "client": client, **options}) + "\n")
+        stdin.flush()
+        answer = json.loads(stdout.readline() or '{"error": "the process has ended"}')
+        assert "error" not in answer, f"{client}: {call} {options}: {answer['error']}"
+        return answer["result"]
+
+    def complaints(self) -> str:
+        """What was written to the console."""
+        return self._complaints.read_text()
+
+    def close(self) -> None:
+        """Kill the process."""
+        self._process.kill()
+        self._process.communicate()
+
+
+def client_program() -> Path:
+    """A folder with the program, its packages and the client as it is published, built where its sources have changed.
+
+    Tests in several processes share it: one that built it anew all the same would take it away from the others.
+    """
+    with alone(CACHE / "client-built"):
+        tools = install(SOURCES, CACHE / "client-tools")
+        program = install(PROGRAM, CACHE / "client")
+        client = program / "node_modules" / "@cowrite" / "client"
+        sources = sorted((*SOURCES.glob("*.json"), *(SOURCES / "src").rglob("*.ts")))
+        wanted = "\n".join(f"{path.relative_to(SOURCES)}\n{path.read_text()}" for path in sources)
+        stamp = client / "built-from"
+        if not stamp.is_file() or stamp.read_text() != wanted:
+            _build(tools, client)
+            stamp.write_text(wanted)
+    return program
+
+
+def _build(tools: Path, client: Path) -> None:
+    for name in ("src", "dist"):
+        shutil.rmtree(tools / name, ignore_errors=True)
+    shutil.copytree(SOURCES / "src", tools / "src")
+    subprocess.run(["/usr/bin/env", f"PATH={PATH}", "npm", "run", "--silent", "build"], cwd=tools, check=True)
+    shutil.rmtree(client, ignore_errors=True)
+    shutil.copytree(tools / "dist", client / "dist")
+    shutil.copy(SOURCES / "package.json", client)

@@ -32,7 +32,7 @@ async def check_nothing_is_lost(port: int, writers: list[Writer]) -> None:
 
 @pytest.mark.chaos
 @pytest.mark.rule("JO1")
-@pytest.mark.timeout(8_000 * MS * ROUNDS)
+@pytest.mark.timeout(16_000 * MS * ROUNDS)
 @pytest.mark.parametrize("seed", [20261123, 20261128])
 async def test_every_acknowledged_update_survives_kill_minus_nine(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)

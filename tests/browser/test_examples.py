@@ -93,10 +93,14 @@ def test_two_windows(example: Example, example_server: DemoServer, pages: str, o
         example_server.start()
         both(example, ana, bo, "offlineA")
         both(example, ana, bo, "offlineB")
+    words = ("Hello\U0001f600", "Bo\U0001f389,", "Ana", "kept", "offlineA\U0001f319", "offlineB\u2600")
+    once = dict.fromkeys(words, 1)
+    for window in (ana, bo):
+        assert {word: example.text(window.page).count(word) for word in words} == once
+    # It is shown to others before it is on disk.
+    ana.until(lambda: all(word in document(example_server, f"examples/{example.name}") for word in words))
     stored = document(example_server, f"examples/{example.name}")
-    for text in (example.text(ana.page), example.text(bo.page), stored):
-        words = ("Hello\U0001f600", "Bo\U0001f389,", "Ana", "kept", "offlineA\U0001f319", "offlineB\u2600")
-        assert {word: text.count(word) for word in words} == dict.fromkeys(words, 1)
+    assert {word: stored.count(word) for word in words} == once
     assert example_server.errors() == []
 
 

@@ -12,8 +12,12 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -44,6 +48,9 @@ ONLY_BY_NAME: dict[str, tuple[str, ...]] = {
 }
 """All tests but those in a browser and those that kill, uncounted: what `others` and `coverage` run between them."""
 
+LANES = (("lint", "types", "layers"), ("page", "client"))
+"""Steps that keep one core busy each: when all steps run, the second of these go on beside the first."""
+
 BUDGETS: dict[str, tuple[frozenset[str], float]] = {
     "browser": (frozenset({"browser"}), 150),
     "chaos": (frozenset({"chaos"}), 160),
@@ -52,17 +59,48 @@ BUDGETS: dict[str, tuple[frozenset[str], float]] = {
 """Seconds that groups of steps may take on the reference machine (2 cores): more, and people no longer run them."""
 
 
-def succeeds(command: str, extra: list[str]) -> bool:
+Result = tuple[str, bool, float]
+"""A step, whether it succeeded, and the seconds that it took."""
+
+
+def succeeds(command: str, extra: list[str], output: IO[str] | None = None) -> bool:
     """Run one command, with the tools of the environment before those of the machine."""
     words = shlex.split(command)
     if "pytest" in words:
         words += extra
-    print(f"\n$ {shlex.join(words)}", flush=True)
+    print(f"\n$ {shlex.join(words)}", flush=True, file=output)
     path = f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     try:
-        return subprocess.run(["/usr/bin/env", f"PATH={path}", *words], cwd=ROOT, check=False).returncode == 0
+        return (
+            subprocess.run(
+                ["/usr/bin/env", f"PATH={path}", *words], cwd=ROOT, check=False, stdout=output, stderr=output
+            ).returncode
+            == 0
+        )
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def run(names: Sequence[str], extra: list[str], output: IO[str] | None = None) -> list[Result]:
+    """Run steps one after the other."""
+    results = []
+    for name in names:
+        start = time.monotonic()
+        good = all(succeeds(command, extra, output) for command in (STEPS | ONLY_BY_NAME)[name])
+        results.append((name, good, time.monotonic() - start))
+    return results
+
+
+def run_all(extra: list[str]) -> list[Result]:
+    """Run all steps, those of the lanes beside one another; what the second lane prints comes when both have ended."""
+    first, second = ([name for name in lane if name in STEPS] for lane in LANES)
+    with tempfile.TemporaryFile("w+") as output, ThreadPoolExecutor(1) as beside:
+        others = beside.submit(run, second, extra, output)
+        results = run(first, extra)
+        results += others.result()
+        output.seek(0)
+        print(output.read(), flush=True)
+    return results + run([name for name in STEPS if name not in (*first, *second)], extra)
 
 
 def main(arguments: list[str]) -> int:
@@ -73,11 +111,8 @@ def main(arguments: list[str]) -> int:
     if unknown := [name for name in names if name not in known]:
         print(f"check.py: no step is called {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
         return 2
-    results: list[tuple[str, bool, float]] = []
-    for name in names:
-        start = time.monotonic()
-        good = all(succeeds(command, extra) for command in known[name])
-        results.append((name, good, time.monotonic() - start))
+    began = time.monotonic()
+    results = run_all(extra) if names == list(STEPS) else run(names, extra)
     print()
     for name, good, seconds in results:
         print(f"{name:<8} {'ok' if good else 'FAILED':<7} {seconds:6.1f} s")
@@ -85,7 +120,7 @@ def main(arguments: list[str]) -> int:
         for group, (steps, budget) in BUDGETS.items():
             took = sum(seconds for name, _, seconds in results if name in steps)
             print(f"{group:<8} {'' if took <= budget else 'SLOW':<7} {took:6.1f} s of {budget:.0f}")
-    print(f"{'all':<16} {sum(seconds for _, _, seconds in results):6.1f} s", flush=True)
+    print(f"{'all':<16} {time.monotonic() - began:6.1f} s", flush=True)
     return 0 if all(good for _, good, _ in results) else 1
 
 

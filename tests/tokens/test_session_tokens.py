@@ -1,13 +1,10 @@
-"""Session tokens and the authorizers that read them."""
+"""Session tokens: what they say, how long they hold, and what is none."""
 
 from __future__ import annotations
 
 import base64
-import fnmatch
 import json
 import random
-import re
-import secrets as random_secrets
 import string
 import time
 from typing import Any
@@ -17,26 +14,17 @@ import pytest
 from joserfc import jwe, jws
 from joserfc.jwk import OctKey
 
-from cowrite.core.clock import SystemClock
-from cowrite.core.ports import AccessDenied, Grant
+from cowrite.core.ports import Grant
 from cowrite.tokens import (
     LEEWAY,
-    DemoAuthorizer,
-    Key,
-    SecretInvalid,
     SessionClaims,
-    TokenAuthorizer,
-    TokenInvalid,
     generate_secret,
     issue,
     parse_secrets,
     verify,
 )
+from tokens.token_tools import HEADER, KEYS, NOW, made, refused
 
-NOW = 1_790_000_000_000
-SECRET = "c2VjcmV0IG9mIHRoZSB0ZXN0cywgMzIgYnl0ZXMhISE"  # not random: it is part of names of tests
-KEYS = parse_secrets(SECRET)
-OUTSIDE = "The token is not valid."
 CLAIMS: dict[str, Any] = {
     "sub": "ana",
     "documents": {"doc_1": "write"},
@@ -44,20 +32,6 @@ CLAIMS: dict[str, Any] = {
     "exp": NOW // 1000 + 60,
     "jti": "0192f0a0-0000-7000-8000-000000000000",
 }
-HEADER = {"alg": "dir", "enc": "A256GCM"}
-
-
-class FixedClock(SystemClock):
-    def now(self) -> int:
-        return NOW
-
-
-CLOCK = FixedClock()
-
-
-def made(**claims: Any) -> str:
-    arguments: dict[str, Any] = {"sub": "ana", "documents": {"doc_1": "write"}, "now": NOW}
-    return issue(SECRET, **(arguments | claims))
 
 
 def encrypted(payload: Any, header: dict[str, Any] = HEADER, key: OctKey = KEYS[0].material) -> str:
@@ -69,79 +43,6 @@ def encrypted(payload: Any, header: dict[str, Any] = HEADER, key: OctKey = KEYS[
 def segment(value: Any) -> str:
     raw = value if isinstance(value, bytes) else json.dumps(value).encode()
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
-
-
-def refused(token: str, reason: str = "", *, keys: tuple[Key, ...] = KEYS, now: int = NOW) -> None:
-    """The token opens nothing; the outside learns nothing else, the log learns why."""
-    with pytest.raises(TokenInvalid) as caught:
-        verify(token, keys, now)
-    assert str(caught.value) == OUTSIDE
-    assert re.search(reason, caught.value.reason)
-
-
-# --- secrets
-
-
-@pytest.mark.rule("TO1")
-def test_a_secret_is_32_random_bytes() -> None:
-    """A made secret is accepted, holds 32 bytes, and is another one each time; ``=`` at its end and spaces do no harm."""
-    assert len(base64.urlsafe_b64decode(SECRET + "=")) == 32
-    assert generate_secret() != SECRET
-    assert parse_secrets(f" {SECRET}= ") == KEYS
-
-
-@pytest.mark.rule("TO1")
-def test_the_key_id_is_the_thumbprint() -> None:
-    """The key id is the beginning of the RFC 7638 thumbprint: others can compute it, and it tells nothing of the key."""
-    (key,) = parse_secrets("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8")
-    whole = OctKey.import_key(bytes(range(32))).thumbprint()
-    assert key.kid == whole[:12]
-    assert "AAECAw" not in repr(key)
-
-
-@pytest.mark.rule("TO2")
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "COWRITE_SECRET is empty; it needs 32 bytes, base64url. Make one with: cowrite secret"),
-        (
-            "AAAAAAAAAAAAAAAAAAAAAA",
-            "COWRITE_SECRET holds 16 bytes; it needs 32 bytes, base64url. Make one with: cowrite secret",
-        ),
-        ("A" * 44, "COWRITE_SECRET holds 33 bytes; it needs 32 bytes, base64url. Make one with: cowrite secret"),
-        ("A" * 42 + "+", "COWRITE_SECRET is not base64url (letters, digits, - and _); it needs 32 bytes"),
-        ("A" * 41, "COWRITE_SECRET is not base64url"),
-        ("pässword", "COWRITE_SECRET is not base64url"),
-        (f"{SECRET},AAAA", "Secret 2 of COWRITE_SECRET holds 3 bytes"),
-        (f"{SECRET},", "Secret 2 of COWRITE_SECRET is empty"),
-    ],
-)
-def test_a_bad_secret_says_what_to_do(text: str, message: str) -> None:
-    """A secret that is no key is refused with what it is and how to make one, and is not shown."""
-    with pytest.raises(SecretInvalid, match=f"^{re.escape(message)}") as caught:
-        parse_secrets(text)
-    assert "AAAA" not in str(caught.value)
-
-
-@pytest.mark.rule("TO2")
-def test_the_name_of_the_setting_is_the_callers() -> None:
-    """Who reads the secret from elsewhere names that place."""
-    with pytest.raises(SecretInvalid, match=r"^--secret holds 3 bytes"):
-        parse_secrets("AAAA", setting="--secret")
-    with pytest.raises(SecretInvalid, match=r"^The secret holds 3 bytes"):
-        issue("AAAA", sub="ana", documents={})
-
-
-@pytest.mark.rule("TO3")
-def test_keys_rotate() -> None:
-    """The first secret issues, all are accepted, a removed one is not."""
-    old, new = SECRET, generate_secret()
-    both = parse_secrets(f"{new}, {old}")
-    before, after = made(), issue(f"{new},{old}", sub="ana", documents={"doc_1": "write"}, now=NOW)
-    assert verify(before, both, NOW).sub == verify(after, both, NOW).sub == "ana"
-    assert verify(after, parse_secrets(new), NOW).sub == "ana"
-    refused(before, "none of the keys", keys=parse_secrets(new))
-    assert json.loads(base64.urlsafe_b64decode(after.split(".")[0] + "==")) == {**HEADER, "kid": both[0].kid}
 
 
 # --- making and reading
@@ -434,138 +335,3 @@ def test_what_no_server_takes_is_not_issued(claims: dict[str, Any], message: str
     """The issuer learns what is wrong when the token is made, not when it is used."""
     with pytest.raises(ValueError, match=message):
         made(**claims)
-
-
-# --- patterns
-
-
-@pytest.mark.rule("TO11")
-@pytest.mark.parametrize(
-    ("pattern", "document_id", "matches"),
-    [
-        ("doc_1", "doc_1", True),
-        ("doc_1", "doc_12", False),
-        ("doc_1", "DOC_1", False),
-        ("*", "", True),
-        ("*", "a/b\nc", True),
-        ("doc_*", "doc_", True),
-        ("doc_*", "doc_7/x", True),
-        ("doc_*", "my/doc_7", False),
-        ("*/draft", "a/b/draft", True),
-        ("*/draft", "draft", False),
-        ("a*a", "a", False),
-        ("a*a", "aa", True),
-        ("a*b*c", "a-b-b-c", True),
-        ("a*b*c", "a-c-b", False),
-        ("ab*bc", "abc", False),
-        ("**", "x", True),
-        ("doc_?", "doc_1", False),
-        ("doc_[12]", "doc_1", False),
-        ("doc.1", "doc_1", False),
-        ("doc_[12]", "doc_[12]", True),
-        ("a*b", "a*b", True),
-    ],
-)
-def test_a_star_is_the_only_wildcard(pattern: str, document_id: str, matches: bool) -> None:
-    """``*`` stands for any characters, also none and also ``/``; everything else for itself."""
-    claims = verify(made(documents={pattern: "read"}), KEYS, NOW)
-    assert (claims.grant_for(document_id) is Grant.READ) is matches
-
-
-@pytest.mark.rule("TO11")
-def test_patterns_agree_with_a_slow_oracle() -> None:
-    """Random patterns match what the same pattern matches as a regular expression."""
-    rng = random.Random(11)
-    seen = set()
-    for _ in range(5000):
-        pattern = "".join(rng.choices("ab*", k=rng.randint(1, 6)))
-        document_id = "".join(rng.choices("ab", k=rng.randint(0, 8)))
-        matches = re.fullmatch(fnmatch.translate(pattern), document_id) is not None
-        claims = SessionClaims("ana", {pattern: Grant.READ}, 0, 1, "")
-        assert (claims.grant_for(document_id) is not None) is matches, (pattern, document_id)
-        seen.add(matches)
-    assert seen == {True, False}
-
-
-@pytest.mark.rule("TO11")
-def test_many_stars_take_no_time() -> None:
-    """A pattern that would keep a regular expression busy for years is compared at once."""
-    claims = SessionClaims("ana", {"*a" * 100 + "b": Grant.READ}, 0, 1, "")
-    started = time.process_time()
-    assert claims.grant_for("a" * 255) is None
-    assert time.process_time() - started < 0.1
-
-
-@pytest.mark.rule("TO12")
-def test_the_strongest_grant_counts() -> None:
-    """Of all patterns that match, the strongest grant counts, in whatever order they stand."""
-    documents = {"*": "read", "team/*": "write", "team/plan": "comment", "other": "admin"}
-    for _ in range(5):
-        items = list(documents.items())
-        random_secrets.SystemRandom().shuffle(items)
-        claims = verify(made(documents=dict(items)), KEYS, NOW)
-        assert claims.grant_for("team/plan") is Grant.WRITE
-        assert claims.grant_for("else") is Grant.READ
-        assert claims.grant_for("other") is Grant.ADMIN
-    assert verify(made(documents={}), KEYS, NOW).grant_for("doc_1") is None
-
-
-# --- authorizers
-
-
-@pytest.mark.rule("TO13")
-async def test_a_valid_token_gives_its_access() -> None:
-    """Who has a grant gets in, as the user of the token."""
-    authorize = TokenAuthorizer(KEYS, CLOCK)
-    access = await authorize(made(name="Ana", colour="teal"), "doc_1")
-    assert (access.user_id, access.grant, access.name, access.colour) == ("ana", Grant.WRITE, "Ana", "teal")
-
-
-@pytest.mark.rule("TO13")
-@pytest.mark.parametrize(
-    "token", [None, "", "nonsense", made(now=NOW - 10**7), issue(generate_secret(), sub="a", documents={})]
-)
-async def test_no_valid_token_is_401(token: str | None) -> None:
-    """Without a valid token nobody is known, and the answer does not say what is wrong with it."""
-    with pytest.raises(AccessDenied) as caught:
-        await TokenAuthorizer(KEYS, CLOCK)(token, "doc_1")
-    assert not caught.value.known
-    assert str(caught.value) == (OUTSIDE if token else "A token is needed.")
-
-
-@pytest.mark.rule("TO13")
-async def test_no_grant_is_403() -> None:
-    """Somebody who is known and has no grant for the document is told so."""
-    with pytest.raises(AccessDenied, match="The token gives no access to this document") as caught:
-        await TokenAuthorizer(KEYS, CLOCK)(made(), "doc_2")
-    assert caught.value.known
-
-
-@pytest.mark.rule("TO13")
-def test_an_authorizer_needs_keys() -> None:
-    """Without a key nobody could ever get in: that is a mistake of who sets it up."""
-    with pytest.raises(ValueError, match="set COWRITE_SECRET"):
-        TokenAuthorizer((), CLOCK)
-
-
-@pytest.mark.rule("TO14")
-@pytest.mark.parametrize("token", [None, ""])
-async def test_the_demo_lets_guests_write(token: str | None) -> None:
-    """In the demo everybody without a token writes, as a guest of their own."""
-    authorize = DemoAuthorizer(KEYS, CLOCK)
-    guests = [await authorize(token, "any/document") for _ in range(20)]
-    assert all(re.fullmatch("guest-[0-9a-f]{8}", guest.user_id) and guest.grant is Grant.WRITE for guest in guests)
-    assert len({guest.user_id for guest in guests}) == 20
-
-
-@pytest.mark.rule("TO14")
-async def test_the_demo_checks_a_token_that_is_sent() -> None:
-    """A token counts in the demo as elsewhere: it gives its grant, and a bad one lets nobody in."""
-    authorize = DemoAuthorizer(KEYS, CLOCK)
-    assert (await authorize(made(documents={"*": "read"}), "doc_1")).grant is Grant.READ
-    for token, document_id, known in ((made(), "doc_2", True), ("nonsense", "doc_1", False)):
-        with pytest.raises(AccessDenied) as caught:
-            await authorize(token, document_id)
-        assert caught.value.known is known
-    with pytest.raises(AccessDenied, match=OUTSIDE):
-        await DemoAuthorizer((), CLOCK)(made(), "doc_1")

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection, Dialect, Insert, Table, insert
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -86,6 +86,10 @@ def insert_or_ignore(table: Table, dialect: Dialect) -> Insert:
         case "sqlite":
             return sqlite.insert(table).on_conflict_do_nothing()
         case "postgresql":
+            from sqlalchemy.dialects import (
+                postgresql,
+            )  # here: it takes a twentieth of the start of a server that has no use for it
+
             return postgresql.insert(table).on_conflict_do_nothing()
         case _:
             # MySQL and MariaDB. ON DUPLICATE KEY UPDATE would count the row that was there. IGNORE also lets wrong values pass;

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from structlog.testing import capture_logs
 
 from cowrite.app import Runtime, create_app, database_url
-from cowrite.core.ports import StoreError
+from cowrite.core.ports import AccessDenied, StoreError
 from cowrite.core.rooms.registry import Registry
 from cowrite.protocol import yjs
 from cowrite.protocol.messages import SyncStep1
@@ -33,9 +33,11 @@ def settings(**values: object) -> Settings:
     return Settings(_env_file=None, **values)  # type: ignore[call-arg, arg-type]
 
 
-def app_on(database: MemoryDatabase | None = None, *, demo: bool = False, drain_seconds: float = 5.0) -> FastAPI:
+def app_on(
+    database: MemoryDatabase | None = None, *, demo: bool = False, drain_seconds: float = 5.0, **values: object
+) -> FastAPI:
     storage = memory_storage(database)
-    return create_app(settings(), demo=demo, storage=storage, authorize=everybody_writes, drain_seconds=drain_seconds)
+    return create_app(settings(**values), demo=demo, storage=storage, authorize=everybody_writes, drain_seconds=drain_seconds)
 
 
 def runtime_of(app: FastAPI) -> Runtime:
@@ -241,6 +243,32 @@ async def test_stop_counts_what_could_not_be_stored() -> None:
     assert (line["log_level"], line["documents"]) == ("error", 1)
     assert line["updates"] >= 1
     assert line["bytes"] > 0
+
+
+@pytest.mark.rule("SB4")
+async def test_nobody_comes_in_before_the_ends_of_sessions_are_known() -> None:
+    """An access token of a session that was ended before the process started opens nothing from the first moment on."""
+    database = MemoryDatabase()
+    first = runtime_of(app_on(database, secret="A" * 43))
+    await first.start()
+    services = first.serving()
+    assert services is not None
+    admission = await services.bridge.connect(None, "doc")
+    await services.bridge.disconnect(admission.access_token)
+    await first.stop()
+
+    second = runtime_of(app_on(database, secret="A" * 43))
+    held = database.hold_next("ended_sessions")
+    starting = asyncio.create_task(second.start())
+    await held.reached.wait()
+    assert second.serving() is None
+    held.release()
+    await starting
+    services = second.serving()
+    assert services is not None
+    with pytest.raises(AccessDenied, match="has ended"):
+        services.bridge.resume(admission.access_token)
+    await second.stop()
 
 
 async def test_edits_survive(tmp_path: Path) -> None:

@@ -229,6 +229,7 @@ class Runtime:
         parts = self._parts = self._connect(storage)
         self._committing = self._run(parts.journal.run)
         await parts.services.access.catch_up()
+        await parts.services.access.look_for_ends()
         watched = (parts.heads.run, parts.services.access.run, parts.services.load.run, self._tend)
         self._watching = tuple(self._run(work) for work in watched)
         self._accepting = True

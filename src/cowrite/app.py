@@ -267,6 +267,7 @@ class Runtime:
         # Rooms call the registry that makes them, and the watch over it: both are named here before they exist, and exist
         # before there is a room.
         ports = RoomPorts(
+            process=ids.new(),
             clock=self._clock,
             limits=self.limits,
             backlog=backlog,
@@ -275,6 +276,7 @@ class Runtime:
             write=turn.flush,
             commit=journal.put,
             behind=lambda room: heads.behind(room),
+            signal=self._broker.send,
             emptied=lambda room: registry.emptied(room),
             failed=lambda room: registry.forget(room),
         )

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from cowrite.core.ports import Broker, News
+from cowrite.core.ports import Broker, News, Receiver, Signal
 
 
 class LocalHub:
     """What the brokers of one process have in common."""
 
     def __init__(self) -> None:
-        self.receivers: dict[str, dict[LocalSubscription, Callable[[News], None]]] = {}
+        self.receivers: dict[str, dict[LocalSubscription, Receiver]] = {}
         """By document, in the order of subscribing."""
 
 
@@ -39,19 +38,25 @@ class LocalBroker:
         self._hub = hub if hub is not None else LocalHub()
 
     async def publish(self, news: News) -> None:
-        for receive in list(self._hub.receivers.get(news.document_id, {}).values()):
-            try:
-                receive(news)
-            except Exception as error:
-                # A receiver's fault is neither the publisher's nor the other receivers': it goes where those of callbacks go.
-                asyncio.get_running_loop().call_exception_handler(
-                    {"message": f"news of document {news.document_id!r} not taken by {receive!r}", "exception": error}
-                )
+        self._hand_over(news)
 
-    async def subscribe(self, document_id: str, receive: Callable[[News], None]) -> LocalSubscription:
+    def send(self, signal: Signal) -> None:
+        self._hand_over(signal)
+
+    async def subscribe(self, document_id: str, receive: Receiver) -> LocalSubscription:
         subscription = LocalSubscription(self, self._hub, document_id)
         self._hub.receivers.setdefault(document_id, {})[subscription] = receive
         return subscription
+
+    def _hand_over(self, told: News | Signal) -> None:
+        for receive in list(self._hub.receivers.get(told.document_id, {}).values()):
+            try:
+                receive(told)
+            except Exception as error:
+                # A receiver's fault is neither the publisher's nor the other receivers': it goes where those of callbacks go.
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": f"news of document {told.document_id!r} not taken by {receive!r}", "exception": error}
+                )
 
     @property
     def reaches_others(self) -> bool:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cowrite.core.ports import Broker, News
+from cowrite.core.ports import Broker, News, Signal
 from cowrite.testing.records import make_entry, make_operation, new_id
 
 _LONG_ENOUGH = 10.0
@@ -55,12 +55,16 @@ class Receiver:
 
     def __init__(self, *, then: Callable[[], None] = lambda: None) -> None:
         self.news: list[News] = []
+        self.signals: list[Signal] = []
         self._then = then
         self._arrived = asyncio.Event()
 
-    def __call__(self, news: News) -> None:
+    def __call__(self, told: News | Signal) -> None:
         asyncio.get_running_loop()  # a plain call on the event loop, from nowhere else
-        self.news.append(news)
+        if isinstance(told, News):
+            self.news.append(told)
+        else:
+            self.signals.append(told)
         self._arrived.set()
         self._then()
 

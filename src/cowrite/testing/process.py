@@ -136,6 +136,7 @@ class Process:
             store,
             broker,
             RoomPorts(
+                process=self.ids.new(),
                 clock=self.clock,
                 limits=self.limits,
                 backlog=self.backlog,
@@ -144,6 +145,7 @@ class Process:
                 write=lambda: None,
                 commit=self.journal.put,
                 behind=lambda room: self.heads.behind(room),
+                signal=broker.send,
                 emptied=lambda room: self.registry.emptied(room),
                 failed=lambda room: self.registry.forget(room),
             ),

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from cowrite.core.grant import Grant
 from cowrite.core.ports.authorizer import Access, AccessClaims, AccessDenied, AccessTokenMaker, Authorizer
-from cowrite.core.ports.broker import Broker, News, Subscription
+from cowrite.core.ports.broker import (
+    AwarenessNews,
+    AwarenessQuery,
+    Broker,
+    News,
+    PresenceNews,
+    ProcessLeft,
+    Receiver,
+    Signal,
+    StatelessNews,
+    Subscription,
+)
 from cowrite.core.ports.clock import Clock, Timer
+from cowrite.core.ports.presence import LEASE_SECONDS, Presence, PresenceError, PresenceRecord
 from cowrite.core.ports.storage import AccessChanges, AccessLog, Directory, History, Sessions, Storage
 from cowrite.core.ports.store import (
     CommitDoubtful,
@@ -22,6 +34,7 @@ from cowrite.core.ports.store import (
 )
 
 __all__ = [
+    "LEASE_SECONDS",
     "Access",
     "AccessChanges",
     "AccessClaims",
@@ -29,6 +42,8 @@ __all__ = [
     "AccessLog",
     "AccessTokenMaker",
     "Authorizer",
+    "AwarenessNews",
+    "AwarenessQuery",
     "Broker",
     "Clock",
     "CommitDoubtful",
@@ -39,7 +54,15 @@ __all__ = [
     "HistoryForgotten",
     "InvalidId",
     "News",
+    "Presence",
+    "PresenceError",
+    "PresenceNews",
+    "PresenceRecord",
+    "ProcessLeft",
+    "Receiver",
     "Sessions",
+    "Signal",
+    "StatelessNews",
     "Storage",
     "Store",
     "StoreBusy",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
+from cowrite.core.ports.presence import PresenceRecord
 from cowrite.core.records import Entry
+from cowrite.protocol.awareness import AwarenessEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,56 @@ class News:
     entries: tuple[Entry, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class AwarenessNews:
+    """Awareness entries of Yjs clients that are connected to a process, or have just gone from it."""
+
+    document_id: str
+    process: str
+    entries: tuple[AwarenessEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AwarenessQuery:
+    """A process has opened the document: the others tell the living states of the clients that are connected to them."""
+
+    document_id: str
+    process: str
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceNews:
+    """Sessions whose presence a process has written down, and ids of those that it has removed."""
+
+    document_id: str
+    process: str
+    put: tuple[PresenceRecord, ...]
+    removed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessLeft:
+    """A process has closed the document: its clients are gone, or on their way to another process."""
+
+    document_id: str
+    process: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatelessNews:
+    """A Hocuspocus client's message to all others in the document; nothing keeps it."""
+
+    document_id: str
+    process: str
+    payload: str
+
+
+Signal: TypeAlias = AwarenessNews | AwarenessQuery | PresenceNews | ProcessLeft | StatelessNews
+"""What is only of the moment: nothing stores it. ``process`` is the sender, which ignores its own."""
+Receiver: TypeAlias = Callable[[News | Signal], None]
+"""A plain call on the event loop."""
+
+
 class Subscription(Protocol):
     """A live subscription of one document."""
 
@@ -29,23 +81,28 @@ class Subscription(Protocol):
 
 
 class Broker(Protocol):
-    """Carries news between processes. The broker is speed: it may lose, and never is the only place where something is.
+    """Carries news and signals between processes. The broker is speed: it may lose, and never is the only place where something
+    is.
 
-    Promised: at most once; news of one publisher about one document in order. Not promised: delivery, order between
-    publishers, and that a publisher does not hear its own news (receivers ignore what they have).
+    Promised: at most once; what one publisher tells about one document in order. Not promised: delivery, order between
+    publishers, and that a publisher does not hear its own (receivers ignore what they have).
     """
 
     async def publish(self, news: News) -> None:
         """Hand news to the subscribers of its document. Never raises: a broker that is down loses news."""
         ...
 
-    async def subscribe(self, document_id: str, receive: Callable[[News], None]) -> Subscription:
-        """Confirmed when it returns: everything published from then on reaches ``receive`` (a plain call on the event loop)."""
+    def send(self, signal: Signal) -> None:
+        """Hand a signal to the subscribers of its document. Synchronous; never blocks, never raises; may lose."""
+        ...
+
+    async def subscribe(self, document_id: str, receive: Receiver) -> Subscription:
+        """Confirmed when it returns: everything published and sent from then on reaches ``receive``."""
         ...
 
     @property
     def reaches_others(self) -> bool:
-        """True when news crosses processes now; decides how often heads are polled."""
+        """True when news crosses processes now; decides how often heads and presence are looked at."""
         ...
 
     async def close(self) -> None:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from cowrite.core.errors import RoomClosed
-from cowrite.core.ports import Broker, Clock, Directory, News, Store, StoreCorrupt, StoreError, Subscription, Timer
+from cowrite.core.ports import Broker, Clock, Directory, News, Signal, Store, StoreCorrupt, StoreError, Subscription, Timer
 from cowrite.core.rooms.replicas import open_replicas
 from cowrite.core.rooms.room import Room
 from cowrite.core.rooms.room_ports import RoomPorts
@@ -130,9 +130,9 @@ class Registry:
             self.emptied(room)
 
     async def _load(self, document_id: str) -> Room:
-        came: list[News] = []
+        came: list[News | Signal] = []
         try:
-            subscription = await self._broker.subscribe(document_id, lambda news: self._learn(document_id, came, news))
+            subscription = await self._broker.subscribe(document_id, lambda told: self._learn(document_id, came, told))
             try:
                 await self._check_deleted(document_id)
                 stored = await self._store.load(document_id)
@@ -150,8 +150,8 @@ class Registry:
             del self._opening[document_id]
         self._rooms[document_id] = room
         self._subscriptions[room] = subscription
-        for news in came:
-            room.learn(news)
+        for told in came:
+            _tell(room, told)
         if document_id not in self._pins:
             self.emptied(room)  # whoever wanted it has left while it was loaded
         return room
@@ -161,9 +161,16 @@ class Registry:
         if info is not None and info.deleted_at is not None:
             raise RoomClosed(CloseCode.DOCUMENT_DELETED, "the document was deleted")
 
-    def _learn(self, document_id: str, came: list[News], news: News) -> None:
+    def _learn(self, document_id: str, came: list[News | Signal], told: News | Signal) -> None:
         room = self._rooms.get(document_id)
         if room is not None:
-            room.learn(news)
+            _tell(room, told)
         else:
-            came.append(news)
+            came.append(told)
+
+
+def _tell(room: Room, told: News | Signal) -> None:
+    if isinstance(told, News):
+        room.learn(told)
+    else:
+        room.hear(told)

@@ -27,10 +27,9 @@ from cowrite.core.journal.derived import Derived
 from cowrite.core.operations.feed import Feed
 from cowrite.core.operations.readership import Reader, Readership
 from cowrite.core.operations.submissions import Submission, SubmissionRefused, Submissions
-from cowrite.core.ports import News
-from cowrite.core.presence.announcements import Announcements
-from cowrite.core.presence.awareness import Awareness
-from cowrite.core.presence.presence import PresenceList, Transport
+from cowrite.core.ports import News, Signal
+from cowrite.core.presence.people import People
+from cowrite.core.presence.presence import Transport
 from cowrite.core.records import Entry
 from cowrite.core.rooms.intake import Intake, rebuilding
 from cowrite.core.rooms.large_updates import LargeUpdates
@@ -56,10 +55,8 @@ class Room:
         self.replicas = replicas
         self.pending = PendingUpdates(ports.backlog)
         self.submissions = Submissions(ports.backlog)
-        self.awareness = Awareness()
         self.peers: set[Peer] = set()
         self.readership = Readership()
-        self.presence = PresenceList(self.readership.people, ports.limits)
         self.one_by_one = 0
         """How many updates to commit one at a time: one of them broke the engine or was refused, and it is not known which."""
         self.failed = False
@@ -75,7 +72,9 @@ class Room:
         self.large = LargeUpdates(self._intake, self.pending, self.peers, ports, wake=self._wake)
         self._turn = TransactionTurn()
         self._frames = StateFrames()
-        self._announcements = Announcements(self.awareness, self._broadcast, ports.clock, ports.limits, wake=self._wake)
+        self.people = People(document_id, self._broadcast, self.readership, ports, wake=self._wake)
+        self.awareness = self.people.awareness
+        self.presence = self.people.presence
 
     # ---- peers -------------------------------------------------------------------------------------------------------
 
@@ -106,22 +105,18 @@ class Room:
             give_up=self._give_up,
         )
         self.peers.add(peer)
-        self.presence.connect(session, transport, self._clock.now())
         self._intake.ask(peer, invited=True)
-        self._announcements.tell(peer)
+        self.people.enter(peer, transport)
         return peer
 
     def detach(self, peer: Peer, *, clean: bool) -> None:
-        """A connection is gone. ``clean``: its client said goodbye; else its awareness stays a moment, in case it comes back.
-        Idempotent.
-        """
+        """A connection is gone; ``clean``: its client said goodbye (else its awareness stays a moment). Idempotent."""
         if peer not in self.peers:
             return
         self.peers.remove(peer)
-        self.presence.disconnect(peer.session)
         peer.held.cancel()
         peer.outbox.discard()
-        self._announcements.lose(peer, clean=clean)
+        self.people.leave(peer, clean=clean)
         if not self.occupied:
             self._ports.emptied(self)
 
@@ -199,11 +194,11 @@ class Room:
 
     def announce(self, peer: Peer, entries: Sequence[AwarenessEntry]) -> None:
         """Awareness of the peer's Yjs clients (others' are skipped). Raises :class:`PeerError` for a state that is not JSON."""
-        self._announcements.take(peer, entries)
+        self.people.announce(peer, entries)
 
     def query_awareness(self, peer: Peer) -> None:
         """Answer with all living states."""
-        self._announcements.tell(peer)
+        self.people.tell(peer)
 
     # ---- what the journal and the broker say -------------------------------------------------------------------------
 
@@ -222,6 +217,10 @@ class Room:
             except (EngineFault, HostileUpdate):
                 self.replicas.abandon()
                 self._rebuild()
+
+    def hear(self, signal: Signal) -> None:
+        """What another process says of the moment."""
+        self.people.hear(signal)
 
     def look_under_lock(self) -> None:
         """The log in the store does not look like the one known here. The next transaction with the lock decides what to do."""
@@ -300,18 +299,14 @@ class Room:
         self.rebuild(CloseCode.DOCUMENT_REBUILT, "an update that was shown could not be kept; reconnect and sync")
 
     def lose(self, unfit: Sequence[Unfit]) -> None:
-        """Updates that are not in the ``live`` that was just made: they leave with the transaction that puts them into
-        quarantine.
-        """
+        """Updates that are not in the ``live`` just made: they leave with the transaction that puts them into quarantine."""
         for one in unfit:
             self.pending.put_aside(one.update)
             if one.for_good:
                 self._intake.refuse(one.update)
 
     def rebuild(self, code: CloseCode, reason: str) -> None:
-        """``live`` shows something that will never be committed: send everybody away; the journal makes it again from the
-        log.
-        """
+        """``live`` shows what will never be committed: send everybody away; the journal makes it again from the log."""
         self.replicas.live = None
         self._broadcast.drop_updates()
         self.close_peers(code, reason)
@@ -345,8 +340,7 @@ class Room:
 
     def tend(self, now: float) -> None:
         """Every few seconds: remove states that nobody renews, and say something to peers that heard nothing for long."""
-        self._announcements.expire(now)
-        self.presence.expire(now)
+        self.people.tend(now)
         self._intake.ask_starved(self.peers)
         for peer in self.peers:
             if now - peer.outbox.last_sent >= self._limits.keepalive_seconds and not peer.outbox.blocked:
@@ -379,6 +373,7 @@ class Room:
                 peer.close(error.code, error.reason)
                 self.detach(peer, clean=False)
         self._broadcast.send(self.peers)
+        self.people.flush()
         self._ports.write()
         if self.pending.waiting or self.submissions.waiting:
             self._ports.commit(self)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cowrite.core.limits import Limits
-from cowrite.core.ports import Clock
+from cowrite.core.ports import Clock, Signal
 from cowrite.core.rooms.pending import Backlog
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class RoomPorts:
     """The same for all rooms of a process."""
 
+    process: str
+    """The id of this process, as others know it."""
     clock: Clock
     limits: Limits
     backlog: Backlog
@@ -29,6 +31,8 @@ class RoomPorts:
     """Something is pending: commit it soon."""
     behind: Callable[[Room], None]
     """Others have committed something that this room has not seen: read the store."""
+    signal: Callable[[Signal], None]
+    """Tell other processes something of the moment."""
     emptied: Callable[[Room], None]
     """The last peer has left."""
     failed: Callable[[Room], None]

@@ -1,0 +1,78 @@
+"""Who is in one document, and points where: its presence and its awareness, of this process's clients and of others'."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from cowrite.core.delivery.broadcast import Broadcast
+from cowrite.core.delivery.peer import Peer
+from cowrite.core.operations.readership import Readership
+from cowrite.core.ports import (
+    AwarenessNews,
+    AwarenessQuery,
+    PresenceNews,
+    ProcessLeft,
+    Signal,
+    StatelessNews,
+)
+from cowrite.core.presence.announcements import Announcements
+from cowrite.core.presence.awareness import Awareness
+from cowrite.core.presence.presence import PresenceList, Transport
+from cowrite.core.rooms.room_ports import RoomPorts
+from cowrite.protocol.awareness import AwarenessEntry
+
+
+class People:
+    """A room's side that is only of the moment. Synchronous; ``wake`` is called when there is something to flush."""
+
+    def __init__(
+        self,
+        document_id: str,
+        broadcast: Broadcast,
+        readership: Readership,
+        ports: RoomPorts,
+        *,
+        wake: Callable[[], None],
+    ) -> None:
+        self.document_id = document_id
+        self.awareness = Awareness()
+        self.presence = PresenceList(readership.people, ports.limits)
+        self._process = ports.process
+        self._clock = ports.clock
+        self._announcements = Announcements(self.awareness, broadcast, ports.clock, ports.limits, wake=wake)
+
+    def enter(self, peer: Peer, transport: Transport) -> None:
+        """A connection has come: it is present, and told who points where."""
+        self.presence.connect(peer.session, transport, self._clock.now())
+        self.tell(peer)
+
+    def leave(self, peer: Peer, *, clean: bool) -> None:
+        """A connection is gone; unless it said goodbye, what it announced stays for a moment."""
+        self.presence.disconnect(peer.session)
+        self._announcements.lose(peer, clean=clean)
+
+    def announce(self, peer: Peer, entries: Sequence[AwarenessEntry]) -> None:
+        """What a peer says of its Yjs clients. Raises :class:`PeerError` for a state that is not JSON."""
+        self._announcements.take(peer, entries)
+
+    def tell(self, peer: Peer) -> None:
+        """All living states, to one peer."""
+        self._announcements.tell(peer)
+
+    def hear(self, signal: Signal) -> None:
+        """What another process says; this one's own words come back, and are ignored."""
+        if signal.process == self._process:
+            return
+        match signal:
+            case AwarenessNews() | AwarenessQuery() | ProcessLeft():
+                pass
+            case PresenceNews() | StatelessNews():
+                pass
+
+    def flush(self) -> None:
+        """Tell other processes what is news since the last time."""
+
+    def tend(self, now: float) -> None:
+        """Every few seconds: remove who is gone without a word; ``now`` is in monotonic seconds."""
+        self._announcements.expire(now)
+        self.presence.expire(now)

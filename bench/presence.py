@@ -17,7 +17,8 @@ from hashlib import blake2b
 from cowrite.core.clock import SystemClock
 from cowrite.core.ids import Ids
 from cowrite.core.ports import Access, Grant
-from cowrite.core.presence.presence import PresenceChange, PresenceList, Transport
+from cowrite.core.presence.presence import PresenceList
+from cowrite.core.presence.present import PresenceChange, Transport
 from cowrite.core.sessions.session import Session
 from cowrite.protocol.thin import encode_with
 
@@ -48,17 +49,17 @@ def main() -> None:
     sessions = [Session(ids.new(), "bench", Access(f"user-{n}", Grant.WRITE, "Ana"), 0) for n in range(given.sessions)]
     for one in sessions:
         people.connect(one, Transport.WEBSOCKET, 0)
-        people.tell(one, {"x": "x" * given.state_bytes}, 0)
+        people.tell(one, {"data": {"x": "x" * given.state_bytes}}, 0)
 
     def change() -> None:
-        people.tell(sessions[0], {"x": "x" * given.state_bytes, "at": time.perf_counter_ns()}, 0)
+        people.tell(sessions[0], {"data": {"x": "x" * given.state_bytes, "at": time.perf_counter_ns()}}, 0)
 
     def poll() -> None:
-        blake2b(b",".join([one.lasting for one in people.present]), digest_size=8).digest()
-        _ = people.json
+        blake2b(b",".join([one.lasting for one in people.persons]), digest_size=8).digest()
+        _ = people.crowd.json
 
     print(f"change   {median(change, given.count, lambda: None):8.3f} ms")
-    print(f"welcome  {median(lambda: encode_with('welcome', {'presence': people.json}), given.count, change):8.3f} ms")
+    print(f"welcome  {median(lambda: encode_with('welcome', {'presence': people.crowd.json}), given.count, change):8.3f} ms")
     print(f"poll     {median(poll, given.count, change):8.3f} ms")
 
 

@@ -21,7 +21,8 @@ from cowrite.core.journal.journal import Journal
 from cowrite.core.limits import Limits
 from cowrite.core.operations.reading import DocumentReader
 from cowrite.core.operations.writing import DocumentWriter
-from cowrite.core.ports import Authorizer, Broker, Clock, Storage
+from cowrite.core.ports import Authorizer, Broker, Clock, Presence, Storage
+from cowrite.core.presence.service import PresenceService
 from cowrite.core.rooms.deletion import Deletion
 from cowrite.core.rooms.heads import HeadWatch
 from cowrite.core.rooms.pending import Backlog
@@ -37,6 +38,7 @@ from cowrite.http.pages import Pages
 from cowrite.http.problems import answer_with_problems
 from cowrite.http.raw_paths import RawDocumentPaths
 from cowrite.http.security import HostCheck, SecurityHeaders
+from cowrite.presence.local import LocalPresence
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.settings import Settings, load_settings
 from cowrite.stores.opening import open_store
@@ -72,6 +74,7 @@ def create_app(
     demo: bool = False,
     storage: Storage | None = None,
     broker: Broker | None = None,
+    presence: Presence | None = None,
     authorize: Authorizer | None = None,
     clock: Clock | None = None,
     limits: Limits | None = None,
@@ -83,7 +86,7 @@ def create_app(
     What is not given is chosen by the settings (by default those of the environment): SQLite, one process, session tokens made
     with the secret, and access tokens made with its first key. Where there is no secret (``demo``, or ``authorize`` given) the
     key of access tokens is random and ends with the process: after a restart clients connect anew. ``demo``: anyone may write
-    without a token, and the demo page is served. ``storage`` and ``broker`` are closed with the application.
+    without a token, and the demo page is served. ``storage``, ``broker`` and ``presence`` are closed with the application.
     ``drain_seconds``: how long a shutdown waits for edits to reach the store.
 
     Raises :class:`cowrite.settings.SettingsError`, and ``ValueError`` when neither a secret nor ``authorize`` nor ``demo`` says
@@ -95,6 +98,7 @@ def create_app(
         settings,
         storage=storage,
         broker=broker if broker is not None else LocalBroker(),
+        presence=presence if presence is not None else LocalPresence(clock),
         authorize=authorize if authorize is not None else _authorizer(settings, clock, demo=demo),
         access_tokens=AccessTokens(settings.keys or ephemeral_keys(), clock),
         clock=clock,
@@ -149,6 +153,7 @@ class Parts:
     journal: Journal
     registry: Registry
     heads: HeadWatch
+    presence: PresenceService
     backlog: Backlog
     services: Services
     backend: Backend
@@ -164,6 +169,7 @@ class Runtime:
         *,
         storage: Storage | None,
         broker: Broker,
+        presence: Presence,
         authorize: Authorizer,
         access_tokens: AccessTokens,
         clock: Clock,
@@ -177,6 +183,7 @@ class Runtime:
         self._settings = settings
         self._storage = storage
         self._broker = broker
+        self._presence = presence
         self._authorize = authorize
         self._clock = clock
         self.limits = limits
@@ -230,7 +237,7 @@ class Runtime:
         self._committing = self._run(parts.journal.run)
         await parts.services.access.catch_up()
         await parts.services.access.look_for_ends()
-        watched = (parts.heads.run, parts.services.access.run, parts.services.load.run, self._tend)
+        watched = (parts.heads.run, parts.presence.run, parts.services.access.run, parts.services.load.run, self._tend)
         self._watching = tuple(self._run(work) for work in watched)
         self._accepting = True
 
@@ -254,6 +261,7 @@ class Runtime:
             task.cancel()
         await asyncio.wait(self._watching)
         await parts.registry.close()
+        await parts.presence.close()
         await self._broker.close()
         await parts.storage.close()
 
@@ -263,11 +271,14 @@ class Runtime:
         store = storage.store
         ids, backlog, turn = Ids(self._clock), Backlog(), WriteTurn()
         access = AccessControl(storage.access, self._clock)
+        process = ids.new()
+        presence = PresenceService(self._presence, self._broker, self._clock, process)
         journal = Journal(storage, self._broker, access, self._clock, ids, self.limits)
         # Rooms call the registry that makes them, and the watch over it: both are named here before they exist, and exist
         # before there is a room.
         ports = RoomPorts(
-            process=ids.new(),
+            process=process,
+            presence=presence,
             clock=self._clock,
             limits=self.limits,
             backlog=backlog,
@@ -305,9 +316,9 @@ class Runtime:
             turn=turn,
         )
         polling = PollingPeers(registry, services.reader, access, self._clock, self.limits, ids.new())
-        backend = _backend(storage, services, polling, load)
+        backend = _backend(storage, services, presence, polling, load)
         access.listen(backend.access_changed)
-        return Parts(storage, journal, registry, heads, backlog, services, backend, polling)
+        return Parts(storage, journal, registry, heads, presence, backlog, services, backend, polling)
 
     async def _drain(self, parts: Parts) -> None:
         parts.journal.hurry()
@@ -343,7 +354,9 @@ class Runtime:
         return asyncio.get_running_loop().create_task(_keep_running(work))
 
 
-def _backend(storage: Storage, services: Services, polling: PollingPeers, load: ServerLoad) -> Backend:
+def _backend(
+    storage: Storage, services: Services, presence: PresenceService, polling: PollingPeers, load: ServerLoad
+) -> Backend:
     return Backend(
         registry=services.registry,
         bridge=services.bridge,
@@ -352,6 +365,7 @@ def _backend(storage: Storage, services: Services, polling: PollingPeers, load: 
         directory=storage.directory,
         deletion=Deletion(storage.directory, services.registry, services.clock, services.ids),
         history=storage.history,
+        presence=presence,
         reader=services.reader,
         writer=services.writer,
         binary=polling,

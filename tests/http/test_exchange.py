@@ -334,4 +334,4 @@ async def test_without_a_session(server: Api) -> None:
     room = server.backend.registry.get("d")
     assert room is not None
     assert not room.occupied
-    assert room.presence.present == []
+    assert room.presence.persons == []

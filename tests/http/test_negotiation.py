@@ -109,7 +109,7 @@ async def test_the_right_document_only(server: Api) -> None:
         await server.client.get(f"{REALTIME}/poll?document_id=e", headers=ana.headers),
         await ana.write(insert("x"), document_id="e"),
         await server.client.get("/api/v2/documents/e", headers=ana.headers),
-        await server.client.post(f"{REALTIME}/presence", json={"document_id": "e", "state": None}, headers=ana.headers),
+        await server.client.post(f"{REALTIME}/presence", json={"document_id": "e", "data": None}, headers=ana.headers),
     ):
         assert problem(answer) == (403, "forbidden")
 
@@ -248,7 +248,7 @@ async def test_demo() -> None:
         write = {"document_id": "d", "operations": [insert("x")], "base": None}
         assert (await server.client.post(f"{REALTIME}/operations", json=write)).status_code == 200
         assert (await server.client.get(f"{REALTIME}/poll?document_id=d")).json()["offset"] == 1
-        told = await server.client.post(f"{REALTIME}/presence", json={"document_id": "d", "state": {"x": 1}})
+        told = await server.client.post(f"{REALTIME}/presence", json={"document_id": "d", "data": {"x": 1}})
         assert told.status_code == 204
         assert (await server.client.get("/api/v2/documents/d?format=text")).text == "x"
         assert len((await server.client.get("/api/v2/documents")).json()["documents"]) == 1

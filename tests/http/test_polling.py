@@ -52,7 +52,7 @@ async def test_what_is_there(server: Api) -> None:
     assert (behind["link"], behind["server"]) == ("ok", "ok")
     assert abs(behind["heartbeat"] - server.backend.clock.now()) < 5000
     (present,) = behind["presence"]
-    assert (present["user"], present["transport"]) == ({"id": "ana", "name": "Ana", "colour": None}, "polling")
+    assert (present["user"], present["sessions"][0]["transport"]) == ({"id": "ana", "name": "Ana", "colour": None}, "polling")
 
 
 @pytest.mark.rule("PO2")
@@ -194,11 +194,11 @@ async def test_long_poll_wakes(server: Api) -> None:
     assert [one["content"] for one in answer.json()["operations"]] == ["y"]
     met = await wakes(bob, ana.poll, last_operation=ana.head)
     assert len(met.json()["presence"]) == 2
-    tell = {"document_id": "d", "state": {"at": 5}}
+    tell = {"document_id": "d", "data": {"at": 5}}
     told = await wakes(
         bob, lambda: server.client.post(f"{REALTIME}/presence", json=tell, headers=ana.headers), last_operation=ana.head
     )
-    assert {"at": 5} in [one["state"] for one in told.json()["presence"]]
+    assert {"at": 5} in [one["sessions"][0]["data"] for one in told.json()["presence"]]
     started = asyncio.get_running_loop().time()
     over = await bob.poll(wait=0.2, last_operation=ana.head)
     assert (over.status_code, over.json()["operations"]) == (200, [])
@@ -299,11 +299,11 @@ async def test_presence_ends(server: Api) -> None:
     await server.client.get(f"{REALTIME}/poll?document_id=d", headers=bearer(token("eve")))
     room = server.backend.registry.get("d")
     assert room is not None
-    assert [one.user_id for one in room.presence.present] == ["ana", "bob"]
+    assert [one.user_id for one in room.presence.persons] == ["ana", "bob"]
     room.tend(server.backend.clock.monotonic() + 29)
-    assert len(room.presence.present) == 2
+    assert len(room.presence.persons) == 2
     room.tend(server.backend.clock.monotonic() + 31)
-    assert room.presence.present == []
+    assert room.presence.persons == []
 
 
 @pytest.mark.rule("PO12")
@@ -318,6 +318,6 @@ async def test_presence_ends_though_nobody_asks(monkeypatch: pytest.MonkeyPatch)
         room = server.backend.registry.get("d")
         assert room is not None
         async with asyncio.timeout(10):
-            while room.presence.present:  # noqa: ASYNC110
+            while room.presence.persons:  # noqa: ASYNC110
                 await asyncio.sleep(10 * MS)
-        assert room.presence.version == 2
+        assert room.presence.crowd.version == 2

@@ -148,31 +148,53 @@ async def test_grants(server: Api) -> None:
         assert problem(await member.write(insert("x"))) == (403, "grant_too_low")
     statuses = []
     for member in (reader, commenter):
-        body = {"document_id": "d", "state": {"at": 1}}
+        body = {"document_id": "d", "data": {"at": 1}}
         statuses.append((await server.client.post(f"{REALTIME}/presence", json=body, headers=member.headers)).status_code)
     assert statuses == [403, 204]
-    (present,) = [one for one in (await reader.poll()).json()["presence"] if one["user"]["id"] == "bob"]
-    assert (present["state"], present["transport"], present["session_id"]) == (
-        {"at": 1},
-        "polling",
-        commenter.answer["session_id"],
-    )
+    (bob,) = [one for one in (await reader.poll()).json()["presence"] if one["user"]["id"] == "bob"]
+    (present,) = bob["sessions"]
+    assert (present["data"], present["transport"]) == ({"at": 1}, "polling")
+    assert present["session_id"] == commenter.answer["session_id"]
 
 
 @pytest.mark.rule("HT26")
 async def test_presence_is_bounded(server: Api) -> None:
-    """What one tells about oneself is an object of at most 16 KB, or null."""
+    """What one tells about oneself has at most 16 KB; what is left out stays."""
     ana = await server.connect("d", token("ana"))
 
-    async def tell(state: object) -> httpx.Response:
-        return await server.client.post(f"{REALTIME}/presence", json={"document_id": "d", "state": state}, headers=ana.headers)
+    async def tell(**told: object) -> httpx.Response:
+        return await server.client.post(f"{REALTIME}/presence", json={"document_id": "d", **told}, headers=ana.headers)
 
-    assert (await tell({"x": "a" * 16_000})).status_code == 204
-    assert problem(await tell({"x": "a" * 17_000})) == (413, "too_large")
-    assert problem(await tell([])) == (422, "unprocessable_entity")
-    assert (await tell(None)).status_code == 204
-    (present,) = (await ana.poll()).json()["presence"]
-    assert present["state"] is None
+    assert (await tell(data={"x": "a" * 8000}, cursor="a" * 8000)).status_code == 204
+    assert problem(await tell(data={"x": "a" * 8000}, cursor="a" * 9000)) == (413, "too_large")
+    refused: list[dict[str, object]] = [{"data": []}, {"state": "gone"}, {"ttl": -1}, {"ttl": 3601}, {"ttl": 1.5}, {"x": 1}]
+    for wrong in refused:
+        assert problem(await tell(**wrong)) == (422, "unprocessable_entity")
+    assert (await tell(data=None, state="away")).status_code == 204
+    (present,) = (await ana.poll()).json()["presence"][0]["sessions"]
+    assert (present["state"], present["data"], present["cursor"]) == ("away", None, "a" * 8000)
+
+
+@pytest.mark.rule("PE8")
+async def test_a_program_without_a_socket_is_present_for_a_time(server: Api) -> None:
+    """As long as it says, also when it does not come again; with its session token alone, too: that is one session."""
+    ana = await server.connect("d", token("ana"))
+    await ana.type("x")
+    bot = bearer(token("bot"))
+
+    async def tell(**told: object) -> None:
+        answer = await server.client.post(f"{REALTIME}/presence", json={"document_id": "d", **told}, headers=bot)
+        assert answer.status_code == 204
+
+    await tell(ttl=3600, data={"task": 1})
+    await tell(ttl=3600, data={"task": 2})
+    room = server.backend.registry.get("d")
+    assert room is not None
+    room.tend(server.backend.clock.monotonic() + 1000)
+    people = (await server.client.get("/api/v2/documents/d/presence", headers=bot)).json()["presence"]
+    assert [(one["user"]["id"], [session["data"] for session in one["sessions"]]) for one in people] == [("bot", [{"task": 2}])]
+    await tell(ttl=0)
+    assert (await server.client.get("/api/v2/documents/d/presence", headers=bot)).json()["presence"] == []
 
 
 @pytest.mark.rule("PE3", "PE4")
@@ -182,15 +204,15 @@ async def test_presence_of_all_is_bounded() -> None:
         first, second = await server.connect("d", token("ana")), await server.connect("d", token("ana"))
 
         async def tell(member: Member, state: object) -> httpx.Response:
-            body = {"document_id": "d", "state": state}
+            body = {"document_id": "d", "data": state}
             return await server.client.post(f"{REALTIME}/presence", json=body, headers=member.headers)
 
         assert (await tell(first, {"n": 1})).status_code == 204
         assert problem(await tell(second, {"n": 2})) == (429, "too_many_sessions")
         assert problem(await tell(first, {"x": "x" * 100})) == (429, "presence_full")
         await second.type("x")
-        (present,) = (await second.poll()).json()["presence"]
-        assert present["state"] == {"n": 1}
+        (present,) = (await second.poll()).json()["presence"][0]["sessions"]
+        assert present["data"] == {"n": 1}
 
 
 @pytest.mark.rule("HT27")

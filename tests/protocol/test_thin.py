@@ -34,7 +34,9 @@ def test_messages_of_clients() -> None:
     assert read(type="hello", access_token="t", document_id="d", last_operation=None) == Hello("t", "d", True, None)
     write = read(type="operations", request="r1", base=None, operations="anything", after="x")
     assert write == Write("r1", "anything", None, "x", 93)
-    assert read(type="presence", state={"a": 1}) == Tell({"a": 1})
+    assert read(type="presence", data={"a": 1}) == Tell({"data": {"a": 1}})
+    assert read(type="presence", state="away", cursor=None) == Tell({"state": "away", "cursor": None})
+    assert read(type="presence") == Tell({})
     assert read(type="heartbeat", echo=7) == Heartbeat(7)
     assert read(type="refresh", access_token="t") == Renew("t")
 

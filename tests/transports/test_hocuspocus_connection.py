@@ -289,7 +289,7 @@ async def test_a_session_that_its_user_ends(desk: Desk) -> None:
     provider = await desk.enter(token=admission.access_token)
     await desk.services.bridge.disconnect(admission.access_token)
     assert provider.heard() == [Close("unauthorized")]
-    assert desk.process.room().presence.present == []
+    assert desk.process.room().presence.persons == []
 
 
 @pytest.mark.rule("HP19")

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from cowrite.brokers.local import LocalBroker
 from cowrite.core.ports import Access, Grant, StoreUnavailable
-from cowrite.core.presence.presence import Transport
+from cowrite.core.presence.present import Transport
 from cowrite.core.records import AccessChange
 from cowrite.core.sessions.session import Session
 from cowrite.protocol.thin import HEARTBEAT_SECONDS
@@ -156,17 +156,17 @@ async def test_presence_beyond_a_bound_is_refused_and_the_connection_stays(desk:
     for one in crowd:
         room.presence.connect(one, Transport.YJS, 0)
     ana, wire = await desk.join(access_token="ana")
-    say(ana, "presence", state={"caret": 1})
+    say(ana, "presence", cursor=1)
     for one in crowd[:2]:
         room.presence.leave(one)
-    say(ana, "presence", state={"caret": 2})
+    say(ana, "presence", cursor=2)
     assert [message["code"] for message in told(wire, "refused")] == ["too_many_sessions"]
-    assert [one.state for one in room.presence.present if one.state] == [{"caret": 2}]
+    assert [one.cursor for one in room.presence.crowd if one.cursor] == [2]
     others = [Session(ids.new(), "doc", Access(f"user-{n}", Grant.WRITE), 0) for n in range(262)]
     for one in others:
         room.presence.connect(one, Transport.YJS, 0)
-        room.presence.tell(one, {"x": "x" * 16_000}, 0)
-    say(ana, "presence", state={"x": "x" * 16_000})
+        room.presence.tell(one, {"data": {"x": "x" * 16_000}}, 0)
+    say(ana, "presence", data={"x": "x" * 16_000})
     assert [message["code"] for message in told(wire, "refused")] == ["too_many_sessions", "presence_full"]
     assert wire.closed is None
 
@@ -229,7 +229,7 @@ async def test_who_did_not_read_gets_everything_anew(desk: Desk) -> None:
     connection, _ = await desk.join(access_token="other")
     slow.fill()
     say(connection, "operations", base=None, operations=[INSERT])
-    say(connection, "presence", state={"cursor": 1})
+    say(connection, "presence", cursor=1)
     await desk.settle()
     assert not told(slow, "operations")
     slow.read_on()

@@ -10,6 +10,7 @@ from cowrite.core.ids import Ids
 from cowrite.core.operations.reading import DocumentReader
 from cowrite.core.operations.writing import DocumentWriter
 from cowrite.core.ports import AccessLog, Clock, Directory, History
+from cowrite.core.presence.service import PresenceService
 from cowrite.core.records import AccessChange
 from cowrite.core.rooms.deletion import Deletion
 from cowrite.core.rooms.registry import Registry
@@ -77,6 +78,7 @@ class Backend:
     directory: Directory
     deletion: Deletion
     history: History
+    presence: PresenceService
     reader: DocumentReader
     writer: DocumentWriter
     binary: BinaryPolling

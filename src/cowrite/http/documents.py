@@ -26,8 +26,8 @@ from cowrite.http.models import (
     DocumentState,
     OperationId,
     OperationsPage,
+    Person,
     PresenceList,
-    Present,
 )
 from cowrite.http.problems import Refusal, documented
 from cowrite.http.raw_paths import DocumentInPath
@@ -174,9 +174,8 @@ def documents_routes(serving: Serving) -> APIRouter:
     async def presence(request: Request, document_id: DocumentInPath, backend: Backend = given) -> PresenceList:
         await identify(backend, token_of(request.scope), document_id, Grant.READ)
         await _existing(backend, document_id)
-        room = backend.registry.get(document_id)
-        present = room.presence.present if room is not None else ()
-        return PresenceList(presence=[Present.model_validate(one.to_json()) for one in present])
+        persons = await backend.presence.of(document_id)
+        return PresenceList(presence=[Person.model_validate(one.to_json()) for one in persons])
 
     return routes
 

@@ -24,6 +24,9 @@ DocumentId = Annotated[str, AfterValidator(check_document_id), WithJsonSchema(DO
 OperationId = Annotated[str, StringConstraints(min_length=1, max_length=36, pattern=r"^[^\x00]*$")]
 Token = Annotated[str, StringConstraints(max_length=8192)]
 Status = Literal["ok", "degraded", "draining"]
+Activity = Literal["active", "idle", "away"]
+MAX_TTL: Final = 3600
+"""Seconds for which a session may say that it is here."""
 
 
 class Strict(BaseModel):
@@ -41,13 +44,22 @@ class User(BaseModel):
 
 
 class Present(BaseModel):
-    """Somebody who is in a document."""
+    """One session of somebody who is in a document: a tab, or a program."""
 
     session_id: str
+    transport: str = Field(description="`yjs`, `hocuspocus`, `websocket` or `polling`.")
+    client: str | None = Field(description="The client's library, where it says so.")
+    state: Activity = Field(description="`idle`: nothing done for a minute; `away`: for ten, or it says so.")
+    cursor: Any = Field(description="Where it points, as it likes to tell it.")
+    data: dict[str, Any] | None = Field(description="What else it tells about itself.")
+    last_active: int = Field(description="When it last did something: milliseconds since 1970, give or take some seconds.")
+
+
+class Person(BaseModel):
+    """Somebody who is in a document."""
+
     user: User
-    transport: Literal["yjs", "hocuspocus", "websocket", "polling"]
-    state: dict[str, Any] | None = Field(description="What the client tells about itself.")
-    last_active: int = Field(description="Milliseconds since 1970, give or take some seconds.")
+    sessions: list[Present] = Field(description="One or more.")
 
 
 class Operation(BaseModel):
@@ -140,7 +152,7 @@ class Polled(BaseModel):
     """What is new behind a cursor."""
 
     operations: list[Operation]
-    presence: list[Present]
+    presence: list[Person]
     heartbeat: int = Field(description="The server's time: milliseconds since 1970.")
     head: str | None = Field(description="The last operation: the next `last_operation`.")
     offset: int
@@ -153,12 +165,17 @@ class Polled(BaseModel):
 
 
 class ClientInfo(BaseModel):
-    """What a client may say about itself. It is logged."""
+    """What a client may say about itself. It is logged, and told to the others in the document."""
 
     model_config = ConfigDict(extra="allow")
 
     name: Annotated[str, StringConstraints(max_length=100)] | None = None
     version: Annotated[str, StringConstraints(max_length=100)] | None = None
+
+    @property
+    def label(self) -> str | None:
+        """Name and version as one text."""
+        return " ".join(part for part in (self.name, self.version) if part) or None
 
 
 class ConnectBody(Strict):
@@ -218,10 +235,19 @@ class RefreshBody(Strict):
 
 
 class PresenceBody(Strict):
-    """What a client tells the others about itself."""
+    """What a client tells the others about itself. What is left out stays as it was."""
 
     document_id: DocumentId
-    state: dict[str, Any] | None
+    state: Activity | None = Field(
+        default=None, description="Holds until the session does something; by itself it is `active`."
+    )
+    cursor: Any = None
+    data: dict[str, Any] | None = None
+    ttl: Annotated[int, Field(ge=0, le=MAX_TTL)] | None = Field(
+        default=None,
+        description="Seconds for which it is here, whatever becomes of this server process; 0: it goes. For programs that do "
+        "not poll.",
+    )
     access_token: Token | None = None
 
 
@@ -298,7 +324,7 @@ class OperationsPage(BaseModel):
 class PresenceList(BaseModel):
     """Who is in a document."""
 
-    presence: list[Present]
+    presence: list[Person]
 
 
 def user_of(session: Session) -> User:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Final
+from uuid import UUID, uuid5
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.routing import Route
@@ -14,7 +16,9 @@ from cowrite.core.operations.reading import Operations
 from cowrite.core.operations.submissions import Answer
 from cowrite.core.operations.writing import WriteRequest
 from cowrite.core.ports import Grant
-from cowrite.core.presence.presence import MAX_STATE_BYTES, PresenceRefused
+from cowrite.core.presence.presence import MAX_STATE_BYTES, PresenceRefused, size_of
+from cowrite.core.rooms.room import Room
+from cowrite.core.sessions.session import Session
 from cowrite.http.backend import PRESENT_SECONDS, Backend, Serving, backend_of
 from cowrite.http.bodies import Content, read_body, read_json
 from cowrite.http.credentials import check_document_id, identify, token_of
@@ -28,6 +32,7 @@ POLL_PATH: Final = "/api/v2/realtime/poll"
 
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 _REFUSED: Final = "field value root path kind range surrogate unsupported too_many_nodes not_storable"
+_VISITORS: Final = UUID("6f2a4b1e-8d0c-5c3b-9a57-2f1d0e6c7b94")
 _BINARY_BODY: Final = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -125,7 +130,10 @@ def operations_routes(serving: Serving, limits: Limits) -> APIRouter:
         "/api/v2/realtime/presence",
         status_code=HTTPStatus.NO_CONTENT,
         summary="Tell the others about oneself",
-        description=f"It is told for {PRESENT_SECONDS:.0f} seconds after the session's last request.",
+        description=(
+            f"It is told for {PRESENT_SECONDS:.0f} seconds after the last request of the session, or for `ttl` seconds. With a "
+            "session token in the place of an access token all requests of its user count as one session."
+        ),
         responses=documented(
             s400="bad_request",
             s401="unauthorized",
@@ -140,19 +148,38 @@ def operations_routes(serving: Serving, limits: Limits) -> APIRouter:
     async def presence(request: Request, body: PresenceBody, backend: Backend = given) -> Response:
         document_id = body.document_id
         caller = await identify(backend, token_of(request.scope, body.access_token), document_id, Grant.COMMENT)
-        if body.state is not None and len(_encode(body.state)) > MAX_STATE_BYTES:
-            detail = f"The state has more than {MAX_STATE_BYTES} bytes."
+        told = body.model_dump(include=body.model_fields_set & {"state", "cursor", "data"})
+        if size_of(told) > MAX_STATE_BYTES:
+            detail = f"cursor and data have more than {MAX_STATE_BYTES} bytes."
             raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", detail)
+        if not caller.lasting:
+            caller.session.id = _visitor_id(caller.session)
         async with backend.registry.open(document_id) as room:
-            now = backend.clock.now()
-            room.presence.visit(caller.session, now, backend.clock.monotonic() + PRESENT_SECONDS)
             try:
-                room.presence.tell(caller.session, body.state, now)
+                _be_present(backend, room, caller.session, body.ttl, told)
             except PresenceRefused as refused:
                 raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, refused.code, refused.reason) from refused
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
     return routes
+
+
+def _be_present(backend: Backend, room: Room, session: Session, ttl: int | None, told: Mapping[str, Any]) -> None:
+    """Raises :class:`PresenceRefused`."""
+    now = backend.clock.now()
+    if ttl == 0:
+        room.presence.leave(session)
+        return
+    if ttl is None:
+        room.presence.visit(session, now, backend.clock.monotonic(), PRESENT_SECONDS)
+    else:
+        room.presence.stay(session, now, ttl * 1000)
+    room.presence.tell(session, told, now)
+
+
+def _visitor_id(session: Session) -> str:
+    """The same for all requests of a user about a document that come without a session."""
+    return str(uuid5(_VISITORS, f"{session.document_id}\0{session.author}"))
 
 
 async def _write(request: Request, backend: Backend) -> Response:
@@ -164,6 +191,7 @@ async def _write(request: Request, backend: Backend) -> Response:
     asked = WriteRequest(fields.get("operations"), fields["base"], fields.get("after"), len(body))
     async with backend.registry.open(document_id) as room:
         room.feed()  # from before the commit on, so that what it brings is read from memory
+        room.presence.active(caller.session.id, backend.clock.now())
         submission = await backend.writer.queue(caller.session, asked)
         answer = await submission.answer
         since_base = await backend.reader.operations(room, asked.base)

@@ -31,6 +31,7 @@ from cowrite.http.credentials import Caller, bearer_of, check_document_id, ident
 from cowrite.http.exchange import binary_answer, wants_binary
 from cowrite.http.problems import Refusal, unavailable
 from cowrite.protocol.close_codes import CloseCode
+from cowrite.protocol.thin import json_list
 
 MAX_WAIT_SECONDS: Final = 25.0
 """Longer, and proxies on the way give up."""
@@ -114,8 +115,8 @@ class PollEndpoint:
                 found, people, epoch = Operations((), request.cursor, 0), _NO_PEOPLE, ""
             else:
                 if caller.lasting:
-                    until = backend.clock.monotonic() + request.wait + PRESENT_SECONDS
-                    room.presence.visit(caller.session, backend.clock.now(), until)
+                    now, seconds = backend.clock.monotonic(), request.wait + PRESENT_SECONDS
+                    room.presence.visit(caller.session, backend.clock.now(), now, seconds)
                 found = await self._find(request, backend, caller, room)
                 people, epoch = self._present(room, backend), room.replicas.head.epoch
             # Once more, behind everything that was waited for.
@@ -143,11 +144,11 @@ class PollEndpoint:
     async def _find(self, request: PollRequest, backend: Backend, caller: Caller, room: Room) -> Found:
         """What is new, once there is something or the time is over."""
         seen = request.headers.get("if-none-match")
-        version = room.presence.version
+        version = room.presence.crowd.version
         ends_at = backend.clock.monotonic() + request.wait
         while True:
             found = await backend.reader.since(room, request.cursor)
-            if isinstance(found, State) or found.count or room.presence.version != version:
+            if isinstance(found, State) or found.count or room.presence.crowd.version != version:
                 return found
             if (left := ends_at - backend.clock.monotonic()) <= 0:
                 return found
@@ -167,7 +168,7 @@ class PollEndpoint:
 
     def _present(self, room: Room, backend: Backend) -> _People:
         known, now = self._people.get(room), backend.clock.monotonic()
-        if known is None or known.version != room.presence.version or now - known.rendered_at > _RENDERED_SECONDS:
+        if known is None or known.version != room.presence.crowd.version or now - known.rendered_at > _RENDERED_SECONDS:
             known = self._people[room] = _render(room, now)
         return known
 
@@ -184,8 +185,10 @@ class _People:
 
 
 def _render(room: Room, now: float) -> _People:
-    lasting = blake2b(b",".join([one.lasting for one in room.presence.present]), digest_size=8)
-    return _People(room.presence.version, now, room.presence.json, lasting.digest())
+    persons = room.presence.persons
+    lasting = blake2b(b",".join([person.lasting for person in persons]), digest_size=8)
+    written = json_list([person.json for person in persons])
+    return _People(room.presence.crowd.version, now, written, lasting.digest())
 
 
 _NO_PEOPLE: Final = _People(0, 0.0, _NOBODY, blake2b(_NOBODY, digest_size=8).digest())

@@ -57,7 +57,8 @@ def realtime_routes(serving: Serving, *, batch_milliseconds: int) -> APIRouter:
         admission = await backend.bridge.connect(body.session_token, document_id, prepare)
         assert head is not None, "it was prepared"
         last_operation, at = head
-        client = body.client.model_dump(include={"name", "version"}) if body.client is not None else None
+        client = body.client.label if body.client is not None else None
+        admission.session.client = client
         _log.info("session opened", document=document_id, user=admission.session.author, client=client, failed=body.failed)
         return Connected(
             **_admitted(admission),

@@ -16,6 +16,8 @@ from cowrite.protocol.strict_json import Json, read_json
 SUBPROTOCOL: Final = "cowrite.v2.json"
 HEARTBEAT_SECONDS: Final = 15.0
 """How often each side lets the other know that it is there."""
+_TOLD: Final = ("state", "cursor", "data")
+_STATES: Final = ("active", "idle", "away")
 _MAX_LABEL: Final = 255
 _MAX_INTEGER: Final = 2**53 - 1
 _MAX_TEXT: Final = 8192
@@ -54,9 +56,9 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """What the client tells others about itself."""
+    """What the client tells others about itself: ``state``, ``cursor``, ``data``, or some of them."""
 
-    state: Json
+    told: Mapping[str, Json]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,12 @@ def _write(message: Mapping[str, Json], size: int) -> Write:
 
 
 def _tell(message: Mapping[str, Json], _size: int) -> Tell:
-    _check(message, {"type", "state"})
-    return Tell(message.get("state"))
+    _check(message, {"type", *_TOLD})
+    if message.get("state", "active") not in _STATES:
+        raise MalformedMessage(f"presence: state is one of {', '.join(_STATES)}")
+    if not isinstance(message.get("data"), dict | None):
+        raise MalformedMessage("presence: data is an object, or null")
+    return Tell({name: message[name] for name in _TOLD if name in message})
 
 
 def _heartbeat(message: Mapping[str, Json], _size: int) -> Heartbeat:

@@ -14,7 +14,8 @@ from cowrite.core.errors import PeerError, RoomClosed
 from cowrite.core.ids import Ids
 from cowrite.core.journal.journal import Journal
 from cowrite.core.limits import Limits
-from cowrite.core.ports import Access, Broker, Clock, Grant, Storage
+from cowrite.core.ports import Access, Broker, Clock, Grant, Presence, Storage
+from cowrite.core.presence.service import PresenceService
 from cowrite.core.rooms.heads import HeadWatch
 from cowrite.core.rooms.pending import Backlog
 from cowrite.core.rooms.registry import Registry
@@ -22,6 +23,7 @@ from cowrite.core.rooms.room import Room
 from cowrite.core.rooms.room_ports import RoomPorts
 from cowrite.core.sessions.access import AccessControl
 from cowrite.core.sessions.session import Session
+from cowrite.presence.local import LocalPresence
 from cowrite.protocol import yjs
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.messages import AwarenessUpdate, QueryAwareness, SyncStep1, SyncStep2, Update
@@ -121,6 +123,7 @@ class Process:
         *,
         clock: Clock | None = None,
         limits: Limits | None = None,
+        presence: Presence | None = None,
         shortest_window: float = 0.0,
         longest_window: float = 0.1,
     ) -> None:
@@ -132,11 +135,16 @@ class Process:
         self.backlog = Backlog()
         self.access = AccessControl(storage.access, self.clock)
         self.journal = Journal(storage, broker, self.access, self.clock, self.ids, self.limits)
+        process = self.ids.new()
+        self.presence = PresenceService(
+            presence if presence is not None else LocalPresence(self.clock), broker, self.clock, process
+        )
         self.registry = Registry(
             store,
             broker,
             RoomPorts(
-                process=self.ids.new(),
+                process=process,
+                presence=self.presence,
                 clock=self.clock,
                 limits=self.limits,
                 backlog=self.backlog,
@@ -156,7 +164,7 @@ class Process:
 
     async def __aenter__(self) -> Process:
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self.journal.run()), loop.create_task(self.heads.run())]
+        self._tasks = [loop.create_task(work()) for work in (self.journal.run, self.heads.run, self.presence.run)]
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -14,7 +14,7 @@ from cowrite.core.delivery.dialect import Dialect
 from cowrite.core.delivery.outbox import Wire
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Grant
-from cowrite.core.presence.presence import Transport
+from cowrite.core.presence.present import Transport
 from cowrite.core.rooms.intake import inspect_from_peer
 from cowrite.core.rooms.large_updates import is_large
 from cowrite.core.rooms.room import Room

@@ -18,7 +18,7 @@ from cowrite.core.delivery.outbox import Wire
 from cowrite.core.delivery.sync_statuses import SyncStatuses
 from cowrite.core.errors import PeerError, RoomClosed
 from cowrite.core.ports import AccessDenied, Grant
-from cowrite.core.presence.presence import Transport
+from cowrite.core.presence.present import Transport
 from cowrite.core.rooms.room import Room
 from cowrite.core.sessions.session import Session
 from cowrite.protocol.close_codes import CloseCode

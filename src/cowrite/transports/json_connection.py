@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, assert_never
 
@@ -23,7 +24,8 @@ from cowrite.core.operations.state import State
 from cowrite.core.operations.submissions import Answer, Submission, SubmissionRefused
 from cowrite.core.operations.writing import WriteRequest
 from cowrite.core.ports import AccessDenied, Grant, StoreError, Timer
-from cowrite.core.presence.presence import MAX_STATE_BYTES, PresenceRefused, Transport
+from cowrite.core.presence.presence import MAX_STATE_BYTES, PresenceRefused, size_of
+from cowrite.core.presence.present import Transport
 from cowrite.core.rooms.room import Room
 from cowrite.core.sessions.session import Session
 from cowrite.protocol.close_codes import CloseCode, cut_reason
@@ -216,7 +218,7 @@ class JsonConnection:
         fields |= {"head": found.head, "offset": found.offset}
         operations = () if isinstance(found, State) else [one.operations for one in found.entries]
         content = {"state": found.json} if isinstance(found, State) else {"operations": json_list(operations)}
-        return encode_with("welcome", {"presence": room.presence.json} | content, **fields)
+        return encode_with("welcome", {"presence": room.presence.crowd.json} | content, **fields)
 
     # ---- messages ----------------------------------------------------------------------------------------------------
 
@@ -247,11 +249,9 @@ class JsonConnection:
             case _:
                 raise MalformedMessage("a second hello")
 
-    def _tell(self, state: Attached, told: Json) -> None:
-        if told is not None and not isinstance(told, dict):
-            raise MalformedMessage("presence: state is an object")
-        if len(encode("", state=told)) > MAX_STATE_BYTES:
-            raise MalformedMessage(f"presence: state has more than {MAX_STATE_BYTES} bytes")
+    def _tell(self, state: Attached, told: Mapping[str, Json]) -> None:
+        if size_of(told) > MAX_STATE_BYTES:
+            raise MalformedMessage(f"presence: cursor and data have more than {MAX_STATE_BYTES} bytes")
         if not state.session.may(Grant.COMMENT):
             self._refuse(None, SubmissionRefused("grant_too_low", "the grant does not allow telling others anything"))
             return
@@ -301,6 +301,7 @@ class JsonConnection:
             self._writing = None
 
     async def _submit(self, state: Attached, write: Write) -> None:
+        state.room.presence.active(state.session.id, self._services.clock.now())
         request = WriteRequest(write.operations, write.base, write.after, write.size)
         try:
             submission = await self._services.writer.queue(state.session, request)

@@ -17,7 +17,7 @@ from cowrite.core.delivery.outbox import Wire
 from cowrite.core.operations.readership import Reader
 from cowrite.core.operations.reading import DocumentReader
 from cowrite.core.operations.state import State
-from cowrite.core.presence.presence import PresenceChange
+from cowrite.core.presence.present import PresenceChange
 from cowrite.core.rooms.room import Room
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.thin import encode_operations, encode_with
@@ -101,7 +101,7 @@ class JsonReader:
         self._send_answers()
         if self._people_due and self._wire.writable():
             self._people_due = False
-            self._wire.write(encode_with("presence", {"present": self._room.presence.json}))
+            self._wire.write(encode_with("presence", {"present": self._room.presence.crowd.json}))
 
     def _send_answers(self) -> None:
         while self._answers and self._answers[0][0] <= self.offset and self._wire.writable():

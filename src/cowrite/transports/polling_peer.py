@@ -13,7 +13,7 @@ from cowrite.core.errors import RoomClosed
 from cowrite.core.limits import Limits
 from cowrite.core.operations.readership import Reader
 from cowrite.core.ports import Clock, Grant, Timer
-from cowrite.core.presence.presence import PresenceChange, Transport
+from cowrite.core.presence.present import PresenceChange, Transport
 from cowrite.core.rooms.room import Room
 from cowrite.core.sessions.access import AccessControl
 from cowrite.core.sessions.session import Session

@@ -17,7 +17,7 @@ from cowrite.core.delivery.dialect import Dialect
 from cowrite.core.delivery.outbox import Wire
 from cowrite.core.errors import PeerError, RoomClosed
 from cowrite.core.ports import AccessDenied
-from cowrite.core.presence.presence import Transport
+from cowrite.core.presence.present import Transport
 from cowrite.core.rooms.room import Room
 from cowrite.core.sessions.session import Session
 from cowrite.protocol import yjs

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from cowrite.core.operations.readership import Readership
-from cowrite.core.presence.presence import PresenceChange
+from cowrite.core.presence.present import PresenceChange
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.testing.records import make_entry
 

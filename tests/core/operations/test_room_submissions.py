@@ -10,7 +10,7 @@ import pytest
 from cowrite.brokers.local import LocalBroker
 from cowrite.core.operations.submissions import Submission, SubmissionRefused, SubmittedDraft, digest_of
 from cowrite.core.ports import Access, Grant
-from cowrite.core.presence.presence import PresenceChange
+from cowrite.core.presence.present import PresenceChange
 from cowrite.core.rooms.replicas import Committed
 from cowrite.core.sessions.session import Session
 from cowrite.crdt.document import Document

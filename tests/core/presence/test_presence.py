@@ -1,4 +1,4 @@
-"""Who is in a document."""
+"""Who is in a document, as far as one process knows by itself."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import pytest
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Access, Grant
-from cowrite.core.presence.presence import PresenceChange, PresenceList, PresenceRefused, Transport
+from cowrite.core.presence.presence import PresenceList, PresenceRefused, Urgency
+from cowrite.core.presence.present import PresenceChange, Present, Transport
 from cowrite.core.sessions.session import Session
 from cowrite.testing.clock import ManualClock
 
 IDS = Ids(ManualClock())
+MINUTE = 60_000
 
 
 def session(user: str) -> Session:
@@ -26,9 +28,18 @@ class Told(list[PresenceChange]):
         for change in self:
             found += [f"+{one.user_id}" for one in change.joined]
             found += [f"~{one.user_id}" for one in change.updated]
-            found += ["-"] * len(change.left)
+            found += [f"-{user_id}" for user_id in change.left]
         self.clear()
         return found
+
+
+class Noted(list[tuple[str, Urgency]]):
+    def note(self, present: Present, urgency: Urgency) -> None:
+        self.append((present.user_id, urgency))
+
+
+def users(people: PresenceList) -> list[str]:
+    return [one.user_id for one in people.persons]
 
 
 @pytest.mark.rule("PE1")
@@ -39,10 +50,10 @@ def test_a_session_stays_until_its_last_connection_has_closed() -> None:
     people.connect(ana, Transport.YJS, 1)
     people.connect(ana, Transport.YJS, 2)
     people.disconnect(ana)
-    assert [one.user_id for one in people.present] == ["ana"]
+    assert users(people) == ["ana"]
     people.disconnect(ana)
-    assert people.present == []
-    assert told.words() == ["+ana", "-"]
+    assert people.persons == []
+    assert told.words() == ["+ana", "-ana"]
     people.leave(ana)
     assert told.words() == []
 
@@ -52,18 +63,18 @@ def test_one_that_polls_stays_until_its_time_is_over() -> None:
     told = Told()
     people = PresenceList(told.append)
     ana = session("ana")
-    people.visit(ana, 1, until=30)
-    people.visit(ana, 2, until=40)
-    people.expire(39)
+    people.visit(ana, 1, 0.0, 30.0)
+    people.visit(ana, 2, 10.0, 30.0)
+    people.tend(2, 39.0)
     assert told.words() == ["+ana"]
     people.connect(ana, Transport.WEBSOCKET, 3)
-    people.visit(ana, 4, until=50)
-    people.expire(100)
-    assert [one.transport for one in people.present] == [Transport.WEBSOCKET]
+    people.visit(ana, 4, 20.0, 30.0)
+    people.tend(4, 100.0)
+    assert [one.transport for one in people.crowd] == [Transport.WEBSOCKET]
     people.disconnect(ana)
-    people.visit(ana, 5, until=110)
-    people.expire(110)
-    assert told.words() == ["~ana", "-", "+ana", "-"]
+    people.visit(ana, 5, 80.0, 30.0)
+    people.tend(5, 110.0)
+    assert told.words() == ["~ana", "-ana", "+ana", "-ana"]
 
 
 @pytest.mark.rule("PE2")
@@ -75,18 +86,57 @@ def test_others_are_told_what_is_new() -> None:
     people.connect(ana, Transport.WEBSOCKET, 1)
     people.tell(ana, {"cursor": 1}, 2)
     people.tell(ana, {"cursor": 1}, 3)
-    people.connect(ana, Transport.WEBSOCKET, 4)
-    version = people.version
+    people.connect(ana, Transport.WEBSOCKET, 3)
+    people.active(ana.id, 4)
     change = told[-1]
     assert told.words() == ["+ana", "~ana"]
-    assert version == 2
+    assert people.crowd.version == 2
     message = json.loads(change.frame)
     assert message["type"] == "presence"
-    assert message["updated"] == [people.present[0].to_json() | {"last_active": 2}]
+    (person,) = people.persons
+    assert message["updated"] == [
+        person.to_json() | {"sessions": [one.to_json() | {"last_active": 2} for one in person.sessions]}
+    ]
+    assert [one.last_active for one in people.crowd] == [4]
 
 
-def users(people: PresenceList) -> list[str]:
-    return [one.user_id for one in people.present]
+@pytest.mark.rule("PE5")
+def test_several_sessions_of_a_user_are_one_person() -> None:
+    told = Told()
+    people = PresenceList(told.append)
+    first, second, ben = session("ana"), session("ana"), session("ben")
+    for one in (first, ben, second):
+        people.connect(one, Transport.YJS, 1)
+    assert [(one.user_id, [each.session_id for each in one.sessions]) for one in people.persons] == [
+        ("ana", [first.id, second.id]),
+        ("ben", [ben.id]),
+    ]
+    people.disconnect(first)
+    people.disconnect(second)
+    assert told.words() == ["+ana", "+ben", "~ana", "~ana", "-ana"]
+
+
+@pytest.mark.rule("PE6")
+def test_who_does_nothing_is_idle_and_then_away_until_doing_something() -> None:
+    told = Told()
+    people = PresenceList(told.append)
+    ana = session("ana")
+    people.connect(ana, Transport.YJS, 0)
+    states = []
+    for now in (MINUTE - 1, MINUTE, 10 * MINUTE - 1, 10 * MINUTE):
+        people.tend(now, 0.0)
+        states += [one.activity.value for one in people.crowd]
+    assert states == ["active", "idle", "idle", "away"]
+    people.active(ana.id, 11 * MINUTE)
+    assert told.words() == ["+ana", "~ana", "~ana", "~ana"]
+    people.tell(ana, {"state": "away"}, 11 * MINUTE)
+    people.tend(11 * MINUTE, 0.0)
+    assert [one.activity.value for one in people.crowd] == ["away"]
+    people.active(ana.id, 11 * MINUTE + 1)
+    people.tend(11 * MINUTE + 1, 0.0)
+    assert [one.activity.value for one in people.crowd] == ["active"]
+    assert [one.last_active for one in people.crowd] == [11 * MINUTE + 1]
+    people.active("nobody", 1)
 
 
 @pytest.mark.rule("PE3")
@@ -97,61 +147,61 @@ def test_a_user_has_so_many_sessions_here_and_the_next_one_waits_for_a_place() -
     for one in (first, second, third, fourth):
         people.connect(one, Transport.YJS, 1)
     people.connect(session("ben"), Transport.YJS, 1)
-    people.tell(first, {"n": 1}, 1)
+    people.tell(first, {"cursor": 1}, 1)
     with pytest.raises(PresenceRefused, match=r"^the user has 2 other sessions") as refused:
-        people.tell(third, {"n": 3}, 1)
+        people.tell(third, {"cursor": 3}, 1)
     assert refused.value.code == "too_many_sessions"
-    assert told.words() == ["+ana", "+ana", "+ben", "~ana"]
+    with pytest.raises(PresenceRefused):
+        people.stay(session("ana"), 1, 1000)
+    assert told.words() == ["+ana", "~ana", "+ben", "~ana"]
     people.disconnect(fourth)
     assert told.words() == []
     people.disconnect(first)
-    assert [one.session_id for one in people.present if one.user_id == "ana"] == [second.id, third.id]
-    people.tell(third, {"n": 3}, 2)
+    assert [one.session_id for one in people.crowd if one.user_id == "ana"] == [second.id, third.id]
+    people.tell(third, {"cursor": 3}, 2)
     people.leave(second)
     people.leave(third)
     assert users(people) == ["ben"]
-    assert told.words() == ["-", "+ana", "~ana", "-", "-"]
+    assert told.words() == ["~ana", "~ana", "~ana", "~ana", "-ana"]
 
 
 @pytest.mark.rule("PE3")
 def test_one_that_polls_comes_in_with_its_next_poll() -> None:
-    told = Told()
-    people = PresenceList(told.append, Limits(presence_sessions=1))
+    people = PresenceList(Told().append, Limits(presence_sessions=1))
     first, second = session("ana"), session("ana")
-    people.visit(first, 1, until=30)
-    people.visit(second, 2, until=40)
-    people.expire(30)
-    assert people.present == []
-    people.visit(second, 3, until=50)
-    people.visit(first, 3, until=50)
-    assert [one.session_id for one in people.present] == [second.id]
+    people.visit(first, 1, 0.0, 30.0)
+    people.visit(second, 2, 10.0, 30.0)
+    people.tend(2, 30.0)
+    assert people.persons == []
+    people.visit(second, 3, 20.0, 30.0)
+    people.visit(first, 3, 20.0, 30.0)
+    assert [one.session_id for one in people.crowd] == [second.id]
     waiting = session("ana"), session("ana")
     for one in waiting:
         people.connect(one, Transport.WEBSOCKET, 4)
-    people.expire(50)
-    assert [(one.session_id, one.last_active) for one in people.present] == [(waiting[0].id, 4)]
+    people.tend(4, 50.0)
+    assert [(one.session_id, one.last_active) for one in people.crowd] == [(waiting[0].id, 4)]
 
 
 @pytest.mark.rule("PE4")
-def test_all_states_together_are_bounded() -> None:
-    told = Told()
-    people = PresenceList(told.append, Limits(presence_bytes=31))
+def test_all_that_is_told_together_is_bounded() -> None:
+    people = PresenceList(Told().append, Limits(presence_bytes=31))
     ana, ben = session("ana"), session("ben")
     for one in (ana, ben):
         people.connect(one, Transport.WEBSOCKET, 1)
-    people.tell(ana, {"n": "x" * 12}, 1)
+    people.tell(ana, {"data": {"n": "x" * 12}}, 1)
     with pytest.raises(PresenceRefused, match=r"at most 31 bytes together; tell less") as refused:
-        people.tell(ben, {"n": "xxxx"}, 1)
+        people.tell(ben, {"data": {"n": "xxxx"}}, 1)
     assert refused.value.code == "presence_full"
-    people.tell(ben, {"n": "xxx"}, 1)
+    people.tell(ben, {"data": {"n": "xxx"}}, 1)
     with pytest.raises(PresenceRefused):
-        people.tell(ana, {"n": "x" * 13}, 1)
-    assert [one.state for one in people.present] == [{"n": "x" * 12}, {"n": "xxx"}]
-    people.tell(ana, None, 1)
-    people.tell(ben, {"n": "x" * 22}, 1)
+        people.tell(ana, {"cursor": 1}, 1)
+    assert [one.data for one in people.crowd] == [{"n": "x" * 12}, {"n": "xxx"}]
+    people.tell(ana, {"data": None}, 1)
+    people.tell(ben, {"data": {"n": "x" * 22}}, 1)
     people.disconnect(ben)
-    people.tell(ana, {"n": "y" * 22}, 1)
-    assert [one.state for one in people.present] == [{"n": "y" * 22}]
+    people.tell(ana, {"data": {"n": "y" * 22}}, 1)
+    assert [one.data for one in people.crowd] == [{"n": "y" * 22}]
 
 
 @pytest.mark.rule("PE2")
@@ -159,10 +209,29 @@ def test_what_everybody_is_told_is_encoded_once() -> None:
     people = PresenceList(Told().append)
     ana, ben = session("ana"), session("ben")
     people.connect(ana, Transport.WEBSOCKET, 1)
-    people.visit(ben, 1, until=30)
-    people.tell(ana, {"n": "é\0"}, 2)
-    before = [one.lasting for one in people.present]
-    people.visit(ben, 3, until=40)
-    assert json.loads(people.json) == [one.to_json() for one in people.present]
-    assert [one.last_active for one in people.present] == [2, 3]
-    assert all(one.lasting is same for one, same in zip(people.present, before, strict=True))
+    people.visit(ben, 1, 0.0, 30.0)
+    people.tell(ana, {"data": {"n": "é\0"}}, 2)
+    before = [one.lasting for one in people.crowd]
+    people.active(ben.id, 3)
+    assert json.loads(people.crowd.json) == [one.to_json() for one in people.persons]
+    assert [one.last_active for one in people.crowd] == [2, 3]
+    assert all(one.lasting is same for one, same in zip(people.crowd, before, strict=True))
+
+
+@pytest.mark.rule("PE8")
+def test_one_that_stays_for_a_time() -> None:
+    told, noted = Told(), Noted()
+    people = PresenceList(told.append, process="p", note=noted.note)
+    bot = session("bot")
+    people.stay(bot, 1000, 5000)
+    people.visit(bot, 2000, 0.0, 1.0)
+    people.tend(5999, 100.0)
+    assert told.words() == ["+bot"]
+    people.tend(6000, 100.0)
+    assert people.persons == []
+    people.stay(bot, 7000, 5000)
+    people.leave(bot)
+    assert people.persons == []
+    people.connect(bot, Transport.WEBSOCKET, 8000)
+    people.stay(bot, 8000, 5000)
+    assert [one.expires_at for one in people.crowd] == [None]

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from cowrite.core.operations.feed import Feed
 from cowrite.core.operations.state import State
-from cowrite.core.presence.presence import PresenceChange
+from cowrite.core.presence.present import PresenceChange
 from cowrite.core.records import Entry
 from cowrite.protocol.close_codes import CloseCode
 

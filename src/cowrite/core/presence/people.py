@@ -17,7 +17,8 @@ from cowrite.core.ports import (
 )
 from cowrite.core.presence.announcements import Announcements
 from cowrite.core.presence.awareness import Awareness
-from cowrite.core.presence.presence import PresenceList, Transport
+from cowrite.core.presence.presence import PresenceList
+from cowrite.core.presence.present import Transport
 from cowrite.core.rooms.room_ports import RoomPorts
 from cowrite.protocol.awareness import AwarenessEntry
 
@@ -36,10 +37,25 @@ class People:
     ) -> None:
         self.document_id = document_id
         self.awareness = Awareness()
-        self.presence = PresenceList(readership.people, ports.limits)
+        self.presence = PresenceList(
+            readership.people,
+            ports.limits,
+            process=ports.process,
+            note=lambda present, urgency: ports.presence.note(document_id, present, urgency),
+        )
+        self._service = ports.presence
         self._process = ports.process
         self._clock = ports.clock
         self._announcements = Announcements(self.awareness, broadcast, ports.clock, ports.limits, wake=wake)
+
+    def open(self) -> None:
+        """The document is open: learn who is in it elsewhere."""
+        self._service.opened(self.document_id, self.presence)
+
+    def close(self) -> None:
+        """The document is no longer open here. Idempotent."""
+        self.presence.close()
+        self._service.closed(self.document_id, self.presence)
 
     def enter(self, peer: Peer, transport: Transport) -> None:
         """A connection has come: it is present, and told who points where."""
@@ -66,7 +82,9 @@ class People:
         match signal:
             case AwarenessNews() | AwarenessQuery() | ProcessLeft():
                 pass
-            case PresenceNews() | StatelessNews():
+            case PresenceNews():
+                self.presence.hear(signal, self._clock.monotonic())
+            case StatelessNews():
                 pass
 
     def flush(self) -> None:
@@ -75,4 +93,4 @@ class People:
     def tend(self, now: float) -> None:
         """Every few seconds: remove who is gone without a word; ``now`` is in monotonic seconds."""
         self._announcements.expire(now)
-        self.presence.expire(now)
+        self.presence.tend(self._clock.now(), now)

@@ -1,80 +1,37 @@
-"""Who is in one document, as far as this process knows. Synchronous and without a clock of its own."""
+"""Who is in one document: the sessions of this process, and what others have written down. Synchronous, without a clock."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import IntEnum
 from typing import Final
 
 from cowrite.core.limits import Limits
+from cowrite.core.ports import PresenceNews, PresenceRecord
+from cowrite.core.presence.crowd import Crowd
+from cowrite.core.presence.present import Activity, Person, PresenceChange, Present, Transport, activity_at
 from cowrite.core.sessions.session import Session
-from cowrite.crdt.values import Json
-from cowrite.protocol.thin import encode_value, encode_with, json_list
+from cowrite.protocol.strict_json import Json
+from cowrite.protocol.thin import encode_value
 
 MAX_STATE_BYTES: Final = 16 << 10
 """What one session may tell the others about itself, as JSON."""
+_CLAIM_SECONDS: Final = 10.0
+"""So long after another process has written down a session that polls here, this one does, too: it has moved."""
 _CROWDED: Final = "the user has {} other sessions in this document, and no more are shown; close some of them"
 _FULL: Final = "the states of all sessions in this document have at most {} bytes together; tell less, or later"
 
 
-class Transport(StrEnum):
-    """How a session is connected."""
+class Urgency(IntEnum):
+    """How soon other processes must know of a change."""
 
-    YJS = "yjs"
-    HOCUSPOCUS = "hocuspocus"
-    WEBSOCKET = "websocket"
-    POLLING = "polling"
-
-
-@dataclass(frozen=True, slots=True)
-class Present:
-    """One session that is here."""
-
-    session_id: str
-    user_id: str
-    name: str | None
-    colour: str | None
-    transport: Transport
-    state: Json
-    """What the client tells about itself: a JSON object, or None."""
-    last_active: int
-    """Milliseconds since 1970."""
-    lasting: bytes = field(compare=False, repr=False)
-    """All but ``last_active`` as JSON, without the closing brace: encoded once for all who are told and all who ask."""
-
-    @property
-    def json(self) -> bytes:
-        """The JSON form, encoded."""
-        return b'%s,"last_active":%d}' % (self.lasting, self.last_active)
-
-    def to_json(self) -> dict[str, Json]:
-        """The JSON form."""
-        return {
-            "session_id": self.session_id,
-            "user": {"id": self.user_id, "name": self.name, "colour": self.colour},
-            "transport": self.transport.value,
-            "state": self.state,
-            "last_active": self.last_active,
-        }
-
-
-@dataclass(frozen=True)
-class PresenceChange:
-    """What has changed."""
-
-    joined: Sequence[Present] = ()
-    updated: Sequence[Present] = ()
-    left: Sequence[str] = ()
-    """Ids of sessions."""
-
-    @cached_property
-    def frame(self) -> bytes:
-        """As a message of :mod:`cowrite.protocol.thin`, encoded once for all readers."""
-        joined, updated = (json_list([present.json for present in some]) for some in (self.joined, self.updated))
-        return encode_with("presence", {"joined": joined, "updated": updated}, left=list(self.left))
+    NOW = 0
+    """Somebody has come or gone."""
+    SOON = 1
+    """Somebody tells something: a cursor perhaps, many times a second."""
+    LATER = 2
+    """Somebody was active again."""
 
 
 class PresenceRefused(Exception):
@@ -86,40 +43,52 @@ class PresenceRefused(Exception):
         self.reason = reason
 
 
+Note = Callable[[Present, Urgency], None]
+"""Told of a session of this process that has changed; and of one that has gone, which is in no crowd then."""
+
+
 class PresenceList:
-    """The sessions in one document. ``told`` is called after each change that others see.
+    """The sessions in one document.
 
     A session that comes while its user has as many here as one user may is not shown, and neither does anybody notice it; all
     else works for it. It enters by itself when another one of its user has gone, one that polls with its next poll.
     """
 
-    def __init__(self, told: Callable[[PresenceChange], None], limits: Limits | None = None) -> None:
-        self._told = told
+    def __init__(
+        self,
+        told: Callable[[PresenceChange], None],
+        limits: Limits | None = None,
+        *,
+        process: str = "",
+        note: Note = lambda present, urgency: None,
+    ) -> None:
+        """``told`` is called after each change that others see, ``note`` after each that other processes must be told of."""
         self._limits = limits if limits is not None else Limits()
-        self._present: dict[str, Present] = {}
-        self._by_user: Counter[str] = Counter()
-        """Sessions that are here, by user."""
+        self._process = process
+        self._note = note
+        self.crowd = Crowd(told, sessions=self._limits.presence_sessions, size=self._limits.presence_bytes)
         self._waiting: dict[str, dict[str, tuple[Session, Transport, int]]] = {}
         """Sessions with open sockets that find no place, by user and id, and since when."""
-        self._sizes: dict[str, int] = {}
-        """Bytes of the states that are told, by session."""
-        self._state_bytes = 0
         self._connections: Counter[str] = Counter()
         """Open sockets by session."""
         self._until: dict[str, float] = {}
         """When those go that have none: monotonic seconds."""
-        self.version = 0
-        """Grows with each change."""
+        self._told: dict[str, Activity] = {}
+        """What sessions say of themselves; it holds until they do something."""
+        self._heard: dict[str, float] = {}
+        """Sessions of other processes, and when they were last heard of; for a moment also those that have gone."""
 
     @property
-    def present(self) -> Sequence[Present]:
+    def persons(self) -> Sequence[Person]:
         """All that are here, in the order in which they came."""
-        return list(self._present.values())
+        return self.crowd.persons
 
     @property
-    def json(self) -> bytes:
-        """The same as a JSON list."""
-        return json_list([present.json for present in self._present.values()])
+    def writable(self) -> Iterable[Present]:
+        """The sessions that this process answers for, and those that no process does: what it may write down."""
+        return [one for one in self.crowd if one.process in (self._process, None)]
+
+    # ---- sessions of this process ------------------------------------------------------------------------------------
 
     def connect(self, session: Session, transport: Transport, now: int) -> None:
         """A socket of the session has opened; ``now`` is in milliseconds since 1970."""
@@ -134,87 +103,203 @@ class PresenceList:
         if self._connections[session.id] <= 0:
             self.leave(session)
 
-    def visit(self, session: Session, now: int, until: float) -> None:
-        """The session has polled; it leaves by itself at ``until``, in monotonic seconds, unless it comes again before."""
-        if self._connections[session.id] <= 0:
-            del self._connections[session.id]
-            if self._enter(session, Transport.POLLING, now):
-                self._until[session.id] = until
+    def visit(self, session: Session, now: int, monotonic: float, seconds: float) -> None:
+        """The session has polled; it leaves by itself after so many ``seconds``, unless it comes again before."""
+        if self._connections[session.id] > 0:
+            return
+        known = self.crowd.get(session.id)
+        if known is not None and (known.expires_at is not None or self._is_elsewhere(known, monotonic)):
+            return
+        renamed = known is None or (known.name, known.colour) != (session.access.name, session.access.colour)
+        if (not renamed and self._is_own(known)) or self._enter(session, Transport.POLLING, now):
+            self._until[session.id] = monotonic + seconds
 
-    def tell(self, session: Session, state: Json, now: int) -> None:
-        """The session tells something about itself. Nothing happens when it is not here.
+    def stay(self, session: Session, now: int, milliseconds: int) -> None:
+        """The session is here for so long, whatever becomes of this process; of one with a socket that says nothing.
 
-        Raises :class:`PresenceRefused` where its user's other sessions leave it no place, and where the states of all are too
-        much; then what it told before stays.
+        Raises :class:`PresenceRefused` where its user's other sessions leave it no place.
         """
-        known = self._present.get(session.id)
-        if known is None and self._by_user[session.author] >= self._limits.presence_sessions:
-            raise PresenceRefused("too_many_sessions", _CROWDED.format(self._limits.presence_sessions))
-        if known is not None and known.state != state:
-            self._weigh(session, state)
-            self._put(_written(replace(known, state=state, last_active=now)), known)
+        if self._connections[session.id] > 0:
+            return
+        if not self._enter(session, Transport.POLLING, now, process=None, expires_at=now + milliseconds):
+            raise self._crowded()
+        self._until.pop(session.id, None)
+
+    def tell(self, session: Session, told: Mapping[str, Json], now: int) -> None:
+        """The session tells something about itself: ``state``, ``cursor``, ``data``, or some of them; the others stay.
+
+        Nothing happens when it is not here. Raises :class:`PresenceRefused` where its user's other sessions leave it no place,
+        and where all sessions tell too much; then what it told before stays.
+        """
+        known = self.crowd.get(session.id)
+        if known is None:
+            if self.crowd.is_full_for(session.author):
+                raise self._crowded()
+            return
+        changes = {name: value for name, value in told.items() if name in ("cursor", "data")}
+        activity = Activity(told["state"]) if told.get("state") is not None else Activity.ACTIVE
+        changed = known.but(**changes, activity=activity, last_active=now if activity is Activity.ACTIVE else known.last_active)
+        if not self.crowd.has_room_for(changed):
+            raise PresenceRefused("presence_full", _FULL.format(self._limits.presence_bytes))
+        if activity is Activity.ACTIVE:
+            self._told.pop(session.id, None)
+        else:
+            self._told[session.id] = activity
+        if changed.lasting == known.lasting:
+            self._change(known.seen(changed.last_active), Urgency.LATER)
+        else:
+            self._change(changed, Urgency.SOON)
+
+    def active(self, session_id: str, now: int) -> None:
+        """The session has done something. Cheap; nothing happens when it is not here."""
+        known = self.crowd.get(session_id)
+        if known is not None and known.last_active < now:
+            self._told.pop(session_id, None)
+            if known.activity is Activity.ACTIVE:
+                self._change(known.seen(now), Urgency.LATER)
+            else:
+                self._change(known.but(activity=Activity.ACTIVE, last_active=now), Urgency.SOON)
 
     def leave(self, session: Session) -> None:
         """The session has gone, whatever it had open. Idempotent."""
         self._connections.pop(session.id, None)
-        self._until.pop(session.id, None)
         self._forget_waiting(session)
-        if session.id in self._present:
-            self._remove([session.id])
+        known = self.crowd.get(session.id)
+        if known is not None and known.process in (self._process, None):
+            self._remove([known])
+            if known.process is None:
+                self._note(known, Urgency.NOW)
 
-    def expire(self, now: float) -> None:
-        """Those whose time is over have gone; ``now`` is in monotonic seconds."""
-        gone = [session_id for session_id, until in self._until.items() if until <= now]
-        for session_id in gone:
-            del self._until[session_id]
+    def tend(self, now: int, monotonic: float) -> None:
+        """Every few seconds: those whose time is over have gone, and those who do nothing become idle, and away."""
+        over = {session_id for session_id, until in self._until.items() if until <= monotonic}
+        gone = [one for one in self.crowd if one.session_id in over or (one.expires_at is not None and one.expires_at <= now)]
         if gone:
             self._remove(gone)
+        still = []
+        for one in self._own():
+            activity = self._told.get(one.session_id) or activity_at(now, one.last_active)
+            if activity is not one.activity:
+                still.append(one.but(activity=activity))
+        if still:
+            self.crowd.change(still)
+            for one in still:
+                self._note(one, Urgency.SOON)
+        self._heard = {
+            session_id: at
+            for session_id, at in self._heard.items()
+            if session_id in self.crowd or monotonic - at < _CLAIM_SECONDS
+        }
 
-    def _enter(self, session: Session, transport: Transport, now: int) -> bool:
+    def close(self) -> None:
+        """The document is closed here: other processes are told that its sessions have left, but for those that stay."""
+        self._remove(self._own())
+
+    # ---- sessions of others ------------------------------------------------------------------------------------------
+
+    def hear(self, news: PresenceNews, monotonic: float) -> None:
+        """What another process has written down."""
+        self._adopt(news.put, monotonic)
+        gone = []
+        for session_id in news.removed:
+            known = self.crowd.get(session_id)
+            self._heard[session_id] = monotonic
+            if known is not None and known.process in (news.process, None):
+                gone.append(session_id)
+            elif known is not None and self._is_own(known):
+                self._note(known, Urgency.NOW)  # others have been told that it is gone
+        self._drop(gone)
+
+    def compare(self, records: Sequence[PresenceRecord], asked_at: float, *, settled: bool) -> None:
+        """Everything that is written down of this document, as it was at ``asked_at`` (monotonic) or a little later.
+
+        What was heard since then is newer. ``settled``: what is not there is gone; else it may not be written down yet.
+        """
+        fresh = [one for one in records if self._heard.get(one.session_id, asked_at) <= asked_at]
+        self._adopt([one for one in fresh if one.process != self._process], asked_at)
+        written = {one.session_id: one for one in records}
+        for record in fresh:
+            if record.process == self._process and record.session_id not in self.crowd:
+                stale = Present.read(record)
+                if stale is not None:
+                    self._note(stale, Urgency.NOW)
+        for one in self._own():
+            if one.session_id not in written:
+                self._note(one, Urgency.NOW)
+        if settled:
+            unknown = [one for one in self.crowd if not self._is_own(one) and one.session_id not in written]
+            self._drop([one.session_id for one in unknown if self._heard.get(one.session_id, asked_at) <= asked_at])
+
+    def keep(self, living: frozenset[str], monotonic: float) -> None:
+        """Only these processes live: the sessions of others have gone, but for those that were heard of just now."""
+        known = living | {self._process, None}
+        gone = [one.session_id for one in self.crowd if one.process not in known]
+        self._drop([session_id for session_id in gone if monotonic - self._heard.get(session_id, 0.0) >= _CLAIM_SECONDS])
+
+    def _adopt(self, records: Sequence[PresenceRecord], heard_at: float) -> None:
+        put = []
+        for record in records:
+            present = Present.read(record)
+            if present is None or self._connections[record.session_id] > 0:
+                continue
+            known = self.crowd.get(record.session_id)
+            place = known.user_id == present.user_id if known is not None else not self.crowd.is_full_for(present.user_id)
+            if place and self.crowd.has_room_for(present):
+                self._until.pop(record.session_id, None)
+                self._heard[record.session_id] = heard_at
+                put.append(present)
+        self.crowd.change(put)
+
+    def _drop(self, session_ids: Sequence[str]) -> None:
+        users = {one.user_id for one in self.crowd if one.session_id in session_ids}
+        self.crowd.change(removed=session_ids)
+        for user_id in users:
+            self._fill(user_id)
+
+    # ---- inside ------------------------------------------------------------------------------------------------------
+
+    def _own(self) -> Sequence[Present]:
+        return [one for one in self.crowd if self._is_own(one)]
+
+    def _is_own(self, present: Present | None) -> bool:
+        return present is not None and present.process == self._process
+
+    def _is_elsewhere(self, present: Present, monotonic: float) -> bool:
+        """Another process answers for it, and has said so not long ago."""
+        return not self._is_own(present) and monotonic - self._heard.get(present.session_id, monotonic) < _CLAIM_SECONDS
+
+    def _enter(self, session: Session, transport: Transport, now: int, **stays: Json) -> bool:
         """False: there is no place for it."""
-        known = self._present.get(session.id)
-        if known is None and self._by_user[session.author] >= self._limits.presence_sessions:
+        known = self.crowd.get(session.id)
+        if known is None and self.crowd.is_full_for(session.author):
             return False
-        access = session.access
-        state = known.state if known is not None else None
-        present = Present(session.id, access.user_id, access.name, access.colour, transport, state, now, b"")
-        if known is not None and replace(known, last_active=now) == present:
-            self._present[session.id] = replace(known, last_active=now)
-        else:
-            self._put(_written(present), known)
+        present = Present.of(session, transport, now, process=self._process)
+        if known is not None:
+            present = present.but(cursor=known.cursor, data=known.data)
+        if stays:
+            present = present.but(**stays)
+        if known == present.seen(known.last_active if known is not None else now):
+            return True
+        self._change(present, Urgency.NOW)
         return True
 
-    def _weigh(self, session: Session, state: Json) -> None:
-        size = len(encode_value(state)) if state is not None else 0
-        total = self._state_bytes - self._sizes.get(session.id, 0) + size
-        if size and total > self._limits.presence_bytes:
-            raise PresenceRefused("presence_full", _FULL.format(self._limits.presence_bytes))
-        self._state_bytes, self._sizes[session.id] = total, size
+    def _change(self, present: Present, urgency: Urgency) -> None:
+        self.crowd.change([present])
+        self._note(present, urgency)
 
-    def _put(self, present: Present, known: Present | None) -> None:
-        self._present[present.session_id] = present
-        if known is None:
-            self._by_user[present.user_id] += 1
-            self._changed(PresenceChange(joined=[present]))
-        else:
-            self._changed(PresenceChange(updated=[present]))
-
-    def _remove(self, session_ids: Sequence[str]) -> None:
-        users = []
-        for session_id in session_ids:
-            users.append(self._present.pop(session_id).user_id)
-            self._state_bytes -= self._sizes.pop(session_id, 0)
-        self._changed(PresenceChange(left=session_ids))
-        for user_id in users:
-            self._by_user[user_id] -= 1
-            if not self._by_user[user_id]:
-                del self._by_user[user_id]
-            self._fill(user_id)
+    def _remove(self, gone: Sequence[Present]) -> None:
+        for one in gone:
+            self._until.pop(one.session_id, None)
+            self._told.pop(one.session_id, None)
+        self._drop([one.session_id for one in gone])
+        for one in gone:
+            if self._is_own(one):
+                self._note(one, Urgency.NOW)
 
     def _fill(self, user_id: str) -> None:
         """A place of the user is free: for the one that has waited longest."""
         waiting = self._waiting.get(user_id)
-        if waiting:
+        while waiting and not self.crowd.is_full_for(user_id):
             session, transport, since = waiting[next(iter(waiting))]
             self._forget_waiting(session)
             self._enter(session, transport, since)
@@ -224,12 +309,10 @@ class PresenceList:
         if waiting.pop(session.id, None) is not None and not waiting:
             del self._waiting[session.author]
 
-    def _changed(self, change: PresenceChange) -> None:
-        self.version += 1
-        self._told(change)
+    def _crowded(self) -> PresenceRefused:
+        return PresenceRefused("too_many_sessions", _CROWDED.format(self._limits.presence_sessions))
 
 
-def _written(present: Present) -> Present:
-    lasting = present.to_json()
-    del lasting["last_active"]
-    return replace(present, lasting=encode_value(lasting)[:-1])
+def size_of(told: Mapping[str, Json]) -> int:
+    """Bytes of what a session tells, as JSON."""
+    return sum(len(encode_value(told[name])) for name in ("cursor", "data") if told.get(name) is not None)

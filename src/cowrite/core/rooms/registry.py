@@ -101,6 +101,7 @@ class Registry:
         if self._rooms.get(room.document_id) is room:
             del self._rooms[room.document_id]
         self._end_grace(room)
+        room.people.close()
         subscription = self._subscriptions.pop(room, None)
         if subscription is not None:
             task = asyncio.get_running_loop().create_task(subscription.close())
@@ -150,6 +151,7 @@ class Registry:
             del self._opening[document_id]
         self._rooms[document_id] = room
         self._subscriptions[room] = subscription
+        room.people.open()
         for told in came:
             _tell(room, told)
         if document_id not in self._pins:

@@ -29,7 +29,7 @@ from cowrite.core.operations.readership import Reader, Readership
 from cowrite.core.operations.submissions import Submission, SubmissionRefused, Submissions
 from cowrite.core.ports import News, Signal
 from cowrite.core.presence.people import People
-from cowrite.core.presence.presence import Transport
+from cowrite.core.presence.present import Transport
 from cowrite.core.records import Entry
 from cowrite.core.rooms.intake import Intake, rebuilding
 from cowrite.core.rooms.large_updates import LargeUpdates

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Clock, Signal
+from cowrite.core.presence.service import PresenceService
 from cowrite.core.rooms.pending import Backlog
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class RoomPorts:
 
     process: str
     """The id of this process, as others know it."""
+    presence: PresenceService
     clock: Clock
     limits: Limits
     backlog: Backlog

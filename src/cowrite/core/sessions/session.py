@@ -26,6 +26,8 @@ class Session:
     """Milliseconds since 1970."""
     ends_at: int | None = None
     """When it ends by itself, in milliseconds since 1970; None: not before its connection."""
+    client: str | None = None
+    """Name and version of the client's library, where it says so."""
     ended: bool = False
     """Its user has left for good, or its time is over."""
     grant: Grant | None = field(init=False)

@@ -171,7 +171,7 @@ class OperationsContract:
             client = await JsonClient.connect(url, token=grant)
             client.write(insert(0, "x"), request=1)
             assert (await client.expect("refused"))["code"] == "grant_too_low"
-            client.send({"type": "presence", "state": {"cursor": 1}})
+            client.send({"type": "presence", "cursor": 1})
             answer = await client.receive()
             while answer["type"] == "heartbeat" or answer.get("joined"):
                 answer = await client.receive()
@@ -190,16 +190,20 @@ class OperationsContract:
         joined = await one.expect("presence")
         while [person["user"]["id"] for person in joined["joined"]] != ["ben"]:
             joined = await one.expect("presence")
-        other.send({"type": "presence", "state": {"cursor": ["body", 3]}})
+        other.send({"type": "presence", "cursor": ["body", 3]})
         updated = await one.expect("presence")
-        assert [person["state"] for person in updated["updated"]] == [{"cursor": ["body", 3]}]
+        assert [person["sessions"][0]["cursor"] for person in updated["updated"]] == [["body", 3]]
         async with live_client(f"{url}/yjs/doc?token=cem"):
             joined = await one.expect("presence")
-            assert [(person["user"]["id"], person["transport"]) for person in joined["joined"]] == [("cem", "yjs")]
+            (cem,) = joined["joined"]
+            assert (cem["user"]["id"], [session["transport"] for session in cem["sessions"]]) == ("cem", ["yjs"])
+            second = await JsonClient.connect(url, token="ben")
+            assert [len(person["sessions"]) for person in (await one.expect("presence"))["updated"]] == [2]
+            await second.socket.close()
+            assert [len(person["sessions"]) for person in (await one.expect("presence"))["updated"]] == [1]
         await other.socket.close()
         left = [*(await one.expect("presence"))["left"], *(await one.expect("presence"))["left"]]
-        assert joined["joined"][0]["session_id"] in left
-        assert updated["updated"][0]["session_id"] in left
+        assert sorted(left) == ["ben", "cem"]
         await one.socket.close()
 
     @pytest.mark.rule("JS6")
@@ -255,7 +259,7 @@ class OperationsContract:
             {"type": "hello"},
             {"type": "operations", "operations": []},
             {"type": "presence", "state": 7},
-            {"type": "presence", "state": {"large": "x" * 20_000}},
+            {"type": "presence", "data": {"large": "x" * 20_000}},
             {"type": "refresh"},
         ],
     )

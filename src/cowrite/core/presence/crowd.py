@@ -1,0 +1,108 @@
+"""All that are shown as present in one document: persons with their sessions, and what others are told when that changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from cowrite.core.presence.present import Person, PresenceChange, Present
+from cowrite.protocol.thin import encode_value, json_list
+
+
+class Crowd:
+    """Bounded in sessions of one user, and in the bytes of what all tell. ``told`` is called after each change others see."""
+
+    def __init__(self, told: Callable[[PresenceChange], None], *, sessions: int, size: int) -> None:
+        self._told = told
+        self._max_sessions = sessions
+        self._max_bytes = size
+        self._sessions: dict[str, Present] = {}
+        self._persons: dict[str, dict[str, Present]] = {}
+        """By user, in the order in which they came, and by session."""
+        self._sizes: dict[str, int] = {}
+        """Bytes of what sessions tell."""
+        self._bytes = 0
+        self.version = 0
+        """Grows with each change."""
+
+    def __iter__(self) -> Iterator[Present]:
+        return iter(list(self._sessions.values()))
+
+    def __bool__(self) -> bool:
+        return bool(self._sessions)
+
+    def __contains__(self, session_id: str) -> bool:
+        return session_id in self._sessions
+
+    def get(self, session_id: str) -> Present | None:
+        """The session that is shown."""
+        return self._sessions.get(session_id)
+
+    @property
+    def persons(self) -> Sequence[Person]:
+        """All, in the order in which they came."""
+        return [Person(user_id, tuple(sessions.values())) for user_id, sessions in self._persons.items()]
+
+    @property
+    def json(self) -> bytes:
+        """The same as a JSON list."""
+        return json_list([person.json for person in self.persons])
+
+    def is_full_for(self, user_id: str) -> bool:
+        """The user has as many sessions here as are shown of one."""
+        return len(self._persons.get(user_id, ())) >= self._max_sessions
+
+    def has_room_for(self, present: Present) -> bool:
+        """What the session tells fits in beside what the others tell."""
+        size = _size(present)
+        return not size or self._bytes - self._sizes.get(present.session_id, 0) + size <= self._max_bytes
+
+    def change(self, put: Iterable[Present] = (), removed: Iterable[str] = ()) -> None:
+        """Show sessions, in the place of what was shown of them; and others no longer. A session keeps its user."""
+        before: dict[str, Mapping[str, Present]] = {}
+        news = set()
+        for session_id in removed:
+            if (gone := self._sessions.pop(session_id, None)) is not None:
+                news.add(self._touch(before, gone.user_id))
+                del self._persons[gone.user_id][session_id]
+                self._bytes -= self._sizes.pop(session_id)
+        for present in put:
+            known = self._sessions.get(present.session_id)
+            user_id = self._touch(before, present.user_id)
+            self._sessions[present.session_id] = self._persons[user_id][present.session_id] = present
+            if (
+                known is None
+                or known.lasting != present.lasting
+                or known.name != present.name
+                or known.colour != present.colour
+            ):
+                news.add(user_id)
+                size = _size(present)
+                self._bytes += size - self._sizes.get(present.session_id, 0)
+                self._sizes[present.session_id] = size
+        self._tell(before, news)
+
+    def _touch(self, before: dict[str, Mapping[str, Present]], user_id: str) -> str:
+        sessions = self._persons.setdefault(user_id, {})
+        if user_id not in before:
+            before[user_id] = dict(sessions)
+        return user_id
+
+    def _tell(self, before: Mapping[str, Mapping[str, Present]], news: set[str]) -> None:
+        joined: list[Person] = []
+        updated: list[Person] = []
+        left: list[str] = []
+        for user_id, were in before.items():
+            now = self._persons[user_id]
+            if not now:
+                del self._persons[user_id]
+                if were:
+                    left.append(user_id)
+            elif user_id in news:
+                (updated if were else joined).append(Person(user_id, tuple(now.values())))
+        if joined or updated or left:
+            self.version += 1
+            self._told(PresenceChange(joined, updated, left))
+
+
+def _size(present: Present) -> int:
+    return sum(len(encode_value(told)) for told in (present.cursor, present.data) if told is not None)

@@ -1,0 +1,189 @@
+"""One session that is in a document, and one person with all sessions of theirs, as others are told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import cached_property
+from typing import Final
+
+from cowrite.core.ports import PresenceRecord
+from cowrite.core.sessions.session import Session
+from cowrite.protocol.strict_json import Json
+from cowrite.protocol.thin import encode_value, encode_with, json_list
+
+IDLE_AFTER: Final = 60_000
+"""Milliseconds without doing anything after which a session is idle."""
+AWAY_AFTER: Final = 600_000
+"""Milliseconds after which it is away."""
+
+
+class Transport(StrEnum):
+    """How a session is connected."""
+
+    YJS = "yjs"
+    HOCUSPOCUS = "hocuspocus"
+    WEBSOCKET = "websocket"
+    POLLING = "polling"
+
+
+class Activity(StrEnum):
+    """Whether somebody is at it. In JSON: ``state``."""
+
+    ACTIVE = "active"
+    IDLE = "idle"
+    AWAY = "away"
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """One session that is here. Immutable; :meth:`but` makes another one."""
+
+    session_id: str
+    user_id: str
+    name: str | None
+    colour: str | None
+    transport: str
+    """A :class:`Transport`; of another process perhaps one that is not known here."""
+    client: str | None
+    """Name and version of the client's library, where it says so."""
+    last_active: int
+    """When it last did something, in milliseconds since 1970."""
+    activity: Activity = Activity.ACTIVE
+    cursor: Json = None
+    """Where it points, as the client likes to tell it."""
+    data: Json = None
+    """What else the client tells: an object, or None."""
+    process: str | None = None
+    """The process that it is connected to. None: none, it is here until ``expires_at``."""
+    expires_at: int | None = None
+    """Milliseconds since 1970; None: as long as its process says so."""
+    lasting: bytes = field(default=b"", compare=False, repr=False)
+    """All that others are told but ``last_active`` as JSON, without the closing brace: encoded once for all who are told."""
+
+    @classmethod
+    def of(cls, session: Session, transport: Transport, now: int, *, process: str) -> Present:
+        """A session that has just come in."""
+        access = session.access
+        return cls(
+            session.id, access.user_id, access.name, access.colour, transport, session.client, now, process=process
+        ).but()
+
+    @classmethod
+    def read(cls, record: PresenceRecord) -> Present | None:
+        """What another process wrote down; None when this one cannot make sense of it."""
+        told = record.metadata
+        name, colour, client = (told.get(key) for key in ("name", "colour", "client"))
+        transport, activity, data = told.get("transport"), told.get("state"), told.get("data")
+        texts = all(text is None or isinstance(text, str) for text in (name, colour, client)) and isinstance(transport, str)
+        if not texts or activity not in list(Activity) or not (data is None or isinstance(data, dict)):
+            return None
+        return cls(
+            record.session_id,
+            record.user_id,
+            name,
+            colour,
+            str(transport),
+            client,
+            record.last_active,
+            Activity(activity),
+            told.get("cursor"),
+            data,
+            record.process,
+            record.expires_at,
+        ).but()
+
+    def record(self, document_id: str) -> PresenceRecord:
+        """The form in which it is written down."""
+        told = {
+            "name": self.name,
+            "colour": self.colour,
+            "client": self.client,
+            "transport": str(self.transport),
+            "state": self.activity.value,
+            "cursor": self.cursor,
+            "data": self.data,
+        }
+        return PresenceRecord(self.session_id, self.user_id, document_id, self.last_active, self.process, self.expires_at, told)
+
+    def but(self, **changes: Json) -> Present:
+        """The same with changes, and written anew."""
+        changed = replace(self, **changes)
+        lasting = changed.to_json()
+        del lasting["last_active"]
+        return replace(changed, lasting=encode_value(lasting)[:-1])
+
+    def seen(self, now: int) -> Present:
+        """The same, last active now: nothing has to be written anew."""
+        return replace(self, last_active=now)
+
+    @property
+    def json(self) -> bytes:
+        """The JSON form, encoded."""
+        return b'%s,"last_active":%d}' % (self.lasting, self.last_active)
+
+    def to_json(self) -> dict[str, Json]:
+        """The JSON form: a session of a person."""
+        return {
+            "session_id": self.session_id,
+            "transport": str(self.transport),
+            "client": self.client,
+            "state": self.activity.value,
+            "cursor": self.cursor,
+            "data": self.data,
+            "last_active": self.last_active,
+        }
+
+
+@dataclass(frozen=True)
+class Person:
+    """A user with all sessions of theirs that are here, one or more."""
+
+    user_id: str
+    sessions: Sequence[Present]
+
+    @cached_property
+    def lasting(self) -> bytes:
+        """What there is to know of the person but when they were last active."""
+        return b",".join([self._user, *(one.lasting for one in self.sessions)])
+
+    @property
+    def json(self) -> bytes:
+        """The JSON form, encoded."""
+        return b'{"user":%s,"sessions":%s}' % (self._user, json_list([one.json for one in self.sessions]))
+
+    def to_json(self) -> dict[str, Json]:
+        """The JSON form."""
+        return {"user": self._to_json(), "sessions": [one.to_json() for one in self.sessions]}
+
+    @cached_property
+    def _user(self) -> bytes:
+        return encode_value(self._to_json())
+
+    def _to_json(self) -> Mapping[str, Json]:
+        newest = self.sessions[-1]
+        return {"id": self.user_id, "name": newest.name, "colour": newest.colour}
+
+
+@dataclass(frozen=True)
+class PresenceChange:
+    """What has changed."""
+
+    joined: Sequence[Person] = ()
+    updated: Sequence[Person] = ()
+    left: Sequence[str] = ()
+    """Ids of users."""
+
+    @cached_property
+    def frame(self) -> bytes:
+        """As a message of :mod:`cowrite.protocol.thin`, encoded once for all readers."""
+        joined, updated = (json_list([person.json for person in some]) for some in (self.joined, self.updated))
+        return encode_with("presence", {"joined": joined, "updated": updated}, left=list(self.left))
+
+
+def activity_at(now: int, last_active: int) -> Activity:
+    """How active somebody is who did something then; both in milliseconds since 1970."""
+    if now - last_active < IDLE_AFTER:
+        return Activity.ACTIVE
+    return Activity.IDLE if now - last_active < AWAY_AFTER else Activity.AWAY

@@ -1,0 +1,240 @@
+"""Keeps the presence of all processes together: writes down who is in this process's rooms, and reads who is in the others'.
+
+One task for the process. What rooms note is written together with what is due: who comes or goes at once, at most five times
+a second; what they tell, every two seconds at most (other processes hear of it by the broker before); that they were active,
+every half minute. While somebody is here, the process's lease is renewed every 5 s. Where no other process lives, nothing is read;
+where others do, all open documents are read at once, often when no broker carries news. So rooms in which nothing happens cost
+nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Final, TypeAlias, TypeVar
+
+import structlog
+
+from cowrite.core.ports import Broker, Clock, Presence, PresenceError, PresenceNews, PresenceRecord
+from cowrite.core.presence.presence import PresenceList, Urgency
+from cowrite.core.presence.present import Person, Present
+
+BEAT_SECONDS: Final = 5.0
+"""How often the lease is renewed."""
+_GAP_SECONDS: Final = 0.2
+"""Between two rounds, at least."""
+_WRITE_AFTER: Final = {Urgency.NOW: 0.0, Urgency.SOON: 2.0, Urgency.LATER: 30.0}
+"""Seconds."""
+_LOOK_SECONDS: Final = 0.5
+"""How often it is looked whether another storage has taken over."""
+_READ_WITH_BROKER: Final = 60.0
+_READ_BY_ITSELF: Final = 2.0
+_SETTLING_SECONDS: Final = 6.0
+"""After another storage has taken over: the other processes may not have written to it yet."""
+_RETRY_SECONDS: Final = 1.0
+_AT_ONCE: Final = 500
+"""Records written, and documents read, in one call."""
+
+_Key: TypeAlias = tuple[str, str]
+"""A document and a session."""
+_Asked = TypeVar("_Asked")
+_About = TypeVar("_About")
+
+_log = structlog.get_logger(__name__)
+
+
+class PresenceService:
+    """See the module's docstring."""
+
+    def __init__(self, presence: Presence, broker: Broker, clock: Clock, process: str) -> None:
+        self._presence = presence
+        self._broker = broker
+        self._clock = clock
+        self._process = process
+        self._lists: dict[str, PresenceList] = {}
+        self._unread: dict[str, None] = {}
+        """Documents that were opened and not read yet."""
+        self._unwritten: dict[_Key, tuple[Present, float]] = {}
+        """Sessions with changes, as they were noted, and when they must be written: monotonic seconds."""
+        self._unsent: dict[_Key, Present] = {}
+        """Sessions of whose changes other processes have not been told."""
+        self._living = frozenset((process,))
+        self._generation = presence.generation
+        self._settled_at = self._beat_at = self._read_at = float("-inf")
+        self._sleeping_until = float("-inf")
+        self._wake = asyncio.Event()
+        self._failing = False
+
+    @property
+    def degraded(self) -> bool:
+        """Presence is not kept where it should be, or not at all."""
+        return self._failing or self._presence.degraded
+
+    # ---- what rooms say ----------------------------------------------------------------------------------------------
+
+    def opened(self, document_id: str, people: PresenceList) -> None:
+        """A document is open here."""
+        self._lists[document_id] = people
+        self._unread[document_id] = None
+        self._wake.set()
+
+    def closed(self, document_id: str, people: PresenceList) -> None:
+        """It is no longer. What was noted of it is still written. Idempotent."""
+        if self._lists.get(document_id) is people:
+            del self._lists[document_id]
+            self._unread.pop(document_id, None)
+
+    def note(self, document_id: str, present: Present, urgency: Urgency) -> None:
+        """A session of this process has changed, or has gone. Cheap."""
+        key = document_id, present.session_id
+        due = self._clock.monotonic() + _WRITE_AFTER[urgency]
+        if (known := self._unwritten.get(key)) is not None:
+            due = min(due, known[1])
+        self._unwritten[key] = present, due
+        if urgency is not Urgency.LATER:
+            self._unsent[key] = present
+        if urgency is not Urgency.LATER or due < self._sleeping_until:
+            self._wake.set()
+
+    async def of(self, document_id: str) -> Sequence[Person]:
+        """Who is in a document, open here or not. Raises :class:`PresenceError`."""
+        if (people := self._lists.get(document_id)) is not None:
+            return people.persons
+        people = PresenceList(lambda change: None, process=self._process)
+        records = (await self._presence.read([document_id])).get(document_id, ())
+        people.compare(records, self._clock.monotonic(), settled=True)
+        return people.persons
+
+    # ---- its life ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Write and read until cancelled."""
+        while True:
+            self._wake.clear()
+            retry_at = float("inf")
+            try:
+                await self._round()
+                self._failing = False
+            except PresenceError as error:
+                if not self._failing:
+                    _log.warning("presence neither written nor read; it is tried again", reason=str(error))
+                self._failing = True
+                retry_at = self._clock.monotonic() + _RETRY_SECONDS
+            await self._clock.sleep(_RETRY_SECONDS if self._failing else _GAP_SECONDS)
+            self._sleeping_until = min(self._next_round(), retry_at)
+            timer = self._clock.call_later(
+                max(0.0, min(self._sleeping_until - self._clock.monotonic(), 3600.0)), self._wake.set
+            )
+            try:
+                await self._wake.wait()
+            finally:
+                timer.cancel()
+
+    async def close(self) -> None:
+        """The process stops: everybody here is gone."""
+        try:
+            await self._presence.leave(self._process)
+        except PresenceError as error:
+            _log.warning("presence not removed; it ends by itself", reason=str(error))
+        await self._presence.close()
+
+    # ---- inside ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _occupied(self) -> bool:
+        return any(people.crowd for people in self._lists.values())
+
+    def _next_round(self) -> float:
+        due = min((at for _, at in self._unwritten.values()), default=float("inf"))
+        if self._occupied:
+            due = min(due, self._beat_at, self._clock.monotonic() + _LOOK_SECONDS)
+            if len(self._living) > 1:
+                due = min(due, self._read_at)
+        return due
+
+    async def _round(self) -> None:
+        if (self._occupied or self._unwritten) and self._clock.monotonic() >= self._beat_at:
+            self._living = await self._presence.beat(self._process)
+            self._beat_at = self._clock.monotonic() + BEAT_SECONDS
+            for people in list(self._lists.values()):
+                people.keep(self._living, self._clock.monotonic())
+        if self._presence.generation != self._generation:
+            self._write_again()
+        self._tell()
+        await self._write()
+        await self._read()
+
+    def _write_again(self) -> None:
+        self._generation = self._presence.generation
+        now = self._clock.monotonic()
+        self._settled_at = now + _SETTLING_SECONDS
+        self._read_at = now
+        for document_id, people in self._lists.items():
+            for present in people.writable:
+                self._unwritten[document_id, present.session_id] = present, now
+
+    def _tell(self) -> None:
+        """Other processes, by the broker."""
+        unsent, self._unsent = self._unsent, {}
+        put: defaultdict[str, list[PresenceRecord]] = defaultdict(list)
+        removed: defaultdict[str, list[str]] = defaultdict(list)
+        for record, gone in self._outcome(unsent):
+            if gone:
+                removed[record.document_id].append(record.session_id)
+            else:
+                put[record.document_id].append(record)
+        for document_id in put.keys() | removed.keys():
+            news = PresenceNews(document_id, self._process, tuple(put[document_id]), tuple(removed[document_id]))
+            self._broker.send(news)
+
+    async def _write(self) -> None:
+        now = self._clock.monotonic()
+        due = {key: present for key, (present, at) in self._unwritten.items() if at <= now}
+        for part in _portions(due):
+            taken = {key: self._unwritten.pop(key) for key in part}
+            outcome = list(self._outcome(part))
+            try:
+                await self._presence.write(
+                    [record for record, gone in outcome if not gone], [record for record, gone in outcome if gone]
+                )
+            except PresenceError:
+                self._unwritten = taken | self._unwritten
+                raise
+
+    def _outcome(self, noted: Mapping[_Key, Present]) -> Iterator[tuple[PresenceRecord, bool]]:
+        """What there is to write of sessions, and whether they have gone. Nothing of those that another process has now."""
+        for (document_id, session_id), present in noted.items():
+            people = self._lists.get(document_id)
+            current = people.crowd.get(session_id) if people is not None else None
+            if current is None:
+                yield present.record(document_id), True
+            elif current.process in (self._process, None):
+                yield current.record(document_id), False
+
+    async def _read(self) -> None:
+        now = self._clock.monotonic()
+        if len(self._living) > 1 and now >= self._read_at:
+            asked = dict.fromkeys(self._lists)
+            self._read_at = now + (_READ_WITH_BROKER if self._broker.reaches_others else _READ_BY_ITSELF)
+        else:
+            asked = self._unread
+        self._unread = {}
+        try:
+            for part in _portions(asked):
+                asked_at = self._clock.monotonic()
+                found = await self._presence.read(part)
+                settled = asked_at >= self._settled_at and self._presence.generation == self._generation
+                for document_id in part:
+                    if (people := self._lists.get(document_id)) is not None:
+                        people.compare(found.get(document_id, ()), asked_at, settled=settled)
+        except PresenceError:
+            self._unread = asked | self._unread
+            raise
+
+
+def _portions(asked: Mapping[_Asked, _About]) -> Iterator[dict[_Asked, _About]]:
+    left = iter(asked.items())
+    while part := dict(islice(left, _AT_ONCE)):
+        yield part

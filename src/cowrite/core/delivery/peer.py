@@ -48,6 +48,8 @@ class Peer:
         """An update of it was refused because too much waits for the store; once that writes, it is asked again (SyncStep1)."""
         self.told_to_read = False
         """It was told that it may not write, since its grant last changed."""
+        self.active = False
+        """It has done something since its room was last looked after."""
         self.refused = 0
         """Updates dropped because its grant does not allow writing."""
         self._wire = wire

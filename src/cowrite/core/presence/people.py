@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from cowrite.core.delivery.broadcast import Broadcast
 from cowrite.core.delivery.peer import Peer
@@ -90,7 +90,11 @@ class People:
     def flush(self) -> None:
         """Tell other processes what is news since the last time."""
 
-    def tend(self, now: float) -> None:
-        """Every few seconds: remove who is gone without a word; ``now`` is in monotonic seconds."""
+    def tend(self, now: float, peers: Collection[Peer]) -> None:
+        """Every few seconds: see who has done something, and remove who is gone without a word; ``now`` is monotonic."""
+        for peer in peers:
+            if peer.active:
+                peer.active = False
+                self.presence.active(peer.session.id, self._clock.now())
         self._announcements.expire(now)
         self.presence.tend(self._clock.now(), now)

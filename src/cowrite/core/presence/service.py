@@ -2,9 +2,9 @@
 
 One task for the process. What rooms note is written together with what is due: who comes or goes at once, at most five times
 a second; what they tell, every two seconds at most (other processes hear of it by the broker before); that they were active,
-every half minute. While somebody is here, the process's lease is renewed every 5 s. Where no other process lives, nothing is read;
-where others do, all open documents are read at once, often when no broker carries news. So rooms in which nothing happens cost
-nothing.
+every half minute. While somebody is here, the process's lease is renewed every 5 s. Where no other process lives, nothing is
+read; where others do, all open documents are read at once, often when no broker carries news. So rooms in which nothing happens
+cost nothing.
 """
 
 from __future__ import annotations
@@ -155,22 +155,28 @@ class PresenceService:
         return due
 
     async def _round(self) -> None:
-        if (self._occupied or self._unwritten) and self._clock.monotonic() >= self._beat_at:
-            self._living = await self._presence.beat(self._process)
-            self._beat_at = self._clock.monotonic() + BEAT_SECONDS
-            for people in list(self._lists.values()):
-                people.keep(self._living, self._clock.monotonic())
-        if self._presence.generation != self._generation:
-            self._write_again()
+        if self._occupied or self._unwritten:
+            await self._beat()
         self._tell()
         await self._write()
         await self._read()
+
+    async def _beat(self) -> None:
+        """Renew the lease where presence is kept now. It must be there before what it keeps alive."""
+        while self._presence.generation != self._generation or self._clock.monotonic() >= self._beat_at:
+            if self._presence.generation != self._generation:
+                self._write_again()
+            self._living = await self._presence.beat(self._process)
+            now = self._clock.monotonic()
+            self._beat_at = now + BEAT_SECONDS
+            for people in list(self._lists.values()) if now >= self._settled_at else ():
+                people.keep(self._living, now)
 
     def _write_again(self) -> None:
         self._generation = self._presence.generation
         now = self._clock.monotonic()
         self._settled_at = now + _SETTLING_SECONDS
-        self._read_at = now
+        self._read_at = self._beat_at = now
         for document_id, people in self._lists.items():
             for present in people.writable:
                 self._unwritten[document_id, present.session_id] = present, now

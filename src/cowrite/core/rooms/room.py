@@ -190,6 +190,7 @@ class Room:
     def receive(self, peer: Peer, update: bytes, *, everything: bool, outline: Outline | None = None) -> None:
         """An Update, or a SyncStep2 (``everything``): see :class:`Intake`. Raises :class:`PeerError`."""
         self._intake.receive(peer, update, everything=everything, outline=outline)
+        peer.active = True
         self._wake()
 
     def announce(self, peer: Peer, entries: Sequence[AwarenessEntry]) -> None:
@@ -340,7 +341,7 @@ class Room:
 
     def tend(self, now: float) -> None:
         """Every few seconds: remove states that nobody renews, and say something to peers that heard nothing for long."""
-        self.people.tend(now)
+        self.people.tend(now, self.peers)
         self._intake.ask_starved(self.peers)
         for peer in self.peers:
             if now - peer.outbox.last_sent >= self._limits.keepalive_seconds and not peer.outbox.blocked:

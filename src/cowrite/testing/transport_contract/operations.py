@@ -178,7 +178,7 @@ class OperationsContract:
             if grant == "read":
                 assert (answer["type"], answer["code"]) == ("refused", "grant_too_low")
             else:
-                assert [one["state"] for one in answer["updated"]] == [{"cursor": 1}]
+                assert [one["sessions"][0]["cursor"] for one in answer["updated"]] == [1]
             await client.socket.close()
 
     @pytest.mark.rule("JS5", "PE1", "PE2")

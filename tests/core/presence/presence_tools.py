@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from cowrite.brokers.local import LocalBroker, LocalHub
 from cowrite.core.ports import Access, Grant, PresenceError, PresenceRecord
@@ -21,8 +21,10 @@ class Watched(LocalPresence):
         super().__init__(clock, hub)
         self.beats = self.writes = self.reads = 0
         self.written: list[PresenceRecord] = []
-        self.fails = False
+        self.fails = self.refuses = False
         self.takeovers = 0
+        self.reading: Callable[[], None] | None = None
+        """Called meanwhile."""
 
     @property
     def generation(self) -> int:
@@ -44,6 +46,8 @@ class Watched(LocalPresence):
 
     async def write(self, put: Sequence[PresenceRecord], removed: Sequence[PresenceRecord]) -> None:
         self._asked()
+        if self.refuses:
+            raise PresenceError("it is full")
         self.writes += bool(put or removed)
         self.written += put
         await super().write(put, removed)
@@ -51,7 +55,13 @@ class Watched(LocalPresence):
     async def read(self, document_ids: Collection[str]) -> Mapping[str, Sequence[PresenceRecord]]:
         self._asked()
         self.reads += 1
+        if self.reading is not None:
+            self.reading()
         return await super().read(document_ids)
+
+    async def leave(self, process: str) -> None:
+        self._asked()
+        await super().leave(process)
 
 
 class Town:

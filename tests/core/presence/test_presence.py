@@ -8,8 +8,8 @@ import pytest
 
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
-from cowrite.core.ports import Access, Grant
-from cowrite.core.presence.presence import PresenceList, PresenceRefused, Urgency
+from cowrite.core.ports import Access, Grant, PresenceNews, PresenceRecord
+from cowrite.core.presence.presence import PresenceList, PresenceRefused, Urgency, size_of
 from cowrite.core.presence.present import PresenceChange, Present, Transport
 from cowrite.core.sessions.session import Session
 from cowrite.testing.clock import ManualClock
@@ -214,6 +214,8 @@ def test_what_everybody_is_told_is_encoded_once() -> None:
     before = [one.lasting for one in people.crowd]
     people.active(ben.id, 3)
     assert json.loads(people.crowd.json) == [one.to_json() for one in people.persons]
+    (person, _) = people.persons
+    assert json.loads(b"[%s}]" % person.lasting)[1]["data"] == {"n": "é\0"}
     assert [one.last_active for one in people.crowd] == [2, 3]
     assert all(one.lasting is same for one, same in zip(people.crowd, before, strict=True))
 
@@ -235,3 +237,71 @@ def test_one_that_stays_for_a_time() -> None:
     people.connect(bot, Transport.WEBSOCKET, 8000)
     people.stay(bot, 8000, 5000)
     assert [one.expires_at for one in people.crowd] == [None]
+
+
+def other(people: PresenceList, user: str, *, process: str = "there", session_id: str = "", **told: object) -> PresenceRecord:
+    """A session of another process, as it is written down."""
+    metadata = {"transport": "yjs", "state": "active", **told}
+    return PresenceRecord(session_id or IDS.new(), user, "doc", 1, process, None, metadata)
+
+
+@pytest.mark.rule("PE10")
+def test_what_other_processes_say() -> None:
+    told, noted = Told(), Noted()
+    people = PresenceList(told.append, Limits(presence_sessions=1, presence_bytes=30), process="here", note=noted.note)
+    ana = session("ana")
+    people.connect(ana, Transport.YJS, 1)
+    noted.clear()
+    ben, second, large = other(people, "ben"), other(people, "ben"), other(people, "cem", data={"x": "x" * 30})
+    taken = other(people, "eve", session_id=ana.id)
+    people.hear(PresenceNews("doc", "there", (ben, second, large, taken), ("unknown",)), 1.0)
+    assert users(people) == ["ana", "ben"]
+    people.hear(PresenceNews("doc", "elsewhere", (), (ben.session_id,)), 2.0)
+    assert users(people) == ["ana", "ben"], "it is not theirs"
+    people.hear(PresenceNews("doc", "there", (), (ben.session_id, ana.id)), 3.0)
+    assert told.words() == ["+ana", "+ben", "-ben"]
+    assert noted == [("ana", Urgency.NOW)], "others have been told that it is gone"
+
+
+@pytest.mark.rule("PE10")
+def test_what_is_read_is_older_than_what_was_heard_meanwhile() -> None:
+    people = PresenceList(Told().append, process="here")
+    ben, cem, eve = (other(people, user) for user in ("ben", "cem", "eve"))
+    people.hear(PresenceNews("doc", "there", (ben, cem), ()), 1.0)
+    people.hear(PresenceNews("doc", "there", (eve,), (cem.session_id,)), 3.0)
+    people.compare([ben, cem], 2.0, settled=True)
+    assert users(people) == ["ben", "eve"]
+    people.compare([], 4.0, settled=False)
+    assert users(people) == ["ben", "eve"]
+    people.compare([eve], 4.0, settled=True)
+    assert users(people) == ["eve"]
+
+
+@pytest.mark.rule("PE14")
+def test_what_is_written_of_this_process_is_what_is_here() -> None:
+    """What is missing is written again, and what has gone is removed."""
+    noted = Noted()
+    people = PresenceList(Told().append, process="here", note=noted.note)
+    people.connect(session("ana"), Transport.YJS, 1)
+    noted.clear()
+    unreadable = PresenceRecord("s", "who", "doc", 1, "here", None, {})
+    people.compare([other(people, "gone", process="here"), unreadable], 1.0, settled=True)
+    assert noted == [("gone", Urgency.GONE), ("ana", Urgency.NOW)]
+
+
+@pytest.mark.rule("PE11")
+def test_only_those_of_living_processes_are_kept() -> None:
+    people = PresenceList(Told().append, process="here")
+    people.connect(session("ana"), Transport.YJS, 1)
+    people.stay(session("bot"), 1, 1000)
+    records = [other(people, process, process=process) for process in ("living", "dead", "new")]
+    for at, record in zip((0.0, 0.0, 95.0), records, strict=True):
+        people.hear(PresenceNews("doc", record.process or "", (record,), ()), at)
+    people.keep(frozenset({"living"}), 100.0)
+    assert users(people) == ["ana", "bot", "living", "new"]
+
+
+@pytest.mark.rule("PE4")
+def test_the_size_of_what_is_told() -> None:
+    assert size_of({"cursor": [1], "data": {"é": None}, "state": "away"}) == 3 + len('{"\\u00e9":null}')
+    assert size_of({"cursor": None}) == 0

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from core.presence.presence_tools import Town, look, session, shown
-from cowrite.core.ports import PresenceRecord
+from cowrite.core.ports import PresenceError, PresenceNews, PresenceRecord
 from cowrite.core.presence.present import Transport
 from cowrite.presence.local import LocalPresenceHub
 from cowrite.protocol.strict_json import Json
@@ -254,3 +254,100 @@ async def test_what_cannot_be_read_is_left_out() -> None:
         room.presence.compare(records, server.clock.monotonic(), settled=True)
         await quiet(server)
         assert shown(room) == {"ben": 1, "u5": 1}
+
+
+@pytest.mark.rule("PE12")
+async def test_what_was_noted_of_a_document_that_is_closed() -> None:
+    """Who has gone is removed, who stays for a time is there, and another one that was opened meanwhile stays open."""
+    town = Town()
+    async with town.process() as server:
+        room = await look(server)
+        await town.step(1)
+        room.presence.connect(session(server, "ana"), Transport.YJS, server.clock.now())
+        room.presence.stay(session(server, "bot"), server.clock.now(), 3_600_000)
+        await town.step(1)
+        assert len(town.written.records["doc"]) == 2
+        room.presence.stay(session(server, "cat"), server.clock.now(), 3_600_000)
+        server.registry.forget(room)
+        again = await look(server)
+        server.presence.closed("doc", room.presence)
+        await town.step(1)
+        assert sorted(one.user_id for one in town.written.records["doc"].values()) == ["bot", "cat"]
+        await town.step(60)
+        assert shown(again) == {"bot": 1, "cat": 1}
+
+
+@pytest.mark.rule("PE14")
+async def test_a_storage_that_cannot_be_read_when_a_document_is_opened() -> None:
+    town = Town()
+    async with town.process() as here, town.process() as there:
+        await here.join(user="ana")
+        await town.step(1)
+        presence = town.presences[there]
+        presence.fails = True
+        room = await look(there)
+        await town.step(3)
+        with pytest.raises(PresenceError):
+            await there.presence.of("other")
+        assert shown(room) == {}
+        presence.fails = False
+        await town.step(2)
+        assert shown(room) == {"ana": 1}
+        presence.fails = True
+        await there.presence.close()
+
+
+@pytest.mark.rule("PE14")
+async def test_a_write_that_fails_is_made_again() -> None:
+    town = Town()
+    async with town.process() as server:
+        await server.join(user="ana")
+        await town.step(1)
+        presence = town.presences[server]
+        presence.refuses = True
+        ben = await server.join(user="ben")
+        await server.join(user="cem")
+        await town.step(2)
+        ben.lose(clean=True)
+        await town.step(2)
+        assert [one.user_id for one in town.written.records["doc"].values()] == ["ana"]
+        presence.refuses = False
+        await town.step(3)
+        assert [one.user_id for one in town.written.records["doc"].values()] == ["ana", "cem"]
+
+
+@pytest.mark.rule("PE2")
+async def test_ones_own_signals_are_ignored() -> None:
+    town = Town()
+    async with town.process() as server:
+        room = await look(server)
+        process = server.presence.process
+        room.hear(PresenceNews("doc", process, (PresenceRecord("s", "u", "doc", 0, process, None, {}),), ()))
+        assert shown(room) == {}
+
+
+@pytest.mark.rule("PE15")
+async def test_a_session_that_moves_before_it_is_written_down() -> None:
+    town = Town()
+    async with town.process() as server:
+        room = await look(server)
+        await town.step(1)
+        ana = session(server, "ana")
+        room.presence.visit(ana, server.clock.now(), server.clock.monotonic(), 30)
+        moved = PresenceRecord(ana.id, "ana", "doc", 1, "there", None, {"transport": "yjs", "state": "active"})
+        room.hear(PresenceNews("doc", "there", (moved,), ()))
+        await town.step(1)
+        assert town.written.records == {}
+        assert shown(room) == {"ana": 1}
+
+
+@pytest.mark.rule("PE10")
+async def test_a_document_that_is_closed_while_it_is_read() -> None:
+    town = Town()
+    async with town.process() as server:
+        room = await look(server)
+        presence = town.presences[server]
+        presence.reading = lambda: server.registry.forget(room)
+        await town.step(1)
+        assert presence.reads == 1
+        assert shown(room) == {}

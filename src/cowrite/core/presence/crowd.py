@@ -47,9 +47,9 @@ class Crowd:
         """The same as a JSON list."""
         return json_list([person.json for person in self.persons])
 
-    def is_full_for(self, user_id: str) -> bool:
-        """The user has as many sessions here as are shown of one."""
-        return len(self._persons.get(user_id, ())) >= self._max_sessions
+    def is_full_for(self, user_id: str, coming: int = 0) -> bool:
+        """The user has as many sessions here as are shown of one, with those that are about to come."""
+        return len(self._persons.get(user_id, ())) + coming >= self._max_sessions
 
     def has_room_for(self, present: Present) -> bool:
         """What the session tells fits in beside what the others tell."""
@@ -57,48 +57,44 @@ class Crowd:
         return not size or self._bytes - self._sizes.get(present.session_id, 0) + size <= self._max_bytes
 
     def change(self, put: Iterable[Present] = (), removed: Iterable[str] = ()) -> None:
-        """Show sessions, in the place of what was shown of them; and others no longer. A session keeps its user."""
-        before: dict[str, Mapping[str, Present]] = {}
+        """Show sessions, in the place of what was shown of them; and others, that are shown, no longer. A session keeps its
+        user.
+        """
+        before: dict[str, bool] = {}
         news = set()
         for session_id in removed:
-            if (gone := self._sessions.pop(session_id, None)) is not None:
-                news.add(self._touch(before, gone.user_id))
-                del self._persons[gone.user_id][session_id]
-                self._bytes -= self._sizes.pop(session_id)
+            gone = self._sessions.pop(session_id)
+            self._touch(before, gone.user_id)
+            news.add(gone.user_id)
+            del self._persons[gone.user_id][session_id]
+            self._bytes -= self._sizes.pop(session_id)
         for present in put:
             known = self._sessions.get(present.session_id)
-            user_id = self._touch(before, present.user_id)
-            self._sessions[present.session_id] = self._persons[user_id][present.session_id] = present
-            if (
-                known is None
-                or known.lasting != present.lasting
-                or known.name != present.name
-                or known.colour != present.colour
-            ):
-                news.add(user_id)
+            self._touch(before, present.user_id)
+            self._sessions[present.session_id] = self._persons[present.user_id][present.session_id] = present
+            if known is None or known.looks != present.looks:
+                news.add(present.user_id)
                 size = _size(present)
                 self._bytes += size - self._sizes.get(present.session_id, 0)
                 self._sizes[present.session_id] = size
         self._tell(before, news)
 
-    def _touch(self, before: dict[str, Mapping[str, Present]], user_id: str) -> str:
-        sessions = self._persons.setdefault(user_id, {})
-        if user_id not in before:
-            before[user_id] = dict(sessions)
-        return user_id
+    def _touch(self, before: dict[str, bool], user_id: str) -> None:
+        before.setdefault(user_id, user_id in self._persons)
+        self._persons.setdefault(user_id, {})
 
-    def _tell(self, before: Mapping[str, Mapping[str, Present]], news: set[str]) -> None:
+    def _tell(self, before: Mapping[str, bool], news: set[str]) -> None:
+        """``before``: the users whose sessions were looked at, and whether they were here before."""
         joined: list[Person] = []
         updated: list[Person] = []
         left: list[str] = []
-        for user_id, were in before.items():
+        for user_id, was_here in before.items():
             now = self._persons[user_id]
             if not now:
                 del self._persons[user_id]
-                if were:
-                    left.append(user_id)
+                left.append(user_id)
             elif user_id in news:
-                (updated if were else joined).append(Person(user_id, tuple(now.values())))
+                (updated if was_here else joined).append(Person(user_id, tuple(now.values())))
         if joined or updated or left:
             self.version += 1
             self._told(PresenceChange(joined, updated, left))

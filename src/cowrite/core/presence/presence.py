@@ -27,11 +27,13 @@ class Urgency(IntEnum):
     """How soon other processes must know of a change."""
 
     NOW = 0
-    """Somebody has come or gone."""
+    """Somebody has come."""
     SOON = 1
     """Somebody tells something: a cursor perhaps, many times a second."""
     LATER = 2
     """Somebody was active again."""
+    GONE = 3
+    """The session has gone: as soon as when it had come."""
 
 
 class PresenceRefused(Exception):
@@ -44,7 +46,7 @@ class PresenceRefused(Exception):
 
 
 Note = Callable[[Present, Urgency], None]
-"""Told of a session of this process that has changed; and of one that has gone, which is in no crowd then."""
+"""Told of a session of this process that has changed, or has gone."""
 
 
 class PresenceList:
@@ -168,7 +170,7 @@ class PresenceList:
         if known is not None and known.process in (self._process, None):
             self._remove([known])
             if known.process is None:
-                self._note(known, Urgency.NOW)
+                self._note(known, Urgency.GONE)
 
     def tend(self, now: int, monotonic: float) -> None:
         """Every few seconds: those whose time is over have gone, and those who do nothing become idle, and away."""
@@ -222,7 +224,7 @@ class PresenceList:
             if record.process == self._process and record.session_id not in self.crowd:
                 stale = Present.read(record)
                 if stale is not None:
-                    self._note(stale, Urgency.NOW)
+                    self._note(stale, Urgency.GONE)
         for one in self._own():
             if one.session_id not in written:
                 self._note(one, Urgency.NOW)
@@ -238,13 +240,15 @@ class PresenceList:
 
     def _adopt(self, records: Sequence[PresenceRecord], heard_at: float) -> None:
         put = []
+        coming: Counter[str] = Counter()
         for record in records:
             present = Present.read(record)
             if present is None or self._connections[record.session_id] > 0:
                 continue
-            known = self.crowd.get(record.session_id)
-            place = known.user_id == present.user_id if known is not None else not self.crowd.is_full_for(present.user_id)
-            if place and self.crowd.has_room_for(present):
+            known, user_id = self.crowd.get(record.session_id), present.user_id
+            has_place = known.user_id == user_id if known is not None else not self.crowd.is_full_for(user_id, coming[user_id])
+            if has_place and self.crowd.has_room_for(present):
+                coming[user_id] += known is None
                 self._until.pop(record.session_id, None)
                 self._heard[record.session_id] = heard_at
                 put.append(present)
@@ -294,7 +298,7 @@ class PresenceList:
         self._drop([one.session_id for one in gone])
         for one in gone:
             if self._is_own(one):
-                self._note(one, Urgency.NOW)
+                self._note(one, Urgency.GONE)
 
     def _fill(self, user_id: str) -> None:
         """A place of the user is free: for the one that has waited longest."""

@@ -119,6 +119,11 @@ class Present:
         return replace(self, last_active=now)
 
     @property
+    def looks(self) -> tuple[bytes, str | None, str | None]:
+        """All that others see of it but when it was last active."""
+        return self.lasting, self.name, self.colour
+
+    @property
     def json(self) -> bytes:
         """The JSON form, encoded."""
         return b'%s,"last_active":%d}' % (self.lasting, self.last_active)

@@ -25,7 +25,7 @@ BEAT_SECONDS: Final = 5.0
 """How often the lease is renewed."""
 _GAP_SECONDS: Final = 0.2
 """Between two rounds, at least."""
-_WRITE_AFTER: Final = {Urgency.NOW: 0.0, Urgency.SOON: 2.0, Urgency.LATER: 30.0}
+_WRITE_AFTER: Final = {Urgency.NOW: 0.0, Urgency.SOON: 2.0, Urgency.LATER: 30.0, Urgency.GONE: 0.0}
 """Seconds."""
 _LOOK_SECONDS: Final = 0.5
 """How often it is looked whether another storage has taken over."""
@@ -39,6 +39,8 @@ _AT_ONCE: Final = 500
 
 _Key: TypeAlias = tuple[str, str]
 """A document and a session."""
+_Noted: TypeAlias = tuple[Present, bool]
+"""A session as it was, and whether it has gone."""
 _Asked = TypeVar("_Asked")
 _About = TypeVar("_About")
 
@@ -52,13 +54,13 @@ class PresenceService:
         self._presence = presence
         self._broker = broker
         self._clock = clock
-        self._process = process
+        self.process = process
         self._lists: dict[str, PresenceList] = {}
         self._unread: dict[str, None] = {}
         """Documents that were opened and not read yet."""
-        self._unwritten: dict[_Key, tuple[Present, float]] = {}
-        """Sessions with changes, as they were noted, and when they must be written: monotonic seconds."""
-        self._unsent: dict[_Key, Present] = {}
+        self._unwritten: dict[_Key, tuple[_Noted, float]] = {}
+        """Sessions with changes, and when they must be written: monotonic seconds."""
+        self._unsent: dict[_Key, _Noted] = {}
         """Sessions of whose changes other processes have not been told."""
         self._living = frozenset((process,))
         self._generation = presence.generation
@@ -92,9 +94,10 @@ class PresenceService:
         due = self._clock.monotonic() + _WRITE_AFTER[urgency]
         if (known := self._unwritten.get(key)) is not None:
             due = min(due, known[1])
-        self._unwritten[key] = present, due
+        noted = present, urgency is Urgency.GONE
+        self._unwritten[key] = noted, due
         if urgency is not Urgency.LATER:
-            self._unsent[key] = present
+            self._unsent[key] = noted
         if urgency is not Urgency.LATER or due < self._sleeping_until:
             self._wake.set()
 
@@ -102,7 +105,7 @@ class PresenceService:
         """Who is in a document, open here or not. Raises :class:`PresenceError`."""
         if (people := self._lists.get(document_id)) is not None:
             return people.persons
-        people = PresenceList(lambda change: None, process=self._process)
+        people = PresenceList(lambda change: None, process=self.process)
         records = (await self._presence.read([document_id])).get(document_id, ())
         people.compare(records, self._clock.monotonic(), settled=True)
         return people.persons
@@ -135,7 +138,7 @@ class PresenceService:
     async def close(self) -> None:
         """The process stops: everybody here is gone."""
         try:
-            await self._presence.leave(self._process)
+            await self._presence.leave(self.process)
         except PresenceError as error:
             _log.warning("presence not removed; it ends by itself", reason=str(error))
         await self._presence.close()
@@ -166,7 +169,7 @@ class PresenceService:
         while self._presence.generation != self._generation or self._clock.monotonic() >= self._beat_at:
             if self._presence.generation != self._generation:
                 self._write_again()
-            self._living = await self._presence.beat(self._process)
+            self._living = await self._presence.beat(self.process)
             now = self._clock.monotonic()
             self._beat_at = now + BEAT_SECONDS
             for people in list(self._lists.values()) if now >= self._settled_at else ():
@@ -179,7 +182,7 @@ class PresenceService:
         self._read_at = self._beat_at = now
         for document_id, people in self._lists.items():
             for present in people.writable:
-                self._unwritten[document_id, present.session_id] = present, now
+                self._unwritten[document_id, present.session_id] = (present, False), now
 
     def _tell(self) -> None:
         """Other processes, by the broker."""
@@ -192,12 +195,12 @@ class PresenceService:
             else:
                 put[record.document_id].append(record)
         for document_id in put.keys() | removed.keys():
-            news = PresenceNews(document_id, self._process, tuple(put[document_id]), tuple(removed[document_id]))
+            news = PresenceNews(document_id, self.process, tuple(put[document_id]), tuple(removed[document_id]))
             self._broker.send(news)
 
     async def _write(self) -> None:
         now = self._clock.monotonic()
-        due = {key: present for key, (present, at) in self._unwritten.items() if at <= now}
+        due = {key: noted for key, (noted, at) in self._unwritten.items() if at <= now}
         for part in _portions(due):
             taken = {key: self._unwritten.pop(key) for key in part}
             outcome = list(self._outcome(part))
@@ -209,15 +212,14 @@ class PresenceService:
                 self._unwritten = taken | self._unwritten
                 raise
 
-    def _outcome(self, noted: Mapping[_Key, Present]) -> Iterator[tuple[PresenceRecord, bool]]:
+    def _outcome(self, noted: Mapping[_Key, _Noted]) -> Iterator[tuple[PresenceRecord, bool]]:
         """What there is to write of sessions, and whether they have gone. Nothing of those that another process has now."""
-        for (document_id, session_id), present in noted.items():
+        for (document_id, session_id), (present, gone) in noted.items():
             people = self._lists.get(document_id)
             current = people.crowd.get(session_id) if people is not None else None
-            if current is None:
-                yield present.record(document_id), True
-            elif current.process in (self._process, None):
-                yield current.record(document_id), False
+            newest = present if current is None else current
+            if newest.process in (self.process, None):
+                yield newest.record(document_id), gone and current is None
 
     async def _read(self) -> None:
         now = self._clock.monotonic()

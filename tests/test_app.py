@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,8 +13,10 @@ from fastapi import FastAPI
 from structlog.testing import capture_logs
 
 from cowrite.app import Runtime, create_app, database_url
-from cowrite.core.ports import AccessDenied, StoreError
+from cowrite.core.clock import SystemClock
+from cowrite.core.ports import AccessDenied, PresenceError, PresenceRecord, StoreError
 from cowrite.core.rooms.registry import Registry
+from cowrite.presence.local import LocalPresence
 from cowrite.protocol import yjs
 from cowrite.protocol.messages import SyncStep1
 from cowrite.settings import Settings
@@ -90,7 +92,7 @@ async def test_health() -> None:
             await write(runtime, "hello")
             await until_health(client, "pending_bytes", 0)
             counts = {"pending_bytes": 0, "documents": 1, "failing_documents": 0, "connections": 1}
-            expected = {"status": "ok", "store": "ok", **counts}
+            expected = {"status": "ok", "store": "ok", "presence": "ok", **counts}
             assert (await client.get("/healthz")).json() == expected
             database.unavailable = True
             await write(runtime, "world")
@@ -102,6 +104,38 @@ async def test_health() -> None:
             await until_health(client, "status", "ok")
         answer = await client.get("/readyz")
         assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
+
+
+class Forgetful(LocalPresence):
+    """Cannot be written while it is told so."""
+
+    fails = False
+
+    async def write(self, put: Sequence[PresenceRecord], removed: Sequence[PresenceRecord]) -> None:
+        if self.fails:
+            raise PresenceError("it does not answer")
+        await super().write(put, removed)
+
+
+@pytest.mark.rule("PE17")
+async def test_health_tells_of_presence() -> None:
+    """Edits go on meanwhile."""
+    presence = Forgetful(SystemClock())
+    app = create_app(settings(), storage=memory_storage(), authorize=everybody_writes, presence=presence)
+    runtime = runtime_of(app)
+    async with client_of(app) as client, runtime.lifespan(app):
+        presence.fails = True
+        with capture_logs() as logs:
+            await write(runtime, "hello")
+            await until_health(client, "presence", "degraded")
+            await until_health(client, "pending_bytes", 0)
+        assert [line["event"] for line in logs if line["log_level"] == "warning"] == [
+            "presence neither written nor read; it is tried again"
+        ]
+        health = (await client.get("/healthz")).json()
+        assert (health["status"], health["store"]) == ("degraded", "ok")
+        presence.fails = False
+        await until_health(client, "status", "ok")
 
 
 @pytest.mark.rule("TR34")

@@ -206,11 +206,15 @@ class Runtime:
         """The state of this process."""
         parts = self._parts
         if parts is None:
-            return Health(status="ok", store="ok", pending_bytes=0, documents=0, failing_documents=0, connections=0)
+            return Health(
+                status="ok", store="ok", presence="ok", pending_bytes=0, documents=0, failing_documents=0, connections=0
+            )
         failing, documents = parts.journal.failing_since is not None, parts.journal.failing_documents
+        presence_degraded = parts.presence.degraded
         return Health(
-            status="degraded" if failing or documents else "ok",
+            status="degraded" if failing or documents or presence_degraded else "ok",
             store="failing" if failing else "ok",
+            presence="degraded" if presence_degraded else "ok",
             pending_bytes=parts.backlog.bytes,
             documents=len(parts.registry),
             failing_documents=len(documents),

@@ -16,8 +16,13 @@ from cowrite.http.problems import problem
 class Health(BaseModel):
     """The state of one process."""
 
-    status: Literal["ok", "degraded"] = Field(description="`degraded`: it serves, but edits are not reaching the store.")
+    status: Literal["ok", "degraded"] = Field(
+        description="`degraded`: it serves, but edits are not reaching the store, or presence is not kept where it should be."
+    )
     store: Literal["ok", "failing"]
+    presence: Literal["ok", "degraded"] = Field(
+        description="`degraded`: kept in the database in the place of Redis, or known of this process only."
+    )
     pending_bytes: int = Field(description="Updates that were taken from editors and are not stored yet.")
     documents: int = Field(description="Documents that are open in this process.")
     failing_documents: int = Field(description="Documents that cannot be stored although the store can; the log says why.")

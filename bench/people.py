@@ -2,9 +2,10 @@
 
     python -m bench.people [--people 500] [--rate 1] [--cursors 1] [--seconds 20]
 
-As :mod:`bench.fanout`, with the same server and generator; but here every peer is a Yjs client that types ``--rate`` times a second
-(each edit some 20 characters, which say when it was sent) and tells where its cursor is ``--cursors`` times a second. *Undelivered*:
-what has not arrived everywhere two seconds after the last edit. *Cursor age*: how old a cursor is when somebody is told of it.
+As :mod:`bench.fanout`, with the same server and generator; but here every peer is a Yjs client that types ``--rate`` times a
+second (each edit some 20 characters, which say when it was sent) and tells where its cursor is ``--cursors`` times a second.
+*Undelivered*: what has not arrived everywhere two seconds after the last edit. *Cursor age*: how old a cursor is when somebody
+is told of it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,140 @@
+"""People who come and go on several processes at random, while processes are killed and storages fail: in the end all processes
+show who is there, and nobody else.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+
+import pytest
+
+from core.presence.presence_tools import Town, look, session, shown
+from cowrite.core.presence.present import Transport
+from cowrite.core.rooms.room import Room
+from cowrite.core.sessions.session import Session
+from cowrite.presence.local import LocalPresenceHub
+from cowrite.testing.process import Process
+
+pytestmark = pytest.mark.fuzz
+MANY = int(os.environ.get("COWRITE_FUZZ", "1"))
+SETTLED = 60.0
+"""Seconds after which every process must be right: polls run out, leases end, all have read again."""
+
+
+class Simulation:
+    """A town, and what really is the case in it."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.town = Town(linked=self.random.random() < 0.5)
+        self.rooms: dict[Process, Room] = {}
+        self.sockets: list[tuple[Process, Session]] = []
+        self.polling: list[Session] = []
+        self.staying: dict[str, tuple[str, int]] = {}
+        """Of programs that stay: their users, and until when."""
+        self.lost = 0.0
+        if self.town.news is not None:
+            self._lose_signals()
+
+    def _lose_signals(self) -> None:
+        """The broker loses some of what it carries."""
+        town, chance = self.town, self.random
+        assert town.news is not None
+        hub = town.news
+
+        class Leaky(dict):  # type: ignore[type-arg]
+            def get(self, key: object, default: object = None) -> object:
+                return {} if chance.random() < simulation.lost else super().get(key, default)
+
+        simulation = self
+        hub.receivers = Leaky()
+
+    async def start(self) -> None:
+        process = self.town.process()
+        await process.__aenter__()
+        self.rooms[process] = await look(process)
+        await process.join(user="watching")  # keeps the room open
+
+    def user(self) -> str:
+        return self.random.choice(["ana", "ben", "cem", "eve"])
+
+    async def act(self) -> None:
+        """Something happens."""
+        processes = list(self.rooms)
+        here = self.random.choice(processes)
+        match self.random.choice(
+            ["connect", "connect", "disconnect", "poll", "poll", "poll", "leave", "stay", "tell", "fail", "kill"]
+        ):
+            case "connect":
+                one = session(here, self.user())
+                self.rooms[here].presence.connect(one, Transport.YJS, here.clock.now())
+                self.sockets.append((here, one))
+            case "disconnect" if self.sockets:
+                where, one = self.sockets.pop(self.random.randrange(len(self.sockets)))
+                self.rooms[where].presence.disconnect(one)
+            case "poll":
+                if not self.polling or self.random.random() < 0.3:
+                    self.polling.append(session(here, self.user()))
+                one = self.random.choice(self.polling)
+                self.rooms[here].presence.visit(one, here.clock.now(), here.clock.monotonic(), 30)
+            case "leave" if self.polling:
+                self.polling.pop(self.random.randrange(len(self.polling)))  # it does not come again
+            case "stay":
+                one, seconds = session(here, self.user()), self.random.randrange(5, 200)
+                self.rooms[here].presence.stay(one, here.clock.now(), seconds * 1000)
+                self.staying[one.id] = one.author, here.clock.now() + seconds * 1000
+            case "tell" if self.sockets:
+                where, one = self.random.choice(self.sockets)
+                self.rooms[where].presence.tell(one, {"cursor": self.random.random()}, where.clock.now())
+            case "fail":
+                self.town.presences[here].fails = self.random.random() < 0.5
+            case "kill" if len(processes) > 1 and self.random.random() < 0.2:
+                await self.kill(here)
+                if self.random.random() < 0.7:
+                    await self.start()
+            case _:
+                pass
+
+    async def kill(self, process: Process) -> None:
+        del self.rooms[process]
+        self.sockets = [(where, one) for where, one in self.sockets if where is not process]
+        await self.town.kill(process)
+
+    def take_over(self) -> None:
+        hub = LocalPresenceHub()
+        for process in self.rooms:
+            self.town.presences[process].take_over(hub)
+
+    def truth(self) -> dict[str, int]:
+        now = self.town.clock.now()
+        users = [one.author for _, one in self.sockets]
+        users += [user for user, until in self.staying.values() if until > now]
+        users += ["watching" for _ in self.rooms]
+        return dict(Counter(users))
+
+
+@pytest.mark.rule("PE10", "PE11", "PE14", "PE15")
+@pytest.mark.parametrize("seed", range(6 * MANY))
+async def test_in_the_end_everybody_is_shown_and_nobody_else(seed: int) -> None:
+    simulation = Simulation(seed)
+    town, chance = simulation.town, simulation.random
+    for _ in range(3):
+        await simulation.start()
+    for _ in range(2):
+        simulation.lost = chance.choice([0.0, 0.3])
+        for _ in range(40):
+            await simulation.act()
+            await town.step(chance.choice([0.2, 0.2, 0.4, 3.0]))
+        if chance.random() < 0.3:
+            simulation.take_over()
+        for process in simulation.rooms:
+            town.presences[process].fails = False
+        simulation.lost = 0.0
+        simulation.polling.clear()
+        await town.step(SETTLED)
+        for room in simulation.rooms.values():
+            assert shown(room) == simulation.truth()
+    for process in list(simulation.rooms):
+        await simulation.kill(process)

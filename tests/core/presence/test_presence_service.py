@@ -129,7 +129,7 @@ async def test_a_room_in_which_nothing_happens_costs_nothing() -> None:
         beats = presence.beats
         await town.step(20)
         assert presence.beats == beats
-        assert town.written.records == {}
+        assert town.written.documents == {}
 
 
 @pytest.mark.rule("PE14")
@@ -171,7 +171,7 @@ async def test_another_storage_takes_over() -> None:
                 await town.step(0.5)
                 seen |= {(tuple(sorted(shown(one.room()))), sum(shown(one.room()).values())) for one in (here, there)}
         assert seen == {(("ana", "ben"), 2)}
-        assert len(fallback.records["doc"]) == 2
+        assert len(fallback.documents["doc"]) == 2
 
 
 @pytest.mark.rule("PE15")
@@ -247,7 +247,7 @@ async def test_what_cannot_be_read_is_left_out() -> None:
             good,
         ]
         records = [
-            PresenceRecord(f"s{number}", f"u{number}", "doc", 0, None, 2**53, metadata) for number, metadata in enumerate(told)
+            PresenceRecord(f"s{number}", f"u{number}", "doc", 0, None, 2**52, metadata) for number, metadata in enumerate(told)
         ]
         await town.presences[server].write(records, [])
         room = server.room()
@@ -266,13 +266,13 @@ async def test_what_was_noted_of_a_document_that_is_closed() -> None:
         room.presence.connect(session(server, "ana"), Transport.YJS, server.clock.now())
         room.presence.stay(session(server, "bot"), server.clock.now(), 3_600_000)
         await town.step(1)
-        assert len(town.written.records["doc"]) == 2
+        assert len(town.written.documents["doc"]) == 2
         room.presence.stay(session(server, "cat"), server.clock.now(), 3_600_000)
         server.registry.forget(room)
         again = await look(server)
         server.presence.closed("doc", room.presence)
         await town.step(1)
-        assert sorted(one.user_id for one in town.written.records["doc"].values()) == ["bot", "cat"]
+        assert sorted(one.user_id for one in town.written.documents["doc"].values()) == ["bot", "cat"]
         await town.step(60)
         assert shown(again) == {"bot": 1, "cat": 1}
 
@@ -310,10 +310,10 @@ async def test_a_write_that_fails_is_made_again() -> None:
         await town.step(2)
         ben.lose(clean=True)
         await town.step(2)
-        assert [one.user_id for one in town.written.records["doc"].values()] == ["ana"]
+        assert [one.user_id for one in town.written.documents["doc"].values()] == ["ana"]
         presence.refuses = False
         await town.step(3)
-        assert [one.user_id for one in town.written.records["doc"].values()] == ["ana", "cem"]
+        assert [one.user_id for one in town.written.documents["doc"].values()] == ["ana", "cem"]
 
 
 @pytest.mark.rule("PE2")
@@ -337,7 +337,7 @@ async def test_a_session_that_moves_before_it_is_written_down() -> None:
         moved = PresenceRecord(ana.id, "ana", "doc", 1, "there", None, {"transport": "yjs", "state": "active"})
         room.hear(PresenceNews("doc", "there", (moved,), ()))
         await town.step(1)
-        assert town.written.records == {}
+        assert town.written.documents == {}
         assert shown(room) == {"ana": 1}
 
 

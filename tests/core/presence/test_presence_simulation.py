@@ -102,7 +102,7 @@ class Simulation:
         self.sockets = [(where, one) for where, one in self.sockets if where is not process]
         await self.town.kill(process)
         # What it could not write down, and no other process has heard of, is lost with it.
-        known = set(self.town.written.records.get("doc", {}))
+        known = set(self.town.written.documents.get("doc", {}))
         known |= {one.session_id for room in self.rooms.values() for one in room.presence.crowd}
         self.staying = {session_id: stay for session_id, stay in self.staying.items() if session_id in known}
 

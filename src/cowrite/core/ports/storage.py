@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from cowrite.core.ports.presence import Presence
 from cowrite.core.ports.store import Store
 from cowrite.core.records import AccessChange, DocumentInfo, Entry, SessionRecord, StoredDocument
 
@@ -145,6 +146,8 @@ class Storage:
     history: History
     access: AccessLog
     directory: Directory
+    presence: Presence | None = None
+    """None: it keeps no presence. Its connections are those of the others, so closing the storage closes it, too."""
 
     async def close(self) -> None:
         """Release the connections of all parts. None is usable afterwards."""

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
-from sqlalchemy import Connection, Dialect, Insert, Table, insert
+from sqlalchemy import BigInteger, ColumnElement, Connection, Dialect, Insert, Table, insert, literal_column
 from sqlalchemy.dialects import sqlite
 
 T = TypeVar("T")
@@ -95,6 +95,38 @@ def insert_or_ignore(table: Table, dialect: Dialect) -> Insert:
             # MySQL and MariaDB. ON DUPLICATE KEY UPDATE would count the row that was there. IGNORE also lets wrong values pass;
             # what is written this way was checked before.
             return insert(table).prefix_with("IGNORE")
+
+
+def upsert(table: Table, dialect: Dialect) -> Insert:
+    """An INSERT that takes the place of a row with the same key. Each kind of database says it its way."""
+    key = [column.name for column in table.primary_key]
+    others = [column.name for column in table.columns if not column.primary_key]
+    match dialect.name:
+        case "sqlite":
+            on_sqlite = sqlite.insert(table)
+            return on_sqlite.on_conflict_do_update(index_elements=key, set_={name: on_sqlite.excluded[name] for name in others})
+        case "postgresql":
+            from sqlalchemy.dialects import postgresql
+
+            there = postgresql.insert(table)
+            return there.on_conflict_do_update(index_elements=key, set_={name: there.excluded[name] for name in others})
+        case _:
+            from sqlalchemy.dialects import mysql
+
+            on_mysql = mysql.insert(table)
+            return on_mysql.on_duplicate_key_update({name: on_mysql.inserted[name] for name in others})
+
+
+def now_milliseconds(dialect: Dialect) -> ColumnElement[int]:
+    """The database's own clock, in milliseconds since 1970."""
+    match dialect.name:
+        case "sqlite":
+            text = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+        case "postgresql":
+            text = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+        case _:
+            text = "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)"
+    return literal_column(text, BigInteger())
 
 
 async def uninterrupted(work: Awaitable[T]) -> T:

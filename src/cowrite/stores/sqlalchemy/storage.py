@@ -7,11 +7,16 @@ from cowrite.stores.sqlalchemy.access import SqlAccessLog
 from cowrite.stores.sqlalchemy.database import Database
 from cowrite.stores.sqlalchemy.directory import SqlDirectory
 from cowrite.stores.sqlalchemy.history import SqlHistory
+from cowrite.stores.sqlalchemy.presence import SqlPresence
 from cowrite.stores.sqlalchemy.store import SqlStore
 
 
 def sql_storage(database: Database, clock: Clock) -> Storage:
     """Made by :func:`cowrite.stores.open_store`."""
     return Storage(
-        SqlStore(database, clock), SqlHistory(database), SqlAccessLog(database, clock), SqlDirectory(database, clock)
+        SqlStore(database, clock),
+        SqlHistory(database),
+        SqlAccessLog(database, clock),
+        SqlDirectory(database, clock),
+        SqlPresence(database, clock),
     )

@@ -248,6 +248,19 @@ collaboration_sessions = Table(
     comment="Who is in which document, where presence is kept in the database.",
 )
 
+presence_processes = Table(
+    "presence_processes",
+    metadata,
+    Column("process_id", ID, primary_key=True, comment="The process."),
+    Column(
+        "seen_at",
+        MILLISECONDS,
+        nullable=False,
+        comment="When it was last heard of, in milliseconds since 1970 by the database's own clock.",
+    ),
+    comment="Which processes live: what one wrote to collaboration_sessions counts for as long as it is heard of.",
+)
+
 sessions = Table(
     "sessions",
     metadata,

@@ -247,7 +247,7 @@ async def test_what_cannot_be_read_is_left_out() -> None:
             good,
         ]
         records = [
-            PresenceRecord(f"s{number}", f"u{number}", "doc", 0, None, 2**52, metadata) for number, metadata in enumerate(told)
+            PresenceRecord(f"s{number}", f"u{number}", "doc", 0, None, 10**14, metadata) for number, metadata in enumerate(told)
         ]
         await town.presences[server].write(records, [])
         room = server.room()

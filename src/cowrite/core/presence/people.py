@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from cowrite.core.delivery.broadcast import Broadcast
 from cowrite.core.delivery.peer import Peer
+from cowrite.core.delivery.stateless import relay_stateless
 from cowrite.core.operations.readership import Readership
-from cowrite.core.ports import (
-    AwarenessNews,
-    AwarenessQuery,
-    PresenceNews,
-    ProcessLeft,
-    Signal,
-    StatelessNews,
-)
+from cowrite.core.ports import PresenceNews, Signal, StatelessNews
 from cowrite.core.presence.announcements import Announcements
 from cowrite.core.presence.awareness import Awareness
+from cowrite.core.presence.awareness_exchange import AwarenessExchange
 from cowrite.core.presence.presence import PresenceList, Transport
 from cowrite.core.rooms.room_ports import RoomPorts
 from cowrite.protocol.awareness import AwarenessEntry
@@ -28,18 +23,25 @@ class People:
     def __init__(
         self,
         document_id: str,
+        peers: Collection[Peer],
         broadcast: Broadcast,
         readership: Readership,
         ports: RoomPorts,
         *,
         wake: Callable[[], None],
     ) -> None:
+        """``peers``: those of the room, as they come and go."""
         self.document_id = document_id
         self.awareness = Awareness()
         self.presence = PresenceList(readership.people, ports.limits)
         self._process = ports.process
         self._clock = ports.clock
-        self._announcements = Announcements(self.awareness, broadcast, ports.clock, ports.limits, wake=wake)
+        self._peers = peers
+        self._signal = ports.signal
+        self._exchange = AwarenessExchange(document_id, ports.process, self.awareness, ports.signal)
+        self._announcements = Announcements(
+            self.awareness, self._exchange, broadcast, peers, ports.clock, ports.limits, wake=wake
+        )
 
     def enter(self, peer: Peer, transport: Transport) -> None:
         """A connection has come: it is present, and told who points where."""
@@ -64,13 +66,30 @@ class People:
         if signal.process == self._process:
             return
         match signal:
-            case AwarenessNews() | AwarenessQuery() | ProcessLeft():
+            case PresenceNews():
                 pass
-            case PresenceNews() | StatelessNews():
-                pass
+            case StatelessNews(payload=payload):
+                relay_stateless(payload, self._peers)
+            case _:
+                self._announcements.hear(signal)
+
+    def relay(self, payload: str) -> None:
+        """A stateless message of a Hocuspocus client, to all such clients in the document."""
+        relay_stateless(payload, self._peers)
+        self._signal(StatelessNews(self.document_id, self._process, payload))
 
     def flush(self) -> None:
-        """Tell other processes what is news since the last time."""
+        """Tell the peers, and other processes, what is news since the last time."""
+        self._announcements.flush()
+
+    def rejoin(self) -> None:
+        """The broker has lost signals, and works again: ask the others who is there, and tell them who is here."""
+        self._exchange.ask()
+        self._exchange.answer()
+
+    def close(self) -> None:
+        """The room is closed: tell the others that nobody is here any more."""
+        self._exchange.close()
 
     def tend(self, now: float) -> None:
         """Every few seconds: remove who is gone without a word; ``now`` is in monotonic seconds."""

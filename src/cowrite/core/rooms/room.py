@@ -72,7 +72,7 @@ class Room:
         self.large = LargeUpdates(self._intake, self.pending, self.peers, ports, wake=self._wake)
         self._turn = TransactionTurn()
         self._frames = StateFrames()
-        self.people = People(document_id, self._broadcast, self.readership, ports, wake=self._wake)
+        self.people = People(document_id, self.peers, self._broadcast, self.readership, ports, wake=self._wake)
         self.awareness = self.people.awareness
         self.presence = self.people.presence
 
@@ -372,7 +372,7 @@ class Room:
             for peer, error in self._intake.take_held(self.peers):
                 peer.close(error.code, error.reason)
                 self.detach(peer, clean=False)
-        self._broadcast.send(self.peers)
+        self._broadcast.send_updates(self.peers)
         self.people.flush()
         self._ports.write()
         if self.pending.waiting or self.submissions.waiting:

@@ -26,7 +26,6 @@ from cowrite.protocol.hocuspocus import (
     Authenticate,
     Authenticated,
     Close,
-    HocuspocusDialect,
     Message,
     Scope,
     Stateless,
@@ -304,19 +303,12 @@ class HocuspocusDocument:
                 self._socket.refuse_unknown(type(message).__name__)
 
     def _relay(self, attendance: Attendance, message: Stateless) -> None:
-        """To everybody in the document who speaks this protocol, its sender included, and reads: nothing of it is kept."""
+        """To everybody in the document who speaks this protocol, its sender included, here and in other processes."""
         if not attendance.session.may(Grant.COMMENT):
             return
         if len(message.payload.encode()) > MAX_STATELESS_BYTES:
             raise PeerError(CloseCode.MESSAGE_TOO_LARGE, f"a stateless message of more than {MAX_STATELESS_BYTES} bytes")
-        frames: dict[HocuspocusDialect, bytes] = {}
-        for peer in list(attendance.room.peers):
-            dialect = peer.dialect
-            if isinstance(dialect, HocuspocusDialect) and not peer.outbox.blocked:
-                frame = frames.get(dialect)
-                if frame is None:
-                    frame = frames[dialect] = dialect.encode(message)
-                peer.outbox.send(frame)
+        attendance.room.people.relay(message.payload)
 
     def _grant_changed(self, session: Session) -> None:
         if session.ended:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
@@ -108,6 +108,12 @@ def read(updates: list[bytes]) -> str:
     return str(text)
 
 
+def send(broadcast: Broadcast, peers: Collection[Peer]) -> None:
+    """As a flush does."""
+    broadcast.send_updates(peers)
+    broadcast.send_awareness(peers)
+
+
 def room(count: int, dialect: Dialect | None = None) -> tuple[list[Member], list[Peer]]:
     members = [Member(dialect if dialect is not None else Dialect()) for _ in range(count)]
     return members, [member.peer for member in members]
@@ -124,7 +130,7 @@ def test_an_update_is_encoded_once_for_all() -> None:
     broadcast = Broadcast()
     ((update, outline),) = edits("hello")
     broadcast.update(update, outline, None)
-    broadcast.send(peers)
+    send(broadcast, peers)
     assert dialect.encoded == [Update(update)]
     frames = [member.wire.received for member in members]
     assert all(len(frame) == 1 and frame[0] is frames[0][0] for frame in frames)
@@ -138,7 +144,7 @@ def test_peers_with_equal_dialects_share_what_is_encoded() -> None:
     ((update, outline),) = edits("hello")
     broadcast.update(update, outline, None)
     broadcast.awareness([AwarenessEntry(7, 1, "{}")])
-    broadcast.send([member.peer for member in members])
+    send(broadcast, [member.peer for member in members])
     first, second, third, fourth = (member.wire.received for member in members)
     assert len(plain.encoded) + len(same.encoded) == 2
     assert len(other.encoded) == 2
@@ -154,12 +160,12 @@ def test_what_came_between_two_flushes_is_one_frame() -> None:
     for update, outline in edits("one ", "two ", "three"):
         broadcast.update(update, outline, None)
     assert broadcast
-    broadcast.send(peers)
+    send(broadcast, peers)
     assert not broadcast
     for member in members:
         assert len(member.updates) == 1
         assert read(member.updates) == "one two three"
-    broadcast.send(peers)
+    send(broadcast, peers)
     assert len(members[0].wire.received) == 1, "nothing is sent twice"
 
 
@@ -169,7 +175,7 @@ def test_the_only_sender_does_not_get_its_own_update() -> None:
     broadcast = Broadcast()
     for update, outline in edits("one ", "two"):
         broadcast.update(update, outline, sender.peer)
-    broadcast.send(peers)
+    send(broadcast, peers)
     assert sender.wire.received == []
     assert read(other.updates) == "one two"
 
@@ -180,7 +186,7 @@ def test_a_frame_with_the_updates_of_several_goes_to_their_senders_too() -> None
     broadcast = Broadcast()
     for member, (update, outline) in zip(members, [*edits("a", client=1), *edits("b", client=2)], strict=False):
         broadcast.update(update, outline, member.peer)
-    broadcast.send(peers)
+    send(broadcast, peers)
     first = members[0].wire.received
     assert len(first) == 1
     assert all(member.wire.received[0] is first[0] for member in members)
@@ -194,7 +200,7 @@ def test_a_peers_update_merged_with_another_process_goes_to_that_peer_too() -> N
     (mine,), (theirs,) = edits("a", client=1), edits("b", client=2)
     broadcast.update(*mine, sender.peer)
     broadcast.update(*theirs, None)
-    broadcast.send(peers)
+    send(broadcast, peers)
     assert len(sender.updates) == len(other.updates) == 1
 
 
@@ -206,7 +212,7 @@ def test_peers_that_are_not_live_get_awareness_and_no_updates() -> None:
     ((update, outline),) = edits("hello")
     broadcast.update(update, outline, None)
     broadcast.awareness([AwarenessEntry(7, 1, "{}")])
-    broadcast.send([live.peer, joining.peer])
+    send(broadcast, [live.peer, joining.peer])
     assert (len(live.updates), len(live.states)) == (1, 1)
     assert (len(joining.updates), len(joining.states)) == (0, 1)
 
@@ -219,7 +225,7 @@ def test_a_peer_that_cannot_take_the_frame_knows_where_it_began() -> None:
     slow.wire.fill()
     for update, outline in [*edits("one", "two", client=1)[1:], *edits("six", "ten", client=2)]:
         broadcast.update(update, outline, None)
-    broadcast.send(peers)
+    send(broadcast, peers)
     slow.peer.outbox.relay(Relay(b"." * OUTBOX_LIMIT, {}))  # and now that frame is dropped
     slow.wire.read_on()
     assert slow.arrears == [Arrears({1: 3, 2: 0}, set(), None)]
@@ -239,7 +245,7 @@ def test_a_peer_that_goes_away_while_sending_disturbs_nobody(leaves: str, meanwh
         broadcast.update(*edits("hello")[0], None)
     else:
         broadcast.awareness([AwarenessEntry(7, 1, "{}")])
-    broadcast.send(present)
+    send(broadcast, present)
     assert gone not in present
     stayed = [member for member in members if member.peer is not gone]
     assert all(len(member.wire.received) == 1 for member in stayed)
@@ -253,7 +259,7 @@ def test_updates_that_cannot_be_merged_are_sent_one_by_one() -> None:
     ((update, outline),) = edits("hello")
     broadcast.update(update, outline, sender.peer)
     broadcast.update(GARBAGE, Outline((), (), (), {}), other.peer)
-    broadcast.send(peers)
+    send(broadcast, peers)
     assert sender.updates == [GARBAGE]
     assert other.updates == [update]
 
@@ -266,7 +272,7 @@ def test_dropped_updates_are_not_sent() -> None:
     broadcast.update(update, outline, None)
     broadcast.awareness([AwarenessEntry(7, 1, "{}")])
     broadcast.drop_updates()
-    broadcast.send(peers)
+    send(broadcast, peers)
     assert (len(member.updates), len(member.states)) == (0, 1)
 
 
@@ -280,7 +286,7 @@ def test_awareness_goes_to_everybody_its_sender_included() -> None:
     members, peers = room(3, dialect)
     broadcast = Broadcast()
     broadcast.awareness([AwarenessEntry(7, 1, '{"a":1}'), AwarenessEntry(8, 3, None)])
-    broadcast.send(peers)
+    send(broadcast, peers)
     assert all(member.states == [(AwarenessEntry(7, 1, '{"a":1}'), AwarenessEntry(8, 3, None))] for member in members)
     assert len(dialect.encoded) == 1
     assert all(member.wire.received[0] is members[0].wire.received[0] for member in members)
@@ -294,7 +300,7 @@ def test_of_a_client_only_the_newest_awareness_is_sent() -> None:
         broadcast.awareness([AwarenessEntry(7, clock, '{"a":1}'), AwarenessEntry(8, 1, "{}")])
     broadcast.awareness([AwarenessEntry(7, 9, None)])
     assert broadcast
-    broadcast.send(peers)
+    send(broadcast, peers)
     assert not broadcast
     assert member.states == [(AwarenessEntry(7, 9, None), AwarenessEntry(8, 1, "{}"))]
 
@@ -305,7 +311,7 @@ def test_a_peer_that_does_not_read_is_owed_the_clients_that_moved() -> None:
     slow.wire.fill()
     broadcast = Broadcast()
     broadcast.awareness([AwarenessEntry(7, 1, "{}"), AwarenessEntry(8, 1, "{}")])
-    broadcast.send(peers)
+    send(broadcast, peers)
     slow.wire.read_on()
     assert slow.arrears == [Arrears(None, {7, 8}, None)]
 
@@ -317,6 +323,6 @@ def test_many_clients_are_told_in_several_messages() -> None:
     broadcast = Broadcast()
     entries = [AwarenessEntry(n, 1, '"' + "x" * 1000 + '"') for n in range(2500)]
     broadcast.awareness(entries)
-    broadcast.send(peers)
+    send(broadcast, peers)
     assert [entry for states in member.states for entry in states] == entries
     assert all(len(frame) < 300_000 for frame in member.wire.received)

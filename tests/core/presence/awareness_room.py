@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cowrite.core.presence.awareness import Awareness, Owner
+from cowrite.core.presence.awareness import Awareness
+from cowrite.core.presence.awareness_owners import Owner
 from cowrite.protocol.awareness import AwarenessEntry
 
 

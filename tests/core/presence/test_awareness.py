@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from core.presence.awareness_room import Room, entry
-from cowrite.core.presence.awareness import IDS_PER_PEER, MAX_CLOCK, REMEMBERED, InvalidState, Owner, in_messages
+from cowrite.core.presence.awareness import IDS_PER_PEER, MAX_CLOCK, REMEMBERED, InvalidState, in_messages
+from cowrite.core.presence.awareness_owners import Owner
 
 
 @pytest.fixture

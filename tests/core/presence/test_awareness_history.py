@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from cowrite.core.presence.awareness import Awareness, Owner
+from cowrite.core.presence.awareness import Awareness
 from cowrite.core.presence.awareness_history import MAX_ENDED, AwarenessHistory
+from cowrite.core.presence.awareness_owners import Owner
 from cowrite.protocol.awareness import AwarenessEntry
 
 ANA, BOB = Owner("ana's", "ana"), Owner("bob's", "bob")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.presence.awareness_room import Room, entry
-from cowrite.core.presence.awareness import Owner
+from cowrite.core.presence.awareness_owners import Owner
 from cowrite.protocol.awareness import AwarenessEntry
 
 

@@ -16,7 +16,8 @@ from functools import partial
 
 import pytest
 
-from cowrite.core.presence.awareness import STALE_AFTER, Awareness, Owner, in_messages
+from cowrite.core.presence.awareness import STALE_AFTER, Awareness, in_messages
+from cowrite.core.presence.awareness_owners import Owner
 from cowrite.protocol.awareness import AwarenessEntry
 
 pytestmark = pytest.mark.fuzz

@@ -28,7 +28,11 @@ class _Relayed:
 
 
 class Broadcast:
-    """Collects updates and awareness between two flushes; :meth:`send` puts them into the outboxes as one frame each."""
+    """Collects updates and awareness between two flushes, and puts them into the outboxes as one frame each.
+
+    A peer may leave ``peers`` while they are sent (a full outbox closes its peer); what is still put into its outbox is lost
+    with it.
+    """
 
     def __init__(self) -> None:
         self._updates: list[_Relayed] = []
@@ -49,14 +53,19 @@ class Broadcast:
         """Forget the updates: they will be sent in another form."""
         self._updates.clear()
 
-    def send(self, peers: Collection[Peer]) -> None:
-        """Into the outboxes; nothing waits here afterwards.
+    @property
+    def moved(self) -> bool:
+        """Some awareness waits."""
+        return bool(self._awareness)
 
-        A peer may leave ``peers`` meanwhile (a full outbox closes its peer); what is still put into its outbox is lost with it.
-        """
+    def send_updates(self, peers: Collection[Peer]) -> None:
+        """Into the outboxes; no update waits here afterwards."""
         if self._updates:
             updates, self._updates = self._updates, []
             _relay(updates, peers)
+
+    def send_awareness(self, peers: Collection[Peer]) -> None:
+        """Into the outboxes; no awareness waits here afterwards."""
         if self._awareness:
             moved, self._awareness = list(self._awareness.values()), {}
             for portion in in_messages(moved):

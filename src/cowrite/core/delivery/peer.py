@@ -9,7 +9,8 @@ from cowrite.core.delivery.dialect import Dialect
 from cowrite.core.delivery.outbox import Arrears, Outbox, Wire
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Clock
-from cowrite.core.presence.awareness import Owner, in_messages
+from cowrite.core.presence.awareness import in_messages
+from cowrite.core.presence.awareness_owners import Owner
 from cowrite.core.rooms.held import HeldUpdates
 from cowrite.core.sessions.session import Session
 from cowrite.protocol.awareness import AwarenessEntry

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cowrite.core.grant import Grant
 from cowrite.core.ports.authorizer import Access, AccessClaims, AccessDenied, AccessTokenMaker, Authorizer
 from cowrite.core.ports.broker import (
+    AwarenessLost,
     AwarenessNews,
     AwarenessQuery,
     Broker,
@@ -42,6 +43,7 @@ __all__ = [
     "AccessLog",
     "AccessTokenMaker",
     "Authorizer",
+    "AwarenessLost",
     "AwarenessNews",
     "AwarenessQuery",
     "Broker",

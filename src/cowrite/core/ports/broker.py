@@ -29,6 +29,19 @@ class AwarenessNews:
     document_id: str
     process: str
     entries: tuple[AwarenessEntry, ...]
+    users: tuple[str | None, ...]
+    """For each entry the user whose own Yjs client it is. None: of others' clients, and of those that are gone."""
+    to: str | None = None
+    """The process whose query this answers. None: it is news for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwarenessLost:
+    """A process has lost the connections of these Yjs clients. They may come back, here or there; else their ends follow."""
+
+    document_id: str
+    process: str
+    client_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +79,7 @@ class StatelessNews:
     payload: str
 
 
-Signal: TypeAlias = AwarenessNews | AwarenessQuery | PresenceNews | ProcessLeft | StatelessNews
+Signal: TypeAlias = AwarenessNews | AwarenessLost | AwarenessQuery | PresenceNews | ProcessLeft | StatelessNews
 """What is only of the moment: nothing stores it. ``process`` is the sender, which ignores its own."""
 Receiver: TypeAlias = Callable[[News | Signal], None]
 """A plain call on the event loop."""

@@ -9,6 +9,9 @@ Whose id it is. A Yjs client speaks of itself first, before it can have heard of
 it holds one living state, names the connection's *own* id. An own id belongs to its connection, also while it is not seen. An
 id that is nobody's goes to whoever announces it (a tab may be seen by way of another one before its own socket is open), until
 somebody comes whose own it is.
+
+Other processes tell of their connections by the same rules. What they tell was looked at where it came in, and is believed as
+far as it concerns ids that are theirs.
 """
 
 from __future__ import annotations
@@ -17,14 +20,19 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from cowrite.core.presence.awareness_owners import Client, Connection, Owner
 from cowrite.protocol.awareness import AwarenessEntry, is_valid_state
 
 STALE_AFTER = 30.0
 """Seconds after which a state that was not renewed is removed; Yjs clients forget it then, too."""
+STALE_ELSEWHERE_AFTER = 25.0
+"""The same for clients of other processes, which may have been killed: with the pause between two looks it is 30 s at most."""
 IDS_PER_PEER = 100
 """How many ids one connection may own. Yjs clients have one; gateways may speak for several."""
 MAX_CLOCK = 2**32 - 1
 """Clients in other languages than JavaScript hold clocks in 32 bits."""
+MAX_TOLD_CLOCK = 2**31
+"""A client is not told by way of other processes that its clock is beyond this: it must not be driven to the end of clocks."""
 REMEMBERED = 10_000
 """How many ids of clients that are gone a room remembers, so that late news about them stays old news."""
 _MESSAGE_ENTRIES = 1000
@@ -35,57 +43,43 @@ class InvalidState(ValueError):
     """A state that is not JSON, or nested too deep: y-protocols parses states without a guard, so it would break every peer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Who may write an awareness entry: one connection (``peer``, by identity or as its hash says) of one user."""
-
-    peer: Hashable
-    user_id: str
-
-
 @dataclass(slots=True)
 class Announced:
     """What became of a peer's entries."""
 
     news: list[AwarenessEntry] = field(default_factory=list)
     """For everybody."""
+    claims: list[int] = field(default_factory=list)
+    """Living Yjs clients that were not this connection's until now: others must know soon, even when it is no news."""
+    moved: bool = False
+    """There is news that is more than a renewal."""
     stale: list[AwarenessEntry] = field(default_factory=list)
     """For the sender alone: the ends of ids that it announced with a clock which is used up, because the room holds them for
     ended at that clock or a newer one, or knows a newer state of an earlier life. A client that is told so of its own id
     announces itself again with a higher clock, and is seen at once instead of at its next heartbeat (15 s)."""
 
 
-@dataclass(slots=True, eq=False)
-class _Connection:
-    user_id: str
-    own: int | None = None
-    """The Yjs client id that it calls its own."""
-    ids: set[int] = field(default_factory=set)
-    """What it owns: its own id, and the living ones that it has announced."""
-    lost: bool = False
-    """The socket is gone, perhaps to come back."""
-
-
 @dataclass(slots=True)
-class _Client:
-    clock: int = 0
-    state: str | None = None
-    owner: _Connection | None = None
-    renewed_at: float = 0.0
+class Heard:
+    """What became of another process's entries."""
 
-    def is_news(self, entry: AwarenessEntry) -> bool:
-        ends = entry.clock == self.clock and entry.state is None and self.state is not None
-        return entry.clock > self.clock or ends
+    news: list[AwarenessEntry] = field(default_factory=list)
+    """For everybody in this process."""
+    stale: list[AwarenessEntry] = field(default_factory=list)
+    """For other processes: the ends of ids that are announced there with a clock which is used up here."""
+    denied: list[tuple[Hashable, AwarenessEntry]] = field(default_factory=list)
+    """For one peer each: the end of its own id that is told elsewhere. As above, the client announces itself again with a
+    higher clock, and whoever believed the end knows better."""
 
 
 class Awareness:
     """The newest awareness entry of every Yjs client in a room."""
 
     def __init__(self) -> None:
-        self._clients: dict[int, _Client] = {}
+        self._clients: dict[int, Client] = {}
         self._ended: OrderedDict[int, None] = OrderedDict()
         """Ids without a state, the one that ended first at the front."""
-        self._connections: dict[Hashable, _Connection] = {}
+        self._connections: dict[Hashable, Connection] = {}
         self._living: list[AwarenessEntry] | None = None
         """What :meth:`entries` answers; None: something has changed."""
         self.skipped = 0
@@ -111,20 +105,51 @@ class Awareness:
         for entry in entries:
             client = self._clients.get(entry.client_id)
             if client is None:
-                client = _Client()
+                client = Client()
             if self._may_write(connection, client, entry, first):
                 self._write(connection, client, entry, announced, now)
             else:
                 self.skipped += 1
         return announced
 
-    def lose(self, peer: Hashable) -> bool:
-        """A peer's connection was lost, perhaps to come back: others may take its ids over. True when it had living states."""
+    def hear(
+        self, process: str, entries: Iterable[tuple[AwarenessEntry, str | None]], now: float, *, answer: bool = False
+    ) -> Heard:
+        """Take what another process tells of its connections, or has told of them when it was asked (``answer``).
+
+        With each entry comes the user whose own Yjs client it is; None for a client of which a connection only speaks. The
+        rules are those of :meth:`announce`, with each entry as a connection's first message. An answer need not be the newest
+        that is known: it moves no living id at an equal clock, but from a lost connection.
+        """
+        heard = Heard()
+        for entry, user_id in entries:
+            client = self._clients.get(entry.client_id)
+            if client is None:
+                client = Client()
+            if entry.state is None:
+                self._hear_end(process, client, entry, heard)
+            else:
+                self._hear_state(_elsewhere(process, user_id, client), client, entry, heard, now, answer=answer)
+        return heard
+
+    def lose(self, peer: Hashable) -> list[int]:
+        """A peer's connection was lost, perhaps to come back: others may take its ids over. Those that have living states."""
         connection = self._connections.get(peer)
         if connection is None:
-            return False
+            return []
         connection.lost = True
-        return any(self._clients[client_id].state is not None for client_id in connection.ids)
+        return sorted(client_id for client_id in connection.ids if self._clients[client_id].state is not None)
+
+    def lose_elsewhere(self, process: str, client_ids: Iterable[int]) -> None:
+        """Another process has lost the connections of these Yjs clients, perhaps to come back here or there."""
+        self._lose(Connection(None, process=process, lost=True), client_ids)
+
+    def leave_elsewhere(self, process: str) -> Hashable:
+        """Another process has no connections any more. What it had is lost, and :meth:`release` takes the answer for a peer."""
+        lost = Connection(None, process=process, lost=True)
+        self._connections[lost] = lost
+        self._lose(lost, list(self._clients))
+        return lost
 
     def release(self, peer: Hashable) -> list[AwarenessEntry]:
         """A peer is gone for good: the entries that end what it still owns."""
@@ -132,8 +157,29 @@ class Awareness:
         return self._end(sorted(connection.ids)) if connection is not None else []
 
     def expire(self, now: float) -> list[AwarenessEntry]:
-        """The entries that end states which were not renewed for 30 s."""
-        return self._end([n for n, c in self._clients.items() if c.state is not None and now - c.renewed_at >= STALE_AFTER])
+        """The entries that end states of clients in this process which were not renewed for 30 s."""
+        return self._end([n for n, c in self._clients.items() if _silent(c, now) >= STALE_AFTER])
+
+    def expire_elsewhere(self, now: float) -> list[AwarenessEntry]:
+        """The entries that end states of clients in other processes of which nothing was heard for 25 s."""
+        return self._end([n for n, c in self._clients.items() if _silent(c, now, here=False) >= STALE_ELSEWHERE_AFTER])
+
+    def attached(self, client_ids: Iterable[int] | None = None) -> list[tuple[AwarenessEntry, str | None]]:
+        """What other processes must know of these Yjs clients, or (None) of all that live: the states of those with open
+        sockets here, with the user whose own client it is, and the ends of those that are nobody's.
+        """
+        told = []
+        for client_id in self._clients if client_ids is None else client_ids:
+            client = self._clients.get(client_id)
+            if client is None:
+                continue
+            owner = client.owner
+            if client.state is not None and owner is not None and owner.attached:
+                user_id = owner.user_id if owner.calls_own(client_id) else None
+                told.append((AwarenessEntry(client_id, client.clock, client.state), user_id))
+            elif client.state is None and client_ids is not None:
+                told.append((AwarenessEntry(client_id, client.clock, None), None))
+        return told
 
     def entries(self, client_ids: Iterable[int] | None = None) -> list[AwarenessEntry]:
         """The living states (the same object until one of them changes; leave it as it is); or the newest entries of the given
@@ -146,17 +192,17 @@ class Awareness:
         known = ((number, self._clients.get(number)) for number in client_ids)
         return [AwarenessEntry(number, client.clock, client.state) for number, client in known if client is not None]
 
-    def _meet(self, owner: Owner, entries: Sequence[AwarenessEntry], opening: bool) -> tuple[_Connection, bool]:
+    def _meet(self, owner: Owner, entries: Sequence[AwarenessEntry], opening: bool) -> tuple[Connection, bool]:
         """The connection, and whether this is its first message."""
         connection = self._connections.get(owner.peer)
         if connection is not None:
             return connection, False
-        connection = self._connections[owner.peer] = _Connection(owner.user_id)
+        connection = self._connections[owner.peer] = Connection(owner.user_id, owner.peer)
         if opening and len(entries) == 1 and entries[0].state is not None:
             connection.own = entries[0].client_id
         return connection, True
 
-    def _may_write(self, connection: _Connection, client: _Client, entry: AwarenessEntry, first: bool) -> bool:
+    def _may_write(self, connection: Connection, client: Client, entry: AwarenessEntry, first: bool) -> bool:
         if entry.clock > MAX_CLOCK:
             return False
         owner = client.owner
@@ -167,20 +213,60 @@ class Awareness:
         # The end of an id that is somebody else's is never believed.
         if entry.state is None or connection.own != entry.client_id:
             return False
-        yields = client.state is None or owner.own != entry.client_id or owner.lost or owner.user_id == connection.user_id
-        return yields and (first or client.is_news(entry))
+        return client.yields(entry.client_id, connection) and (first or client.is_news(entry))
 
-    def _write(self, connection: _Connection, client: _Client, entry: AwarenessEntry, announced: Announced, now: float) -> None:
+    def _write(self, connection: Connection, client: Client, entry: AwarenessEntry, announced: Announced, now: float) -> None:
         own = connection.own == entry.client_id
         if client.is_news(entry):
             if entry.state is not None and not is_valid_state(entry.state):
                 raise InvalidState(f"the awareness state of client {entry.client_id} is not JSON, or nested too deep")
+            announced.moved |= entry.state != client.state
             client.clock, client.state, client.renewed_at = entry.clock, entry.state, now
             self._living = None
             announced.news.append(entry)
         elif entry.state is not None and entry.clock > 0 and (client.state is None or (own and entry.clock < client.clock)):
             announced.stale.append(AwarenessEntry(entry.client_id, client.clock, None))
+        if client.state is not None and client.owner is not connection and client.clock == entry.clock:
+            announced.claims.append(entry.client_id)
         self._keep(entry.client_id, client, connection if own or client.state is not None else None)
+
+    def _hear_state(
+        self, connection: Connection, client: Client, entry: AwarenessEntry, heard: Heard, now: float, *, answer: bool
+    ) -> None:
+        owner, news = client.owner, client.is_news(entry)
+        takes = owner is None or owner is connection
+        if owner is not None and not takes and connection.calls_own(entry.client_id):
+            takes = client.yields(entry.client_id, connection) and (news or owner.lost or not answer)
+        if not takes:
+            self.skipped += 1
+        elif news:
+            client.clock, client.state, client.renewed_at = entry.clock, entry.state, now
+            self._living = None
+            heard.news.append(entry)
+            self._keep(entry.client_id, client, connection)
+        elif client.state is None or entry.clock < client.clock:
+            if not answer and connection.calls_own(entry.client_id):
+                heard.stale.append(AwarenessEntry(entry.client_id, client.clock, None))
+        else:
+            self._keep(entry.client_id, client, connection)
+
+    def _hear_end(self, process: str, client: Client, entry: AwarenessEntry, heard: Heard) -> None:
+        owner = client.owner
+        if owner is None or owner.process == process:
+            if client.is_news(entry):
+                client.clock, client.state, self._living = entry.clock, None, None
+                heard.news.append(entry)
+                self._keep(entry.client_id, client, None)
+        elif owner.attached and owner.own == entry.client_id and client.clock <= entry.clock <= MAX_TOLD_CLOCK and client.state:
+            heard.denied.append((owner.peer, entry))
+        else:
+            self.skipped += 1
+
+    def _lose(self, lost: Connection, client_ids: Iterable[int]) -> None:
+        for client_id in client_ids:
+            client = self._clients.get(client_id)
+            if client is not None and client.owner is not None and client.owner.process == lost.process:
+                self._keep(client_id, client, lost)
 
     def _end(self, client_ids: Iterable[int]) -> list[AwarenessEntry]:
         ended = []
@@ -192,7 +278,7 @@ class Awareness:
             self._keep(client_id, client, None)
         return ended
 
-    def _keep(self, client_id: int, client: _Client, owner: _Connection | None) -> None:
+    def _keep(self, client_id: int, client: Client, owner: Connection | None) -> None:
         """Remember a client with its owner, and forget the one that has been gone longest when there are too many."""
         if client.owner is not owner:
             if client.owner is not None:
@@ -214,6 +300,20 @@ class Awareness:
             forgotten, _ = self._ended.popitem(last=False)
             if (former := self._clients.pop(forgotten).owner) is not None:
                 former.ids.discard(forgotten)
+
+
+def _elsewhere(process: str, user_id: str | None, client: Client) -> Connection:
+    """The connection of a client in another process: the one that owns it, or a new one."""
+    owner = client.owner
+    if owner is not None and not owner.lost and (owner.process, owner.user_id) == (process, user_id):
+        return owner
+    return Connection(user_id, process=process)
+
+
+def _silent(client: Client, now: float, *, here: bool = True) -> float:
+    """For how many seconds a living client, here or elsewhere, has not renewed its state."""
+    counts = client.state is not None and client.owner is not None and (client.owner.process is None) is here
+    return now - client.renewed_at if counts else 0.0
 
 
 def in_messages(entries: Sequence[AwarenessEntry]) -> Iterator[tuple[AwarenessEntry, ...]]:

@@ -6,17 +6,12 @@ from collections.abc import Callable, Collection, Sequence
 
 from cowrite.core.delivery.broadcast import Broadcast
 from cowrite.core.delivery.peer import Peer
+from cowrite.core.delivery.stateless import relay_stateless
 from cowrite.core.operations.readership import Readership
-from cowrite.core.ports import (
-    AwarenessNews,
-    AwarenessQuery,
-    PresenceNews,
-    ProcessLeft,
-    Signal,
-    StatelessNews,
-)
+from cowrite.core.ports import PresenceNews, Signal, StatelessNews
 from cowrite.core.presence.announcements import Announcements
 from cowrite.core.presence.awareness import Awareness
+from cowrite.core.presence.awareness_exchange import AwarenessExchange
 from cowrite.core.presence.presence import PresenceList
 from cowrite.core.presence.present import Transport
 from cowrite.core.rooms.room_ports import RoomPorts
@@ -29,12 +24,14 @@ class People:
     def __init__(
         self,
         document_id: str,
+        peers: Collection[Peer],
         broadcast: Broadcast,
         readership: Readership,
         ports: RoomPorts,
         *,
         wake: Callable[[], None],
     ) -> None:
+        """``peers``: those of the room, as they come and go."""
         self.document_id = document_id
         self.awareness = Awareness()
         self.presence = PresenceList(
@@ -46,16 +43,16 @@ class People:
         self._service = ports.presence
         self._process = ports.process
         self._clock = ports.clock
-        self._announcements = Announcements(self.awareness, broadcast, ports.clock, ports.limits, wake=wake)
+        self._peers = peers
+        self._signal = ports.signal
+        self._exchange = AwarenessExchange(document_id, ports.process, self.awareness, ports.signal)
+        self._announcements = Announcements(
+            self.awareness, self._exchange, broadcast, peers, ports.clock, ports.limits, wake=wake
+        )
 
     def open(self) -> None:
         """The document is open: learn who is in it elsewhere."""
         self._service.opened(self.document_id, self.presence)
-
-    def close(self) -> None:
-        """The document is no longer open here. Idempotent."""
-        self.presence.close()
-        self._service.closed(self.document_id, self.presence)
 
     def enter(self, peer: Peer, transport: Transport) -> None:
         """A connection has come: it is present, and told who points where."""
@@ -80,19 +77,36 @@ class People:
         if signal.process == self._process:
             return
         match signal:
-            case AwarenessNews() | AwarenessQuery() | ProcessLeft():
-                pass
             case PresenceNews():
                 self.presence.hear(signal, self._clock.monotonic())
-            case StatelessNews():
-                pass
+            case StatelessNews(payload=payload):
+                relay_stateless(payload, self._peers)
+            case _:
+                self._announcements.hear(signal)
+
+    def relay(self, payload: str) -> None:
+        """A stateless message of a Hocuspocus client, to all such clients in the document."""
+        relay_stateless(payload, self._peers)
+        self._signal(StatelessNews(self.document_id, self._process, payload))
 
     def flush(self) -> None:
-        """Tell other processes what is news since the last time."""
+        """Tell the peers, and other processes, what is news since the last time."""
+        self._announcements.flush()
 
-    def tend(self, now: float, peers: Collection[Peer]) -> None:
+    def rejoin(self) -> None:
+        """The broker has lost signals, and works again: ask the others who is there, and tell them who is here."""
+        self._exchange.ask()
+        self._exchange.answer()
+
+    def close(self) -> None:
+        """The document is closed here: tell the others that nobody is here any more. Idempotent."""
+        self._exchange.close()
+        self.presence.close()
+        self._service.closed(self.document_id, self.presence)
+
+    def tend(self, now: float) -> None:
         """Every few seconds: see who has done something, and remove who is gone without a word; ``now`` is monotonic."""
-        for peer in peers:
+        for peer in self._peers:
             if peer.active:
                 peer.active = False
                 self.presence.active(peer.session.id, self._clock.now())

@@ -10,7 +10,19 @@ from contextlib import asynccontextmanager
 import structlog
 
 from cowrite.core.errors import RoomClosed
-from cowrite.core.ports import Broker, Clock, Directory, News, Signal, Store, StoreCorrupt, StoreError, Subscription, Timer
+from cowrite.core.ports import (
+    AwarenessQuery,
+    Broker,
+    Clock,
+    Directory,
+    News,
+    Signal,
+    Store,
+    StoreCorrupt,
+    StoreError,
+    Subscription,
+    Timer,
+)
 from cowrite.core.rooms.replicas import open_replicas
 from cowrite.core.rooms.room import Room
 from cowrite.core.rooms.room_ports import RoomPorts
@@ -101,12 +113,17 @@ class Registry:
         if self._rooms.get(room.document_id) is room:
             del self._rooms[room.document_id]
         self._end_grace(room)
-        room.people.close()
         subscription = self._subscriptions.pop(room, None)
         if subscription is not None:
+            room.people.close()
             task = asyncio.get_running_loop().create_task(subscription.close())
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
+
+    def rejoin(self) -> None:
+        """The broker may have lost what other processes said, and works again: ask them, and tell them."""
+        for room in self.rooms:
+            room.people.rejoin()
 
     async def close(self) -> None:
         """Forget all rooms. Nothing may be pending any more."""
@@ -135,6 +152,8 @@ class Registry:
         try:
             subscription = await self._broker.subscribe(document_id, lambda told: self._learn(document_id, came, told))
             try:
+                # Asked now, answered while the document is loaded: whoever comes in first is told of all.
+                self._ports.signal(AwarenessQuery(document_id, self._ports.process))
                 await self._check_deleted(document_id)
                 stored = await self._store.load(document_id)
                 room = Room(document_id, await open_replicas(stored), self._ports)

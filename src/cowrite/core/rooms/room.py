@@ -72,7 +72,7 @@ class Room:
         self.large = LargeUpdates(self._intake, self.pending, self.peers, ports, wake=self._wake)
         self._turn = TransactionTurn()
         self._frames = StateFrames()
-        self.people = People(document_id, self._broadcast, self.readership, ports, wake=self._wake)
+        self.people = People(document_id, self.peers, self._broadcast, self.readership, ports, wake=self._wake)
         self.awareness = self.people.awareness
         self.presence = self.people.presence
 
@@ -341,7 +341,7 @@ class Room:
 
     def tend(self, now: float) -> None:
         """Every few seconds: remove states that nobody renews, and say something to peers that heard nothing for long."""
-        self.people.tend(now, self.peers)
+        self.people.tend(now)
         self._intake.ask_starved(self.peers)
         for peer in self.peers:
             if now - peer.outbox.last_sent >= self._limits.keepalive_seconds and not peer.outbox.blocked:
@@ -373,7 +373,7 @@ class Room:
             for peer, error in self._intake.take_held(self.peers):
                 peer.close(error.code, error.reason)
                 self.detach(peer, clean=False)
-        self._broadcast.send(self.peers)
+        self._broadcast.send_updates(self.peers)
         self.people.flush()
         self._ports.write()
         if self.pending.waiting or self.submissions.waiting:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 
 from core.presence.presence_tools import Town
@@ -14,20 +16,24 @@ async def test_who_types_or_moves_a_cursor_is_active_and_who_renews_is_not() -> 
     town = Town()
     async with town.process() as server:
         ana = await server.join(user="ana")
-        room = server.room()
+        room, clocks = server.room(), count(1)
 
-        async def activity_after(clock: int, state: str) -> Activity:
-            """Of one who is idle, and announces that."""
-            await town.step(70)
-            assert [one.activity for one in room.presence.crowd] == [Activity.IDLE]
-            room.announce(ana.peer, [AwarenessEntry(7, clock, state)])
-            room.tend(server.clock.monotonic())
+        def announce(state: str) -> None:
+            room.announce(ana.peer, [AwarenessEntry(7, next(clocks), state)])
+
+        async def renew(state: str) -> Activity:
+            """As clients do, though their people do nothing."""
+            for _ in range(5):
+                announce(state)
+                await town.step(15)
             return next(one.activity for one in room.presence.crowd)
 
-        room.announce(ana.peer, [AwarenessEntry(7, 1, '{"cursor":1}')])
-        assert await activity_after(2, '{"cursor":1}') is Activity.IDLE
-        assert await activity_after(3, '{"cursor":2}') is Activity.ACTIVE
-        assert await activity_after(4, '{"cursor":2}') is Activity.IDLE
+        announce('{"cursor":1}')
+        assert await renew('{"cursor":1}') is Activity.IDLE
+        announce('{"cursor":2}')
+        await town.step(1)
+        assert [one.activity for one in room.presence.crowd] == [Activity.ACTIVE]
+        assert await renew('{"cursor":2}') is Activity.IDLE
         ana.client.text += "x"
         await town.step(1)
         assert [one.activity for one in room.presence.crowd] == [Activity.ACTIVE]

@@ -8,40 +8,18 @@ from typing import Any
 import pytest
 from pycrdt import Doc, Text
 
+from core.delivery.broadcast_tools import Dialect, Member
 from cowrite.core.delivery.broadcast import Broadcast
 from cowrite.core.delivery.outbox import OUTBOX_LIMIT, Arrears, Relay
 from cowrite.core.delivery.peer import Peer
-from cowrite.core.limits import Limits
-from cowrite.core.ports import Access, Grant
-from cowrite.core.sessions.session import Session
 from cowrite.crdt.guard import inspect
 from cowrite.crdt.outline import Outline
-from cowrite.protocol import yjs
 from cowrite.protocol.awareness import AwarenessEntry
-from cowrite.protocol.messages import AwarenessUpdate, Message, Update
-from cowrite.testing.clock import ManualClock
+from cowrite.protocol.messages import Update
 from cowrite.testing.wire import FakeWire
 
 GARBAGE = b"\x01\xff\xff\xff"
 """Bytes that the engine cannot merge; nothing of the kind passes the guard."""
-
-
-class Dialect:
-    """y-websocket's frames, behind a mark by which dialects differ; counts what it encodes."""
-
-    def __init__(self, mark: bytes = b"") -> None:
-        self.mark = mark
-        self.encoded: list[Message] = []
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Dialect) and other.mark == self.mark
-
-    def __hash__(self) -> int:
-        return hash(self.mark)
-
-    def encode(self, message: Message) -> bytes:
-        self.encoded.append(message)
-        return self.mark + yjs.encode(message)
 
 
 class NoticedWire(FakeWire):
@@ -54,38 +32,6 @@ class NoticedWire(FakeWire):
     def write(self, message: bytes) -> None:
         super().write(message)
         self.notice()
-
-
-class Member:
-    """A peer on a fake wire, and the arrears that came up."""
-
-    def __init__(self, dialect: Dialect, wire: FakeWire | None = None, *, live: bool = True) -> None:
-        self.wire = wire if wire is not None else FakeWire()
-        self.arrears: list[Arrears] = []
-        self.peer = Peer(
-            Session("0192", "doc", Access("ana", Grant.WRITE), 0),
-            self.wire,
-            dialect,
-            clock=ManualClock(),
-            limits=Limits(),
-            acknowledgements=None,
-            settle=lambda _, arrears: self.arrears.append(arrears),
-            ask=lambda _: None,
-            give_up=lambda _: None,
-        )
-        self.peer.live = live
-        self.wire.drained = self.peer.outbox.drained
-
-    @property
-    def updates(self) -> list[bytes]:
-        """The Yjs updates that it was sent."""
-        messages = [yjs.decode(frame) for frame in self.wire.received]
-        return [message.update for message in messages if isinstance(message, Update)]
-
-    @property
-    def states(self) -> list[tuple[AwarenessEntry, ...]]:
-        messages = [yjs.decode(frame) for frame in self.wire.received]
-        return [message.entries for message in messages if isinstance(message, AwarenessUpdate)]
 
 
 def edits(*texts: str, client: int = 1) -> list[tuple[bytes, Outline]]:
@@ -302,7 +248,7 @@ def test_of_a_client_only_the_newest_awareness_is_sent() -> None:
     assert broadcast
     send(broadcast, peers)
     assert not broadcast
-    assert member.states == [(AwarenessEntry(7, 9, None), AwarenessEntry(8, 1, "{}"))]
+    assert member.states == [(AwarenessEntry(8, 1, "{}"), AwarenessEntry(7, 9, None))]
 
 
 @pytest.mark.rule("OU37")

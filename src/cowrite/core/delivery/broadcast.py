@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import structlog
 
+from cowrite.core.delivery.awareness_turns import AwarenessTurns
 from cowrite.core.delivery.dialect import Dialect
 from cowrite.core.delivery.outbox import Relay
 from cowrite.core.delivery.peer import Peer
-from cowrite.core.presence.awareness import in_messages
 from cowrite.crdt.document import merge_updates
 from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.outline import Outline
 from cowrite.protocol.awareness import AwarenessEntry
-from cowrite.protocol.messages import AwarenessUpdate, Update
+from cowrite.protocol.messages import Update
 
 _log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ class Broadcast:
 
     def __init__(self) -> None:
         self._updates: list[_Relayed] = []
-        self._awareness: dict[int, AwarenessEntry] = {}
+        self._awareness = AwarenessTurns()
 
     def __bool__(self) -> bool:
         return bool(self._updates) or bool(self._awareness)
@@ -47,7 +47,7 @@ class Broadcast:
 
     def awareness(self, entries: Sequence[AwarenessEntry]) -> None:
         """Awareness that is news; of each Yjs client only the newest is sent."""
-        self._awareness.update((entry.client_id, entry) for entry in entries)
+        self._awareness.add(entries)
 
     def drop_updates(self) -> None:
         """Forget the updates: they will be sent in another form."""
@@ -64,12 +64,9 @@ class Broadcast:
             updates, self._updates = self._updates, []
             _relay(updates, peers)
 
-    def send_awareness(self, peers: Collection[Peer]) -> None:
-        """Into the outboxes; no awareness waits here afterwards."""
-        if self._awareness:
-            moved, self._awareness = list(self._awareness.values()), {}
-            for portion in in_messages(moved):
-                _announce(portion, peers)
+    def send_awareness(self, peers: Collection[Peer], turns: int = 1) -> int:
+        """Into the outboxes of those whose turn it is, of so many turns. Returns how many bytes that were."""
+        return self._awareness.send(peers, turns)
 
 
 def _relay(updates: Sequence[_Relayed], peers: Collection[Peer]) -> None:
@@ -92,17 +89,6 @@ def _relay(updates: Sequence[_Relayed], peers: Collection[Peer]) -> None:
             if relay is None:
                 relay = encoded[peer.dialect] = Relay(peer.dialect.encode(Update(merged)), begins)
             peer.outbox.relay(relay)
-
-
-def _announce(moved: tuple[AwarenessEntry, ...], peers: Collection[Peer]) -> None:
-    clients = [entry.client_id for entry in moved]
-    encoded: dict[Dialect, bytes] = {}
-    for peer in list(peers):
-        # To the sender, too: that is the frame by which a lone client knows that the server is alive.
-        frame = encoded.get(peer.dialect)
-        if frame is None:
-            frame = encoded[peer.dialect] = peer.dialect.encode(AwarenessUpdate(moved))
-        peer.outbox.announce(frame, clients)
 
 
 def _begins(updates: Sequence[_Relayed]) -> dict[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import count
 
 from cowrite.core.delivery.acknowledgements import Acknowledgements
 from cowrite.core.delivery.dialect import Dialect
@@ -16,6 +17,8 @@ from cowrite.core.sessions.session import Session
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.close_codes import CloseCode, cut_reason
 from cowrite.protocol.messages import AwarenessUpdate, Message
+
+_numbers = count()
 
 
 class Peer:
@@ -35,6 +38,8 @@ class Peer:
         give_up: Callable[[Peer], None],
     ) -> None:
         self.session = session
+        self.number = next(_numbers)
+        """In the order of coming."""
         self.dialect = dialect
         self.acknowledges = acknowledgements is not None
         """The client is told what is durable."""

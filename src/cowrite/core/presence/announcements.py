@@ -21,11 +21,15 @@ SMALL_ROOM: Final = 10
 SECONDS_PER_PEER: Final = 0.002
 """In larger rooms awareness waits so long for each peer: all of them together get at most 500 frames a second then."""
 LONGEST_INTERVAL: Final = 1.0
-"""How old a cursor may be."""
+"""How often a peer is told, unless too much is told for that."""
+TURN_SECONDS: Final = 0.1
+"""So long after others the next peers have their turn, so that not all are written to at once."""
+BYTES_PER_SECOND: Final = 50_000_000
+"""What one room tells all its peers in a second, at most: everybody of everybody is a lot in the largest rooms."""
 
 
 def interval(peers: int) -> float:
-    """Seconds between two times that the awareness of a room with so many peers is sent."""
+    """Seconds between two times that a peer is told the awareness of a room with so many peers."""
     return 0.0 if peers <= SMALL_ROOM else min(LONGEST_INTERVAL, peers * SECONDS_PER_PEER)
 
 
@@ -52,7 +56,7 @@ class Announcements:
         self._limits = limits
         self._wake = wake
         self._frames = AwarenessFrames(awareness)
-        self._sent_at = float("-inf")
+        self._next_at = float("-inf")
         self._timer: Timer | None = None
 
     def take(self, peer: Peer, entries: Sequence[AwarenessEntry]) -> None:
@@ -99,11 +103,15 @@ class Announcements:
                 self._clock.call_later(grace, lambda: self._move(self._awareness.release(lost), here=False))
 
     def flush(self) -> None:
-        """Tell the peers, and other processes, what is news, unless they were told a moment ago."""
+        """Tell the peers whose turn it is, and other processes, what is news, unless they were told a moment ago."""
         if self._broadcast.moved and self._is_time():
-            self._sent_at = self._clock.monotonic()
-            self._broadcast.send_awareness(self._peers)
+            between = interval(len(self._peers))
+            turns = max(1, round(between / TURN_SECONDS))
+            size = self._broadcast.send_awareness(self._peers, turns)
+            self._next_at = self._clock.monotonic() + (max(between / turns, size / BYTES_PER_SECOND) if between else 0.0)
             self._exchange.flush()
+            if self._broadcast.moved:
+                self._is_time()
 
     def expire(self, now: float) -> None:
         """Remove the states that nobody renews."""
@@ -124,7 +132,7 @@ class Announcements:
 
     def _is_time(self) -> bool:
         """Otherwise it is noted to wake when it is."""
-        wait = self._sent_at + interval(len(self._peers)) - self._clock.monotonic()
+        wait = self._next_at - self._clock.monotonic()
         if wait > 0 and self._timer is None:
             self._timer = self._clock.call_later(wait, self._due)
         return wait <= 0

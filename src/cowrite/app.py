@@ -21,7 +21,7 @@ from cowrite.core.journal.journal import Journal
 from cowrite.core.limits import Limits
 from cowrite.core.operations.reading import DocumentReader
 from cowrite.core.operations.writing import DocumentWriter
-from cowrite.core.ports import Authorizer, Broker, Clock, Storage
+from cowrite.core.ports import Authorizer, Broker, Clock, Presence, Storage
 from cowrite.core.rooms.deletion import Deletion
 from cowrite.core.rooms.heads import HeadWatch
 from cowrite.core.rooms.pending import Backlog
@@ -37,6 +37,7 @@ from cowrite.http.pages import Pages
 from cowrite.http.problems import answer_with_problems
 from cowrite.http.raw_paths import RawDocumentPaths
 from cowrite.http.security import HostCheck, SecurityHeaders
+from cowrite.presence.local import LocalPresence
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.settings import Settings, load_settings
 from cowrite.stores.opening import open_store
@@ -376,3 +377,18 @@ async def _keep_running(work: Callable[[], Awaitable[None]]) -> None:
 def database_url(settings: Settings) -> str:
     """The URL of the database that the settings name."""
     return settings.database_url if settings.database_url is not None else f"sqlite:///{settings.database_file.absolute()}"
+
+
+def open_presence(settings: Settings, storage: Storage, clock: Clock) -> Presence:
+    """Where presence is kept: in Redis when there is a URL of one, with the storage in its place while it does not work; else
+    in the storage; in this process when the storage keeps none.
+
+    Connects to nothing yet: a Redis that is down is found by the first call, which the storage then answers.
+    """
+    kept = storage.presence if storage.presence is not None else LocalPresence(clock)
+    if settings.redis_url is None:
+        return kept
+    from cowrite.presence.failover import FailoverPresence  # here: a server without Redis starts in half the time
+    from cowrite.presence.redis import RedisPresence
+
+    return FailoverPresence(RedisPresence(settings.redis_url, clock), kept, clock)

@@ -207,7 +207,6 @@ def test_names_of_the_tests_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("flags", "line"),
     [
-        ({"redis_url": "redis://h"}, "--redis-url is set, but this release runs one process and uses no Redis: unset it"),
         ({"workers": "2"}, "--workers is 2, but this release runs one process: set it to 1 or unset it"),
         (
             {"database_url": "postgresql://h/db"},
@@ -222,6 +221,49 @@ def test_names_of_the_tests_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_this_release_cannot_do(flags: dict[str, str], line: str) -> None:
     """Nothing is silently ignored."""
     assert problems(**flags) == [line]
+
+
+REDIS = [
+    "redis://h",
+    "redis://h:6379/0",
+    "redis://user:p%40ss@127.0.0.1:1/15",
+    "rediss://:pass@[::1]:6379/",
+    "unix:///run/redis.sock",
+]
+NO_REDIS = [
+    "h:6379",
+    "http://h",
+    "redis://",
+    "redis:///0",
+    "redis://h:port",
+    "redis://h:99999",
+    "redis://h/name",
+    "redis://h?db=1",
+    "redis://h#1",
+    "redis://h h",
+    "redis://h\n",
+    "redis://[h",
+    "unix://",
+    "unix:///",
+    "unix://host/path",
+]
+
+
+@pytest.mark.rule("CL51")
+@pytest.mark.parametrize("url", REDIS)
+def test_redis(url: str) -> None:
+    assert load_settings(redis_url=url).redis_url == url
+
+
+@pytest.mark.rule("CL51")
+@pytest.mark.parametrize("url", NO_REDIS)
+def test_no_redis(url: str) -> None:
+    """One line that says what to write, and does not repeat what may hold a password."""
+    line = (
+        "--redis-url is no URL that can be used: write redis://host:6379/0, rediss://host:6379/0 or unix:///path/to/socket, "
+        "without a ?query or a #fragment"
+    )
+    assert problems(redis_url=url) == [line]
 
 
 def test_database_file() -> None:

@@ -38,7 +38,7 @@ from cowrite.http.pages import Pages
 from cowrite.http.problems import answer_with_problems
 from cowrite.http.raw_paths import RawDocumentPaths
 from cowrite.http.security import HostCheck, SecurityHeaders
-from cowrite.presence.local import LocalPresence
+from cowrite.presence.opening import open_presence
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.settings import Settings, load_settings
 from cowrite.stores.opening import open_store
@@ -98,7 +98,7 @@ def create_app(
         settings,
         storage=storage,
         broker=broker if broker is not None else LocalBroker(),
-        presence=presence if presence is not None else LocalPresence(clock),
+        presence=presence,
         authorize=authorize if authorize is not None else _authorizer(settings, clock, demo=demo),
         access_tokens=AccessTokens(settings.keys or ephemeral_keys(), clock),
         clock=clock,
@@ -169,7 +169,7 @@ class Runtime:
         *,
         storage: Storage | None,
         broker: Broker,
-        presence: Presence,
+        presence: Presence | None,
         authorize: Authorizer,
         access_tokens: AccessTokens,
         clock: Clock,
@@ -276,7 +276,10 @@ class Runtime:
         ids, backlog, turn = Ids(self._clock), Backlog(), WriteTurn()
         access = AccessControl(storage.access, self._clock)
         process = ids.new()
-        presence = PresenceService(self._presence, self._broker, self._clock, process)
+        kept = self._presence
+        if kept is None:
+            kept = open_presence(self._settings.redis_url, storage.presence, self._clock)
+        presence = PresenceService(kept, self._broker, self._clock, process)
         journal = Journal(storage, self._broker, access, self._clock, ids, self.limits)
         # Rooms call the registry that makes them, and the watch over it: both are named here before they exist, and exist
         # before there is a room.

@@ -95,7 +95,7 @@ def serve(
     port: Annotated[str | None, _flag("port", "The port to listen on; 0 takes any free one.")] = None,
     data_dir: Annotated[str | None, _flag("data_dir", "The folder of the documents.")] = None,
     database_url: Annotated[str | None, _flag("database_url", "The database, instead of one in the data folder.")] = None,
-    redis_url: Annotated[str | None, _flag("redis_url", "For a later release.")] = None,
+    redis_url: Annotated[str | None, _flag("redis_url", "A Redis or Valkey server.")] = None,
     single_use_tokens: Annotated[
         str | None, _flag("single_use_tokens", "true: a session token opens one session only.")
     ] = None,

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -71,8 +72,9 @@ class Settings(BaseSettings):
     )
     redis_url: str | None = _setting(
         None,
-        takes="nothing yet",
-        description="Kept for a later release, which will connect several processes. This one refuses to start when it is set.",
+        takes="a URL `redis://host:6379/0`, `rediss://host:6379/0` (TLS) or `unix:///path/to/socket`",
+        description="A Redis or Valkey server, where it is noted who is in which document. Without it, and while it does not "
+        "work, the database keeps that. User and password go before the host: `redis://user:password@host`.",
         repr=False,
     )
     secret: SecretStr | None = _setting(
@@ -162,10 +164,13 @@ class Settings(BaseSettings):
 
     @field_validator("redis_url")
     @classmethod
-    def _no_redis_yet(cls, value: str | None) -> str | None:
-        if value is not None:
-            raise ValueError("COWRITE_REDIS_URL is set, but this release runs one process and uses no Redis: unset it")
-        return None
+    def _usable_redis(cls, value: str | None) -> str | None:
+        if value is not None and not _is_redis(value):
+            raise ValueError(
+                "COWRITE_REDIS_URL is no URL that can be used: write redis://host:6379/0, rediss://host:6379/0 "
+                "or unix:///path/to/socket, without a ?query or a #fragment"
+            )
+        return value
 
     @field_validator("secret")
     @classmethod
@@ -264,6 +269,19 @@ class Settings(BaseSettings):
         if self.database_url is None:
             return self.data_dir / "cowrite.sqlite3"
         return Path(self.database_url.partition(":///")[2])
+
+
+def _is_redis(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        named = parts.hostname and (parts.port is None or parts.port > 0) and re.fullmatch(r"/?[0-9]{0,4}", parts.path)
+    except ValueError:  # a port or an address that is none
+        return False
+    if any(character in url for character in "?#") or not url.isprintable() or " " in url:
+        return False
+    if parts.scheme == "unix":
+        return len(parts.path) > 1 and not parts.netloc
+    return parts.scheme in {"redis", "rediss"} and bool(named)
 
 
 def _try_key_set(file: Path) -> None:

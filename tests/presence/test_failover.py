@@ -11,10 +11,11 @@ from structlog.testing import capture_logs
 
 from cowrite.core.clock import SystemClock
 from cowrite.core.ports import Storage
-from cowrite.presence.failover import FailoverPresence, Leased
-from cowrite.presence.redis import RedisPresence
+from cowrite.presence.failover import FailoverPresence
+from cowrite.presence.local import LocalPresence
+from cowrite.presence.opening import open_presence
+from cowrite.settings import Settings
 from cowrite.stores import open_store
-from cowrite.stores.sqlalchemy.presence import SqlPresence
 from presence.presence_processes import Process
 from presence.valkey_server import ValkeyServer
 from timing import MS
@@ -35,10 +36,8 @@ class Party:
     async def process(self, name: str, valkey: ValkeyServer) -> Process:
         storage = await open_store(f"sqlite:///{self._path}")
         self._storages.append(storage)
-        assert isinstance(storage.presence, SqlPresence)
-        fallback: Leased = storage.presence
-        clock = SystemClock()
-        process = Process(name, FailoverPresence(RedisPresence(valkey.url, clock), fallback, clock))
+        settings = Settings(redis_url=valkey.url)
+        process = Process(name, open_presence(settings.redis_url, storage.presence, SystemClock()))
         self.processes.append(process)
         process.live()
         return process
@@ -153,3 +152,14 @@ async def test_not_there_at_the_start(party: Party, own_valkey: ValkeyServer) ->
     assert f"127.0.0.1:{own_valkey.port}" in warning["reason"]
     assert "COWRITE_REDIS_URL" in warning["reason"]
     assert [line["event"] for line in lines if line["log_level"] == "info"] == ["presence is kept in its server again"]
+
+
+@pytest.mark.rule("PS30")
+async def test_where_presence_is_kept(database: Path) -> None:
+    """As the settings and the storage say."""
+    clock = SystemClock()
+    storage = await open_store(f"sqlite:///{database}")
+    assert open_presence(None, storage.presence, clock) is storage.presence
+    assert isinstance(open_presence("redis://127.0.0.1", storage.presence, clock), FailoverPresence)
+    assert isinstance(open_presence(None, (await open_store("memory://")).presence, clock), LocalPresence)
+    await storage.close()

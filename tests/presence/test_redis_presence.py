@@ -1,12 +1,126 @@
+"""Presence in a real Valkey: the contract, and what is its own."""
+
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
-from cowrite.testing.presence_contract import PresenceBackend, PresenceContract
+from cowrite.core.ports import LEASE_SECONDS, PresenceError
+from cowrite.presence.redis import HASH_MILLISECONDS, PATIENCE, PROCESSES_KEY, RedisPresence
+from cowrite.testing.clock import ManualClock
+from cowrite.testing.presence_contract import PresenceBackend, PresenceContract, make_record, present
 from presence.presence_backends import RedisBackend
+from presence.valkey_server import ValkeyServer
+from timing import MS
 
 
 class TestRedisPresence(PresenceContract):
     @pytest.fixture
     def backend(self, redis: RedisBackend) -> PresenceBackend:
         return redis
+
+
+@pytest.mark.rule("PS13")
+async def test_nothing_stays_for_ever(redis: RedisBackend) -> None:
+    """Every key has an end: a day after the last use, or when the last record ends if that is later; reading moves it on."""
+    presence = await redis.open()
+    await presence.beat("one")
+    await presence.write([make_record("1")], [])
+    end = redis.clock.now() + 3 * HASH_MILLISECONDS
+    await presence.write([make_record("2", document_id="late", process=None, expires_at=end)], [])
+    day, late = b"cowrite:presence:{doc}", b"cowrite:presence:{late}"
+    assert {key async for key in redis.redis.scan_iter()} == {PROCESSES_KEY, day, late}
+    assert 0 < await redis.redis.pttl(PROCESSES_KEY) <= 2 * HASH_MILLISECONDS
+    assert 0 < await redis.redis.pttl(day) <= HASH_MILLISECONDS
+    assert 2 * HASH_MILLISECONDS < await redis.redis.pttl(late) <= 3 * HASH_MILLISECONDS
+    await presence.write([make_record("3", document_id="late")], [])
+    assert await redis.redis.pttl(late) > 2 * HASH_MILLISECONDS
+    await redis.redis.pexpire(day, 100_000)
+    await presence.read(["doc"])
+    assert await redis.redis.pttl(day) > 100_000
+
+
+@pytest.mark.rule("PS13")
+async def test_the_dead_are_forgotten_in_the_end(redis: RedisBackend) -> None:
+    """When what they wrote cannot be there any more."""
+    presence = await redis.open()
+    await presence.beat("one")
+    await redis.pass_time(2 * HASH_MILLISECONDS / 1000 - 60)
+    await presence.beat("two")
+    assert await redis.redis.zcard(PROCESSES_KEY) == 2
+    await redis.pass_time(61)
+    await presence.beat("two")
+    assert await redis.redis.zrange(PROCESSES_KEY, 0, -1) == [b"two"]
+
+
+@pytest.mark.rule("PS12")
+async def test_what_another_version_wrote(redis: RedisBackend) -> None:
+    """It is skipped and left alone, and one line says so."""
+    presence = await redis.open()
+    await presence.beat("one")
+    record = make_record("1")
+    await presence.write([record], [])
+    strange = {
+        "a": "",
+        "b": "[]",
+        "c": "{}",
+        b"\xff": b"\xff",
+        "d": '{"user_id":"u","last_active":1,"process":1,"expires_at":1,"metadata":{}}',
+    }
+    strange["e"] = '{"user_id":"u","last_active":1,"process":null,"expires_at":null,"metadata":[]}'
+    await redis.redis.hset("cowrite:presence:{doc}", mapping=strange)  # type: ignore[arg-type]
+    with capture_logs() as lines:
+        assert await present(presence) == await present(presence) == [record]
+    assert [line["document"] for line in lines] == ["doc"]
+    assert await redis.stored() == 7
+
+
+@pytest.mark.rule("PS14")
+async def test_scripts_that_the_server_has_lost(redis: RedisBackend) -> None:
+    """They are sent again."""
+    presence = await redis.open()
+    await presence.beat("one")
+    await redis.redis.script_flush()
+    await presence.write([make_record("1")], [])
+    await redis.redis.script_flush()
+    assert len(await present(presence)) == 1
+
+
+@pytest.mark.rule("PS14")
+async def test_a_server_that_is_gone(own_valkey: ValkeyServer) -> None:
+    """Every call says in one line where and why, without the password; when it is back, it works again."""
+    presence = RedisPresence(own_valkey.url.replace("//", "//:secret@"), ManualClock())
+    assert presence.place == f"Redis at 127.0.0.1:{own_valkey.port}"
+    await presence.close()
+    presence = RedisPresence(own_valkey.url, ManualClock())
+    await presence.beat("one")
+    own_valkey.kill()
+    for call in (presence.beat("one"), presence.processes(), presence.write([make_record()], []), presence.read(["doc"])):
+        with pytest.raises(PresenceError, match=rf"Redis at 127.0.0.1:{own_valkey.port} \(.*COWRITE_REDIS_URL"):
+            await call
+    assert presence.degraded
+    own_valkey.start()
+    before = presence.generation
+    await presence.beat("one")
+    assert (presence.degraded, presence.generation) == (False, before + 1)
+    await presence.close()
+    with pytest.raises(PresenceError, match="closed"):
+        await presence.beat("one")
+
+
+@pytest.mark.rule("PS14")
+async def test_a_server_that_hangs(own_valkey: ValkeyServer) -> None:
+    """A call gives up, and the next one works when the server does."""
+    presence = RedisPresence(own_valkey.url, ManualClock(), patience=300 * MS)
+    await presence.beat("one")
+    assert 2 * PATIENCE < LEASE_SECONDS
+    own_valkey.freeze()
+    try:
+        with pytest.raises(PresenceError, match="no answer within"):
+            await presence.beat("one")
+    finally:
+        own_valkey.thaw()
+    own_valkey.kill()
+    own_valkey.start()
+    assert await presence.beat("one") == {"one"}
+    await presence.close()

@@ -21,11 +21,11 @@ import random
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 
-from cowrite.core.ports import Clock, Presence, PresenceError, PresenceRecord
+from cowrite.core.ports import Clock, LeasedPresence, Presence, PresenceError, PresenceRecord
 from cowrite.core.presence_records import check_document_ids, check_process, check_records, expired
 
 T = TypeVar("T")
@@ -47,21 +47,13 @@ _MOST_REMEMBERED: Final = 10_000
 _log = structlog.get_logger(__name__)
 
 
-class Leased(Presence, Protocol):
-    """A storage of presence that can be asked who lives."""
-
-    async def processes(self) -> frozenset[str]:
-        """The processes whose leases hold."""
-        ...
-
-
 class FailoverPresence:
     """The port :class:`cowrite.core.ports.Presence` on two storages, for one process.
 
     Each call of ``primary`` must end within about a second, also when its server hangs. Both are closed with it.
     """
 
-    def __init__(self, primary: Leased, fallback: Leased, clock: Clock) -> None:
+    def __init__(self, primary: LeasedPresence, fallback: LeasedPresence, clock: Clock) -> None:
         self._primary = primary
         self._fallback = fallback
         self._clock = clock
@@ -119,7 +111,7 @@ class FailoverPresence:
     async def write(self, put: Sequence[PresenceRecord], removed: Sequence[PresenceRecord]) -> None:
         check_records((*put, *removed))
 
-        async def write(storage: Leased) -> bool:
+        async def write(storage: LeasedPresence) -> bool:
             await storage.write([*map(self._leased, put)], [*map(self._leased, removed)])
             return storage is self._fallback
 
@@ -154,7 +146,7 @@ class FailoverPresence:
 
     # ---- calls -------------------------------------------------------------------------------------------------------
 
-    async def _call(self, call: Callable[[Leased], Awaitable[T]]) -> T:
+    async def _call(self, call: Callable[[LeasedPresence], Awaitable[T]]) -> T:
         """Call the storage that serves; when the primary fails, call the fallback."""
         if self._closed:
             raise PresenceError("This process has closed its presence.")
@@ -170,7 +162,7 @@ class FailoverPresence:
                         await self._take_over(error)
         return await call(self._fallback)
 
-    async def _ask_primary(self, call: Callable[[Leased], Awaitable[T]]) -> T:
+    async def _ask_primary(self, call: Callable[[LeasedPresence], Awaitable[T]]) -> T:
         """Raises :class:`PresenceError` also when another call has found out meanwhile that the primary does not work."""
         asking = asyncio.ensure_future(call(self._primary))
         self._asking.add(asking)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from cowrite.core.ports import LEASE_SECONDS, Clock, Presence, PresenceError, PresenceRecord
+from cowrite.core.ports import LEASE_SECONDS, Clock, LeasedPresence, PresenceError, PresenceRecord
 from cowrite.core.presence_records import as_kept, check_document_ids, check_process, check_records, expired
 
 
@@ -112,4 +112,4 @@ class LocalPresence:
 
 
 if TYPE_CHECKING:
-    _: type[Presence] = LocalPresence
+    _: type[LeasedPresence] = LocalPresence

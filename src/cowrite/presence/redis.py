@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import structlog
 from redis.asyncio import Redis
@@ -21,7 +21,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
-from cowrite.core.ports import LEASE_SECONDS, Clock, Presence, PresenceError, PresenceRecord
+from cowrite.core.ports import LEASE_SECONDS, Clock, LeasedPresence, PresenceError, PresenceRecord
 from cowrite.core.presence_records import (
     check_document_ids,
     check_process,
@@ -34,8 +34,12 @@ from cowrite.core.presence_records import (
 )
 from cowrite.presence.redis_scripts import BEAT, LEAVE, PROCESSES, READ, WRITE, Script
 
+T = TypeVar("T")
+
 PATIENCE: Final = 1.0
 """Seconds that one round trip may take."""
+_LAST_CHANCE: Final = 0.2
+"""The end of that time: an event loop that was held up itself gets so long to see what has arrived meanwhile."""
 HASH_MILLISECONDS: Final = 86_400_000
 """How long a document's hash lives without being read or written."""
 DEAD_MILLISECONDS: Final = 2 * HASH_MILLISECONDS
@@ -63,12 +67,12 @@ _Found: TypeAlias = tuple[str, str, bytes]
 class RedisPresence:
     """The port :class:`cowrite.core.ports.Presence`. Connects with the first call; a round trip ends within ``PATIENCE``."""
 
-    def __init__(self, url: str, clock: Clock) -> None:
+    def __init__(self, url: str, clock: Clock, *, patience: float = PATIENCE) -> None:
         # No retries: whoever calls knows better whether to try again, and must not wait.
         self._redis = Redis.from_url(
             url,
-            socket_timeout=PATIENCE,
-            socket_connect_timeout=PATIENCE,
+            socket_timeout=None,  # _within is stricter, and knows a slow loop from a slow server
+            socket_connect_timeout=None,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
             client_name="cowrite",
@@ -76,6 +80,7 @@ class RedisPresence:
         )
         self.place = _place(self._redis)
         self._clock = clock
+        self._patience = patience
         self._beaten: set[str] = set()
         self._generation = 0
         self._failing = False
@@ -200,15 +205,10 @@ class RedisPresence:
         if self._closed:
             raise PresenceError(f"This process has closed its connections to {self.place}.")
         try:
-            async with asyncio.timeout(PATIENCE):
-                try:
-                    results = await self._send(calls)
-                except NoScriptError:  # a server that has started anew, or another one of the cluster
-                    await self._load({call.script for call in calls})
-                    results = await self._send(calls)
+            results = await _within(self._patience, self._send(calls))
         except (RedisError, OSError, TimeoutError) as error:
             self._failing = True
-            reason = str(error) or f"no answer within {PATIENCE:g} s"
+            reason = str(error) or f"no answer within {self._patience:g} s"
             raise PresenceError(
                 f"Presence cannot be kept in {self.place} ({reason}): see that it runs, and that COWRITE_REDIS_URL names it."
             ) from error
@@ -216,6 +216,13 @@ class RedisPresence:
         return results
 
     async def _send(self, calls: Sequence[_Call]) -> list[Any]:
+        try:
+            return await self._try(calls)
+        except NoScriptError:  # a server that has started anew, or another one of the cluster
+            await self._load({call.script for call in calls})
+            return await self._try(calls)
+
+    async def _try(self, calls: Sequence[_Call]) -> list[Any]:
         pipeline = self._redis.pipeline(transaction=False)
         for call in calls:
             pipeline.evalsha(call.script.sha, 1, call.key, *call.arguments)
@@ -226,6 +233,19 @@ class RedisPresence:
         for script in scripts:
             pipeline.script_load(script.text)
         await pipeline.execute()
+
+
+async def _within(seconds: float, call: Coroutine[Any, Any, T]) -> T:
+    """What it returns. Raises ``TimeoutError``."""
+    task = asyncio.get_running_loop().create_task(call)
+    try:
+        for part in (seconds - _LAST_CHANCE, _LAST_CHANCE):
+            await asyncio.wait([task], timeout=part)
+            if task.done():
+                return task.result()
+    finally:
+        task.cancel()
+    raise TimeoutError
 
 
 def _key(document_id: str) -> bytes:
@@ -304,4 +324,4 @@ def _place(redis: Redis) -> str:
 
 
 if TYPE_CHECKING:
-    _: type[Presence] = RedisPresence
+    _: type[LeasedPresence] = RedisPresence

@@ -18,7 +18,7 @@ from cowrite.core.ports.broker import (
     Subscription,
 )
 from cowrite.core.ports.clock import Clock, Timer
-from cowrite.core.ports.presence import LEASE_SECONDS, Presence, PresenceError, PresenceRecord
+from cowrite.core.ports.presence import LEASE_SECONDS, LeasedPresence, Presence, PresenceError, PresenceRecord
 from cowrite.core.ports.storage import AccessChanges, AccessLog, Directory, History, Sessions, Storage
 from cowrite.core.ports.store import (
     CommitDoubtful,
@@ -55,6 +55,7 @@ __all__ = [
     "History",
     "HistoryForgotten",
     "InvalidId",
+    "LeasedPresence",
     "News",
     "Presence",
     "PresenceError",

@@ -79,3 +79,11 @@ class Presence(Protocol):
     async def close(self) -> None:
         """Let go of connections. Never raises."""
         ...
+
+
+class LeasedPresence(Presence, Protocol):
+    """A storage of presence itself, which another one may stand in for: it can be asked who lives."""
+
+    async def processes(self) -> frozenset[str]:
+        """The processes whose leases hold. Renews none."""
+        ...

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from cowrite.core.ports.presence import Presence
+from cowrite.core.ports.presence import LeasedPresence
 from cowrite.core.ports.store import Store
 from cowrite.core.records import AccessChange, DocumentInfo, Entry, SessionRecord, StoredDocument
 
@@ -146,7 +146,7 @@ class Storage:
     history: History
     access: AccessLog
     directory: Directory
-    presence: Presence | None = None
+    presence: LeasedPresence | None = None
     """None: it keeps no presence. Its connections are those of the others, so closing the storage closes it, too."""
 
     async def close(self) -> None:

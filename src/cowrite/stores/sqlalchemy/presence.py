@@ -32,7 +32,7 @@ from sqlalchemy import (
     type_coerce,
 )
 
-from cowrite.core.ports import LEASE_SECONDS, Clock, Presence, PresenceError, PresenceRecord, StoreError
+from cowrite.core.ports import LEASE_SECONDS, Clock, LeasedPresence, PresenceError, PresenceRecord, StoreError
 from cowrite.core.presence_records import (
     check_document_ids,
     check_process,
@@ -307,4 +307,4 @@ def _milliseconds(time: datetime | str) -> int:
 
 
 if TYPE_CHECKING:
-    _: type[Presence] = SqlPresence
+    _: type[LeasedPresence] = SqlPresence

@@ -1,356 +1,17 @@
-"""Browsers with stock clients on one room, at random: whatever happened, in the end everybody sees everybody, and no ghosts.
-
-The clients are y-protocols' ``Awareness`` and y-websocket's (or Hocuspocus 2's) provider, rule by rule, on wires that the test
-pumps. Tabs of one browser also talk to each other, as by BroadcastChannel.
-"""
+"""At random: whatever happened, in the end everybody sees everybody, and no ghosts."""
 
 from __future__ import annotations
 
-import json
 import os
-import random
-from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from functools import partial
 
 import pytest
 
-from cowrite.core.presence.awareness import STALE_AFTER, Awareness, in_messages
-from cowrite.core.presence.awareness_owners import Owner
-from cowrite.protocol.awareness import AwarenessEntry
+from core.presence.awareness_world import World
+from cowrite.core.presence.awareness import STALE_AFTER
 
 pytestmark = pytest.mark.fuzz
 
 MANY = int(os.environ.get("COWRITE_FUZZ", "1"))
-GRACE = 2.0
-State = dict[str, int]
-Message = list[AwarenessEntry]
-STEP: Message = [AwarenessEntry(0, 0, "SyncStep1 of the server, and the client's answer")]
-
-
-class ClientAwareness:
-    """y-protocols/awareness.js, line by line; times in seconds."""
-
-    def __init__(self, client_id: int, time: Callable[[], float], emit: Callable[[list[int], object], None]) -> None:
-        self.client_id = client_id
-        self.states: dict[int, State] = {}
-        self.meta: dict[int, tuple[int, float]] = {}
-        self._time = time
-        self._emit: Callable[[list[int], object], None] = lambda changed, origin: None
-        self.set_local_state({})
-        self._emit = emit  # the provider listens after the constructor
-
-    def set_local_state(self, state: State | None) -> None:
-        known = self.meta.get(self.client_id)
-        if state is None:
-            self.states.pop(self.client_id, None)
-        else:
-            self.states[self.client_id] = state
-        self.meta[self.client_id] = (0 if known is None else known[0] + 1, self._time())
-        self._emit([self.client_id], "local")
-
-    def tick(self) -> None:
-        """Every 3 s."""
-        now = self._time()
-        if self.client_id in self.states and now - self.meta[self.client_id][1] >= 15:
-            self.set_local_state(self.states[self.client_id])
-        timed_out = [
-            n for n, (_, updated) in self.meta.items() if n != self.client_id and now - updated >= 30 and n in self.states
-        ]
-        if timed_out:
-            self.remove(timed_out, "timeout")
-
-    def remove(self, clients: Iterable[int], origin: object) -> None:
-        removed = []
-        for client in clients:
-            if client in self.states:
-                del self.states[client]
-                if client == self.client_id:
-                    self.meta[client] = (self.meta[client][0] + 1, self._time())
-                removed.append(client)
-        if removed:
-            self._emit(removed, origin)
-
-    def encode(self, clients: Iterable[int], states: dict[int, State] | None = None) -> Message:
-        known = self.states if states is None else states
-        return [
-            AwarenessEntry(client, self.meta[client][0], json.dumps(known[client]) if client in known else None)
-            for client in clients
-        ]
-
-    def apply(self, message: Message, origin: object) -> None:
-        changed = []
-        for entry in message:
-            client, clock, state = entry.client_id, entry.clock, None if entry.state is None else json.loads(entry.state)
-            known = self.meta.get(client)
-            current = 0 if known is None else known[0]
-            if not (current < clock or (current == clock and state is None and client in self.states)):
-                continue
-            if state is not None:
-                self.states[client] = state
-            elif client == self.client_id and client in self.states:
-                clock += 1
-            else:
-                self.states.pop(client, None)
-            self.meta[client] = (clock, self._time())
-            if known is not None or state is not None:
-                changed.append(client)
-        if changed:
-            self._emit(changed, origin)
-
-
-@dataclass(eq=False)
-class Socket:
-    """A connection, with what is under way in both directions."""
-
-    user: str
-    up: deque[Message] = field(default_factory=deque)
-    down: deque[Message] = field(default_factory=deque)
-    dead: bool = False
-    """The client has left it, and the server has not noticed."""
-    opening: bool = True
-    """The client has not answered the server's SyncStep1."""
-
-
-class Server:
-    """What a room does with its awareness."""
-
-    def __init__(self, time: Callable[[], float]) -> None:
-        self.awareness = Awareness()
-        self.sockets: list[Socket] = []
-        self.releases: list[tuple[float, Socket]] = []
-        self._time = time
-
-    def attach(self, socket: Socket) -> None:
-        self.sockets.append(socket)
-        socket.down.append(STEP)
-        socket.down.extend(list(portion) for portion in in_messages(self.awareness.entries()))
-
-    def detach(self, socket: Socket, *, clean: bool) -> None:
-        if socket in self.sockets:
-            self.sockets.remove(socket)
-            if clean or not self.awareness.lose(socket):
-                self._broadcast(self.awareness.release(socket))
-            else:
-                self.releases.append((self._time() + GRACE, socket))
-
-    def take(self, socket: Socket) -> None:
-        message = socket.up.popleft()
-        if message is STEP:
-            socket.opening = False
-            return
-        announced = self.awareness.announce(Owner(socket, socket.user), message, self._time(), opening=socket.opening)
-        if announced.stale:
-            socket.down.append(announced.stale)
-        self._broadcast(announced.news)
-
-    def tend(self) -> None:
-        now = self._time()
-        due = [socket for at, socket in self.releases if at <= now]
-        self.releases = [(at, socket) for at, socket in self.releases if at > now]
-        for socket in due:
-            self._broadcast(self.awareness.release(socket))
-        self._broadcast(self.awareness.expire(now))
-
-    def shown(self) -> dict[int, State]:
-        return {entry.client_id: json.loads(entry.state or "null") for entry in self.awareness.entries()}
-
-    def _broadcast(self, news: Message) -> None:
-        if news:
-            for socket in self.sockets:
-                socket.down.append(news)
-
-
-class Tab:
-    """A tab with a provider. ``queues``: as Hocuspocus 2, it sends after a reconnect what it would have sent meanwhile."""
-
-    def __init__(self, world: World, browser: int, user: str, client_id: int, *, queues: bool) -> None:
-        self.world = world
-        self.browser = browser
-        self.user = user
-        self.queues = queues
-        self.socket: Socket | None = None
-        self.wants_socket = True
-        self.asleep_until = 0.0
-        self.from_tabs: deque[Message] = deque()
-        self._queued: list[Message] = []
-        self.awareness = ClientAwareness(client_id, lambda: world.now, self._changed)
-
-    @property
-    def seen(self) -> dict[int, State]:
-        """Everybody whom it sees."""
-        return self.awareness.states
-
-    @property
-    def hears_tabs(self) -> bool:
-        return self.wants_socket and not self.queues
-
-    def connect(self) -> None:
-        """``onopen``; the tab may have another name each time when nobody signed in."""
-        own = self.awareness.client_id
-        self.socket = Socket(self.user if self.user else f"anonymous {self.world.rng.random()}")
-        self.world.server.attach(self.socket)
-        if own in self.seen:
-            self.socket.up.append(self.awareness.encode([own]))
-        self.socket.up.extend(self._queued)
-        self._queued.clear()
-
-    def lose(self, *, noticed: bool) -> None:
-        """The socket breaks, with what is under way; the server notices at once, or much later."""
-        if self.socket is None:
-            return
-        self.socket.dead = True
-        self.world.lost.append((self.world.now + (0 if noticed else self.world.rng.uniform(1, 40)), self.socket))
-        self.socket = None
-        self.awareness.remove([client for client in self.seen if client != self.awareness.client_id], self)
-
-    def leave(self) -> None:
-        """``disconnect()``: says goodbye with an unchanged clock."""
-        self._publish(self.awareness.encode([self.awareness.client_id], {}))
-        self.wants_socket = False
-        self.from_tabs.clear()
-        if self.socket is not None:
-            socket, self.socket = self.socket, None
-            while socket.up:
-                self.world.server.take(socket)
-            self.world.server.detach(socket, clean=self.world.rng.random() < 0.5)
-            self.awareness.remove([client for client in self.seen if client != self.awareness.client_id], self)
-
-    def renew(self) -> None:
-        """The page makes document, awareness or provider anew, and the Yjs client id stays."""
-        self.awareness.set_local_state(None)
-        self.leave()
-        self.awareness = ClientAwareness(self.awareness.client_id, lambda: self.world.now, self._changed)
-        self.wants_socket = True
-
-    def take(self, arrived: deque[Message]) -> None:
-        message = arrived.popleft()
-        if message is not STEP:
-            self.awareness.apply(message, self)
-        elif self.socket is not None:
-            self.socket.up.append(STEP)
-
-    def _changed(self, changed: list[int], origin: object) -> None:
-        self._publish(self.awareness.encode(changed))
-
-    def _publish(self, message: Message) -> None:
-        if self.socket is not None:
-            self.socket.up.append(message)
-        elif self.queues:
-            self._queued.append(message)
-        for tab in self.world.tabs:
-            if tab is not self and tab.browser == self.browser and tab.hears_tabs and self.hears_tabs:
-                tab.from_tabs.append(message)
-
-
-class World:
-    """Everything, with one clock."""
-
-    viewers = True
-    """Tabs may have no state when they connect. Another tab's word of them may come before their own then, and count."""
-
-    def __init__(self, seed: int) -> None:
-        self.rng = random.Random(seed)
-        self.now = 0.0
-        self.server = Server(lambda: self.now)
-        self.tabs: list[Tab] = []
-        self.browsers: dict[int, int] = {}
-        """Of all tabs that ever were, by client id."""
-        self.lost: list[tuple[float, Socket]] = []
-        self._ticked = 0.0
-        for _ in range(self.rng.randint(2, 5)):
-            self.open()
-
-    def open(self) -> None:
-        """Three browsers; in one of them nobody signs in, in one the tabs have two users."""
-        browser = self.rng.randrange(3)
-        user = ["ana", self.rng.choice(["ben", "cleo"]), ""][browser]
-        client_id = len(self.browsers) + 1
-        self.browsers[client_id] = browser
-        self.tabs.append(Tab(self, browser, user, client_id, queues=self.rng.random() < 0.2))
-
-    def step(self) -> None:
-        tab = self.rng.choice(self.tabs)
-        action = self.rng.random()
-        if action < 0.5:
-            self.pump()
-        elif action < 0.62:
-            tab.awareness.set_local_state({"at": self.rng.randrange(1000)})
-        elif action < 0.65 and (tab.queues or self.viewers):
-            tab.awareness.set_local_state(None)
-        elif action < 0.72:
-            tab.lose(noticed=self.rng.random() < 0.7)
-        elif action < 0.75:
-            tab.leave()
-        elif action < 0.78 and tab.queues:
-            # Where tabs talk to each other they would remember a clock that the server never saw: nobody can help them.
-            tab.renew()
-        elif action < 0.8:
-            tab.asleep_until = self.now + self.rng.choice([5, 50])
-        elif action < 0.82 and len(self.tabs) < 7:
-            self.open()
-        elif action < 0.84 and len(self.tabs) > 1:
-            tab.lose(noticed=self.rng.random() < 0.5)
-            self.tabs.remove(tab)
-        elif action < 0.9:
-            tab.wants_socket = True
-        else:
-            self.advance(self.rng.choice([0.1, 1.0, 3.0, 10.0]))
-
-    def pump(self) -> bool:
-        """One message somewhere arrives; False when there is none."""
-        awake = [tab for tab in self.tabs if tab.asleep_until <= self.now]
-        waiting = [partial(self.server.take, socket) for socket in self.server.sockets if socket.up and not socket.dead]
-        for tab in awake:
-            if tab.socket is not None and tab.socket.down:
-                waiting.append(partial(tab.take, tab.socket.down))
-            if tab.from_tabs:
-                waiting.append(partial(tab.take, tab.from_tabs))
-            if tab.socket is None and tab.wants_socket:
-                waiting.append(partial(tab.connect))
-        if waiting:
-            self.rng.choice(waiting)()
-        return bool(waiting)
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
-        for _, socket in [gone for gone in self.lost if gone[0] <= self.now]:
-            self.server.detach(socket, clean=False)
-        self.lost = [gone for gone in self.lost if gone[0] > self.now]
-        self.server.tend()
-        if self.now - self._ticked >= 3:
-            self._ticked = self.now
-            for tab in self.tabs:
-                if tab.asleep_until <= self.now:
-                    tab.awareness.tick()
-
-    def settle(self, seconds: float) -> None:
-        """Nothing happens any more but messages and time."""
-        for tab in self.tabs:
-            tab.wants_socket = True
-        until = self.now + seconds
-        while self.now < until:
-            self.advance(1)
-            self.deliver()
-
-    def catch_up(self) -> None:
-        """Nobody sleeps, losses are noticed, and all messages arrive."""
-        for tab in self.tabs:
-            tab.asleep_until = self.now
-        self.lost = [(self.now, socket) for _, socket in self.lost]
-        self.advance(0)
-        self.deliver()
-
-    def deliver(self) -> None:
-        for _ in range(100_000):
-            if not self.pump():
-                return
-        pytest.fail("messages go round for ever")
-
-    def present(self) -> dict[int, State]:
-        own = [(tab.awareness.client_id, tab.seen.get(tab.awareness.client_id)) for tab in self.tabs]
-        return {client: state for client, state in own if state is not None}
 
 
 @pytest.mark.rule("AW30")
@@ -364,10 +25,10 @@ def test_in_the_end_everybody_sees_everybody() -> None:
         # Sleepers wake within 50 s, and may hear then what was said before they fell asleep; clients forget after 30 s.
         world.settle(50 + STALE_AFTER + 10)
         present = world.present()
-        assert world.server.shown() == present, f"seed {seed}: the server"
+        assert world.servers[0].shown() == present, f"seed {seed}: the server"
         for tab in world.tabs:
             assert tab.seen == present, f"seed {seed}: tab {tab.awareness.client_id}"
-        skipped += world.server.awareness.skipped
+        skipped += world.servers[0].awareness.skipped
     assert skipped > 1000 * MANY
 
 
@@ -382,9 +43,56 @@ def test_where_messages_arrive_everybody_is_seen_within_a_heartbeat() -> None:
             world.catch_up()
         world.settle(20)
         present = world.present()
-        assert world.server.shown() == present, f"seed {seed}: the server"
+        assert world.servers[0].shown() == present, f"seed {seed}: the server"
         for tab in world.tabs:
             # What a tab has told only the other tabs of its browser, the server cannot take back.
+            told = {client for client, browser in world.browsers.items() if browser == tab.browser} - present.keys()
+            seen = {client: state for client, state in tab.seen.items() if client not in told}
+            assert seen == present, f"seed {seed}: tab {tab.awareness.client_id}"
+
+
+@pytest.mark.rule("AW50")
+def test_in_the_end_everybody_sees_everybody_on_all_processes() -> None:
+    """Signals are late, and lost; processes come, go, and are killed."""
+    started = lost = skipped = 0
+    for seed in range(60 * MANY):
+        world = World(seed, processes=3)
+        world.losses = world.rng.choice([0.0, 0.1])
+        for _ in range(300):
+            if world.rng.random() < 0.01:
+                world.stop(world.rng.choice(world.servers), killed=world.rng.random() < 0.5)
+                world.start()
+            world.step()
+        world.losses = 0.0
+        world.settle(50 + STALE_AFTER + 10)
+        present = world.present()
+        for server in world.servers:
+            assert server.shown() == present, f"seed {seed}: {server.name}"
+            skipped += server.awareness.skipped
+        for tab in world.tabs:
+            assert tab.seen == present, f"seed {seed}: tab {tab.awareness.client_id}"
+        started, lost = started + world.started, lost + world.signals_lost
+    assert started > 200 * MANY
+    assert lost > 100 * MANY
+    assert skipped > 1000 * MANY
+
+
+@pytest.mark.rule("AW51")
+def test_where_signals_arrive_everybody_is_seen_within_a_heartbeat_on_all_processes() -> None:
+    for seed in range(60 * MANY):
+        world = World(seed, processes=3)
+        world.viewers, world.renews = False, bool(seed % 2)
+        for _ in range(150):
+            if not world.renews and world.rng.random() < 0.02:
+                world.stop(world.rng.choice(world.servers), killed=False)
+                world.start()
+            world.step()
+            world.catch_up()
+        world.settle(20)
+        present = world.present()
+        for server in world.servers:
+            assert server.shown() == present, f"seed {seed}: {server.name}"
+        for tab in world.tabs:
             told = {client for client, browser in world.browsers.items() if browser == tab.browser} - present.keys()
             seen = {client: state for client, state in tab.seen.items() if client not in told}
             assert seen == present, f"seed {seed}: tab {tab.awareness.client_id}"

@@ -37,7 +37,7 @@ class AwarenessNews:
 
 @dataclass(frozen=True, slots=True)
 class AwarenessLost:
-    """A process has lost the connections of these Yjs clients. They may come back, here or there; else their ends follow."""
+    """A process has lost the connections of these Yjs clients. They may come back, there or elsewhere, or their ends follow."""
 
     document_id: str
     process: str

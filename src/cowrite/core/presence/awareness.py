@@ -32,7 +32,7 @@ IDS_PER_PEER = 100
 MAX_CLOCK = 2**32 - 1
 """Clients in other languages than JavaScript hold clocks in 32 bits."""
 MAX_TOLD_CLOCK = 2**31
-"""A client is not told by way of other processes that its clock is beyond this: it must not be driven to the end of clocks."""
+"""No client is told by way of other processes that its clock is beyond this: none must be driven to the end of clocks."""
 REMEMBERED = 10_000
 """How many ids of clients that are gone a room remembers, so that late news about them stays old news."""
 _MESSAGE_ENTRIES = 1000

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Coroutine
 import pytest
 
 from cowrite.brokers.local import LocalBroker, LocalHub
-from cowrite.core.ports import News
+from cowrite.core.ports import News, ProcessLeft, Signal
 from cowrite.testing.broker_contract import BrokerBackend, BrokerContract, Receiver, make_news
 
 
@@ -26,9 +26,8 @@ class LocalBackend(BrokerBackend):
 class LateBroker(LocalBroker):
     """News arrives when the publisher has gone on, as it does from other processes."""
 
-    async def publish(self, news: News) -> None:
-        loop = asyncio.get_running_loop()
-        loop.call_soon(lambda: asyncio.ensure_future(super(LateBroker, self).publish(news)))
+    def _hand_over(self, told: News | Signal) -> None:
+        asyncio.get_running_loop().call_soon(super()._hand_over, told)
 
 
 class LateBackend(LocalBackend):
@@ -67,6 +66,8 @@ async def test_news_arrives_within_the_call() -> None:
     await broker.subscribe("doc", receiver)
     await broker.publish(make_news(1))
     assert receiver.offsets == [1]
+    broker.send(ProcessLeft("doc", "p"))
+    assert receiver.signals == [ProcessLeft("doc", "p")]
 
 
 @pytest.mark.rule("BR9")

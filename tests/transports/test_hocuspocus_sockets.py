@@ -243,3 +243,18 @@ async def test_a_stubborn_authorizer(desk: Desk) -> None:
     await desk.settle()
     assert provider.wire.received == []
     assert provider.code is None
+
+
+@pytest.mark.rule("HP18")
+async def test_a_text_between_applications_reaches_other_processes() -> None:
+    """Once each, the sender included."""
+    database, hub = MemoryDatabase(), LocalHub()
+    one, two = (Process(memory_storage(database), LocalBroker(hub)) for _ in range(2))
+    async with one, two:
+        here, there = Desk(one, database), Desk(two, database)
+        ana, ben = await here.enter("ana"), await there.enter("ben")
+        ana.heard(), ben.heard()
+        ana.say(Stateless("ping! 👋"))
+        await one.quiet()
+        for provider in (ana, ben):
+            assert [message for message in provider.heard() if isinstance(message, Stateless)] == [Stateless("ping! 👋")]

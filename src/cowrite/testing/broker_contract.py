@@ -18,7 +18,19 @@ from collections.abc import Callable
 
 import pytest
 
-from cowrite.core.ports import Broker, News, Signal
+from cowrite.core.ports import (
+    AwarenessLost,
+    AwarenessNews,
+    AwarenessQuery,
+    Broker,
+    News,
+    PresenceNews,
+    PresenceRecord,
+    ProcessLeft,
+    Signal,
+    StatelessNews,
+)
+from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.testing.records import make_entry, make_operation, new_id
 
 _LONG_ENOUGH = 10.0
@@ -56,11 +68,14 @@ class Receiver:
     def __init__(self, *, then: Callable[[], None] = lambda: None) -> None:
         self.news: list[News] = []
         self.signals: list[Signal] = []
+        self.told: list[News | Signal] = []
+        """Both, in the order in which they came."""
         self._then = then
         self._arrived = asyncio.Event()
 
     def __call__(self, told: News | Signal) -> None:
         asyncio.get_running_loop()  # a plain call on the event loop, from nowhere else
+        self.told.append(told)
         if isinstance(told, News):
             self.news.append(told)
         else:
@@ -79,6 +94,35 @@ class Receiver:
             while offset not in self.offsets:
                 self._arrived.clear()
                 await self._arrived.wait()
+
+    async def wait_for_signals(self, count: int) -> None:
+        """Wait until so many signals have arrived."""
+        async with asyncio.timeout(_LONG_ENOUGH):
+            while len(self.signals) < count:
+                self._arrived.clear()
+                await self._arrived.wait()
+
+
+def make_signals(document_id: str = "doc") -> list[Signal]:
+    """One and more of each kind, with texts and numbers that are easily mistaken."""
+    text = '\0\n"a\u0301😀'
+    record = PresenceRecord(new_id(), "ana", document_id, 2**41, "p", 2**41 + 1, {"name": text, "cursor": [1, 0.5, None, True]})
+    entries = (
+        AwarenessEntry(1, 0, "{}"),
+        AwarenessEntry(2**32 - 1, 2**32 - 1, None),
+        AwarenessEntry(7, 1, f'{{"x":"{text}"}}'),
+    )
+    large = tuple(AwarenessEntry(number, 1, '{"x":"%s"}' % ("x" * 200)) for number in range(1000))
+    return [
+        AwarenessQuery(document_id, "p"),
+        AwarenessNews(document_id, "p", entries, ("ana", None, ""), "q"),
+        AwarenessNews(document_id, "p", large, (text,) * len(large)),
+        AwarenessLost(document_id, "p", (0, 1, 2**32 - 1)),
+        PresenceNews(document_id, "p", (record, PresenceRecord(new_id(), text, document_id, 0)), (new_id(), "x")),
+        PresenceNews(document_id, "p", (), ()),
+        StatelessNews(document_id, "p", text * 1000),
+        ProcessLeft(document_id, "p"),
+    ]
 
 
 def make_news(offset: int, document_id: str = "doc", *, epoch: str = "e1") -> News:
@@ -259,3 +303,62 @@ class BrokerContract:
         await broker.publish(make_news(2))
         await late.wait_for(2)
         assert 2 not in closed.offsets
+
+    @pytest.mark.rule("BR11")
+    async def test_signals_arrive_as_they_were(self, broker: Broker, other: Broker) -> None:
+        """At every receiver of the document, in the sender's process too."""
+        receivers = [Receiver() for _ in range(3)]
+        for receiver, at in zip(receivers, (broker, other, other), strict=True):
+            await at.subscribe("doc", receiver)
+        await other.subscribe("another", elsewhere := Receiver())
+        signals = make_signals()
+        for signal in signals:
+            broker.send(signal)
+        for receiver in receivers:
+            await receiver.wait_for_signals(len(signals))
+            assert receiver.told == signals
+        assert elsewhere.told == []
+
+    @pytest.mark.rule("BR11")
+    async def test_signals_know_their_document(self, broker: Broker, other: Broker) -> None:
+        receivers = {document_id: Receiver() for document_id in _NASTY_IDS}
+        for document_id, receiver in receivers.items():
+            await other.subscribe(document_id, receiver)
+        for document_id in _NASTY_IDS:
+            broker.send(ProcessLeft(document_id, "p"))
+        for document_id, receiver in receivers.items():
+            await receiver.wait_for_signals(1)
+            assert receiver.signals == [ProcessLeft(document_id, "p")]
+
+    @pytest.mark.rule("BR12")
+    async def test_signals_and_news_of_one_process_are_in_order(self, broker: Broker, other: Broker) -> None:
+        receivers = Receiver(), Receiver()
+        await broker.subscribe("doc", receivers[0])
+        await other.subscribe("doc", receivers[1])
+        told: list[News | Signal] = []
+        for number in range(100):
+            news, signal = make_news(number), StatelessNews("doc", "p", str(number))
+            told += [news, signal]
+            await broker.publish(news)
+            broker.send(signal)
+        for receiver in receivers:
+            await receiver.wait_for_signals(100)
+            assert receiver.told == told
+
+    @pytest.mark.rule("BR13")
+    async def test_sending_never_fails(self, broker: Broker, other: Broker) -> None:
+        """Nobody listens; somebody raises; the broker is closed."""
+        faults: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context.get("exception")))
+        broker.send(ProcessLeft("nobody listens", "p"))
+        faulty, healthy = Receiver(then=lambda: [][0]), Receiver()
+        await other.subscribe("doc", faulty)
+        await other.subscribe("doc", healthy)
+        for process in ("one", "two"):
+            broker.send(ProcessLeft("doc", process))
+        for receiver in (faulty, healthy):
+            await receiver.wait_for_signals(2)
+            assert receiver.signals == [ProcessLeft("doc", "one"), ProcessLeft("doc", "two")]
+        assert [type(fault) for fault in faults] == [IndexError, IndexError]
+        await broker.close()
+        broker.send(ProcessLeft("doc", "closed"))

@@ -61,6 +61,7 @@ class Scene:
             self.mover.awareness.set_local_state({"at": 7})
         self.mover.wants_socket = True
         self.mover.connect(server)
+        self.settle()
         for _ in range(50):
             self.settle(1)
         assert not any(tab.blinked for tab in self.watchers)
@@ -122,6 +123,7 @@ def test_a_process_that_stops(comes_back: bool) -> None:
         scene.watch()
     scene.mover.wants_socket = False
     scene.world.stop(scene.world.servers[0], killed=False)
+    scene.settle()
     scene.settle(1)
     if comes_back:
         scene.comes_back_on(scene.world.servers[0], moves=False)

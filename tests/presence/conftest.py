@@ -15,7 +15,7 @@ pytest.register_assert_rewrite("cowrite.testing.presence_contract")
 
 from cowrite.stores import open_store  # noqa: E402
 from presence.presence_backends import FailoverBackend, LocalBackend, RedisBackend, SqliteBackend  # noqa: E402
-from presence.valkey_server import ValkeyServer  # noqa: E402
+from valkey_server import ValkeyServer  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,8 @@ from cowrite.presence.opening import open_presence
 from cowrite.settings import Settings
 from cowrite.stores import open_store
 from presence.presence_processes import Process
-from presence.valkey_server import ValkeyServer
 from timing import MS
+from valkey_server import ValkeyServer
 
 SOON = 2_000 * MS
 """Seconds in which everybody has come to where presence is kept now."""

@@ -10,8 +10,8 @@ from cowrite.presence.redis import HASH_MILLISECONDS, PATIENCE, PROCESSES_KEY, R
 from cowrite.testing.clock import ManualClock
 from cowrite.testing.presence_contract import PresenceBackend, PresenceContract, make_record, present
 from presence.presence_backends import RedisBackend
-from presence.valkey_server import ValkeyServer
 from timing import MS
+from valkey_server import ValkeyServer
 
 
 class TestRedisPresence(PresenceContract):

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from structlog.testing import capture_logs
 
-from cowrite.brokers.local import LocalBroker
+from cowrite.brokers.local import LocalBroker, LocalHub
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Access, AccessDenied, Grant
 from cowrite.core.rooms.room import Room

@@ -12,6 +12,7 @@ import uvicorn
 from pydantic import SecretStr
 
 from cowrite.app import Runtime, create_app
+from cowrite.core.ports import Broker
 from cowrite.settings import Settings
 from cowrite.startup import listen
 from cowrite.stores.memory import memory_storage
@@ -30,7 +31,9 @@ class LiveServer:
 
 
 @asynccontextmanager
-async def live_server(options: ServerOptions, *, picows: bool, times: SocketTimes | None = None) -> AsyncIterator[LiveServer]:
+async def live_server(
+    options: ServerOptions, *, picows: bool, times: SocketTimes | None = None, broker: Broker | None = None
+) -> AsyncIterator[LiveServer]:
     """Serve by picows, or by plain ASGI under uvicorn's own WebSockets."""
     # In a thread: it looks at the file system.
     app = await asyncio.to_thread(
@@ -39,6 +42,7 @@ async def live_server(options: ServerOptions, *, picows: bool, times: SocketTime
         demo=options.demo,
         storage=options.storage if options.storage is not None else memory_storage(),
         authorize=options.authorize,
+        broker=broker,
         limits=options.limits,
         times=times,
     )

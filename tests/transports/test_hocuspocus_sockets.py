@@ -252,8 +252,7 @@ async def test_a_text_between_applications_reaches_other_processes() -> None:
     one, two = (Process(memory_storage(database), LocalBroker(hub)) for _ in range(2))
     async with one, two:
         here, there = Desk(one, database), Desk(two, database)
-        ana, ben = await here.enter("ana"), await there.enter("ben")
-        ana.heard(), ben.heard()
+        ana, ben = await here.enter(), await there.enter(token="ben")
         ana.say(Stateless("ping! 👋"))
         await one.quiet()
         for provider in (ana, ben):

@@ -20,7 +20,7 @@ def at(client_id: int, clock: int) -> AwarenessEntry:
     return AwarenessEntry(client_id, clock, f'{{"n":{clock}}}')
 
 
-@pytest.mark.rule("AW22")
+@pytest.mark.rule("AW23")
 def test_each_turn_tells_some_what_has_moved_since_their_last() -> None:
     turns, dialect = AwarenessTurns(), Dialect()
     here = members(6, dialect)
@@ -46,7 +46,7 @@ def test_each_turn_tells_some_what_has_moved_since_their_last() -> None:
     assert sorted(len(member.states) for member in here) == [2, 2, 2, 2, 3, 3]
 
 
-@pytest.mark.rule("AW22")
+@pytest.mark.rule("AW23")
 @pytest.mark.parametrize("seed", range(20))
 def test_whoever_comes_and_however_many_turns_there_are_nobody_misses_the_newest(seed: int) -> None:
     chance = random.Random(seed)

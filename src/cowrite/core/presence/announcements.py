@@ -97,7 +97,7 @@ class Announcements:
                 self._awareness.lose_elsewhere(told.process, client_ids)
             case AwarenessQuery():
                 self._exchange.answer(told.process)
-            case ProcessLeft():
+            case _:
                 lost = self._awareness.leave_elsewhere(told.process)
                 grace = self._limits.loss_grace_seconds
                 self._clock.call_later(grace, lambda: self._move(self._awareness.release(lost), here=False))

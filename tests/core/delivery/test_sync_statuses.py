@@ -204,7 +204,7 @@ def test_a_synchronisation_that_waited_with_it(answered: bool) -> None:
 
 
 class Provider:
-    """A provider as it counts (2.15.3, 3.4.4 and 4.8.0: ``HocuspocusProvider.ts``), with what is under way in both directions."""
+    """A provider as it counts (2.15.3, 3.4.4 and 4.8.0: ``HocuspocusProvider.ts``), with all that is under way."""
 
     def __init__(self, version: int) -> None:
         self.floor = version > 2

@@ -13,6 +13,7 @@ from cowrite.core.ports import Clock, Grant
 from cowrite.core.presence.awareness import Awareness, InvalidState
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.close_codes import CloseCode
+from cowrite.protocol.messages import QueryAwareness
 
 
 class Announcements:
@@ -40,6 +41,8 @@ class Announcements:
             raise PeerError(CloseCode.MALFORMED_FRAME, str(error)) from error
         if announced.stale:
             peer.announce(announced.stale)
+            # A Hocuspocus provider 4 then raises its clock, and says nothing of it before its next heartbeat.
+            peer.send(QueryAwareness())
         self._move(announced.news)
 
     def tell(self, peer: Peer) -> None:

@@ -14,8 +14,8 @@ changes nothing. There is one answer for each message, in order, and as many "st
   there is a "stored" for each.
 
 What is under way to a client that begins anew is taken off its new count, and cannot be called back: nothing that it sends
-tells what had reached it. Providers 3 and 4 do not count below 0, and are even again once everything is durable; 2 stays below until
-it begins anew again.
+tells what had reached it. Providers 3 and 4 do not count below 0, and are even again once everything is durable; 2 stays below
+until it begins anew again.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from cowrite.brokers.local import LocalBroker
 from cowrite.core.ports import Grant
 from cowrite.core.rooms.room import Room
+from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.hocuspocus import (
     Authenticate,
@@ -61,6 +62,19 @@ async def test_saved_means_committed(desk: Desk) -> None:
     hold.release()
     await desk.settle(1)
     assert provider.heard() == [SyncStatus(True), SyncStatus(True)]
+
+
+@pytest.mark.rule("AW12")
+async def test_a_clock_that_is_used_up(desk: Desk) -> None:
+    """Who came back with the same Yjs client is told the end of it, and asked: version 4 does not announce itself unasked."""
+    provider = await desk.enter()
+    ended = AwarenessUpdate((AwarenessEntry(7, 2, None),))
+    provider.say(CARET, ended)
+    await desk.settle()
+    provider.heard()
+    provider.say(AwarenessUpdate((AwarenessEntry(7, 2, "{}"),)))
+    await desk.settle()
+    assert provider.heard() == [ended, QueryAwareness()]
 
 
 @pytest.mark.rule("HP14")

@@ -293,7 +293,7 @@ class HocuspocusDocument:
                 if state.invited:
                     state.invited = False
                 else:
-                    state.attendance.room.ask(state.attendance.peer, invited=True)
+                    state.attendance.room.ask(state.attendance.peer)
                 state.attendance.take(message)
             case SyncStep2() | Update() | AwarenessUpdate() | QueryAwareness():
                 state.attendance.take(message)

@@ -31,6 +31,7 @@ function connect({ version, url, parameters = {} }) {
 /** A provider at a socket; what it tells goes to ``told``, in order. */
 function attach(at, { name, token = null, tokens = null, user = null, options = {} }, doc = new Y.Doc()) {
   const told = []
+  const counts = []
   let asked = 0
   const provider = new PROVIDERS[at.version]({
     websocketProvider: at.socket,
@@ -43,9 +44,21 @@ function attach(at, { name, token = null, tokens = null, user = null, options = 
   for (const event of ['authenticated', 'authenticationFailed', 'close', 'stateless']) {
     provider.on(event, (what) => told.push([event, event === 'close' ? what.event : (what ?? null)]))
   }
+  // Version 2 tells the number, the others an object.
+  provider.on('unsyncedChanges', (what) => counts.push(typeof what === 'number' ? what : what.number))
+  // What the server has not answered, in order; and how often 0 was told while an edit was among it.
+  const unanswered = []
+  let early = 0
+  doc.on('update', (_, origin) => void (origin === provider || unanswered.push('edit')))
+  provider.on('message', ({ event }) => {
+    const [type, step] = kindOf(event.data)
+    if (type === 8) unanswered.shift()
+    if (type === 0 && step === 0) unanswered.push('everything')
+  })
+  provider.on('unsyncedChanges', () => void (early += provider.unsyncedChanges <= 0 && unanswered.includes('edit')))
   if (user) provider.awareness.setLocalStateField('user', user)
   if (at.version > 2) provider.attach()
-  return { at, provider, doc, told, asked: () => asked }
+  return { at, provider, doc, told, counts, early: () => early, asked: () => asked }
 }
 
 const calls = {
@@ -79,7 +92,18 @@ const calls = {
   /** The socket is cut, as by a broken network: no close frame, no goodbye; the provider is not told. */
   cut: ({ provider }) => of(provider).at.socket.webSocket.terminate(),
 
+  /** Edits, and synchronisations in between, before anything can be answered. */
+  edit_and_force_sync({ provider, times }) {
+    for (let n = 0; n < times; n++) {
+      calls.insert({ provider, index: 0, text: 'a' })
+      calls.force_sync({ provider })
+      calls.insert({ provider, index: 0, text: 'b' })
+    }
+  },
   unsynced: ({ provider }) => of(provider).provider.unsyncedChanges,
+  /** The lowest number of unsynced changes that was ever told. */
+  lowest: ({ provider }) => Math.min(...of(provider).counts),
+  early: ({ provider }) => of(provider).early(),
   scope: ({ provider }) => of(provider).provider.authorizedScope ?? null,
   told: ({ provider, event }) => toldOf(provider, event),
   asked: ({ provider }) => of(provider).asked(),
@@ -87,7 +111,8 @@ const calls = {
   codes: ({ provider }) => of(provider).at.closed,
 
   synced: ({ provider }) => until(() => of(provider).provider.synced, () => 'not synced'),
-  saved: ({ provider }) => until(() => !of(provider).provider.hasUnsyncedChanges, () => calls.unsynced({ provider })),
+  /** Exactly 0: below it, version 2 says that everything is saved whatever waits. */
+  saved: ({ provider }) => until(() => calls.unsynced({ provider }) === 0, () => calls.unsynced({ provider })),
   offline: ({ provider }) => until(() => of(provider).at.socket.status !== 'connected', () => of(provider).at.socket.status),
   sees_text: ({ provider, text }) => until(() => calls.text({ provider }) === text, () => calls.text({ provider })),
   sees_users: ({ provider, users }) => until(() => same(usersSeenBy(provider), users), () => usersSeenBy(provider)),
@@ -101,6 +126,13 @@ const calls = {
       () => calls.text({ provider }).length === length && calls.text({ provider }) === calls.text({ provider: other }),
       () => [calls.text({ provider }), calls.text({ provider: other })],
     ),
+}
+
+/** The type of a message, and what follows it: both stand behind the address. */
+function kindOf(data) {
+  const message = new Uint8Array(data)
+  const start = message[0] & 0x80 ? 2 + (message[0] & 0x7f) + 0x80 * message[1] : 1 + message[0]
+  return message.subarray(start, start + 2)
 }
 
 function of(name) {

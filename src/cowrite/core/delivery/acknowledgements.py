@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from cowrite.core.delivery.dialect import Dialect
 from cowrite.core.delivery.outbox import Outbox
+from cowrite.crdt.outline import Outline
 from cowrite.protocol.messages import Acknowledged
 
 
@@ -43,11 +45,17 @@ class Acknowledgements:
         """Of how many messages, from the first on, it is known what became of them."""
         return self._ended
 
-    def ask(self, *, invited: bool) -> None:
-        """The client is asked for what it has (SyncStep1); ``invited``: it has asked itself."""
+    def ask(self) -> None:
+        """The client is asked for what it has (SyncStep1)."""
 
-    def receive(self, *, everything: bool = False) -> int:
-        """Number a message that has arrived. ``everything``: it is a SyncStep2. May raise :class:`PeerError`."""
+    def begin(self, has: Mapping[int, int]) -> None:
+        """The client begins to synchronise (SyncStep1), or begins anew; ``has`` is its state vector."""
+
+    def receive(self, *, everything: bool = False, outline: Outline | None = None) -> int:
+        """Number a message that has arrived. ``everything``: it is a SyncStep2. ``outline``: where it is known.
+
+        May raise :class:`PeerError`.
+        """
         number = self.received
         self.received += 1
         self._outstanding.add(number)

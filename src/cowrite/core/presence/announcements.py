@@ -15,6 +15,7 @@ from cowrite.core.presence.awareness import Awareness, InvalidState
 from cowrite.core.presence.awareness_exchange import AwarenessExchange
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.close_codes import CloseCode
+from cowrite.protocol.messages import QueryAwareness
 
 SMALL_ROOM: Final = 10
 """So many peers are told at once, whoever moves."""
@@ -71,6 +72,8 @@ class Announcements:
             raise PeerError(CloseCode.MALFORMED_FRAME, str(error)) from error
         if announced.stale:
             peer.announce(announced.stale)
+            # A Hocuspocus provider 4 then raises its clock, and says nothing of it before its next heartbeat.
+            peer.send(QueryAwareness())
         peer.active |= announced.moved
         self._move(announced.news, here=True)
         self._exchange.claim(announced.claims)

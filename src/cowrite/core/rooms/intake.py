@@ -90,7 +90,7 @@ class Intake:
         """An Update or SyncStep2. ``outline``: where it was inspected before. Raises :class:`PeerError` when the peer must be
         closed.
         """
-        number = peer.acknowledgements.receive(everything=everything)
+        number = peer.acknowledgements.receive(everything=everything, outline=outline)
         if not peer.session.may(Grant.WRITE) and everything and self._holds(update):
             peer.acknowledgements.commit(number, self._replicas.head.offset, everything=True)
         elif _may_write(peer, number):
@@ -152,12 +152,9 @@ class Intake:
             start, end = self._refused.get(brought.client, (brought.start, brought.end))
             self._refused[brought.client] = min(start, brought.start), max(end, brought.end)
 
-    def ask(self, peer: Peer, *, invited: bool = False) -> None:
-        """Ask a peer for what is not here (SyncStep1); ``invited``: it has asked itself, and expects that.
-
-        Raises :class:`RoomClosed` while the document is being rebuilt.
-        """
-        peer.acknowledgements.ask(invited=invited)
+    def ask(self, peer: Peer) -> None:
+        """Ask a peer for what is not here (SyncStep1). Raises :class:`RoomClosed` while the document is being rebuilt."""
+        peer.acknowledgements.ask()
         peer.send(SyncStep1(encode_state_vector(self.live.state)))
 
     def ask_starved(self, peers: Iterable[Peer]) -> None:

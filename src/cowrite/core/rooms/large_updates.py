@@ -60,7 +60,7 @@ class LargeUpdates:
         Returns by how many seconds it took more CPU time than such updates do. Raises :class:`PeerError` and
         :class:`RoomClosed`; what was taken by then stays.
         """
-        number = peer.acknowledgements.receive(everything=everything)
+        number = peer.acknowledgements.receive(everything=everything, outline=outline)
         received = Received(update, outline, peer, number, everything)
         async with self._turn:
             spent = await self._take(received) if self._accepts(received) else 0.0

@@ -7,8 +7,7 @@ first into the peers' outboxes, as one frame for all, and tells the journal that
 journal's transaction calls back: it advances the room by what other processes committed, takes the pending updates, and
 settles or abandons them.
 
-A peer goes live in the same call that queues its state (:meth:`Room.synchronise`): every update is either in that state or
-relayed after it.
+A peer goes live in the call that queues its state (:meth:`Room.synchronise`): every update is in that state or relayed later.
 """
 
 from __future__ import annotations
@@ -105,7 +104,7 @@ class Room:
             give_up=self._give_up,
         )
         self.peers.add(peer)
-        self._intake.ask(peer, invited=True)
+        self._intake.ask(peer)
         self.people.enter(peer, transport)
         return peer
 
@@ -176,6 +175,7 @@ class Room:
             has = decode_state_vector(state_vector)
         except MalformedStateVector as error:
             raise PeerError(CloseCode.MALFORMED_FRAME, f"the state vector cannot be read: {error}") from error
+        peer.acknowledgements.begin(has)
         live = self._intake.live
         if peer.outbox.blocked:
             peer.outbox.owe({client: has.get(client, 0) for client, clock in live.state.items() if has.get(client, 0) < clock})
@@ -183,9 +183,9 @@ class Room:
             peer.outbox.send(self._frames.behind(state_vector, live, peer.dialect))
         peer.live = True
 
-    def ask(self, peer: Peer, *, invited: bool = False) -> None:
-        """Ask a peer for what it has (SyncStep1); ``invited``: it has asked itself. Raises :class:`RoomClosed`."""
-        self._intake.ask(peer, invited=invited)
+    def ask(self, peer: Peer) -> None:
+        """Ask a peer for what it has (SyncStep1). Raises :class:`RoomClosed`."""
+        self._intake.ask(peer)
 
     def receive(self, peer: Peer, update: bytes, *, everything: bool, outline: Outline | None = None) -> None:
         """An Update, or a SyncStep2 (``everything``): see :class:`Intake`. Raises :class:`PeerError`."""

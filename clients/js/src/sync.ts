@@ -14,13 +14,13 @@ import { messageOf } from './http.ts'
 import { NOTHING, Unreadable } from './replica.ts'
 import type { Origin, YjsReplica } from './replica.ts'
 import { oneByOne } from './serial.ts'
+import { errorEvent } from './status.ts'
 import type { ErrorEvent } from './status.ts'
 
 export interface Surroundings {
   send(frame: Bytes): void
   /** What comes over the link is of no use. */
   fail(failure: Failure): void
-  refreshFailed(failure: Failure): void
   changed(state: State, before: State): void
   synced(state: boolean): void
   unsaved(count: number): void
@@ -90,7 +90,7 @@ export class Sync implements Speaker<Bytes> {
   }
 
   failed(failure: Failure): void {
-    this.#around.refreshFailed(failure)
+    this.#around.error(errorEvent(failure))
   }
 
   // ---- inside

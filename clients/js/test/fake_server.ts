@@ -50,7 +50,11 @@ export class FakeServer {
   delay: () => number = () => 5
   /** Whether the network delivers a request twice. */
   doubles: () => boolean = () => false
+  /** With what the server closes sockets as soon as they are open; null: it takes them. */
+  refuses: number | null = null
   tokenLifeMs = 600_000
+  /** By how much the server's clock is ahead. */
+  aheadMs = 0
   /** Of the token that `connect` takes. */
   sessionLifeMs = 3_600_000
   accepts: (token: string | null) => boolean = () => true
@@ -74,6 +78,10 @@ export class FakeServer {
   readonly fetch: typeof globalThis.fetch = async (input, init = {}) =>
     await new Promise((resolve, reject) => {
       const fail = (): void => reject(new TypeError('fetch failed'))
+      if (init.signal?.aborted) {
+        fail()
+        return
+      }
       init.signal?.addEventListener('abort', fail)
       this.#asking.add(fail)
       this.#serve(new URL(String(input)), init).then(resolve, reject).finally(() => this.#asking.delete(fail))
@@ -136,19 +144,31 @@ export class FakeServer {
       uploads: 0,
       durable: 0,
     }
-    if (!this.#sessionOf(socket.url.searchParams.get('token'))) {
-      attached.close(4401, 'no valid token')
+    const json = socket.url.pathname.endsWith('/realtime/ws')
+    const known = json || this.#sessionOf(socket.url.searchParams.get('token'))
+    const code = known ? this.refuses : 4401
+    if (code !== null) {
+      attached.close(code, `code ${code}`)
       return
     }
     socket.onsent = (frame) => {
-      if (this.#attached.has(attached)) this.#take(attached, frame)
+      if (!this.#attached.has(attached)) return
+      if (typeof frame === 'string') this.#takeText(socket, frame)
+      else this.#take(attached, frame)
     }
     socket.ongone = () => {
       this.#attached.delete(attached)
       this.#open.delete(socket)
     }
     this.#attached.add(attached)
-    attached.send({ type: 'step1', body: encodeStateVector(this.live) as Bytes })
+    if (!json) attached.send({ type: 'step1', body: encodeStateVector(this.live) as Bytes })
+  }
+
+  /** Of operations only the greeting: a document in which there is nothing. */
+  #takeText(socket: FakeWebSocket, text: string): void {
+    const { type } = JSON.parse(text) as { type: string }
+    if (type === 'hello') socket.receives(JSON.stringify({ type: 'welcome', state: {}, head: null, offset: 0 }))
+    if (type === 'heartbeat') socket.receives(JSON.stringify({ type: 'heartbeat' }))
   }
 
   #take(socket: Socket, frame: Uint8Array): void {
@@ -241,16 +261,17 @@ export class FakeServer {
   #admit(session: Session, more: object): Response {
     const token = `access ${this.#access.size} ${Date.now()} ${Math.random()}`
     this.#access.set(token, { session, endsAt: Date.now() + this.tokenLifeMs })
+    const now = Date.now() + this.aheadMs
     const body = {
       session_id: 'session',
       access_token: token,
-      expires_at: Date.now() + this.tokenLifeMs,
-      session_expires_at: Date.now() + this.sessionLifeMs,
+      expires_at: now + this.tokenLifeMs,
+      session_expires_at: now + this.sessionLifeMs,
       grant: this.grant,
       user: { id: 'ana', name: null, colour: null },
       ...more,
     }
-    return new Response(JSON.stringify(body), { headers: { 'content-type': 'application/json' } })
+    return new Response(JSON.stringify(body), { headers: { 'content-type': 'application/json', date: new Date(now).toUTCString() } })
   }
 
   #sessionOf(token: string | null): Session | null {

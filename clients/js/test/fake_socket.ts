@@ -12,10 +12,11 @@ export class FakeWebSocket {
   onmessage: ((event: { data: ArrayBuffer | string }) => void) | null = null
   onclose: ((event: { code: number; reason: string }) => void) | null = null
   onerror: (() => void) | null = null
-  onsent: (frame: Uint8Array) => void = () => {}
+  onsent: (frame: Uint8Array | string) => void = () => {}
   ongone: () => void = () => {}
   readonly #server: FakeServer
   #arrivesAt = [0, 0]
+  readonly #underWay: readonly [(() => void)[], (() => void)[]] = [[], []]
   /** Something was lost on the way, so nothing behind it arrives; nobody is told. */
   #deaf = false
 
@@ -28,7 +29,7 @@ export class FakeWebSocket {
     })
   }
 
-  send(frame: Uint8Array): void {
+  send(frame: Uint8Array | string): void {
     const copy = frame.slice()
     this.#later(0, () => this.onsent(copy))
   }
@@ -77,9 +78,13 @@ export class FakeWebSocket {
     const now = Date.now()
     const at = Math.max(this.#arrivesAt[direction] ?? 0, now + this.#server.delay())
     this.#arrivesAt[direction] = at
+    const underWay = this.#underWay[direction]
+    underWay.push(work)
+    // Each timer delivers what was sent first: of two that are over in one moment virtual time may run the later one first.
     setTimeout(() => {
+      const next = underWay.shift()
       this.#deaf ||= !this.#server.network
-      if (!this.#deaf) work()
+      if (!this.#deaf) next?.()
     }, at - now)
   }
 }

@@ -49,7 +49,7 @@ class YjsPolling extends Requests<Bytes> {
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, batchSize(this.#waiting))
       // oxlint-disable-next-line no-await-in-loop -- one request at a time keeps the order
-      this.#take(batch, await this.ask('operations', { ...AS_MESSAGES, method: 'POST', body: seal(batch) }))
+      this.#take(batch, await this.ask('operations', { ...AS_MESSAGES, body: seal(batch) }))
     }
     this.#sending = null
   }
@@ -65,10 +65,10 @@ class YjsPolling extends Requests<Bytes> {
     if (said) this.listener.received(encode({ ...said, count: this.#tally.durable }))
     if (this.#cursor !== null) return
     this.#cursor = cursor
-    void this.unlessItFails(this.read(async (wait, stop) => await this.#poll(wait, stop)))
+    this.read()
   }
 
-  async #poll(wait: number, stop: AbortSignal): Promise<void> {
+  protected async poll(wait: number, stop: AbortSignal): Promise<void> {
     const query = { cursor: this.#cursor ?? '', wait: String(wait) }
     const { messages, cursor } = await this.ask('poll', { ...AS_MESSAGES, query, stop, wait: 1000 * wait })
     this.#cursor = cursor
@@ -76,9 +76,11 @@ class YjsPolling extends Requests<Bytes> {
   }
 }
 
-/** Throws `Malformed` also for a body of which one message cannot be read. */
+/** Throws also for a body of which one message cannot be read, and where somebody else has answered: only the server knows cursors. */
 async function readNews(answer: Response): Promise<News> {
+  const cursor = answer.headers.get('cowrite-cursor')
+  if (cursor === null) throw new Error('no cursor')
   const messages = unseal(new Uint8Array(await answer.arrayBuffer()))
   for (const message of messages) decode(message)
-  return { messages, cursor: answer.headers.get('cowrite-cursor') ?? '' }
+  return { messages, cursor }
 }

@@ -103,7 +103,8 @@ describe('[CI11] the server asks to be left alone', () => {
     stage.server.answers = (path) =>
       path === 'connect' && stage.server.requests.length < 2 ? problem(503, 'overloaded', { 'retry-after': text }) : null
     const { provider } = open()
-    await pass(20)
+    await pass(200)
+    expect(stage.server.requests).toEqual(['connect'])
     page.window.dispatchEvent(new Event('online'))
     await pass(100)
     expect(provider.status).toBe('connected')
@@ -254,9 +255,13 @@ describe('[CI11] hints of the browser', () => {
 
   test('after disconnect() nobody listens', async () => {
     const page = new Page()
+    const listens = vi.spyOn(page.window, 'addEventListener')
     const { provider } = open()
     await pass(100)
+    const signals = listens.mock.calls.map(([, , options]) => (options as AddEventListenerOptions).signal)
+    expect(signals.map((signal) => signal?.aborted)).toEqual([false, false, false])
     provider.disconnect()
+    expect(signals.map((signal) => signal?.aborted)).toEqual([true, true, true])
     await pass(100)
     const asked = stage.server.requests.length
     for (const name of ['online', 'offline', 'pageshow']) page.window.dispatchEvent(new Event(name))

@@ -31,9 +31,9 @@ export class YjsReplica {
     return encodeStateVector(this.document) as Bytes
   }
 
-  /** Throws what Yjs does for what is no state vector. */
+  /** Throws `Unreadable` for what is no state vector. */
   missing(vector: Bytes): Bytes {
-    return encodeStateAsUpdate(this.document, vector) as Bytes
+    return reading(() => encodeStateAsUpdate(this.document, vector) as Bytes)
   }
 
   /** Throws `Unreadable`; and what an observer of the document throws, after the update has been applied. */
@@ -47,12 +47,8 @@ export class YjsReplica {
 
   /** Throws `Unreadable`. */
   meet(update: Bytes, origin: Origin): void {
-    if (!this.awareness) return
-    try {
-      applyAwarenessUpdate(this.awareness, update, origin)
-    } catch (error) {
-      throw new Unreadable(messageOf(error))
-    }
+    const { awareness } = this
+    if (awareness) reading(() => applyAwarenessUpdate(awareness, update, origin))
   }
 
   /** The awareness of this client, as it is now or as it went; null when it never had any. */
@@ -81,6 +77,14 @@ export class YjsReplica {
   /** This client is seen nowhere any more. */
   vanish(): void {
     if (this.awareness) removeAwarenessStates(this.awareness, [this.awareness.clientID], 'local')
+  }
+}
+
+function reading<T>(work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    throw new Unreadable(messageOf(error))
   }
 }
 

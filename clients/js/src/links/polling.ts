@@ -17,7 +17,9 @@ import { Requests } from './requests.ts'
 const MESSAGES = 'application/octet-stream'
 
 interface News {
+  /** All but the acknowledgement. */
   readonly messages: readonly Bytes[]
+  readonly said: Extract<Message, { readonly type: 'acknowledged' }> | undefined
   /** From which to poll on. */
   readonly cursor: string
 }
@@ -55,13 +57,10 @@ class YjsPolling extends Requests<Bytes> {
   }
 
   /** The answer to a request says how many of its own uploads are durable; a link says how many of all. */
-  #take(batch: readonly Bytes[], { messages, cursor }: News): void {
+  #take(batch: readonly Bytes[], { messages, said, cursor }: News): void {
     const uploads = batch.map((message) => decode(message)).filter((message): message is Message => message !== null && isUpload(message))
-    const said = messages.map((message) => decode(message)).find((message) => message?.type === 'acknowledged')
     this.#tally = tally(this.#tally, uploads, said?.count ?? 0)
-    for (const message of messages) {
-      if (decode(message)?.type !== 'acknowledged') this.listener.received(message)
-    }
+    for (const message of messages) this.listener.received(message)
     if (said) this.listener.received(encode({ ...said, count: this.#tally.durable }))
     if (this.#cursor !== null) return
     this.#cursor = cursor
@@ -80,7 +79,8 @@ class YjsPolling extends Requests<Bytes> {
 async function readNews(answer: Response): Promise<News> {
   const cursor = answer.headers.get('cowrite-cursor')
   if (cursor === null) throw new Error('no cursor')
-  const messages = unseal(new Uint8Array(await answer.arrayBuffer()))
-  for (const message of messages) decode(message)
-  return { messages, cursor }
+  const frames = unseal(new Uint8Array(await answer.arrayBuffer()))
+  const read = frames.map((frame) => decode(frame))
+  const said = read.find((message) => message?.type === 'acknowledged')
+  return { messages: frames.filter((_, index) => read[index]?.type !== 'acknowledged'), said, cursor }
 }

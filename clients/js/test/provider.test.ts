@@ -1,4 +1,5 @@
 import { describe, expect, test, vi } from 'vitest'
+import { Awareness } from 'y-protocols/awareness'
 import { Doc } from 'yjs'
 import { CowriteProvider } from '../src/provider.ts'
 import { errorsIn, open, pass, setTheStage, stage } from './stage.ts'
@@ -219,6 +220,44 @@ describe('[CI8] an observer that throws', () => {
     expect(ana.text()).toBe('ab')
     expect(errorsIn(ana.told)).toEqual(['error application 0', 'error application 0'])
     expect(ana.provider.status).toBe('connected')
+  })
+})
+
+function breakDown(): void {
+  throw new Error('of the page')
+}
+
+describe('[CI8] a listener of the awareness that throws', () => {
+  test('stops nothing, and is told', async () => {
+    const thrown: unknown[] = []
+    vi.spyOn(globalThis, 'queueMicrotask').mockImplementation((work) => {
+      try {
+        work()
+      } catch (error) {
+        thrown.push(error)
+      }
+    })
+    const document = new Doc()
+    const awareness = new Awareness(document)
+    const [ana, bo] = [open({ document, awareness }), open()]
+    await pass(100)
+    awareness.on('change', breakDown)
+    bo.provider.awareness?.setLocalStateField('user', 'Bo')
+    await pass(100)
+    expect(errorsIn(ana.told)).toEqual(['error application 0'])
+    expect(awareness.getStates().get(bo.provider.document.clientID)).toEqual({ user: 'Bo' })
+    bo.provider.document.getText('text').insert(0, 'a')
+    await pass(100)
+    expect([ana.text(), ana.provider.status]).toEqual(['a', 'connected'])
+    // Bo is not seen any more, and that throws, too.
+    stage.server.cut()
+    await pass(1000)
+    expect(ana.told.filter((word) => /connected/u.test(word))).toEqual(['connected', 'disconnected 1006', 'connected'])
+    ana.provider.destroy() // nor is Bo then, and then Ana
+    expect(thrown).toEqual(Array.from({ length: 3 }, () => new Error('of the page')))
+    awareness.off('change', breakDown)
+    awareness.destroy()
+    vi.mocked(queueMicrotask).mockRestore()
   })
 })
 

@@ -40,7 +40,6 @@ export interface AdmissionOptions {
 /** The longest life of an access token, whatever the clocks say. */
 const LONGEST_LIFE_MS = 600_000
 const TOKEN_WITHIN_MS = 30_000
-const JSON_BODY = { 'content-type': 'application/json' }
 
 export class Admission {
   readonly #options: AdmissionOptions
@@ -49,8 +48,6 @@ export class Admission {
 
   /** A refresh that the clock asked for has failed for good: the session is of no use. */
   onrefused: (failure: Failure) => void = () => {}
-  /** The ticket is another one. */
-  onrenewed: (ticket: Ticket) => void = () => {}
 
   constructor(options: AdmissionOptions) {
     this.#options = options
@@ -63,10 +60,9 @@ export class Admission {
   /** A session that the server knows, as far as is known here. Throws `RequestFailed`. */
   async admit(renew: Renewal, blocked: boolean): Promise<Ticket> {
     const ticket = this.#ticket
-    if (!ticket) return await this.#connect(blocked)
-    const stale = Date.now() >= ticket.renewAt
-    if (renew === 'nothing' && !stale) return ticket
-    if (renew === 'session' && !stale) return await this.#connect(blocked)
+    const fresh = ticket && Date.now() < ticket.renewAt
+    if (fresh && renew === 'nothing') return ticket
+    if (!ticket || (fresh && renew === 'session')) return await this.#connect(blocked)
     try {
       return await this.#refresh(ticket)
     } catch (error) {
@@ -83,7 +79,7 @@ export class Admission {
     await after
     const { api, fetch } = this.#options
     const url = new URL('disconnect', api)
-    ask({ fetch, url, method: 'POST', token: ticket.access, keepalive: true, read: () => null }).catch(() => {})
+    ask({ fetch, url, token: ticket.access, keepalive: true, read: () => null }).catch(() => {})
   }
 
   async #connect(blocked: boolean): Promise<Ticket> {
@@ -100,10 +96,7 @@ export class Admission {
   async #refresh(ticket: Ticket): Promise<Ticket> {
     const body = this.#isLast(ticket) && typeof this.#options.token === 'function' ? { session_token: await this.#token() } : {}
     const renewed = await this.#request('refresh', body, ticket)
-    if (this.#ticket !== ticket) return renewed // it was left meanwhile
-    this.#keep(renewed)
-    this.onrenewed(renewed)
-    return renewed
+    return this.#ticket === ticket ? this.#keep(renewed) : renewed // it was left meanwhile
   }
 
   async #token(): Promise<string | null> {
@@ -126,10 +119,8 @@ export class Admission {
     return await ask({
       fetch: this.#options.fetch,
       url: new URL(path, this.#options.api),
-      method: 'POST',
-      headers: JSON_BODY,
-      body: JSON.stringify(body),
-      ...(before ? { token: before.access } : {}),
+      json: body,
+      token: before?.access,
       read: async (answer) => ticketOf(await answer.json(), answer.headers.get('date'), before),
     })
   }

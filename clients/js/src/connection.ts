@@ -173,34 +173,32 @@ export class Connection<M> {
   #open(number: number, kind: Kind, probe: boolean): void {
     const make = this.#options.links[kind]
     // What a link tells after it was closed is nobody's.
-    const own = (tell: (one: OpenLink<M>) => void) => (): void => {
+    const own = <A>(tell: (one: OpenLink<M>, what: A) => void) => (what: A): void => {
       const one = this.#links.get(number)
-      if (one) tell(one)
+      if (one) tell(one, what)
     }
     const link = make(this.#place(), {
-      opened: own(() => {
+      opened: own<void>(() => {
         if (!probe) this.#link(number)
         else if (!this.#options.serverSpeaksFirst) this.#tell({ type: 'heard', link: number })
       }),
-      received: (message) => own((one) => this.#received(number, one, message))(),
-      lost: (failure) =>
-        own(() => {
-          this.#close(number)
-          this.#tell({ type: 'lost', link: number, failure })
-        })(),
+      received: own((one, message: M) => this.#received(number, one, message)),
+      lost: own((_one, failure: Failure) => {
+        this.#close(number)
+        this.#tell({ type: 'lost', link: number, failure })
+      }),
     })
     this.#links.set(number, { link, kind, heard: false, kept: [] })
   }
 
   #place(): Place {
-    const { api, document, fetch, WebSocket } = this.#options
     let last = this.#admission.ticket
     const ticket = (): Ticket => {
       last = this.#admission.ticket ?? last
       if (!last) throw new Error('no session')
       return last
     }
-    return { api, document, ticket, fetch, WebSocket }
+    return { ...this.#options, ticket }
   }
 
   #received(number: number, one: OpenLink<M>, message: M): void {

@@ -28,14 +28,17 @@ export class Emitter<E extends object> {
 
   /** @internal A listener that throws does not keep the others, or the connection, from going on: its error is the page's. */
   emit<K extends keyof E>(name: K, event: E[K]): void {
-    for (const listener of Array.from(this.#listeners.get(name) ?? [])) {
-      try {
-        ;(listener as Listener<E[K]>)(event)
-      } catch (error) {
-        queueMicrotask(() => {
-          throw error
-        })
-      }
-    }
+    for (const listener of Array.from(this.#listeners.get(name) ?? [])) guard(() => (listener as Listener<E[K]>)(event))
+  }
+}
+
+/** Does what calls the page: what is thrown is the page's error, told as an uncaught one, and stops nothing here. */
+export function guard(work: () => void): void {
+  try {
+    work()
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error
+    })
   }
 }

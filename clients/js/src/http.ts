@@ -22,34 +22,28 @@ export interface Ask<T> {
   readonly url: URL
   /** What a success, or 304, means. */
   readonly read: (answer: Response) => Promise<T> | T
-  readonly method?: 'GET' | 'POST'
   readonly headers?: Readonly<Record<string, string>>
-  readonly body?: string | Uint8Array<ArrayBuffer>
-  readonly token?: string
+  readonly body?: string | Uint8Array<ArrayBuffer> | undefined
+  /** The body, in the place of bytes. */
+  readonly json?: object
+  readonly token?: string | undefined
   readonly stops?: readonly AbortSignal[]
   /** Milliseconds for which the server was asked to wait with its answer. */
   readonly wait?: number
-  /** The request shall outlive the page. */
+  /** The request shall outlive the page. It is a POST, as one with a body is. */
   readonly keepalive?: boolean
 }
 
 /** Throws `RequestFailed`: without an answer in time, for an answer that is no success, and for one that cannot be read. */
-export async function ask<T>({ fetch, url, read, method = 'GET', headers, body, token, stops = [], wait = 0, keepalive = false }: Ask<T>): Promise<T> {
+export async function ask<T>(options: Ask<T>): Promise<T> {
+  const { fetch, url, read, stops = [], wait = 0 } = options
   const abort = new AbortController()
   const stop = (): void => abort.abort()
   const timer = setTimeout(stop, DEADLINE_MS + wait)
   for (const signal of stops) signal.addEventListener('abort', stop, { signal: abort.signal })
   if (stops.some(({ aborted }) => aborted)) stop()
   try {
-    const request = fetch(url, {
-      method,
-      headers: { ...headers, ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) },
-      ...(body === undefined ? {} : { body }),
-      signal: abort.signal,
-      cache: 'no-store',
-      keepalive,
-    })
-    const answer = await request.catch((error: unknown) => {
+    const answer = await fetch(url, { ...requestOf(options), signal: abort.signal, cache: 'no-store' }).catch((error: unknown) => {
       throw new RequestFailed(broken(`no answer: ${messageOf(error)}`), { cause: error })
     })
     if (!answer.ok && answer.status !== 304) throw new RequestFailed(answeredWith(answer.status, await problemOf(answer), restOf(answer)))
@@ -61,6 +55,15 @@ export async function ask<T>({ fetch, url, read, method = 'GET', headers, body, 
   } finally {
     clearTimeout(timer)
     stop() // it is over; nothing listens any more
+  }
+}
+
+function requestOf({ headers, json, body = json && JSON.stringify(json), token, keepalive = false }: Ask<unknown>): RequestInit {
+  return {
+    method: body || keepalive ? 'POST' : 'GET',
+    headers: { ...headers, ...(json && { 'content-type': 'application/json' }), ...(token && { authorization: `Bearer ${token}` }) },
+    body: body ?? null,
+    keepalive,
   }
 }
 
@@ -79,5 +82,5 @@ async function problemOf(answer: Response): Promise<unknown> {
 }
 
 function restOf(answer: Response): number {
-  return Math.min(LONGEST_REST_MS, 1000 * Number(answer.headers.get('retry-after') ?? 0)) || 0
+  return Math.min(LONGEST_REST_MS, Math.max(0, 1000 * Number(answer.headers.get('retry-after')))) || 0
 }

@@ -13,7 +13,7 @@ import { serverOf } from './place.ts'
 import type { ServerOptions } from './place.ts'
 import { YjsReplica } from './replica.ts'
 import type { Origin } from './replica.ts'
-import { errorEvent, statusOf } from './status.ts'
+import { statusOf } from './status.ts'
 import { Sync } from './sync.ts'
 import { Tabs } from './tabs.ts'
 
@@ -43,16 +43,16 @@ export class CowriteProvider extends Client<Bytes, CowriteProviderEvents> {
   constructor(options: CowriteProviderOptions) {
     super(options.name)
     const server = serverOf(options)
-    this.document = options.document
+    const { document, awareness = new Awareness(document) } = options
+    this.document = document
+    this.awareness = awareness
     this.#ownsAwareness = options.awareness === undefined
-    this.awareness = options.awareness === undefined ? new Awareness(options.document) : options.awareness
-    this.#replica = new YjsReplica(this.document, this.awareness)
+    this.#replica = new YjsReplica(document, awareness)
     const shared = options.broadcast !== false && typeof globalThis.BroadcastChannel === 'function'
     this.#channel = shared ? `cowrite ${server.api} ${this.name}` : null
     this.#sync = new Sync(this.#replica, this.#fromServer, {
       send: (frame) => this.connection.send(frame),
       fail: (failure) => this.connection.fail(failure),
-      refreshFailed: (failure) => this.emit('error', errorEvent(failure)),
       changed: (state, before) => this.changed(state, before),
       synced: (state) => this.tellSynced(state),
       unsaved: (number) => this.tellUnsaved(number),
@@ -60,9 +60,9 @@ export class CowriteProvider extends Client<Bytes, CowriteProviderEvents> {
     })
     const links = { websocket: yjsSocket, polling: yjsPolling }
     this.connection = new Connection({ ...server, links, serverSpeaksFirst: true }, this.#sync)
-    this.document.on('update', this.#onUpdate)
-    this.document.on('destroy', this.#onDestroy)
-    this.awareness?.on('update', this.#onAwareness)
+    document.on('update', this.#onUpdate)
+    document.on('destroy', this.#onDestroy)
+    awareness?.on('update', this.#onAwareness)
     if (options.connect !== false) this.connect()
   }
 

@@ -1,9 +1,10 @@
 /** A Y.Doc and its awareness, as the session and other tabs use them. */
-import { applyAwarenessUpdate, encodeAwarenessUpdate, removeAwarenessStates } from 'y-protocols/awareness'
+import { applyAwarenessUpdate, encodeAwarenessUpdate, modifyAwarenessUpdate, removeAwarenessStates } from 'y-protocols/awareness'
 import type { Awareness } from 'y-protocols/awareness'
-import { applyUpdate, decodeUpdate, encodeStateAsUpdate, encodeStateVector } from 'yjs'
+import { applyUpdate, decodeStateVector, decodeUpdate, encodeStateAsUpdate, encodeStateVector } from 'yjs'
 import type { Doc } from 'yjs'
 import type { Bytes } from './core/bytes.ts'
+import { guard } from './events.ts'
 import { messageOf } from './http.ts'
 
 /** What came from the server or from another tab: not to be sent back there. */
@@ -31,28 +32,30 @@ export class YjsReplica {
     return encodeStateVector(this.document) as Bytes
   }
 
-  /** Throws what Yjs does for what is no state vector. */
+  /** Throws `Unreadable` for what is no state vector. */
   missing(vector: Bytes): Bytes {
-    return encodeStateAsUpdate(this.document, vector) as Bytes
+    return reading(
+      () => encodeStateAsUpdate(this.document, vector) as Bytes,
+      () => decodeStateVector(vector),
+    )
   }
 
   /** Throws `Unreadable`; and what an observer of the document throws, after the update has been applied. */
   apply(update: Bytes, origin: Origin): void {
-    try {
-      applyUpdate(this.document, update, origin)
-    } catch (error) {
-      throw isUpdate(update) ? error : new Unreadable(messageOf(error))
-    }
+    reading(
+      () => applyUpdate(this.document, update, origin),
+      () => decodeUpdate(update),
+    )
   }
 
-  /** Throws `Unreadable`. */
+  /** Throws `Unreadable`; and what a listener of the awareness throws, after all have been met. */
   meet(update: Bytes, origin: Origin): void {
-    if (!this.awareness) return
-    try {
-      applyAwarenessUpdate(this.awareness, update, origin)
-    } catch (error) {
-      throw new Unreadable(messageOf(error))
-    }
+    const { awareness } = this
+    if (!awareness) return
+    reading(
+      () => applyAwarenessUpdate(awareness, update, origin),
+      () => modifyAwarenessUpdate(update, (state: unknown) => state),
+    )
   }
 
   /** The awareness of this client, as it is now or as it went; null when it never had any. */
@@ -75,20 +78,26 @@ export class YjsReplica {
     const { awareness } = this
     if (!awareness) return
     const others = [...awareness.getStates().keys()].filter((client) => client !== awareness.clientID)
-    removeAwarenessStates(awareness, others, origin)
+    guard(() => removeAwarenessStates(awareness, others, origin))
   }
 
   /** This client is seen nowhere any more. */
   vanish(): void {
-    if (this.awareness) removeAwarenessStates(this.awareness, [this.awareness.clientID], 'local')
+    const { awareness } = this
+    if (awareness) guard(() => removeAwarenessStates(awareness, [awareness.clientID], 'local'))
   }
 }
 
-function isUpdate(update: Bytes): boolean {
+/** Does it. What is thrown is `Unreadable` where `look` cannot read either what came; else it is of the page. */
+function reading<T>(work: () => T, look: () => unknown): T {
   try {
-    decodeUpdate(update)
-    return true
-  } catch {
-    return false
+    return work()
+  } catch (error) {
+    try {
+      look()
+    } catch (unreadable) {
+      throw new Unreadable(messageOf(unreadable))
+    }
+    throw error
   }
 }

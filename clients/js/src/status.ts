@@ -1,4 +1,5 @@
 /** What both clients tell about their connection, in the words of Hocuspocus and y-websocket. */
+import { CLOSE_CODES } from './core/codes.ts'
 import type { Failure } from './core/codes.ts'
 import type { Kind, State } from './core/policy.ts'
 
@@ -41,18 +42,13 @@ export interface ConnectionEvents {
   readonly error: ErrorEvent
 }
 
-export function statusOf({ name }: State): Status {
-  if (name === 'live' || name === 'draining') return 'connected'
-  return name === 'admitting' || name === 'opening' ? 'connecting' : 'disconnected'
+export function statusOf(state: State): Status {
+  if (transportOf(state)) return 'connected'
+  return state.name === 'admitting' || state.name === 'opening' ? 'connecting' : 'disconnected'
 }
 
 export function transportOf(state: State): Kind | null {
   return state.name === 'live' || state.name === 'draining' ? state.kind : null
-}
-
-export function statusEvent(state: State, before: State): StatusEvent {
-  const failure = 'failure' in state ? { code: state.failure.code, reason: state.failure.reason } : {}
-  return { status: statusOf(state), previous: statusOf(before), ...failure, final: state.name === 'closed' }
 }
 
 export function errorEvent(failure: Failure, final = false): ErrorEvent {
@@ -64,11 +60,13 @@ export type Emit<E extends object> = <K extends keyof E>(name: K, event: E[K]) =
 
 /** Tells a change of state by events. */
 export function tellChange(emit: Emit<ConnectionEvents>, state: State, before: State): void {
-  if (statusOf(state) !== statusOf(before)) emit('status', statusEvent(state, before))
-  const [transport, previous] = [transportOf(state), transportOf(before)]
-  if (transport !== previous) emit('transport', { transport, previous })
-  if ('failure' in state && state !== before) emit('error', errorEvent(state.failure, state.name === 'closed'))
-  if (state.name === 'closed' && (state.failure.code === 4401 || state.failure.code === 4403)) {
-    emit('authenticationFailed', { code: state.failure.code, reason: state.failure.reason })
-  }
+  const [status, previous] = [statusOf(state), statusOf(before)]
+  const failure = 'failure' in state ? state.failure : null
+  const why = failure && { code: failure.code, reason: failure.reason }
+  const final = state.name === 'closed'
+  if (status !== previous) emit('status', { status, previous, ...why, final })
+  const [transport, left] = [transportOf(state), transportOf(before)]
+  if (transport !== left) emit('transport', { transport, previous: left })
+  if (failure) emit('error', errorEvent(failure, final))
+  if (final && why && (why.code === CLOSE_CODES.unauthorized || why.code === CLOSE_CODES.forbidden)) emit('authenticationFailed', why)
 }

@@ -14,13 +14,13 @@ import { messageOf } from './http.ts'
 import { NOTHING, Unreadable } from './replica.ts'
 import type { Origin, YjsReplica } from './replica.ts'
 import { oneByOne } from './serial.ts'
+import { errorEvent } from './status.ts'
 import type { ErrorEvent } from './status.ts'
 
 export interface Surroundings {
   send(frame: Bytes): void
   /** What comes over the link is of no use. */
   fail(failure: Failure): void
-  refreshFailed(failure: Failure): void
   changed(state: State, before: State): void
   synced(state: boolean): void
   unsaved(count: number): void
@@ -90,7 +90,7 @@ export class Sync implements Speaker<Bytes> {
   }
 
   failed(failure: Failure): void {
-    this.#around.refreshFailed(failure)
+    this.#around.error(errorEvent(failure))
   }
 
   // ---- inside
@@ -114,7 +114,7 @@ export class Sync implements Speaker<Bytes> {
         this.#send(effect.message)
         break
       case 'answer':
-        this.#answer(effect.vector, effect.writes)
+        this.#read(() => this.#send({ type: 'step2', body: effect.writes ? this.#replica.missing(effect.vector) : NOTHING }))
         break
       case 'apply':
         this.#read(() => this.#replica.apply(effect.update, this.#origin))
@@ -146,23 +146,12 @@ export class Sync implements Speaker<Bytes> {
     if (body) this.#send({ type: 'awareness', body })
   }
 
-  #answer(vector: Bytes, writes: boolean): void {
-    let body = NOTHING
-    try {
-      if (writes) body = this.#replica.missing(vector)
-    } catch (error) {
-      this.#around.fail(nonsense(`a state vector, ${messageOf(error)}`))
-      return
-    }
-    this.#send({ type: 'step2', body })
-  }
-
   /** What cannot be read is the server's fault; what an observer of the document throws is the page's, and the link goes on. */
   #read(work: () => void): void {
     try {
       work()
     } catch (error) {
-      if (error instanceof Unreadable) this.#around.fail(nonsense(`an update, ${error.message}`))
+      if (error instanceof Unreadable) this.#around.fail(nonsense(error.message))
       else this.#around.error({ kind: 'application', code: 0, name: 'application', message: messageOf(error), cause: error })
     }
   }

@@ -1,21 +1,38 @@
 /**
  * A server and a network in virtual time, in the place of `WebSocket` and `fetch`. The server does what the specification says about
- * messages and acknowledgements; the network does what a test says. Everything takes its time, in order for each socket.
+ * messages and acknowledgements, and no more than that, so that no client comes to rely on it; the network does what a test says.
+ * Everything takes its time, in order for each socket. In one thing it is stricter: who sends what builds on something missing is
+ * not asked for it, but an error of the test, as this client never does so (CI3).
  */
 import { applyUpdate, Doc, encodeStateAsUpdate, encodeStateVector } from 'yjs'
 import type { Bytes } from '../src/core/bytes.ts'
 import { seal, unseal } from '../src/core/envelope.ts'
-import { decode, encode, isUpload } from '../src/core/messages.ts'
+import { decode, encode } from '../src/core/messages.ts'
 import type { Sent } from '../src/core/messages.ts'
+import { FakeWebSocket } from './fake_socket.ts'
 
-export const NOTHING: Bytes = Uint8Array.of(0, 0)
 const COMMIT_MS = 20
+/** How long the room knows a session after its last request. */
+const LINGERS_MS = 30_000
+const LONGEST_WAIT_S = 25
 
 interface Socket {
   readonly send: (message: Sent) => void
   readonly close: (code: number, reason: string) => void
   uploads: number
   durable: number
+}
+
+/** A session, whatever access tokens it has had. */
+interface Session {
+  /** The room wants to know what the client has, and says so in the next answer. */
+  asks: boolean
+  requestedAt: number
+}
+
+interface Access {
+  readonly session: Session
+  readonly endsAt: number
 }
 
 type Handler = (path: string, url: URL, init: RequestInit) => Response | null
@@ -33,18 +50,24 @@ export class FakeServer {
   delay: () => number = () => 5
   /** Whether the network delivers a request twice. */
   doubles: () => boolean = () => false
+  /** With what the server closes sockets as soon as they are open; null: it takes them. */
+  refuses: number | null = null
   tokenLifeMs = 600_000
+  /** By how much the server's clock is ahead. */
+  aheadMs = 0
   /** Of the token that `connect` takes. */
   sessionLifeMs = 3_600_000
   accepts: (token: string | null) => boolean = () => true
   grant = 'write'
+  /** False: a mistake that there once was. Who polls is asked for what he has where his session begins, and never again (PO21). */
+  asksAgain = true
   /** In the place of the server's own answers, where it gives one. */
   answers: Handler = () => null
   readonly requests: string[] = []
   readonly shown: (string | null)[] = []
   readonly #attached = new Set<Socket>()
   readonly #open = new Set<FakeWebSocket>()
-  readonly #sessions = new Map<string, number>()
+  readonly #access = new Map<string, Access>()
   readonly #entries: Bytes[] = []
   readonly #news = new Set<() => void>()
   readonly #asking = new Set<() => void>()
@@ -55,6 +78,10 @@ export class FakeServer {
   readonly fetch: typeof globalThis.fetch = async (input, init = {}) =>
     await new Promise((resolve, reject) => {
       const fail = (): void => reject(new TypeError('fetch failed'))
+      if (init.signal?.aborted) {
+        fail()
+        return
+      }
       init.signal?.addEventListener('abort', fail)
       this.#asking.add(fail)
       this.#serve(new URL(String(input)), init).then(resolve, reject).finally(() => this.#asking.delete(fail))
@@ -93,7 +120,7 @@ export class FakeServer {
     clearTimeout(this.#commit)
     this.#commit = undefined
     this.#pending = []
-    this.#sessions.clear()
+    this.#access.clear()
     this.#attached.clear()
     this.live = new Doc()
     applyUpdate(this.live, encodeStateAsUpdate(this.disk))
@@ -102,7 +129,7 @@ export class FakeServer {
 
   /** The server forgets all sessions. */
   forget(): void {
-    this.#sessions.clear()
+    this.#access.clear()
   }
 
   // ---- sockets
@@ -117,19 +144,31 @@ export class FakeServer {
       uploads: 0,
       durable: 0,
     }
-    if (!this.#knows(socket.url.searchParams.get('token'))) {
-      attached.close(4401, 'no valid token')
+    const json = socket.url.pathname.endsWith('/realtime/ws')
+    const known = json || this.#sessionOf(socket.url.searchParams.get('token'))
+    const code = known ? this.refuses : 4401
+    if (code !== null) {
+      attached.close(code, `code ${code}`)
       return
     }
     socket.onsent = (frame) => {
-      if (this.#attached.has(attached)) this.#take(attached, frame)
+      if (!this.#attached.has(attached)) return
+      if (typeof frame === 'string') this.#takeText(socket, frame)
+      else this.#take(attached, frame)
     }
     socket.ongone = () => {
       this.#attached.delete(attached)
       this.#open.delete(socket)
     }
     this.#attached.add(attached)
-    attached.send({ type: 'step1', body: encodeStateVector(this.live) as Bytes })
+    if (!json) attached.send({ type: 'step1', body: encodeStateVector(this.live) as Bytes })
+  }
+
+  /** Of operations only the greeting: a document in which there is nothing. */
+  #takeText(socket: FakeWebSocket, text: string): void {
+    const { type } = JSON.parse(text) as { type: string }
+    if (type === 'hello') socket.receives(JSON.stringify({ type: 'welcome', state: {}, head: null, offset: 0 }))
+    if (type === 'heartbeat') socket.receives(JSON.stringify({ type: 'heartbeat' }))
   }
 
   #take(socket: Socket, frame: Uint8Array): void {
@@ -176,7 +215,8 @@ export class FakeServer {
     this.requests.push(path)
     await this.#travel()
     if (init.signal?.aborted) throw new DOMException('aborted before it arrived', 'AbortError')
-    if (init.body instanceof Uint8Array && this.#knows(bearerOf(init)) && this.doubles()) void this.#operations(init.body)
+    const session = this.#sessionOf(bearerOf(init))
+    if (init.body instanceof Uint8Array && session && this.doubles()) void this.#operations(session, init.body)
     const answer = this.answers(path, url, init) ?? (await this.#answer(path, url, init))
     await this.#travel()
     return answer
@@ -188,19 +228,19 @@ export class FakeServer {
   }
 
   async #answer(path: string, url: URL, init: RequestInit): Promise<Response> {
-    const bearer = bearerOf(init)
     if (path === 'connect') return this.#connect(init)
-    if (!this.#knows(bearer)) return problem(401, 'unauthorized')
+    const session = this.#sessionOf(bearerOf(init))
+    if (!session) return problem(401, 'unauthorized')
     switch (path) {
       case 'refresh':
-        return this.#refresh(init)
+        return this.#refresh(session, init)
       case 'disconnect':
-        this.#sessions.delete(bearer ?? '')
+        for (const [token, access] of this.#access) if (access.session === session) this.#access.delete(token)
         return new Response(null, { status: 204 })
       case 'operations':
-        return messages(await this.#operations(init.body as Uint8Array), this.#cursor)
+        return await this.#operations(session, init.body as Uint8Array)
       default:
-        return await this.#poll(url, init.signal)
+        return await this.#poll(session, url, init.signal)
     }
   }
 
@@ -209,62 +249,82 @@ export class FakeServer {
     this.shown.push(token)
     if (!this.accepts(token)) return problem(401, 'unauthorized')
     const names = failed.includes('yjs') ? ['polling', 'yjs'] : ['websocket', 'yjs', 'polling']
-    return this.#admit({ transports: names.map((name) => ({ name })) })
+    return this.#admit({ asks: true, requestedAt: 0 }, { transports: names.map((name) => ({ name })) })
   }
 
-  #refresh(init: RequestInit): Response {
+  #refresh(session: Session, init: RequestInit): Response {
     const { session_token: token } = JSON.parse(String(init.body)) as { session_token?: string }
     if (token !== undefined) this.shown.push(token)
-    return token !== undefined && !this.accepts(token) ? problem(401, 'unauthorized') : this.#admit({})
+    return token !== undefined && !this.accepts(token) ? problem(401, 'unauthorized') : this.#admit(session, {})
   }
 
-  #admit(more: object): Response {
-    const token = `access ${this.#sessions.size} ${Date.now()} ${Math.random()}`
-    this.#sessions.set(token, Date.now() + this.tokenLifeMs)
+  #admit(session: Session, more: object): Response {
+    const token = `access ${this.#access.size} ${Date.now()} ${Math.random()}`
+    this.#access.set(token, { session, endsAt: Date.now() + this.tokenLifeMs })
+    const now = Date.now() + this.aheadMs
     const body = {
       session_id: 'session',
       access_token: token,
-      expires_at: Date.now() + this.tokenLifeMs,
-      session_expires_at: Date.now() + this.sessionLifeMs,
+      expires_at: now + this.tokenLifeMs,
+      session_expires_at: now + this.sessionLifeMs,
       grant: this.grant,
       user: { id: 'ana', name: null, colour: null },
       ...more,
     }
-    return new Response(JSON.stringify(body), { headers: { 'content-type': 'application/json' } })
+    return new Response(JSON.stringify(body), { headers: { 'content-type': 'application/json', date: new Date(now).toUTCString() } })
   }
 
-  #knows(token: string | null): boolean {
-    return (this.#sessions.get(token ?? '') ?? 0) > Date.now()
+  #sessionOf(token: string | null): Session | null {
+    const access = this.#access.get(token ?? '')
+    return access && access.endsAt > Date.now() ? access.session : null
+  }
+
+  get #mayWrite(): boolean {
+    return this.grant === 'write' || this.grant === 'admin'
   }
 
   get #cursor(): string {
     return `${this.#epoch}:${this.#entries.length}`
   }
 
-  async #operations(body: Uint8Array): Promise<Bytes[]> {
+  async #operations(session: Session, body: Uint8Array): Promise<Response> {
+    this.#begin(session)
     const taken = unseal(body).map((frame) => decode(frame))
-    const answers: Sent[] = []
-    const durable = taken.filter((message) => message !== null && isUpload(message))
-    await Promise.all(
-      durable.map(
-        async (message) =>
-          await new Promise<void>((done) => {
-            if (message?.type === 'step2' || message?.type === 'update') this.#apply(message.body, null, done)
-          }),
-      ),
-    )
-    const asks = taken.find((message) => message?.type === 'step1')
-    if (asks?.type === 'step1') {
-      answers.push({ type: 'step2', body: encodeStateAsUpdate(this.disk, asks.body) as Bytes })
-      answers.push({ type: 'step1', body: encodeStateVector(this.live) as Bytes })
-    }
-    if (durable.length > 0) answers.push({ type: 'acknowledged', count: durable.length, offset: this.#entries.length })
-    return answers.map((message) => encode(message))
+    const bodies = (...types: readonly string[]): Bytes[] =>
+      taken.flatMap((message) => (message && 'body' in message && types.includes(message.type) ? [message.body] : []))
+    // A reader's empty answer is no upload.
+    const uploads = bodies('step2', 'update').filter((update) => this.#mayWrite || update.length > 2)
+    if (uploads.length > 0 && !this.#mayWrite) return problem(403, 'grant_too_low')
+    await Promise.all(uploads.map(async (update) => await new Promise<void>((done) => this.#apply(update, null, done))))
+    const questions = bodies('step1')
+    session.asks ||= this.asksAgain && questions.length > 0
+    const answers: Sent[] = [
+      ...questions.map((vector): Sent => ({ type: 'step2', body: encodeStateAsUpdate(this.disk, vector) as Bytes })),
+      ...this.#question(session),
+    ]
+    if (uploads.length > 0) answers.push({ type: 'acknowledged', count: uploads.length, offset: this.#entries.length })
+    return messages(answers.map((message) => encode(message)), this.#cursor)
   }
 
-  async #poll(url: URL, signal: AbortSignal | null | undefined): Promise<Response> {
+  /** A request has come: of one that the room does not know any more it does not know what it has, either. */
+  #begin(session: Session): void {
+    if (Date.now() - session.requestedAt > LINGERS_MS) session.asks = true
+    session.requestedAt = Date.now()
+  }
+
+  /** The server asks where the session begins, where the request asks, and else never. */
+  #question(session: Session): Sent[] {
+    const asks = session.asks && this.#mayWrite
+    session.asks = false
+    return asks ? [{ type: 'step1', body: encodeStateVector(this.live) as Bytes }] : []
+  }
+
+  async #poll(session: Session, url: URL, signal: AbortSignal | null | undefined): Promise<Response> {
+    const wait = Number(url.searchParams.get('wait') ?? 0)
+    if (!(wait >= 0 && wait <= LONGEST_WAIT_S)) return problem(422, 'invalid_parameter')
+    this.#begin(session)
     const [epoch, offset] = (url.searchParams.get('cursor') ?? '').split(':').map(Number)
-    const deadline = Date.now() + 1000 * Number(url.searchParams.get('wait'))
+    const deadline = Date.now() + 1000 * wait
     while (epoch === this.#epoch && offset === this.#entries.length && Date.now() < deadline && this.network) {
       // oxlint-disable-next-line no-await-in-loop
       await new Promise<void>((done, fail) => {
@@ -282,92 +342,8 @@ export class FakeServer {
     const news: Sent[] = entries
       ? entries.map((body) => ({ type: 'update', body }))
       : [{ type: 'step2', body: encodeStateAsUpdate(this.disk) as Bytes }]
-    return messages(
-      news.map((message) => encode(message)),
-      this.#cursor,
-    )
-  }
-}
-
-/** One socket. Whatever goes over it arrives in order, or is lost with it. */
-export class FakeWebSocket {
-  static readonly OPEN = 1
-  readonly url: URL
-  readyState = 0
-  binaryType = ''
-  onopen: (() => void) | null = null
-  onmessage: ((event: { data: ArrayBuffer | string }) => void) | null = null
-  onclose: ((event: { code: number; reason: string }) => void) | null = null
-  onerror: (() => void) | null = null
-  onsent: (frame: Uint8Array) => void = () => {}
-  ongone: () => void = () => {}
-  readonly #server: FakeServer
-  #arrivesAt = [0, 0]
-  /** Something was lost on the way, so nothing behind it arrives; nobody is told. */
-  #deaf = false
-
-  constructor(server: FakeServer, url: URL) {
-    this.#server = server
-    this.url = url
-    this.#later(0, () => {
-      if (!server.network || server.sockets === 'refuse') this.ends(1006, '')
-      else if (server.sockets === 'pass') this.#opens()
-    })
-  }
-
-  send(frame: Uint8Array): void {
-    const copy = frame.slice()
-    this.#later(0, () => this.onsent(copy))
-  }
-
-  close(): void {
-    if (this.readyState === 3) return
-    this.readyState = 3
-    const closed = (): void => this.onclose?.({ code: 1005, reason: '' })
-    this.#later(0, () => {
-      this.ongone()
-      this.#later(1, closed)
-    })
-    setTimeout(() => (this.ongone(), closed()), 60_000) // both notice by themselves
-  }
-
-  receives(frame: Bytes | string): void {
-    this.#later(1, () => this.onmessage?.({ data: typeof frame === 'string' ? frame : frame.buffer }))
-  }
-
-  ends(code: number, reason: string): void {
-    this.#later(1, () => {
-      if (this.readyState === 3) return
-      this.readyState = 3
-      this.ongone()
-      this.onclose?.({ code, reason })
-    })
-  }
-
-  /** The connection is cut: what is under way is lost, and it is known at once. */
-  breaks(): void {
-    if (this.readyState === 3) return
-    this.readyState = 3
-    this.onsent = () => {}
-    this.ongone()
-    this.onclose?.({ code: 1006, reason: '' })
-  }
-
-  #opens(): void {
-    if (this.readyState !== 0) return
-    this.readyState = 1
-    this.onopen?.()
-    this.#server.attach(this)
-  }
-
-  #later(direction: 0 | 1, work: () => void): void {
-    const now = Date.now()
-    const at = Math.max(this.#arrivesAt[direction] ?? 0, now + this.#server.delay())
-    this.#arrivesAt[direction] = at
-    setTimeout(() => {
-      this.#deaf ||= !this.#server.network
-      if (!this.#deaf) work()
-    }, at - now)
+    session.requestedAt = Date.now()
+    return messages([...news, ...this.#question(session)].map((message) => encode(message)), this.#cursor)
   }
 }
 

@@ -1,72 +1,17 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
+import { Awareness } from 'y-protocols/awareness'
 import { Doc } from 'yjs'
 import { CowriteProvider } from '../src/provider.ts'
-import type { CowriteProviderOptions } from '../src/provider.ts'
-import { encode } from '../src/core/messages.ts'
-import { FakeServer, messages, problem } from './fake_server.ts'
-import { vectors, bytesOf } from './vectors.ts'
+import { errorsIn, open, pass, setTheStage, stage } from './stage.ts'
 
-let server: FakeServer
-let opened: CowriteProvider[]
-const rejected: unknown[] = []
-const note = (error: unknown): void => void rejected.push(error)
-
-beforeEach(() => {
-  vi.useFakeTimers()
-  vi.spyOn(Math, 'random').mockReturnValue(0.5)
-  server = new FakeServer()
-  opened = []
-  rejected.length = 0
-  process.on('unhandledRejection', note)
-})
-
-afterEach(async () => {
-  for (const provider of opened) provider.destroy()
-  await vi.advanceTimersByTimeAsync(100_000)
-  expect(vi.getTimerCount()).toBe(0)
-  vi.useRealTimers()
-  await new Promise((done) => setTimeout(done, 0))
-  process.off('unhandledRejection', note)
-  expect(rejected).toEqual([])
-})
-
-interface Told {
-  readonly provider: CowriteProvider
-  readonly text: () => string
-  readonly told: string[]
-}
-
-function open(options: Partial<CowriteProviderOptions> = {}): Told {
-  const document = options.document ?? new Doc()
-  const provider = new CowriteProvider({
-    url: 'http://server/notes',
-    name: 'plan',
-    broadcast: false,
-    WebSocketPolyfill: server.WebSocket,
-    fetch: server.fetch,
-    ...options,
-    document,
-  })
-  opened.push(provider)
-  const told: string[] = []
-  provider.on('status', ({ status, code, final }) => told.push(`${status}${code === undefined ? '' : ` ${code}`}${final ? ' final' : ''}`))
-  provider.on('transport', ({ transport }) => told.push(`by ${transport}`))
-  provider.on('synced', ({ state }) => told.push(`synced ${state}`))
-  provider.on('error', ({ kind, code }) => told.push(`error ${kind} ${code}`))
-  provider.on('authenticationFailed', ({ code }) => told.push(`authentication failed ${code}`))
-  return { provider, told, text: () => document.getText('text').toString() }
-}
-
-async function pass(ms: number): Promise<void> {
-  await vi.advanceTimersByTimeAsync(ms)
-}
+setTheStage()
 
 describe('[CI13] what is told', () => {
   test('of a connection that comes, goes and comes again', async () => {
     const { provider, told } = open()
     await pass(100)
     expect(told).toEqual(['connected', 'by websocket', 'synced true'])
-    server.cut()
+    stage.server.cut()
     await pass(1000)
     const again = ['connecting', 'connected', 'by websocket', 'synced true']
     expect(told.splice(0)).toEqual(['connected', 'by websocket', 'synced true', 'synced false', 'disconnected 1006', 'by null', 'error connection 1006', ...again])
@@ -77,7 +22,7 @@ describe('[CI13] what is told', () => {
 
   test('addresses are below the one that is given', async () => {
     const asked: string[] = []
-    server.answers = (_path, { href }) => (asked.push(href), null)
+    stage.server.answers = (_path, { href }) => (asked.push(href), null)
     open({ url: 'ws://server/notes/?old' })
     await pass(100)
     expect(asked).toEqual(['http://server/notes/api/v2/realtime/connect'])
@@ -100,7 +45,7 @@ describe('[CI4] saved', () => {
     expect(saved).not.toHaveBeenCalled()
     await pass(100)
     expect(saved).toHaveBeenCalledOnce()
-    expect(server.disk.getText('text').toString()).toBe('before')
+    expect(stage.server.disk.getText('text').toString()).toBe('before')
   })
 
   test('is never said where the server dies first', async () => {
@@ -108,26 +53,26 @@ describe('[CI4] saved', () => {
     await pass(100)
     provider.document.getText('text').insert(0, 'lost?')
     await pass(10)
-    server.restart()
-    server.network = false
+    stage.server.restart()
+    stage.server.network = false
     await pass(30_000)
     expect(provider.hasUnsyncedChanges).toBe(true)
-    server.network = true
+    stage.server.network = true
     await pass(20_000)
-    expect([provider.hasUnsyncedChanges, server.disk.getText('text').toString()]).toEqual([false, text()])
+    expect([provider.hasUnsyncedChanges, stage.server.disk.getText('text').toString()]).toEqual([false, text()])
   })
 })
 
 describe('[CI10, CI12] sockets that are blocked', () => {
   test.each(['refuse', 'swallow'] as const)('polling within 3 s where they are: %s', async (sockets) => {
-    server.sockets = sockets
+    stage.server.sockets = sockets
     const [ana, bo] = [open(), open()]
     await pass(2500)
     expect([ana.provider.transport, bo.provider.transport]).toEqual(['polling', 'polling'])
     ana.provider.document.getText('text').insert(0, 'hello')
     await pass(500)
     expect(bo.text()).toBe('hello')
-    server.sockets = 'pass'
+    stage.server.sockets = 'pass'
     await pass(30_000)
     expect(ana.told.filter((word) => word.startsWith('by '))).toEqual(['by polling', 'by websocket'])
   })
@@ -150,13 +95,13 @@ describe('[CI17] a connection that is silent', () => {
   test('is noticed, and replaced', async () => {
     const { provider, told } = open()
     await pass(100)
-    server.network = false
+    stage.server.network = false
     provider.document.getText('text').insert(0, 'x')
     await pass(13_500)
     expect(told).toContain('disconnected 1006')
-    server.network = true
+    stage.server.network = true
     await pass(15_000)
-    expect(server.disk.getText('text').toString()).toBe('x')
+    expect(stage.server.disk.getText('text').toString()).toBe('x')
   })
 
   test('and one on which nobody types is none', async () => {
@@ -166,141 +111,53 @@ describe('[CI17] a connection that is silent', () => {
   })
 })
 
-describe('[CI15] the server says not to come back', () => {
-  test.each([4400, 4403, 4410, 4424])('with close code %i', async (code) => {
-    const { provider, told } = open()
-    await pass(100)
-    told.length = 0
-    server.close(code)
-    const synced = provider.whenSynced()
-    await pass(100_000)
-    const failed = code === 4403 ? ['authentication failed 4403'] : []
-    expect(told).toEqual(['synced false', `disconnected ${code} final`, 'by null', `error refused ${code}`, ...failed])
-    await expect(provider.whenSynced()).rejects.toMatchObject({ name: 'Refused', code })
-    await expect(synced).resolves.toBeUndefined()
-    provider.connect()
-    await pass(100)
-    expect(provider.status).toBe('connected')
-  })
-
-  test('by a problem', async () => {
-    server.answers = (path) => (path === 'connect' ? problem(410, 'document_deleted') : null)
-    const { told } = open()
-    await pass(100_000)
-    expect(told).toEqual(['disconnected 4410 final', 'error refused 4410'])
-    expect(server.requests).toEqual(['connect'])
-  })
-
-  test('but not a proxy', async () => {
-    server.answers = (path) => (path === 'connect' && server.requests.length < 3 ? new Response('<html>', { status: 403 }) : null)
-    const { provider } = open()
-    await pass(10_000)
-    expect(provider.status).toBe('connected')
-  })
-})
-
-describe('[CI16] a server that answers nonsense', () => {
-  const requests: readonly (readonly [string, () => Response])[] = [
-    ['no JSON', () => new Response('<html>')],
-    ['other JSON', () => new Response('[1]')],
-    ['null', () => new Response('null')],
-    ['nothing', () => new Response('')],
-  ]
-  test.each(requests)('to connect: %s', async (_what, answer) => {
-    let times = 0
-    server.answers = (path) => (path === 'connect' && times++ < 2 ? answer() : null)
-    const { provider, told } = open()
-    await pass(10_000)
-    expect(told.filter((word) => word.startsWith('error'))).toEqual(['error nonsense 1006', 'error nonsense 1006'])
-    expect(provider.status).toBe('connected')
-  })
-
-  const bodies: readonly (readonly [string, () => Response])[] = [
-    ['no envelope', () => new Response(Uint8Array.of(200, 1))],
-    ['a message that is cut off', () => messages([Uint8Array.of(0, 1, 9, 0)], 'c')],
-    ['an update that is none', () => messages([encode({ type: 'step2', body: Uint8Array.of(9, 9, 9) })], 'c')],
-    ['a state vector that is none', () => messages([encode({ type: 'step1', body: Uint8Array.of(255) })], 'c')],
-  ]
-  test.each(bodies)('to polling: %s', async (_what, answer) => {
-    server.sockets = 'refuse'
-    let times = 0
-    server.answers = (path) => (path === 'operations' && times++ < 1 ? answer() : null)
-    const { provider, told } = open()
-    await pass(20_000)
-    expect(told.filter((word) => word.startsWith('error'))).toEqual(['error nonsense 1006'])
-    expect(provider.status).toBe('connected')
-  })
-
-  const frames = vectors('yjs').filter(({ error, hex }) => error === 'malformed' && hex !== '')
-  test.each(frames)('on the socket: $id', async ({ hex }) => {
-    const { provider, told } = open()
-    await pass(100)
-    server.say(bytesOf(hex))
-    await pass(5000)
-    // What y-protocols takes for awareness is awareness.
-    const errors = told.filter((word) => word.startsWith('error'))
-    if (hex.startsWith('01')) expect(errors.length).toBeLessThan(2)
-    else expect(errors).toEqual(['error nonsense 1006'])
-    expect(provider.status).toBe('connected')
-  })
-
-  test('a text on the socket', async () => {
-    const { provider, told } = open()
-    await pass(100)
-    server.say('hello')
-    await pass(5000)
-    expect(told.filter((word) => word.startsWith('error'))).toEqual(['error nonsense 1006'])
-    expect(provider.status).toBe('connected')
-  })
-})
-
 describe('[CI20, CI21, CI22] sessions', () => {
   test('one is used for all links, and renewed in time', async () => {
     const token = vi.fn<() => string>(() => 'token')
     open({ token })
     await pass(100)
-    server.cut()
+    stage.server.cut()
     await pass(470_000)
-    expect(server.requests).toEqual(['connect'])
+    expect(stage.server.requests).toEqual(['connect'])
     await pass(20_000)
-    expect(server.requests).toEqual(['connect', 'refresh'])
+    expect(stage.server.requests).toEqual(['connect', 'refresh'])
     expect(token).toHaveBeenCalledOnce()
   })
 
   test('one that was forgotten is replaced', async () => {
     const { provider, told } = open({ token: 'token' })
     await pass(100)
-    server.forget()
-    server.cut()
+    stage.server.forget()
+    stage.server.cut()
     await pass(5000)
     expect(provider.status).toBe('connected')
-    expect(told.filter((word) => word.startsWith('error'))).toEqual(['error connection 1006'])
-    expect(server.requests).toEqual(['connect', 'connect'])
+    expect(errorsIn(told)).toEqual(['error connection 1006'])
+    expect(stage.server.requests).toEqual(['connect', 'connect'])
   })
 
   test('one that ends is prolonged with a new token', async () => {
-    server.tokenLifeMs = server.sessionLifeMs = 60_000
+    stage.server.tokenLifeMs = stage.server.sessionLifeMs = 60_000
     let number = 0
     const { told } = open({ token: async () => `token ${++number}` })
     await pass(200_000)
-    expect(server.shown).toEqual(['token 1', 'token 2', 'token 3', 'token 4', 'token 5'])
+    expect(stage.server.shown).toEqual(['token 1', 'token 2', 'token 3', 'token 4', 'token 5'])
     expect(told).toEqual(['connected', 'by websocket', 'synced true'])
   })
 
   test('a token that is no function is not asked to prolong anything', async () => {
-    server.tokenLifeMs = server.sessionLifeMs = 60_000
+    stage.server.tokenLifeMs = stage.server.sessionLifeMs = 60_000
     open({ token: 'token' })
     await pass(200_000)
-    expect(server.requests).toEqual(['connect'])
+    expect(stage.server.requests).toEqual(['connect'])
   })
 
   test('clocks that differ by more than a token lasts do no harm', async () => {
     const answer = vi.fn<() => void>()
-    server.answers = (path) => {
+    stage.server.answers = (path) => {
       if (path === 'refresh') answer()
       return null
     }
-    server.tokenLifeMs = 3_600_000 * 24
+    stage.server.tokenLifeMs = 3_600_000 * 24
     open()
     await pass(481_000)
     expect(answer).toHaveBeenCalledOnce()
@@ -317,7 +174,7 @@ describe('[CI23] a token function that fails', () => {
     let times = 0
     const { provider, told } = open({ token: () => (times++ < 2 ? fail() : 'token') })
     await pass(10_000)
-    expect(told.filter((word) => word.startsWith('error'))).toEqual(['error token 1006', 'error token 1006'])
+    expect(errorsIn(told)).toEqual(['error token 1006', 'error token 1006'])
     expect(provider.status).toBe('connected')
   })
 
@@ -328,7 +185,7 @@ describe('[CI23] a token function that fails', () => {
   })
 
   test('fails while the session is prolonged: the link stays', async () => {
-    server.tokenLifeMs = server.sessionLifeMs = 60_000
+    stage.server.tokenLifeMs = stage.server.sessionLifeMs = 60_000
     let times = 0
     const { told } = open({ token: () => { if (times++ === 1) throw new Error('down'); return 'token' } })
     await pass(100_000)
@@ -338,13 +195,13 @@ describe('[CI23] a token function that fails', () => {
 
 describe('[CI24] a token that is refused', () => {
   test('is said once, and not shown again', async () => {
-    server.accepts = () => false
+    stage.server.accepts = () => false
     const { provider, told } = open({ token: 'stale' })
     const synced = provider.whenSynced()
     await pass(100_000)
     expect(told).toEqual(['disconnected 4401 final', 'error refused 4401', 'authentication failed 4401'])
     await expect(synced).rejects.toMatchObject({ code: 4401 })
-    expect(server.shown).toEqual(['stale'])
+    expect(stage.server.shown).toEqual(['stale'])
   })
 })
 
@@ -361,8 +218,46 @@ describe('[CI8] an observer that throws', () => {
     bo.provider.document.getText('text').insert(1, 'b')
     await pass(100)
     expect(ana.text()).toBe('ab')
-    expect(ana.told.filter((word) => word.startsWith('error'))).toEqual(['error application 0', 'error application 0'])
+    expect(errorsIn(ana.told)).toEqual(['error application 0', 'error application 0'])
     expect(ana.provider.status).toBe('connected')
+  })
+})
+
+function breakDown(): void {
+  throw new Error('of the page')
+}
+
+describe('[CI8] a listener of the awareness that throws', () => {
+  test('stops nothing, and is told', async () => {
+    const thrown: unknown[] = []
+    vi.spyOn(globalThis, 'queueMicrotask').mockImplementation((work) => {
+      try {
+        work()
+      } catch (error) {
+        thrown.push(error)
+      }
+    })
+    const document = new Doc()
+    const awareness = new Awareness(document)
+    const [ana, bo] = [open({ document, awareness }), open()]
+    await pass(100)
+    awareness.on('change', breakDown)
+    bo.provider.awareness?.setLocalStateField('user', 'Bo')
+    await pass(100)
+    expect(errorsIn(ana.told)).toEqual(['error application 0'])
+    expect(awareness.getStates().get(bo.provider.document.clientID)).toEqual({ user: 'Bo' })
+    bo.provider.document.getText('text').insert(0, 'a')
+    await pass(100)
+    expect([ana.text(), ana.provider.status]).toEqual(['a', 'connected'])
+    // Bo is not seen any more, and that throws, too.
+    stage.server.cut()
+    await pass(1000)
+    expect(ana.told.filter((word) => /connected/u.test(word))).toEqual(['connected', 'disconnected 1006', 'connected'])
+    ana.provider.destroy() // nor is Bo then, and then Ana
+    expect(thrown).toEqual(Array.from({ length: 3 }, () => new Error('of the page')))
+    awareness.off('change', breakDown)
+    awareness.destroy()
+    vi.mocked(queueMicrotask).mockRestore()
   })
 })
 
@@ -371,7 +266,7 @@ describe('[CI7] tabs of one browser', () => {
     vi.useRealTimers()
     const meet = { broadcast: true, connect: false, url: `http://server/${crypto.randomUUID()}` }
     const [ana, bo] = [open(meet), open(meet)]
-    server.network = false
+    stage.server.network = false
     ana.provider.connect()
     ana.provider.document.getText('text').insert(0, 'early ')
     ana.provider.awareness?.setLocalStateField('user', 'Ana')

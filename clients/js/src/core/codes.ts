@@ -28,13 +28,14 @@ export type CloseName = keyof typeof CLOSE_CODES
 /** What browsers report when a connection broke without a word. Nobody sends it. */
 export const BROKEN = 1006
 
-/** Codes of HTTP problems that have another name in the table, as far as their status does not say as much. */
-const OF_PROBLEMS: Readonly<Record<string, number>> = {
-  draining: CLOSE_CODES.service_restart,
-  grant_too_low: CLOSE_CODES.forbidden,
-  origin_refused: CLOSE_CODES.forbidden,
-  too_large: CLOSE_CODES.message_too_large,
-}
+/** What codes of HTTP problems mean: those of the table, and those that have another name there. Not an object: any text may come. */
+const OF_PROBLEMS: ReadonlyMap<string, number> = new Map<string, number>([
+  ...Object.entries(CLOSE_CODES),
+  ['draining', CLOSE_CODES.service_restart],
+  ['grant_too_low', CLOSE_CODES.forbidden],
+  ['origin_refused', CLOSE_CODES.forbidden],
+  ['too_large', CLOSE_CODES.message_too_large],
+])
 
 /** What a connection ended with, or could not begin with. */
 export interface Failure {
@@ -79,9 +80,8 @@ export function answeredWith(status: number, problem: unknown, rest: number): Fa
   const name = textOf(problem, 'code')
   const reason = textOf(problem, 'detail') ?? `HTTP status ${status}`
   if (name === undefined) return broken(reason, rest)
-  const known = OF_PROBLEMS[name] ?? (CLOSE_CODES[name as CloseName] as number | undefined)
   const final = status >= 400 && status < 500 && status !== 408 && status !== 429
-  const code = known ?? (final ? CLOSE_CODES.malformed_frame : CLOSE_CODES.store_unavailable)
+  const code = OF_PROBLEMS.get(name) ?? (final ? CLOSE_CODES.malformed_frame : CLOSE_CODES.store_unavailable)
   const { index, field } = problem as { readonly index?: unknown; readonly field?: unknown }
   return { code, name, reason, rest, index, field }
 }

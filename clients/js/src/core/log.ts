@@ -100,10 +100,10 @@ export function advance(log: Log, event: LogEvent): Step {
     case 'linked': {
       const resume = log.head === undefined ? {} : { last_operation: log.head }
       const message = { type: 'hello', access_token: event.access, document_id: event.document, ...resume }
-      return [{ ...log, phase: 'greeting', sent: false }, [{ type: 'send', message }]]
+      return [{ ...offline(log), phase: 'greeting' }, [{ type: 'send', message }]]
     }
     case 'unlinked':
-      return [{ ...log, phase: 'offline', sent: false }, log.phase === 'live' ? [{ type: 'synced', state: false }] : []]
+      return [offline(log), log.phase === 'live' ? [{ type: 'synced', state: false }] : []]
     case 'received':
       return log.phase === 'offline' ? [log, []] : receive(log, event.message)
     case 'submitted':
@@ -204,8 +204,12 @@ function then([log, effects]: Step, next: (log: Log) => Step): Step {
   return [last, [...effects, ...more]]
 }
 
+function offline(log: Log): Log {
+  return { ...log, phase: 'offline', sent: false }
+}
+
 function unreadable(log: Log, { type }: ServerMessage): Step {
-  return [{ ...log, phase: 'offline', sent: false }, [{ type: 'failed', failure: nonsense(type) }]]
+  return [offline(log), [{ type: 'failed', failure: nonsense(type) }]]
 }
 
 function headOf(message: ServerMessage): string | null {

@@ -28,16 +28,14 @@ const STEPS = ['step1', 'step2', 'update'] as const
 
 export function encode(message: Sent): Bytes {
   switch (message.type) {
-    case 'step1':
-    case 'step2':
-    case 'update':
-      return join([[SYNC, STEPS.indexOf(message.type)], integer(message.body.length), message.body])
-    case 'awareness':
-      return join([[AWARENESS], integer(message.body.length), message.body])
     case 'query':
       return Uint8Array.of(QUERY)
     case 'acknowledged':
       return join([[ACKNOWLEDGED], integer(message.count), integer(message.offset)])
+    default: {
+      const { type, body } = message
+      return join([type === 'awareness' ? [AWARENESS] : [SYNC, STEPS.indexOf(type)], integer(body.length), body])
+    }
   }
 }
 

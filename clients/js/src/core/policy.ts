@@ -118,7 +118,7 @@ export function decide(policy: Policy, event: PolicyEvent): PolicyStep {
       return [{ ...START, blocked: policy.blocked, links: policy.links }, [...abandon(policy.state), { type: 'leave' }]]
     case 'admitted':
       if (policy.state.name !== 'admitting') return [policy, []]
-      return policy.blocked || !event.sockets ? open(policy, 'polling') : open(policy, 'websocket')
+      return open(policy, policy.blocked || !event.sockets ? 'polling' : 'websocket')
     case 'refused':
       return policy.state.name === 'admitting' ? end(policy, event.failure) : [policy, []]
     case 'heard':
@@ -212,7 +212,7 @@ function end(policy: Policy, failure: Failure): PolicyStep {
     return [next, [...effects, ...more]]
   }
   const ms = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(policy.attempts, 10))
-  const retry = failure.rest > 0 ? start('retry', failure.rest) : start('retry', ms, true)
+  const retry = start('retry', failure.rest || ms, failure.rest === 0)
   return [{ ...policy, renewals, attempts: policy.attempts + 1, state: { name: 'waiting', failure, renew } }, [...effects, retry]]
 }
 

@@ -72,7 +72,7 @@ function advance(session: Session, event: SessionEvent): Step {
   switch (event.type) {
     case 'linked':
       return [
-        { ...session, phase: 'greeting', writes: event.writes, synced: false, uploads: relinked(session.uploads) },
+        { ...offline(session), phase: 'greeting', writes: event.writes },
         [{ type: 'greet' }],
       ]
     case 'unlinked':

@@ -43,10 +43,10 @@ class JsonPolling extends Requests<ServerMessage> {
       this.listener.received({ type: 'welcome', state: {}, head: null, offset: 0 })
     }
     this.#head = (hello['last_operation'] as string | null | undefined) ?? null
-    void this.unlessItFails(this.read(async (wait, stop) => await this.#poll(wait, stop)))
+    this.read()
   }
 
-  async #poll(patience: number, stop: AbortSignal): Promise<void> {
+  protected async poll(patience: number, stop: AbortSignal): Promise<void> {
     const wait = this.#welcomed ? patience : 0
     const query = { wait: String(wait), ...(this.#head === null ? {} : { last_operation: this.#head }) }
     const headers: Record<string, string> = this.#etag === null ? {} : { 'if-none-match': this.#etag }
@@ -57,7 +57,7 @@ class JsonPolling extends Requests<ServerMessage> {
       wait: 1000 * wait,
       read: async (answer) => {
         this.#etag = answer.headers.get('etag')
-        return answer.status === 304 ? null : ((await answer.json()) as Fields)
+        return answer.status === 304 ? null : await fieldsOf(answer)
       },
     })
     if (!news) return
@@ -69,13 +69,10 @@ class JsonPolling extends Requests<ServerMessage> {
   }
 
   async #write({ type, request, ...fields }: ServerMessage): Promise<void> {
-    const body = JSON.stringify({ document_id: this.place.document, ...fields })
     try {
       const written = await this.ask(type, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body,
-        read: async (answer) => (type === 'operations' ? ((await answer.json()) as Fields) : null),
+        json: { document_id: this.place.document, ...fields },
+        read: async (answer) => (type === 'operations' ? fieldsOf(answer) : null),
       })
       if (written) this.listener.received({ ...written, type: 'acknowledged', request })
     } catch (error) {
@@ -84,6 +81,11 @@ class JsonPolling extends Requests<ServerMessage> {
       this.listener.received({ ...refusalIn(failure), type: 'refused', request })
     }
   }
+}
+
+/** None where it is no object: then what is needed is found missing. */
+async function fieldsOf(answer: Response): Promise<Fields> {
+  return Object(await answer.json()) as Fields
 }
 
 function refusalIn({ code, name, reason, index, field }: Failure): Fields {

@@ -1,4 +1,5 @@
 /** The socket for JSON operations, `/api/v2/realtime/ws`. */
+import { textOf } from '../core/codes.ts'
 import type { ServerMessage } from '../core/log.ts'
 import type { LinkMaker } from './link.ts'
 import { openSocket, socketUrl } from './websocket.ts'
@@ -11,7 +12,7 @@ export const jsonSocket: LinkMaker<ServerMessage> = ({ api, WebSocket }, listene
 export function messageIn(data: unknown): ServerMessage | null {
   try {
     const message: unknown = typeof data === 'string' ? JSON.parse(data) : null
-    return typeof message === 'object' && message !== null && 'type' in message ? (message as ServerMessage) : null
+    return textOf(message, 'type') === undefined ? null : (message as ServerMessage)
   } catch {
     return null
   }

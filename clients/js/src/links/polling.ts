@@ -17,7 +17,9 @@ import { Requests } from './requests.ts'
 const MESSAGES = 'application/octet-stream'
 
 interface News {
+  /** All but the acknowledgement. */
   readonly messages: readonly Bytes[]
+  readonly said: Extract<Message, { readonly type: 'acknowledged' }> | undefined
   /** From which to poll on. */
   readonly cursor: string
 }
@@ -49,26 +51,23 @@ class YjsPolling extends Requests<Bytes> {
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, batchSize(this.#waiting))
       // oxlint-disable-next-line no-await-in-loop -- one request at a time keeps the order
-      this.#take(batch, await this.ask('operations', { ...AS_MESSAGES, method: 'POST', body: seal(batch) }))
+      this.#take(batch, await this.ask('operations', { ...AS_MESSAGES, body: seal(batch) }))
     }
     this.#sending = null
   }
 
   /** The answer to a request says how many of its own uploads are durable; a link says how many of all. */
-  #take(batch: readonly Bytes[], { messages, cursor }: News): void {
+  #take(batch: readonly Bytes[], { messages, said, cursor }: News): void {
     const uploads = batch.map((message) => decode(message)).filter((message): message is Message => message !== null && isUpload(message))
-    const said = messages.map((message) => decode(message)).find((message) => message?.type === 'acknowledged')
     this.#tally = tally(this.#tally, uploads, said?.count ?? 0)
-    for (const message of messages) {
-      if (decode(message)?.type !== 'acknowledged') this.listener.received(message)
-    }
+    for (const message of messages) this.listener.received(message)
     if (said) this.listener.received(encode({ ...said, count: this.#tally.durable }))
     if (this.#cursor !== null) return
     this.#cursor = cursor
-    void this.unlessItFails(this.read(async (wait, stop) => await this.#poll(wait, stop)))
+    this.read()
   }
 
-  async #poll(wait: number, stop: AbortSignal): Promise<void> {
+  protected async poll(wait: number, stop: AbortSignal): Promise<void> {
     const query = { cursor: this.#cursor ?? '', wait: String(wait) }
     const { messages, cursor } = await this.ask('poll', { ...AS_MESSAGES, query, stop, wait: 1000 * wait })
     this.#cursor = cursor
@@ -76,9 +75,12 @@ class YjsPolling extends Requests<Bytes> {
   }
 }
 
-/** Throws `Malformed` also for a body of which one message cannot be read. */
+/** Throws also for a body of which one message cannot be read, and where somebody else has answered: only the server knows cursors. */
 async function readNews(answer: Response): Promise<News> {
-  const messages = unseal(new Uint8Array(await answer.arrayBuffer()))
-  for (const message of messages) decode(message)
-  return { messages, cursor: answer.headers.get('cowrite-cursor') ?? '' }
+  const cursor = answer.headers.get('cowrite-cursor')
+  if (cursor === null) throw new Error('no cursor')
+  const frames = unseal(new Uint8Array(await answer.arrayBuffer()))
+  const read = frames.map((frame) => decode(frame))
+  const said = read.find((message) => message?.type === 'acknowledged')
+  return { messages: frames.filter((_, index) => read[index]?.type !== 'acknowledged'), said, cursor }
 }

@@ -40,13 +40,19 @@ export abstract class Requests<M> implements Link<M> {
     this.#stop.abort()
   }
 
-  /** Asks for news again and again; `poll` is given for how many seconds to wait, and tells what it got. */
-  protected async read(poll: (wait: number, stop: AbortSignal) => Promise<void>): Promise<void> {
-    const stop = this.#reading.signal
+  /** Asks for news, for which to wait so many seconds, and tells what it got. */
+  protected abstract poll(wait: number, stop: AbortSignal): Promise<void>
+
+  /** Polls from now on, again and again. */
+  protected read(): void {
+    void this.unlessItFails(this.#pollOn(this.#reading.signal))
+  }
+
+  async #pollOn(stop: AbortSignal): Promise<void> {
     // Reads follow one another, each from where the last one ended.
     /* oxlint-disable no-await-in-loop */
     while (this.open) {
-      await this.#polls.next((wait) => poll(wait, stop), stop)
+      await this.#polls.next((wait) => this.poll(wait, stop), stop)
       await pause(this.#polls.rest, stop)
     }
     /* oxlint-enable no-await-in-loop */

@@ -241,6 +241,7 @@ class Runtime:
         self._committing = self._run(parts.journal.run)
         await parts.services.access.catch_up()
         await parts.services.access.look_for_ends()
+        await parts.presence.start()
         watched = (parts.heads.run, parts.presence.run, parts.services.access.run, parts.services.load.run, self._tend)
         self._watching = tuple(self._run(work) for work in watched)
         self._accepting = True

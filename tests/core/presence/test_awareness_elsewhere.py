@@ -27,6 +27,7 @@ def test_what_another_process_tells_is_news_by_its_clock(room: Room) -> None:
     assert hear(room, "P", (entry(1, 1), "ana"), (entry(2, 3), None)) == Heard(news=[entry(1, 1), entry(2, 3)])
     assert hear(room, "P", (entry(1, 1), "ana"), (entry(2, 4), None)) == Heard(news=[entry(2, 4)])
     assert hear(room, "P", (entry(1, 1, None), None), (entry(2, 9, None), None)).news == [entry(1, 1, None), entry(2, 9, None)]
+    assert hear(room, "P", (entry(1, 1, None), None)) == Heard()
     assert room.states() == {}
 
 

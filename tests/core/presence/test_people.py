@@ -1,4 +1,4 @@
-"""A room's people: what counts as doing something."""
+"""A room's people: what counts as doing something, who is told when, and what passes between processes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ from itertools import count
 
 import pytest
 
-from core.presence.presence_tools import Town
+from core.presence.presence_tools import Town, look, session
 from cowrite.core.presence.present import Activity
+from cowrite.core.rooms.room import Room
+from cowrite.protocol import yjs
 from cowrite.protocol.awareness import AwarenessEntry
+from cowrite.protocol.hocuspocus import HocuspocusDialect, Stateless
+from cowrite.protocol.messages import AwarenessUpdate
+from cowrite.protocol.yjs import YjsDialect
+from cowrite.testing.process import Process
+from cowrite.testing.wire import FakeWire
 
 
 @pytest.mark.rule("PE6")
@@ -37,3 +44,56 @@ async def test_who_types_or_moves_a_cursor_is_active_and_who_renews_is_not() -> 
         ana.client.text += "x"
         await town.step(1)
         assert [one.activity for one in room.presence.crowd] == [Activity.ACTIVE]
+
+
+def hocuspocus(process: Process, room: Room) -> FakeWire:
+    """The wire of one more peer."""
+    wire = FakeWire()
+    room.attach(session(process, "ana"), wire, HocuspocusDialect("doc"), acknowledgements=None)
+    wire.received.clear()
+    return wire
+
+
+@pytest.mark.rule("HP18")
+async def test_a_stateless_message_reaches_all_that_understand_it_on_all_processes() -> None:
+    town = Town(linked=True)
+    async with town.process() as here, town.process() as there:
+        rooms = [await look(here), await look(there)]
+        near, far, slow = hocuspocus(here, rooms[0]), hocuspocus(there, rooms[1]), hocuspocus(there, rooms[1])
+        other = await there.join(user="ben")
+        await town.step(1)
+        before = len(other.incoming)
+        slow.fill()
+        rooms[0].people.relay("ping")
+        expected = HocuspocusDialect("doc").encode(Stateless("ping"))
+        assert [near.received[-1], far.received[-1]] == [expected, expected]
+        assert expected not in slow.received
+        assert len(other.incoming) == before
+
+
+@pytest.mark.rule("AW21", "AW23")
+async def test_the_peers_of_a_large_room_take_turns() -> None:
+    """Half of a hundred peers at a time, each once in 200 ms, with the newest only."""
+    town = Town()
+    async with town.process() as server:
+        room = await look(server)
+        wires = [FakeWire() for _ in range(100)]
+        peers = [
+            room.attach(session(server, f"u{number}"), wire, YjsDialect(), acknowledgements=None)
+            for number, wire in enumerate(wires)
+        ]
+
+        def states(wire: FakeWire) -> list[str | None]:
+            messages = [yjs.decode(frame) for frame in wire.received]
+            return [entry.state for one in messages if isinstance(one, AwarenessUpdate) for entry in one.entries]
+
+        await town.step(1)
+        for clock in range(1, 4):
+            room.announce(peers[0], [AwarenessEntry(7, clock, str(clock))])
+        told = []
+        for _ in range(4):
+            await town.step(0.2)
+            told.append(sum("3" in states(wire) for wire in wires))
+        assert told[0] in (50, 100)
+        assert told[-1] == 100
+        assert {tuple(states(wire)) for wire in wires} == {("3",)}

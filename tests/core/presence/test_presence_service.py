@@ -297,6 +297,31 @@ async def test_a_storage_that_cannot_be_read_when_a_document_is_opened() -> None
         await there.presence.close()
 
 
+@pytest.mark.rule("PE17")
+async def test_a_storage_that_does_not_work_at_the_start() -> None:
+    town = Town()
+    async with town.process() as server:
+        town.presences[server].fails = True
+        await server.presence.start()
+        assert server.presence.degraded
+        town.presences[server].fails = False
+        await server.presence.start()
+        await server.join(user="ana")
+        await town.step(2)
+        assert [one.user_id for one in town.written.documents["doc"].values()] == ["ana"]
+
+
+@pytest.mark.rule("PE8")
+async def test_who_stays_for_a_time_is_written_down_before_the_process_stops() -> None:
+    town = Town()
+    async with town.process() as server:
+        room = await look(server)
+        await server.join(user="ana")
+        room.presence.stay(session(server, "bot"), server.clock.now(), 60_000)
+        await server.presence.close()
+        assert [one.user_id for one in town.written.documents["doc"].values()] == ["bot"]
+
+
 @pytest.mark.rule("PE14")
 async def test_a_write_that_fails_is_made_again() -> None:
     town = Town()

@@ -121,9 +121,7 @@ class PresenceService:
                 await self._round()
                 self._failing = False
             except PresenceError as error:
-                if not self._failing:
-                    _log.warning("presence neither written nor read; it is tried again", reason=str(error))
-                self._failing = True
+                self._fail(error)
                 retry_at = self._clock.monotonic() + _RETRY_SECONDS
             await self._clock.sleep(_RETRY_SECONDS if self._failing else _GAP_SECONDS)
             self._sleeping_until = min(self._next_round(), retry_at)
@@ -135,15 +133,29 @@ class PresenceService:
             finally:
                 timer.cancel()
 
-    async def close(self) -> None:
-        """The process stops: everybody here is gone."""
+    async def start(self) -> None:
+        """Find out whether presence can be kept, and say so in the log when it cannot."""
         try:
+            await self._beat()
+        except PresenceError as error:
+            self._fail(error)
+
+    async def close(self) -> None:
+        """The process stops: everybody here is gone, but for those who stay for a time."""
+        self._unwritten = {key: (noted, 0.0) for key, (noted, _) in self._unwritten.items()}
+        try:
+            await self._write()
             await self._presence.leave(self.process)
         except PresenceError as error:
             _log.warning("presence not removed; it ends by itself", reason=str(error))
         await self._presence.close()
 
     # ---- inside ------------------------------------------------------------------------------------------------------
+
+    def _fail(self, error: PresenceError) -> None:
+        if not self._failing:
+            _log.warning("presence neither written nor read; it is tried again", reason=str(error))
+        self._failing = True
 
     @property
     def _occupied(self) -> bool:

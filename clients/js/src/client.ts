@@ -7,7 +7,7 @@ import type { Kind, State } from './core/policy.ts'
 import { Emitter } from './events.ts'
 import { Moment, Refused } from './promises.ts'
 import { errorEvent, statusOf, tellChange, transportOf } from './status.ts'
-import type { ConnectionEvents, Status } from './status.ts'
+import type { ConnectionEvents, Status, Teller } from './status.ts'
 
 export interface ClientEvents extends ConnectionEvents {
   /** `state`: everything that the server had has arrived; false when the connection is gone. */
@@ -90,7 +90,7 @@ export abstract class Client<M, E extends ClientEvents> extends Emitter<E> {
 
   /** @internal */
   changed(state: State, before: State): void {
-    tellChange(this as unknown as Emitter<ConnectionEvents>, state, before)
+    tellChange(this as unknown as Teller, state, before)
     if (state.name === 'closed') this.giveUp(this.refusal() as Refused)
   }
 

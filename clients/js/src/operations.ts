@@ -215,5 +215,5 @@ export class OperationsClient extends Client<ServerMessage, OperationsClientEven
 
 function newId(): string {
   // Not crypto.randomUUID(): pages without TLS do not have it.
-  return crypto.getRandomValues(new Uint32Array(4)).join('-')
+  return crypto.getRandomValues(new Uint32Array(3)).join('-') // 36 characters are taken
 }

@@ -2,7 +2,6 @@
 import { CLOSE_CODES } from './core/codes.ts'
 import type { Failure } from './core/codes.ts'
 import type { Kind, State } from './core/policy.ts'
-import type { Emitter } from './events.ts'
 import { messageOf } from './http.ts'
 
 export type Status = 'connecting' | 'connected' | 'disconnected'
@@ -63,8 +62,13 @@ export function applicationError(error: unknown): ErrorEvent {
   return { kind: 'application', code: 0, name: 'application', message: messageOf(error), cause: error }
 }
 
+/** Who emits them. */
+export interface Teller {
+  emit<K extends keyof ConnectionEvents>(name: K, event: ConnectionEvents[K]): void
+}
+
 /** Tells a change of state by events. */
-export function tellChange(client: Pick<Emitter<ConnectionEvents>, 'emit'>, state: State, before: State): void {
+export function tellChange(client: Teller, state: State, before: State): void {
   const [status, previous] = [statusOf(state), statusOf(before)]
   const failure = 'failure' in state ? state.failure : null
   const why = failure && { code: failure.code, reason: failure.reason }

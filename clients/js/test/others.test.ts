@@ -6,6 +6,29 @@ import { open, pass, setTheStage, stage } from './stage.ts'
 
 setTheStage()
 
+/** The class of `ws` as its types have it, as far as they differ from a browser's. */
+class OfWs {
+  static readonly OPEN = 1
+  readonly readyState: 0 | 1 | 2 | 3 = 0
+  binaryType: 'nodebuffer' | 'arraybuffer' | 'fragments' = 'nodebuffer'
+  onmessage: ((event: { data: string | Buffer | ArrayBuffer | Buffer[] }) => void) | null = null
+  onclose: ((event: { code: number; wasClean: boolean; target: OfWs }) => void) | null = null
+  readonly address: string | URL
+
+  constructor(address: string | URL, _protocols?: string | string[], _options?: { readonly timeout?: number }) {
+    this.address = address
+  }
+
+  send(_data: string | number | Uint8Array, _sent?: (error?: Error) => void): void {}
+  close(_code?: number, _data?: string | Buffer): void {}
+}
+
+test('[CI10] a WebSocket of another make will do, by its type too, and options may be undefined', async () => {
+  const { provider } = open({ WebSocketPolyfill: OfWs, token: undefined, awareness: undefined })
+  await pass(2500) // nothing comes through it
+  expect(provider.transport).toBe('polling')
+})
+
 describe('[CI1] who else is there', () => {
   test('is seen at once after a connection comes again, by both', async () => {
     const [ana, bo] = [open(), open()]

@@ -106,7 +106,7 @@ def test_falls_back_and_climbs_back(server: DemoServer, clients: Clients, room: 
 
 @pytest.mark.rule("CI1", "CI11", "CI30")
 def test_a_cut_connection_comes_back(server: DemoServer, clients: Clients, room: str) -> None:
-    """What was typed while there was no connection is there afterwards, once; and each sees the other, who does not say it again."""
+    """What was typed while there was no connection is there afterwards, once; and each sees the other again."""
     with Between(server.port) as between:
         clients("open", "ana", kind="cowrite", url=between.url, room=room)
         clients("open", "bo", kind="stock", url=server.url, room=room)

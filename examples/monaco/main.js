@@ -16,7 +16,7 @@ const text = document.getText('text')
 const editor = monaco.editor.create(window.document.querySelector('#editor'), {
   automaticLayout: true,
   minimap: { enabled: false },
-  theme: matchMedia('(prefers-color-scheme: dark)').matches ? 'vs-dark' : 'vs',
+  theme: 'vs',
 })
 const binding = new MonacoBinding(text, editor.getModel(), new Set([editor]), provider.awareness)
 

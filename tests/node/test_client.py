@@ -70,7 +70,7 @@ def test_converges_with_a_stock_provider(server: DemoServer, clients: Clients, r
     clients("sees_users", "bo", users=[])
 
 
-@pytest.mark.rule("CI10", "CI12", "CI13", "CI30")
+@pytest.mark.rule("CI1", "CI10", "CI12", "CI13", "CI30")
 @pytest.mark.parametrize("sockets", ["refuse", "swallow"])
 def test_falls_back_and_climbs_back(server: DemoServer, clients: Clients, room: str, sockets: Any) -> None:
     """Where no WebSocket gets through it is polling within 3 s, and a WebSocket again once one does; typing goes on."""
@@ -101,22 +101,27 @@ def test_falls_back_and_climbs_back(server: DemoServer, clients: Clients, room: 
         clients("saved", "ana")
         assert [one["transport"] for one in clients("events", "ana", event="transport")] == ["polling", "websocket"]
         clients("sees_users", "bo", users=["Ana"])
+        clients("sees_users", "ana", users=["Bo"])
 
 
-@pytest.mark.rule("CI11", "CI30")
+@pytest.mark.rule("CI1", "CI11", "CI30")
 def test_a_cut_connection_comes_back(server: DemoServer, clients: Clients, room: str) -> None:
-    """What was typed while there was no connection is there afterwards, once."""
+    """What was typed while there was no connection is there afterwards, once; and each sees the other again."""
     with Between(server.port) as between:
         clients("open", "ana", kind="cowrite", url=between.url, room=room)
         clients("open", "bo", kind="stock", url=server.url, room=room)
         clients("synced", "ana")
         clients("present", "ana", user="Ana")
         clients("sees_users", "bo", users=["Ana"])
+        clients("present", "bo", user="Bo")
+        clients("quiet", "bo")
+        clients("sees_users", "ana", users=["Bo"])
         between.cut()
         clients("insert", "ana", index=0, text="meanwhile")
         clients("sees_text", "bo", text="meanwhile")
         clients("saved", "ana")
         clients("sees_users", "bo", users=["Ana"])
+        clients("sees_users", "ana", users=["Bo"])
 
 
 @pytest.mark.rule("CI4")

@@ -94,20 +94,20 @@ export class Admission {
   }
 
   async #refresh(ticket: Ticket): Promise<Ticket> {
-    const body = this.#isLast(ticket) && typeof this.#options.token === 'function' ? { session_token: await this.#token() } : {}
+    const body = this.#isLast(ticket) && this.#asks ? { session_token: await this.#token() } : {}
     const renewed = await this.#request('refresh', body, ticket)
     return this.#ticket === ticket ? this.#keep(renewed) : renewed // it was left meanwhile
   }
 
   async #token(): Promise<string | null> {
     const { token } = this.#options
-    if (typeof token !== 'function') return token ?? null
+    if (typeof token !== 'function') return token?.trim() ?? null
     let timer: ReturnType<typeof setTimeout> | undefined
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error('no token came in time')), TOKEN_WITHIN_MS)
+      timer = setTimeout(() => reject(new Error('nothing came in time')), TOKEN_WITHIN_MS)
     })
     try {
-      return await Promise.race([(async () => await token())(), late])
+      return await Promise.race([(async () => (await token()).trim())(), late])
     } catch (error) {
       throw new RequestFailed({ ...broken(`no token: ${messageOf(error)}`), name: 'token' }, { cause: error })
     } finally {
@@ -129,10 +129,14 @@ export class Admission {
     clearTimeout(this.#timer)
     this.#ticket = ticket
     // Only a function can give a token that is good for longer than the first one.
-    if (ticket && !(this.#isLast(ticket) && typeof this.#options.token !== 'function')) {
+    if (ticket && (this.#asks || !this.#isLast(ticket))) {
       this.#renewLater(ticket, Math.max(500, ticket.renewAt - Date.now()))
     }
     return ticket
+  }
+
+  get #asks(): boolean {
+    return typeof this.#options.token === 'function'
   }
 
   /** With the access token the session ends, unless it is prolonged. */
@@ -167,7 +171,7 @@ function ticketOf(value: unknown, date: string | null, before: Ticket | undefine
   }
   const { access_token: access, expires_at: ends, session_expires_at: sessionEnds } = answer
   if (typeof access !== 'string' || typeof ends !== 'number' || typeof sessionEnds !== 'number') {
-    throw new TypeError('it is no session')
+    throw new TypeError('no session')
   }
   // The machines' clocks may differ by more than a token lasts.
   const theirs = Date.parse(date ?? '')

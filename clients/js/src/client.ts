@@ -1,11 +1,13 @@
 /** What both clients have in common: one connection, and what is told about it. */
+import type { Ticket } from './admission.ts'
 import type { Connection } from './connection.ts'
 import { CLOSE_CODES } from './core/codes.ts'
+import type { Failure } from './core/codes.ts'
 import type { Kind, State } from './core/policy.ts'
 import { Emitter } from './events.ts'
 import { Moment, Refused } from './promises.ts'
-import { statusOf, tellChange, transportOf } from './status.ts'
-import type { ConnectionEvents, Status } from './status.ts'
+import { errorEvent, statusOf, tellChange, transportOf } from './status.ts'
+import type { ConnectionEvents, Status, Teller } from './status.ts'
 
 export interface ClientEvents extends ConnectionEvents {
   /** `state`: everything that the server had has arrived; false when the connection is gone. */
@@ -17,10 +19,12 @@ export interface ClientEvents extends ConnectionEvents {
 export abstract class Client<M, E extends ClientEvents> extends Emitter<E> {
   /** The document's id. */
   readonly name: string
-  protected abstract readonly connection: Connection<M>
+  /** @internal */
+  abstract readonly connection: Connection<M>
   protected destroyed = false
   readonly #synced = new Moment()
   readonly #saved = new Moment()
+  #readOnly = false
 
   constructor(name: string) {
     super()
@@ -45,6 +49,11 @@ export abstract class Client<M, E extends ClientEvents> extends Emitter<E> {
     return this.unsyncedChanges > 0
   }
 
+  /** The grant does not allow writing: edits stay here. */
+  get readOnly(): boolean {
+    return this.#readOnly
+  }
+
   /** Connects, and again after every loss, until `disconnect()` or until the server says not to come back. Idempotent. */
   connect(): void {
     if (!this.destroyed) this.connection.connect()
@@ -59,7 +68,7 @@ export abstract class Client<M, E extends ClientEvents> extends Emitter<E> {
   destroy(): void {
     this.destroyed = true
     this.disconnect()
-    this.#giveUp()
+    this.giveUp(this.refusal() as Refused)
   }
 
   /** Fulfilled when everything that the server had has arrived. Rejected with `Refused` when it never will. */
@@ -67,37 +76,54 @@ export abstract class Client<M, E extends ClientEvents> extends Emitter<E> {
     return this.#synced.wait(this.isSynced, this.refusal())
   }
 
-  /** Fulfilled when nothing is unsaved. Rejected with `Refused` when that never will be. */
+  /** Fulfilled when nothing is unsaved. Rejected with `Refused` when that never will be: 4403 where the grant does not allow writing. */
   whenSaved(): Promise<void> {
-    return this.#saved.wait(!this.hasUnsyncedChanges, this.refusal())
+    return this.#saved.wait(!this.hasUnsyncedChanges, this.refusal() ?? (this.#readOnly ? denied() : null))
   }
 
   /** Why nothing more will come of it; null while something may. */
   protected refusal(): Refused | null {
     const { state } = this.connection
-    if (this.destroyed) return new Refused(CLOSE_CODES.normal, 'the client was destroyed')
+    if (this.destroyed) return new Refused(CLOSE_CODES.normal, 'destroyed')
     return state.name === 'closed' ? new Refused(state.failure.code, state.failure.reason) : null
   }
 
-  protected changed(state: State, before: State): void {
-    tellChange((name, event) => this.emit(name, event as E[typeof name]), state, before)
-    if (state.name === 'closed') this.#giveUp()
+  /** @internal */
+  changed(state: State, before: State): void {
+    tellChange(this as unknown as Teller, state, before)
+    if (state.name === 'closed') this.giveUp(this.refusal() as Refused)
   }
 
-  protected tellSynced(state: boolean): void {
+  /** @internal */
+  failed(failure: Failure): void {
+    this.emit('error', errorEvent(failure) as E['error'])
+  }
+
+  /** @internal A link takes messages, with what this ticket allows. */
+  linked({ grant }: Ticket): void {
+    this.#readOnly = grant !== 'write' && grant !== 'admin'
+    if (this.#readOnly) this.#saved.fail(denied())
+  }
+
+  /** @internal */
+  tellSynced(state: boolean): void {
     this.emit('synced', { state } as E['synced'])
     if (state) this.#synced.come()
   }
 
-  protected tellUnsaved(number: number): void {
+  /** @internal */
+  tellUnsaved(number: number): void {
     this.emit('unsyncedChanges', { number } as E['unsyncedChanges'])
     if (number === 0) this.#saved.come()
   }
 
-  #giveUp(): void {
-    const error = this.refusal()
-    if (!error) return
+  /** Nothing more will come of it. */
+  protected giveUp(error: Refused): void {
     this.#synced.fail(error)
     this.#saved.fail(error)
   }
+}
+
+function denied(): Refused {
+  return new Refused(CLOSE_CODES.forbidden, 'the grant is read-only')
 }

@@ -14,7 +14,7 @@ import { Watch } from './watch.ts'
 /** Who speaks over the links. `M` is what goes over them. */
 export interface Speaker<M> {
   /** A link takes messages from now on, with what this ticket allows. */
-  linked(ticket: Ticket, kind: Kind): void
+  linked(ticket: Ticket): void
   /** No link does. */
   unlinked(): void
   received(message: M): void
@@ -22,6 +22,12 @@ export interface Speaker<M> {
   due(): boolean
   /** Say something that the server must answer. */
   ask(): void
+}
+
+/** Whose connection it is. */
+export interface Owner {
+  /** A link takes messages from now on, with what this ticket allows; before the speaker is told. */
+  linked(ticket: Ticket): void
   /** The state is another one. */
   changed(state: State, before: State): void
   /** The session could not be renewed in time; it is tried again, and the link stays. Every other failure is in a state. */
@@ -46,6 +52,7 @@ interface OpenLink<M> {
 export class Connection<M> {
   readonly #options: ConnectionOptions<M>
   readonly #speaker: Speaker<M>
+  readonly #owner: Owner
   readonly #admission: Admission
   readonly #links = new Map<number, OpenLink<M>>()
   readonly #timers = new Map<Timer, ReturnType<typeof setTimeout>>()
@@ -59,16 +66,13 @@ export class Connection<M> {
   /** Resolved when the links that `disconnect()` ends have done their work. */
   #finished: Promise<unknown> | null = null
 
-  constructor(options: ConnectionOptions<M>, speaker: Speaker<M>) {
+  constructor(options: ConnectionOptions<M>, speaker: Speaker<M>, owner: Owner) {
     this.#options = options
     this.#speaker = speaker
+    this.#owner = owner
     this.#admission = new Admission(options)
     this.#admission.onrefused = (failure) => this.#refreshFailed(failure)
-    this.#watch = new Watch({
-      due: () => speaker.due(),
-      ask: () => speaker.ask(),
-      gone: () => this.fail(broken('nothing comes any more')),
-    })
+    this.#watch = new Watch(speaker, () => this.fail(broken('nothing came in time')))
   }
 
   get state(): State {
@@ -99,8 +103,10 @@ export class Connection<M> {
 
   /** What comes over the link is of no use. */
   fail(failure: Failure): void {
-    if (this.#current === null) return
-    const link = this.#current
+    if (this.#current !== null) this.#lose(this.#current, failure)
+  }
+
+  #lose(link: number, failure: Failure): void {
     this.#close(link)
     this.#tell({ type: 'lost', link, failure })
   }
@@ -110,7 +116,7 @@ export class Connection<M> {
     const [policy, effects] = decide(this.#policy, event)
     this.#policy = policy
     for (const effect of effects) this.#do(effect)
-    if (policy.state !== before) this.#speaker.changed(policy.state, before)
+    if (policy.state !== before) this.#owner.changed(policy.state, before)
   }
 
   #do(effect: PolicyEffect): void {
@@ -166,8 +172,8 @@ export class Connection<M> {
   }
 
   #refreshFailed(failure: Failure): void {
-    if (mayReturn(failure.code)) this.#speaker.failed(failure)
-    else if (this.#current !== null) this.#tell({ type: 'lost', link: this.#current, failure })
+    if (mayReturn(failure.code)) this.#owner.failed(failure)
+    else this.fail(failure)
   }
 
   #open(number: number, kind: Kind, probe: boolean): void {
@@ -183,10 +189,7 @@ export class Connection<M> {
         else if (!this.#options.serverSpeaksFirst) this.#tell({ type: 'heard', link: number })
       }),
       received: own((one, message: M) => this.#received(number, one, message)),
-      lost: own((_one, failure: Failure) => {
-        this.#close(number)
-        this.#tell({ type: 'lost', link: number, failure })
-      }),
+      lost: own((_one, failure: Failure) => this.#lose(number, failure)),
     })
     this.#links.set(number, { link, kind, heard: false, kept: [] })
   }
@@ -202,15 +205,13 @@ export class Connection<M> {
   }
 
   #received(number: number, one: OpenLink<M>, message: M): void {
-    const first = !one.heard
+    const [first, current] = [!one.heard, number === this.#current]
     one.heard = true
-    if (number === this.#current) {
-      this.#watch.heard()
-      this.#speaker.received(message)
-    } else {
-      one.kept.push(message)
-    }
+    if (current) this.#watch.heard()
+    else one.kept.push(message)
+    // That it is connected is told before what has come.
     if (first) this.#tell({ type: 'heard', link: number })
+    if (current) this.#speaker.received(message)
   }
 
   #link(number: number): void {
@@ -219,7 +220,8 @@ export class Connection<M> {
     if (!one || !ticket) return
     this.#current = number
     if (one.kind === 'websocket') this.#watch.start()
-    this.#speaker.linked(ticket, one.kind)
+    this.#owner.linked(ticket)
+    this.#speaker.linked(ticket)
   }
 
   #adopt(number: number): void {

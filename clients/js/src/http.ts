@@ -46,7 +46,7 @@ export async function ask<T>(options: Ask<T>): Promise<T> {
     const answer = await fetch(url, { ...requestOf(options), signal: abort.signal, cache: 'no-store' }).catch((error: unknown) => {
       throw new RequestFailed(broken(`no answer: ${messageOf(error)}`), { cause: error })
     })
-    if (!answer.ok && answer.status !== 304) throw new RequestFailed(answeredWith(answer.status, await problemOf(answer), restOf(answer)))
+    if (!answer.ok && answer.status !== 304) throw new RequestFailed(answeredWith(answer.status, await problemOf(answer), restOf(answer), url))
     return await read(answer)
   } catch (error) {
     if (error instanceof RequestFailed) throw error

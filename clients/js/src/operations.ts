@@ -1,4 +1,5 @@
 /** Editing a document without Yjs: JSON operations, in the order of the log. */
+import type { User } from './admission.ts'
 import { Client } from './client.ts'
 import type { ClientEvents } from './client.ts'
 import { Connection } from './connection.ts'
@@ -6,14 +7,14 @@ import { advance, unread } from './core/log.ts'
 import type { Answer, Draft, Json, Log, LogEffect, LogEvent, Operation, Refusal, ServerMessage } from './core/log.ts'
 import { jsonPolling } from './links/json_polling.ts'
 import { jsonSocket } from './links/json_socket.ts'
+import type { Refused } from './promises.ts'
 import { serverOf } from './place.ts'
 import type { ServerOptions } from './place.ts'
 import { oneByOne } from './serial.ts'
-import { errorEvent } from './status.ts'
 
 export interface OperationsClientOptions extends ServerOptions {
   /** Go on behind this operation, instead of beginning with the document's state. */
-  readonly lastOperation?: string | null
+  readonly lastOperation?: string | null | undefined
 }
 
 export interface OperationsClientEvents extends ClientEvents {
@@ -21,22 +22,43 @@ export interface OperationsClientEvents extends ClientEvents {
   readonly operations: { readonly operations: readonly Operation[]; readonly head: string | null; readonly offset: number }
   /** The document is this now, whatever was told before: at the start, and when too much has happened meanwhile. */
   readonly reset: { readonly state: Json; readonly head: string | null; readonly offset: number }
-  /** Who is present, or who came, changed and went: a message of the socket. */
-  readonly presence: ServerMessage
+  /** `present`: everybody, by polling each time; or who came and changed (persons, with all their sessions), and the ids of users who left. */
+  readonly presence: {
+    readonly present?: readonly Person[]
+    readonly joined?: readonly Person[]
+    readonly updated?: readonly Person[]
+    readonly left?: readonly string[]
+  }
+}
+
+/** What a client tells about itself: 16 KiB at most. */
+export interface Presence {
+  readonly state?: 'active' | 'idle' | 'away'
+  readonly cursor?: Json
+  readonly data?: { readonly [key: string]: Json } | null
+}
+
+export interface Person {
+  readonly user: User
+  readonly sessions: readonly (Required<Presence> & {
+    readonly session_id: string
+    readonly transport: string
+    readonly client: Json
+    /** In milliseconds of the server's clock. */
+    readonly last_active: number
+  })[]
 }
 
 /** Operations were not taken, and never will be. `code`, `index` and `field` say why, and which. */
 export class OperationsRefused extends Error {
   override readonly name: string = 'OperationsRefused'
-  readonly code: string
-  readonly index: number | undefined
-  readonly field: string | undefined
+  declare readonly code: string
+  declare readonly index: number | undefined
+  declare readonly field: string | undefined
 
-  constructor({ code, detail, index, field }: Refusal) {
+  constructor({ detail, ...place }: Refusal) {
     super(detail)
-    this.code = code
-    this.index = index
-    this.field = field
+    Object.assign(this, place)
   }
 }
 
@@ -46,15 +68,18 @@ interface Waiting {
 }
 
 const AGAIN_MS = 2000
+/** The server's `update_bytes`, less what is said around operations: more would end the connection. */
+const LARGEST_BYTES = (1 << 20) - 4096
 
 export class OperationsClient extends Client<ServerMessage, OperationsClientEvents> {
-  protected readonly connection: Connection<ServerMessage>
+  /** @internal */
+  readonly connection: Connection<ServerMessage>
   readonly #waiting = new Map<number, Waiting>()
   readonly #step = oneByOne<LogEvent>((event) => this.#advance(event))
   #log: Log
   #requests = 0
   #again: ReturnType<typeof setTimeout> | undefined
-  #presence: Json | undefined
+  #presence: Presence | undefined
 
   constructor(options: OperationsClientOptions) {
     super(options.name)
@@ -70,9 +95,8 @@ export class OperationsClient extends Client<ServerMessage, OperationsClientEven
         received: (message) => this.#step({ type: 'received', message }),
         due: () => this.#log.sent || this.#log.phase === 'greeting',
         ask: () => this.connection.send({ type: 'heartbeat' }),
-        changed: (state, before) => this.changed(state, before),
-        failed: (failure) => this.emit('error', errorEvent(failure)),
       },
+      this,
     )
     if (options.connect !== false) this.connect()
   }
@@ -95,31 +119,35 @@ export class OperationsClient extends Client<ServerMessage, OperationsClientEven
   override destroy(): void {
     clearTimeout(this.#again)
     super.destroy()
-    const error = this.refusal()
-    if (error) for (const request of Array.from(this.#waiting.keys())) this.#take(request)?.reject(error)
   }
 
   /**
    * Writes operations that were made, one after the other, for the document as it was told so far, with all that was submitted
    * before on top. They are sent again with their ids until they are answered, and applied once. Fulfilled with the operations
-   * as committed, after they were told as an event; rejected with `OperationsRefused`, or with `Refused`.
+   * as committed, after they were told as an event; rejected with `OperationsRefused`, or with `Refused` where the client was
+   * destroyed or the server said not to come back (it may have been committed all the same).
    */
-  submit(operations: readonly Draft[]): Promise<Answer> {
+  async submit(operations: readonly Draft[]): Promise<Answer> {
     const error = this.refusal()
-    if (error) return Promise.reject(error)
-    const request = ++this.#requests
+    if (error) throw error
     const named = operations.map((draft) => ({ ...draft, id: draft.id ?? newId() }))
+    const { size } = new Blob([JSON.stringify(named)])
+    if (size > LARGEST_BYTES) {
+      const detail = `${size} bytes as JSON; at most ${LARGEST_BYTES}`
+      throw new OperationsRefused({ code: 'message_too_large', detail })
+    }
+    const request = ++this.#requests
     const before = this.#log.queue.at(-1)?.operations.at(-1)?.id ?? null
     const submission = { request, operations: named, base: this.#log.head ?? null, after: before }
     const answer = new Promise<Answer>((resolve, reject) => this.#waiting.set(request, { resolve, reject }))
     this.#step({ type: 'submitted', submission })
-    return answer
+    return await answer
   }
 
-  /** Tells the others an object about this client; null for nothing. Told again over each link. */
-  tell(state: Json): void {
-    this.#presence = state
-    if (this.isSynced) this.connection.send({ type: 'presence', state })
+  /** Tells the others about this client. What is left out stays as it was told before; told again over each link. */
+  tell(about: Presence): void {
+    this.#presence = { ...this.#presence, ...about }
+    if (this.isSynced) this.connection.send({ type: 'presence', ...about })
   }
 
   // ---- what happens
@@ -148,7 +176,7 @@ export class OperationsClient extends Client<ServerMessage, OperationsClientEven
         break
       }
       case 'presence':
-        this.emit('presence', effect.message)
+        this.emit('presence', effect.message as unknown as OperationsClientEvents['presence'])
         break
       case 'settled':
         this.#take(effect.request)?.resolve(effect.answer)
@@ -165,9 +193,17 @@ export class OperationsClient extends Client<ServerMessage, OperationsClientEven
     }
   }
 
-  protected override tellSynced(state: boolean): void {
+  protected override giveUp(error: Refused): void {
+    super.giveUp(error)
+    for (const { reject } of this.#waiting.values()) reject(error)
+    this.#waiting.clear()
+    this.#step({ type: 'dropped' })
+  }
+
+  /** @internal */
+  override tellSynced(state: boolean): void {
     super.tellSynced(state)
-    if (state && this.#presence !== undefined) this.tell(this.#presence)
+    if (state && this.#presence) this.tell(this.#presence)
   }
 
   #take(request: number): Waiting | undefined {
@@ -179,5 +215,5 @@ export class OperationsClient extends Client<ServerMessage, OperationsClientEven
 
 function newId(): string {
   // Not crypto.randomUUID(): pages without TLS do not have it.
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('')
+  return crypto.getRandomValues(new Uint32Array(3)).join('-') // 36 characters are taken
 }

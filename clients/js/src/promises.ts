@@ -10,10 +10,11 @@ export class Moment {
 
   /** Fulfilled by `come()`, at once where `here`; rejected at once where it is `refused`. One that nobody looks at does no harm. */
   wait(here: boolean, refused: Error | null): Promise<void> {
-    if (here) return Promise.resolve()
-    const promise = refused
-      ? Promise.reject<void>(refused)
-      : new Promise<void>((resolve, reject) => this.#waiting.push({ resolve, reject }))
+    const promise = new Promise<void>((resolve, reject) => {
+      if (here) resolve()
+      else if (refused) reject(refused)
+      else this.#waiting.push({ resolve, reject })
+    })
     promise.catch(() => {})
     return promise
   }

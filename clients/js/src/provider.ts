@@ -13,24 +13,26 @@ import { serverOf } from './place.ts'
 import type { ServerOptions } from './place.ts'
 import { YjsReplica } from './replica.ts'
 import type { Origin } from './replica.ts'
-import { statusOf } from './status.ts'
+import { transportOf } from './status.ts'
 import { Sync } from './sync.ts'
 import { Tabs } from './tabs.ts'
 
-export interface CowriteProviderOptions extends ServerOptions {
+export interface CowriteProviderOptions<A extends Awareness | null = Awareness | null> extends ServerOptions {
   readonly document: Doc
   /** One of one's own, or null for none. Without it one is made, and goes with the provider. */
-  readonly awareness?: Awareness | null
+  readonly awareness?: A | undefined
   /** False: tabs of one browser meet at the server only. */
-  readonly broadcast?: boolean
+  readonly broadcast?: boolean | undefined
 }
 
 export type CowriteProviderEvents = ClientEvents
 
-export class CowriteProvider extends Client<Bytes, CowriteProviderEvents> {
-  protected readonly connection: Connection<Bytes>
+/** `A`: null where the option `awareness` is. */
+export class CowriteProvider<A extends Awareness | null = Awareness> extends Client<Bytes, CowriteProviderEvents> {
+  /** @internal */
+  readonly connection: Connection<Bytes>
   readonly document: Doc
-  readonly awareness: Awareness | null
+  readonly awareness: A
   readonly #replica: YjsReplica
   readonly #sync: Sync
   readonly #ownsAwareness: boolean
@@ -40,26 +42,19 @@ export class CowriteProvider extends Client<Bytes, CowriteProviderEvents> {
   readonly #channel: string | null
   #tabs: Tabs | null = null
 
-  constructor(options: CowriteProviderOptions) {
+  constructor(options: CowriteProviderOptions<A>) {
     super(options.name)
     const server = serverOf(options)
-    const { document, awareness = new Awareness(document) } = options
+    const { document, awareness = new Awareness(document) as A } = options
     this.document = document
     this.awareness = awareness
     this.#ownsAwareness = options.awareness === undefined
     this.#replica = new YjsReplica(document, awareness)
-    const shared = options.broadcast !== false && typeof globalThis.BroadcastChannel === 'function'
+    const shared = options.broadcast !== false && 'BroadcastChannel' in globalThis
     this.#channel = shared ? `cowrite ${server.api} ${this.name}` : null
-    this.#sync = new Sync(this.#replica, this.#fromServer, {
-      send: (frame) => this.connection.send(frame),
-      fail: (failure) => this.connection.fail(failure),
-      changed: (state, before) => this.changed(state, before),
-      synced: (state) => this.tellSynced(state),
-      unsaved: (number) => this.tellUnsaved(number),
-      error: (event) => this.emit('error', event),
-    })
+    this.#sync = new Sync(this.#replica, this.#fromServer, this)
     const links = { websocket: yjsSocket, polling: yjsPolling }
-    this.connection = new Connection({ ...server, links, serverSpeaksFirst: true }, this.#sync)
+    this.connection = new Connection({ ...server, links, serverSpeaksFirst: true }, this.#sync, this)
     document.on('update', this.#onUpdate)
     document.on('destroy', this.#onDestroy)
     awareness?.on('update', this.#onAwareness)
@@ -80,14 +75,9 @@ export class CowriteProvider extends Client<Bytes, CowriteProviderEvents> {
     return this.connection.ticket?.user ?? null
   }
 
-  /** The grant does not allow writing: edits stay here. */
-  get readOnly(): boolean {
-    return !this.#sync.writes
-  }
-
   override connect(): void {
     if (this.destroyed) return
-    if (this.#channel !== null) this.#tabs ??= this.#meetTabs(this.#channel)
+    if (this.#channel !== null) this.#tabs ??= new Tabs(this.#channel, this.#replica, this.#fromTab, () => this.readOnly)
     super.connect()
   }
 
@@ -95,13 +85,13 @@ export class CowriteProvider extends Client<Bytes, CowriteProviderEvents> {
     this.#tabs?.close()
     this.#tabs = null
     super.disconnect()
-    this.#replica.forgetOthers(this.#fromServer)
+    this.#forgetOthers()
   }
 
   /** Disconnects for good, and lets go of the document. Unsaved edits stay in it. */
   override destroy(): void {
     if (this.destroyed) return
-    this.#replica.vanish()
+    this.#announce(this.#replica.own(new Map())) // it is gone, and the awareness may go on being somebody else's
     super.destroy()
     this.document.off('update', this.#onUpdate)
     this.document.off('destroy', this.#onDestroy)
@@ -112,38 +102,37 @@ export class CowriteProvider extends Client<Bytes, CowriteProviderEvents> {
   // ---- what happens
 
   readonly #onUpdate = (update: Uint8Array, origin: unknown): void => {
-    if (origin === this.#fromServer) return
+    const fromTab = origin === this.#fromTab
+    // A reader's edits stay here: another tab may be of somebody who writes. And what came from there is there to be saved.
+    if (origin === this.#fromServer || (fromTab && this.readOnly)) return
     // Edits of another tab are sent by this one, too: that tab may be closed before it has sent them.
-    if (origin !== this.#fromTab) this.#tabs?.tell('update', update as Bytes)
+    if (!fromTab && !this.readOnly) this.#tabs?.tell('update', update as Bytes)
     this.#sync.edited(update as Bytes)
   }
 
   readonly #onAwareness = (changes: { added: number[]; updated: number[]; removed: number[] }, origin: unknown): void => {
     const changed = [...changes.added, ...changes.updated, ...changes.removed]
-    const body = origin !== this.#fromTab && changed.includes(this.document.clientID) ? this.#replica.own() : null
+    if (origin !== this.#fromTab && changed.includes(this.document.clientID)) this.#announce(this.#replica.own())
+  }
+
+  #announce(body: Bytes | null): void {
     if (!body) return
     this.#tabs?.tell('awareness', body)
     this.#sync.announced(body)
   }
 
+  #forgetOthers(): void {
+    this.guard(() => this.#replica.forgetOthers(this.#fromServer))
+  }
+
   readonly #onDestroy = (): void => this.destroy()
 
-  protected override changed(state: State, before: State): void {
-    if (statusOf(before) === 'connected' && statusOf(state) !== 'connected') {
-      this.#replica.forgetOthers(this.#fromServer)
+  /** @internal */
+  override changed(state: State, before: State): void {
+    if (transportOf(before) && !transportOf(state)) {
+      this.#forgetOthers()
       this.#tabs?.ask() // those in other tabs are still there
     }
     super.changed(state, before)
-  }
-
-  #meetTabs(channel: string): Tabs {
-    const replica = this.#replica
-    return new Tabs(channel, {
-      vector: () => replica.vector(),
-      missing: (vector) => replica.missing(vector),
-      awareness: () => replica.renewed(),
-      apply: (update) => replica.apply(update, this.#fromTab),
-      meet: (awareness) => replica.meet(awareness, this.#fromTab),
-    })
   }
 }

@@ -4,7 +4,6 @@ import type { Awareness } from 'y-protocols/awareness'
 import { applyUpdate, decodeStateVector, decodeUpdate, encodeStateAsUpdate, encodeStateVector } from 'yjs'
 import type { Doc } from 'yjs'
 import type { Bytes } from './core/bytes.ts'
-import { guard } from './events.ts'
 import { messageOf } from './http.ts'
 
 /** What came from the server or from another tab: not to be sent back there. */
@@ -58,10 +57,10 @@ export class YjsReplica {
     )
   }
 
-  /** The awareness of this client, as it is now or as it went; null when it never had any. */
-  own(): Bytes | null {
+  /** The awareness of this client, as it is now or as it went, or as it is in `states`; null when it never had any. */
+  own(states: Awareness['states'] | undefined = this.awareness?.states): Bytes | null {
     const { awareness } = this
-    return awareness?.meta.has(awareness.clientID) ? (encodeAwarenessUpdate(awareness, [awareness.clientID]) as Bytes) : null
+    return awareness?.meta.has(awareness.clientID) ? (encodeAwarenessUpdate(awareness, [awareness.clientID], states) as Bytes) : null
   }
 
   /** The same with a clock that is news to everybody, whatever link it was last told by. */
@@ -73,18 +72,16 @@ export class YjsReplica {
     return this.own()
   }
 
-  /** Nobody else is seen any more. */
+  /** Nobody else is seen any more, until they are told of again: with the same clock, too. Throws what a listener throws. */
   forgetOthers(origin: Origin): void {
     const { awareness } = this
     if (!awareness) return
     const others = [...awareness.getStates().keys()].filter((client) => client !== awareness.clientID)
-    guard(() => removeAwarenessStates(awareness, others, origin))
-  }
-
-  /** This client is seen nowhere any more. */
-  vanish(): void {
-    const { awareness } = this
-    if (awareness) guard(() => removeAwarenessStates(awareness, [awareness.clientID], 'local'))
+    try {
+      removeAwarenessStates(awareness, others, origin)
+    } finally {
+      for (const client of others) awareness.meta.delete(client)
+    }
   }
 }
 

@@ -2,6 +2,7 @@
 import { CLOSE_CODES } from './core/codes.ts'
 import type { Failure } from './core/codes.ts'
 import type { Kind, State } from './core/policy.ts'
+import { messageOf } from './http.ts'
 
 export type Status = 'connecting' | 'connected' | 'disconnected'
 
@@ -23,7 +24,7 @@ export interface TransportEvent {
 /**
  * Something went wrong. `kind`: connection (it is tried again), nonsense (what came is not the protocol; it is tried again), token
  * (the token function threw; it is called again), refused (a close code from 4400 to 4499: it is not tried again), denied (the
- * server does not allow something; the connection stays), application (an observer of the document threw).
+ * server does not allow something; the connection stays), application (an observer of the document threw; in Node also a listener).
  */
 export interface ErrorEvent {
   readonly kind: 'connection' | 'nonsense' | 'token' | 'refused' | 'denied' | 'application'
@@ -56,17 +57,25 @@ export function errorEvent(failure: Failure, final = false): ErrorEvent {
   return { kind: final ? 'refused' : known, code: failure.code, name: failure.name, message: failure.reason }
 }
 
-export type Emit<E extends object> = <K extends keyof E>(name: K, event: E[K]) => void
+/** What the page threw. */
+export function applicationError(error: unknown): ErrorEvent {
+  return { kind: 'application', code: 0, name: 'application', message: messageOf(error), cause: error }
+}
+
+/** Who emits them. */
+export interface Teller {
+  emit<K extends keyof ConnectionEvents>(name: K, event: ConnectionEvents[K]): void
+}
 
 /** Tells a change of state by events. */
-export function tellChange(emit: Emit<ConnectionEvents>, state: State, before: State): void {
+export function tellChange(client: Teller, state: State, before: State): void {
   const [status, previous] = [statusOf(state), statusOf(before)]
   const failure = 'failure' in state ? state.failure : null
   const why = failure && { code: failure.code, reason: failure.reason }
   const final = state.name === 'closed'
-  if (status !== previous) emit('status', { status, previous, ...why, final })
+  if (status !== previous) client.emit('status', { status, previous, ...why, final })
   const [transport, left] = [transportOf(state), transportOf(before)]
-  if (transport !== left) emit('transport', { transport, previous: left })
-  if (failure) emit('error', errorEvent(failure, final))
-  if (final && why && (why.code === CLOSE_CODES.unauthorized || why.code === CLOSE_CODES.forbidden)) emit('authenticationFailed', why)
+  if (transport !== left) client.emit('transport', { transport, previous: left })
+  if (failure) client.emit('error', errorEvent(failure, final))
+  if (final && why && (why.code === CLOSE_CODES.unauthorized || why.code === CLOSE_CODES.forbidden)) client.emit('authenticationFailed', why)
 }

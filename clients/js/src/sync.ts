@@ -1,30 +1,25 @@
 /** Runs the session of one document: what it decides is done to the replica, and sent. */
-import type { Ticket } from './admission.ts'
-import type { Speaker } from './connection.ts'
+import type { Connection, Speaker } from './connection.ts'
 import type { Bytes } from './core/bytes.ts'
 import { CLOSE_CODES, nonsense } from './core/codes.ts'
-import type { Failure } from './core/codes.ts'
 import { encode } from './core/messages.ts'
 import type { Sent } from './core/messages.ts'
-import type { State } from './core/policy.ts'
 import { OFFLINE, step } from './core/session.ts'
 import type { Session, SessionEffect, SessionEvent } from './core/session.ts'
 import { edited, unsaved } from './core/uploads.ts'
-import { messageOf } from './http.ts'
 import { NOTHING, Unreadable } from './replica.ts'
 import type { Origin, YjsReplica } from './replica.ts'
 import { oneByOne } from './serial.ts'
-import { errorEvent } from './status.ts'
+import { applicationError } from './status.ts'
 import type { ErrorEvent } from './status.ts'
 
+/** The provider. */
 export interface Surroundings {
-  send(frame: Bytes): void
-  /** What comes over the link is of no use. */
-  fail(failure: Failure): void
-  changed(state: State, before: State): void
-  synced(state: boolean): void
-  unsaved(count: number): void
-  error(event: ErrorEvent): void
+  readonly connection: Pick<Connection<Bytes>, 'send' | 'fail'>
+  readonly readOnly: boolean
+  tellSynced(state: boolean): void
+  tellUnsaved(count: number): void
+  emit(name: 'error', event: ErrorEvent): void
 }
 
 export class Sync implements Speaker<Bytes> {
@@ -47,10 +42,6 @@ export class Sync implements Speaker<Bytes> {
     return this.#session.synced
   }
 
-  get writes(): boolean {
-    return this.#session.writes
-  }
-
   get unsaved(): number {
     return unsaved(this.#session.uploads)
   }
@@ -65,8 +56,8 @@ export class Sync implements Speaker<Bytes> {
 
   // ---- Speaker
 
-  linked(ticket: Ticket): void {
-    this.#step({ type: 'linked', writes: ticket.grant === 'write' || ticket.grant === 'admin' })
+  linked(): void {
+    this.#step({ type: 'linked', writes: !this.#around.readOnly })
   }
 
   unlinked(): void {
@@ -85,14 +76,6 @@ export class Sync implements Speaker<Bytes> {
     this.#send({ type: 'step1', body: this.#replica.vector() })
   }
 
-  changed(state: State, before: State): void {
-    this.#around.changed(state, before)
-  }
-
-  failed(failure: Failure): void {
-    this.#around.error(errorEvent(failure))
-  }
-
   // ---- inside
 
   #take(event: SessionEvent): void {
@@ -103,13 +86,14 @@ export class Sync implements Speaker<Bytes> {
 
   #do(effect: SessionEffect): void {
     switch (effect.type) {
-      case 'greet':
-        this.#send({ type: 'step1', body: this.#replica.vector() })
-        this.#announce()
+      case 'ask':
+        this.ask()
         break
-      case 'announce':
-        this.#announce()
+      case 'announce': {
+        const body = this.#replica.renewed()
+        if (body) this.#send({ type: 'awareness', body })
         break
+      }
       case 'send':
         this.#send(effect.message)
         break
@@ -123,27 +107,22 @@ export class Sync implements Speaker<Bytes> {
         this.#read(() => this.#replica.meet(effect.awareness, this.#origin))
         break
       case 'synced':
-        this.#around.synced(effect.state)
+        this.#around.tellSynced(effect.state)
         break
       case 'unsaved':
-        this.#around.unsaved(effect.count)
+        this.#around.tellUnsaved(effect.count)
         break
       case 'denied':
-        this.#around.error({ kind: 'denied', code: CLOSE_CODES.forbidden, name: 'denied', message: effect.reason })
+        this.#around.emit('error', { kind: 'denied', code: CLOSE_CODES.forbidden, name: 'denied', message: effect.reason })
         break
       case 'failed':
-        this.#around.fail(effect.failure)
+        this.#around.connection.fail(effect.failure)
         break
     }
   }
 
   #send(message: Sent): void {
-    this.#around.send(encode(message))
-  }
-
-  #announce(): void {
-    const body = this.#replica.renewed()
-    if (body) this.#send({ type: 'awareness', body })
+    this.#around.connection.send(encode(message))
   }
 
   /** What cannot be read is the server's fault; what an observer of the document throws is the page's, and the link goes on. */
@@ -151,8 +130,8 @@ export class Sync implements Speaker<Bytes> {
     try {
       work()
     } catch (error) {
-      if (error instanceof Unreadable) this.#around.fail(nonsense(error.message))
-      else this.#around.error({ kind: 'application', code: 0, name: 'application', message: messageOf(error), cause: error })
+      if (error instanceof Unreadable) this.#around.connection.fail(nonsense(error.message))
+      else this.#around.emit('error', applicationError(error))
     }
   }
 }

@@ -2,24 +2,19 @@
 import { decode, encode } from './core/messages.ts'
 import type { Message, Sent } from './core/messages.ts'
 import type { Bytes } from './core/bytes.ts'
-
-/** What a tab needs of its replica. */
-export interface Replica {
-  vector(): Bytes
-  /** What a replica lacks that has this state vector. */
-  missing(vector: Bytes): Bytes
-  /** The awareness of this client, as news; null when it has none. */
-  awareness(): Bytes | null
-  apply(update: Bytes): void
-  meet(awareness: Bytes): void
-}
+import type { Origin, YjsReplica } from './replica.ts'
 
 export class Tabs {
   readonly #channel: BroadcastChannel
-  readonly #replica: Replica
+  readonly #replica: YjsReplica
+  readonly #origin: Origin
+  readonly #readOnly: () => boolean
 
-  constructor(name: string, replica: Replica) {
+  /** Where it is `readOnly`, others are told nothing of the document. */
+  constructor(name: string, replica: YjsReplica, origin: Origin, readOnly: () => boolean) {
     this.#replica = replica
+    this.#origin = origin
+    this.#readOnly = readOnly
     this.#channel = new BroadcastChannel(name)
     this.#channel.onmessage = ({ data }: MessageEvent<unknown>) => {
       if (data instanceof Uint8Array) this.#take(data)
@@ -50,7 +45,7 @@ export class Tabs {
   }
 
   #introduce(): void {
-    const awareness = this.#replica.awareness()
+    const awareness = this.#replica.renewed()
     if (awareness) this.#say({ type: 'awareness', body: awareness })
   }
 
@@ -63,14 +58,14 @@ export class Tabs {
     }
     switch (message?.type) {
       case 'step1':
-        this.#say({ type: 'step2', body: this.#replica.missing(message.body) })
+        if (!this.#readOnly()) this.#say({ type: 'step2', body: this.#replica.missing(message.body) })
         break
       case 'step2':
       case 'update':
-        this.#replica.apply(message.body)
+        this.#replica.apply(message.body, this.#origin)
         break
       case 'awareness':
-        this.#replica.meet(message.body)
+        this.#replica.meet(message.body, this.#origin)
         break
       case 'query':
         this.#introduce()

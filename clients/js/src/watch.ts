@@ -11,18 +11,19 @@ export interface Watched {
   due(): boolean
   /** Ask something that must be answered. */
   ask(): void
-  /** There was no answer. */
-  gone(): void
 }
 
 export class Watch {
   readonly #watched: Watched
+  readonly #gone: () => void
   #heardAt = Date.now()
   #askedAt: number | null = null
   #timer: ReturnType<typeof setInterval> | undefined
 
-  constructor(watched: Watched) {
+  /** `gone`: there was no answer. */
+  constructor(watched: Watched, gone: () => void) {
     this.#watched = watched
+    this.#gone = gone
   }
 
   start(): void {
@@ -51,7 +52,7 @@ export class Watch {
   #look(): void {
     const now = Date.now()
     if (this.#askedAt !== null) {
-      if (now - this.#askedAt >= ANSWERS_WITHIN_MS) this.#watched.gone()
+      if (now - this.#askedAt >= ANSWERS_WITHIN_MS) this.#gone()
     } else if (now - this.#heardAt >= (this.#watched.due() ? QUIET_WHEN_DUE_MS : QUIET_MS)) {
       this.check()
     }

@@ -55,7 +55,7 @@ describe('[CI15] a close code', () => {
     stage.server.sockets = 'pass'
     stage.server.refuses = code
     await pass(10_000)
-    expect([provider.transport, told.splice(0)]).toEqual(['polling', ['synced true', 'connected', 'by polling']])
+    expect([provider.transport, told.splice(0)]).toEqual(['polling', ['connected', 'by polling', 'synced true']])
     stage.server.refuses = null
     await pass(30_000)
     expect(told.toSorted()).toEqual(['by websocket', 'synced false', 'synced true'])

@@ -8,6 +8,13 @@ const ENTRY = fileURLToPath(new URL('../src/index.ts', import.meta.url))
 const MANIFEST = fileURLToPath(new URL('../package.json', import.meta.url))
 const LARGEST = 12 * 1024
 
+test('[CI32] what is published is built before, and has the licence', () => {
+  const [ours, whole] = ['../LICENSE', '../../../LICENSE'].map((path) => readFileSync(fileURLToPath(new URL(path, import.meta.url)), 'utf8'))
+  expect(ours).toBe(whole)
+  const { scripts, files } = JSON.parse(readFileSync(MANIFEST, 'utf8')) as { scripts: Record<string, string>; files: string[] }
+  expect([scripts['prepack'], files]).toEqual(['npm run build', ['dist']])
+})
+
 test('[CI32] the client is small, and imports yjs and y-protocols only', async () => {
   const imports = new Set<string>()
   const built = await build({

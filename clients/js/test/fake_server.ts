@@ -21,6 +21,8 @@ interface Socket {
   readonly close: (code: number, reason: string) => void
   uploads: number
   durable: number
+  /** What it told last about who is there. */
+  awareness: Sent | null
 }
 
 /** A session, whatever access tokens it has had. */
@@ -65,6 +67,8 @@ export class FakeServer {
   answers: Handler = () => null
   readonly requests: string[] = []
   readonly shown: (string | null)[] = []
+  /** Messages that came over sockets for JSON. */
+  readonly said: { readonly type: string }[] = []
   readonly #attached = new Set<Socket>()
   readonly #open = new Set<FakeWebSocket>()
   readonly #access = new Map<string, Access>()
@@ -143,6 +147,7 @@ export class FakeServer {
       },
       uploads: 0,
       durable: 0,
+      awareness: null,
     }
     const json = socket.url.pathname.endsWith('/realtime/ws')
     const known = json || this.#sessionOf(socket.url.searchParams.get('token'))
@@ -161,12 +166,16 @@ export class FakeServer {
       this.#open.delete(socket)
     }
     this.#attached.add(attached)
-    if (!json) attached.send({ type: 'step1', body: encodeStateVector(this.live) as Bytes })
+    if (json) return
+    attached.send({ type: 'step1', body: encodeStateVector(this.live) as Bytes })
+    for (const { awareness } of this.#attached) if (awareness) attached.send(awareness)
   }
 
   /** Of operations only the greeting: a document in which there is nothing. */
   #takeText(socket: FakeWebSocket, text: string): void {
-    const { type } = JSON.parse(text) as { type: string }
+    const message = JSON.parse(text) as { type: string }
+    const { type } = message
+    this.said.push(message)
     if (type === 'hello') socket.receives(JSON.stringify({ type: 'welcome', state: {}, head: null, offset: 0 }))
     if (type === 'heartbeat') socket.receives(JSON.stringify({ type: 'heartbeat' }))
   }
@@ -183,6 +192,7 @@ export class FakeServer {
         if (this.#attached.has(socket)) socket.send({ type: 'acknowledged', count: number, offset: this.#entries.length })
       })
     } else if (message.type === 'awareness') {
+      socket.awareness = message
       for (const one of this.#attached) one.send(message)
     }
   }

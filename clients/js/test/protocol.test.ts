@@ -109,7 +109,7 @@ describe('[CI15] the code table', () => {
     [403, null, BROKEN],
     [502, '<html>', BROKEN],
   ])('an answer %i %o is as good as close code %i', (status, problem, code) => {
-    expect(answeredWith(status, problem, 0).code).toBe(code)
+    expect(answeredWith(status, problem, 0, new URL('http://server/')).code).toBe(code)
   })
 })
 

@@ -229,14 +229,6 @@ function breakDown(): void {
 
 describe('[CI8] a listener of the awareness that throws', () => {
   test('stops nothing, and is told', async () => {
-    const thrown: unknown[] = []
-    vi.spyOn(globalThis, 'queueMicrotask').mockImplementation((work) => {
-      try {
-        work()
-      } catch (error) {
-        thrown.push(error)
-      }
-    })
     const document = new Doc()
     const awareness = new Awareness(document)
     const [ana, bo] = [open({ document, awareness }), open()]
@@ -253,30 +245,94 @@ describe('[CI8] a listener of the awareness that throws', () => {
     stage.server.cut()
     await pass(1000)
     expect(ana.told.filter((word) => /connected/u.test(word))).toEqual(['connected', 'disconnected 1006', 'connected'])
-    ana.provider.destroy() // nor is Bo then, and then Ana
-    expect(thrown).toEqual(Array.from({ length: 3 }, () => new Error('of the page')))
+    ana.provider.destroy() // nor is Bo then
+    expect(errorsIn(ana.told).filter((word) => word !== 'error connection 1006').length).toBeGreaterThan(2)
+    expect(new Set(errorsIn(ana.told))).toEqual(new Set(['error application 0', 'error connection 1006']))
     awareness.off('change', breakDown)
     awareness.destroy()
-    vi.mocked(queueMicrotask).mockRestore()
   })
 })
 
-describe('[CI7] tabs of one browser', () => {
-  test('meet without the server, and each sends what it got', async () => {
-    vi.useRealTimers()
-    const meet = { broadcast: true, connect: false, url: `http://server/${crypto.randomUUID()}` }
-    const [ana, bo] = [open(meet), open(meet)]
-    stage.server.network = false
-    ana.provider.connect()
-    ana.provider.document.getText('text').insert(0, 'early ')
-    ana.provider.awareness?.setLocalStateField('user', 'Ana')
-    bo.provider.connect()
-    await vi.waitFor(() => expect(bo.text()).toBe('early '))
-    bo.provider.document.getText('text').insert(6, 'late')
-    await vi.waitFor(() => expect(ana.text()).toBe('early late'))
-    await vi.waitFor(() => expect(bo.provider.awareness?.getStates().get(ana.provider.document.clientID)).toEqual({ user: 'Ana' }))
-    expect([ana.provider.unsyncedChanges > 1, bo.provider.unsyncedChanges > 1]).toEqual([true, true])
-    for (const { provider } of [ana, bo]) provider.destroy()
-    vi.useFakeTimers()
+describe('[CI8] a listener that throws', () => {
+  test('is told as an error, and stops neither the others nor the connection', async () => {
+    const { provider, told } = open({ connect: false })
+    const heard: string[] = []
+    provider.on('status', breakDown)
+    provider.on('status', ({ status }) => heard.push(status))
+    provider.connect()
+    await pass(100)
+    expect([heard, provider.status]).toEqual([['connecting', 'connected'], 'connected'])
+    expect(errorsIn(told)).toEqual(['error application 0', 'error application 0'])
   })
+
+  test('of errors is written to the console', async () => {
+    const written = vi.spyOn(console, 'error').mockReturnValue()
+    const { provider } = open({ connect: false })
+    provider.on('error', breakDown)
+    stage.server.network = false
+    provider.connect()
+    await pass(100)
+    expect(written).toHaveBeenCalledWith(new Error('of the page'))
+    written.mockRestore()
+  })
+
+  test('is reported where pages report what nobody caught', async () => {
+    const reported = vi.fn<(error: unknown) => void>()
+    vi.stubGlobal('reportError', reported)
+    const { provider, told } = open({ connect: false })
+    provider.on('status', breakDown)
+    provider.connect()
+    await pass(100)
+    expect(reported).toHaveBeenCalledTimes(2)
+    expect(errorsIn(told)).toEqual([])
+  })
+})
+
+test('[CI13] a listener for one event is told one, or none where it was taken off before', async () => {
+  const { provider } = open({ connect: false })
+  const [one, none, all] = [vi.fn<() => void>(), vi.fn<() => void>(), vi.fn<() => void>()]
+  provider.on('status', all).once('status', one).once('status', none).off('status', none)
+  provider.connect()
+  await pass(100)
+  expect([all, one, none].map(({ mock }) => mock.calls.length)).toEqual([2, 1, 0])
+})
+
+describe('[CI13] the address', () => {
+  test('that is wrong is named', async () => {
+    stage.server.answers = () => new Response('not here', { status: 404 })
+    const { provider } = open()
+    const messages: string[] = []
+    provider.on('error', ({ message }) => messages.push(message))
+    await pass(100)
+    expect(messages).toEqual(['HTTP status 404 from http://server/notes/api/v2/realtime/connect'])
+  })
+
+  test('may be relative to the page, and to nothing else', async () => {
+    expect(() => open({ url: '/notes' })).toThrow(new TypeError('no address: /notes'))
+    vi.stubGlobal('location', { href: 'http://server/page.html' })
+    const { provider } = open({ url: '/notes' })
+    await pass(100)
+    expect(provider.status).toBe('connected')
+  })
+})
+
+test('[CI20] white space around a token is not sent', async () => {
+  open({ token: ' one\n' })
+  open({ token: async () => await Promise.resolve('two\n') })
+  await pass(100)
+  expect(stage.server.shown).toEqual(['one', 'two'])
+})
+
+test('[CI13] a close code has its name', async () => {
+  const { provider } = open()
+  const names: string[] = []
+  provider.on('error', ({ name }) => names.push(name))
+  await pass(100)
+  stage.server.close(4413)
+  await pass(100)
+  provider.connect()
+  await pass(100)
+  stage.server.close(4999)
+  await pass(100)
+  expect(names).toEqual(['message_too_large', 'closed'])
 })

@@ -1,5 +1,6 @@
 /** What tests of clients begin and end with: a server in virtual time, and nothing that is left behind. */
 import { afterEach, beforeEach, expect, vi } from 'vitest'
+import type { Awareness } from 'y-protocols/awareness'
 import { Doc } from 'yjs'
 import type { ClientEvents } from '../src/client.ts'
 import { OperationsClient } from '../src/operations.ts'
@@ -47,7 +48,7 @@ export interface Told {
   readonly told: string[]
 }
 
-export function open(options: Partial<CowriteProviderOptions> = {}): Told {
+export function open(options: Partial<CowriteProviderOptions<Awareness>> = {}): Told {
   const { server } = stage
   const document = options.document ?? new Doc()
   const provider = new CowriteProvider({

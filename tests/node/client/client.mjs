@@ -92,6 +92,8 @@ const calls = {
   disconnect: ({ client }) => of(client).provider.disconnect(),
   destroy: ({ client }) => of(client).provider.destroy(),
   present: ({ client, user }) => of(client).provider.awareness.setLocalStateField('user', user),
+  /** From now on its awareness is told when it changes, and not again and again. */
+  quiet: ({ client }) => clearInterval(of(client).provider.awareness._checkInterval),
   unhandled: () => unhandled,
 
   synced: ({ client }) => of(client).provider.whenSynced?.() ?? until(() => of(client).provider.synced, () => 'not synced'),

@@ -5,12 +5,9 @@ export type Bytes = Uint8Array<ArrayBuffer>
 
 /** What came cannot be read. */
 export class Malformed extends Error {
-  /** The byte that shows it. */
-  readonly at: number
-
+  /** `at`: the byte that shows it. */
   constructor(at: number) {
     super(`byte ${at}`)
-    this.at = at
   }
 }
 

@@ -28,9 +28,11 @@ export type CloseName = keyof typeof CLOSE_CODES
 /** What browsers report when a connection broke without a word. Nobody sends it. */
 export const BROKEN = 1006
 
+const NAMES = Object.entries(CLOSE_CODES)
+
 /** What codes of HTTP problems mean: those of the table, and those that have another name there. Not an object: any text may come. */
 const OF_PROBLEMS: ReadonlyMap<string, number> = new Map<string, number>([
-  ...Object.entries(CLOSE_CODES),
+  ...NAMES,
   ['draining', CLOSE_CODES.service_restart],
   ['grant_too_low', CLOSE_CODES.forbidden],
   ['origin_refused', CLOSE_CODES.forbidden],
@@ -41,7 +43,7 @@ const OF_PROBLEMS: ReadonlyMap<string, number> = new Map<string, number>([
 export interface Failure {
   /** A close code. */
   readonly code: number
-  /** The code of the HTTP problem; else `closed`, `broken`, `nonsense` or `token`. */
+  /** The code of the HTTP problem, or the close code's in the table; else `closed`, `broken`, `nonsense` or `token`. */
   readonly name: string
   /** For people. */
   readonly reason: string
@@ -59,7 +61,7 @@ export function mayReturn(code: number): boolean {
 
 /** A WebSocket was closed so. */
 export function closedWith(code: number, reason: string): Failure {
-  return { code, name: 'closed', reason: reason || `closed with code ${code}`, rest: 0 }
+  return { code, name: NAMES.find(([, number]) => number === code)?.[0] ?? 'closed', reason: reason || `closed with code ${code}`, rest: 0 }
 }
 
 /** The connection broke, or something on the way answered in the server's place. */
@@ -69,16 +71,16 @@ export function broken(reason: string, rest = 0): Failure {
 
 /** `what` came and is not the protocol. It is tried again: the table says nothing about it, and what answered may not be the server. */
 export function nonsense(what: string): Failure {
-  return { ...broken(`the server sent what cannot be read: ${what}`), name: 'nonsense' }
+  return { ...broken(`what came cannot be read: ${what}`), name: 'nonsense' }
 }
 
 /**
- * An HTTP answer that is no success. `problem`: its body where it says to be a problem, else null. Only the server's own word is
+ * An HTTP answer that is no success. `problem`: its body where it says to be a problem, else null; `url`: what was asked. Only the server's own word is
  * final: anybody on the way may answer 403.
  */
-export function answeredWith(status: number, problem: unknown, rest: number): Failure {
+export function answeredWith(status: number, problem: unknown, rest: number, url: URL): Failure {
   const name = textOf(problem, 'code')
-  const reason = textOf(problem, 'detail') ?? `HTTP status ${status}`
+  const reason = textOf(problem, 'detail') ?? `HTTP status ${status} from ${url}`
   if (name === undefined) return broken(reason, rest)
   const final = status >= 400 && status < 500 && status !== 408 && status !== 429
   const code = OF_PROBLEMS.get(name) ?? (final ? CLOSE_CODES.malformed_frame : CLOSE_CODES.store_unavailable)
@@ -88,6 +90,6 @@ export function answeredWith(status: number, problem: unknown, rest: number): Fa
 
 /** The text in a field of a value that may be anything. */
 export function textOf(value: unknown, key: string): string | undefined {
-  const found = typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>)[key] : undefined
+  const found = (Object(value) as Readonly<Record<string, unknown>>)[key]
   return typeof found === 'string' ? found : undefined
 }

@@ -45,8 +45,8 @@ export interface Answer {
 export interface Refusal {
   readonly code: string
   readonly detail: string
-  readonly index?: number
-  readonly field?: string
+  readonly index?: number | undefined
+  readonly field?: string | undefined
 }
 
 export interface Log {
@@ -72,6 +72,8 @@ export type LogEvent =
   | { readonly type: 'unlinked' }
   | { readonly type: 'received'; readonly message: ServerMessage }
   | { readonly type: 'submitted'; readonly submission: Submission }
+  /** What waits never will be answered. */
+  | { readonly type: 'dropped' }
   /** It may be tried again. */
   | { readonly type: 'again' }
 
@@ -108,6 +110,8 @@ export function advance(log: Log, event: LogEvent): Step {
       return log.phase === 'offline' ? [log, []] : receive(log, event.message)
     case 'submitted':
       return send({ ...log, queue: [...log.queue, event.submission] })
+    case 'dropped':
+      return [{ ...log, queue: [], sent: false, answer: null }, []]
     case 'again':
       return send(log)
   }
@@ -172,13 +176,8 @@ function refused(log: Log, message: ServerMessage): Step {
   if (!first || first.request !== message['request']) return [log, []]
   const code = textOf(message, 'code') ?? 'refused'
   if (message['retry'] === true && code !== 'unknown_previous') return [{ ...log, sent: false }, [{ type: 'wait' }]]
-  const { index, field } = message
-  const refusal: Refusal = {
-    code,
-    detail: textOf(message, 'detail') ?? '',
-    ...(typeof index === 'number' ? { index } : {}),
-    ...(typeof field === 'string' ? { field } : {}),
-  }
+  const { index, field } = message as { readonly index?: number; readonly field?: string }
+  const refusal: Refusal = { code, detail: textOf(message, 'detail') ?? '', index, field }
   // What was made on top of it means something else without it.
   const lost: Refusal = { code: 'previous_refused', detail: 'what it builds on was refused' }
   const built = rest.findIndex(({ after }) => after === null)
@@ -217,10 +216,5 @@ function headOf(message: ServerMessage): string | null {
 }
 
 function areOperations(value: unknown): value is readonly Operation[] {
-  return Array.isArray(value) && value.every((one: unknown) => textOf(one, 'id') !== undefined && isDated(one))
-}
-
-function isDated(operation: unknown): boolean {
-  const { vector_clock: clock } = operation as { readonly vector_clock?: { readonly offset?: unknown } }
-  return typeof clock?.offset === 'number'
+  return Array.isArray(value) && value.every((one: unknown) => textOf(one, 'id') !== undefined && typeof (one as Operation).vector_clock?.offset === 'number')
 }

@@ -48,8 +48,8 @@ export function decode(frame: Uint8Array): Message | null {
 }
 
 /** Whether the server acknowledges it. */
-export function isUpload(message: Message): boolean {
-  return message.type === 'step2' || message.type === 'update'
+export function isUpload(message: Message | null): message is Message {
+  return message?.type === 'step2' || message?.type === 'update'
 }
 
 function read(reader: Reader): Message | null {

@@ -191,7 +191,7 @@ function fallBack(policy: Policy, { link }: { link: number }, failure: Failure):
 }
 
 function probeLost(policy: Policy, state: Extract<State, { name: 'live' | 'draining' }>): PolicyStep {
-  if (state.name === 'draining') return end(policy, broken('lost while polling gave way'))
+  if (state.name === 'draining') return end(policy, broken('lost meanwhile'))
   const next: Policy = { ...policy, climbs: policy.climbs + 1, state: { ...state, probe: null } }
   const close: PolicyEffect[] = state.probe === null ? [] : [{ type: 'close', link: state.probe }]
   return [next, [stop('probe'), ...close, climbLater(next)]]

@@ -40,8 +40,8 @@ export type SessionEvent =
 
 export type SessionEffect =
   | { readonly type: 'send'; readonly message: Sent }
-  /** Send our step1, and our awareness. */
-  | { readonly type: 'greet' }
+  /** Send our step1: ask for what is missing here. */
+  | { readonly type: 'ask' }
   /** Send a step2 with all that is missing by this state vector; with nothing where `writes` is false. */
   | { readonly type: 'answer'; readonly vector: Bytes; readonly writes: boolean }
   /** Send the awareness of this client again. */
@@ -73,7 +73,7 @@ function advance(session: Session, event: SessionEvent): Step {
     case 'linked':
       return [
         { ...offline(session), phase: 'greeting', writes: event.writes },
-        [{ type: 'greet' }],
+        [{ type: 'ask' }, { type: 'announce' }],
       ]
     case 'unlinked':
       return [offline(session), []]
@@ -114,9 +114,8 @@ function take(session: Session, message: Message): Step {
     case 'step1':
       return answer(session, message.body)
     case 'step2':
-      return [{ ...session, synced: true }, [{ type: 'apply', update: message.body }]]
     case 'update':
-      return [session, [{ type: 'apply', update: message.body }]]
+      return [{ ...session, synced: session.synced || message.type === 'step2' }, [{ type: 'apply', update: message.body }]]
     case 'awareness':
       return [session, [{ type: 'meet', awareness: message.body }]]
     case 'query':
@@ -124,7 +123,7 @@ function take(session: Session, message: Message): Step {
     case 'denied':
       return [session, [{ type: 'denied', reason: message.reason }]]
     case 'acknowledged':
-      return [{ ...session, uploads: acknowledged(session.uploads, message.count, message.offset) }, []]
+      return [{ ...session, uploads: acknowledged(session.uploads, message.count) }, []]
   }
 }
 

@@ -14,11 +14,9 @@ export interface Uploads {
   readonly waiting: readonly number[]
   /** Uploads of this link that are acknowledged. */
   readonly acknowledged: number
-  /** Offset of the newest acknowledgement; 0 before the first. */
-  readonly offset: number
 }
 
-export const NO_UPLOADS: Uploads = { edits: 0, saved: 0, waiting: [], acknowledged: 0, offset: 0 }
+export const NO_UPLOADS: Uploads = { edits: 0, saved: 0, waiting: [], acknowledged: 0 }
 
 export function unsaved(uploads: Uploads): number {
   return uploads.edits - uploads.saved
@@ -38,13 +36,12 @@ export function relinked(uploads: Uploads): Uploads {
 }
 
 /** The first `count` uploads of this link are durable. A count that says less than an earlier one, or too much, says nothing more. */
-export function acknowledged(uploads: Uploads, count: number, offset: number): Uploads {
+export function acknowledged(uploads: Uploads, count: number): Uploads {
   const fresh = Math.min(Math.max(0, count - uploads.acknowledged), uploads.waiting.length)
   return {
     ...uploads,
     saved: Math.max(uploads.saved, uploads.waiting[fresh - 1] ?? 0),
     waiting: uploads.waiting.slice(fresh),
     acknowledged: uploads.acknowledged + fresh,
-    offset: Math.max(uploads.offset, offset),
   }
 }

@@ -58,7 +58,7 @@ class YjsPolling extends Requests<Bytes> {
 
   /** The answer to a request says how many of its own uploads are durable; a link says how many of all. */
   #take(batch: readonly Bytes[], { messages, said, cursor }: News): void {
-    const uploads = batch.map((message) => decode(message)).filter((message): message is Message => message !== null && isUpload(message))
+    const uploads = batch.map(decode).filter(isUpload)
     this.#tally = tally(this.#tally, uploads, said?.count ?? 0)
     for (const message of messages) this.listener.received(message)
     if (said) this.listener.received(encode({ ...said, count: this.#tally.durable }))
@@ -80,7 +80,7 @@ async function readNews(answer: Response): Promise<News> {
   const cursor = answer.headers.get('cowrite-cursor')
   if (cursor === null) throw new Error('no cursor')
   const frames = unseal(new Uint8Array(await answer.arrayBuffer()))
-  const read = frames.map((frame) => decode(frame))
+  const read = frames.map(decode)
   const said = read.find((message) => message?.type === 'acknowledged')
   return { messages: frames.filter((_, index) => read[index]?.type !== 'acknowledged'), said, cursor }
 }

@@ -50,7 +50,7 @@ export function openSocket<M>(wiring: Wiring<M>, listener: LinkListener<M>): Lin
       return
     }
     silence()
-    listener.lost(nonsense('a message of another form'))
+    listener.lost(nonsense('a message'))
   }
   socket.onclose = ({ code, reason }) => listener.lost(closedWith(code, reason))
   return {

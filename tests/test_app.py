@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -111,6 +111,11 @@ class Forgetful(LocalPresence):
 
     fails = False
 
+    async def read(self, document_ids: Collection[str]) -> Mapping[str, Sequence[PresenceRecord]]:
+        if self.fails:
+            raise PresenceError("it does not answer")
+        return await super().read(document_ids)
+
     async def write(self, put: Sequence[PresenceRecord], removed: Sequence[PresenceRecord]) -> None:
         if self.fails:
             raise PresenceError("it does not answer")
@@ -134,6 +139,14 @@ async def test_health_tells_of_presence() -> None:
         ]
         health = (await client.get("/healthz")).json()
         assert (health["status"], health["store"]) == ("degraded", "ok")
+        headers = {"authorization": "Bearer ana"}
+        assert (await client.get("/api/v2/documents/doc/presence", headers=headers)).status_code == 200, "it is open here"
+        services = runtime.serving()
+        assert services is not None
+        (room,) = services.registry.rooms
+        services.registry.forget(room)
+        answer = await client.get("/api/v2/documents/doc/presence", headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
         presence.fails = False
         await until_health(client, "status", "ok")
 

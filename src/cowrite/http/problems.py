@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 from cowrite.core.errors import PeerError, RoomClosed
 from cowrite.core.operations.submissions import SubmissionRefused
-from cowrite.core.ports import AccessDenied, InvalidId, StoreError, StoreRefused
+from cowrite.core.ports import AccessDenied, InvalidId, PresenceError, StoreError, StoreRefused
 from cowrite.protocol.close_codes import CloseCode
 
 CAREFUL: Final = {
@@ -182,7 +182,7 @@ def answer_with_problems(app: FastAPI, *, unavailable_when: tuple[type[Exception
     ``unavailable_when``: further exceptions after which the same request may succeed later.
     """
     app.add_exception_handler(Refusal, _refusal)
-    for raised in (AccessDenied, SubmissionRefused, PeerError, RoomClosed, StoreError, *unavailable_when):
+    for raised in (AccessDenied, SubmissionRefused, PeerError, RoomClosed, StoreError, PresenceError, *unavailable_when):
         app.add_exception_handler(raised, _refused_inside)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid_request)
@@ -204,6 +204,8 @@ async def _refused_inside(request: Request, error: Exception) -> JSONResponse:
             refusal = from_close(error)
         case StoreError():
             refusal = from_store(error)
+        case PresenceError():
+            refusal = unavailable("Who is here cannot be found out now; ask again later.")
         case _:
             _log.warning("request not served", reason=str(error))
             refusal = unavailable("It cannot be told now who this is; send the request again later.")

@@ -63,20 +63,29 @@ Result = tuple[str, bool, float]
 """A step, whether it succeeded, and the seconds that it took."""
 
 
+VARIABLES = {
+    # The tools of the environment before those of the machine.
+    "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+    # The tests start Python a hundred times. Where it may not keep what it compiled, as in many containers, each start takes
+    # twice as long; so it is kept, away from the sources.
+    "PYTHONDONTWRITEBYTECODE": "",
+    "PYTHONPYCACHEPREFIX": str(ROOT / ".cache" / "python"),
+}
+"""The environment variables that a command is given besides those that are there."""
+
+
 def succeeds(command: str, extra: list[str], output: IO[str] | None = None) -> bool:
-    """Run one command, with the tools of the environment before those of the machine."""
+    """Run one command, which may begin with variables."""
     words = shlex.split(command)
     if "pytest" in words:
         words += extra
     print(f"\n$ {shlex.join(words)}", flush=True, file=output)
-    path = f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    environment = os.environ | VARIABLES
     try:
-        return (
-            subprocess.run(
-                ["/usr/bin/env", f"PATH={path}", *words], cwd=ROOT, check=False, stdout=output, stderr=output
-            ).returncode
-            == 0
-        )
+        # env by its path: PATH is the one that it gives the command.
+        return not subprocess.run(
+            ["/usr/bin/env", *words], cwd=ROOT, env=environment, check=False, stdout=output, stderr=output
+        ).returncode
     except KeyboardInterrupt:
         sys.exit(130)
 

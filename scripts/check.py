@@ -22,10 +22,9 @@ from typing import IO
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 
-# The tests of what must be covered by branches. They run counted; counting makes Python three times slower, so the random ones
-# run by themselves.
+# The tests of what must be covered by branches. They run counted, which makes Python three times slower; so those that are
+# random or large do not (tests/conftest.py): they run with the others.
 COUNTED = "tests/protocol tests/crdt tests/formats tests/core"
-OTHERS = " ".join(f"--ignore {folder}" for folder in COUNTED.split())
 
 STEPS: dict[str, tuple[str, ...]] = {
     "lint": ("ruff format --check .", "ruff check ."),
@@ -33,12 +32,12 @@ STEPS: dict[str, tuple[str, ...]] = {
     "layers": ("lint-imports",),
     "page": ("npm --prefix clients/web run check",),
     "client": ("npm --prefix clients/js run check",),
-    "others": (f"pytest -n 4 --dist loadfile -m 'not browser and not chaos' {OTHERS}", f"pytest -n 2 -m fuzz {COUNTED}"),
     "coverage": (
-        f"COWRITE_TEST_SLOWNESS=5 coverage run -m pytest -n 2 -m 'not fuzz' {COUNTED}",
+        f"COWRITE_TEST_SLOWNESS=5 coverage run -m pytest -n 2 --dist worksteal -m counted {COUNTED}",
         "coverage combine --quiet",
         "coverage report",
     ),
+    "others": ("pytest -n 4 --dist loadfile --no-loadscope-reorder -m 'not counted and not browser and not chaos'",),
     "browser": ("pytest -m browser -n 3 --dist worksteal",),
     "chaos": ("pytest -m chaos -n 2 --dist worksteal",),
 }

@@ -22,10 +22,9 @@ from typing import IO
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 
-# The tests of what must be covered by branches. They run counted; counting makes Python three times slower, so the random ones
-# run by themselves.
+# The tests of what must be covered by branches. They run counted, which makes Python three times slower; so those that are
+# random or large do not (tests/conftest.py): they run with the others.
 COUNTED = "tests/protocol tests/crdt tests/formats tests/core"
-OTHERS = " ".join(f"--ignore {folder}" for folder in COUNTED.split())
 
 STEPS: dict[str, tuple[str, ...]] = {
     "lint": ("ruff format --check .", "ruff check ."),
@@ -33,12 +32,12 @@ STEPS: dict[str, tuple[str, ...]] = {
     "layers": ("lint-imports",),
     "page": ("npm --prefix clients/web run check",),
     "client": ("npm --prefix clients/js run check",),
-    "others": (f"pytest -n 4 --dist loadfile -m 'not browser and not chaos' {OTHERS}", f"pytest -n 2 -m fuzz {COUNTED}"),
     "coverage": (
-        f"COWRITE_TEST_SLOWNESS=5 coverage run -m pytest -n 2 -m 'not fuzz' {COUNTED}",
+        f"COWRITE_TEST_SLOWNESS=5 coverage run -m pytest -n 2 --dist worksteal -m counted {COUNTED}",
         "coverage combine --quiet",
         "coverage report",
     ),
+    "others": ("pytest -n 4 --dist loadfile --no-loadscope-reorder -m 'not counted and not browser and not chaos'",),
     "browser": ("pytest -m browser -n 3 --dist worksteal",),
     "chaos": ("pytest -m chaos -n 2 --dist worksteal",),
 }
@@ -63,20 +62,29 @@ Result = tuple[str, bool, float]
 """A step, whether it succeeded, and the seconds that it took."""
 
 
+VARIABLES = {
+    # The tools of the environment before those of the machine.
+    "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+    # The tests start Python a hundred times. Where it may not keep what it compiled, as in many containers, each start takes
+    # twice as long; so it is kept, away from the sources.
+    "PYTHONDONTWRITEBYTECODE": "",
+    "PYTHONPYCACHEPREFIX": str(ROOT / ".cache" / "python"),
+}
+"""The environment variables that a command is given besides those that are there."""
+
+
 def succeeds(command: str, extra: list[str], output: IO[str] | None = None) -> bool:
-    """Run one command, with the tools of the environment before those of the machine."""
+    """Run one command, which may begin with variables."""
     words = shlex.split(command)
     if "pytest" in words:
         words += extra
     print(f"\n$ {shlex.join(words)}", flush=True, file=output)
-    path = f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    environment = os.environ | VARIABLES
     try:
-        return (
-            subprocess.run(
-                ["/usr/bin/env", f"PATH={path}", *words], cwd=ROOT, check=False, stdout=output, stderr=output
-            ).returncode
-            == 0
-        )
+        # env by its path: PATH is the one that it gives the command.
+        return not subprocess.run(
+            ["/usr/bin/env", *words], cwd=ROOT, env=environment, check=False, stdout=output, stderr=output
+        ).returncode
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -6,6 +6,7 @@ import asyncio
 import linecache
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -22,6 +23,14 @@ TIMEOUTS = {
     "fuzz": 2 * TIMEOUT * max(1.0, float(os.environ.get("COWRITE_FUZZ", "1"))),
 }
 """Seconds for the tests with these marks."""
+
+HERE = Path(__file__).parent
+COUNTED = {"protocol", "crdt", "formats", "core"}
+"""The folders whose tests run counted (scripts/check.py) …"""
+UNCOUNTED = "fuzz", "large"
+"""… but for those with these marks: counting makes Python several times slower."""
+FIRST = "node", "transports", "http"
+"""The folders with the files that take longest: where files are shared out to processes, none of these should be the last."""
 
 MAY_BLOCK: dict[str, set[str]] = {
     # Writing a traceback reads source files; it happens once for each outage of a kind that nobody thought of.
@@ -50,11 +59,24 @@ def pytest_asyncio_loop_factories(config: pytest.Config) -> dict[str, Callable[[
     return {name: factory for name, factory in LOOPS.items() if chosen in {name, "both"}}
 
 
+@pytest.hookimpl(tryfirst=True)  # before items are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_place)
     for item in items:
+        if _folder(item) in COUNTED and not any(item.get_closest_marker(mark) for mark in UNCOUNTED):
+            item.add_marker("counted")
         if not item.get_closest_marker("timeout"):
             limits = [seconds for mark, seconds in TIMEOUTS.items() if item.get_closest_marker(mark)]
             item.add_marker(pytest.mark.timeout(max(limits, default=TIMEOUT)))
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(HERE).parts[0]
+
+
+def _place(item: pytest.Item) -> int:
+    folder = _folder(item)
+    return FIRST.index(folder) if folder in FIRST else len(FIRST)
 
 
 @pytest.fixture(scope="session", autouse=True)

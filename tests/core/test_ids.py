@@ -63,6 +63,7 @@ def test_a_used_up_millisecond_begins_the_next_one_early() -> None:
 
 
 @pytest.mark.rule("ID3")
+@pytest.mark.large
 def test_ids_are_unique() -> None:
     """In one process, and among processes that start at the same moment."""
     one = Ids(SystemClock())

@@ -202,6 +202,7 @@ def test_an_attack_is_refused_soon(make: Callable[[], bytes], code: str) -> None
         (lambda: chain_of_clients(15_000), replace(SYNC_LIMITS, waits=10**8), "waits"),
     ],
 )
+@pytest.mark.large
 def test_an_attack_in_full_is_refused_soon(make: Callable[[], bytes], limits: GuardLimits, code: str) -> None:
     update = make()
     started = time.thread_time()
@@ -227,6 +228,7 @@ def test_runs_that_are_joined_end_where_another_kind_stands() -> None:
 
 
 @pytest.mark.rule("GU11")
+@pytest.mark.large
 def test_many_people_at_one_place_pass() -> None:
     at_once = [block(client, 0, text("x", root="t")) for client in range(1, 600)]
     inspect(write_update(at_once))
@@ -338,6 +340,7 @@ def run_limited(program: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.rule("GU13")
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a process its largest size")
+@pytest.mark.large
 def test_no_attack_costs_memory() -> None:
     program = """
 from test_attacks import ATTACKS, SMALL_LIMITS

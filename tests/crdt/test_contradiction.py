@@ -227,6 +227,7 @@ def test_every_changed_string_contradicts() -> None:
     assert changed > 25 * FUZZ
 
 
+@pytest.mark.large
 def test_comparing_takes_time_in_proportion_to_what_is_repeated() -> None:
     """A long string is held as one struct and repeated as thousands, and the other way round."""
     whole = one(text("a" * 500_000, root="t"))

@@ -130,6 +130,7 @@ def test_lengths_are_utf16_units() -> None:
 
 @pytest.mark.rule("GU1")
 @pytest.mark.rule("GU11")
+@pytest.mark.large
 def test_large_documents_that_were_written_in_many_places_pass() -> None:
     """Thousands of structs whose ids follow one another, with others put between them: they can not be joined any more."""
     rng = random.Random(1)

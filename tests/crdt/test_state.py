@@ -120,6 +120,7 @@ def test_the_document_at_any_point_of_its_log() -> None:
 
 
 @pytest.mark.rule("OP2")
+@pytest.mark.large
 def test_a_log_is_not_limited() -> None:
     """One author's run is one entry: together its updates may be more than any peer may send at once."""
     update = write_update([block(5, 0, *(values(1, root=f"{number}") for number in range(SYNC_LIMITS.roots + 1)))])

@@ -31,6 +31,7 @@ UPDATES = {
 
 @pytest.mark.rule("GU30")
 @pytest.mark.parametrize("kind", UPDATES)
+@pytest.mark.large
 def test_memory_is_no_more_than_the_weight_says(kind: str) -> None:
     update = UPDATES[kind]
     gc.collect()

@@ -92,6 +92,7 @@ def test_deep_values() -> None:
 
 
 @pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.large
 def test_large_documents_are_quick(form: Callable[[dict[str, Json]], str]) -> None:
     """A megabyte takes no second, however many pieces it has."""
     sentence = paragraph("Some text that ", ("is bold", {"bold": {}}), " and then goes on for a while, with no end in sight.")

@@ -272,6 +272,7 @@ async def test_what_the_store_refused_is_quarantined_once() -> None:
 
 
 @pytest.mark.rule("OP2")
+@pytest.mark.large
 async def test_a_log_may_hold_an_entry_that_no_peer_could_send_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where one author's run is one entry, its updates together may be over the limits of each."""
     monkeypatch.setattr(entries_module, "RUN_PARTS", 1_000_000)

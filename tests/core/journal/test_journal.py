@@ -219,6 +219,7 @@ async def test_two_processes_that_begin_one_document_share_its_log() -> None:
 
 
 @pytest.mark.rule("JO17")
+@pytest.mark.large
 async def test_a_checkpoint_is_the_log_at_its_offset() -> None:
     database = MemoryDatabase()
     async with process(database) as server:

@@ -110,6 +110,7 @@ async def test_a_cursor_that_moves_is_written_now_and_then() -> None:
 
 
 @pytest.mark.rule("PE13")
+@pytest.mark.large
 async def test_a_room_in_which_nothing_happens_costs_nothing() -> None:
     """But the beat, which is one for all rooms; a process without people does not even beat."""
     town = Town()
@@ -176,6 +177,7 @@ async def test_another_storage_takes_over() -> None:
 
 @pytest.mark.rule("PE15")
 @pytest.mark.parametrize("linked", [True, False])
+@pytest.mark.large
 async def test_a_session_that_polls_here_and_there_does_not_blink(linked: bool) -> None:
     town = Town(linked=linked)
     async with town.process() as one, town.process() as other, town.process() as third:

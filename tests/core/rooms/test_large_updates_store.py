@@ -85,6 +85,7 @@ async def test_a_store_that_stays_away(narrow: Process, database: MemoryDatabase
 
 
 @pytest.mark.rule("JO40")
+@pytest.mark.large
 async def test_entries_and_transactions_are_of_limited_size(server: Process, database: MemoryDatabase) -> None:
     eve = await server.join(user="eve")
     await quiet(server)

@@ -14,6 +14,9 @@ from blockbuster import BlockBuster
 
 from timing import MS
 
+# The contracts' asserts tell what they have compared; it must be said before anything imports them.
+pytest.register_assert_rewrite(*(f"cowrite.testing.{port}_contract" for port in ("access", "directory", "history", "presence")))
+
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 TIMEOUT = 30_000 * MS
 """Seconds that a test may take."""

@@ -24,3 +24,4 @@ const binding = new MonacoBinding(text, editor.getModel(), new Set([editor]), pr
 const undo = new Y.UndoManager(text, { trackedOrigins: new Set([binding]) })
 editor.addCommand(monaco.KeyMod.CtrlCmd | monaco.KeyCode.KeyZ, () => undo.undo())
 editor.addCommand(monaco.KeyMod.CtrlCmd | monaco.KeyMod.Shift | monaco.KeyCode.KeyZ, () => undo.redo())
+editor.addCommand(monaco.KeyMod.CtrlCmd | monaco.KeyCode.KeyY, () => undo.redo())

@@ -40,7 +40,8 @@ text.observe((_, transaction) => {
 })
 
 field.addEventListener('keydown', (event) => {
-  if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== 'z') return
+  const key = event.key.toLowerCase()
+  if (!(event.ctrlKey || event.metaKey) || (key !== 'z' && key !== 'y')) return
   event.preventDefault() // the field's own undo knows nothing of others
-  event.shiftKey ? undo.redo() : undo.undo()
+  event.shiftKey || key === 'y' ? undo.redo() : undo.undo()
 })

@@ -31,7 +31,9 @@ def build() -> Path:
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     with alone(CACHE):
         stamp = CACHE / "built"
-        if not stamp.is_file() or stamp.read_text() != digest:
+        # The packages are in another folder than the stamp: one can be without the other. `served` needs them too.
+        installed = (EXAMPLES / "node_modules" / ".bin" / "vite").exists()
+        if not installed or not stamp.is_file() or stamp.read_text() != digest:
             _run("npm", "ci", "--no-audit", "--no-fund", "--loglevel", "error")
             _run(
                 "npm", "run", "--silent", "build", "--", "--outDir", str(CACHE / "dist"), "--emptyOutDir", "--logLevel", "error"

@@ -30,10 +30,14 @@ class Example:
     bold: str | None = None
     item: str | None = None
     """An item of a list; both where the editor has such things."""
+    shown: str | None = None
+    """Where the text can be read, if not in the field."""
+    redo: str = "Control+y"
+    """The keys for it, beside Control+Shift+Z."""
 
     def text(self, page: Page) -> str:
         """What can be read, without blanks: editors show them differently."""
-        shown: str = page.locator(self.field).first.evaluate(
+        shown: str = page.locator(self.shown or self.field).first.evaluate(
             """(field, caret) => {
                 if (field.tagName === 'TEXTAREA') return field.value
                 const copy = field.cloneNode(true)
@@ -48,11 +52,15 @@ class Example:
 EXAMPLES = [
     Example("tiptap", ".ProseMirror", ".collaboration-carets__caret", "strong", "ul li"),
     Example("codemirror", ".cm-content", ".cm-ySelectionCaret"),
-    Example("quill", ".ql-editor", ".ql-cursor", "strong", "li[data-list=bullet]"),
+    Example("quill", ".ql-editor", ".ql-cursor", "strong", "li[data-list=bullet]", redo="Control+Shift+Z"),
     Example("lexical", "[contenteditable]", "body > div > span[style*='width: 1px']", "strong", "ul li"),
     Example("blocknote", ".ProseMirror", ".bn-collaboration-cursor__base", "strong", "[data-content-type=bulletListItem]"),
+    Example("monaco", ".monaco-editor textarea", ".yRemoteSelectionHead", shown=".view-lines"),
     Example("textarea", "textarea"),
 ]
+
+MIDDLE = "\U0001f30dup,Bo\U0001f389,mid\U0001f34fdle,Hello\U0001f600Ana\U0001f468\u200d\U0001f469\u200d\U0001f467!"
+"""What both have after the first part."""
 
 
 @pytest.fixture(scope="package")
@@ -79,7 +87,8 @@ def test_two_windows(example: Example, example_server: DemoServer, pages: str, o
     both(example, ana, bo, "Hello\U0001f600")
 
     at_both_ends(example, ana, bo, "Ana\U0001f468\u200d\U0001f469\u200d\U0001f467!", "Bo\U0001f389,")
-    both(example, ana, bo, "Bo\U0001f389,Hello\U0001f600Ana")
+    both(example, ana, bo, "Bo\U0001f389,Hello\U0001f600Ana\U0001f468\u200d\U0001f469\u200d\U0001f467!")
+    in_the_middle(example, ana, bo)
     formats(example, ana, bo)
     undoes(example, ana, bo)
 
@@ -90,11 +99,14 @@ def test_two_windows(example: Example, example_server: DemoServer, pages: str, o
     with ana.outage(), bo.outage():
         example_server.stop()
         at_both_ends(example, ana, bo, "offlineA\U0001f319", "offlineB\u2600")
+        at_the_beginning(ana, example)  # where Bo has typed, and neither has seen the other's
+        ana.type("there\U0001f319too,")
         example_server.start()
-        both(example, ana, bo, "offlineA")
-        both(example, ana, bo, "offlineB")
+        both(example, ana, bo, "offlineA\U0001f319")
+        both(example, ana, bo, "offlineB\u2600")
+        both(example, ana, bo, "there\U0001f319too,")
     text = example.text(ana.page)
-    words = ("Hello\U0001f600", "Bo\U0001f389,", "Ana", "kept", "offlineA\U0001f319", "offlineB\u2600")
+    words = [MIDDLE, "kept,", "again", "offlineA\U0001f319", "offlineB\u2600", "there\U0001f319too,"]
     assert {word: text.count(word) for word in words} == dict.fromkeys(words, 1)
     assert example.text(bo.page) == text
     for window in (ana, bo):
@@ -115,14 +127,32 @@ def at_the_end(window: PageWindow, example: Example) -> None:
     window.page.keyboard.press("Control+End")
 
 
+def at_the_beginning(window: PageWindow, example: Example) -> None:
+    window.page.locator(example.field).first.focus()
+    window.page.keyboard.press("Control+Home")
+
+
 def at_both_ends(example: Example, ana: PageWindow, bo: PageWindow, ending: str, beginning: str) -> None:
-    """Ana types behind the text and Bo before it, key by key, without waiting for one another."""
     at_the_end(ana, example)
-    bo.page.locator(example.field).first.focus()
-    bo.page.keyboard.press("Control+Home")
-    for key, other in zip_longest(ending, beginning, fillvalue=""):
+    at_the_beginning(bo, example)
+    in_turns(ana, ending, bo, beginning)
+
+
+def in_turns(ana: PageWindow, word: str, bo: PageWindow, other_word: str) -> None:
+    """Both type where their carets are, key by key, without waiting for one another."""
+    for key, other in zip_longest(word, other_word, fillvalue=""):
         ana.type(key)
         bo.type(other)
+
+
+def in_the_middle(example: Example, ana: PageWindow, bo: PageWindow) -> None:
+    """Bo types inside of the text, while Ana moves it along: his caret stays where it was in the text, and so does hers."""
+    at_the_beginning(bo, example)
+    for _ in "Bo\U0001f389,":
+        bo.page.keyboard.press("ArrowRight")
+    at_the_beginning(ana, example)
+    in_turns(ana, "\U0001f30dup,", bo, "mid\U0001f34fdle,")
+    both(example, ana, bo, MIDDLE)
 
 
 def both(example: Example, ana: PageWindow, bo: PageWindow, text: str) -> None:
@@ -160,19 +190,27 @@ def shows_formats(example: Example, window: PageWindow) -> None:
 
 
 def undoes(example: Example, ana: PageWindow, bo: PageWindow) -> None:
-    """Ana takes back what she typed last, and not what Bo typed after it."""
+    """Each takes back what he typed last, and not what the other typed before or after it, and puts it there again."""
     ana.page.wait_for_timeout(1100)  # what is typed without a pause is taken back together
     at_the_end(ana, example)
-    ana.type("undone")
-    both(example, ana, bo, "undone")
-    bo.page.locator(example.field).first.focus()
-    bo.page.keyboard.press("Control+Home")
+    ana.type("again")
+    both(example, ana, bo, "again")
+    at_the_beginning(bo, example)
     bo.type("kept,")
     both(example, ana, bo, "kept,")
-    at_the_end(ana, example)
-    ana.page.keyboard.press("Control+z")
-    ana.until(lambda: "undone" not in example.text(ana.page) + example.text(bo.page))
-    both(example, ana, bo, "kept,Bo\U0001f389,Hello\U0001f600Ana")
+    text = example.text(ana.page)
+    for window, word, redo in ((ana, "again", example.redo), (bo, "kept,", "Control+Shift+Z")):
+        window.page.locator(example.field).first.focus()
+        window.page.keyboard.press("Control+z")
+        is_shown(example, ana, bo, text.replace(word, ""))
+        window.page.keyboard.press(redo)
+        is_shown(example, ana, bo, text)
+
+
+def is_shown(example: Example, ana: PageWindow, bo: PageWindow, text: str) -> None:
+    """Wait until both show that and nothing else."""
+    both(example, ana, bo, text)
+    assert example.text(ana.page) == text
 
 
 def on_disk(server: DemoServer, name: str) -> str:

@@ -10,12 +10,9 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-# The contract's asserts tell what they have compared; it must be said before it is imported.
-pytest.register_assert_rewrite("cowrite.testing.presence_contract")
-
-from cowrite.stores import open_store  # noqa: E402
-from presence.presence_backends import FailoverBackend, LocalBackend, RedisBackend, SqliteBackend  # noqa: E402
-from valkey_server import ValkeyServer  # noqa: E402
+from cowrite.stores import open_store
+from presence.presence_backends import FailoverBackend, LocalBackend, RedisBackend, SqliteBackend
+from valkey_server import ValkeyServer
 
 
 @pytest.fixture(scope="session")

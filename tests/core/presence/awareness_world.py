@@ -25,13 +25,14 @@ from cowrite.core.presence.awareness_exchange import AwarenessExchange
 from cowrite.core.sessions.session import Session
 from cowrite.protocol import yjs
 from cowrite.protocol.awareness import AwarenessEntry
-from cowrite.protocol.messages import AwarenessUpdate
+from cowrite.protocol.messages import AwarenessUpdate, QueryAwareness
 from cowrite.testing.clock import ManualClock
 
 LIMITS = Limits()
 State = dict[str, int]
 Message = list[AwarenessEntry]
 STEP: Message = [AwarenessEntry(0, 0, "SyncStep1 of the server, and the client's answer")]
+QUERY: Message = [AwarenessEntry(0, 0, "QueryAwareness of the server: providers answer with all that they know")]
 
 
 class ClientAwareness:
@@ -129,6 +130,9 @@ class Socket:
 
     def write(self, message: bytes) -> None:
         told = yjs.decode(message)
+        if isinstance(told, QueryAwareness):
+            self.down.append(QUERY)
+            return
         assert isinstance(told, AwarenessUpdate)
         self.down.append(list(told.entries))
 
@@ -253,10 +257,14 @@ class Tab:
 
     def take(self, arrived: deque[Message]) -> None:
         message = arrived.popleft()
-        if message is not STEP:
+        if message is STEP:
+            if self.socket is not None:
+                self.socket.up.append(STEP)
+        elif message is QUERY:
+            if self.socket is not None:
+                self.socket.up.append(self.awareness.encode(list(self.seen)))
+        else:
             self.awareness.apply(message, self)
-        elif self.socket is not None:
-            self.socket.up.append(STEP)
 
     def _changed(self, changed: list[int], origin: object) -> None:
         self._publish(self.awareness.encode(changed))

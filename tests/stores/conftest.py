@@ -9,12 +9,9 @@ from pathlib import Path
 
 import pytest
 
-# The contracts' asserts tell what they have compared; it must be said before they are imported.
-pytest.register_assert_rewrite(*(f"cowrite.testing.{port}_contract" for port in ("access", "directory", "history")))
-
-from cowrite.stores import open_store  # noqa: E402
-from cowrite.stores.sqlalchemy.store import SqlStore  # noqa: E402
-from stores.store_backends import MemoryBackend, SqliteBackend  # noqa: E402
+from cowrite.stores import open_store
+from cowrite.stores.sqlalchemy.store import SqlStore
+from stores.store_backends import MemoryBackend, SqliteBackend
 
 
 @pytest.fixture

@@ -27,6 +27,8 @@ TURN_SECONDS: Final = 0.1
 """So long after others the next peers have their turn, so that not all are written to at once."""
 BYTES_PER_SECOND: Final = 50_000_000
 """What one room tells all its peers in a second, at most: everybody of everybody is a lot in the largest rooms."""
+_NO_TIME: Final = 1e-6
+"""Timers are not more exact; less than this is not worth one."""
 
 
 def interval(peers: int) -> float:
@@ -136,9 +138,11 @@ class Announcements:
     def _is_time(self) -> bool:
         """Otherwise it is noted to wake when it is."""
         wait = self._next_at - self._clock.monotonic()
-        if wait > 0 and self._timer is None:
+        if wait < _NO_TIME:
+            return True
+        if self._timer is None:
             self._timer = self._clock.call_later(wait, self._due)
-        return wait <= 0
+        return False
 
     def _due(self) -> None:
         self._timer = None

@@ -123,13 +123,20 @@ def opened(window: PageWindow, example: Example) -> PageWindow:
 
 
 def at_the_end(window: PageWindow, example: Example) -> None:
-    window.page.locator(example.field).first.focus()
-    window.page.keyboard.press("Control+End")
+    move(window, example, "Control+End")
 
 
 def at_the_beginning(window: PageWindow, example: Example) -> None:
+    move(window, example, "Control+Home")
+
+
+def move(window: PageWindow, example: Example, key: str) -> None:
+    """Move the caret, and wait until the editor knows: browsers tell of it later, and ProseMirror moves the caret back when
+    somebody else's comes in between.
+    """
     window.page.locator(example.field).first.focus()
-    window.page.keyboard.press("Control+Home")
+    window.page.keyboard.press(key)
+    window.page.evaluate("() => new Promise(told => requestAnimationFrame(() => setTimeout(told, 50)))")
 
 
 def at_both_ends(example: Example, ana: PageWindow, bo: PageWindow, ending: str, beginning: str) -> None:
@@ -149,7 +156,7 @@ def in_the_middle(example: Example, ana: PageWindow, bo: PageWindow) -> None:
     """Bo types inside of the text, while Ana moves it along: his caret stays where it was in the text, and so does hers."""
     at_the_beginning(bo, example)
     for _ in "Bo\U0001f389,":
-        bo.page.keyboard.press("ArrowRight")
+        move(bo, example, "ArrowRight")
     at_the_beginning(ana, example)
     in_turns(ana, "\U0001f30dup,", bo, "mid\U0001f34fdle,")
     both(example, ana, bo, MIDDLE)

@@ -164,7 +164,7 @@ async def test_another_storage_takes_over() -> None:
     async with town.process() as here, town.process() as there:
         await there.join(user="ben")
         await here.join(user="ana")
-        await town.step(6)
+        await town.step(16)
         fallback, seen = LocalPresenceHub(), set()
         for process, seconds in ((here, 1), (there, 9)):
             town.presences[process].take_over(fallback)
@@ -297,6 +297,50 @@ async def test_a_storage_that_cannot_be_read_when_a_document_is_opened() -> None
         assert shown(room) == {"ana": 1}
         presence.fails = True
         await there.presence.close()
+
+
+@pytest.mark.rule("PE10", "PE14")
+async def test_the_broker_carries_presence_also_while_the_storage_does_not_work() -> None:
+    """And who has come and gone meanwhile leaves nothing behind."""
+    town = Town(linked=True)
+    async with town.process() as here, town.process() as there:
+        await there.join(user="ben")
+        await here.join(user="ana")
+        await town.step(6)
+        for presence in town.presences.values():
+            presence.fails = True
+        for _ in range(20):
+            cem = await here.join(user="cem")
+            await town.step(2)
+            assert shown(there.room()) == {"ben": 1, "ana": 1, "cem": 1}
+            cem.lose(clean=True)
+            await town.step(2)
+            assert shown(there.room()) == {"ben": 1, "ana": 1}
+        assert len(here.presence._unwritten) <= 1
+        for presence in town.presences.values():
+            presence.fails = False
+        await town.step(3)
+        assert sorted(one.user_id for one in town.written.documents["doc"].values()) == ["ana", "ben"]
+
+
+@pytest.mark.rule("PE15")
+async def test_a_session_with_a_socket_here_is_written_again_when_another_process_has_written_it() -> None:
+    town = Town()
+    async with town.process() as here, town.process() as there:
+        rooms = [await look(here), await look(there)]
+        await there.join(user="ben")
+        ana = session(here, "ana")
+        rooms[0].presence.connect(ana, Transport.YJS, here.clock.now())
+        await town.step(6)
+        late = PresenceRecord(
+            ana.id, "ana", "doc", 1, there.presence.process, None, {"transport": "polling", "state": "active"}
+        )
+        await town.presences[there].write([late], [])
+        await town.step(5)
+        assert [one.process for one in town.written.documents["doc"].values() if one.user_id == "ana"] == [
+            here.presence.process
+        ]
+        assert [one.transport for one in rooms[1].presence.crowd if one.user_id == "ana"] == ["yjs"]
 
 
 @pytest.mark.rule("PE17")

@@ -226,7 +226,8 @@ class PresenceList:
                 if stale is not None:
                     self._note(stale, Urgency.GONE)
         for one in self._own():
-            if one.session_id not in written:
+            known = written.get(one.session_id)
+            if known is None or (known.process != self._process and self._connections[one.session_id] > 0):
                 self._note(one, Urgency.NOW)
         if settled:
             unknown = [one for one in self.crowd if not self._is_own(one) and one.session_id not in written]

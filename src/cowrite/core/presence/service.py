@@ -60,6 +60,8 @@ class PresenceService:
         """Documents that were opened and not read yet."""
         self._unwritten: dict[_Key, tuple[_Noted, float]] = {}
         """Sessions with changes, and when they must be written: monotonic seconds."""
+        self._written: dict[str, set[str]] = {}
+        """By open document, sessions that are written down, as far as is known."""
         self._unsent: dict[_Key, _Noted] = {}
         """Sessions of whose changes other processes have not been told."""
         self._living = frozenset((process,))
@@ -79,6 +81,7 @@ class PresenceService:
     def opened(self, document_id: str, people: PresenceList) -> None:
         """A document is open here."""
         self._lists[document_id] = people
+        self._written[document_id] = set()
         self._unread[document_id] = None
         self._wake.set()
 
@@ -87,6 +90,7 @@ class PresenceService:
         if self._lists.get(document_id) is people:
             del self._lists[document_id]
             self._unread.pop(document_id, None)
+            del self._written[document_id]
 
     def note(self, document_id: str, present: Present, urgency: Urgency) -> None:
         """A session of this process has changed, or has gone. Cheap."""
@@ -95,7 +99,10 @@ class PresenceService:
         if (known := self._unwritten.get(key)) is not None:
             due = min(due, known[1])
         noted = present, urgency is Urgency.GONE
-        self._unwritten[key] = noted, due
+        if noted[1] and known is not None and present.session_id not in self._written.get(document_id, ()):
+            del self._unwritten[key]  # nobody has to know that it ever was
+        else:
+            self._unwritten[key] = noted, due
         if urgency is not Urgency.LATER:
             self._unsent[key] = noted
         if urgency is not Urgency.LATER or due < self._sleeping_until:
@@ -170,9 +177,9 @@ class PresenceService:
         return due
 
     async def _round(self) -> None:
+        self._tell()  # first: a broker carries news also while the storage does not work
         if self._occupied or self._unwritten:
             await self._beat()
-        self._tell()
         await self._write()
         await self._read()
 
@@ -220,9 +227,12 @@ class PresenceService:
                 await self._presence.write(
                     [record for record, gone in outcome if not gone], [record for record, gone in outcome if gone]
                 )
-            except PresenceError:
+            except BaseException:
                 self._unwritten = taken | self._unwritten
                 raise
+            for record, gone in outcome:
+                written = self._written.get(record.document_id, set())
+                written.discard(record.session_id) if gone else written.add(record.session_id)
 
     def _outcome(self, noted: Mapping[_Key, _Noted]) -> Iterator[tuple[PresenceRecord, bool]]:
         """What there is to write of sessions, and whether they have gone. Nothing of those that another process has now."""

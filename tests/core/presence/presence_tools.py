@@ -64,6 +64,14 @@ class Watched(LocalPresence):
         await super().leave(process)
 
 
+class Linked(LocalBroker):
+    """As one that reaches other processes."""
+
+    @property
+    def reaches_others(self) -> bool:
+        return True
+
+
 class Town:
     """Several processes on one database. ``linked``: a broker carries signals between them."""
 
@@ -78,7 +86,7 @@ class Town:
     def process(self) -> Process:
         """One more process; enter it."""
         presence = Watched(self.clock, self.written)
-        broker = LocalBroker(self.news) if self.news is not None else LocalBroker()
+        broker = Linked(self.news) if self.news is not None else LocalBroker()
         made = Process(memory_storage(self.database), broker, clock=self.clock, presence=presence)
         self.processes.append(made)
         self.presences[made] = presence

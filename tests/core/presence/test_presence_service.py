@@ -158,9 +158,10 @@ async def test_a_storage_that_fails_for_a_time() -> None:
 
 
 @pytest.mark.rule("PE14")
-async def test_another_storage_takes_over() -> None:
+@pytest.mark.parametrize("linked", [True, False])
+async def test_another_storage_takes_over(linked: bool) -> None:
     """It is empty, and processes notice one after the other: nobody is missed meanwhile."""
-    town = Town()
+    town = Town(linked=linked)
     async with town.process() as here, town.process() as there:
         await there.join(user="ben")
         await here.join(user="ana")

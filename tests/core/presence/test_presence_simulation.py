@@ -19,7 +19,7 @@ from cowrite.testing.process import Process
 
 pytestmark = pytest.mark.fuzz
 MANY = int(os.environ.get("COWRITE_FUZZ", "1"))
-SETTLED = 60.0
+SETTLED = 70.0
 """Seconds after which every process must be right: polls run out, leases end, all have read again."""
 
 

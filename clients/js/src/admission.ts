@@ -23,8 +23,8 @@ export interface Ticket {
   readonly user: User
   /** When to renew the access token: four fifths of its life. */
   readonly renewAt: number
-  readonly endsAt: number
-  readonly sessionEndsAt: number
+  /** With the access token the session ends, unless it is prolonged. */
+  readonly last: boolean
   /** The server wants WebSockets tried first. */
   readonly sockets: boolean
 }
@@ -39,6 +39,9 @@ export interface AdmissionOptions {
 
 /** The longest life of an access token, whatever the clocks say. */
 const LONGEST_LIFE_MS = 600_000
+/** The shortest that is believed; the second where the server's clock is not known, and so its times mean little. */
+const SHORTEST_LIFE_MS = 5000
+const SHORTEST_GUESSED_LIFE_MS = 30_000
 const TOKEN_WITHIN_MS = 30_000
 
 export class Admission {
@@ -94,7 +97,7 @@ export class Admission {
   }
 
   async #refresh(ticket: Ticket): Promise<Ticket> {
-    const body = this.#isLast(ticket) && typeof this.#options.token === 'function' ? { session_token: await this.#token() } : {}
+    const body = ticket.last && typeof this.#options.token === 'function' ? { session_token: await this.#token() } : {}
     const renewed = await this.#request('refresh', body, ticket)
     return this.#ticket === ticket ? this.#keep(renewed) : renewed // it was left meanwhile
   }
@@ -129,15 +132,10 @@ export class Admission {
     clearTimeout(this.#timer)
     this.#ticket = ticket
     // Only a function can give a token that is good for longer than the first one.
-    if (ticket && !(this.#isLast(ticket) && typeof this.#options.token !== 'function')) {
-      this.#renewLater(ticket, Math.max(500, ticket.renewAt - Date.now()))
+    if (ticket && !(ticket.last && typeof this.#options.token !== 'function')) {
+      this.#renewLater(ticket, ticket.renewAt - Date.now())
     }
     return ticket
-  }
-
-  /** With the access token the session ends, unless it is prolonged. */
-  #isLast({ endsAt, sessionEndsAt }: Ticket): boolean {
-    return sessionEndsAt - endsAt < 1000
   }
 
   #renewLater(ticket: Ticket, ms: number): void {
@@ -170,16 +168,15 @@ function ticketOf(value: unknown, date: string | null, before: Ticket | undefine
     throw new TypeError('it is no session')
   }
   // The machines' clocks may differ by more than a token lasts.
+  const now = Date.now()
   const theirs = Date.parse(date ?? '')
-  const [now, skew] = [Date.now(), Number.isNaN(theirs) ? 0 : Date.now() - theirs]
-  const life = Math.min(LONGEST_LIFE_MS, Math.max(0, ends + skew - now))
+  const life = theirs ? Math.max(SHORTEST_LIFE_MS, ends - theirs) : Math.max(SHORTEST_GUESSED_LIFE_MS, ends - now)
   return {
     access,
     grant: answer.grant,
     user: answer.user,
-    renewAt: now + 0.8 * life,
-    endsAt: now + life,
-    sessionEndsAt: sessionEnds + skew,
+    renewAt: now + 0.8 * Math.min(LONGEST_LIFE_MS, life),
+    last: sessionEnds - ends < 1000,
     sockets: answer.transports ? answer.transports[0]?.name !== 'polling' : (before?.sockets ?? true),
   }
 }

@@ -158,9 +158,35 @@ describe('[CI20, CI21, CI22] sessions', () => {
       return null
     }
     stage.server.tokenLifeMs = 3_600_000 * 24
+    stage.server.sessionLifeMs = 3_600_000 * 48
     open()
     await pass(481_000)
     expect(answer).toHaveBeenCalledOnce()
+  })
+})
+
+/** Renewals in the first 10 minutes. */
+async function renewals(dated: boolean): Promise<number> {
+  const { server } = stage
+  server.aheadMs = -900_000
+  const { fetch } = server
+  const undated: typeof fetch = async (...request) => {
+    const answer = await fetch(...request)
+    answer.headers.delete('date')
+    return answer
+  }
+  open({ fetch: dated ? fetch : undated })
+  await pass(600_000)
+  return server.requests.filter((path) => path === 'refresh').length
+}
+
+describe('[CI21] a clock that is 15 minutes ahead', () => {
+  test('changes nothing', async () => {
+    expect(await renewals(true)).toBe(1)
+  })
+
+  test('brings no storm where the server’s clock cannot be read', async () => {
+    expect(await renewals(false)).toBe(25 - 1)
   })
 })
 

@@ -31,7 +31,7 @@ export interface Speaker<M> {
 export interface ConnectionOptions<M> extends AdmissionOptions {
   readonly WebSocket: typeof globalThis.WebSocket
   readonly links: Readonly<Record<Kind, LinkMaker<M>>>
-  /** Something comes over a WebSocket before anything is said: then only that shows that it leads somewhere. */
+  /** Something comes over a WebSocket before anything is said. Then a probe may be asked something, and must answer. */
   readonly serverSpeaksFirst: boolean
 }
 
@@ -39,6 +39,8 @@ interface OpenLink<M> {
   readonly link: Link<M>
   readonly kind: Kind
   heard: boolean
+  /** What we say arrives, too. */
+  answered: boolean
   /** What came through a probe before it became the link. */
   kept: M[]
 }
@@ -180,15 +182,16 @@ export class Connection<M> {
     const link = make(this.#place(), {
       opened: own<void>(() => {
         if (!probe) this.#link(number)
-        else if (!this.#options.serverSpeaksFirst) this.#tell({ type: 'heard', link: number })
+        else if (this.#options.serverSpeaksFirst) this.#ask(number)
+        else this.#tell({ type: 'heard', link: number })
       }),
-      received: own((one, message: M) => this.#received(number, one, message)),
+      received: (message, answer = true) => own<M>((one) => this.#received(number, one, message, answer))(message),
       lost: own((_one, failure: Failure) => {
         this.#close(number)
         this.#tell({ type: 'lost', link: number, failure })
       }),
     })
-    this.#links.set(number, { link, kind, heard: false, kept: [] })
+    this.#links.set(number, { link, kind, heard: false, answered: false, kept: [] })
   }
 
   #place(): Place {
@@ -201,16 +204,26 @@ export class Connection<M> {
     return { ...this.#options, ticket }
   }
 
-  #received(number: number, one: OpenLink<M>, message: M): void {
-    const first = !one.heard
-    one.heard = true
-    if (number === this.#current) {
-      this.#watch.heard()
-      this.#speaker.received(message)
-    } else {
+  #received(number: number, one: OpenLink<M>, message: M, answer: boolean): void {
+    const isProbe = number !== this.#current
+    one.answered ||= answer
+    if (isProbe) {
       one.kept.push(message)
+    } else {
+      this.#watch.heard(answer)
+      this.#speaker.received(message)
     }
-    if (first) this.#tell({ type: 'heard', link: number })
+    if (one.heard || (isProbe && !answer)) return
+    one.heard = true
+    this.#tell({ type: 'heard', link: number })
+  }
+
+  /** Asks over this link, and no other. */
+  #ask(link: number): void {
+    const own = this.#current
+    this.#current = link
+    this.#speaker.ask()
+    this.#current = own
   }
 
   #link(number: number): void {
@@ -255,7 +268,11 @@ export class Connection<M> {
     clearTimeout(this.#timers.get(timer))
     this.#timers.set(
       timer,
-      setTimeout(() => this.#tell({ type: 'timer', timer }), ms),
+      setTimeout(() => {
+        // Some proxies pass on what the server says, and swallow what we do: such a link is good for nothing, however long it lasts.
+        if (timer === 'settle' && !this.#links.get(this.#current ?? 0)?.answered) this.#start(timer, ms)
+        else this.#tell({ type: 'timer', timer })
+      }, ms),
     )
   }
 }

@@ -25,7 +25,7 @@ export class FakeWebSocket {
     this.url = url
     this.#later(0, () => {
       if (!server.network || server.sockets === 'refuse') this.ends(1006, '')
-      else if (server.sockets === 'pass') this.#opens()
+      else if (server.sockets !== 'swallow') this.#opens()
     })
   }
 

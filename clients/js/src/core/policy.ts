@@ -43,7 +43,7 @@ export interface Policy {
   readonly attempts: number
   /** WebSockets that were lost since one was good for a while. */
   readonly losses: number
-  /** Climbs that failed, one after the other. */
+  /** Climbs since a WebSocket was good for a while: as far as is known they failed. */
   readonly climbs: number
   /** How often in a row a session was asked for anew because the old one was not known any more. */
   readonly renewals: number
@@ -88,6 +88,7 @@ const POLLS_WITHIN_MS = 20_000
 /** A WebSocket that is tried beside polling keeps nobody waiting. */
 const PROBES_WITHIN_MS = 10_000
 const DRAINS_WITHIN_MS = 5000
+/** The timer is over only where the link has answered something. */
 const SETTLES_AFTER_MS = 10_000
 const FIRST_RETRY_MS = 500
 const LONGEST_RETRY_MS = 10_000
@@ -169,7 +170,7 @@ function heard(policy: Policy, link: number): PolicyStep {
 
 function adopt(policy: Policy, { link, probe }: { link: number; probe: number }): PolicyStep {
   return [
-    { ...policy, blocked: false, state: { name: 'live', kind: 'websocket', link: probe, probe: null } },
+    { ...policy, blocked: false, climbs: policy.climbs + 1, state: { name: 'live', kind: 'websocket', link: probe, probe: null } },
     [stop('drain'), { type: 'close', link }, { type: 'adopt', link: probe }, start('settle', SETTLES_AFTER_MS)],
   ]
 }

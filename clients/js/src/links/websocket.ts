@@ -1,7 +1,7 @@
 /** A WebSocket as a link. */
 import type { Bytes } from '../core/bytes.ts'
 import { broken, closedWith, nonsense } from '../core/codes.ts'
-import { ACK_PROTOCOL } from '../core/messages.ts'
+import { ACK_PROTOCOL, isAnswer } from '../core/messages.ts'
 import { messageOf } from '../http.ts'
 import type { Link, LinkListener, LinkMaker } from './link.ts'
 
@@ -12,13 +12,14 @@ interface Wiring<M> {
   readonly write: (message: M) => string | Bytes
   /** What a message is; null when it is none. */
   readonly read: (data: unknown) => M | null
+  readonly isAnswer: (message: M) => boolean
 }
 
 /** The socket for Yjs clients, `/yjs/{id}`. */
 export const yjsSocket: LinkMaker<Bytes> = ({ api, document, ticket, WebSocket }, listener) => {
   const url = socketUrl(new URL(`../../../yjs/${encodeURIComponent(document)}`, api))
   url.searchParams.set('token', ticket().access)
-  return openSocket({ WebSocket, url, protocol: ACK_PROTOCOL, write: (bytes) => bytes, read: bytesIn }, listener)
+  return openSocket({ WebSocket, url, protocol: ACK_PROTOCOL, write: (bytes) => bytes, read: bytesIn, isAnswer }, listener)
 }
 
 export function socketUrl(url: URL): URL {
@@ -46,7 +47,7 @@ export function openSocket<M>(wiring: Wiring<M>, listener: LinkListener<M>): Lin
   socket.onmessage = ({ data }: MessageEvent<unknown>) => {
     const message = wiring.read(data)
     if (message !== null) {
-      listener.received(message)
+      listener.received(message, wiring.isAnswer(message))
       return
     }
     silence()

@@ -13,7 +13,7 @@ import { serverOf } from './place.ts'
 import type { ServerOptions } from './place.ts'
 import { YjsReplica } from './replica.ts'
 import type { Origin } from './replica.ts'
-import { statusOf } from './status.ts'
+import { applicationError, statusOf } from './status.ts'
 import { Sync } from './sync.ts'
 import { Tabs } from './tabs.ts'
 
@@ -144,6 +144,7 @@ export class CowriteProvider extends Client<Bytes, CowriteProviderEvents> {
       awareness: () => replica.renewed(),
       apply: (update) => replica.apply(update, this.#fromTab),
       meet: (awareness) => replica.meet(awareness, this.#fromTab),
+      failed: (error) => this.emit('error', applicationError(error)),
     })
   }
 }

@@ -2,6 +2,7 @@
 import { CLOSE_CODES } from './core/codes.ts'
 import type { Failure } from './core/codes.ts'
 import type { Kind, State } from './core/policy.ts'
+import { messageOf } from './http.ts'
 
 export type Status = 'connecting' | 'connected' | 'disconnected'
 
@@ -54,6 +55,11 @@ export function transportOf(state: State): Kind | null {
 export function errorEvent(failure: Failure, final = false): ErrorEvent {
   const known = failure.name === 'token' || failure.name === 'nonsense' ? failure.name : 'connection'
   return { kind: final ? 'refused' : known, code: failure.code, name: failure.name, message: failure.reason }
+}
+
+/** What the page threw. */
+export function applicationError(error: unknown): ErrorEvent {
+  return { kind: 'application', code: 0, name: 'application', message: messageOf(error), cause: error }
 }
 
 export type Emit<E extends object> = <K extends keyof E>(name: K, event: E[K]) => void

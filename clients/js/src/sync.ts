@@ -10,11 +10,10 @@ import type { State } from './core/policy.ts'
 import { OFFLINE, step } from './core/session.ts'
 import type { Session, SessionEffect, SessionEvent } from './core/session.ts'
 import { edited, unsaved } from './core/uploads.ts'
-import { messageOf } from './http.ts'
 import { NOTHING, Unreadable } from './replica.ts'
 import type { Origin, YjsReplica } from './replica.ts'
 import { oneByOne } from './serial.ts'
-import { errorEvent } from './status.ts'
+import { applicationError, errorEvent } from './status.ts'
 import type { ErrorEvent } from './status.ts'
 
 export interface Surroundings {
@@ -152,7 +151,7 @@ export class Sync implements Speaker<Bytes> {
       work()
     } catch (error) {
       if (error instanceof Unreadable) this.#around.fail(nonsense(error.message))
-      else this.#around.error({ kind: 'application', code: 0, name: 'application', message: messageOf(error), cause: error })
+      else this.#around.error(applicationError(error))
     }
   }
 }

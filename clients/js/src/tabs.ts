@@ -1,7 +1,9 @@
 /** Other tabs of the same browser with the same document, met without the server: a BroadcastChannel with messages of y-websocket. */
+import { Malformed } from './core/bytes.ts'
 import { decode, encode } from './core/messages.ts'
 import type { Message, Sent } from './core/messages.ts'
 import type { Bytes } from './core/bytes.ts'
+import { Unreadable } from './replica.ts'
 
 /** What a tab needs of its replica. */
 export interface Replica {
@@ -12,6 +14,8 @@ export interface Replica {
   awareness(): Bytes | null
   apply(update: Bytes): void
   meet(awareness: Bytes): void
+  /** The page threw this, and what came has been taken. */
+  failed(error: unknown): void
 }
 
 export class Tabs {
@@ -22,7 +26,12 @@ export class Tabs {
     this.#replica = replica
     this.#channel = new BroadcastChannel(name)
     this.#channel.onmessage = ({ data }: MessageEvent<unknown>) => {
-      if (data instanceof Uint8Array) this.#take(data)
+      try {
+        if (data instanceof Uint8Array) this.#take(decode(data))
+      } catch (error) {
+        // What cannot be read is of a tab of another version, or of somebody else: no reason to stop.
+        if (!(error instanceof Malformed || error instanceof Unreadable)) replica.failed(error)
+      }
     }
     // In Node a channel keeps the process alive otherwise.
     ;(this.#channel as { unref?: () => void }).unref?.()
@@ -54,13 +63,7 @@ export class Tabs {
     if (awareness) this.#say({ type: 'awareness', body: awareness })
   }
 
-  #take(frame: Uint8Array): void {
-    let message: Message | null = null
-    try {
-      message = decode(frame)
-    } catch {
-      return // a tab of another version, or of somebody else: it is no reason to stop
-    }
+  #take(message: Message | null): void {
     switch (message?.type) {
       case 'step1':
         this.#say({ type: 'step2', body: this.#replica.missing(message.body) })

@@ -48,6 +48,8 @@ export class Admission {
   readonly #options: AdmissionOptions
   #ticket: Ticket | null = null
   #timer: ReturnType<typeof setTimeout> | undefined
+  /** Of what is asked for the session that there is, or that is to be. */
+  #stop = new AbortController()
 
   /** A refresh that the clock asked for has failed for good: the session is of no use. */
   onrefused: (failure: Failure) => void = () => {}
@@ -78,6 +80,8 @@ export class Admission {
   async leave(after: Promise<unknown> | null): Promise<void> {
     const ticket = this.#ticket
     this.#keep(null)
+    this.#stop.abort()
+    this.#stop = new AbortController()
     if (!ticket) return
     await after
     const { api, fetch } = this.#options
@@ -87,27 +91,31 @@ export class Admission {
 
   async #connect(blocked: boolean): Promise<Ticket> {
     this.#keep(null)
+    const { signal } = this.#stop
     const body = {
       document_id: this.#options.document,
-      session_token: await this.#token(),
+      session_token: await this.#token(signal),
       failed: blocked ? ['yjs'] : [],
       client: { name: '@cowrite/client' },
     }
-    return this.#keep(await this.#request('connect', body))
+    return this.#keep(await this.#request('connect', body, signal))
   }
 
   async #refresh(ticket: Ticket): Promise<Ticket> {
-    const body = ticket.last && typeof this.#options.token === 'function' ? { session_token: await this.#token() } : {}
-    const renewed = await this.#request('refresh', body, ticket)
+    const { signal } = this.#stop
+    const body = ticket.last && typeof this.#options.token === 'function' ? { session_token: await this.#token(signal) } : {}
+    const renewed = await this.#request('refresh', body, signal, ticket)
     return this.#ticket === ticket ? this.#keep(renewed) : renewed // it was left meanwhile
   }
 
-  async #token(): Promise<string | null> {
+  async #token(signal: AbortSignal): Promise<string | null> {
     const { token } = this.#options
     if (typeof token !== 'function') return token ?? null
     let timer: ReturnType<typeof setTimeout> | undefined
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error('no token came in time')), TOKEN_WITHIN_MS)
+      const stop = (): void => reject(new Error('none came in time'))
+      timer = setTimeout(stop, TOKEN_WITHIN_MS)
+      signal.addEventListener('abort', stop)
     })
     try {
       return await Promise.race([(async () => await token())(), late])
@@ -118,11 +126,12 @@ export class Admission {
     }
   }
 
-  async #request(path: string, body: object, before?: Ticket): Promise<Ticket> {
+  async #request(path: string, body: object, signal: AbortSignal, before?: Ticket): Promise<Ticket> {
     return await ask({
       fetch: this.#options.fetch,
       url: new URL(path, this.#options.api),
       json: body,
+      stops: [signal],
       token: before?.access,
       read: async (answer) => ticketOf(await answer.json(), answer.headers.get('date'), before),
     })

@@ -75,7 +75,7 @@ export class FakeWebSocket {
   }
 
   #later(direction: 0 | 1, work: () => void): void {
-    const now = Date.now()
+    const now = performance.now()
     const at = Math.max(this.#arrivesAt[direction] ?? 0, now + this.#server.delay())
     this.#arrivesAt[direction] = at
     const underWay = this.#underWay[direction]

@@ -1,6 +1,8 @@
 import { describe, expect, test, vi } from 'vitest'
 import { Awareness } from 'y-protocols/awareness'
-import { Doc } from 'yjs'
+import { Doc, encodeStateAsUpdate } from 'yjs'
+import type { Bytes } from '../src/core/bytes.ts'
+import { encode } from '../src/core/messages.ts'
 import { CowriteProvider } from '../src/provider.ts'
 import { errorsIn, open, pass, setTheStage, stage } from './stage.ts'
 
@@ -91,7 +93,53 @@ describe('[CI10, CI12] sockets that are blocked', () => {
   })
 })
 
+/** By what it was connected. */
+function by(told: readonly string[]): string[] {
+  return told.filter((word) => word.startsWith('by ') && word !== 'by null')
+}
+
+describe('[CI10, CI12, CI17] sockets that bring what the server says, and swallow what the client does', () => {
+  test('give way to polling, and are not taken back until they answer', async () => {
+    const { server } = stage
+    server.sockets = 'deaf'
+    const { provider, told } = open()
+    provider.document.getText('text').insert(0, 'x')
+    await pass(60_000)
+    expect(by(told)).toEqual(['by websocket', 'by websocket', 'by websocket', 'by polling'])
+    expect([provider.hasUnsyncedChanges, server.disk.getText('text').toString()]).toEqual([false, 'x'])
+    await pass(300_000)
+    expect(by(told.splice(0))).toHaveLength(4)
+    server.sockets = 'pass'
+    await pass(75_000)
+    expect(by(told)).toEqual(['by websocket'])
+  })
+
+  test('also where somebody else types all the time', async () => {
+    const bo = open()
+    await pass(100)
+    stage.server.sockets = 'deaf'
+    const ana = open()
+    ana.provider.document.getText('text').insert(0, 'x')
+    for (let second = 0; second < 120; second++) {
+      bo.provider.document.getText('text').insert(0, '.')
+      // oxlint-disable-next-line no-await-in-loop
+      await pass(1000)
+    }
+    expect([ana.provider.transport, ana.provider.hasUnsyncedChanges]).toEqual(['polling', false])
+  })
+})
+
 describe('[CI17] a connection that is silent', () => {
+  test('is noticed, whatever is done to the clock', async () => {
+    const { provider, told } = open()
+    await pass(100)
+    vi.setSystemTime(Date.now() - 3_600_000)
+    stage.server.network = false
+    provider.document.getText('text').insert(0, 'x')
+    await pass(13_500)
+    expect(told).toContain('disconnected 1006')
+  })
+
   test('is noticed, and replaced', async () => {
     const { provider, told } = open()
     await pass(100)
@@ -288,6 +336,27 @@ describe('[CI8] a listener of the awareness that throws', () => {
 })
 
 describe('[CI7] tabs of one browser', () => {
+  test('bear what cannot be read, and an observer that throws', async () => {
+    vi.useRealTimers()
+    const url = `http://server/${crypto.randomUUID()}`
+    const { provider, told, text } = open({ broadcast: true, connect: false, url })
+    stage.server.network = false
+    provider.connect()
+    provider.document.getText('text').observe(breakDown)
+    const other = new BroadcastChannel(`cowrite ${url}/api/v2/realtime/ plan`)
+    // A broken update, step2, step1 and awareness, no frame, and no bytes.
+    const rubbish: readonly unknown[] = [[0, 2, 3, 255, 255, 255], [0, 1, 1, 7], [0, 0, 1, 255], [1, 2, 9, 9], [0, 9]].map((frame) => Uint8Array.from(frame))
+    for (const data of [...rubbish, 'text']) other.postMessage(data)
+    const document = new Doc()
+    document.getText('text').insert(0, 'x')
+    other.postMessage(encode({ type: 'update', body: encodeStateAsUpdate(document) as Bytes }))
+    await vi.waitFor(() => expect(text()).toBe('x'))
+    expect(errorsIn(told).filter((word) => word !== 'error connection 1006')).toEqual(['error application 0'])
+    provider.destroy()
+    other.close()
+    vi.useFakeTimers()
+  })
+
   test('meet without the server, and each sends what it got', async () => {
     vi.useRealTimers()
     const meet = { broadcast: true, connect: false, url: `http://server/${crypto.randomUUID()}` }

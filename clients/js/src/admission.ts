@@ -113,7 +113,7 @@ export class Admission {
     if (typeof token !== 'function') return token ?? null
     let timer: ReturnType<typeof setTimeout> | undefined
     const late = new Promise<never>((_, reject) => {
-      const stop = (): void => reject(new Error('none came in time'))
+      const stop = (): void => reject(new Error('nothing came in time'))
       timer = setTimeout(stop, TOKEN_WITHIN_MS)
       signal.addEventListener('abort', stop)
     })
@@ -148,18 +148,14 @@ export class Admission {
   }
 
   #renewLater(ticket: Ticket, ms: number): void {
-    this.#timer = setTimeout(() => void this.#renew(ticket), ms)
-  }
-
-  async #renew(ticket: Ticket): Promise<void> {
-    try {
-      await this.#refresh(ticket)
-    } catch (error) {
-      if (this.#ticket !== ticket) return
-      const failure = failureIn(error)
-      this.onrefused(failure)
-      if (this.#ticket === ticket) this.#renewLater(ticket, Math.max(failure.rest, 2000 + Math.random() * 8000))
-    }
+    this.#timer = setTimeout(() => {
+      this.#refresh(ticket).catch((error: unknown) => {
+        if (this.#ticket !== ticket) return
+        const failure = failureIn(error)
+        this.onrefused(failure)
+        if (this.#ticket === ticket) this.#renewLater(ticket, Math.max(failure.rest, 2000 + Math.random() * 8000))
+      })
+    }, ms)
   }
 }
 
@@ -174,7 +170,7 @@ function ticketOf(value: unknown, date: string | null, before: Ticket | undefine
   }
   const { access_token: access, expires_at: ends, session_expires_at: sessionEnds } = answer
   if (typeof access !== 'string' || typeof ends !== 'number' || typeof sessionEnds !== 'number') {
-    throw new TypeError('it is no session')
+    throw new TypeError('no session')
   }
   // The machines' clocks may differ by more than a token lasts.
   const now = Date.now()

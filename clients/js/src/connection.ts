@@ -39,8 +39,6 @@ interface OpenLink<M> {
   readonly link: Link<M>
   readonly kind: Kind
   heard: boolean
-  /** What we say arrives, too. */
-  answered: boolean
   /** What came through a probe before it became the link. */
   kept: M[]
 }
@@ -56,6 +54,8 @@ export class Connection<M> {
   #policy: Policy = START
   /** The link over which is spoken. */
   #current: number | null = null
+  /** What we say over it arrives. */
+  #answered = false
   #asked = 0
   #unlisten: (() => void) | null = null
   /** Resolved when the links that `disconnect()` ends have done their work. */
@@ -69,7 +69,7 @@ export class Connection<M> {
     this.#watch = new Watch({
       due: () => speaker.due(),
       ask: () => speaker.ask(),
-      gone: () => this.fail(broken('nothing comes any more')),
+      gone: () => this.fail(broken('nothing came in time')),
     })
   }
 
@@ -175,23 +175,23 @@ export class Connection<M> {
   #open(number: number, kind: Kind, probe: boolean): void {
     const make = this.#options.links[kind]
     // What a link tells after it was closed is nobody's.
-    const own = <A>(tell: (one: OpenLink<M>, what: A) => void) => (what: A): void => {
+    const own = <A extends unknown[]>(tell: (one: OpenLink<M>, ...what: A) => void) => (...what: A): void => {
       const one = this.#links.get(number)
-      if (one) tell(one, what)
+      if (one) tell(one, ...what)
     }
     const link = make(this.#place(), {
-      opened: own<void>(() => {
+      opened: own(() => {
         if (!probe) this.#link(number)
         else if (this.#options.serverSpeaksFirst) this.#ask(number)
         else this.#tell({ type: 'heard', link: number })
       }),
-      received: (message, answer = true) => own<M>((one) => this.#received(number, one, message, answer))(message),
+      received: own((one, message: M, answer = true) => this.#received(number, one, message, answer)),
       lost: own((_one, failure: Failure) => {
         this.#close(number)
         this.#tell({ type: 'lost', link: number, failure })
       }),
     })
-    this.#links.set(number, { link, kind, heard: false, answered: false, kept: [] })
+    this.#links.set(number, { link, kind, heard: false, kept: [] })
   }
 
   #place(): Place {
@@ -206,10 +206,10 @@ export class Connection<M> {
 
   #received(number: number, one: OpenLink<M>, message: M, answer: boolean): void {
     const isProbe = number !== this.#current
-    one.answered ||= answer
     if (isProbe) {
       one.kept.push(message)
     } else {
+      this.#answered ||= answer
       this.#watch.heard(answer)
       this.#speaker.received(message)
     }
@@ -231,6 +231,7 @@ export class Connection<M> {
     const ticket = this.#admission.ticket
     if (!one || !ticket) return
     this.#current = number
+    this.#answered = false
     if (one.kind === 'websocket') this.#watch.start()
     this.#speaker.linked(ticket, one.kind)
   }
@@ -270,7 +271,7 @@ export class Connection<M> {
       timer,
       setTimeout(() => {
         // Some proxies pass on what the server says, and swallow what we do: such a link is good for nothing, however long it lasts.
-        if (timer === 'settle' && !this.#links.get(this.#current ?? 0)?.answered) this.#start(timer, ms)
+        if (timer === 'settle' && !this.#answered) this.#start(timer, ms)
         else this.#tell({ type: 'timer', timer })
       }, ms),
     )

@@ -3,7 +3,7 @@
 /** Calls `hint` when the network may be back, or may have gone, or when somebody looks at the page again. Returns how to end that. */
 export function listenForHints(hint: () => void): () => void {
   const { window, document } = globalThis
-  if (typeof window?.addEventListener !== 'function') return () => {}
+  if (!window?.addEventListener) return () => {}
   const stop = new AbortController()
   const { signal } = stop
   const seen = (): void => {

@@ -112,26 +112,30 @@ export const START: Policy = {
 }
 
 export function decide(policy: Policy, event: PolicyEvent): PolicyStep {
+  return advance(policy, policy.state, event) || [policy, []]
+}
+
+/** False where it changes nothing. */
+function advance(policy: Policy, state: State, event: PolicyEvent): PolicyStep | false {
   switch (event.type) {
     case 'connect':
-      return ['off', 'closed', 'waiting'].includes(policy.state.name) ? admit({ ...policy, attempts: 0, renewals: 0 }) : [policy, []]
+      return ['off', 'closed', 'waiting'].includes(state.name) && admit({ ...policy, attempts: 0, renewals: 0 })
     case 'disconnect':
-      return [{ ...START, blocked: policy.blocked, links: policy.links }, [...abandon(policy.state), { type: 'leave' }]]
+      return [{ ...START, blocked: policy.blocked, links: policy.links }, [...abandon(state), { type: 'leave' }]]
     case 'admitted':
-      if (policy.state.name !== 'admitting') return [policy, []]
-      return open(policy, policy.blocked || !event.sockets ? 'polling' : 'websocket')
+      return state.name === 'admitting' && open(policy, policy.blocked || !event.sockets ? 'polling' : 'websocket')
     case 'refused':
-      return policy.state.name === 'admitting' ? end(policy, event.failure) : [policy, []]
+      return state.name === 'admitting' && end(policy, event.failure)
     case 'heard':
-      return heard(policy, event.link)
+      return heard(policy, state, event.link)
     case 'drained':
-      return policy.state.name === 'draining' && policy.state.link === event.link ? adopt(policy, policy.state) : [policy, []]
+      return state.name === 'draining' && state.link === event.link && adopt(policy, state)
     case 'lost':
-      return lost(policy, event.link, event.failure)
+      return lost(policy, state, event.link, event.failure)
     case 'timer':
-      return over(policy, event.timer)
+      return over(policy, state, event.timer)
     case 'hint':
-      return hinted(policy)
+      return hinted(policy, state)
   }
 }
 
@@ -148,8 +152,7 @@ function open(policy: Policy, kind: Kind, instead: Failure | null = null): Polic
   ]
 }
 
-function heard(policy: Policy, link: number): PolicyStep {
-  const { state } = policy
+function heard(policy: Policy, state: State, link: number): PolicyStep | false {
   if (state.name === 'opening' && state.link === link) {
     const blocked = state.kind === 'polling' && (policy.blocked || state.instead !== null)
     // A session that is used was good: a server that dies again and again forgets one after the other.
@@ -158,14 +161,9 @@ function heard(policy: Policy, link: number): PolicyStep {
     const later = state.kind === 'polling' ? [climbLater(policy)] : []
     return [live, [stop('open'), start('settle', SETTLES_AFTER_MS), ...later]]
   }
-  if (state.name === 'live' && state.probe === link) {
-    const draining: State = { name: 'draining', kind: state.kind, link: state.link, probe: link }
-    return [
-      { ...policy, state: draining },
-      [stop('probe'), { type: 'drain', link: state.link }, start('drain', DRAINS_WITHIN_MS)],
-    ]
-  }
-  return [policy, []]
+  if (state.name !== 'live' || state.probe !== link) return false
+  const draining: State = { ...state, name: 'draining', probe: link }
+  return [{ ...policy, state: draining }, [stop('probe'), { type: 'drain', link: state.link }, start('drain', DRAINS_WITHIN_MS)]]
 }
 
 function adopt(policy: Policy, { link, probe }: { link: number; probe: number }): PolicyStep {
@@ -175,13 +173,12 @@ function adopt(policy: Policy, { link, probe }: { link: number; probe: number })
   ]
 }
 
-function lost(policy: Policy, link: number, failure: Failure): PolicyStep {
-  const { state } = policy
-  if ((state.name === 'live' || state.name === 'draining') && state.probe === link) return probeLost(policy, state)
-  if (!('link' in state) || state.link !== link) return [policy, []]
+function lost(policy: Policy, state: State, link: number, failure: Failure): PolicyStep | false {
+  if ('probe' in state && state.probe === link) return state.name === 'live' ? probeLost(policy, state) : end(policy, failure)
+  if (!('link' in state) || state.link !== link) return false
   if (state.name === 'draining') return adopt(policy, state)
   if (state.name === 'opening' && state.kind === 'websocket' && WITHOUT_A_WORD.has(failure.code)) return fallBack(policy, state, failure)
-  const losses = state.kind === 'websocket' ? policy.losses + 1 : policy.losses
+  const losses = policy.losses + Number(state.kind === 'websocket')
   return end({ ...policy, losses, blocked: policy.blocked || losses >= BAD_LINK_LOSSES }, failure)
 }
 
@@ -191,8 +188,7 @@ function fallBack(policy: Policy, { link }: { link: number }, failure: Failure):
   return [next, [{ type: 'close', link }, ...effects]]
 }
 
-function probeLost(policy: Policy, state: Extract<State, { name: 'live' | 'draining' }>): PolicyStep {
-  if (state.name === 'draining') return end(policy, broken('lost while polling gave way'))
+function probeLost(policy: Policy, state: Extract<State, { name: 'live' }>): PolicyStep {
   const next: Policy = { ...policy, climbs: policy.climbs + 1, state: { ...state, probe: null } }
   const close: PolicyEffect[] = state.probe === null ? [] : [{ type: 'close', link: state.probe }]
   return [next, [stop('probe'), ...close, climbLater(next)]]
@@ -204,7 +200,7 @@ function end(policy: Policy, failure: Failure): PolicyStep {
   // A session may be forgotten, or may have become another one's: whether the user may have a new one, `connect` tells. What was
   // refused while admitting was refused to a fresh token.
   const renew = policy.state.name === 'admitting' ? 'nothing' : renewalAfter(failure)
-  const renewals = policy.renewals + (renew === 'nothing' ? 0 : 1)
+  const renewals = policy.renewals + Number(renew !== 'nothing')
   if (renew === 'nothing' ? !mayReturn(failure.code) : renewals > MOST_RENEWALS) {
     return [{ ...policy, state: { name: 'closed', failure } }, [...effects, { type: 'leave' }]]
   }
@@ -222,25 +218,23 @@ function renewalAfter(failure: Failure): Renewal {
   return failure.code === CLOSE_CODES.unauthorized ? 'session' : 'nothing'
 }
 
-function over(policy: Policy, timer: Timer): PolicyStep {
-  const { state } = policy
+function over(policy: Policy, state: State, timer: Timer): PolicyStep | false {
   switch (timer) {
     case 'open': {
-      if (state.name !== 'opening') return [policy, []]
+      if (state.name !== 'opening') return false
       const failure = broken('nothing came in time')
       return state.kind === 'websocket' ? fallBack(policy, state, failure) : end(policy, failure)
     }
     case 'retry':
-      return state.name === 'waiting' ? admit(policy, state.renew) : [policy, []]
+      return state.name === 'waiting' && admit(policy, state.renew)
     case 'climb':
-      return state.name === 'live' && state.kind === 'polling' && state.probe === null ? climb(policy, state) : [policy, []]
+      return state.name === 'live' && state.kind === 'polling' && state.probe === null && climb(policy, state)
     case 'probe':
-      return state.name === 'live' && state.probe !== null ? probeLost(policy, state) : [policy, []]
+      return state.name === 'live' && state.probe !== null && probeLost(policy, state)
     case 'drain':
-      return state.name === 'draining' ? adopt(policy, state) : [policy, []]
+      return state.name === 'draining' && adopt(policy, state)
     case 'settle':
-      if (state.name !== 'live') return [policy, []]
-      return [{ ...policy, attempts: 0, renewals: 0, ...(state.kind === 'websocket' ? { losses: 0, climbs: 0 } : {}) }, []]
+      return state.name === 'live' && [{ ...policy, attempts: 0, renewals: 0, ...(state.kind === 'websocket' && { losses: 0, climbs: 0 }) }, []]
   }
 }
 
@@ -252,10 +246,9 @@ function climb(policy: Policy, state: Extract<State, { name: 'live' }>): PolicyS
   ]
 }
 
-function hinted(policy: Policy): PolicyStep {
-  const { state } = policy
+function hinted(policy: Policy, state: State): PolicyStep | false {
   if (state.name === 'waiting' && state.failure.rest === 0) return admit({ ...policy, attempts: 0 }, state.renew)
-  if (state.name !== 'live') return [policy, []]
+  if (state.name !== 'live') return false
   const check: PolicyEffect = { type: 'check', link: state.link }
   if (state.kind === 'websocket' || state.probe !== null) return [policy, [check]]
   return [{ ...policy, climbs: 0 }, [check, start('climb', 0)]]

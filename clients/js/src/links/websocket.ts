@@ -39,10 +39,9 @@ export function openSocket<M>(wiring: Wiring<M>, listener: LinkListener<M>): Lin
   socket.binaryType = 'arraybuffer'
   const silence = (): void => {
     socket.onopen = socket.onmessage = socket.onclose = null
-    socket.onerror = () => {} // that of ws throws otherwise
     socket.close()
   }
-  socket.onerror = () => {} // says nothing that the close event behind it does not say
+  socket.onerror = () => {} // says nothing that the close event behind it does not say; without it ws throws
   socket.onopen = () => listener.opened()
   socket.onmessage = ({ data }: MessageEvent<unknown>) => {
     const message = wiring.read(data)

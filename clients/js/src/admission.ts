@@ -81,7 +81,6 @@ export class Admission {
     const ticket = this.#ticket
     this.#keep(null)
     this.#stop.abort()
-    this.#stop = new AbortController()
     if (!ticket) return
     await after
     const { api, fetch } = this.#options
@@ -91,47 +90,46 @@ export class Admission {
 
   async #connect(blocked: boolean): Promise<Ticket> {
     this.#keep(null)
-    const { signal } = this.#stop
+    this.#stop = new AbortController()
     const body = {
       document_id: this.#options.document,
-      session_token: await this.#token(signal),
+      session_token: await this.#token(),
       failed: blocked ? ['yjs'] : [],
       client: { name: '@cowrite/client' },
     }
-    return this.#keep(await this.#request('connect', body, signal))
+    return this.#keep(await this.#request('connect', body))
   }
 
   async #refresh(ticket: Ticket): Promise<Ticket> {
-    const { signal } = this.#stop
-    const body = ticket.last && typeof this.#options.token === 'function' ? { session_token: await this.#token(signal) } : {}
-    const renewed = await this.#request('refresh', body, signal, ticket)
+    const body = ticket.last && typeof this.#options.token === 'function' ? { session_token: await this.#token() } : {}
+    const renewed = await this.#request('refresh', body, ticket)
     return this.#ticket === ticket ? this.#keep(renewed) : renewed // it was left meanwhile
   }
 
-  async #token(signal: AbortSignal): Promise<string | null> {
+  async #token(): Promise<string | null> {
     const { token } = this.#options
     if (typeof token !== 'function') return token ?? null
     let timer: ReturnType<typeof setTimeout> | undefined
     const late = new Promise<never>((_, reject) => {
       const stop = (): void => reject(new Error('nothing came in time'))
       timer = setTimeout(stop, TOKEN_WITHIN_MS)
-      signal.addEventListener('abort', stop)
+      this.#stop.signal.addEventListener('abort', stop)
     })
     try {
       return await Promise.race([(async () => await token())(), late])
     } catch (error) {
-      throw new RequestFailed({ ...broken(`no token: ${messageOf(error)}`), name: 'token' }, { cause: error })
+      throw new RequestFailed({ ...broken(`no token: ${messageOf(error)}`), name: 'token' })
     } finally {
       clearTimeout(timer)
     }
   }
 
-  async #request(path: string, body: object, signal: AbortSignal, before?: Ticket): Promise<Ticket> {
+  async #request(path: string, body: object, before?: Ticket): Promise<Ticket> {
     return await ask({
       fetch: this.#options.fetch,
       url: new URL(path, this.#options.api),
       json: body,
-      stops: [signal],
+      stops: [this.#stop.signal],
       token: before?.access,
       read: async (answer) => ticketOf(await answer.json(), answer.headers.get('date'), before),
     })
@@ -175,7 +173,7 @@ function ticketOf(value: unknown, date: string | null, before: Ticket | undefine
   // The machines' clocks may differ by more than a token lasts.
   const now = Date.now()
   const theirs = Date.parse(date ?? '')
-  const life = theirs ? Math.max(SHORTEST_LIFE_MS, ends - theirs) : Math.max(SHORTEST_GUESSED_LIFE_MS, ends - now)
+  const life = Math.max(theirs ? SHORTEST_LIFE_MS : SHORTEST_GUESSED_LIFE_MS, ends - (theirs || now))
   return {
     access,
     grant: answer.grant,

@@ -11,8 +11,8 @@ export type Fetch = typeof globalThis.fetch
 export class RequestFailed extends Error {
   readonly failure: Failure
 
-  constructor(failure: Failure, options?: ErrorOptions) {
-    super(failure.reason, options)
+  constructor(failure: Failure) {
+    super(failure.reason)
     this.failure = failure
   }
 }
@@ -44,14 +44,14 @@ export async function ask<T>(options: Ask<T>): Promise<T> {
   if (stops.some(({ aborted }) => aborted)) stop()
   try {
     const answer = await fetch(url, { ...requestOf(options), signal: abort.signal, cache: 'no-store' }).catch((error: unknown) => {
-      throw new RequestFailed(broken(`no answer: ${messageOf(error)}`), { cause: error })
+      throw new RequestFailed(broken(`no answer: ${messageOf(error)}`))
     })
     if (!answer.ok && answer.status !== 304) throw new RequestFailed(answeredWith(answer.status, await problemOf(answer), restOf(answer)))
     return await read(answer)
   } catch (error) {
     if (error instanceof RequestFailed) throw error
     // The body did not come whole, or is not what it should be.
-    throw new RequestFailed((abort.signal.aborted ? broken : nonsense)(messageOf(error)), { cause: error })
+    throw new RequestFailed((abort.signal.aborted ? broken : nonsense)(messageOf(error)))
   } finally {
     clearTimeout(timer)
     stop() // it is over; nothing listens any more

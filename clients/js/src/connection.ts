@@ -7,7 +7,7 @@ import { decide, START } from './core/policy.ts'
 import type { Kind, Policy, PolicyEffect, PolicyEvent, Renewal, State, Timer } from './core/policy.ts'
 import { listenForHints } from './hints.ts'
 import { failureIn } from './http.ts'
-import type { Link, LinkMaker, Place } from './links/link.ts'
+import type { Link, LinkListener, LinkMaker, Place } from './links/link.ts'
 import { oneByOne } from './serial.ts'
 import { Watch } from './watch.ts'
 
@@ -179,7 +179,7 @@ export class Connection<M> {
       const one = this.#links.get(number)
       if (one) tell(one, ...what)
     }
-    const link = make(this.#place(), {
+    const listener: LinkListener<M> = {
       opened: own(() => {
         if (!probe) this.#link(number)
         else if (this.#options.serverSpeaksFirst) this.#ask(number)
@@ -190,8 +190,13 @@ export class Connection<M> {
         this.#close(number)
         this.#tell({ type: 'lost', link: number, failure })
       }),
-    })
-    this.#links.set(number, { link, kind, heard: false, kept: [] })
+    }
+    try {
+      this.#links.set(number, { link: make(this.#place(), listener), kind, heard: false, kept: [] })
+    } catch (error) {
+      // A policy or an extension of the browser may forbid it.
+      this.#tell({ type: 'lost', link: number, failure: failureIn(error) })
+    }
   }
 
   #place(): Place {

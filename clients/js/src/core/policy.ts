@@ -98,8 +98,8 @@ const LONGEST_CLIMB_MS = 60_000
 const BAD_LINK_LOSSES = 3
 /** After so many sessions in a row of which one is not known when it is first used, the server does not want this user. */
 const MOST_RENEWALS = 3
-/** Close codes that nobody sent. */
-const WITHOUT_A_WORD: ReadonlySet<number> = new Set([1005, BROKEN])
+/** A close code that nobody sends, as `BROKEN`: the socket was closed without one. */
+const NO_CODE = 1005
 
 export const START: Policy = {
   state: { name: 'off' },
@@ -177,7 +177,7 @@ function lost(policy: Policy, state: State, link: number, failure: Failure): Pol
   if ('probe' in state && state.probe === link) return state.name === 'live' ? probeLost(policy, state) : end(policy, failure)
   if (!('link' in state) || state.link !== link) return false
   if (state.name === 'draining') return adopt(policy, state)
-  if (state.name === 'opening' && state.kind === 'websocket' && WITHOUT_A_WORD.has(failure.code)) return fallBack(policy, state, failure)
+  if (state.name === 'opening' && state.kind === 'websocket' && (failure.code === BROKEN || failure.code === NO_CODE)) return fallBack(policy, state, failure)
   const losses = policy.losses + Number(state.kind === 'websocket')
   return end({ ...policy, losses, blocked: policy.blocked || losses >= BAD_LINK_LOSSES }, failure)
 }

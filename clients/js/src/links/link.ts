@@ -30,4 +30,5 @@ export interface Place {
   readonly WebSocket: typeof globalThis.WebSocket
 }
 
+/** Throws where there can be none. */
 export type LinkMaker<M> = (place: Place, listener: LinkListener<M>) => Link<M>

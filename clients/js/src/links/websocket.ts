@@ -1,8 +1,7 @@
 /** A WebSocket as a link. */
 import type { Bytes } from '../core/bytes.ts'
-import { broken, closedWith, nonsense } from '../core/codes.ts'
+import { closedWith, nonsense } from '../core/codes.ts'
 import { ACK_PROTOCOL, isAnswer } from '../core/messages.ts'
-import { messageOf } from '../http.ts'
 import type { Link, LinkListener, LinkMaker } from './link.ts'
 
 interface Wiring<M> {
@@ -27,15 +26,9 @@ export function socketUrl(url: URL): URL {
   return url
 }
 
-/** Every failure, that of the constructor too, is told to the listener, and never before this has returned. */
+/** Throws what the constructor throws. Every other failure is told to the listener, and never before this has returned. */
 export function openSocket<M>(wiring: Wiring<M>, listener: LinkListener<M>): Link<M> {
-  let socket: WebSocket
-  try {
-    socket = new wiring.WebSocket(wiring.url, wiring.protocol)
-  } catch (error) {
-    // A policy or an extension of the browser may forbid it.
-    return deadLink(() => listener.lost(broken(messageOf(error))))
-  }
+  const socket = new wiring.WebSocket(wiring.url, wiring.protocol)
   socket.binaryType = 'arraybuffer'
   const silence = (): void => {
     socket.onopen = socket.onmessage = socket.onclose = null
@@ -50,7 +43,7 @@ export function openSocket<M>(wiring: Wiring<M>, listener: LinkListener<M>): Lin
       return
     }
     silence()
-    listener.lost(nonsense('a message of another form'))
+    listener.lost(nonsense('a message'))
   }
   socket.onclose = ({ code, reason }) => listener.lost(closedWith(code, reason))
   return {
@@ -64,11 +57,6 @@ export function openSocket<M>(wiring: Wiring<M>, listener: LinkListener<M>): Lin
     },
     close: silence,
   }
-}
-
-function deadLink<M>(tell: () => void): Link<M> {
-  queueMicrotask(tell)
-  return { send: () => {}, drain: () => Promise.resolve(), close: () => {} }
 }
 
 function bytesIn(data: unknown): Bytes | null {

@@ -160,14 +160,14 @@ export class Admission {
 function ticketOf(value: unknown, date: string | null, before: Ticket | undefined): Ticket {
   const answer = value as {
     readonly access_token: unknown
-    readonly expires_at: unknown
-    readonly session_expires_at: unknown
+    readonly expires_at: number
+    readonly session_expires_at: number
     readonly grant: Grant
     readonly user: User
     readonly transports?: readonly { readonly name: string }[]
   }
   const { access_token: access, expires_at: ends, session_expires_at: sessionEnds } = answer
-  if (typeof access !== 'string' || typeof ends !== 'number' || typeof sessionEnds !== 'number') {
+  if (typeof access !== 'string' || !Number.isFinite(ends + sessionEnds)) {
     throw new TypeError('no session')
   }
   // The machines' clocks may differ by more than a token lasts.

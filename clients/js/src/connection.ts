@@ -145,7 +145,7 @@ export class Connection<M> {
         this.#start(effect.timer, effect.jitter ? effect.ms * Math.random() : effect.ms)
         break
       case 'stop':
-        for (const [timer, set] of this.#timers) if (timer === (effect.timer ?? timer)) clearTimeout(set)
+        for (const timer of this.#timers.values()) clearTimeout(timer)
         break
     }
   }

@@ -76,8 +76,8 @@ export type PolicyEffect =
   | { readonly type: 'leave' }
   /** `jitter`: any time between 0 and `ms`, so that a thousand clients do not come back in one moment. */
   | { readonly type: 'start'; readonly timer: Timer; readonly ms: number; readonly jitter: boolean }
-  /** Null: all of them. */
-  | { readonly type: 'stop'; readonly timer: Timer | null }
+  /** All timers. One that is over where nothing waits for it does nothing, and starting it again begins anew. */
+  | { readonly type: 'stop' }
 
 export type PolicyStep = readonly [Policy, readonly PolicyEffect[]]
 
@@ -140,7 +140,7 @@ function advance(policy: Policy, state: State, event: PolicyEvent): PolicyStep |
 }
 
 function admit(policy: Policy, renew: Renewal = 'nothing'): PolicyStep {
-  return [{ ...policy, state: { name: 'admitting' } }, [stop('retry'), { type: 'admit', renew }]]
+  return [{ ...policy, state: { name: 'admitting' } }, [{ type: 'admit', renew }]]
 }
 
 function open(policy: Policy, kind: Kind, instead: Failure | null = null): PolicyStep {
@@ -159,17 +159,17 @@ function heard(policy: Policy, state: State, link: number): PolicyStep | false {
     const renewals = Math.min(policy.renewals, 1)
     const live: Policy = { ...policy, blocked, renewals, state: { name: 'live', kind: state.kind, link, probe: null } }
     const later = state.kind === 'polling' ? [climbLater(policy)] : []
-    return [live, [stop('open'), start('settle', SETTLES_AFTER_MS), ...later]]
+    return [live, [start('settle', SETTLES_AFTER_MS), ...later]]
   }
   if (state.name !== 'live' || state.probe !== link) return false
   const draining: State = { ...state, name: 'draining', probe: link }
-  return [{ ...policy, state: draining }, [stop('probe'), { type: 'drain', link: state.link }, start('drain', DRAINS_WITHIN_MS)]]
+  return [{ ...policy, state: draining }, [{ type: 'drain', link: state.link }, start('drain', DRAINS_WITHIN_MS)]]
 }
 
 function adopt(policy: Policy, { link, probe }: { link: number; probe: number }): PolicyStep {
   return [
     { ...policy, blocked: false, climbs: policy.climbs + 1, state: { name: 'live', kind: 'websocket', link: probe, probe: null } },
-    [stop('drain'), { type: 'close', link }, { type: 'adopt', link: probe }, start('settle', SETTLES_AFTER_MS)],
+    [{ type: 'close', link }, { type: 'adopt', link: probe }, start('settle', SETTLES_AFTER_MS)],
   ]
 }
 
@@ -191,7 +191,7 @@ function fallBack(policy: Policy, { link }: { link: number }, failure: Failure):
 function probeLost(policy: Policy, state: Extract<State, { name: 'live' }>): PolicyStep {
   const next: Policy = { ...policy, climbs: policy.climbs + 1, state: { ...state, probe: null } }
   const close: PolicyEffect[] = state.probe === null ? [] : [{ type: 'close', link: state.probe }]
-  return [next, [stop('probe'), ...close, climbLater(next)]]
+  return [next, [...close, climbLater(next)]]
 }
 
 /** What there is ends; the code table says whether for good. */
@@ -257,7 +257,7 @@ function hinted(policy: Policy, state: State): PolicyStep | false {
 /** All links and timers of a state. */
 function abandon(state: State): PolicyEffect[] {
   const links = 'link' in state ? [state.link, 'probe' in state ? state.probe : null].filter((link) => link !== null) : []
-  return [{ type: 'stop', timer: null }, ...links.map((link): PolicyEffect => ({ type: 'close', link }))]
+  return [{ type: 'stop' }, ...links.map((link): PolicyEffect => ({ type: 'close', link }))]
 }
 
 function climbLater({ climbs, losses }: Policy): PolicyEffect {
@@ -267,8 +267,4 @@ function climbLater({ climbs, losses }: Policy): PolicyEffect {
 
 function start(timer: Timer, ms: number, jitter = false): PolicyEffect {
   return { type: 'start', timer, ms, jitter }
-}
-
-function stop(timer: Timer): PolicyEffect {
-  return { type: 'stop', timer }
 }

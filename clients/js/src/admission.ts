@@ -3,7 +3,7 @@ import { broken } from './core/codes.ts'
 import type { Failure } from './core/codes.ts'
 import type { Renewal } from './core/policy.ts'
 import { ask, failureIn, messageOf, RequestFailed } from './http.ts'
-import type { Fetch } from './http.ts'
+import type { Ask, Fetch } from './http.ts'
 
 /** What the host application gave its user, or how to get it. Called anew whenever a token is needed. */
 export type Token = string | (() => string | Promise<string>)
@@ -51,11 +51,12 @@ export class Admission {
   /** Of what is asked for the session that there is, or that is to be. */
   #stop = new AbortController()
 
-  /** A refresh that the clock asked for has failed for good: the session is of no use. */
-  onrefused: (failure: Failure) => void = () => {}
+  readonly #refused: (failure: Failure) => void
 
-  constructor(options: AdmissionOptions) {
+  /** `refused`: a refresh that the clock asked for has failed. */
+  constructor(options: AdmissionOptions, refused: (failure: Failure) => void) {
     this.#options = options
+    this.#refused = refused
   }
 
   get ticket(): Ticket | null {
@@ -83,9 +84,7 @@ export class Admission {
     this.#stop.abort()
     if (!ticket) return
     await after
-    const { api, fetch } = this.#options
-    const url = new URL('disconnect', api)
-    ask({ fetch, url, token: ticket.access, keepalive: true, read: () => null }).catch(() => {})
+    this.#ask('disconnect', { token: ticket.access, keepalive: true, read: () => null }).catch(() => {})
   }
 
   async #connect(blocked: boolean): Promise<Ticket> {
@@ -110,13 +109,14 @@ export class Admission {
     const { token } = this.#options
     if (typeof token !== 'function') return token ?? null
     let timer: ReturnType<typeof setTimeout> | undefined
-    const late = new Promise<never>((_, reject) => {
+    const work = new Promise<string>((resolve, reject) => {
       const stop = (): void => reject(new Error('nothing came in time'))
       timer = setTimeout(stop, TOKEN_WITHIN_MS)
       this.#stop.signal.addEventListener('abort', stop)
+      Promise.resolve().then(token).then(resolve, reject)
     })
     try {
-      return await Promise.race([(async () => await token())(), late])
+      return await work
     } catch (error) {
       throw new RequestFailed({ ...broken(`no token: ${messageOf(error)}`), name: 'token' })
     } finally {
@@ -125,14 +125,17 @@ export class Admission {
   }
 
   async #request(path: string, body: object, before?: Ticket): Promise<Ticket> {
-    return await ask({
-      fetch: this.#options.fetch,
-      url: new URL(path, this.#options.api),
+    return await this.#ask(path, {
       json: body,
       stops: [this.#stop.signal],
       token: before?.access,
       read: async (answer) => ticketOf(await answer.json(), answer.headers.get('date'), before),
     })
+  }
+
+  async #ask<T>(path: string, more: Omit<Ask<T>, 'fetch' | 'url'>): Promise<T> {
+    const { api, fetch } = this.#options
+    return await ask({ fetch, url: new URL(path, api), ...more })
   }
 
   #keep<T extends Ticket | null>(ticket: T): T {
@@ -150,7 +153,7 @@ export class Admission {
       this.#refresh(ticket).catch((error: unknown) => {
         if (this.#ticket !== ticket) return
         const failure = failureIn(error)
-        this.onrefused(failure)
+        this.#refused(failure)
         if (this.#ticket === ticket) this.#renewLater(ticket, Math.max(failure.rest, 2000 + Math.random() * 8000))
       })
     }, ms)

@@ -14,7 +14,7 @@ import { Watch } from './watch.ts'
 /** Who speaks over the links. `M` is what goes over them. */
 export interface Speaker<M> {
   /** A link takes messages from now on, with what this ticket allows. */
-  linked(ticket: Ticket, kind: Kind): void
+  linked(ticket: Ticket): void
   /** No link does. */
   unlinked(): void
   received(message: M): void
@@ -64,8 +64,7 @@ export class Connection<M> {
   constructor(options: ConnectionOptions<M>, speaker: Speaker<M>) {
     this.#options = options
     this.#speaker = speaker
-    this.#admission = new Admission(options)
-    this.#admission.onrefused = (failure) => this.#refreshFailed(failure)
+    this.#admission = new Admission(options, (failure) => this.#refreshFailed(failure))
     this.#watch = new Watch({
       due: () => speaker.due(),
       ask: () => speaker.ask(),
@@ -238,7 +237,7 @@ export class Connection<M> {
     this.#current = number
     this.#answered = false
     if (one.kind === 'websocket') this.#watch.start()
-    this.#speaker.linked(ticket, one.kind)
+    this.#speaker.linked(ticket)
   }
 
   #adopt(number: number): void {

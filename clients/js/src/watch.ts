@@ -57,12 +57,8 @@ export class Watch {
 
   #look(): void {
     const now = performance.now()
-    const quiet = now - this.#heardAt
-    if (this.#askedAt !== null) {
-      const late = now - this.#askedAt
-      if (late >= ANSWERS_AMONG_OTHERS_WITHIN_MS || Math.min(late, quiet) >= ANSWERS_WITHIN_MS) this.#watched.gone()
-    } else if (this.#watched.due() ? now - this.#answeredAt >= QUIET_WHEN_DUE_MS : quiet >= QUIET_MS) {
-      this.check()
-    }
+    const [quiet, late] = [now - this.#heardAt, now - (this.#askedAt ?? now)]
+    if (late >= ANSWERS_AMONG_OTHERS_WITHIN_MS || Math.min(late, quiet) >= ANSWERS_WITHIN_MS) this.#watched.gone()
+    else if (this.#watched.due() ? now - this.#answeredAt >= QUIET_WHEN_DUE_MS : quiet >= QUIET_MS) this.check()
   }
 }

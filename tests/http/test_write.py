@@ -284,7 +284,7 @@ async def test_pages_of_other_sites() -> None:
         answer = await server.client.post(f"{REALTIME}/connect", json=body, headers=good)
         assert answer.headers["access-control-allow-origin"] == "https://app.example"
         exposed = {name.strip() for name in answer.headers["access-control-expose-headers"].lower().split(",")}
-        assert {"etag", "cowrite-cursor", "retry-after"} <= exposed
+        assert {"etag", "cowrite-cursor", "retry-after", "date"} <= exposed
         assert problem(await server.client.post(f"{REALTIME}/connect", json=body, headers=bad)) == (403, "origin_refused")
         deleted = await server.client.delete("/api/v2/documents/d", headers=bad | bearer(token("r", d="admin")))
         assert problem(deleted) == (403, "origin_refused")

@@ -3,7 +3,7 @@ import { broken } from './core/codes.ts'
 import type { Failure } from './core/codes.ts'
 import type { Renewal } from './core/policy.ts'
 import { ask, failureIn, messageOf, RequestFailed } from './http.ts'
-import type { Fetch } from './http.ts'
+import type { Ask, Fetch } from './http.ts'
 
 /** What the host application gave its user, or how to get it. Called anew whenever a token is needed. */
 export type Token = string | (() => string | Promise<string>)
@@ -23,8 +23,8 @@ export interface Ticket {
   readonly user: User
   /** When to renew the access token: four fifths of its life. */
   readonly renewAt: number
-  readonly endsAt: number
-  readonly sessionEndsAt: number
+  /** With the access token the session ends, unless it is prolonged. */
+  readonly last: boolean
   /** The server wants WebSockets tried first. */
   readonly sockets: boolean
 }
@@ -39,18 +39,24 @@ export interface AdmissionOptions {
 
 /** The longest life of an access token, whatever the clocks say. */
 const LONGEST_LIFE_MS = 600_000
+/** The shortest that is believed; the second where the server's clock is not known, and so its times mean little. */
+const SHORTEST_LIFE_MS = 5000
+const SHORTEST_GUESSED_LIFE_MS = 30_000
 const TOKEN_WITHIN_MS = 30_000
 
 export class Admission {
   readonly #options: AdmissionOptions
   #ticket: Ticket | null = null
   #timer: ReturnType<typeof setTimeout> | undefined
+  /** Of what is asked for the session that there is, or that is to be. */
+  #stop = new AbortController()
 
-  /** A refresh that the clock asked for has failed for good: the session is of no use. */
-  onrefused: (failure: Failure) => void = () => {}
+  readonly #refused: (failure: Failure) => void
 
-  constructor(options: AdmissionOptions) {
+  /** `refused`: a refresh that the clock asked for has failed. */
+  constructor(options: AdmissionOptions, refused: (failure: Failure) => void) {
     this.#options = options
+    this.#refused = refused
   }
 
   get ticket(): Ticket | null {
@@ -75,15 +81,15 @@ export class Admission {
   async leave(after: Promise<unknown> | null): Promise<void> {
     const ticket = this.#ticket
     this.#keep(null)
+    this.#stop.abort()
     if (!ticket) return
     await after
-    const { api, fetch } = this.#options
-    const url = new URL('disconnect', api)
-    ask({ fetch, url, token: ticket.access, keepalive: true, read: () => null }).catch(() => {})
+    this.#ask('disconnect', { token: ticket.access, keepalive: true, read: () => null }).catch(() => {})
   }
 
   async #connect(blocked: boolean): Promise<Ticket> {
     this.#keep(null)
+    this.#stop = new AbortController()
     const body = {
       document_id: this.#options.document,
       session_token: await this.#token(),
@@ -94,7 +100,7 @@ export class Admission {
   }
 
   async #refresh(ticket: Ticket): Promise<Ticket> {
-    const body = this.#isLast(ticket) && this.#asks ? { session_token: await this.#token() } : {}
+    const body = ticket.last && typeof this.#options.token === 'function' ? { session_token: await this.#token() } : {}
     const renewed = await this.#request('refresh', body, ticket)
     return this.#ticket === ticket ? this.#keep(renewed) : renewed // it was left meanwhile
   }
@@ -103,87 +109,78 @@ export class Admission {
     const { token } = this.#options
     if (typeof token !== 'function') return token?.trim() ?? null
     let timer: ReturnType<typeof setTimeout> | undefined
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error('nothing came in time')), TOKEN_WITHIN_MS)
+    const work = new Promise<string>((resolve, reject) => {
+      const stop = (): void => reject(new Error('nothing came in time'))
+      timer = setTimeout(stop, TOKEN_WITHIN_MS)
+      this.#stop.signal.addEventListener('abort', stop)
+      Promise.resolve().then(token).then(resolve, reject)
     })
     try {
-      return await Promise.race([(async () => (await token()).trim())(), late])
+      return (await work).trim()
     } catch (error) {
-      throw new RequestFailed({ ...broken(`no token: ${messageOf(error)}`), name: 'token' }, { cause: error })
+      throw new RequestFailed({ ...broken(`no token: ${messageOf(error)}`), name: 'token' })
     } finally {
       clearTimeout(timer)
     }
   }
 
   async #request(path: string, body: object, before?: Ticket): Promise<Ticket> {
-    return await ask({
-      fetch: this.#options.fetch,
-      url: new URL(path, this.#options.api),
+    return await this.#ask(path, {
       json: body,
+      stops: [this.#stop.signal],
       token: before?.access,
       read: async (answer) => ticketOf(await answer.json(), answer.headers.get('date'), before),
     })
+  }
+
+  async #ask<T>(path: string, more: Omit<Ask<T>, 'fetch' | 'url'>): Promise<T> {
+    const { api, fetch } = this.#options
+    return await ask({ fetch, url: new URL(path, api), ...more })
   }
 
   #keep<T extends Ticket | null>(ticket: T): T {
     clearTimeout(this.#timer)
     this.#ticket = ticket
     // Only a function can give a token that is good for longer than the first one.
-    if (ticket && (this.#asks || !this.#isLast(ticket))) {
-      this.#renewLater(ticket, Math.max(500, ticket.renewAt - Date.now()))
-    }
+    if (ticket && (!ticket.last || typeof this.#options.token === 'function')) this.#renewLater(ticket, ticket.renewAt - Date.now())
     return ticket
   }
 
-  get #asks(): boolean {
-    return typeof this.#options.token === 'function'
-  }
-
-  /** With the access token the session ends, unless it is prolonged. */
-  #isLast({ endsAt, sessionEndsAt }: Ticket): boolean {
-    return sessionEndsAt - endsAt < 1000
-  }
-
   #renewLater(ticket: Ticket, ms: number): void {
-    this.#timer = setTimeout(() => void this.#renew(ticket), ms)
-  }
-
-  async #renew(ticket: Ticket): Promise<void> {
-    try {
-      await this.#refresh(ticket)
-    } catch (error) {
-      if (this.#ticket !== ticket) return
-      const failure = failureIn(error)
-      this.onrefused(failure)
-      if (this.#ticket === ticket) this.#renewLater(ticket, Math.max(failure.rest, 2000 + Math.random() * 8000))
-    }
+    this.#timer = setTimeout(() => {
+      this.#refresh(ticket).catch((error: unknown) => {
+        if (this.#ticket !== ticket) return
+        const failure = failureIn(error)
+        this.#refused(failure)
+        if (this.#ticket === ticket) this.#renewLater(ticket, Math.max(failure.rest, 2000 + Math.random() * 8000))
+      })
+    }, ms)
   }
 }
 
 function ticketOf(value: unknown, date: string | null, before: Ticket | undefined): Ticket {
   const answer = value as {
     readonly access_token: unknown
-    readonly expires_at: unknown
-    readonly session_expires_at: unknown
+    readonly expires_at: number
+    readonly session_expires_at: number
     readonly grant: Grant
     readonly user: User
     readonly transports?: readonly { readonly name: string }[]
   }
   const { access_token: access, expires_at: ends, session_expires_at: sessionEnds } = answer
-  if (typeof access !== 'string' || typeof ends !== 'number' || typeof sessionEnds !== 'number') {
+  if (typeof access !== 'string' || !Number.isFinite(ends + sessionEnds)) {
     throw new TypeError('no session')
   }
   // The machines' clocks may differ by more than a token lasts.
+  const now = Date.now()
   const theirs = Date.parse(date ?? '')
-  const [now, skew] = [Date.now(), Number.isNaN(theirs) ? 0 : Date.now() - theirs]
-  const life = Math.min(LONGEST_LIFE_MS, Math.max(0, ends + skew - now))
+  const life = Math.max(theirs ? SHORTEST_LIFE_MS : SHORTEST_GUESSED_LIFE_MS, ends - (theirs || now))
   return {
     access,
     grant: answer.grant,
     user: answer.user,
-    renewAt: now + 0.8 * life,
-    endsAt: now + life,
-    sessionEndsAt: sessionEnds + skew,
+    renewAt: now + 0.8 * Math.min(LONGEST_LIFE_MS, life),
+    last: sessionEnds - ends < 1000,
     sockets: answer.transports ? answer.transports[0]?.name !== 'polling' : (before?.sockets ?? true),
   }
 }

@@ -125,5 +125,5 @@ export abstract class Client<M, E extends ClientEvents> extends Emitter<E> {
 }
 
 function denied(): Refused {
-  return new Refused(CLOSE_CODES.forbidden, 'the grant is read-only')
+  return new Refused(CLOSE_CODES.forbidden, 'read-only')
 }

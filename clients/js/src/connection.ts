@@ -7,7 +7,7 @@ import { decide, START } from './core/policy.ts'
 import type { Kind, Policy, PolicyEffect, PolicyEvent, Renewal, State, Timer } from './core/policy.ts'
 import { listenForHints } from './hints.ts'
 import { failureIn } from './http.ts'
-import type { Link, LinkMaker, Place } from './links/link.ts'
+import type { Link, LinkListener, LinkMaker, Place } from './links/link.ts'
 import { oneByOne } from './serial.ts'
 import { Watch } from './watch.ts'
 
@@ -37,7 +37,7 @@ export interface Owner {
 export interface ConnectionOptions<M> extends AdmissionOptions {
   readonly WebSocket: typeof globalThis.WebSocket
   readonly links: Readonly<Record<Kind, LinkMaker<M>>>
-  /** Something comes over a WebSocket before anything is said: then only that shows that it leads somewhere. */
+  /** Something comes over a WebSocket before anything is said. Then a probe may be asked something, and must answer. */
   readonly serverSpeaksFirst: boolean
 }
 
@@ -61,6 +61,8 @@ export class Connection<M> {
   #policy: Policy = START
   /** The link over which is spoken. */
   #current: number | null = null
+  /** What we say over it arrives. */
+  #answered = false
   #asked = 0
   #unlisten: (() => void) | null = null
   /** Resolved when the links that `disconnect()` ends have done their work. */
@@ -70,8 +72,7 @@ export class Connection<M> {
     this.#options = options
     this.#speaker = speaker
     this.#owner = owner
-    this.#admission = new Admission(options)
-    this.#admission.onrefused = (failure) => this.#refreshFailed(failure)
+    this.#admission = new Admission(options, (failure) => this.#refreshFailed(failure))
     this.#watch = new Watch(speaker, () => this.fail(broken('nothing came in time')))
   }
 
@@ -149,7 +150,7 @@ export class Connection<M> {
         this.#start(effect.timer, effect.jitter ? effect.ms * Math.random() : effect.ms)
         break
       case 'stop':
-        for (const [timer, set] of this.#timers) if (timer === (effect.timer ?? timer)) clearTimeout(set)
+        for (const timer of this.#timers.values()) clearTimeout(timer)
         break
     }
   }
@@ -179,19 +180,25 @@ export class Connection<M> {
   #open(number: number, kind: Kind, probe: boolean): void {
     const make = this.#options.links[kind]
     // What a link tells after it was closed is nobody's.
-    const own = <A>(tell: (one: OpenLink<M>, what: A) => void) => (what: A): void => {
+    const own = <A extends unknown[]>(tell: (one: OpenLink<M>, ...what: A) => void) => (...what: A): void => {
       const one = this.#links.get(number)
-      if (one) tell(one, what)
+      if (one) tell(one, ...what)
     }
-    const link = make(this.#place(), {
-      opened: own<void>(() => {
+    const listener: LinkListener<M> = {
+      opened: own(() => {
         if (!probe) this.#link(number)
-        else if (!this.#options.serverSpeaksFirst) this.#tell({ type: 'heard', link: number })
+        else if (this.#options.serverSpeaksFirst) this.#ask(number)
+        else this.#tell({ type: 'heard', link: number })
       }),
-      received: own((one, message: M) => this.#received(number, one, message)),
+      received: own((one, message: M, answer = true) => this.#received(number, one, message, answer)),
       lost: own((_one, failure: Failure) => this.#lose(number, failure)),
-    })
-    this.#links.set(number, { link, kind, heard: false, kept: [] })
+    }
+    try {
+      this.#links.set(number, { link: make(this.#place(), listener), kind, heard: false, kept: [] })
+    } catch (error) {
+      // A policy or an extension of the browser may forbid it.
+      this.#tell({ type: 'lost', link: number, failure: failureIn(error) })
+    }
   }
 
   #place(): Place {
@@ -204,14 +211,28 @@ export class Connection<M> {
     return { ...this.#options, ticket }
   }
 
-  #received(number: number, one: OpenLink<M>, message: M): void {
-    const [first, current] = [!one.heard, number === this.#current]
-    one.heard = true
-    if (current) this.#watch.heard()
-    else one.kept.push(message)
+  #received(number: number, one: OpenLink<M>, message: M, answer: boolean): void {
+    const current = number === this.#current
+    if (current) {
+      this.#answered ||= answer
+      this.#watch.heard(answer)
+    } else {
+      one.kept.push(message)
+    }
     // That it is connected is told before what has come.
-    if (first) this.#tell({ type: 'heard', link: number })
+    if (!one.heard && (current || answer)) {
+      one.heard = true
+      this.#tell({ type: 'heard', link: number })
+    }
     if (current) this.#speaker.received(message)
+  }
+
+  /** Asks over this link, and no other. */
+  #ask(link: number): void {
+    const own = this.#current
+    this.#current = link
+    this.#speaker.ask()
+    this.#current = own
   }
 
   #link(number: number): void {
@@ -219,6 +240,7 @@ export class Connection<M> {
     const ticket = this.#admission.ticket
     if (!one || !ticket) return
     this.#current = number
+    this.#answered = false
     if (one.kind === 'websocket') this.#watch.start()
     this.#owner.linked(ticket)
     this.#speaker.linked(ticket)
@@ -257,7 +279,11 @@ export class Connection<M> {
     clearTimeout(this.#timers.get(timer))
     this.#timers.set(
       timer,
-      setTimeout(() => this.#tell({ type: 'timer', timer }), ms),
+      setTimeout(() => {
+        // Some proxies pass on what the server says, and swallow what we do: such a link is good for nothing, however long it lasts.
+        if (timer === 'settle' && !this.#answered) this.#start(timer, ms)
+        else this.#tell({ type: 'timer', timer })
+      }, ms),
     )
   }
 }

@@ -11,8 +11,8 @@ export type Fetch = typeof globalThis.fetch
 export class RequestFailed extends Error {
   readonly failure: Failure
 
-  constructor(failure: Failure, options?: ErrorOptions) {
-    super(failure.reason, options)
+  constructor(failure: Failure) {
+    super(failure.reason)
     this.failure = failure
   }
 }
@@ -27,7 +27,7 @@ export interface Ask<T> {
   /** The body, in the place of bytes. */
   readonly json?: object
   readonly token?: string | undefined
-  readonly stops?: readonly AbortSignal[]
+  readonly stops?: readonly (AbortSignal | undefined)[]
   /** Milliseconds for which the server was asked to wait with its answer. */
   readonly wait?: number
   /** The request shall outlive the page. It is a POST, as one with a body is. */
@@ -40,18 +40,18 @@ export async function ask<T>(options: Ask<T>): Promise<T> {
   const abort = new AbortController()
   const stop = (): void => abort.abort()
   const timer = setTimeout(stop, DEADLINE_MS + wait)
-  for (const signal of stops) signal.addEventListener('abort', stop, { signal: abort.signal })
-  if (stops.some(({ aborted }) => aborted)) stop()
+  for (const signal of stops) signal?.addEventListener('abort', stop, { signal: abort.signal })
+  if (stops.some((signal) => signal?.aborted)) stop()
   try {
     const answer = await fetch(url, { ...requestOf(options), signal: abort.signal, cache: 'no-store' }).catch((error: unknown) => {
-      throw new RequestFailed(broken(`no answer: ${messageOf(error)}`), { cause: error })
+      throw new RequestFailed(broken(`no answer: ${messageOf(error)}`))
     })
     if (!answer.ok && answer.status !== 304) throw new RequestFailed(answeredWith(answer.status, await problemOf(answer), restOf(answer), url))
     return await read(answer)
   } catch (error) {
     if (error instanceof RequestFailed) throw error
     // The body did not come whole, or is not what it should be.
-    throw new RequestFailed((abort.signal.aborted ? broken : nonsense)(messageOf(error)), { cause: error })
+    throw new RequestFailed((abort.signal.aborted ? broken : nonsense)(messageOf(error)))
   } finally {
     clearTimeout(timer)
     stop() // it is over; nothing listens any more

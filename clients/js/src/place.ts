@@ -15,7 +15,7 @@ export function apiOf(url: string | URL): URL {
 export function checkName(name: string): string {
   const length = [...name].length
   if (length === 0 || length > 255 || name.includes('\0') || /\p{Surrogate}/u.test(name)) {
-    throw new TypeError('name: 1 to 255 characters, no U+0000')
+    throw new TypeError('name: 1 to 255 characters, no NUL')
   }
   return name
 }

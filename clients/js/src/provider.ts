@@ -77,7 +77,7 @@ export class CowriteProvider<A extends Awareness | null = Awareness> extends Cli
 
   override connect(): void {
     if (this.destroyed) return
-    if (this.#channel !== null) this.#tabs ??= new Tabs(this.#channel, this.#replica, this.#fromTab, () => this.readOnly)
+    if (this.#channel !== null) this.#tabs ??= new Tabs(this.#channel, this.#replica, this.#fromTab, this)
     super.connect()
   }
 

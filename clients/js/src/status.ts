@@ -77,5 +77,5 @@ export function tellChange(client: Teller, state: State, before: State): void {
   const [transport, left] = [transportOf(state), transportOf(before)]
   if (transport !== left) client.emit('transport', { transport, previous: left })
   if (failure) client.emit('error', errorEvent(failure, final))
-  if (final && why && (why.code === CLOSE_CODES.unauthorized || why.code === CLOSE_CODES.forbidden)) client.emit('authenticationFailed', why)
+  if (final && why && [CLOSE_CODES.unauthorized as number, CLOSE_CODES.forbidden].includes(why.code)) client.emit('authenticationFailed', why)
 }

@@ -1,23 +1,35 @@
 /** Other tabs of the same browser with the same document, met without the server: a BroadcastChannel with messages of y-websocket. */
+import { Malformed } from './core/bytes.ts'
 import { decode, encode } from './core/messages.ts'
 import type { Message, Sent } from './core/messages.ts'
 import type { Bytes } from './core/bytes.ts'
+import { Unreadable } from './replica.ts'
 import type { Origin, YjsReplica } from './replica.ts'
+import { applicationError } from './status.ts'
+import type { Surroundings } from './sync.ts'
+
+/** The provider. */
+type Around = Pick<Surroundings, 'readOnly' | 'emit'>
 
 export class Tabs {
   readonly #channel: BroadcastChannel
   readonly #replica: YjsReplica
   readonly #origin: Origin
-  readonly #readOnly: () => boolean
+  readonly #around: Around
 
-  /** Where it is `readOnly`, others are told nothing of the document. */
-  constructor(name: string, replica: YjsReplica, origin: Origin, readOnly: () => boolean) {
+  /** Where it is `readOnly`, others are told nothing of the document. An `error` is what the page threw at what had come. */
+  constructor(name: string, replica: YjsReplica, origin: Origin, around: Around) {
     this.#replica = replica
     this.#origin = origin
-    this.#readOnly = readOnly
+    this.#around = around
     this.#channel = new BroadcastChannel(name)
     this.#channel.onmessage = ({ data }: MessageEvent<unknown>) => {
-      if (data instanceof Uint8Array) this.#take(data)
+      try {
+        if (data instanceof Uint8Array) this.#take(decode(data))
+      } catch (error) {
+        // What cannot be read is of a tab of another version, or of somebody else: no reason to stop.
+        if (!(error instanceof Malformed || error instanceof Unreadable)) around.emit('error', applicationError(error))
+      }
     }
     // In Node a channel keeps the process alive otherwise.
     ;(this.#channel as { unref?: () => void }).unref?.()
@@ -49,16 +61,10 @@ export class Tabs {
     if (awareness) this.#say({ type: 'awareness', body: awareness })
   }
 
-  #take(frame: Uint8Array): void {
-    let message: Message | null = null
-    try {
-      message = decode(frame)
-    } catch {
-      return // a tab of another version, or of somebody else: it is no reason to stop
-    }
+  #take(message: Message | null): void {
     switch (message?.type) {
       case 'step1':
-        if (!this.#readOnly()) this.#say({ type: 'step2', body: this.#replica.missing(message.body) })
+        if (!this.#around.readOnly) this.#say({ type: 'step2', body: this.#replica.missing(message.body) })
         break
       case 'step2':
       case 'update':

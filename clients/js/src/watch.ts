@@ -5,6 +5,8 @@ const LOOKS_EVERY_MS = 1000
 const QUIET_MS = 15_000
 const QUIET_WHEN_DUE_MS = 4000
 const ANSWERS_WITHIN_MS = 8000
+/** The same where other things keep coming: an answer may be behind many of them. */
+const ANSWERS_AMONG_OTHERS_WITHIN_MS = 24_000
 
 export interface Watched {
   /** An answer of the server is due. */
@@ -16,7 +18,9 @@ export interface Watched {
 export class Watch {
   readonly #watched: Watched
   readonly #gone: () => void
-  #heardAt = Date.now()
+  // Not Date.now(): clocks are set.
+  #heardAt = 0
+  #answeredAt = 0
   #askedAt: number | null = null
   #timer: ReturnType<typeof setInterval> | undefined
 
@@ -28,7 +32,7 @@ export class Watch {
 
   start(): void {
     this.stop()
-    this.heard()
+    this.heard(true)
     this.#timer = setInterval(() => this.#look(), LOOKS_EVERY_MS)
   }
 
@@ -37,24 +41,25 @@ export class Watch {
     this.#timer = undefined
   }
 
-  heard(): void {
-    this.#heardAt = Date.now()
+  /** `answer`: and it shows that what we say arrives. */
+  heard(answer: boolean): void {
+    this.#heardAt = performance.now()
+    if (!answer) return
+    this.#answeredAt = this.#heardAt
     this.#askedAt = null
   }
 
   /** Ask at once. */
   check(): void {
     if (this.#timer === undefined || this.#askedAt !== null) return
-    this.#askedAt = Date.now()
+    this.#askedAt = performance.now()
     this.#watched.ask()
   }
 
   #look(): void {
-    const now = Date.now()
-    if (this.#askedAt !== null) {
-      if (now - this.#askedAt >= ANSWERS_WITHIN_MS) this.#gone()
-    } else if (now - this.#heardAt >= (this.#watched.due() ? QUIET_WHEN_DUE_MS : QUIET_MS)) {
-      this.check()
-    }
+    const now = performance.now()
+    const [quiet, late] = [now - this.#heardAt, now - (this.#askedAt ?? now)]
+    if (late >= ANSWERS_AMONG_OTHERS_WITHIN_MS || Math.min(late, quiet) >= ANSWERS_WITHIN_MS) this.#gone()
+    else if (this.#watched.due() ? now - this.#answeredAt >= QUIET_WHEN_DUE_MS : quiet >= QUIET_MS) this.check()
   }
 }

@@ -44,8 +44,8 @@ export class FakeServer {
   live: Doc = new Doc()
   /** What is on the disk. */
   disk: Doc = new Doc()
-  /** What becomes of sockets from now on. */
-  sockets: 'pass' | 'refuse' | 'swallow' = 'pass'
+  /** What becomes of sockets from now on. Those that are deaf open, and bring what the server says, but swallow what the client does. */
+  sockets: 'pass' | 'refuse' | 'swallow' | 'deaf' = 'pass'
   /** False: nothing gets through. Sockets on which something is lost stay silent for ever. */
   network = true
   /** Milliseconds for which a message is under way. */
@@ -166,6 +166,7 @@ export class FakeServer {
       this.#open.delete(socket)
     }
     this.#attached.add(attached)
+    if (this.sockets === 'deaf') socket.onsent = () => {}
     if (json) return
     attached.send({ type: 'step1', body: encodeStateVector(this.live) as Bytes })
     for (const { awareness } of this.#attached) if (awareness) attached.send(awareness)

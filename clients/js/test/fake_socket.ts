@@ -25,7 +25,7 @@ export class FakeWebSocket {
     this.url = url
     this.#later(0, () => {
       if (!server.network || server.sockets === 'refuse') this.ends(1006, '')
-      else if (server.sockets === 'pass') this.#opens()
+      else if (server.sockets !== 'swallow') this.#opens()
     })
   }
 
@@ -75,7 +75,7 @@ export class FakeWebSocket {
   }
 
   #later(direction: 0 | 1, work: () => void): void {
-    const now = Date.now()
+    const now = performance.now()
     const at = Math.max(this.#arrivesAt[direction] ?? 0, now + this.#server.delay())
     this.#arrivesAt[direction] = at
     const underWay = this.#underWay[direction]

@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { Awareness } from 'y-protocols/awareness'
 import { Doc } from 'yjs'
 import type { Text } from 'yjs'
 import { CowriteProvider } from '../src/provider.ts'
+import type { CowriteProviderOptions } from '../src/provider.ts'
 import { FakeServer } from './fake_server.ts'
 
 let server: FakeServer
@@ -16,10 +18,10 @@ afterEach(async () => {
   vi.useRealTimers()
 })
 
-function open(): { readonly provider: CowriteProvider; readonly text: Text } {
+function open(more: Partial<CowriteProviderOptions> = {}): { readonly provider: CowriteProvider<Awareness | null>; readonly text: Text } {
   const document = new Doc()
   const options = { url: 'http://server/', name: 'plan', broadcast: false }
-  const provider = new CowriteProvider({ ...options, document, WebSocketPolyfill: server.WebSocket, fetch: server.fetch })
+  const provider = new CowriteProvider({ ...options, document, WebSocketPolyfill: server.WebSocket, fetch: server.fetch, ...more })
   return { provider, text: document.getText('text') }
 }
 
@@ -30,6 +32,24 @@ async function pass(ms: number): Promise<void> {
 function onDisk(): string {
   return server.disk.getText('text').toString()
 }
+
+const NEVER = new Promise<never>(() => {})
+const silent: typeof fetch = async (_url, init) =>
+  await new Promise((_, reject) => init?.signal?.addEventListener('abort', () => reject(new Error('aborted'))))
+
+describe('[CI6] whoever is destroyed while a session is asked for', () => {
+  test.each([
+    ['the token function', { token: async () => await NEVER }],
+    ['connect', { fetch: silent }],
+  ])('leaves no timer behind that waits for %s', async (_what, options) => {
+    const { provider } = open({ ...options, awareness: null })
+    await pass(100)
+    expect(vi.getTimerCount()).toBe(1)
+    provider.destroy()
+    await pass(0)
+    expect(vi.getTimerCount()).toBe(0)
+  })
+})
 
 describe('[CI14] whoever leaves', () => {
   /** From when sockets are let through, until the first of them is heard. */

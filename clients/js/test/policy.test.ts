@@ -126,6 +126,11 @@ describe('[CI12] climbing back', () => {
     expect(run.state).toBe('live polling 2')
   })
 
+  test('a WebSocket that took over and is lost before it was good for a while counts as another climb that failed', () => {
+    const run = onPolling().after(over('climb'), heard(3), { type: 'drained', link: 2 }, lost(3), over('retry'), admitted, lost(4), heard(5))
+    expect(run.asked.at(-1)).toBe('start climb 10000')
+  })
+
   test('a probe that is lost while polling gives way ends both, and they begin anew', () => {
     const run = onPolling().after(over('climb'), heard(3), lost(3))
     expect(run.state).toBe('waiting')

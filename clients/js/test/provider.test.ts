@@ -91,7 +91,53 @@ describe('[CI10, CI12] sockets that are blocked', () => {
   })
 })
 
+/** By what it was connected. */
+function by(told: readonly string[]): string[] {
+  return told.filter((word) => word.startsWith('by ') && word !== 'by null')
+}
+
+describe('[CI10, CI12, CI17] sockets that bring what the server says, and swallow what the client does', () => {
+  test('give way to polling, and are not taken back until they answer', async () => {
+    const { server } = stage
+    server.sockets = 'deaf'
+    const { provider, told } = open()
+    provider.document.getText('text').insert(0, 'x')
+    await pass(60_000)
+    expect(by(told)).toEqual(['by websocket', 'by websocket', 'by websocket', 'by polling'])
+    expect([provider.hasUnsyncedChanges, server.disk.getText('text').toString()]).toEqual([false, 'x'])
+    await pass(300_000)
+    expect(by(told.splice(0))).toHaveLength(4)
+    server.sockets = 'pass'
+    await pass(75_000)
+    expect(by(told)).toEqual(['by websocket'])
+  })
+
+  test('also where somebody else types all the time', async () => {
+    const bo = open()
+    await pass(100)
+    stage.server.sockets = 'deaf'
+    const ana = open()
+    ana.provider.document.getText('text').insert(0, 'x')
+    for (let second = 0; second < 120; second++) {
+      bo.provider.document.getText('text').insert(0, '.')
+      // oxlint-disable-next-line no-await-in-loop
+      await pass(1000)
+    }
+    expect([ana.provider.transport, ana.provider.hasUnsyncedChanges]).toEqual(['polling', false])
+  })
+})
+
 describe('[CI17] a connection that is silent', () => {
+  test('is noticed, whatever is done to the clock', async () => {
+    const { provider, told } = open()
+    await pass(100)
+    vi.setSystemTime(Date.now() - 3_600_000)
+    stage.server.network = false
+    provider.document.getText('text').insert(0, 'x')
+    await pass(13_500)
+    expect(told).toContain('disconnected 1006')
+  })
+
   test('is noticed, and replaced', async () => {
     const { provider, told } = open()
     await pass(100)
@@ -158,9 +204,35 @@ describe('[CI20, CI21, CI22] sessions', () => {
       return null
     }
     stage.server.tokenLifeMs = 3_600_000 * 24
+    stage.server.sessionLifeMs = 3_600_000 * 48
     open()
     await pass(481_000)
     expect(answer).toHaveBeenCalledOnce()
+  })
+})
+
+/** Renewals in the first 10 minutes. */
+async function renewals(dated: boolean): Promise<number> {
+  const { server } = stage
+  server.aheadMs = -900_000
+  const { fetch } = server
+  const undated: typeof fetch = async (...request) => {
+    const answer = await fetch(...request)
+    answer.headers.delete('date')
+    return answer
+  }
+  open({ fetch: dated ? fetch : undated })
+  await pass(600_000)
+  return server.requests.filter((path) => path === 'refresh').length
+}
+
+describe('[CI21] a clock that is 15 minutes ahead', () => {
+  test('changes nothing', async () => {
+    expect(await renewals(true)).toBe(1)
+  })
+
+  test('brings no storm where the server’s clock cannot be read', async () => {
+    expect(await renewals(false)).toBe(25 - 1)
   })
 })
 
@@ -295,44 +367,4 @@ test('[CI13] a listener for one event is told one, or none where it was taken of
   provider.connect()
   await pass(100)
   expect([all, one, none].map(({ mock }) => mock.calls.length)).toEqual([2, 1, 0])
-})
-
-describe('[CI13] the address', () => {
-  test('that is wrong is named', async () => {
-    stage.server.answers = () => new Response('not here', { status: 404 })
-    const { provider } = open()
-    const messages: string[] = []
-    provider.on('error', ({ message }) => messages.push(message))
-    await pass(100)
-    expect(messages).toEqual(['HTTP status 404 from http://server/notes/api/v2/realtime/connect'])
-  })
-
-  test('may be relative to the page, and to nothing else', async () => {
-    expect(() => open({ url: '/notes' })).toThrow(new TypeError('no address: /notes'))
-    vi.stubGlobal('location', { href: 'http://server/page.html' })
-    const { provider } = open({ url: '/notes' })
-    await pass(100)
-    expect(provider.status).toBe('connected')
-  })
-})
-
-test('[CI20] white space around a token is not sent', async () => {
-  open({ token: ' one\n' })
-  open({ token: async () => await Promise.resolve('two\n') })
-  await pass(100)
-  expect(stage.server.shown).toEqual(['one', 'two'])
-})
-
-test('[CI13] a close code has its name', async () => {
-  const { provider } = open()
-  const names: string[] = []
-  provider.on('error', ({ name }) => names.push(name))
-  await pass(100)
-  stage.server.close(4413)
-  await pass(100)
-  provider.connect()
-  await pass(100)
-  stage.server.close(4999)
-  await pass(100)
-  expect(names).toEqual(['message_too_large', 'closed'])
 })

@@ -19,7 +19,7 @@ _PREFLIGHT: Final = {
     "access-control-allow-headers": "Authorization, Content-Type, If-None-Match",
     "access-control-max-age": "7200",
 }
-_EXPOSED: Final = "ETag, Cowrite-Cursor, Retry-After, Location"
+_EXPOSED: Final = "ETag, Cowrite-Cursor, Retry-After, Location, Date"
 
 
 class CrossOrigin:

@@ -61,7 +61,7 @@ export function mayReturn(code: number): boolean {
 
 /** A WebSocket was closed so. */
 export function closedWith(code: number, reason: string): Failure {
-  return { code, name: NAMES.find(([, number]) => number === code)?.[0] ?? 'closed', reason: reason || `closed with code ${code}`, rest: 0 }
+  return { code, name: NAMES.find(([, number]) => number === code)?.[0] ?? 'closed', reason: reason || `closed: ${code}`, rest: 0 }
 }
 
 /** The connection broke, or something on the way answered in the server's place. */
@@ -71,7 +71,7 @@ export function broken(reason: string, rest = 0): Failure {
 
 /** `what` came and is not the protocol. It is tried again: the table says nothing about it, and what answered may not be the server. */
 export function nonsense(what: string): Failure {
-  return { ...broken(`what came cannot be read: ${what}`), name: 'nonsense' }
+  return { ...broken(`cannot be read: ${what}`), name: 'nonsense' }
 }
 
 /**

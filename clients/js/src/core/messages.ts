@@ -52,6 +52,11 @@ export function isUpload(message: Message | null): message is Message {
   return message?.type === 'step2' || message?.type === 'update'
 }
 
+/** Whether it says that the server has read something of ours. */
+export function isAnswer(frame: Bytes): boolean {
+  return frame[0] === ACKNOWLEDGED || (frame[0] === SYNC && frame[1] === 1)
+}
+
 function read(reader: Reader): Message | null {
   switch (reader.integer()) {
     case SYNC: {

@@ -43,7 +43,7 @@ export interface Policy {
   readonly attempts: number
   /** WebSockets that were lost since one was good for a while. */
   readonly losses: number
-  /** Climbs that failed, one after the other. */
+  /** Climbs since a WebSocket was good for a while: as far as is known they failed. */
   readonly climbs: number
   /** How often in a row a session was asked for anew because the old one was not known any more. */
   readonly renewals: number
@@ -76,8 +76,8 @@ export type PolicyEffect =
   | { readonly type: 'leave' }
   /** `jitter`: any time between 0 and `ms`, so that a thousand clients do not come back in one moment. */
   | { readonly type: 'start'; readonly timer: Timer; readonly ms: number; readonly jitter: boolean }
-  /** Null: all of them. */
-  | { readonly type: 'stop'; readonly timer: Timer | null }
+  /** All timers. One that is over where nothing waits for it does nothing, and starting it again begins anew. */
+  | { readonly type: 'stop' }
 
 export type PolicyStep = readonly [Policy, readonly PolicyEffect[]]
 
@@ -88,6 +88,7 @@ const POLLS_WITHIN_MS = 20_000
 /** A WebSocket that is tried beside polling keeps nobody waiting. */
 const PROBES_WITHIN_MS = 10_000
 const DRAINS_WITHIN_MS = 5000
+/** The timer is over only where the link has answered something. */
 const SETTLES_AFTER_MS = 10_000
 const FIRST_RETRY_MS = 500
 const LONGEST_RETRY_MS = 10_000
@@ -97,8 +98,8 @@ const LONGEST_CLIMB_MS = 60_000
 const BAD_LINK_LOSSES = 3
 /** After so many sessions in a row of which one is not known when it is first used, the server does not want this user. */
 const MOST_RENEWALS = 3
-/** Close codes that nobody sent. */
-const WITHOUT_A_WORD: ReadonlySet<number> = new Set([1005, BROKEN])
+/** A close code that nobody sends, as `BROKEN`: the socket was closed without one. */
+const NO_CODE = 1005
 
 export const START: Policy = {
   state: { name: 'off' },
@@ -111,31 +112,35 @@ export const START: Policy = {
 }
 
 export function decide(policy: Policy, event: PolicyEvent): PolicyStep {
+  return advance(policy, policy.state, event) || [policy, []]
+}
+
+/** False where it changes nothing. */
+function advance(policy: Policy, state: State, event: PolicyEvent): PolicyStep | false {
   switch (event.type) {
     case 'connect':
-      return ['off', 'closed', 'waiting'].includes(policy.state.name) ? admit({ ...policy, attempts: 0, renewals: 0 }) : [policy, []]
+      return ['off', 'closed', 'waiting'].includes(state.name) && admit({ ...policy, attempts: 0, renewals: 0 })
     case 'disconnect':
-      return [{ ...START, blocked: policy.blocked, links: policy.links }, [...abandon(policy.state), { type: 'leave' }]]
+      return [{ ...START, blocked: policy.blocked, links: policy.links }, [...abandon(state), { type: 'leave' }]]
     case 'admitted':
-      if (policy.state.name !== 'admitting') return [policy, []]
-      return open(policy, policy.blocked || !event.sockets ? 'polling' : 'websocket')
+      return state.name === 'admitting' && open(policy, policy.blocked || !event.sockets ? 'polling' : 'websocket')
     case 'refused':
-      return policy.state.name === 'admitting' ? end(policy, event.failure) : [policy, []]
+      return state.name === 'admitting' && end(policy, event.failure)
     case 'heard':
-      return heard(policy, event.link)
+      return heard(policy, state, event.link)
     case 'drained':
-      return policy.state.name === 'draining' && policy.state.link === event.link ? adopt(policy, policy.state) : [policy, []]
+      return state.name === 'draining' && state.link === event.link && adopt(policy, state)
     case 'lost':
-      return lost(policy, event.link, event.failure)
+      return lost(policy, state, event.link, event.failure)
     case 'timer':
-      return over(policy, event.timer)
+      return over(policy, state, event.timer)
     case 'hint':
-      return hinted(policy)
+      return hinted(policy, state)
   }
 }
 
 function admit(policy: Policy, renew: Renewal = 'nothing'): PolicyStep {
-  return [{ ...policy, state: { name: 'admitting' } }, [stop('retry'), { type: 'admit', renew }]]
+  return [{ ...policy, state: { name: 'admitting' } }, [{ type: 'admit', renew }]]
 }
 
 function open(policy: Policy, kind: Kind, instead: Failure | null = null): PolicyStep {
@@ -147,40 +152,33 @@ function open(policy: Policy, kind: Kind, instead: Failure | null = null): Polic
   ]
 }
 
-function heard(policy: Policy, link: number): PolicyStep {
-  const { state } = policy
+function heard(policy: Policy, state: State, link: number): PolicyStep | false {
   if (state.name === 'opening' && state.link === link) {
     const blocked = state.kind === 'polling' && (policy.blocked || state.instead !== null)
     // A session that is used was good: a server that dies again and again forgets one after the other.
     const renewals = Math.min(policy.renewals, 1)
     const live: Policy = { ...policy, blocked, renewals, state: { name: 'live', kind: state.kind, link, probe: null } }
     const later = state.kind === 'polling' ? [climbLater(policy)] : []
-    return [live, [stop('open'), start('settle', SETTLES_AFTER_MS), ...later]]
+    return [live, [start('settle', SETTLES_AFTER_MS), ...later]]
   }
-  if (state.name === 'live' && state.probe === link) {
-    const draining: State = { name: 'draining', kind: state.kind, link: state.link, probe: link }
-    return [
-      { ...policy, state: draining },
-      [stop('probe'), { type: 'drain', link: state.link }, start('drain', DRAINS_WITHIN_MS)],
-    ]
-  }
-  return [policy, []]
+  if (state.name !== 'live' || state.probe !== link) return false
+  const draining: State = { ...state, name: 'draining', probe: link }
+  return [{ ...policy, state: draining }, [{ type: 'drain', link: state.link }, start('drain', DRAINS_WITHIN_MS)]]
 }
 
 function adopt(policy: Policy, { link, probe }: { link: number; probe: number }): PolicyStep {
   return [
-    { ...policy, blocked: false, state: { name: 'live', kind: 'websocket', link: probe, probe: null } },
-    [stop('drain'), { type: 'close', link }, { type: 'adopt', link: probe }, start('settle', SETTLES_AFTER_MS)],
+    { ...policy, blocked: false, climbs: policy.climbs + 1, state: { name: 'live', kind: 'websocket', link: probe, probe: null } },
+    [{ type: 'close', link }, { type: 'adopt', link: probe }, start('settle', SETTLES_AFTER_MS)],
   ]
 }
 
-function lost(policy: Policy, link: number, failure: Failure): PolicyStep {
-  const { state } = policy
-  if ((state.name === 'live' || state.name === 'draining') && state.probe === link) return probeLost(policy, state)
-  if (!('link' in state) || state.link !== link) return [policy, []]
+function lost(policy: Policy, state: State, link: number, failure: Failure): PolicyStep | false {
+  if ('probe' in state && state.probe === link) return state.name === 'live' ? probeLost(policy, state) : end(policy, failure)
+  if (!('link' in state) || state.link !== link) return false
   if (state.name === 'draining') return adopt(policy, state)
-  if (state.name === 'opening' && state.kind === 'websocket' && WITHOUT_A_WORD.has(failure.code)) return fallBack(policy, state, failure)
-  const losses = state.kind === 'websocket' ? policy.losses + 1 : policy.losses
+  if (state.name === 'opening' && state.kind === 'websocket' && (failure.code === BROKEN || failure.code === NO_CODE)) return fallBack(policy, state, failure)
+  const losses = policy.losses + Number(state.kind === 'websocket')
   return end({ ...policy, losses, blocked: policy.blocked || losses >= BAD_LINK_LOSSES }, failure)
 }
 
@@ -190,11 +188,10 @@ function fallBack(policy: Policy, { link }: { link: number }, failure: Failure):
   return [next, [{ type: 'close', link }, ...effects]]
 }
 
-function probeLost(policy: Policy, state: Extract<State, { name: 'live' | 'draining' }>): PolicyStep {
-  if (state.name === 'draining') return end(policy, broken('lost meanwhile'))
+function probeLost(policy: Policy, state: Extract<State, { name: 'live' }>): PolicyStep {
   const next: Policy = { ...policy, climbs: policy.climbs + 1, state: { ...state, probe: null } }
   const close: PolicyEffect[] = state.probe === null ? [] : [{ type: 'close', link: state.probe }]
-  return [next, [stop('probe'), ...close, climbLater(next)]]
+  return [next, [...close, climbLater(next)]]
 }
 
 /** What there is ends; the code table says whether for good. */
@@ -203,7 +200,7 @@ function end(policy: Policy, failure: Failure): PolicyStep {
   // A session may be forgotten, or may have become another one's: whether the user may have a new one, `connect` tells. What was
   // refused while admitting was refused to a fresh token.
   const renew = policy.state.name === 'admitting' ? 'nothing' : renewalAfter(failure)
-  const renewals = policy.renewals + (renew === 'nothing' ? 0 : 1)
+  const renewals = policy.renewals + Number(renew !== 'nothing')
   if (renew === 'nothing' ? !mayReturn(failure.code) : renewals > MOST_RENEWALS) {
     return [{ ...policy, state: { name: 'closed', failure } }, [...effects, { type: 'leave' }]]
   }
@@ -221,25 +218,23 @@ function renewalAfter(failure: Failure): Renewal {
   return failure.code === CLOSE_CODES.unauthorized ? 'session' : 'nothing'
 }
 
-function over(policy: Policy, timer: Timer): PolicyStep {
-  const { state } = policy
+function over(policy: Policy, state: State, timer: Timer): PolicyStep | false {
   switch (timer) {
     case 'open': {
-      if (state.name !== 'opening') return [policy, []]
+      if (state.name !== 'opening') return false
       const failure = broken('nothing came in time')
       return state.kind === 'websocket' ? fallBack(policy, state, failure) : end(policy, failure)
     }
     case 'retry':
-      return state.name === 'waiting' ? admit(policy, state.renew) : [policy, []]
+      return state.name === 'waiting' && admit(policy, state.renew)
     case 'climb':
-      return state.name === 'live' && state.kind === 'polling' && state.probe === null ? climb(policy, state) : [policy, []]
+      return state.name === 'live' && state.kind === 'polling' && state.probe === null && climb(policy, state)
     case 'probe':
-      return state.name === 'live' && state.probe !== null ? probeLost(policy, state) : [policy, []]
+      return state.name === 'live' && state.probe !== null && probeLost(policy, state)
     case 'drain':
-      return state.name === 'draining' ? adopt(policy, state) : [policy, []]
+      return state.name === 'draining' && adopt(policy, state)
     case 'settle':
-      if (state.name !== 'live') return [policy, []]
-      return [{ ...policy, attempts: 0, renewals: 0, ...(state.kind === 'websocket' ? { losses: 0, climbs: 0 } : {}) }, []]
+      return state.name === 'live' && [{ ...policy, attempts: 0, renewals: 0, ...(state.kind === 'websocket' && { losses: 0, climbs: 0 }) }, []]
   }
 }
 
@@ -251,10 +246,9 @@ function climb(policy: Policy, state: Extract<State, { name: 'live' }>): PolicyS
   ]
 }
 
-function hinted(policy: Policy): PolicyStep {
-  const { state } = policy
+function hinted(policy: Policy, state: State): PolicyStep | false {
   if (state.name === 'waiting' && state.failure.rest === 0) return admit({ ...policy, attempts: 0 }, state.renew)
-  if (state.name !== 'live') return [policy, []]
+  if (state.name !== 'live') return false
   const check: PolicyEffect = { type: 'check', link: state.link }
   if (state.kind === 'websocket' || state.probe !== null) return [policy, [check]]
   return [{ ...policy, climbs: 0 }, [check, start('climb', 0)]]
@@ -263,7 +257,7 @@ function hinted(policy: Policy): PolicyStep {
 /** All links and timers of a state. */
 function abandon(state: State): PolicyEffect[] {
   const links = 'link' in state ? [state.link, 'probe' in state ? state.probe : null].filter((link) => link !== null) : []
-  return [{ type: 'stop', timer: null }, ...links.map((link): PolicyEffect => ({ type: 'close', link }))]
+  return [{ type: 'stop' }, ...links.map((link): PolicyEffect => ({ type: 'close', link }))]
 }
 
 function climbLater({ climbs, losses }: Policy): PolicyEffect {
@@ -273,8 +267,4 @@ function climbLater({ climbs, losses }: Policy): PolicyEffect {
 
 function start(timer: Timer, ms: number, jitter = false): PolicyEffect {
   return { type: 'start', timer, ms, jitter }
-}
-
-function stop(timer: Timer): PolicyEffect {
-  return { type: 'stop', timer }
 }

@@ -48,8 +48,8 @@ class JsonPolling extends Requests<ServerMessage> {
 
   protected async poll(patience: number, stop: AbortSignal): Promise<void> {
     const wait = this.#welcomed ? patience : 0
-    const query = { wait: String(wait), ...(this.#head === null ? {} : { last_operation: this.#head }) }
-    const headers: Record<string, string> = this.#etag === null ? {} : { 'if-none-match': this.#etag }
+    const query = { wait: String(wait), ...(this.#head !== null && { last_operation: this.#head }) }
+    const headers = { ...(this.#etag !== null && { 'if-none-match': this.#etag }) }
     const news = await this.ask('poll', {
       query,
       headers,

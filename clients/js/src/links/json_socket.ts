@@ -6,7 +6,11 @@ import { openSocket, socketUrl } from './websocket.ts'
 
 export const jsonSocket: LinkMaker<ServerMessage> = ({ api, WebSocket }, listener) => {
   const url = socketUrl(new URL('ws', api))
-  return openSocket({ WebSocket, url, protocol: 'cowrite.v2.json', write: JSON.stringify, read: messageIn }, listener)
+  return openSocket({ WebSocket, url, protocol: 'cowrite.v2.json', write: JSON.stringify, read: messageIn, isAnswer }, listener)
+}
+
+function isAnswer({ type }: ServerMessage): boolean {
+  return type !== 'operations' && type !== 'presence'
 }
 
 export function messageIn(data: unknown): ServerMessage | null {

@@ -5,7 +5,8 @@ import type { Ticket } from '../admission.ts'
 export interface LinkListener<M> {
   /** It takes messages now. */
   opened(): void
-  received(message: M): void
+  /** `answer`: it answers what was sent over this link; false only where the server says it to everybody. */
+  received(message: M, answer?: boolean): void
   /** It is over, and not by `close()`. Nothing comes after it. */
   lost(failure: Failure): void
 }
@@ -29,4 +30,5 @@ export interface Place {
   readonly WebSocket: typeof globalThis.WebSocket
 }
 
+/** Throws where there can be none. */
 export type LinkMaker<M> = (place: Place, listener: LinkListener<M>) => Link<M>

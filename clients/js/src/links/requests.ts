@@ -63,7 +63,7 @@ export abstract class Requests<M> implements Link<M> {
     const { api, document, ticket, fetch } = this.place
     const url = new URL(path, api)
     url.search = String(new URLSearchParams({ document_id: document, ...query }))
-    return await ask({ fetch, url, token: ticket().access, stops: [this.#stop.signal, ...(stop ? [stop] : [])], ...more })
+    return await ask({ fetch, url, token: ticket().access, stops: [this.#stop.signal, stop], ...more })
   }
 
   /** Does it; a failure ends the link. */

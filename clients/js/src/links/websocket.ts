@@ -1,8 +1,7 @@
 /** A WebSocket as a link. */
 import type { Bytes } from '../core/bytes.ts'
-import { broken, closedWith, nonsense } from '../core/codes.ts'
-import { ACK_PROTOCOL } from '../core/messages.ts'
-import { messageOf } from '../http.ts'
+import { closedWith, nonsense } from '../core/codes.ts'
+import { ACK_PROTOCOL, isAnswer } from '../core/messages.ts'
 import type { Link, LinkListener, LinkMaker } from './link.ts'
 
 interface Wiring<M> {
@@ -12,13 +11,14 @@ interface Wiring<M> {
   readonly write: (message: M) => string | Bytes
   /** What a message is; null when it is none. */
   readonly read: (data: unknown) => M | null
+  readonly isAnswer: (message: M) => boolean
 }
 
 /** The socket for Yjs clients, `/yjs/{id}`. */
 export const yjsSocket: LinkMaker<Bytes> = ({ api, document, ticket, WebSocket }, listener) => {
   const url = socketUrl(new URL(`../../../yjs/${encodeURIComponent(document)}`, api))
   url.searchParams.set('token', ticket().access)
-  return openSocket({ WebSocket, url, protocol: ACK_PROTOCOL, write: (bytes) => bytes, read: bytesIn }, listener)
+  return openSocket({ WebSocket, url, protocol: ACK_PROTOCOL, write: (bytes) => bytes, read: bytesIn, isAnswer }, listener)
 }
 
 export function socketUrl(url: URL): URL {
@@ -26,27 +26,20 @@ export function socketUrl(url: URL): URL {
   return url
 }
 
-/** Every failure, that of the constructor too, is told to the listener, and never before this has returned. */
+/** Throws what the constructor throws. Every other failure is told to the listener, and never before this has returned. */
 export function openSocket<M>(wiring: Wiring<M>, listener: LinkListener<M>): Link<M> {
-  let socket: WebSocket
-  try {
-    socket = new wiring.WebSocket(wiring.url, wiring.protocol)
-  } catch (error) {
-    // A policy or an extension of the browser may forbid it.
-    return deadLink(() => listener.lost(broken(messageOf(error))))
-  }
+  const socket = new wiring.WebSocket(wiring.url, wiring.protocol)
   socket.binaryType = 'arraybuffer'
   const silence = (): void => {
     socket.onopen = socket.onmessage = socket.onclose = null
-    socket.onerror = () => {} // that of ws throws otherwise
     socket.close()
   }
-  socket.onerror = () => {} // says nothing that the close event behind it does not say
+  socket.onerror = () => {} // says nothing that the close event behind it does not say; without it ws throws
   socket.onopen = () => listener.opened()
   socket.onmessage = ({ data }: MessageEvent<unknown>) => {
     const message = wiring.read(data)
     if (message !== null) {
-      listener.received(message)
+      listener.received(message, wiring.isAnswer(message))
       return
     }
     silence()
@@ -64,11 +57,6 @@ export function openSocket<M>(wiring: Wiring<M>, listener: LinkListener<M>): Lin
     },
     close: silence,
   }
-}
-
-function deadLink<M>(tell: () => void): Link<M> {
-  queueMicrotask(tell)
-  return { send: () => {}, drain: () => Promise.resolve(), close: () => {} }
 }
 
 function bytesIn(data: unknown): Bytes | null {

@@ -40,7 +40,7 @@ export interface AdmissionOptions {
 /** The longest life of an access token, whatever the clocks say. */
 const LONGEST_LIFE_MS = 600_000
 /** The shortest that is believed; the second where the server's clock is not known, and so its times mean little. */
-const SHORTEST_LIFE_MS = 5000
+const SHORTEST_LIFE_MS = 2000
 const SHORTEST_GUESSED_LIFE_MS = 30_000
 const TOKEN_WITHIN_MS = 30_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from cowrite.brokers.local import LocalBroker, LocalHub
-from cowrite.core.ports import Access, Grant, PresenceError, PresenceRecord
+from cowrite.core.ports import Access, Grant, PresenceError, PresenceRecord, Signal
 from cowrite.core.rooms.room import Room
 from cowrite.core.sessions.session import Session
 from cowrite.presence.local import LocalPresence, LocalPresenceHub
@@ -65,7 +65,15 @@ class Watched(LocalPresence):
 
 
 class Linked(LocalBroker):
-    """As one that reaches other processes."""
+    """As one that reaches other processes, and loses signals."""
+
+    def __init__(self, hub: LocalHub, loses: Callable[[], bool]) -> None:
+        super().__init__(hub)
+        self._loses = loses
+
+    def send(self, signal: Signal) -> None:
+        if not self._loses():
+            super().send(signal)
 
     @property
     def reaches_others(self) -> bool:
@@ -80,13 +88,15 @@ class Town:
         self.database = MemoryDatabase()
         self.written = LocalPresenceHub()
         self.news = LocalHub() if linked else None
+        self.loses: Callable[[], bool] = lambda: False
+        """Whether the next signal is lost."""
         self.processes: list[Process] = []
         self.presences: dict[Process, Watched] = {}
 
     def process(self) -> Process:
         """One more process; enter it."""
         presence = Watched(self.clock, self.written)
-        broker = Linked(self.news) if self.news is not None else LocalBroker()
+        broker = Linked(self.news, lambda: self.loses()) if self.news is not None else LocalBroker()
         made = Process(memory_storage(self.database), broker, clock=self.clock, presence=presence)
         self.processes.append(made)
         self.presences[made] = presence

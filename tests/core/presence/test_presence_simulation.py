@@ -35,21 +35,7 @@ class Simulation:
         self.staying: dict[str, tuple[str, int]] = {}
         """Of programs that stay: their users, and until when."""
         self.lost = 0.0
-        if self.town.news is not None:
-            self._lose_signals()
-
-    def _lose_signals(self) -> None:
-        """The broker loses some of what it carries."""
-        town, chance = self.town, self.random
-        assert town.news is not None
-        hub = town.news
-
-        class Leaky(dict):  # type: ignore[type-arg]
-            def get(self, key: object, default: object = None) -> object:
-                return {} if chance.random() < simulation.lost else super().get(key, default)
-
-        simulation = self
-        hub.receivers = Leaky()
+        self.town.loses = lambda: self.random.random() < self.lost
 
     async def start(self) -> None:
         process = self.town.process()
@@ -101,10 +87,9 @@ class Simulation:
         del self.rooms[process]
         self.sockets = [(where, one) for where, one in self.sockets if where is not process]
         await self.town.kill(process)
-        # What it could not write down, and no other process has heard of, is lost with it.
-        known = set(self.town.written.documents.get("doc", {}))
-        known |= {one.session_id for room in self.rooms.values() for one in room.presence.crowd}
-        self.staying = {session_id: stay for session_id, stay in self.staying.items() if session_id in known}
+        # What it could not write down is lost with it.
+        written = self.town.written.documents.get("doc", {})
+        self.staying = {session_id: stay for session_id, stay in self.staying.items() if session_id in written}
 
     def take_over(self) -> None:
         hub = self.town.written = LocalPresenceHub()

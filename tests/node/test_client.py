@@ -271,6 +271,25 @@ def test_a_reader_keeps_its_edits(strict: DemoServer, clients: Clients, room: st
         assert clients("text", "bo") == "for all!"
 
 
+@pytest.mark.rule("CI44")
+@pytest.mark.parametrize("sockets", ["pass", "refuse"])
+def test_what_clients_without_yjs_tell_of_themselves(server: DemoServer, clients: Clients, room: str, sockets: Any) -> None:
+    """Each sees the other's cursor, by a socket and by polling, also after the connection has come anew."""
+    with Between(server.port, sockets=sockets) as between:
+        for name, url in (("ana", server.url), ("bo", between.url)):
+            clients("open", name, kind="operations", url=url, room=room)
+            clients("synced", name)
+        (first,) = clients("submit", "ana", index=0, text="x")
+        assert first
+        clients("tell", "ana", about={"cursor": 1, "data": {"typing": True}})
+        clients("tell", "bo", about={"cursor": 2})
+        clients("sees_cursor", "ana", cursor=2)
+        clients("sees_cursor", "bo", cursor=1)
+        between.cut()
+        clients("tell", "bo", about={"cursor": 3})
+        clients("sees_cursor", "ana", cursor=3)
+
+
 @pytest.mark.rule("CI40", "CI41", "CI42")
 @pytest.mark.parametrize("sockets", ["pass", "refuse"])
 def test_operations_and_yjs_in_one_document(server: DemoServer, clients: Clients, room: str, sockets: Any) -> None:

@@ -11,7 +11,7 @@ import * as Y from 'yjs'
 
 const PATIENCE_MS = 20_000
 const ROOT = 'text'
-const EVENTS = ['status', 'transport', 'synced', 'unsyncedChanges', 'authenticationFailed', 'error', 'reset', 'operations']
+const EVENTS = ['status', 'transport', 'synced', 'unsyncedChanges', 'authenticationFailed', 'error', 'reset', 'operations', 'presence']
 
 const clients = new Map()
 const unhandled = []
@@ -81,6 +81,9 @@ const calls = {
   submit_later({ client, index, text }) {
     void of(client).provider.submit([{ type: 'insert', position: [ROOT, index], content: text }])
   },
+  tell: ({ client, about }) => of(client).provider.tell(about),
+  /** Waits until it has been told of somebody's cursor. */
+  sees_cursor: ({ client, cursor }) => until(() => cursorsSeenBy(client).includes(cursor), () => cursorsSeenBy(client)),
   log: ({ client }) => of(client).log,
   status: ({ client }) => of(client).provider.status,
   transport: ({ client }) => of(client).provider.transport,
@@ -124,6 +127,13 @@ const calls = {
     }
     return took
   },
+}
+
+/** The cursors of all that it was ever told of. */
+function cursorsSeenBy(name) {
+  const told = calls.events({ client: name, event: 'presence' })
+  const persons = told.flatMap(({ present = [], joined = [], updated = [] }) => [...present, ...joined, ...updated])
+  return persons.flatMap(({ sessions }) => sessions.map(({ cursor }) => cursor))
 }
 
 function of(name) {

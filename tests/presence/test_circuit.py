@@ -128,6 +128,19 @@ async def test_what_went_away_meanwhile_is_not_in_the_primary_again(place: Place
 
 
 @pytest.mark.rule("PS22")
+async def test_who_stays_for_a_time_is_taken_along(place: Place, one: SwitchableProcess) -> None:
+    """Though nobody writes it again; unless its time is over by then."""
+    now = place.clock.now()
+    one.primary.down = True
+    await one.come("agent", process=None, expires_at=now + 3_600_000)
+    await one.come("brief", process=None, expires_at=now + 100)
+    one.primary.down = False
+    await place.turn(SETTLE_SECONDS + 10)
+    assert not one.failover.degraded
+    assert await one.sees() == ["agent"]
+
+
+@pytest.mark.rule("PS22")
 async def test_what_went_away_in_the_first_outage_is_not_there_in_the_second(place: Place, one: SwitchableProcess) -> None:
     await one.come("a", "b")
     await one.come("agent", process=None, expires_at=place.clock.now() + 3_600_000)

@@ -15,6 +15,7 @@ from cowrite.protocol.awareness import (
     is_valid_state,
 )
 from cowrite.protocol.lib0 import MAX_INTEGER, MalformedFrame, write_varuint
+from timing import MS
 
 
 @pytest.mark.rule("PR12")
@@ -116,4 +117,4 @@ def test_judging_a_state_takes_linear_time(text: str) -> None:
     """No text of 16 KB costs more than a few milliseconds."""
     started = time.process_time()
     is_valid_state(text)
-    assert time.process_time() - started < 0.05
+    assert time.process_time() - started < 50 * MS

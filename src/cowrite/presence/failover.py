@@ -196,6 +196,9 @@ class FailoverPresence:
             await self._primary.leave(self._left_behind)
         if process is not None:
             await self._primary.beat(_lease(process, changes + 1))
+        # Nobody writes these again: whoever they are of may have gone for as long as they said.
+        if lent := [record for record in self._lent.values() if not expired(record, self._clock.now())]:
+            await self._primary.write(lent, [])
         self._left_behind = None
         if process is not None:
             self._draining[_lease(process, changes)] = self._clock.monotonic() + SETTLE_SECONDS

@@ -32,8 +32,8 @@ class Simulation:
         self.rooms: dict[Process, Room] = {}
         self.sockets: list[tuple[Process, Session]] = []
         self.polling: list[Session] = []
-        self.staying: dict[str, tuple[str, int]] = {}
-        """Of programs that stay: their users, and until when."""
+        self.staying: dict[str, tuple[str, int, Process]] = {}
+        """Of programs that stay: their users, until when, and whom they told."""
         self.lost = 0.0
         self.town.loses = lambda: self.random.random() < self.lost
 
@@ -70,7 +70,7 @@ class Simulation:
             case "stay":
                 one, seconds = session(here, self.user()), self.random.randrange(5, 200)
                 self.rooms[here].presence.stay(one, here.clock.now(), seconds * 1000)
-                self.staying[one.id] = one.author, here.clock.now() + seconds * 1000
+                self.staying[one.id] = one.author, here.clock.now() + seconds * 1000, here
             case "tell" if self.sockets:
                 where, one = self.random.choice(self.sockets)
                 self.rooms[where].presence.tell(one, {"cursor": self.random.random()}, where.clock.now())
@@ -89,7 +89,7 @@ class Simulation:
         await self.town.kill(process)
         # What it could not write down is lost with it.
         written = self.town.written.documents.get("doc", {})
-        self.staying = {session_id: stay for session_id, stay in self.staying.items() if session_id in written}
+        self.staying = {one: stay for one, stay in self.staying.items() if one in written or stay[2] is not process}
 
     def take_over(self) -> None:
         hub = self.town.written = LocalPresenceHub()
@@ -99,7 +99,7 @@ class Simulation:
     def truth(self) -> dict[str, int]:
         now = self.town.clock.now()
         users = [one.author for _, one in self.sockets]
-        users += [user for user, until in self.staying.values() if until > now]
+        users += [user for user, until, _ in self.staying.values() if until > now]
         users += ["watching" for _ in self.rooms]
         return dict(Counter(users))
 

@@ -16,7 +16,7 @@ Editor = Literal["markdown", "rich"]
 
 LOST_CONNECTION = re.compile(
     r"WebSocket connection to '\S+' failed|WebSocket connection .* closed"
-    r"|status of 502"
+    r"|status of (401|502)"
     r"|ERR_(CONNECTION_(REFUSED|RESET|CLOSED)|CONTENT_LENGTH_MISMATCH|EMPTY_RESPONSE|INTERNET_DISCONNECTED|SOCKET_NOT_CONNECTED)"
 )
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "test-results" / "page"
@@ -89,9 +89,12 @@ class PageWindow:
 
     @contextmanager
     def outage(self) -> Iterator[None]:
-        """While the server is away, the browser's own words about it are no complaint."""
+        """While the server is away, the browser's own words about it are no complaint; some come when it is back already: a
+        server of the demo does not know the sessions of the one before.
+        """
         self._outage = True
         yield
+        self.page.wait_for_timeout(300)
         self._outage = False
 
     def _console(self, message: ConsoleMessage) -> None:

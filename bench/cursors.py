@@ -32,7 +32,7 @@ from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.messages import AwarenessUpdate, SyncStep1, SyncStep2
 
 _LOOKED_AT: Final = 10
-_SETTLE_SECONDS: Final = 3.0
+_SETTLE_SECONDS: Final = 12.0
 
 
 @dataclass

@@ -24,6 +24,7 @@ class Watched(LocalPresence):
         self.fails = self.refuses = False
         self.takeovers = 0
         self.reading: Callable[[], None] | None = None
+        self.writing: Callable[[], None] | None = None
         """Called meanwhile."""
 
     @property
@@ -50,6 +51,8 @@ class Watched(LocalPresence):
             raise PresenceError("it is full")
         self.writes += bool(put or removed)
         self.written += put
+        if self.writing is not None:
+            self.writing()
         await super().write(put, removed)
 
     async def read(self, document_ids: Collection[str]) -> Mapping[str, Sequence[PresenceRecord]]:

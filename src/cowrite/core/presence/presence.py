@@ -256,7 +256,7 @@ class PresenceList:
         self.crowd.change(put)
 
     def _drop(self, session_ids: Sequence[str]) -> None:
-        users = {one.user_id for one in self.crowd if one.session_id in session_ids}
+        users = {shown.user_id for session_id in session_ids if (shown := self.crowd.get(session_id)) is not None}
         self.crowd.change(removed=session_ids)
         for user_id in users:
             self._fill(user_id)

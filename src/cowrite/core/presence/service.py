@@ -61,7 +61,7 @@ class PresenceService:
         self._unwritten: dict[_Key, tuple[_Noted, float]] = {}
         """Sessions with changes, and when they must be written: monotonic seconds."""
         self._written: dict[str, set[str]] = {}
-        """By open document, sessions that are written down, as far as is known."""
+        """By open document, sessions that may be written down."""
         self._unsent: dict[_Key, _Noted] = {}
         """Sessions of whose changes other processes have not been told."""
         self._living = frozenset((process,))
@@ -206,42 +206,43 @@ class PresenceService:
     def _tell(self) -> None:
         """Other processes, by the broker."""
         unsent, self._unsent = self._unsent, {}
-        put: defaultdict[str, list[PresenceRecord]] = defaultdict(list)
-        removed: defaultdict[str, list[str]] = defaultdict(list)
-        for record, gone in self._outcome(unsent):
-            if gone:
-                removed[record.document_id].append(record.session_id)
-            else:
-                put[record.document_id].append(record)
-        for document_id in put.keys() | removed.keys():
-            news = PresenceNews(document_id, self.process, tuple(put[document_id]), tuple(removed[document_id]))
-            self._broker.send(news)
+        told: defaultdict[str, tuple[list[PresenceRecord], list[str]]] = defaultdict(lambda: ([], []))
+        put, removed = self._outcome(unsent)
+        for record in put:
+            told[record.document_id][0].append(record)
+        for record in removed:
+            told[record.document_id][1].append(record.session_id)
+        for document_id, (here, gone) in told.items():
+            self._broker.send(PresenceNews(document_id, self.process, tuple(here), tuple(gone)))
 
     async def _write(self) -> None:
         now = self._clock.monotonic()
         due = {key: noted for key, (noted, at) in self._unwritten.items() if at <= now}
         for part in _portions(due):
             taken = {key: self._unwritten.pop(key) for key in part}
-            outcome = list(self._outcome(part))
+            put, removed = self._outcome(part)
+            # From now on, since they may go meanwhile; and a call that fails may have done its work.
+            for record in put:
+                self._written.get(record.document_id, set()).add(record.session_id)
             try:
-                await self._presence.write(
-                    [record for record, gone in outcome if not gone], [record for record, gone in outcome if gone]
-                )
-            except BaseException:
+                await self._presence.write(put, removed)
+            except BaseException:  # when this task is cancelled, close() still writes what was taken
                 self._unwritten = taken | self._unwritten
                 raise
-            for record, gone in outcome:
-                written = self._written.get(record.document_id, set())
-                written.discard(record.session_id) if gone else written.add(record.session_id)
+            for record in removed:
+                self._written.get(record.document_id, set()).discard(record.session_id)
 
-    def _outcome(self, noted: Mapping[_Key, _Noted]) -> Iterator[tuple[PresenceRecord, bool]]:
-        """What there is to write of sessions, and whether they have gone. Nothing of those that another process has now."""
+    def _outcome(self, noted: Mapping[_Key, _Noted]) -> tuple[list[PresenceRecord], list[PresenceRecord]]:
+        """What there is to put and to remove of sessions. Nothing of those that another process has now."""
+        put: list[PresenceRecord] = []
+        removed: list[PresenceRecord] = []
         for (document_id, session_id), (present, gone) in noted.items():
             people = self._lists.get(document_id)
             current = people.crowd.get(session_id) if people is not None else None
             newest = present if current is None else current
             if newest.process in (self.process, None):
-                yield newest.record(document_id), gone and current is None
+                (removed if gone and current is None else put).append(newest.record(document_id))
+        return put, removed
 
     async def _read(self) -> None:
         now = self._clock.monotonic()

@@ -94,7 +94,8 @@ class PageWindow:
         """
         self._outage = True
         yield
-        self.page.wait_for_timeout(300)
+        if not self.page.is_closed():
+            self.page.wait_for_timeout(300)
         self._outage = False
 
     def _console(self, message: ConsoleMessage) -> None:

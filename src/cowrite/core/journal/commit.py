@@ -16,12 +16,12 @@ import structlog
 
 from cowrite.core.cpu_account import SessionAccounts
 from cowrite.core.ids import Ids
-from cowrite.core.journal.derived import Derived
+from cowrite.core.journal.derived import Derived, Group
 from cowrite.core.journal.entries import EntryMaker, UpdateRefused
-from cowrite.core.journal.submitted_entries import Group, SubmissionBroken, SubmittedEntryMaker
+from cowrite.core.journal.submitted_entries import SubmissionBroken, SubmittedEntryMaker
 from cowrite.core.limits import Limits
 from cowrite.core.operations.session_replicas import SessionReplicas
-from cowrite.core.operations.submissions import Submission, SubmissionRefused
+from cowrite.core.operations.submissions import SubmissionRefused, Waiting
 from cowrite.core.ports import Clock, CommitDoubtful, Grant, History, News, Store, StoreCorrupt, StoreRefused, WriteTransaction
 from cowrite.core.records import Entry, Head, Quarantined
 from cowrite.core.rooms.received import Received
@@ -113,12 +113,12 @@ class GroupCommit:
         if entries := derived.all_entries:
             outcome.news.append(_news(room, entries))
 
-    async def set_aside(self, room: Room, refused: Received | Submission, reason: str) -> None:
+    async def set_aside(self, room: Room, refused: Received | Waiting, reason: str) -> None:
         """The store will not take this: keep it for people to look at where it takes it at all, and go on without it.
 
         Raises what ``Store.writing`` raises but :class:`StoreRefused`; then it is still pending.
         """
-        if isinstance(refused, Submission):
+        if not isinstance(refused, Received):
             # Nobody has seen it, and its maker is told.
             room.submissions.drop(refused)
             refused.settle(SubmissionRefused("not_storable", f"the database does not take it: {reason}"))
@@ -188,13 +188,13 @@ class GroupCommit:
             return Derived()
         return derived
 
-    def _take_submissions(self, room: Room, budget: _Budget, *, alone: bool) -> Sequence[Submission]:
+    def _take_submissions(self, room: Room, budget: _Budget, *, alone: bool) -> Sequence[Waiting]:
         if room.one_by_one:
             return () if alone else room.submissions.take(updates=1, size=0)
         # However many updates of Yjs peers there are: operations wait for an answer, and only for seconds.
         updates, size = max(budget.updates, _OPERATIONS_AT_LEAST), max(budget.size, _OPERATION_BYTES_AT_LEAST)
         taken = room.submissions.take(updates=updates, size=size)
-        budget.spend(sum(len(one.drafts) for one in taken), sum(one.size for one in taken))
+        budget.spend(sum(one.count for one in taken), sum(one.size for one in taken))
         return taken
 
     async def _let_go(self, transaction: WriteTransaction, room: Room) -> Derived:

@@ -11,7 +11,7 @@ from typing import Final
 from cowrite.core.ids import Ids
 from cowrite.core.journal.derived import Derived
 from cowrite.core.ports import Clock
-from cowrite.core.records import Entry
+from cowrite.core.records import Cause, Entry
 from cowrite.core.rooms.received import Received
 from cowrite.core.rooms.replicas import Replicas
 from cowrite.crdt.errors import EngineFault
@@ -64,7 +64,9 @@ class EntryMaker:
             if change is not None:
                 offset += 1
                 author = run[0].author
-                derived.entries.append(self.entry(change, offset=offset, author=author, group=group, claims=_claims(run)))
+                derived.entries.append(
+                    self.entry(change, replicas, offset=offset, author=author, group=group, claims=_claims(run))
+                )
             for pending in run:
                 derived.offsets[pending] = offset
         return derived
@@ -72,15 +74,20 @@ class EntryMaker:
     def entry(
         self,
         change: Change,
+        replicas: Replicas,
         *,
         offset: int,
         author: str,
         group: str,
         claims: tuple[int, ...] = (),
         first_id: str | None = None,
+        cause: Cause | None = None,
     ) -> Entry:
-        """The entry of a change, with fresh ids for itself and its operations, but for the ``first_id`` that its maker gave."""
-        now = self._clock.now()
+        """The entry of a change, with fresh ids for itself and its operations, but for the ``first_id`` that its maker gave.
+
+        It is never older than the one before it, as far as that is known here: moments are looked up by their time.
+        """
+        now = replicas.newest_at = max(self._clock.now(), replicas.newest_at)
         clock = _vector_clock(change.ranges, offset)
         ids = self._ids.many(len(change.operations))
         if first_id is not None and ids:
@@ -99,7 +106,8 @@ class EntryMaker:
             )
             for id_, draft in zip(ids, change.operations, strict=True)
         )
-        return Entry(self._ids.new(), group, offset, author, now, change.update, tuple(change.ranges), operations, claims)
+        ranges = tuple(change.ranges)
+        return Entry(self._ids.new(), group, offset, author, now, change.update, ranges, operations, claims, cause)
 
 
 def _refuse_unfit(run: Sequence[Received], replicas: Replicas) -> None:

@@ -19,7 +19,7 @@ _TYPED, _BACKSPACE, _DELETED = range(3)
 class Key(NamedTuple):
     """One key: a character that is typed at an index, or (empty) the one at that index deleted."""
 
-    index: int
+    at: int
     character: str
 
 
@@ -42,11 +42,11 @@ def automerge_paper() -> list[Key]:
 
 def play(text: list[str], keys: Sequence[Key]) -> None:
     """Do what the keys did to a text, given as a list of its characters."""
-    for index, character in keys:
+    for at, character in keys:
         if character:
-            text.insert(index, character)
+            text.insert(at, character)
         else:
-            del text[index]
+            del text[at]
 
 
 def _numbers(data: bytes) -> Iterator[int]:

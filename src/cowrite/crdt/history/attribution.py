@@ -13,8 +13,13 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from cowrite.crdt.values import Json
+
 NOBODY: Final = -1
 """No entry: it was forgotten, or is not known yet."""
+
+PAUSE_MS: Final = 60_000
+"""What one author wrote with no longer pauses is told as one."""
 
 _MISSING = 2**32 - 1  # NOBODY in an array of unsigned integers
 
@@ -100,19 +105,21 @@ class Attribution:
             return [part for span in _own(known, clock, end) for part in _with_copies(known.copies, *span)]
         return [(start, stop, number, NOBODY) for start, stop, number in _own(known, clock, end)]
 
-    def same_author(self, number: int, other: int) -> bool:
-        """Tell whether two entries are of one author."""
-        return self._authors[number] == self._authors[other]
-
-    def pause(self, number: int, other: int) -> int:
-        """Return the milliseconds between two entries."""
-        return abs(self._times[number] - self._times[other])
+    def goes_on(self, number: int, other: int) -> bool:
+        """Tell whether two entries that are not the same are of one author, with at most a minute between them."""
+        if NOBODY in (number, other) or self._authors[number] != self._authors[other]:
+            return False
+        return abs(self._times[number] - self._times[other]) <= PAUSE_MS
 
     def credit(self, number: int) -> Credit | None:
         """Return an entry's author, time and offset; None for NOBODY."""
         if number == NOBODY:
             return None
         return Credit(self._names[self._authors[number]], self._times[number], self._offsets[number])
+
+    def sign(self, run: dict[str, Json], number: int) -> None:
+        """Write an entry's author, time and offset into a JSON object; None for NOBODY."""
+        run["author"], run["created_at"], run["offset"] = self.credit(number) or (None, None, None)
 
     def number_of(self, offset: int) -> int:
         """Return the number of the entry at an offset, NOBODY when it is not known."""

@@ -13,9 +13,6 @@ from cowrite.crdt.outline import ANY, STRING, TYPE
 from cowrite.crdt.roots import RootKind
 from cowrite.crdt.values import Json
 
-PAUSE_MS: Final = 60_000
-"""What one author wrote with no longer pauses is one run."""
-
 IN_TEXTS: Final = frozenset((STRING, EMBED, TYPE))
 IN_ARRAYS: Final = frozenset((ANY, BINARY, DOCUMENT, TYPE))
 IN_XML: Final = frozenset((TYPE,))
@@ -58,7 +55,7 @@ class _Walk:
         self._showing = Showing(items, self._now)
 
     def list(self, holder: Holder, path: Sequence[str | int], seen: frozenset[int]) -> None:
-        spans_of = self._attribution.spans
+        spans_of, goes_on = self._attribution.spans, self._attribution.goes_on
         index = 0
         run: Json = None  # the open one: who writes next may go on with it
         writer = bringer = NOBODY
@@ -66,10 +63,10 @@ class _Walk:
             if piece.deleted or piece.content not in seen:
                 continue
             for start, end, number, restored in spans_of(piece.client, piece.clock, piece.clock + piece.length):
-                if run is not None and restored == bringer and (number == writer or self._goes_on(writer, number)):
+                if run is not None and restored == bringer and (number == writer or goes_on(writer, number)):
                     run["length"] += end - start
                     if number > writer:
-                        self._credit(run, number)
+                        self._attribution.sign(run, number)
                         writer = number
                 else:
                     run = self._open([*path, index], end - start, number, restored)
@@ -110,21 +107,13 @@ class _Walk:
             self.attributes(holder, path)
         self.list(holder, path, SEEN_IN[kind])
 
-    def _goes_on(self, number: int, other: int) -> bool:
-        if NOBODY in (number, other):
-            return False
-        return self._attribution.same_author(number, other) and self._attribution.pause(number, other) <= PAUSE_MS
-
     def _open(self, position: Sequence[str | int], length: int, number: int, restored: int) -> Json:
         run: Json = {"position": list(position), "length": length}
-        self._credit(run, number)
+        self._attribution.sign(run, number)
         if restored != NOBODY:
-            self._credit(run.setdefault("restored", {}), restored)
+            self._attribution.sign(run.setdefault("restored", {}), restored)
         self.runs.append(run)
         return run
-
-    def _credit(self, run: Json, number: int) -> None:
-        run["author"], run["created_at"], run["offset"] = self._attribution.credit(number) or (None, None, None)
 
 
 SEEN_IN: Final = {

@@ -98,8 +98,6 @@ class Items:
         data = self._data
         start, end = read_sized(data, self._content_at(piece))
         text = data[start:end].decode()
-        if len(text) == piece.length and not piece.skipped:
-            return text
         if text.isascii():
             return text[piece.skipped : piece.skipped + piece.length]
         units = text.encode("utf-16-le")

@@ -1,0 +1,165 @@
+"""Two moments of one log in one set of pieces: what could be seen at which of them, and whose deletions came between.
+
+Theory of operation. A document is made of the state before, and then takes in the state after, without collecting what that
+deletes: so it holds whatever could be seen at either moment, in one order. A piece was there before when its clock is below the
+state vector of then and it was not deleted then; it is there after when it is not deleted now.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from cowrite.crdt.document import Document
+from cowrite.crdt.errors import EngineFault, HostileUpdate
+from cowrite.crdt.guard import outline_of_state
+from cowrite.crdt.history.items import Holder, Items, Piece, cut_by, read_items
+from cowrite.crdt.outline import ClockRange
+from cowrite.crdt.state_vector import encode_state_vector
+
+
+class Part(NamedTuple):
+    """A piece that could be seen at one of two moments at least."""
+
+    piece: Piece
+    before: bool
+    after: bool
+
+
+class Sides:
+    """Two moments: from an encoded state to another one that holds all of it.
+
+    Takes about as long as loading both, and :func:`read_items`. Raises :class:`EngineFault`.
+    """
+
+    def __init__(self, before: bytes, after: bytes) -> None:
+        document = _KeepingDocument.from_state(before)
+        self._vector = dict(document.state)
+        self._deletes = _by_client(outline_of_state(document.diff(encode_state_vector(self._vector))).deletes)
+        self._ends = {client: [known.end for known in ranges] for client, ranges in self._deletes.items()}
+        document.take_in(after)
+        self.items: Items = read_items(document.encode())
+
+    def parts(self, holder: Holder) -> list[Part]:
+        """Return what could be seen of a list at either moment, cut so that each part is alike."""
+        parts = []
+        for piece in holder.pieces:
+            known = self._vector.get(piece.client, 0)
+            if piece.clock >= known:
+                if not piece.deleted:
+                    parts.append(Part(piece, False, True))
+            elif piece.clock + piece.length <= known and self._is_alike(piece):
+                if not piece.deleted or not self._was_deleted(piece):
+                    parts.append(Part(piece, not self._was_deleted(piece), not piece.deleted))
+            else:
+                parts += self._cut(piece, known)
+        return parts
+
+    def pieces(self, holder: Holder) -> Iterable[Piece]:
+        """What could be seen before (see :class:`cowrite.crdt.history.showing.Side`)."""
+        return [part.piece for part in self.parts(holder) if part.before]
+
+    def entry(self, written: Sequence[Piece]) -> Piece | None:
+        """What counted before."""
+        for piece in reversed(written):
+            if piece.clock < self._vector.get(piece.client, 0):
+                return None if self._was_deleted(piece) else piece
+        return None
+
+    def _is_alike(self, piece: Piece) -> bool:
+        ends = self._ends.get(piece.client)
+        if ends is None:
+            return True
+        at = bisect_right(ends, piece.clock)
+        if at == len(ends):
+            return True
+        deleted = self._deletes[piece.client][at]
+        end = piece.clock + piece.length
+        return end <= deleted[1] or (deleted[1] <= piece.clock and end <= deleted[2])
+
+    def _was_deleted(self, piece: Piece) -> bool:
+        """Tell whether the first clock of what was there before was deleted then."""
+        ends = self._ends.get(piece.client)
+        if ends is None:
+            return False
+        at = bisect_right(ends, piece.clock)
+        return at < len(ends) and self._deletes[piece.client][at][1] <= piece.clock
+
+    def _cut(self, piece: Piece, known: int) -> list[Part]:
+        end = piece.clock + piece.length
+        parts = []
+        for start, stop, gone in cut_by(self._deletes.get(piece.client, ()), piece.clock, min(end, known)):
+            if not (gone and piece.deleted):
+                parts.append(Part(piece.cut(start, stop, deleted=piece.deleted), not gone, not piece.deleted))
+        if end > known and not piece.deleted:
+            parts.append(Part(piece.cut(known, end, deleted=False), False, True))
+        return parts
+
+
+class Deletions:
+    """By which entries what was deleted. ``entries`` are pairs of an entry's number and its update."""
+
+    def __init__(self, entries: Iterable[tuple[int, bytes]]) -> None:
+        self._ranges: dict[int, list[tuple[int, int, int]]] = {}
+        for number, update in entries:
+            if update[-1]:  # the last byte is the number of clients in the delete set when that is empty
+                for client, start, end in _deletes(update):
+                    self._ranges.setdefault(client, []).append((start, end, number))
+        for ranges in self._ranges.values():
+            ranges.sort()
+
+    def spans(self, piece: Piece, otherwise: int) -> list[tuple[int, int, int]]:
+        """Tell whose entries deleted a piece: (first clock, the clock behind, the entry's number), each clock exactly once.
+
+        ``otherwise`` is the entry for those that none of them names.
+        """
+        clock, end = piece.clock, piece.clock + piece.length
+        ranges = self._ranges.get(piece.client, ())
+        at = bisect_right(ranges, clock, key=_end)
+        spans = []
+        while clock < end:
+            if at == len(ranges) or ranges[at][0] >= end:
+                spans.append((clock, end, otherwise))
+                break
+            start, stop, number = ranges[at]
+            if start > clock:
+                spans.append((clock, start, otherwise))
+                clock = start
+            stop = min(stop, end)
+            spans.append((clock, stop, number))
+            clock = stop
+            at += 1
+        return spans
+
+    def of_last(self, piece: Piece, otherwise: int) -> int:
+        """Return the entry that deleted a piece's last clock."""
+        return self.spans(piece, otherwise)[-1][2]
+
+
+class _KeepingDocument(Document):
+    def __init__(self) -> None:
+        super().__init__(keep_deleted=True)
+
+    def take_in(self, state: bytes) -> None:
+        """Apply what a document has encoded itself."""
+        self._integrate(state)
+        self._encoded = self._deletions = None
+
+
+def _deletes(update: bytes) -> Sequence[ClockRange]:
+    try:
+        return outline_of_state(update).deletes
+    except HostileUpdate as error:
+        raise EngineFault(f"An entry of the log cannot be read: {error}") from error
+
+
+def _by_client(ranges: Iterable[ClockRange]) -> Mapping[int, list[ClockRange]]:
+    by_client: dict[int, list[ClockRange]] = {}
+    for deleted in ranges:
+        by_client.setdefault(deleted.client, []).append(deleted)
+    return by_client
+
+
+def _end(deleted: tuple[int, int, int]) -> int:
+    return deleted[1]

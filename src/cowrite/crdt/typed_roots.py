@@ -56,6 +56,11 @@ class TypedRoots:
         """The kinds that are known, by name in order."""
         return {name: watch.kind for name, watch in sorted(self._watches.items()) if watch.kind is not None}
 
+    @property
+    def settled(self) -> bool:
+        """Whether the kind of every root is known."""
+        return all(watch.kind is not None for watch in self._watches.values())
+
     def __contains__(self, name: str) -> bool:
         return name in self._watches
 

@@ -43,7 +43,10 @@ class MemoryVersions:
         if version.offset > head:
             return False
         check_moment(version.document_id, version.offset, first_offset=document.first_offset, head=head)
-        return self._tables.versions.setdefault(version.id, version) is version
+        if version.id in self._tables.versions:
+            return False
+        self._tables.versions[version.id] = version
+        return True
 
     async def list(
         self, document_id: str, *, kinds: Collection[VersionKind] = (), before: str | None = None, limit: int = 100

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+
 import pytest
 
 from core.operations.process_tools import answered, body, process, refused, step
@@ -10,12 +14,14 @@ from cowrite.core.limits import Limits
 from cowrite.core.operations.submissions import Prepared, SubmissionRefused
 from cowrite.core.operations.writing import enqueue
 from cowrite.core.ports import Access, CommitDoubtful, Grant, StoreBusy, StoreUnavailable
-from cowrite.core.records import Cause, CauseKind, Entry
+from cowrite.core.records import Cause, CauseKind, Entry, Head, VersionKind
 from cowrite.core.sessions.session import Session
 from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.guard import inspect
 from cowrite.crdt.log_document import Change, LogDocument
 from cowrite.crdt.outline import Outline
+from cowrite.protocol import yjs
+from cowrite.protocol.messages import Update
 from cowrite.stores.memory import MemoryDatabase
 from cowrite.testing.process import Process, quiet
 from cowrite.testing.records import new_id
@@ -30,8 +36,14 @@ def prepare(server: Process, *structs: bytes, **fields: object) -> Prepared:
     """An update of the Yjs client 4000, asked for by ``root``."""
     update = write_update([block(CLIENT, 0, *(structs or (text("now ", root="body"),)))])
     session = Session(new_id(), "doc", Access("root", Grant.WRITE), 0)
-    given = {"session": session, "epoch": server.room().replicas.head.epoch, "cause": CAUSE} | fields
-    return Prepared(id=new_id(), update=update, outline=inspect(update), **given)  # type: ignore[arg-type]
+    given = {
+        "session": session,
+        "base": server.room().replicas.head,
+        "cause": CAUSE,
+        "id": new_id(),
+        "digest": "d" * 64,
+    } | fields
+    return Prepared(update=update, outline=inspect(update), **given)  # type: ignore[arg-type]
 
 
 def submit(server: Process, prepared: Prepared) -> Prepared:
@@ -88,9 +100,8 @@ async def test_one_that_brings_nothing_makes_no_entry() -> None:
         ana = await server.join(user="ana")
         ana.client.text.insert(0, "one")
         await quiet(server)
-        prepared = prepare(server)
         nothing = write_update([])
-        empty = Prepared(prepared.session, new_id(), nothing, inspect(nothing), CAUSE, prepared.epoch)
+        empty = replace(prepare(server), update=nothing, outline=inspect(nothing))
         (answer,) = await answered(server, submit(server, empty))
         assert (answer.offset, answer.operations) == (1, ())
         assert len(await entries(server)) == 1
@@ -135,7 +146,7 @@ async def test_a_commit_in_doubt_is_found_out(applied: bool) -> None:
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
-        ({"epoch": "another log"}, "history_replaced"),
+        ({"base": Head("another log", 1, "")}, "history_replaced"),
         ({"session": Session(new_id(), "doc", Access("eve", Grant.COMMENT), 0)}, "grant_too_low"),
         ({"needs": Grant.ADMIN}, "grant_too_low"),
     ],
@@ -157,15 +168,112 @@ async def test_a_client_that_was_taken_meanwhile_is_not_given_other_content() ->
     database = MemoryDatabase()
     async with process(database) as server:
         ana = await server.join(user="ana")
-        ana.client.text.insert(0, "one ")
+        ana.client.text.insert(0, "one")
         await quiet(server)
-        first, second = submit(server, prepare(server)), submit(server, prepare(server, text("other", root="body")))
+        prepared = prepare(server)
+        eve = await server.join(user="eve")
+        eve.send(yjs.encode(Update(write_update([block(CLIENT, 0, text("other", root="body"))]))))
         await quiet(server)
-        assert first.answer.result().offset == 2
-        error = second.answer.exception()
-        assert isinstance(error, SubmissionRefused)
+        before = body(server)
+        error = await refused(server, submit(server, prepared))
         assert (error.code, error.retry) == ("unavailable", True)
-        assert sorted(body(server).split()) == ["now", "one"]
+        assert body(server) == before
+        assert sorted(before) == sorted("oneother")
+
+
+@pytest.mark.rule("HV6")
+@pytest.mark.parametrize("together", [False, True])
+async def test_one_behind_another_that_was_made_meanwhile_is_made_anew(*, together: bool) -> None:
+    """Two restores at once would bring the same back twice."""
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana = await server.join(user="ana")
+        ana.client.text.insert(0, "one")
+        await quiet(server)
+        first, second = prepare(server), prepare(server)
+        submit(server, first)
+        if not together:
+            await quiet(server)
+        error = await refused(server, submit(server, second))
+        assert (error.code, error.retry) == ("restored_meanwhile", True)
+        assert first.answer.result().offset == 2
+        assert body(server).count("now") == 1
+
+
+@pytest.mark.rule("HV6")
+async def test_one_behind_what_is_no_longer_kept_is_made_anew() -> None:
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana = await server.join(user="ana")
+        ana.client.text.insert(0, "one")
+        await quiet(server)
+        prepared = prepare(server)
+        for number in range(3):
+            ana.client.text.insert(0, str(number))
+            await quiet(server)
+        database.forget_history("doc", 4)
+        error = await refused(server, submit(server, prepared))
+        assert error.code == "restored_meanwhile"
+
+
+@pytest.mark.rule("HV7")
+async def test_one_that_is_asked_for_again_is_answered_and_not_made_twice() -> None:
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana = await server.join(user="ana")
+        ana.client.text.insert(0, "one")
+        await quiet(server)
+        prepared = prepare(server)
+        (first,) = await answered(server, submit(server, prepared))
+        asked = {"id": prepared.id, "session": prepared.session}
+        (again,) = await answered(server, submit(server, prepare(server, **asked)))
+        assert (again.offset, again.operations) == (first.offset, first.operations)
+        assert body(server).count("now") == 1
+        error = await refused(server, submit(server, prepare(server, **asked, digest="e" * 64)))
+        assert error.code == "operation_id_taken"
+
+
+@pytest.mark.rule("HV8")
+async def test_what_was_there_before_is_a_version() -> None:
+    """It is marked in the same transaction, at the entry before."""
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana = await server.join(user="ana")
+        ana.client.text.insert(0, "one")
+        await quiet(server)
+        prepared = prepare(server, version_id=new_id())
+        database.fail_next("commit", GONE)
+        submit(server, prepared)
+        ana.client.text.insert(3, " two")
+        await step(server, 1)
+        assert prepared.answer.result().offset == 3
+        (version,) = await server.storage.versions.list("doc")
+        assert (version.id, version.offset, version.kind) == (prepared.version_id, 2, VersionKind.RESTORE)
+        assert version.author == "root"
+
+
+@pytest.mark.rule("HV4")
+async def test_a_large_one_is_applied_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana = await server.join(user="ana")
+        ana.client.text.insert(0, "one")
+        await quiet(server)
+        threads: list[bool] = []
+        commit = LogDocument.commit
+
+        def watched(self: LogDocument, updates: Sequence[bytes], outlines: Sequence[Outline]) -> Change | None:
+            threads.append(threading.current_thread() is threading.main_thread())
+            return commit(self, updates, outlines)
+
+        monkeypatch.setattr(LogDocument, "commit", watched)
+        prepared = submit(server, prepare(server, text("x" * 70_000, root="body")))
+        await quiet(server)
+        await prepared.answer
+        await quiet(server)
+        assert threads == [False]
+        assert body(server) == str(ana.client.text)
+        assert len(body(server)) == 70_003
 
 
 @pytest.mark.rule("HV3")
@@ -250,6 +358,22 @@ async def test_one_that_builds_on_what_is_not_there_is_refused() -> None:
         ana.client.text.insert(3, " two")
         await quiet(server)
         assert body(server) == str(ana.client.text) == "one two"
+
+
+@pytest.mark.rule("HV5")
+async def test_an_entry_that_is_far_in_the_future_is_not_followed() -> None:
+    """A process whose clock was wrong does not date everything for years."""
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana = await server.join(user="ana")
+        server.clock.step_wall(61_000)  # type: ignore[attr-defined] # the clock of a Process is turned by hand
+        ana.client.text.insert(0, "a")
+        await quiet(server)
+        server.clock.step_wall(-61_000)  # type: ignore[attr-defined]
+        ana.client.text.insert(0, "b")
+        await quiet(server)
+        first, second = await entries(server)
+        assert first.created_at - second.created_at == 61_000
 
 
 @pytest.mark.rule("HV5")

@@ -157,7 +157,7 @@ class GroupCommit:
             return Derived()
         derived = await self._derive_own(transaction, room, group, budget)
         if derived.entries or derived.submitted:
-            await transaction.append(room.document_id, derived.all_entries, derived.submitted)
+            await transaction.append(room.document_id, derived.all_entries, derived.submitted, **_with(derived))  # type: ignore[arg-type]
         return derived
 
     async def _derive_own(self, transaction: WriteTransaction, room: Room, group: Group, budget: _Budget) -> Derived:
@@ -284,6 +284,10 @@ class _Budget:
     def spend(self, updates: int, size: int) -> None:
         self.size -= size
         self.updates = self.updates - updates if self.size > 0 else 0
+
+
+def _with(derived: Derived) -> dict[str, object]:
+    return {"versions": derived.versions} if derived.versions else {}
 
 
 def _continues(entries: Sequence[Entry], known: Head) -> bool:

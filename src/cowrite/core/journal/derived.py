@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cowrite.core.operations.submissions import Answer, SubmissionRefused, Waiting
-from cowrite.core.records import Entry, Submitted
+from cowrite.core.records import Entry, Submitted, Version
 from cowrite.core.rooms.received import Received
 from cowrite.crdt.outline import Outline
 
@@ -25,6 +25,8 @@ class Derived:
     """Of those."""
     submitted: list[Submitted] = field(default_factory=list)
     """What to remember of the operations."""
+    versions: list[Version] = field(default_factory=list)
+    """What was there before prepared updates, marked."""
     outcomes: dict[Waiting, Answer | SubmissionRefused] = field(default_factory=dict)
 
     @property

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cowrite.core.cpu_account import TURN_SECONDS, SessionAccounts
 from cowrite.core.journal.derived import Derived, Group
 from cowrite.core.journal.entries import EntryMaker
-from cowrite.core.journal.prepared_entries import PreparedEntryMaker
+from cowrite.core.journal.prepared_entries import Place, PreparedEntryMaker
 from cowrite.core.limits import Limits
 from cowrite.core.operations.session_replicas import SessionReplicas, StateBefore
 from cowrite.core.operations.submissions import Answer, Prepared, Submission, SubmissionRefused, SubmittedDraft, Waiting
@@ -35,7 +35,7 @@ class SubmittedEntryMaker:
 
     def __init__(self, entries: EntryMaker, replicas: SessionReplicas, clock: Clock, limits: Limits) -> None:
         self._entries = entries
-        self._prepared = PreparedEntryMaker(entries)
+        self._prepared = PreparedEntryMaker(entries, clock)
         self._replicas = replicas
         self._clock = clock
         self.accounts = SessionAccounts(clock, limits)
@@ -68,7 +68,8 @@ class SubmittedEntryMaker:
             offset = before.offset + len(derived.all_entries)
             try:
                 if isinstance(submission, Prepared):
-                    derived.outcomes[submission] = self._prepared.take(submission, room, derived, before, group)
+                    place = Place(transaction, room, before, derived, group)
+                    derived.outcomes[submission] = await self._prepared.take(submission, place)
                 else:
                     work = _Work(transaction, room, submission, before, derived, offset, group, self._clock.cpu())
                     derived.outcomes[submission] = await self._submit_within_bounds(work)

@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Grant
-from cowrite.core.records import Cause
+from cowrite.core.records import Cause, Head
 from cowrite.core.rooms.pending import Backlog
 from cowrite.core.sessions.session import Session
 from cowrite.crdt.operations import ContentOperation, OperationDraft
@@ -147,15 +147,19 @@ class Prepared(_Answered):
     session: Session
     """Who asked for it: the entry's author."""
     id: str
-    """A fresh UUID, by which it is found when it is tried again: the id of the entry's first operation."""
+    """A UUID, by which it is found when it is tried or asked for again: the id of the entry's first operation."""
+    digest: str
+    """What tells whether the same was asked for: SHA-256 in hexadecimal."""
     update: bytes
     """Yjs update (v1) that was inspected."""
     outline: Outline
     cause: Cause
-    epoch: str
-    """The log that it was made for."""
+    base: Head
+    """The log that it was made for: nothing that the server made may have come behind that."""
     needs: Grant = Grant.WRITE
     """What the session must still be allowed to do when it is committed."""
+    version_id: str | None = None
+    """A UUID: under this id what was there before is marked as a version, in the same transaction."""
     answer: asyncio.Future[Answer] = field(default_factory=_future)
     """Set after COMMIT, or to :class:`SubmissionRefused`."""
 
@@ -168,11 +172,6 @@ class Prepared(_Answered):
     def count(self) -> int:
         """It counts as one update."""
         return 1
-
-    @property
-    def digest(self) -> str:
-        """What tells whether two have the same content."""
-        return hashlib.sha256(self.update).hexdigest()
 
 
 Waiting: TypeAlias = Submission | Prepared

@@ -30,17 +30,15 @@ class Authors:
 
     async def until(self, info: DocumentInfo, offset: int) -> Attribution:
         """Whose the entries are up to that offset at least; nobody's those that were forgotten."""
-        # Another history, or one of which something was forgotten since, is another attribution.
-        key = info.head.epoch, info.first_offset
-        attribution = self._kept.get(info.document_id, key) or Attribution()
+        attribution = self._kept.get(info, None) or Attribution()
         after = max(attribution.head, info.first_offset - 1)
         while after < offset:
             entries = await self._history.authored(info.document_id, after=after, limit=_PORTION)
             if not entries:
                 break
-            await self._worker.run(partial(_append, attribution, entries))
+            await self._worker.run(info.document_id, partial(_append, attribution, entries))
             after = entries[-1].offset
-        self._kept.put(info.document_id, key, attribution, _ENTRY_BYTES * (attribution.head + 100))
+        self._kept.put(info, None, attribution, _ENTRY_BYTES * (attribution.head + 100))
         return attribution
 
     def forget(self, document_id: str) -> None:

@@ -12,7 +12,6 @@ from cowrite.core.history.cache import Cache
 from cowrite.core.history.moments import Moment, Moments
 from cowrite.core.history.worker import HistoryWorker
 from cowrite.core.operations.state import State
-from cowrite.core.records import DocumentInfo
 from cowrite.crdt.history.attribution import Attribution
 from cowrite.crdt.history.blame import blame
 from cowrite.crdt.history.items import read_items
@@ -31,18 +30,18 @@ class Blames:
     worker: HistoryWorker
     kept: Cache[bytes]
 
-    async def of(self, info: DocumentInfo, moment: Moment, root: str | None) -> bytes:
+    async def of(self, moment: Moment, root: str | None) -> bytes:
         """The runs of a moment as a JSON list; see :func:`cowrite.crdt.history.blame.blame`. ``root``: only those in it.
 
         Raises as :meth:`Moments.state`.
         """
-        key = moment.epoch, moment.offset, info.first_offset, root
-        runs = self.kept.get(info.document_id, key)
+        info, key = moment.info, (moment.offset, root)
+        runs = self.kept.get(info, key)
         if runs is None:
             state = await self.moments.state(moment)
             attribution = await self.authors.until(info, moment.offset)
-            runs = await self.worker.run(partial(_blame, state, attribution, root))
-            self.kept.put(info.document_id, key, runs, len(runs) + 200)
+            runs = await self.worker.run(info.document_id, partial(_blame, state, attribution, root))
+            self.kept.put(info, key, runs, len(runs) + 200)
         return runs
 
     def forget(self, document_id: str) -> None:

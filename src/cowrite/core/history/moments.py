@@ -35,11 +35,17 @@ _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", 
 class Moment:
     """A document as it was behind one entry."""
 
-    document_id: str
+    info: DocumentInfo
+    """What was known of the document when it was asked for."""
     head: Head
     """The head as it was then."""
     created_at: int | None
     """When that entry was made, in milliseconds since 1970; None of the empty document at offset 0."""
+
+    @property
+    def document_id(self) -> str:
+        """Whose moment it is."""
+        return self.info.document_id
 
     @property
     def offset(self) -> int:
@@ -79,23 +85,23 @@ class Moments:
         if offset < info.first_offset > 1 and offset != info.head.offset:
             raise HistoryForgotten(info.document_id, info.first_offset)
         if not offset:
-            return Moment(info.document_id, Head(info.head.epoch, 0, ""), None)
+            return Moment(info, Head(info.head.epoch, 0, ""), None)
         entries = await self._history.authored(info.document_id, after=offset - 1, limit=1)
         known = bool(entries) and entries[0].offset == offset
         head = info.head if offset == info.head.offset else Head(info.head.epoch, offset, "")
-        return Moment(info.document_id, head, entries[0].created_at if known else info.updated_at)
+        return Moment(info, head, entries[0].created_at if known else info.updated_at)
 
     async def state(self, moment: Moment) -> State:
         """The document as it was then. Raises as :meth:`resolve`, and :class:`StoreCorrupt`."""
-        key = moment.epoch, moment.offset
-        kept = self._states.get(moment.document_id, key)
+        document_id = moment.document_id
+        kept = self._states.get(moment.info, moment.offset)
         if kept is not None:
             return kept
         stored = await self._load(moment)
-        operation = await self._history.last_operation(moment.document_id, until=moment.offset)
-        state = await self._worker.run(partial(_state, stored, moment, operation))
+        operation = await self._history.last_operation(document_id, until=moment.offset)
+        state = await self._worker.run(document_id, partial(_state, stored, moment, operation))
         size = len(state.committed.state) + (1 + _STATE_COST) * len(state.json)
-        self._states.put(moment.document_id, key, state, size)
+        self._states.put(moment.info, moment.offset, state, size)
         return state
 
     def forget(self, document_id: str) -> None:

@@ -60,6 +60,12 @@ class Database(Protocol):
         """Begin a writing transaction with its first work. Raises StoreBusy when no connection is free for too long."""
         ...
 
+    async def erase(self, work: Callable[[Connection], T]) -> T:
+        """Run work in a writing transaction of its own; what it deletes is not left in the database's files either, as far as
+        the kind of database can see to that.
+        """
+        ...
+
     async def close(self) -> None:
         """Wait for what is under way, then release all connections and threads."""
         ...

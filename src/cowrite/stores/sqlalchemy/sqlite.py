@@ -13,15 +13,19 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import structlog
 from sqlalchemy import URL, Connection, Dialect, Engine, QueuePool, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from cowrite.core.ports import StoreBusy, StoreCorrupt, StoreUnavailable
-from cowrite.stores.sqlalchemy.database import Database, Transaction, uninterrupted
+from cowrite.stores.sqlalchemy.database import Database, Transaction, uninterrupted, write
 from cowrite.stores.sqlalchemy.failures import commit_error, store_error
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -72,6 +76,28 @@ class SqliteDatabase:
         except BaseException:
             await transaction.rollback()
             raise
+
+    async def erase(self, work: Callable[[Connection], T]) -> T:
+        result = await write(self, partial(_securely, work))
+        async with self._turn:
+            await uninterrupted(asyncio.get_running_loop().run_in_executor(self._writer, self._empty_log))
+        return result
+
+    def _empty_log(self) -> None:
+        """Bring the write-ahead log into the file and cut it off: it still has the pages as they were.
+
+        Not while somebody reads what was before. Then the next checkpoint does it that SQLite makes by itself.
+        """
+        connection = self._writing.raw_connection()
+        try:
+            connection.execute("PRAGMA busy_timeout=0")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            connection.execute(f"PRAGMA busy_timeout={round(1000 * self._patience)}")
+        except sqlite3.Error as error:
+            log.warning("write-ahead log not emptied", place=self.place, reason=str(error))
+            connection.invalidate()
+        finally:
+            connection.close()
 
     async def close(self) -> None:
         if not self._closed:
@@ -169,6 +195,15 @@ class _Lease:
             if isinstance(self._failure, StoreUnavailable | StoreCorrupt) or not _rolled_back(connection):
                 connection.invalidate()
             connection.close()
+
+
+def _securely(work: Callable[[Connection], T], connection: Connection) -> T:
+    """What is deleted is overwritten with zeros, in the pages that stay as in those that become free."""
+    connection.exec_driver_sql("PRAGMA secure_delete=ON")
+    try:
+        return work(connection)
+    finally:
+        connection.exec_driver_sql("PRAGMA secure_delete=OFF")
 
 
 def _rolled_back(connection: Connection) -> bool:

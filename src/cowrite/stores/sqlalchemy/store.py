@@ -19,6 +19,7 @@ from cowrite.stores.encoding import (
     MAX_UUID,
     check_appendable,
     check_id,
+    check_kept,
     check_next,
     check_submitted,
     pack_checkpoint,
@@ -130,6 +131,8 @@ class _SqlTransaction:
         self._transaction = transaction
         self._writer = writer
         self._clock = clock
+        self._numbers = {document_id: row.number for document_id, row in locked.documents.items()}
+        self._first_offsets = {document_id: row.first_offset for document_id, row in locked.documents.items()}
         self._log_bytes = {document_id: row.log_bytes for document_id, row in locked.documents.items()}
         self._writes = Writes()
 
@@ -146,6 +149,7 @@ class _SqlTransaction:
 
     async def entries(self, document_id: str, *, start: int) -> Sequence[Entry]:
         end = self._head(document_id).offset
+        check_kept(document_id, start, end=end, first_offset=self._first_offsets[document_id])
         return await self._read(partial(read_range, document_id=document_id, start=max(1, start), end=end), decode_entries)
 
     async def append(self, document_id: str, entries: Sequence[Entry], submitted: Sequence[Submitted] = ()) -> None:
@@ -155,7 +159,8 @@ class _SqlTransaction:
         after = Head(head.epoch, entries[-1].offset, entries[-1].id) if entries else head
         check_submitted(document_id, after, entries, submitted)
         if entries:
-            encode = partial(entries_to_write, document_id, entries, log_bytes=self._log_bytes[document_id])
+            number, log_bytes = self._numbers[document_id], self._log_bytes[document_id]
+            encode = partial(entries_to_write, document_id, number, entries, log_bytes=log_bytes)
             size = sum(len(entry.update) for entry in entries)
             takes_long = size > LARGE or sum(len(entry.operations) for entry in entries) > MANY
             self._writes.add(await asyncio.to_thread(encode) if takes_long else encode())

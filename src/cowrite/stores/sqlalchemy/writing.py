@@ -12,13 +12,14 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Dialect, Table, bindparam, insert, update
+from sqlalchemy import Connection, Dialect, Table, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.dml import UpdateBase
 
 from cowrite.core.ports import StoreCorrupt, StoreRefused
 from cowrite.core.records import Entry, Quarantined
-from cowrite.stores.encoding import check_quarantined, encode_operation, encode_ranges, printable
+from cowrite.stores.encoding import check_quarantined, encode_operation, printable
+from cowrite.stores.packing import encode_cause, pack_id, pack_ranges, units
 from cowrite.stores.sqlalchemy.database import insert_or_ignore
 from cowrite.stores.sqlalchemy.tables import (
     clients,
@@ -30,6 +31,8 @@ from cowrite.stores.sqlalchemy.tables import (
 )
 
 Values: TypeAlias = tuple[Any, ...]
+
+_last_number = select(func.coalesce(func.max(documents.c.number), 0))
 
 
 @dataclass(slots=True)
@@ -55,23 +58,28 @@ class Writes:
         self.quarantined += other.quarantined
 
 
-def entries_to_write(document_id: str, entries: Iterable[Entry], *, log_bytes: int) -> Writes:
-    """The rows of entries; ``log_bytes`` are those of the log before them. Raises :class:`StoreRefused`."""
+def entries_to_write(document_id: str, number: int, entries: Iterable[Entry], *, log_bytes: int) -> Writes:
+    """The rows of entries of the document, which has that number; ``log_bytes`` are those of the log before them.
+
+    Raises :class:`StoreRefused`.
+    """
     writes = Writes()
     for entry in entries:
         log_bytes += len(entry.update)
         writes.updates.append(
             (
-                document_id,
+                number,
                 entry.offset,
-                entry.id,
-                entry.group,
+                pack_id(entry.id),
+                pack_id(entry.group),
                 entry.author,
                 entry.created_at,
-                encode_ranges(entry.ranges),
-                entry.update,
+                pack_ranges(entry.ranges),
                 zlib.crc32(entry.update),
                 log_bytes,
+                *units(entry.operations),
+                encode_cause(entry.cause),
+                entry.update,
             )
         )
         for client in entry.claims:
@@ -92,6 +100,7 @@ def entries_to_write(document_id: str, entries: Iterable[Entry], *, log_bytes: i
                     sequence,
                     text.length,
                     text.attributes,
+                    number,
                 )
             )
     return writes
@@ -123,8 +132,15 @@ class Writer:
         )
 
     def create_documents(self, connection: Connection, epochs: Iterable[tuple[str, str]], *, now: int) -> int:
-        """Make the rows of (document id, epoch) that are not there, and return how many were made."""
-        rows = [(document_id, epoch, 0, "", 1, 0, now, now, None) for document_id, epoch in epochs]
+        """Make the rows of (document id, epoch) that are not there, and return how many were made.
+
+        On a server with several writers at once perhaps not all: somebody else may have been given the same number.
+        """
+        last: int = connection.execute(_last_number).scalar_one()
+        rows = [
+            (document_id, epoch, 0, "", 1, 0, now, now, None, number, None)
+            for number, (document_id, epoch) in enumerate(epochs, last + 1)
+        ]
         return connection.exec_driver_sql(self._document, rows).rowcount
 
     def write(self, connection: Connection, writes: Writes) -> None:

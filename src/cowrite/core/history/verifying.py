@@ -87,6 +87,7 @@ class _Check:
         self.replayed = first_offset - 1
         self.entries = self.compared = 0
         self._checkpoints: dict[int, Checkpoint] = {}
+        self._at_once = _ENTRIES
 
     async def run(self) -> None:
         """Raises :class:`_Differs`."""
@@ -96,12 +97,24 @@ class _Check:
             raise _Differs(self.replayed, "the state of what was forgotten is not there, so nothing after it can be replayed")
         document = await asyncio.to_thread(self._begin, base)
         while self.replayed < self._head:
-            entries = await self._history.operations(self._document_id, after=self.replayed, limit=_ENTRIES, size=_BYTES)
-            entries = [entry for entry in entries if entry.offset <= self._head]
-            if not entries:
-                raise _Differs(self.replayed + 1, f"the log ends here, and its head is {self._head}")
-            await asyncio.to_thread(self._replay, document, entries)
+            await asyncio.to_thread(self._replay, document, await self._read())
         await self._compare_opened(document)
+
+    async def _read(self) -> Sequence[Entry]:
+        """The next entries."""
+        try:
+            entries = await self._next()
+        except StoreCorrupt:
+            # One of them cannot be read: up to that one they can be replayed.
+            self._at_once = 1
+            entries = await self._next()
+        entries = [entry for entry in entries if entry.offset <= self._head]
+        if not entries:
+            raise _Differs(self.replayed + 1, f"the log ends before it, and its head is {self._head}")
+        return entries
+
+    async def _next(self) -> Sequence[Entry]:
+        return await self._history.operations(self._document_id, after=self.replayed, limit=self._at_once, size=_BYTES)
 
     async def _find_checkpoints(self) -> None:
         """All that there are, from the newest on."""
@@ -109,8 +122,8 @@ class _Check:
         while offset > 0:
             try:
                 stored = await self._history.load_at(self._document_id, offset)
-            except HistoryForgotten:
-                break
+            except (HistoryForgotten, StoreCorrupt):
+                break  # replaying finds what is wrong, and says where
             checkpoint = stored.checkpoint if stored is not None else None
             if checkpoint is None:
                 break

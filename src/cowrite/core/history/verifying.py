@@ -43,7 +43,7 @@ class Verified:
     document_id: str
     entries: int
     """How many were replayed."""
-    checkpoints: int
+    states: int
     """How many states were compared."""
     first_offset: int
     """The oldest entry that is kept; what was forgotten before it cannot be replayed."""

@@ -13,7 +13,6 @@ from pycrdt import _pycrdt as engine
 
 from cowrite.crdt.document import _raise_fault as raise_fault
 from cowrite.crdt.document import merge_updates
-from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.guard import SYNC_LIMITS, _read_deletes
 from cowrite.crdt.history.patching import Patcher, same
 from cowrite.crdt.outline import ClockRange

@@ -157,7 +157,7 @@ class GroupCommit:
             return Derived()
         derived = await self._derive_own(transaction, room, group, budget)
         if derived.entries or derived.submitted:
-            await transaction.append(room.document_id, derived.all_entries, derived.submitted, **_with(derived))  # type: ignore[arg-type]
+            await transaction.append(room.document_id, derived.all_entries, derived.submitted, **_with(derived))
         return derived
 
     async def _derive_own(self, transaction: WriteTransaction, room: Room, group: Group, budget: _Budget) -> Derived:

@@ -5,10 +5,11 @@ of the first commit that leaves anything to be seen in the root; most of its tim
 which nobody asks for here. So entries that cannot give a root its kind are committed together, in one transaction: those that
 name no new root, while the kind of every root is known. The others are committed one by one.
 
-One thing is lost in this way: a look at what an entry put where it does not belong (text among the items of an array) and a later
-one took out again. The log calls such a root mixed from then on, for ever. So a root that is not mixed at a later moment never
-was, and only when one is mixed there all entries are committed one by one. A root may also look mixed when many entries are seen
-as one; then they are looked at one by one, too. A room opens at the head, of which no later moment can tell: it does not use this.
+One thing is lost in this way: a look at what an entry put where it does not belong (text among the items of an array) and a
+later one took out again. The log calls such a root mixed from then on, for ever. So a root that is not mixed at a later moment
+never was, and only when one is mixed there all entries are committed one by one. A root may also look mixed when many entries
+are seen as one; then they are looked at one by one, too. A room opens at the head, of which no later moment can tell: it does
+not use this.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def diff(
     them deletions have their authors. Raises :class:`~cowrite.crdt.errors.EngineFault`.
     """
     sides = Sides(before, after)
-    deletions = Deletions((attribution.number_of(offset), update) for offset, update in entries)
+    deletions = Deletions(entries, attribution.number_of)
     walk = _Walk(sides, attribution, deletions)
     return {"roots": [walk.root(name, kind) for name, kind in sorted(roots.items())]}
 

@@ -37,7 +37,6 @@ class Runs:
             self._open(change, {self._name: None, **more}, number, restored)
             self._more = more
         elif number > self._number:
-            self._attribution.sign(self._made[-1], number)
             self._number = number
         self._content += content if self._name == "values" else [content]
 
@@ -52,15 +51,14 @@ class Runs:
 
     def _open(self, change: str, content: dict[str, Json], number: int, restored: int) -> None:
         self._close()
-        run = {"change": change, **content}
-        if change != "equal":
-            self._attribution.sign(run, number)
-            if restored != NOBODY:
-                self._attribution.sign(run.setdefault("restored", {}), restored)
-        self._made.append(run)
+        self._made.append({"change": change, **content})
         self._number, self._restored = number, restored
 
     def _close(self) -> None:
+        if self._made and self._made[-1]["change"] != "equal":
+            self._attribution.sign(self._made[-1], self._number)
+            if self._restored != NOBODY:
+                self._attribution.sign(self._made[-1].setdefault("restored", {}), self._restored)
         if self._more is not None:
             self._made[-1][self._name] = self._content if self._name == "values" else "".join(self._content)
             self._content = []

@@ -8,12 +8,12 @@ state vector of then and it was not deleted then; it is there after when it is n
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from cowrite.crdt.document import Document
 from cowrite.crdt.errors import EngineFault, HostileUpdate
-from cowrite.crdt.guard import outline_of_state
+from cowrite.crdt.guard import deletes_of, outline_of_state
 from cowrite.crdt.history.items import Holder, Items, Piece, cut_by, read_items
 from cowrite.crdt.outline import ClockRange
 from cowrite.crdt.state_vector import encode_state_vector
@@ -98,12 +98,16 @@ class Sides:
 
 
 class Deletions:
-    """By which entries what was deleted. ``entries`` are pairs of an entry's number and its update."""
+    """By which entries what was deleted. ``entries`` are pairs of an entry's offset and its update.
 
-    def __init__(self, entries: Iterable[tuple[int, bytes]]) -> None:
+    Entries have the numbers that ``number_of`` gives for their offsets.
+    """
+
+    def __init__(self, entries: Iterable[tuple[int, bytes]], number_of: Callable[[int], int]) -> None:
         self._ranges: dict[int, list[tuple[int, int, int]]] = {}
-        for number, update in entries:
+        for offset, update in entries:
             if update[-1]:  # the last byte is the number of clients in the delete set when that is empty
+                number = number_of(offset)
                 for client, start, end in _deletes(update):
                     self._ranges.setdefault(client, []).append((start, end, number))
         for ranges in self._ranges.values():
@@ -149,7 +153,7 @@ class _KeepingDocument(Document):
 
 def _deletes(update: bytes) -> Sequence[ClockRange]:
     try:
-        return outline_of_state(update).deletes
+        return deletes_of(update)
     except HostileUpdate as error:
         raise EngineFault(f"An entry of the log cannot be read: {error}") from error
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Final
 
 from cowrite.crdt.history.attribution import NOBODY, Attribution, Span
 from cowrite.crdt.values import Json
+
+NOTHING_MORE: Final[dict[str, Json]] = {}
+"""Of a run that says nothing but its content."""
 
 
 class Runs:
@@ -40,6 +44,13 @@ class Runs:
             self._number = number
         self._content += content if self._name == "values" else [content]
 
+    def keep(self, content: str) -> None:
+        """Add text that has stayed and has no attributes."""
+        if self._more is NOTHING_MORE and self._made[-1]["change"] == "equal":
+            self._content.append(content)
+        else:
+            self.add("equal", content, NOTHING_MORE, NOBODY, NOBODY)
+
     def add_single(self, change: str, content: dict[str, Json], span: Span) -> None:
         """Add what is no run: it stands alone."""
         self._open(change, content, *span[2:])
@@ -70,6 +81,8 @@ class Runs:
 
 def same(value: Json, other: Json) -> bool:
     """Tell whether two JSON values are the same: 1 and true are not."""
+    if value is other:
+        return True
     if value != other:
         return False
     return type(value) is type(other) if not value else json.dumps(value, sort_keys=True) == json.dumps(other, sort_keys=True)

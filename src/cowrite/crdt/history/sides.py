@@ -18,6 +18,8 @@ from cowrite.crdt.history.items import Holder, Items, Piece, cut_by, read_items
 from cowrite.crdt.outline import ClockRange
 from cowrite.crdt.state_vector import encode_state_vector
 
+_new = tuple.__new__  # makes a named tuple in a third of the time
+
 
 class Part(NamedTuple):
     """A piece that could be seen at one of two moments at least."""
@@ -43,17 +45,19 @@ class Sides:
 
     def parts(self, holder: Holder) -> list[Part]:
         """Return what could be seen of a list at either moment, cut so that each part is alike."""
-        parts = []
+        parts: list[Part] = []
+        vector = self._vector.get
         for piece in holder.pieces:
-            known = self._vector.get(piece.client, 0)
+            known = vector(piece.client, 0)
             if piece.clock >= known:
                 if not piece.deleted:
-                    parts.append(Part(piece, False, True))
-            elif piece.clock + piece.length <= known and self._is_alike(piece):
-                if not piece.deleted or not self._was_deleted(piece):
-                    parts.append(Part(piece, not self._was_deleted(piece), not piece.deleted))
-            else:
+                    parts.append(_new(Part, (piece, False, True)))
+                continue
+            was_there = self._was_there(piece) if piece.clock + piece.length <= known else None
+            if was_there is None:
                 parts += self._cut(piece, known)
+            elif was_there or not piece.deleted:
+                parts.append(_new(Part, (piece, was_there, not piece.deleted)))
         return parts
 
     def pieces(self, holder: Holder) -> Iterable[Piece]:
@@ -64,27 +68,22 @@ class Sides:
         """What counted before."""
         for piece in reversed(written):
             if piece.clock < self._vector.get(piece.client, 0):
-                return None if self._was_deleted(piece) else piece
+                return piece if self._was_there(piece) else None
         return None
 
-    def _is_alike(self, piece: Piece) -> bool:
+    def _was_there(self, piece: Piece) -> bool | None:
+        """Tell whether a piece that is known before could be seen then; None when a part of it could."""
         ends = self._ends.get(piece.client)
         if ends is None:
             return True
         at = bisect_right(ends, piece.clock)
         if at == len(ends):
             return True
-        deleted = self._deletes[piece.client][at]
+        _, start, stop = self._deletes[piece.client][at]
         end = piece.clock + piece.length
-        return end <= deleted[1] or (deleted[1] <= piece.clock and end <= deleted[2])
-
-    def _was_deleted(self, piece: Piece) -> bool:
-        """Tell whether the first clock of what was there before was deleted then."""
-        ends = self._ends.get(piece.client)
-        if ends is None:
-            return False
-        at = bisect_right(ends, piece.clock)
-        return at < len(ends) and self._deletes[piece.client][at][1] <= piece.clock
+        if end <= start:
+            return True
+        return False if start <= piece.clock and end <= stop else None
 
     def _cut(self, piece: Piece, known: int) -> list[Part]:
         end = piece.clock + piece.length

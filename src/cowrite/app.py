@@ -211,7 +211,15 @@ class Runtime:
         await parts.services.access.catch_up()
         await parts.services.access.look_for_ends()
         await parts.presence.start()
-        watched = (parts.heads.run, parts.presence.run, parts.services.access.run, parts.services.load.run, self._tend)
+        services = parts.services
+        watched = (
+            parts.heads.run,
+            parts.presence.run,
+            services.access.run,
+            services.load.run,
+            parts.past.erasing.run,
+            self._tend,
+        )
         self._watching = tuple(self._run(work) for work in watched)
         self._accepting = True
 
@@ -234,6 +242,7 @@ class Runtime:
         for task in self._watching:
             task.cancel()
         await asyncio.wait(self._watching)
+        await parts.past.close()
         await parts.registry.close()
         await parts.presence.close()
         await self._broker.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cowrite.core.history.automatic import VersionTimes
+from cowrite.core.history.past import Past, open_past
 from cowrite.core.ids import Ids
 from cowrite.core.journal.journal import Journal
 from cowrite.core.limits import Limits
@@ -59,6 +61,7 @@ class Parts:
     services: Services
     backend: Backend
     polling: PollingPeers
+    past: Past
 
 
 def compose(given: Given) -> Parts:
@@ -90,7 +93,7 @@ def compose(given: Given) -> Parts:
         emptied=lambda room: registry.emptied(room),
         failed=lambda room: registry.forget(room),
     )
-    registry = Registry(store, given.broker, ports, storage.directory)
+    registry = Registry(store, given.broker, ports, storage.directory, storage.erasure)
     heads = HeadWatch(store, given.broker, clock, registry)
     connections: set[Connection] = set()
     load = ServerLoad(
@@ -114,14 +117,24 @@ def compose(given: Given) -> Parts:
         times=given.times,
         turn=turn,
     )
+    past = open_past(
+        storage,
+        registry,
+        clock,
+        ids,
+        limits,
+        times=_version_times(given.settings),
+        grace_days=given.settings.delete_grace_days,
+    )
+    journal.listen(past.automatic.committed)
     polling = PollingPeers(registry, services.reader, access, clock, limits, ids.new())
-    backend = _backend(storage, services, presence, polling, load)
+    backend = _backend(storage, services, presence, polling, load, past)
     access.listen(backend.access_changed)
-    return Parts(storage, journal, registry, heads, presence, backlog, services, backend, polling)
+    return Parts(storage, journal, registry, heads, presence, backlog, services, backend, polling, past)
 
 
 def _backend(
-    storage: Storage, services: Services, presence: PresenceService, polling: PollingPeers, load: ServerLoad
+    storage: Storage, services: Services, presence: PresenceService, polling: PollingPeers, load: ServerLoad, past: Past
 ) -> Backend:
     return Backend(
         registry=services.registry,
@@ -129,8 +142,9 @@ def _backend(
         access=services.access,
         access_log=storage.access,
         directory=storage.directory,
-        deletion=Deletion(storage.directory, services.registry, services.clock, services.ids),
+        deletion=Deletion(storage.directory, storage.erasure, services.registry, services.clock, services.ids),
         history=storage.history,
+        past=past,
         presence=presence,
         reader=services.reader,
         writer=services.writer,
@@ -139,3 +153,7 @@ def _backend(
         clock=services.clock,
         ids=services.ids,
     )
+
+
+def _version_times(settings: Settings) -> VersionTimes:
+    return VersionTimes(settings.version_pause, settings.version_interval, settings.version_retention_days)

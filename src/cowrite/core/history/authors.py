@@ -41,10 +41,6 @@ class Authors:
         self._kept.put(info, None, attribution, _ENTRY_BYTES * (attribution.head + 100))
         return attribution
 
-    def forget(self, document_id: str) -> None:
-        """Something of this document's past is erased: remember nothing of it."""
-        self._kept.forget(document_id)
-
 
 def _append(attribution: Attribution, entries: Sequence[Authored]) -> None:
     # Somebody else may have read the same meanwhile.

@@ -44,10 +44,6 @@ class Blames:
             self.kept.put(info, key, runs, len(runs) + 200)
         return runs
 
-    def forget(self, document_id: str) -> None:
-        """Something of this document's past is erased: remember nothing of it."""
-        self.kept.forget(document_id)
-
 
 def _blame(state: State, attribution: Attribution, root: str | None) -> bytes:
     committed = state.committed

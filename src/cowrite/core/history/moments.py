@@ -104,10 +104,6 @@ class Moments:
         self._states.put(moment.info, moment.offset, state, size)
         return state
 
-    def forget(self, document_id: str) -> None:
-        """Something of this document's past is erased: remember nothing of it."""
-        self._states.forget(document_id)
-
     async def _load(self, moment: Moment) -> StoredDocument | None:
         document_id, offset = moment.document_id, moment.offset
         try:

@@ -73,7 +73,14 @@ class Restoring:
     """Makes the updates in the worker's thread, and has the journal commit them behind what others write meanwhile."""
 
     def __init__(
-        self, storage: Storage, moments: Moments, worker: HistoryWorker, registry: Registry, clock: Clock, ids: Ids, limits: Limits
+        self,
+        storage: Storage,
+        moments: Moments,
+        worker: HistoryWorker,
+        registry: Registry,
+        clock: Clock,
+        ids: Ids,
+        limits: Limits,
     ) -> None:
         self._store = storage.store
         self._history = storage.history
@@ -95,7 +102,13 @@ class Restoring:
         return await self._do(wanted, moment.info, partial(self._make_restore, moment, root))
 
     async def undo(
-        self, session: Session, author: str, after: Moment, until: Moment, *, id: str | None = None  # noqa: A002
+        self,
+        session: Session,
+        author: str,
+        after: Moment,
+        until: Moment,
+        *,
+        id: str | None = None,  # noqa: A002
     ) -> Made:
         """Take back what an author did behind a moment up to another one. What others did stays. Raises as :meth:`restore`."""
         if after.offset > until.offset:
@@ -153,9 +166,7 @@ class Restoring:
         then, now = await self._moments.state(moment), await self._moments.state(head)
         return await self._worker.run(head.document_id, partial(_restore, then, now, root))
 
-    async def _make_undo(
-        self, author: str, after: Moment, until: Moment, head: Moment
-    ) -> tuple[bytes | None, Copies]:
+    async def _make_undo(self, author: str, after: Moment, until: Moment, head: Moment) -> tuple[bytes | None, Copies]:
         updates = [
             (entry.update, entry.author == author and entry.offset <= until.offset)
             async for entry in entries_between(self._store, head.info, after.offset, head.offset)

@@ -22,7 +22,18 @@ from cowrite.core.journal.submitted_entries import SubmissionBroken, SubmittedEn
 from cowrite.core.limits import Limits
 from cowrite.core.operations.session_replicas import SessionReplicas
 from cowrite.core.operations.submissions import SubmissionRefused, Waiting
-from cowrite.core.ports import Clock, CommitDoubtful, Grant, History, News, Store, StoreCorrupt, StoreRefused, WriteTransaction
+from cowrite.core.ports import (
+    Clock,
+    CommitDoubtful,
+    Grant,
+    History,
+    HistoryForgotten,
+    News,
+    Store,
+    StoreCorrupt,
+    StoreRefused,
+    WriteTransaction,
+)
 from cowrite.core.records import Entry, Head, Quarantined
 from cowrite.core.rooms.received import Received
 from cowrite.core.rooms.replicas import make_live, make_log, portions
@@ -157,7 +168,7 @@ class GroupCommit:
             return Derived()
         derived = await self._derive_own(transaction, room, group, budget)
         if derived.entries or derived.submitted:
-            await transaction.append(room.document_id, derived.all_entries, derived.submitted, **_with(derived))  # type: ignore[arg-type]
+            await transaction.append(room.document_id, derived.all_entries, derived.submitted, **_with(derived))
         return derived
 
     async def _derive_own(self, transaction: WriteTransaction, room: Room, group: Group, budget: _Budget) -> Derived:
@@ -224,15 +235,7 @@ class GroupCommit:
         if replicas.head.epoch != head.epoch:
             self._start_again(room, "the document's history was replaced; reconnect and sync")
         elif head != replicas.head:
-            entries = await transaction.entries(room.document_id, start=max(replicas.head.offset, 1))
-            if _continues(entries, replicas.head):
-                for portion in portions(entries):
-                    room.advance(portion)
-                    await asyncio.sleep(0)
-            else:
-                head = replace(head, epoch=self._ids.new())
-                await transaction.renew_epoch(room.document_id, head.epoch)
-                self._start_again(room, "the store went back to an older copy; reconnect and sync")
+            head = await self._follow(transaction, room, head)
         room.pending.doubt_no_more()
         if replicas.log is None:
             # Under the lock nobody else writes, so what is loaded is the log up to this head.
@@ -245,6 +248,28 @@ class GroupCommit:
             room.lose(unfit)
             for one in unfit:
                 await self._quarantine(transaction, room, [one.update], one.reason)
+
+    async def _follow(self, transaction: WriteTransaction, room: Room, head: Head) -> Head:
+        """Take what was committed since; returns the head, which is of a new epoch when the log is another one."""
+        known = room.replicas.head
+        try:
+            entries = await transaction.entries(room.document_id, start=max(known.offset, 1))
+        except HistoryForgotten:
+            # Part of what this room has not seen was forgotten meanwhile. The log is the same one: what is there is loaded.
+            reason = "the document is loaded anew; reconnect"
+            room.replicas.abandon()
+            room.rebuild(CloseCode.DOCUMENT_REBUILT, reason)
+            room.readership.send_away(CloseCode.DOCUMENT_REBUILT, reason)
+            return head
+        if not _continues(entries, known):
+            head = replace(head, epoch=self._ids.new())
+            await transaction.renew_epoch(room.document_id, head.epoch)
+            self._start_again(room, "the store went back to an older copy; reconnect and sync")
+            return head
+        for portion in portions(entries):
+            room.advance(portion)
+            await asyncio.sleep(0)
+        return head
 
     def _start_again(self, room: Room, reason: str) -> None:
         _log.warning("document starts again", document=room.document_id, reason=reason)

@@ -90,7 +90,7 @@ class WriteTransaction(Protocol):
 
     async def entries(self, document_id: str, *, start: int) -> Sequence[Entry]:
         """All entries with ``offset >= start`` in order, with their operations: what others committed before the lock was
-        had.
+        had. Raises :class:`HistoryForgotten` when not all of them are kept.
         """
         ...
 

@@ -66,6 +66,12 @@ def _may_write(peer: Peer, number: int) -> bool:
     return False
 
 
+def _names(outline: Outline, clients: frozenset[int]) -> bool:
+    """Whether an update brings, deletes or builds on something of these Yjs clients."""
+    touched = (*outline.brings, *outline.deletes, *outline.needs)
+    return any(one[0] in clients for one in touched)
+
+
 def rebuilding() -> RoomClosed:
     """Whoever comes now must come back later."""
     return RoomClosed(CloseCode.DOCUMENT_REBUILT, "the document is being rebuilt; reconnect")
@@ -75,8 +81,16 @@ class Intake:
     """Takes updates of peers into a room's ``live`` document."""
 
     def __init__(
-        self, replicas: Replicas, pending: PendingUpdates, broadcast: Broadcast, limits: Limits, *, rebuild: Callable[[], None]
+        self,
+        replicas: Replicas,
+        pending: PendingUpdates,
+        broadcast: Broadcast,
+        limits: Limits,
+        retired: frozenset[int],
+        *,
+        rebuild: Callable[[], None],
     ) -> None:
+        self._retired = retired
         self._replicas = replicas
         self._pending = pending
         self._broadcast = broadcast
@@ -108,10 +122,16 @@ class Intake:
             self._take_in_part(received)
 
     def accepts(self, received: Received) -> bool:
-        """Whether the peer may write, and there is room for it. Else the message is refused."""
+        """Whether the peer may write, and there is room for it. Else the message is refused.
+
+        Raises :class:`PeerError` for what belongs to a document that was purged.
+        """
         peer = received.peer
         if not _may_write(peer, received.number):
             return False
+        if self._retired and _names(received.outline, self._retired):
+            reason = "what this editor holds was deleted for good; start a new Doc"
+            raise PeerError(CloseCode.DOCUMENT_DELETED, reason)
         if peer.starved or not self._pending.accepts(received.size, self._limits):
             # What follows a refused update builds on it; the peer is asked for all of it at once, later.
             peer.acknowledgements.refuse(received.number)

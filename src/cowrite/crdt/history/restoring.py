@@ -16,7 +16,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from cowrite.crdt.errors import EngineFault, HostileUpdate
-from cowrite.crdt.guard import SYNC_LIMITS, inspect
+from cowrite.crdt.guard import SYNC_LIMITS, GuardLimits, inspect
 from cowrite.crdt.history.copies import Copy, copies_of_restore, copies_of_undo
 from cowrite.crdt.history.patching import EMPTY
 from cowrite.crdt.history.scratch import RestoreFailed, Scratch, merge
@@ -59,13 +59,14 @@ def restore(
     target: Mapping[str, Json],
     *,
     client_id: int | None = None,
+    limits: GuardLimits = SYNC_LIMITS,
 ) -> Restored:
     """Make the update that brings a document back to a moment A.
 
     ``state`` is the document at A; ``updates`` are the log's entries from there to the head, ``roots`` the kinds at the head
     (the log's own: see :class:`~cowrite.crdt.history.scratch.Scratch`); ``wanted`` are the roots to bring back, None all of
-    them; ``target`` is what the document showed at A. Of one ``client_id`` (a fresh random one by default) only one update may
-    ever be applied.
+    them; ``target`` is what the document showed at A. The update is made under the Yjs ``client_id``, by default a random one;
+    of one client id only one update may ever be applied. It keeps to ``limits``.
 
     Raises :class:`RestoreFailed`, :class:`~cowrite.crdt.errors.EngineFault`.
     """
@@ -84,7 +85,7 @@ def restore(
     want = {name: target.get(name, EMPTY[kind]) for name, kind in shown.items()}
     scratch, patches = _made(scratch, want)
     update = merge([*undone, *patches])
-    outline = _checked(update, head, scratch.client_id)
+    outline = _checked(update, head, scratch.client_id, limits)
     if update is None or outline is None:
         return Restored(None, left=mixed)
     copies = copies_of_restore(scratch, beginning, gone_before, back, outline, patched=bool(patches))
@@ -97,11 +98,12 @@ def undo_of(
     updates: Iterable[tuple[bytes, bool]],
     *,
     client_id: int | None = None,
+    limits: GuardLimits = SYNC_LIMITS,
 ) -> Undone:
     """Make the update that takes back what one person changed: what they inserted goes, what they deleted comes back.
 
     ``state`` is the document before the first of these changes; ``updates`` are the log's entries from there to the head, each
-    with whether it is to be taken back; ``roots`` and ``client_id`` are as for :func:`restore`. What others have written stays,
+    with whether it is to be taken back; ``roots``, ``client_id`` and ``limits`` are as for :func:`restore`. What others have written stays,
     but for what stands inside of something that goes (their text in a paragraph that the person had inserted); an entry that
     others have written since stays theirs; mixed roots stay as they are.
 
@@ -116,10 +118,10 @@ def undo_of(
     undone = scratch.undo()
     scratch, patches = _made(scratch, scratch.content())
     update = merge([*undone, *patches])
-    outline = _checked(update, head, scratch.client_id)
+    outline = _checked(update, head, scratch.client_id, limits)
     if update is None or outline is None:
         return Undone(None)
-    return Undone(update, copies_of_undo(scratch, inserted, deleted))
+    return Undone(update, copies_of_undo(scratch, inserted, deleted) if outline.brings else ())
 
 
 def _made(scratch: Scratch, want: Mapping[str, Json]) -> tuple[Scratch, list[bytes]]:
@@ -138,12 +140,12 @@ def _made(scratch: Scratch, want: Mapping[str, Json]) -> tuple[Scratch, list[byt
     return scratch, patches
 
 
-def _checked(update: bytes | None, head: Mapping[int, int], client_id: int) -> Outline | None:
+def _checked(update: bytes | None, head: Mapping[int, int], client_id: int, limits: GuardLimits) -> Outline | None:
     """Look whether what came out is what it should be; None when it is nothing."""
     if update is None:
         return None
     try:
-        outline = inspect(update, SYNC_LIMITS)
+        outline = inspect(update, limits)
     except HostileUpdate as error:
         raise RestoreFailed(f"What would have to be written is too much for one update: {error.reason}.") from error
     if client_id in head or missing(outline, head) or any(client != client_id for client, _, _ in outline.brings):

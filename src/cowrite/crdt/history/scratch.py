@@ -13,8 +13,7 @@ from pycrdt import _pycrdt as engine
 
 from cowrite.crdt.document import _raise_fault as raise_fault
 from cowrite.crdt.document import merge_updates
-from cowrite.crdt.errors import EngineFault
-from cowrite.crdt.guard import SYNC_LIMITS, _read_deletes
+from cowrite.crdt.guard import read_delete_set
 from cowrite.crdt.history.patching import Patcher, same
 from cowrite.crdt.outline import ClockRange
 from cowrite.crdt.roots import RootKind
@@ -71,7 +70,7 @@ class Scratch:
     def deletions(self) -> Sequence[ClockRange]:
         """Return all that is deleted."""
         update: bytes = self._call(self._document.get_update, self._call(self._document.get_state))
-        return _read_deletes(update, 1, SYNC_LIMITS)[0]
+        return read_delete_set(update, 1)  # behind the number of clients with structs, which is 0
 
     def content(self) -> dict[str, Json]:
         """Return what each root holds, as :func:`cowrite.crdt.state.get_state` does. Raises :class:`RestoreFailed`."""
@@ -90,8 +89,7 @@ class Scratch:
     def tracked(self) -> tuple[Sequence[ClockRange], Sequence[ClockRange]]:
         """Return what :meth:`undo` would take away, and what it would bring back."""
         items = self._call(self._undo.undo_stack)
-        sets = [[_read_deletes(ids.encode(), 0, SYNC_LIMITS)[0] for item in items for ids in pair(item)] for pair in _PAIRS]
-        return [gone for ranges in sets[0] for gone in ranges], [back for ranges in sets[1] for back in ranges]
+        return _ranges(item.insertions for item in items), _ranges(item.deletions for item in items)
 
     def undo(self) -> list[bytes]:
         """Undo what was tracked. Returns it as updates."""
@@ -183,12 +181,15 @@ def merge(updates: Sequence[bytes]) -> bytes | None:
     return updates[0] if len(updates) == 1 else merge_updates(updates)
 
 
+def _ranges(sets: Iterable[engine.IdSet]) -> list[ClockRange]:
+    return [found for ids in sets for found in read_delete_set(ids.encode())]
+
+
 def _no_time() -> int:
     """All that is tracked is one step. (0 would mean to the engine that there was no step before.)"""
     return 1
 
 
-_PAIRS = (lambda item: (item.insertions,), lambda item: (item.deletions,))
 _SCOPES = {
     RootKind.TEXT: "expand_scope_text",
     RootKind.MAP: "expand_scope_map",

@@ -62,7 +62,18 @@ async def test_a_moment_is_named_in_many_ways(server: Api) -> None:
 @pytest.mark.rule("HV10")
 async def test_moments_that_are_none(server: Api) -> None:
     await written(server)
-    for name in ("6", "offset:x", "offset:", "time:x", "time:1e3", "version:5", "operation:none", "nothing", "\0", "2026-13-01T00:00Z"):
+    for name in (
+        "6",
+        "offset:x",
+        "offset:",
+        "time:x",
+        "time:1e3",
+        "version:5",
+        "operation:none",
+        "nothing",
+        "\0",
+        "2026-13-01T00:00Z",
+    ):
         assert problem(await read(server, name)) == (404, "unknown_moment"), name
     for name in ("", "x" * 256):
         assert problem(await read(server, name)) == (422, "unprocessable_entity")

@@ -168,7 +168,7 @@ class GroupCommit:
             return Derived()
         derived = await self._derive_own(transaction, room, group, budget)
         if derived.entries or derived.submitted:
-            await transaction.append(room.document_id, derived.all_entries, derived.submitted, **_with(derived))
+            await transaction.append(room.document_id, derived.all_entries, derived.submitted, derived.versions)
         return derived
 
     async def _derive_own(self, transaction: WriteTransaction, room: Room, group: Group, budget: _Budget) -> Derived:
@@ -309,10 +309,6 @@ class _Budget:
     def spend(self, updates: int, size: int) -> None:
         self.size -= size
         self.updates = self.updates - updates if self.size > 0 else 0
-
-
-def _with(derived: Derived) -> dict[str, object]:
-    return {"versions": derived.versions} if derived.versions else {}
 
 
 def _continues(entries: Sequence[Entry], known: Head) -> bool:

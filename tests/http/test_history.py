@@ -38,9 +38,8 @@ async def two_authors(server: Api) -> tuple[Member, Member]:
 
 
 async def get(server: Api, what: str, **query: object) -> Any:
-    answer = await server.client.get(
-        f"{PATH}/{what}", params={key: str(value) for key, value in query.items()}, headers=headers
-    )
+    params = {key.rstrip("_"): str(value) for key, value in query.items()}
+    answer = await server.client.get(f"{PATH}/{what}", params=params, headers=READER)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -89,24 +88,24 @@ async def test_blame_goes_on_with_the_log(server: Api) -> None:
 async def test_diff(server: Api) -> None:
     """As a tree, as operations and as HTML; either moment may be the later one."""
     ana, _ = await two_authors(server)
-    tree = await get(server, "diff", **{"from": 2})
+    tree = await get(server, "diff", from_=2)
     assert (tree["document_id"], tree["from"]["offset"], tree["to"]["offset"]) == ("d", 2, 4)
     (root,) = tree["roots"]
     runs = [(run["change"], run.get("text"), run.get("author")) for run in root["runs"]]
     assert sorted(runs[:2]) == [("delete", "H", "ana"), ("insert", "J", "ana")]
     assert runs[2] == ("equal", "ello world", None)
-    turned = (await get(server, "diff", **{"from": 4, "to": 2}))["roots"][0]["runs"]
+    turned = (await get(server, "diff", from_=4, to=2))["roots"][0]["runs"]
     assert sorted((run["change"], run.get("text")) for run in turned[:2]) == [("delete", "J"), ("insert", "H")]
     html = await server.client.get(f"{PATH}/diff?from=2&format=html", headers=READER)
     assert html.headers["content-type"] == "text/html; charset=utf-8"
     assert "<del" in html.text
     assert "<ins" in html.text
     await ana.write({"type": "insert", "position": ["m", "key"], "content": 1})
-    both = await get(server, "diff", **{"from": 4, "format": "operations"})
+    both = await get(server, "diff", from_=4, format="operations")
     assert [(one["type"], one["position"]) for one in both["operations"]] == [("insert", ["m", "key"])]
-    only = await get(server, "diff", **{"from": 0, "root": "m", "format": "operations"})
+    only = await get(server, "diff", from_=0, root="m", format="operations")
     assert [one["position"] for one in only["operations"]] == [["m", "key"]]
-    assert (await get(server, "diff", **{"from": 5}))["roots"][0]["changed"] is False
+    assert (await get(server, "diff", from_=5))["roots"][0]["changed"] is False
 
 
 @pytest.mark.rule("HV31")
@@ -114,7 +113,7 @@ async def test_diff(server: Api) -> None:
 async def test_operations_of_a_diff_lead_from_one_moment_to_the_other(server: Api, first: int, second: int) -> None:
     ana, _ = await two_authors(server)
     await ana.write({"type": "format", "position": ["body", 0], "length": 2, "attributes": {"bold": True}})
-    found = await get(server, "diff", **{"from": first, "to": second, "format": "operations"})
+    found = await get(server, "diff", from_=first, to=second, format="operations")
     other = await server.connect("e", token("ana"))
     state = (await server.client.get(PATH, params={"at": str(first)}, headers=READER)).json()["content"]
     start = "".join(piece["insert"] for piece in state.get("body", {}).get("$text", []))

@@ -160,7 +160,7 @@ class Store(Protocol):
 
     async def save_checkpoint(self, document_id: str, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint of a committed offset, and thin out older ones so that all checkpoints together stay smaller than
-        the log (plus the newest). Ignored when the entry at that offset has another id.
+        half of the log (plus the newest). Ignored when the entry at that offset has another id.
         """
         ...
 

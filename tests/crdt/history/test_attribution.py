@@ -23,9 +23,9 @@ def test_clocks_belong_to_the_entry_that_brought_them() -> None:
     assert attribution.spans(7, 2, 4) == [(2, 3, 0, NOBODY), (3, 4, 2, NOBODY)]
     assert attribution.spans(9, 0, 2) == [(0, 1, 1, NOBODY), (1, 2, 2, NOBODY)]
     assert attribution.credit(1) == Credit("ben", 2000, 2)
-    assert attribution.same_author(0, 2)
-    assert not attribution.same_author(0, 1)
-    assert attribution.pause(2, 0) == attribution.pause(0, 2) == 2000
+    assert attribution.goes_on(0, 2)
+    assert not attribution.goes_on(0, 1)
+    assert not attribution.goes_on(0, NOBODY)
     assert (attribution.number_of(3), attribution.head) == (2, 3)
     assert attribution.number_of(4) == attribution.number_of(0) == NOBODY
 

@@ -135,7 +135,7 @@ def test_attributes_are_parts_of_their_node() -> None:
         values(1, 2, parent=(1, 7)),
     ]
     runs = blamed(attributed(("a", 1, 0, 20)), *structs, root=RootKind.XML)
-    places = [
+    places: list[list[Any]] = [
         ["r", "own"],
         ["r", 0],
         ["r", 0, "list"],

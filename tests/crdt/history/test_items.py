@@ -143,6 +143,7 @@ def test_a_part_of_a_string_is_cut_by_utf16() -> None:
     piece = read_items(write_update([block(1, 0, text("a😀b漢", root="r"))])).root("r").pieces[0]
     items = read_items(write_update([block(1, 0, text("a😀b漢", root="r"))]))
     assert items.text(piece.cut(1, 3, deleted=False)) == "😀"
+    assert items.text(piece.cut(0, 4, deleted=False)) == "a😀b"
     assert items.text(piece.cut(3, 5, deleted=False).cut(4, 5, deleted=True)) == "漢"
 
 

@@ -11,12 +11,16 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Final, NamedTuple
+
+from cowrite.crdt.values import Json
 
 NOBODY: Final = -1
 """No entry: it was forgotten, or is not known yet."""
 
-_MISSING = 2**32 - 1  # NOBODY in an array of unsigned integers
+PAUSE_MS: Final = 60_000
+"""What one author wrote with no longer pauses is told as one."""
 
 Copy = tuple[int, int, int, int, int]
 """(Yjs client, clock, length, Yjs client before, clock before)."""
@@ -54,7 +58,7 @@ class _Client:
 
     def __init__(self) -> None:
         self.starts = array("I")
-        self.entries = array("I")
+        self.entries = array("i")
         self.end = 0
         self.copies: list[tuple[int, int, int]] = []  # ascending: (first clock, the clock behind the last, entry)
 
@@ -96,23 +100,24 @@ class Attribution:
         known = self._clients.get(client)
         if known is None:
             return [(clock, end, NOBODY, NOBODY)]
-        if known.copies:
-            return [part for span in _own(known, clock, end) for part in _with_copies(known.copies, *span)]
-        return [(start, stop, number, NOBODY) for start, stop, number in _own(known, clock, end)]
+        spans = _own(known, clock, end)
+        return [part for span in spans for part in _with_copies(known.copies, *span[:3])] if known.copies else spans
 
-    def same_author(self, number: int, other: int) -> bool:
-        """Tell whether two entries are of one author."""
-        return self._authors[number] == self._authors[other]
-
-    def pause(self, number: int, other: int) -> int:
-        """Return the milliseconds between two entries."""
-        return abs(self._times[number] - self._times[other])
+    def goes_on(self, number: int, other: int) -> bool:
+        """Tell whether two entries that are not the same are of one author, with at most a minute between them."""
+        if NOBODY in (number, other) or self._authors[number] != self._authors[other]:
+            return False
+        return abs(self._times[number] - self._times[other]) <= PAUSE_MS
 
     def credit(self, number: int) -> Credit | None:
         """Return an entry's author, time and offset; None for NOBODY."""
         if number == NOBODY:
             return None
         return Credit(self._names[self._authors[number]], self._times[number], self._offsets[number])
+
+    def sign(self, run: dict[str, Json], number: int) -> None:
+        """Write an entry's author, time and offset into a JSON object; None for NOBODY."""
+        run["author"], run["created_at"], run["offset"] = self.credit(number) or (None, None, None)
 
     def number_of(self, offset: int) -> int:
         """Return the number of the entry at an offset, NOBODY when it is not known."""
@@ -125,7 +130,7 @@ class Attribution:
             known = self._clients[client] = _Client()
         if start > known.end:
             known.starts.append(known.end)
-            known.entries.append(_MISSING)
+            known.entries.append(NOBODY)
         if end > known.end:
             known.starts.append(max(start, known.end))
             known.entries.append(number)
@@ -141,20 +146,17 @@ class Attribution:
         copies[at:at] = found
 
 
-def _own(known: _Client, clock: int, end: int) -> list[tuple[int, int, int]]:
-    starts, entries = known.starts, known.entries
-    at = bisect_right(starts, clock) - 1
-    spans = []
-    while clock < end:
-        if clock >= known.end:
-            spans.append((clock, end, NOBODY))
-            break
-        following = starts[at + 1] if at + 1 < len(starts) else known.end
-        stop = min(end, following)
-        number = entries[at]
-        spans.append((clock, stop, number if number != _MISSING else NOBODY))
+def _own(known: _Client, clock: int, end: int) -> list[Span]:
+    """Tell which entries brought clocks, without regard to copies."""
+    spans: list[Span] = []
+    stop = min(end, known.end)
+    if clock < stop:
+        first, behind = bisect_right(known.starts, clock) - 1, bisect_left(known.starts, stop)
+        bounds = [clock, *known.starts[first + 1 : behind], stop]
+        spans = list(zip(bounds, bounds[1:], known.entries[first:behind], repeat(NOBODY), strict=False))
         clock = stop
-        at += 1
+    if clock < end:
+        spans.append((clock, end, NOBODY, NOBODY))
     return spans
 
 

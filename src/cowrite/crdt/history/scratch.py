@@ -13,7 +13,7 @@ from pycrdt import _pycrdt as engine
 
 from cowrite.crdt.document import _raise_fault as raise_fault
 from cowrite.crdt.document import merge_updates
-from cowrite.crdt.guard import read_delete_set
+from cowrite.crdt.guard import deletes_of, read_delete_set
 from cowrite.crdt.history.patching import Patcher, same
 from cowrite.crdt.outline import ClockRange
 from cowrite.crdt.roots import RootKind
@@ -70,7 +70,7 @@ class Scratch:
     def deletions(self) -> Sequence[ClockRange]:
         """Return all that is deleted."""
         update: bytes = self._call(self._document.get_update, self._call(self._document.get_state))
-        return read_delete_set(update, 1)  # behind the number of clients with structs, which is 0
+        return deletes_of(update)
 
     def content(self) -> dict[str, Json]:
         """Return what each root holds, as :func:`cowrite.crdt.state.get_state` does. Raises :class:`RestoreFailed`."""

@@ -356,3 +356,9 @@ def test_undo_of_anything_can_be_merged(roots: list[str]) -> None:
             undo_anything(seed, roots)
         except BaseException as error:
             raise AssertionError(f"seed {seed}, roots {roots}") from error
+
+
+@pytest.mark.rule("RS6")
+def test_undo_where_the_engine_panics() -> None:
+    """At ids that begin and end within one run of values: then each of the person's steps is undone by itself."""
+    undo_anything(105, ALL)

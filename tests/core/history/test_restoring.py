@@ -10,7 +10,7 @@ import pytest
 from core.history.past_tools import info_of, process, session, write
 from core.operations.process_tools import answered, body
 from core.operations.thin_client import ThinClient
-from cowrite.core.history import diffs, restoring
+from cowrite.core.history import diffs
 from cowrite.core.history.diffs import DiffFormat
 from cowrite.core.history.errors import HistoryRefused
 from cowrite.core.history.past import Past
@@ -152,8 +152,8 @@ async def test_what_cannot_be_brought_back_changes_nothing(
         def fails(*_: Any) -> None:
             raise fault
 
-        monkeypatch.setattr(restoring.restoring, "restore", fails)
-        monkeypatch.setattr(restoring.restoring, "undo_of", fails)
+        monkeypatch.setattr("cowrite.crdt.history.restoring.restore", fails)
+        monkeypatch.setattr("cowrite.crdt.history.restoring.undo_of", fails)
         monkeypatch.setattr(diffs, "restore", fails)
         monkeypatch.setattr(diffs, "diff", fails)
         info = await info_of(server)

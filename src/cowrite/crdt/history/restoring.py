@@ -11,6 +11,7 @@ merges with the update as with every other one.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -144,19 +145,18 @@ def _made(scratch: Scratch, want: Mapping[str, Json]) -> tuple[Scratch, list[byt
     does not help all of the root is replaced. Returns a document that shows it, and what was done as updates.
     """
     patches: list[bytes] = []
-    for mend in (Scratch.patch, Scratch.replace, None):
+    for mend in (Scratch.patch, Scratch.replace):
         replica = scratch.replica()
         differing = replica.differing(want)
         if not differing:
             return replica, patches
-        if mend is None:
-            break
-        try:
+        with suppress(Unpatchable):
             patches += mend(replica, differing, want)
             scratch = replica
-        except Unpatchable:
-            pass
-    raise RestoreFailed(f"The root {differing[0]!r} cannot be made what it was: the engine writes something else.")
+    replica = scratch.replica()
+    if differing := replica.differing(want):
+        raise RestoreFailed(f"The root {differing[0]!r} cannot be made what it was: the engine writes something else.")
+    return replica, patches
 
 
 def _checked(update: bytes | None, head: Mapping[int, int], client_id: int, limits: GuardLimits) -> Outline | None:

@@ -4,10 +4,10 @@ Theory of operation. The engine's undo manager writes a deleted struct again rig
 one's right neighbour. So for most of what comes back the old id is written in the update itself (:func:`_named`). Where it is
 not (in a shared type that was itself written again, and for entries) the whole scratch document is read, in which both stand:
 
-* After a restore the same can be seen as at the moment A, so the ids that could be seen then and those that can be seen now are
-  laid side by side, position by position.
-* After an undo only what stands right before a deleted run of the same content is a copy of it; in a shared type that was
-  written again, only when its whole content is the same, in order. For anything else nobody is given credit.
+* What stands right before a deleted run of the same content is a copy of it; so is what is in a shared type that was written
+  again, when all that it holds is the same, in order. For anything else nobody is given credit. (:class:`_Undone`)
+* After a restore that had to be mended, the same can be seen as at the moment: the ids that could be seen then and those that
+  can be seen now are laid side by side, position by position. (:class:`_Restored`)
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ Copy = tuple[int, int, int, int, int]
 
 
 def copies_of_restore(
-    scratch: Scratch,
-    beginning: Mapping[int, int],
-    gone_before: Iterable[ClockRange],
-    back: Iterable[ClockRange],
-    outline: Outline,
-    *,
-    patched: bool,
+    scratch: Scratch, undone: tuple[Sequence[ClockRange], Sequence[ClockRange]], outline: Outline
 ) -> Sequence[Copy]:
-    """Return what a restore brings back. ``beginning`` is the state vector at the moment A, ``gone_before`` what was deleted
-    by then; ``back`` was deleted since and comes back with the update of this outline.
+    """Return what a restore brings back that needed no mending, with the update of this outline.
+
+    ``undone`` is what was inserted since the moment, and what was deleted.
     """
-    named = None if patched else _named(outline, scratch.client_id, _Ranges(back))
-    if named is not None:
-        return _joined(named)
+    named = _named(outline, scratch.client_id, _Ranges(undone[1]))
+    return copies_of_undo(scratch, *undone) if named is None else _joined(named)
+
+
+def copies_of_mended(scratch: Scratch, beginning: Mapping[int, int], gone_before: Iterable[ClockRange]) -> Sequence[Copy]:
+    """Return what a restore brings back that was mended. ``beginning`` is the state vector at the moment, ``gone_before`` what
+    was deleted by then.
+    """
     items = read_items(scratch.encode())
     return _joined(_Restored(items, scratch.client_id, beginning, _Ranges(gone_before)).copies())
 
@@ -60,10 +60,9 @@ def _named(outline: Outline, client_id: int, back: _Ranges) -> list[Copy] | None
             content = rows[at] >> CLOCK_BITS & CONTENT
             length = (rows[at + 4] & CLOCK_MASK if at + 4 < 4 * behind else end_clock) - clock
             right = rows[at + 2]
-            if not right or content == TYPE:
+            client, old = layout.clients[(right >> CLOCK_BITS) - 1] if right else client_id, right & CLOCK_MASK
+            if content == TYPE or not back.hold(client, old, old + length):
                 return None
-            client, old = layout.clients[(right >> CLOCK_BITS) - 1], right & CLOCK_MASK
-            assert back.hold(client, old, old + length), "the undo manager writes again what was deleted"
             copies.append((client_id, clock, length, client, old))
     return copies
 

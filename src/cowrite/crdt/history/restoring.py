@@ -18,7 +18,7 @@ from operator import itemgetter
 
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import SYNC_LIMITS, GuardLimits, inspect
-from cowrite.crdt.history.copies import Copy, copies_of_restore, copies_of_undo
+from cowrite.crdt.history.copies import Copy, copies_of_mended, copies_of_restore, copies_of_undo
 from cowrite.crdt.history.patching import EMPTY, Unpatchable
 from cowrite.crdt.history.scratch import RestoreFailed, Scratch, merge
 from cowrite.crdt.outline import ClockRange, Outline, missing
@@ -81,7 +81,7 @@ def restore(
     beginning, gone_before = scratch.state, scratch.deletions()
     scratch.apply(updates, tracked=True)
     head = scratch.state
-    _, back = scratch.tracked()
+    since = scratch.tracked()
     undone = scratch.undo()
     want = {name: target.get(name, EMPTY[kind]) for name, kind in shown.items()}
     scratch, patches = _made(scratch, want)
@@ -89,8 +89,9 @@ def restore(
     outline = _checked(update, head, scratch.client_id, limits)
     if update is None or outline is None:
         return Restored(None, left=mixed)
-    copies = copies_of_restore(scratch, beginning, gone_before, back, outline, patched=bool(patches))
-    return Restored(update, copies, bool(patches), mixed)
+    if patches:
+        return Restored(update, copies_of_mended(scratch, beginning, gone_before), True, mixed)
+    return Restored(update, copies_of_restore(scratch, since, outline), False, mixed)
 
 
 def undo_of(

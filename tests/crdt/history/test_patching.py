@@ -171,7 +171,7 @@ def test_scratch_documents_leave_nothing_behind() -> None:
     """Each takes some ten times its encoded size while it is there."""
     rng = random.Random(1)
     first = Scratch(b"\0\0", {"r": TEXT})
-    first.patch(["r"], {"r": {"$text": delta(*(("x", {"b": rng.random()}) for _ in range(1000)))}})
+    first.patch(["r"], {"r": {"$text": delta(*(("x", {"b": rng.random()}) for _ in range(300)))}})
     state = first.encode()
     process = psutil.Process()
 
@@ -181,7 +181,7 @@ def test_scratch_documents_leave_nothing_behind() -> None:
         scratch.undo()
         scratch.patch(["r"], {"r": {"$text": []}})
 
-    for _ in range(20):
+    for _ in range(30):
         work()
     gc.collect()
     before = process.memory_info().rss

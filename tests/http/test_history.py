@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from cowrite.testing.client import WebSocketClient
-from cowrite.testing.transport_contract.server import join
+from cowrite.testing.client import live_client
 from http_api import Api, Member, api, bearer, insert, problem, token, two_servers
 
 PATH = "/api/v2/documents/d"
@@ -38,13 +37,15 @@ async def two_authors(server: Api) -> tuple[Member, Member]:
     return ana, ben
 
 
-async def get(server: Api, what: str, headers: dict[str, str] = READER, **query: object) -> Any:
-    answer = await server.client.get(f"{PATH}/{what}", params={key: str(value) for key, value in query.items()}, headers=headers)
+async def get(server: Api, what: str, **query: object) -> Any:
+    params = {key.rstrip("_"): str(value) for key, value in query.items()}
+    answer = await server.client.get(f"{PATH}/{what}", params=params, headers=READER)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
-async def post(server: Api, what: str, headers: dict[str, str] = WRITER, **body: object) -> httpx.Response:
+async def post(server: Api, what: str, headers: Mapping[str, str] = WRITER, **body: object) -> httpx.Response:
+    body = {name.rstrip("_"): value for name, value in body.items()}
     return await server.client.post(f"{PATH}/{what}", json=body, headers=headers)
 
 
@@ -87,24 +88,24 @@ async def test_blame_goes_on_with_the_log(server: Api) -> None:
 async def test_diff(server: Api) -> None:
     """As a tree, as operations and as HTML; either moment may be the later one."""
     ana, _ = await two_authors(server)
-    tree = await get(server, "diff", **{"from": 2})
+    tree = await get(server, "diff", from_=2)
     assert (tree["document_id"], tree["from"]["offset"], tree["to"]["offset"]) == ("d", 2, 4)
     (root,) = tree["roots"]
     runs = [(run["change"], run.get("text"), run.get("author")) for run in root["runs"]]
     assert sorted(runs[:2]) == [("delete", "H", "ana"), ("insert", "J", "ana")]
     assert runs[2] == ("equal", "ello world", None)
-    turned = (await get(server, "diff", **{"from": 4, "to": 2}))["roots"][0]["runs"]
+    turned = (await get(server, "diff", from_=4, to=2))["roots"][0]["runs"]
     assert sorted((run["change"], run.get("text")) for run in turned[:2]) == [("delete", "J"), ("insert", "H")]
     html = await server.client.get(f"{PATH}/diff?from=2&format=html", headers=READER)
     assert html.headers["content-type"] == "text/html; charset=utf-8"
     assert "<del" in html.text
     assert "<ins" in html.text
     await ana.write({"type": "insert", "position": ["m", "key"], "content": 1})
-    both = await get(server, "diff", **{"from": 4, "format": "operations"})
+    both = await get(server, "diff", from_=4, format="operations")
     assert [(one["type"], one["position"]) for one in both["operations"]] == [("insert", ["m", "key"])]
-    only = await get(server, "diff", **{"from": 0, "root": "m", "format": "operations"})
+    only = await get(server, "diff", from_=0, root="m", format="operations")
     assert [one["position"] for one in only["operations"]] == [["m", "key"]]
-    assert (await get(server, "diff", **{"from": 5}))["roots"][0]["changed"] is False
+    assert (await get(server, "diff", from_=5))["roots"][0]["changed"] is False
 
 
 @pytest.mark.rule("HV31")
@@ -112,7 +113,7 @@ async def test_diff(server: Api) -> None:
 async def test_operations_of_a_diff_lead_from_one_moment_to_the_other(server: Api, first: int, second: int) -> None:
     ana, _ = await two_authors(server)
     await ana.write({"type": "format", "position": ["body", 0], "length": 2, "attributes": {"bold": True}})
-    found = await get(server, "diff", **{"from": first, "to": second, "format": "operations"})
+    found = await get(server, "diff", from_=first, to=second, format="operations")
     other = await server.connect("e", token("ana"))
     state = (await server.client.get(PATH, params={"at": str(first)}, headers=READER)).json()["content"]
     start = "".join(piece["insert"] for piece in state.get("body", {}).get("$text", []))
@@ -152,15 +153,17 @@ async def test_activity(server: Api) -> None:
 async def test_restore(server: Api) -> None:
     """A new entry of who restores; everybody who is there sees it arrive, and what was there before is a version."""
     await two_authors(server)
-    eve = await join(server.url.replace("http:", "ws:"), token("eve"), document="d")
-    done = await post(server, "restore", BEN, to="2")
+    socket = f"{server.url.replace('http:', 'ws:')}/yjs/d?token={token('eve')}"
+    async with live_client(socket) as eve:
+        assert str(eve.yjs.text) == "Jello world"
+        done = await post(server, "restore", BEN, to="2")
+        await eve.until(lambda: str(eve.yjs.text) == "Hello world")
     assert done.status_code == 200, done.text
     made = done.json()
     assert made["offset"] == 5
     assert {one["author"] for one in made["operations"]} == {"ben"}
     assert await text(server) == "Hello world"
     assert await text(server, 4) == "Jello world"
-    await eve.until(lambda client: str(client.text) == "Hello world") if hasattr(eve, "until") else asyncio.sleep(0)
     version = await get(server, f"versions/{made['version']}")
     assert (version["offset"], version["kind"], version["author"]) == (4, "restore", "ben")
     runs = [(run["length"], run["author"], run.get("restored")) for run in (await get(server, "blame"))["runs"]]
@@ -178,8 +181,7 @@ async def test_restore_of_one_root(server: Api) -> None:
     assert (await post(server, "restore", to="4", root="body")).json()["operations"] == []
     await post(server, "restore", to="5", root="m")
     state = (await server.client.get(PATH, headers=READER)).json()["content"]
-    assert state["m"] == {"$map": {"key": 1}}
-    assert await text(server) == "Jello world"
+    assert state == {"body": {"$text": [{"insert": "Jello world"}]}, "m": {"$map": {"key": 1}}}
 
 
 @pytest.mark.rule("HV40")
@@ -220,16 +222,16 @@ async def test_a_restore_that_is_asked_for_again_is_done_once(server: Api) -> No
 async def test_undo(server: Api) -> None:
     """What a person inserted goes, what they deleted comes back, what others did stays."""
     await two_authors(server)
-    mine = await post(server, "undo", author="ana", **{"from": "2"})
+    mine = await post(server, "undo", author="ana", from_="2")
     assert mine.status_code == 200, mine.text
     assert await text(server) == "Hello world"
-    assert problem(await post(server, "undo", author="ben", **{"from": "0"})) == (403, "grant_too_low")
-    done = (await post(server, "undo", ADMIN, author="ben", **{"from": "0"})).json()
+    assert problem(await post(server, "undo", author="ben", from_="0")) == (403, "grant_too_low")
+    done = (await post(server, "undo", ADMIN, author="ben", from_="0")).json()
     assert await text(server) == "Hello"
     assert (await get(server, f"versions/{done['version']}"))["offset"] == 5
-    nothing = (await post(server, "undo", ADMIN, author="nobody", **{"from": "0"})).json()
+    nothing = (await post(server, "undo", ADMIN, author="nobody", from_="0")).json()
     assert nothing == {"offset": 6, "operations": [], "version": None}
-    assert problem(await post(server, "undo", author="ana", **{"from": "3", "to": "1"})) == (422, "wrong_order")
+    assert problem(await post(server, "undo", author="ana", from_="3", to="1")) == (422, "wrong_order")
     cause = (await get(server, "activity", limit=1))["activity"][0]["cause"]
     assert cause == {"kind": "undo", "until": 5, "after": 0, "root": None, "author": "ben"}
 
@@ -237,7 +239,8 @@ async def test_undo(server: Api) -> None:
 @pytest.mark.rule("HV43")
 async def test_who_may_do_what(server: Api) -> None:
     await two_authors(server)
-    for what, body in (("restore", {"to": "1"}), ("undo", {"author": "rita", "from": "0"})):
+    asked: dict[str, dict[str, Any]] = {"restore": {"to": "1"}, "undo": {"author": "rita", "from": "0"}}
+    for what, body in asked.items():
         assert problem(await post(server, what, READER, **body)) == (403, "grant_too_low")
         assert problem(await post(server, what, {}, **body)) == (401, "unauthorized")
         assert problem(await post(server, what, WRITER, **(body | {"extra": 1})))[0] == 422

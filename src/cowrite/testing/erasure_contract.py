@@ -57,7 +57,11 @@ class ErasureContract:
         """A document with six entries and something in every table."""
         entries = [
             make_entry(
-                offset, created_at=10 * offset, claims=(offset,), ranges=(ClockRange(offset, 0, 5), ClockRange(100, offset, 9))
+                offset,
+                created_at=10 * offset,
+                update=bytes([offset]) * 100,
+                claims=(offset,),
+                ranges=(ClockRange(offset, 0, 5), ClockRange(100, offset, 9)),
             )
             for offset in range(1, 7)
         ]

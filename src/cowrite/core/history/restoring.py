@@ -25,9 +25,11 @@ from cowrite.core.sessions.session import Session
 from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.guard import SYNC_LIMITS, inspect
 from cowrite.crdt.history import restoring
+from cowrite.crdt.history.patching import EMPTY
 from cowrite.crdt.history.scratch import RestoreFailed
 from cowrite.crdt.operations import ContentOperation
 from cowrite.crdt.roots import RootKind
+from cowrite.crdt.values import Json
 
 _TRIES: Final = 3
 """How often something is made anew because somebody else restored or undid something meanwhile."""
@@ -123,7 +125,8 @@ class Restoring:
     ) -> Made:
         if wanted.id is not None and await self._history.locate(info.document_id, wanted.id) is not None:
             return await self._submit(wanted, await self._moments.at(info, info.head.offset), _NOTHING, ())
-        for left in reversed(range(_TRIES)):
+        tries = 0
+        while True:
             head = await self._moments.at(info, info.head.offset)
             update, copies = await make(head)
             if update is None:
@@ -131,10 +134,10 @@ class Restoring:
             try:
                 return await self._submit(wanted, head, update, copies)
             except SubmissionRefused as refused:
-                if refused.code != "restored_meanwhile" or not left:
+                tries += 1
+                if refused.code != "restored_meanwhile" or tries == _TRIES:
                     raise
             info = await self._look_again(info)
-        raise AssertionError("the last try returns or raises")
 
     async def _look_again(self, info: DocumentInfo) -> DocumentInfo:
         now = await self._directory.info(info.document_id)
@@ -185,6 +188,8 @@ def _restore(then: State, now: State, root: str | None) -> tuple[bytes | None, C
         reason = f"the root {mixed[0]!r} holds things that do not go together, and what it was cannot be told"
         raise HistoryRefused("root_unreadable", f"{reason}; restore the other roots by name")
     wanted = None if root is None else [root]
+    if all(_shown(then, name, kind) == _shown(now, name, kind) for name, kind in roots.items() if root in (None, name)):
+        return None, ()  # it looks as it did, whatever happened in between
     try:
         made = restoring.restore(then.committed.state, roots, [now.committed.state], wanted, then.content)
     except RestoreFailed as failed:
@@ -192,6 +197,10 @@ def _restore(then: State, now: State, root: str | None) -> tuple[bytes | None, C
     except EngineFault as fault:
         raise StoreCorrupt(f"The history of the document cannot be read: {fault}") from fault
     return made.update, made.copies
+
+
+def _shown(state: State, name: str, kind: RootKind) -> Json:
+    return state.content.get(name, EMPTY[kind])
 
 
 def _undo(then: State, now: State, updates: Sequence[tuple[bytes, bool]]) -> tuple[bytes | None, Copies]:

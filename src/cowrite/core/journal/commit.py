@@ -26,10 +26,9 @@ from cowrite.core.ports import (
     Clock,
     CommitDoubtful,
     Grant,
-    History,
     HistoryForgotten,
     News,
-    Store,
+    Storage,
     StoreCorrupt,
     StoreRefused,
     WriteTransaction,
@@ -65,14 +64,16 @@ class Outcome:
 class GroupCommit:
     """Commits groups of rooms."""
 
-    def __init__(self, store: Store, history: History, access: AccessControl, clock: Clock, ids: Ids, limits: Limits) -> None:
-        self._store = store
+    def __init__(self, storage: Storage, access: AccessControl, clock: Clock, ids: Ids, limits: Limits) -> None:
+        self._store = storage.store
+        self._directory = storage.directory
+        self._erasure = storage.erasure
         self._access = access
         self._clock = clock
         self._ids = ids
         self._limits = limits
         self._entries = EntryMaker(clock, ids)
-        self._submitted = SubmittedEntryMaker(self._entries, SessionReplicas(store, history), clock, limits)
+        self._submitted = SubmittedEntryMaker(self._entries, SessionReplicas(storage.store, storage.history), clock, limits)
 
     @property
     def accounts(self) -> SessionAccounts:
@@ -168,7 +169,7 @@ class GroupCommit:
             return Derived()
         derived = await self._derive_own(transaction, room, group, budget)
         if derived.entries or derived.submitted:
-            await transaction.append(room.document_id, derived.all_entries, derived.submitted, **_with(derived))
+            await transaction.append(room.document_id, derived.all_entries, derived.submitted, derived.versions)
         return derived
 
     async def _derive_own(self, transaction: WriteTransaction, room: Room, group: Group, budget: _Budget) -> Derived:
@@ -212,7 +213,12 @@ class GroupCommit:
         """The document was deleted: nothing is written to it any more."""
         pending = list(room.pending)
         room.delete()
-        await self._put_aside(transaction, room, pending, "the document was deleted before this was stored")
+        info = await self._directory.info(room.document_id)
+        if info is not None and info.purged_at is not None:
+            # All of it is deleted for good: nothing of it is kept aside either.
+            _drop(room, pending)
+        else:
+            await self._put_aside(transaction, room, pending, "the document was deleted before this was stored")
         return Derived()
 
     async def _catch_up_twice(self, transaction: WriteTransaction, room: Room) -> None:
@@ -234,6 +240,8 @@ class GroupCommit:
         replicas.adopt(head.epoch)
         if replicas.head.epoch != head.epoch:
             self._start_again(room, "the document's history was replaced; reconnect and sync")
+            # It may have been purged, and made again.
+            _drop(room, room.retire(await self._erasure.retired_clients(room.document_id)))
         elif head != replicas.head:
             head = await self._follow(transaction, room, head)
         room.pending.doubt_no_more()
@@ -311,8 +319,13 @@ class _Budget:
         self.updates = self.updates - updates if self.size > 0 else 0
 
 
-def _with(derived: Derived) -> dict[str, object]:
-    return {"versions": derived.versions} if derived.versions else {}
+def _drop(room: Room, updates: Sequence[Received]) -> None:
+    for one in updates:
+        room.pending.drop(one)
+    if updates:
+        _log.warning(
+            "updates dropped: what they belong to was deleted for good", document=room.document_id, updates=len(updates)
+        )
 
 
 def _continues(entries: Sequence[Entry], known: Head) -> bool:

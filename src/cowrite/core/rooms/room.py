@@ -49,8 +49,7 @@ from cowrite.protocol.messages import AwarenessUpdate
 class Room:
     """See the module's docstring. Made by the registry, never directly."""
 
-    def __init__(self, document_id: str, replicas: Replicas, ports: RoomPorts, retired: frozenset[int] = frozenset()) -> None:
-        """``retired``: the Yjs clients that wrote what was purged from this document."""
+    def __init__(self, document_id: str, replicas: Replicas, ports: RoomPorts) -> None:
         self.document_id = document_id
         self.replicas = replicas
         self.pending = PendingUpdates(ports.backlog)
@@ -68,7 +67,8 @@ class Room:
         self._limits = ports.limits
         self._window = FlushWindow(ports.clock, self._flush, shortest=ports.shortest_window, longest=ports.longest_window)
         self._broadcast = Broadcast()
-        self._intake = Intake(replicas, self.pending, self._broadcast, ports.limits, retired, rebuild=self._rebuild)
+        self._intake = Intake(replicas, self.pending, self._broadcast, ports.limits, rebuild=self._rebuild)
+        self.retire = self._intake.retire
         self.large = LargeUpdates(self._intake, self.pending, self.peers, ports, wake=self._wake)
         self._turn = TransactionTurn()
         self._frames = StateFrames()

@@ -11,16 +11,17 @@ merges with the update as with every other one.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import SYNC_LIMITS, GuardLimits, inspect
-from cowrite.crdt.history.copies import Copy, copies_of_restore, copies_of_undo
-from cowrite.crdt.history.patching import EMPTY
+from cowrite.crdt.history.copies import Copy, copies_of_mended, copies_of_restore, copies_of_undo
+from cowrite.crdt.history.patching import EMPTY, Unpatchable
 from cowrite.crdt.history.scratch import RestoreFailed, Scratch, merge
-from cowrite.crdt.outline import Outline, missing
+from cowrite.crdt.outline import ClockRange, Outline, missing
 from cowrite.crdt.roots import RootKind
 from cowrite.crdt.values import Json
 
@@ -80,7 +81,7 @@ def restore(
     beginning, gone_before = scratch.state, scratch.deletions()
     scratch.apply(updates, tracked=True)
     head = scratch.state
-    _, back = scratch.tracked()
+    since = scratch.tracked()
     undone = scratch.undo()
     want = {name: target.get(name, EMPTY[kind]) for name, kind in shown.items()}
     scratch, patches = _made(scratch, want)
@@ -88,8 +89,9 @@ def restore(
     outline = _checked(update, head, scratch.client_id, limits)
     if update is None or outline is None:
         return Restored(None, left=mixed)
-    copies = copies_of_restore(scratch, beginning, gone_before, back, outline, patched=bool(patches))
-    return Restored(update, copies, bool(patches), mixed)
+    if patches:
+        return Restored(update, copies_of_mended(scratch, beginning, gone_before), True, mixed)
+    return Restored(update, copies_of_restore(scratch, since, outline), False, mixed)
 
 
 def undo_of(
@@ -103,19 +105,20 @@ def undo_of(
     """Make the update that takes back what one person changed: what they inserted goes, what they deleted comes back.
 
     ``state`` is the document before the first of these changes; ``updates`` are the log's entries from there to the head, each
-    with whether it is to be taken back; ``roots``, ``client_id`` and ``limits`` are as for :func:`restore`. What others have written stays,
-    but for what stands inside of something that goes (their text in a paragraph that the person had inserted); an entry that
-    others have written since stays theirs; mixed roots stay as they are.
+    with whether it is to be taken back; ``roots``, ``client_id`` and ``limits`` are as for :func:`restore`. What others have
+    written stays, but for what stands inside of something that goes (their text in a paragraph that the person had inserted);
+    an entry that others have written since stays theirs; mixed roots stay as they are.
 
     Raises :class:`RestoreFailed`, :class:`~cowrite.crdt.errors.EngineFault`.
     """
-    scratch = Scratch(state, {name: kind for name, kind in roots.items() if kind is not RootKind.MIXED}, client_id=client_id)
-    scratch.track()
-    for theirs, entries in groupby(updates, key=itemgetter(1)):
-        scratch.apply([update for update, _ in entries], tracked=theirs)
-    head = scratch.state
-    inserted, deleted = scratch.tracked()
-    undone = scratch.undo()
+    shown = {name: kind for name, kind in roots.items() if kind is not RootKind.MIXED}
+    steps = [([update for update, _ in entries], theirs) for theirs, entries in groupby(updates, key=itemgetter(1))]
+    try:
+        taken = _take_back(Scratch(state, shown, client_id=client_id), steps, separately=False)
+    except EngineFault:
+        # The engine panics at some sets of ids that begin and end within one run of values.
+        taken = _take_back(Scratch(state, shown, client_id=client_id), steps, separately=True)
+    scratch, head, (inserted, deleted), undone = taken
     scratch, patches = _made(scratch, scratch.content())
     update = merge([*undone, *patches])
     outline = _checked(update, head, scratch.client_id, limits)
@@ -124,20 +127,37 @@ def undo_of(
     return Undone(update, copies_of_undo(scratch, inserted, deleted) if outline.brings else ())
 
 
+_Ids = tuple[Sequence[ClockRange], Sequence[ClockRange]]
+
+
+def _take_back(
+    scratch: Scratch, steps: Sequence[tuple[Sequence[bytes], bool]], *, separately: bool
+) -> tuple[Scratch, Mapping[int, int], _Ids, list[bytes]]:
+    """Undo some steps; returns also the state vector and what was tracked before that."""
+    scratch.track(separately=separately)
+    for entries, theirs in steps:
+        scratch.apply(entries, tracked=theirs)
+    head, tracked = scratch.state, scratch.tracked()
+    return scratch, head, tracked, scratch.undo()
+
+
 def _made(scratch: Scratch, want: Mapping[str, Json]) -> tuple[Scratch, list[bytes]]:
     """Look whether others will see what they should, and mend it where they will not: what differs is edited, and where that
     does not help all of the root is replaced. Returns a document that shows it, and what was done as updates.
     """
     patches: list[bytes] = []
-    for mend in (Scratch.patch, Scratch.replace, None):
-        scratch = scratch.replica()
-        differing = scratch.differing(want)
+    for mend in (Scratch.patch, Scratch.replace):
+        replica = scratch.replica()
+        differing = replica.differing(want)
         if not differing:
-            break
-        if mend is None:
-            raise RestoreFailed(f"The root {differing[0]!r} cannot be made what it was: the engine writes something else.")
-        patches += mend(scratch, differing, want)
-    return scratch, patches
+            return replica, patches
+        with suppress(Unpatchable):
+            patches += mend(replica, differing, want)
+            scratch = replica
+    replica = scratch.replica()
+    if differing := replica.differing(want):
+        raise RestoreFailed(f"The root {differing[0]!r} cannot be made what it was: the engine writes something else.")
+    return replica, patches
 
 
 def _checked(update: bytes | None, head: Mapping[int, int], client_id: int, limits: GuardLimits) -> Outline | None:

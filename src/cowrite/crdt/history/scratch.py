@@ -13,8 +13,8 @@ from pycrdt import _pycrdt as engine
 
 from cowrite.crdt.document import _raise_fault as raise_fault
 from cowrite.crdt.document import merge_updates
-from cowrite.crdt.guard import read_delete_set
-from cowrite.crdt.history.patching import Patcher, same
+from cowrite.crdt.guard import deletes_of, read_delete_set
+from cowrite.crdt.history.patching import Patcher, Unpatchable, same
 from cowrite.crdt.outline import ClockRange
 from cowrite.crdt.roots import RootKind
 from cowrite.crdt.shared_types import Handle, Misfit, Reader
@@ -51,7 +51,6 @@ class Scratch:
         self._handles: dict[str, tuple[Handle, Handle]] = {}
         self._call(self._open)
         self._undo = engine.UndoManager(_FOR_EVER, _no_time, [], [])
-        self._undo.include_origin(_TRACKED)
 
     @property
     def client_id(self) -> int:
@@ -70,15 +69,18 @@ class Scratch:
     def deletions(self) -> Sequence[ClockRange]:
         """Return all that is deleted."""
         update: bytes = self._call(self._document.get_update, self._call(self._document.get_state))
-        return read_delete_set(update, 1)  # behind the number of clients with structs, which is 0
+        return deletes_of(update)
 
     def content(self) -> dict[str, Json]:
         """Return what each root holds, as :func:`cowrite.crdt.state.get_state` does. Raises :class:`RestoreFailed`."""
         content: dict[str, Json] = self._call(self._read)
         return content
 
-    def track(self) -> None:
-        """From now on note what would undo the updates that are applied as ``tracked``."""
+    def track(self, *, separately: bool = False) -> None:
+        """From now on note what would undo the updates that are applied as ``tracked``: as one step, or one for each time."""
+        if separately:
+            self._undo = engine.UndoManager(0, _no_time, [], [])
+        self._undo.include_origin(_TRACKED)
         for name, kind in self._roots.items():
             self._call(getattr(self._undo, _SCOPES[kind]), self._engine, self._handles[name][0])
 
@@ -112,13 +114,24 @@ class Scratch:
         return [name for name in self._roots if not same(have[name], want[name])]
 
     def patch(self, names: Sequence[str], want: Mapping[str, Json]) -> list[bytes]:
-        """Edit what differs in some roots; returns it as updates. Raises :class:`RestoreFailed`."""
+        """Edit what differs in some roots; returns it as updates.
+
+        Raises :class:`RestoreFailed`, :class:`~cowrite.crdt.history.patching.Unpatchable`.
+        """
         have = self.content()
-        return self._edit(lambda patcher, kind, name, *root: patcher.patch(kind, *root, have[name], want[name]), names)
+
+        def edit(patcher: Patcher, kind: RootKind, name: str, root: Handle, entries: Handle, _: Handle) -> None:
+            patcher.patch(kind, root, entries, have[name], want[name])
+
+        return self._edit(edit, names)
 
     def replace(self, names: Sequence[str], want: Mapping[str, Json]) -> list[bytes]:
         """Replace all that some roots hold; returns it as updates. Raises :class:`RestoreFailed`."""
-        return self._edit(lambda patcher, kind, name, *root: patcher.replace(kind, *root, want[name]), names)
+
+        def edit(patcher: Patcher, kind: RootKind, name: str, root: Handle, entries: Handle, items: Handle) -> None:
+            patcher.replace(kind, root, entries, items, want[name])
+
+        return self._edit(edit, names)
 
     def _taken(self) -> list[bytes]:
         fresh = list(self._fresh)
@@ -158,7 +171,8 @@ class Scratch:
         try:
             patcher = Patcher(txn)
             for name in names:
-                edit(patcher, self._roots[name], name, *self._handles[name])
+                items = self._engine.get_or_insert_array(txn, name)
+                edit(patcher, self._roots[name], name, *self._handles[name], items)
             txn.commit()
         finally:
             txn.drop()
@@ -166,6 +180,8 @@ class Scratch:
     def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         try:
             return function(*arguments)
+        except Unpatchable:
+            raise
         except Misfit as misfit:
             raise RestoreFailed(f"What the document would hold cannot be read: {misfit}.") from misfit
         except InvalidValue as invalid:

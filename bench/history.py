@@ -88,7 +88,7 @@ async def fill(storage: Storage, typed: list[tuple[str, bytes]]) -> None:
                 change = replicas.log.commit([update], [inspect(update)])
                 assert change is not None
                 offset = replicas.head.offset + len(entries) + 1
-                entries.append(maker.entry(change, offset=offset, author=author, group=ids.new()))
+                entries.append(maker.entry(change, replicas, offset=offset, author=author, group=ids.new()))
             await transaction.append("doc", entries)
         replicas.settle(entries)
         if (checkpoint := replicas.checkpoint()) is not None:
@@ -127,7 +127,7 @@ class Server:
         app = create_app(settings, demo=True, storage=self.storage)
         self._runtime = app.state.cowrite
         await self._runtime.start()
-        self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1/api/v2/documents/doc")
+        self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -137,7 +137,7 @@ class Server:
     async def ask(self, method: str, place: str, **options: Any) -> float:
         """Milliseconds until the answer."""
         began = time.perf_counter()
-        answer = await self._client.request(method, place, **options)
+        answer = await self._client.request(method, f"/api/v2/documents/doc{place}", **options)
         took = (time.perf_counter() - began) * 1000
         assert answer.is_success, answer.text
         return took

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from cowrite.history_commands import verify
+from cowrite.history_commands import COMMANDS
 from cowrite.startup import StartError, require_loopback
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -48,7 +48,8 @@ app = typer.Typer(
 )
 
 
-app.command(cls=_Command)(verify)
+for command in COMMANDS:
+    app.command(cls=_Command)(command)
 
 
 def main() -> None:

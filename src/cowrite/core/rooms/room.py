@@ -368,16 +368,17 @@ class Room:
         if self._broadcast or self.pending.waiting or self.submissions.waiting:
             self._window.wake()
 
-    def _flush(self) -> None:
+    def _flush(self) -> int:
         if self.replicas.live is not None:
             for peer, error in self._intake.take_held(self.peers):
                 peer.close(error.code, error.reason)
                 self.detach(peer, clean=False)
-        self._broadcast.send_updates(self.peers)
+        updates = self._broadcast.send_updates(self.peers)
         self.people.flush()
         self._ports.write()
         if self.pending.waiting or self.submissions.waiting:
             self._ports.commit(self)
+        return updates
 
     def _rebuild(self) -> None:
         self.rebuild(CloseCode.DOCUMENT_REBUILT, "the document is being rebuilt; reconnect")

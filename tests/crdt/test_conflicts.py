@@ -52,7 +52,7 @@ def read_in_order(update: bytes) -> str:
             clock = layout.rows[4 * row] & CLOCK_MASK
             for offset, letter in enumerate(content[0].decode()):
                 strings[number + 1 << CLOCK_BITS | clock + offset] = letter
-    pieces = made.order_from(1)
+    pieces = [first for first, _ in made.order_from(1, {})]
     starts = set(pieces)
     out = []
     for piece in pieces:
@@ -91,7 +91,7 @@ def agrees(*blocks: Block, limit: int = 1000) -> int:
             assert content
             for offset, letter in enumerate(content[0].decode()):
                 letters[number + 1 << CLOCK_BITS | (layout.rows[4 * row] & CLOCK_MASK) + offset] = letter
-    pieces = made.order_from(1)
+    pieces = [first for first, _ in made.order_from(1, {})]
     out = ""
     for piece in pieces:
         while piece in letters:
@@ -154,7 +154,7 @@ def test_places_that_only_the_document_knows_are_loose(blocks: list[Block], loos
 def test_the_search_ends_at_what_the_update_does_not_bring() -> None:
     made = Lists(inspect(write_update([block(1, 5, text("a", root="t"), text("b", origin=(1, 5), right=(9, 3)))])).layout, 10)
     made.integrate()
-    assert [place & CLOCK_MASK for place in made.order_from(1)] == [5, 6]
+    assert [place & CLOCK_MASK for place, _ in made.order_from(1, {})] == [5, 6]
     assert count_loose([block(1, 5, text("a", origin=(9, 0), right=(9, 1)), text("b", origin=(9, 0)))], 2) == 1
 
 

@@ -58,3 +58,19 @@ def test_a_document_has_the_client_id_that_was_asked_for(client_id: int) -> None
     copy.apply_update(document.get_update())
     assert copy.get_state() == document.get_state()
     assert utf16_document().client_id != utf16_document().client_id
+
+
+@pytest.mark.rule("HI1")
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_document_keeps_what_is_deleted_when_it_was_asked_to(keep: bool) -> None:
+    """Also what was there when it was deleted by somebody else; this would fail with an engine that has changed."""
+    writer = utf16_document()
+    text = writer.get("text", type=Text)
+    text.insert(0, "kept, forgotten, kept")
+    document = utf16_document(keep_deleted=keep)
+    document.apply_update(writer.get_update())
+    before = writer.get_state()
+    del text[4:15]
+    document.apply_update(writer.get_update(before))
+    assert str(document.get("text", type=Text)) == "kept, kept"
+    assert (b"forgotten" in document.get_update()) is keep

@@ -55,7 +55,9 @@ async def commit(store: Store, number: int) -> None:
             for offset, update in enumerate(updates[start : start + 100], start + 1):
                 change = replicas.log.commit([update], [inspect(update)])
                 assert change is not None
-                entries.append(maker.entry(change, offset=offset, author="user_4711_ana", group=ids.new(), claims=(812345678,)))
+                entries.append(
+                    maker.entry(change, replicas, offset=offset, author="user_4711_ana", group=ids.new(), claims=(812345678,))
+                )
             await transaction.append(DOCUMENT, entries)
         replicas.head = Head(epoch, entries[-1].offset, entries[-1].id)
         replicas.tail_entries += len(entries)

@@ -13,6 +13,7 @@ Ids are those of :class:`cowrite.crdt.outline.Layout`. A struct of several clock
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
 from typing import Final, NoReturn, TypeAlias
 
 from cowrite.crdt.errors import HostileUpdate
@@ -69,15 +70,22 @@ class Lists:
         """Tell whether ``right``, the first clock of a piece, stands directly right of ``left``, the last one of another."""
         return self._right_of.get(left) == right
 
-    def order_from(self, head: int) -> list[int]:
-        """Return the ids of the pieces in the list of that head, as far as the update tells."""
+    def order_from(self, head: int, ends: Mapping[int, int]) -> list[tuple[int, int]]:
+        """Return the pieces in the list of that head, as far as the update tells: the ids of their first and last clocks.
+
+        ``ends``: for the id of each struct's first clock that of its last one. What is missing there is looked up.
+        """
         order = []
+        right_of = self._right_of
         piece = self._first_of.get(head, NONE)
         while piece:
-            order.append(piece)
-            found = self._piece(piece)
-            assert found is not None, "the list of a head holds only what the update brings"
-            piece = self._right_of[found[0]]
+            last = ends.get(piece, NONE)
+            if not last or piece >> CLOCK_BITS in self._splits:
+                found = self._piece(piece)
+                assert found is not None, "the list of a head holds only what the update brings"
+                last = found[0]
+            order.append((piece, last))
+            piece = right_of[last]
         return order
 
     def _insert(self, first: int, last: int, left: int, right: int) -> None:

@@ -39,8 +39,8 @@ class Document:
     After an :class:`EngineFault` it is not usable: every call raises :class:`EngineFault`. Make a new one from the log.
     """
 
-    def __init__(self) -> None:
-        self._engine = utf16_document()
+    def __init__(self, *, keep_deleted: bool = False) -> None:
+        self._engine = utf16_document(keep_deleted=keep_deleted)
         self._fault: str | None = None
         self._state: dict[int, int] = {}
         self._encoded: bytes | None = _NOTHING

@@ -15,8 +15,9 @@ import json
 from bisect import bisect_right
 from collections.abc import Iterable
 
-from cowrite.crdt.content import read_sized, read_varuint
-from cowrite.crdt.outline import CLOCK_BITS, CLOCK_MASK, CONTENT, HAS_KEY, HAS_ORIGIN, HAS_RIGHT_ORIGIN, STRING, TYPE, Layout
+from cowrite.crdt.content import read_sized
+from cowrite.crdt.history.contents import content_at
+from cowrite.crdt.outline import CLOCK_BITS, CLOCK_MASK, CONTENT, STRING, TYPE, Layout
 from cowrite.crdt.text_index import utf16_length
 
 _EMBED = 5
@@ -52,7 +53,7 @@ def embedded_strings(update: bytes, layout: Layout) -> frozenset[str]:
     rows = layout.rows
     for at in range(0, len(rows), 4):
         if rows[at] >> CLOCK_BITS & CONTENT == _EMBED:
-            start, end = read_sized(update, _content_at(update, rows[at + 3]))
+            start, end = read_sized(update, content_at(update, rows[at + 3]))
             if update[start] == _QUOTE:
                 strings.add(json.loads(update[start:end]))
     return frozenset(string for string in strings if utf16_length(string) != 1)
@@ -73,7 +74,7 @@ class _Holders:
         row = self._row(self._layout.heads[head - 1]) if head > 0 else _ELSEWHERE
         if row == _ELSEWHERE or self._layout.rows[4 * row] >> CLOCK_BITS & CONTENT != TYPE:
             return None
-        return self._update[_content_at(self._update, self._layout.rows[4 * row + 3])]
+        return self._update[content_at(self._update, self._layout.rows[4 * row + 3])]
 
     def _head(self, place: int) -> int:
         """Return the number of the head of the list in which an id stands, by way of its neighbours."""
@@ -100,17 +101,3 @@ class _Holders:
         rows = self._layout.rows
         row = bisect_right(range(block[1], block[2]), clock, key=lambda row: rows[4 * row] & CLOCK_MASK) + block[1] - 1
         return row if row >= block[1] else _ELSEWHERE
-
-
-def _content_at(data: bytes, at: int) -> int:
-    """Return the place of a struct's content: behind its first byte, its neighbours or its parent, and its key."""
-    info = data[at]
-    at += 1
-    neighbours = bool(info & HAS_ORIGIN) + bool(info & HAS_RIGHT_ORIGIN)
-    if not neighbours and data[at] == 1:
-        at = read_sized(data, at + 1)[1]
-    else:
-        at += not neighbours
-        for _ in range(2 * (neighbours or 1)):
-            _, at = read_varuint(data, at)
-    return read_sized(data, at)[1] if info & HAS_KEY and not neighbours else at

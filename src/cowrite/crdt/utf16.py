@@ -18,14 +18,15 @@ from pycrdt import Doc, Map
 _GUID = "cowrite"
 
 
-def utf16_document(client_id: int | None = None) -> Doc[Any]:
+def utf16_document(client_id: int | None = None, *, keep_deleted: bool = False) -> Doc[Any]:
     """Make an empty document that counts in UTF-16, with that Yjs client id (0 to 2^53 - 1; by default a random one).
 
-    Deleted content is collected, as in any Yjs document.
+    Deleted content is collected, as in any Yjs document. ``keep_deleted`` True: what is deleted in this document from now on is
+    kept, and encoded with the rest: for looking at the past, never for serving.
     """
     host: Doc[Any] = Doc(client_id=client_id)
     root = host.get("s", type=Map)
-    host.apply_update(_UPDATE)
+    host.apply_update(_KEEPING if keep_deleted else _COLLECTING)
     document = root["k"]
     assert isinstance(document, Doc), "the engine gives the subdocument back"
     document.host = host  # type: ignore[attr-defined]  # the engine points back to the host: it has to live as long
@@ -58,9 +59,14 @@ def _string(text: str) -> bytes:
     return bytes((len(text),)) + text.encode()
 
 
-_UPDATE = (
-    b"\x01\x01\x01\x00"  # one client, one struct, client 1, clock 0
-    b"\x29\x01" + _string("s") + _string("k") + _string(_GUID)  # content 9 (a document) under the key k of the root s
-    + b"\x76\x02" + _string("encoding") + b"\x7d\x00" + _string("gc") + b"\x78"  # {"encoding": 0, "gc": true}
-    + b"\x00"  # nothing deleted
-)  # fmt: skip
+def _subdocument(gc: bytes) -> bytes:
+    return (
+        b"\x01\x01\x01\x00"  # one client, one struct, client 1, clock 0
+        b"\x29\x01" + _string("s") + _string("k") + _string(_GUID)  # content 9 (a document) under the key k of the root s
+        + b"\x76\x02" + _string("encoding") + b"\x7d\x00" + _string("gc") + gc  # {"encoding": 0, "gc": …}
+        + b"\x00"  # nothing deleted
+    )  # fmt: skip
+
+
+_COLLECTING = _subdocument(b"\x78")
+_KEEPING = _subdocument(b"\x79")

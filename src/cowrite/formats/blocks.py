@@ -33,14 +33,23 @@ class MarkKind(IntEnum):
     SUBSCRIPT = 8
     SUPERSCRIPT = 9
     CODE = 10
+    INSERTED = 11
+    """These three only where two moments are compared."""
+    DELETED = 12
+    REFORMATTED = 13
+
+
+CHANGES = frozenset({MarkKind.INSERTED, MarkKind.DELETED, MarkKind.REFORMATTED})
 
 
 class Mark(NamedTuple):
-    """One mark. ``value`` is a link's address, or a colour; ``title`` a link's."""
+    """One mark. ``value`` is a link's address, a colour, or the author of a change; ``title`` a link's or a change's."""
 
     kind: MarkKind
     value: str = ""
     title: str = ""
+    time: str = ""
+    """When a change was made, as ISO 8601."""
 
 
 Marks: TypeAlias = tuple[Mark, ...]
@@ -130,6 +139,8 @@ class Block:
     indent: int = 0
     columns: int = 1
     rows: int = 1
+    change: Mark | None = None
+    """What became of the block itself, where two moments are compared."""
 
 
 def fold(root: Block, render: Callable[[Block, list[Result | Leaf]], Result]) -> Result:
@@ -179,9 +190,14 @@ def leaves_of(block: Block) -> list[Leaf]:
                 leaves.append(Break())
             apart = False
             if holder.kind is Kind.CODE and isinstance(child, Run):
-                child = Run(child.text, (Mark(MarkKind.CODE),))
+                child = Run(child.text, (Mark(MarkKind.CODE), *changes_in(child.marks)))
             leaves.append(child)
     return leaves
+
+
+def changes_in(marks: Marks) -> Marks:
+    """Return those marks that say what has changed."""
+    return tuple(mark for mark in marks if mark.kind in CHANGES)
 
 
 def plain(leaves: Sequence[Leaf]) -> str:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
-from cowrite.formats.blocks import Block, Break, Image, Json, Kind, Leaf, Mark, MarkKind, Object, Run
+from cowrite.formats.blocks import Block, Break, Image, Json, Kind, Leaf, Mark, MarkKind, Object, Run, changes_in
 from cowrite.formats.marks import read_marks
 from cowrite.formats.nodes import Attributes
 from cowrite.formats.safety import bounded, one_line, safe_address, safe_alignment, safe_language, safe_picture
@@ -61,7 +62,9 @@ def read_embed(value: Json, attributes: Attributes) -> Leaf:
     """Return what is embedded in a text as a leaf: Quill's images, videos and formulas; an object for what is not known."""
     name, content = next(iter(value.items()), ("", None)) if isinstance(value, dict) else ("", None)
     read = _EMBEDS.get(name)
-    return (read(content, attributes) if read else None) or Object(name)
+    leaf = (read(content, attributes) if read else None) or Object(name)
+    missing = [mark for mark in changes_in(read_marks(attributes)) if mark not in leaf.marks]
+    return replace(leaf, marks=(*leaf.marks, *missing)) if missing else leaf
 
 
 def read_lines(delta: list[Json], embedded: Callable[[Json], Block | None]) -> list[Block]:

@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TypeAlias
 
-from cowrite.formats.blocks import Block, Break, Image, Kind, Leaf, Mark, MarkKind, Marks, Run, fold, shared_marks
+from cowrite.formats.blocks import (
+    CHANGES,
+    Block,
+    Break,
+    Image,
+    Kind,
+    Leaf,
+    Mark,
+    MarkKind,
+    Marks,
+    Run,
+    changes_in,
+    fold,
+    shared_marks,
+)
 from cowrite.formats.reading import State, read_roots
 
 _Attributes: TypeAlias = Callable[[Block], str]
@@ -25,11 +41,18 @@ def to_html(state: State, root: str | None = None) -> str:
     blanks; elsewhere a browser shows several blanks as one. Roots follow one another in their order, each on a new line; a root
     that is not there is "".
     """
-    return "\n".join(fold(block, _render) for block in read_roots(state, root))
+    return "\n".join(fold(block, render) for block in read_roots(state, root))
 
 
-def _render(block: Block, parts: list[str | Leaf]) -> str:
-    return _BLOCKS[block.kind](block, _flow(parts))
+def render(block: Block, parts: list[str | Leaf]) -> str:
+    """Write a block, of whose parts the blocks have been written."""
+    written = _BLOCKS[block.kind](block, _flow(parts))
+    if block.change is None or block.kind is Kind.FRAGMENT:
+        return written
+    tag = _FIRST_TAG.match(written)
+    assert tag is not None, "what is written begins with the block's own element"
+    name = _CLASSES[block.change.kind]
+    return f"{tag[0]}{_attribute('class', name)}{_change(block.change, 'data-time')}{written[tag.end() :]}"
 
 
 def _flow(parts: list[str | Leaf]) -> str:
@@ -53,6 +76,10 @@ def _change_marks(out: list[str], old: Marks, new: Marks) -> None:
 
 
 def _mark_attributes(mark: Mark) -> str:
+    if mark.kind is MarkKind.REFORMATTED:
+        return _attribute("class", _CLASSES[mark.kind]) + _change(mark, "data-time")
+    if mark.kind in CHANGES:
+        return _change(mark, "datetime")
     write = _MARK_ATTRIBUTES.get(mark.kind)
     return write(mark) if write and mark.value else ""
 
@@ -60,6 +87,12 @@ def _mark_attributes(mark: Mark) -> str:
 def _link(mark: Mark) -> str:
     title = _attribute("title", mark.title) if mark.title else ""
     return f'{_attribute("href", mark.value)}{title} rel="noopener noreferrer nofollow"'
+
+
+def _change(mark: Mark, time_name: str) -> str:
+    author = _attribute("data-author", mark.value) if mark.value else ""
+    time = _attribute(time_name, mark.time) if mark.time else ""
+    return f"{author}{time}{_attribute('title', mark.title)}"
 
 
 def _leaf(leaf: Leaf) -> str:
@@ -124,8 +157,13 @@ def _verbatim(_: Block, content: str) -> str:
 
 def _code(block: Block, _: str) -> str:
     """The text of a code block, without marks, its lines as they are."""
-    lines = "".join("\n" if isinstance(leaf, Break) else _leaf(leaf) for leaf in block.children if not isinstance(leaf, Block))
+    leaves = [leaf for leaf in block.children if not isinstance(leaf, Block)]
+    lines = _flow([replace(_line_feed(leaf), marks=changes_in(leaf.marks)) for leaf in leaves])
     return f"<pre><code{_attribute('class', 'language-' + block.name) if block.name else ''}>{lines}</code></pre>"
+
+
+def _line_feed(leaf: Leaf) -> Leaf:
+    return Run("\n", leaf.marks) if isinstance(leaf, Break) else leaf
 
 
 def _rule(_: Block, __: str) -> str:
@@ -158,12 +196,22 @@ _MARKS: Mapping[MarkKind, str] = {
     MarkKind.SUBSCRIPT: "sub",
     MarkKind.SUPERSCRIPT: "sup",
     MarkKind.CODE: "code",
+    MarkKind.INSERTED: "ins",
+    MarkKind.DELETED: "del",
+    MarkKind.REFORMATTED: "span",
 }
 
 _MARK_ATTRIBUTES: Mapping[MarkKind, Callable[[Mark], str]] = {
     MarkKind.LINK: _link,
     MarkKind.HIGHLIGHT: lambda mark: _attribute("style", f"background-color: {mark.value}"),
     MarkKind.COLOUR: lambda mark: _attribute("style", f"color: {mark.value}"),
+}
+
+_FIRST_TAG = re.compile(r"<[a-z0-9]+")
+_CLASSES: Mapping[MarkKind, str] = {
+    MarkKind.INSERTED: "cowrite-insert",
+    MarkKind.DELETED: "cowrite-delete",
+    MarkKind.REFORMATTED: "cowrite-format",
 }
 
 _BLOCKS: Mapping[Kind, Callable[[Block, str], str]] = {

@@ -36,13 +36,17 @@ def _read_root(value: Json) -> Block:
     delta = value.get("$text")
     if delta is not None and is_verbatim(delta):
         return Block(Kind.VERBATIM, [Run("".join(piece["insert"] for piece in delta))])
-    root = Block(Kind.FRAGMENT)
+    return settle(read_into(Block(Kind.FRAGMENT), value))
+
+
+def read_into(root: Block, value: Json) -> Block:
+    """Put a value with everything in it into a block, which is returned and still has to be settled."""
     to_do: _ToDo = [(root, [value])]
     while to_do:
         block, values = to_do.pop()
         for inner in values:
             _place(block, inner, to_do)
-    return settle(root)
+    return root
 
 
 def _place(parent: Block, value: Json, to_do: _ToDo) -> None:

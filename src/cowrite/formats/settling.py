@@ -56,7 +56,7 @@ def _spliced(parts: list[Block | Leaf]) -> list[Block | Leaf]:
     children: list[Block | Leaf] = []
     for part in parts:
         if isinstance(part, Block) and part.kind is Kind.INLINE:
-            children.extend(part.children or [Object(part.name)])
+            children.extend(part.children or [Object(part.name, (part.change,) if part.change else ())])
         else:
             children.append(part)
     return children

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from cowrite.core.records import Checkpoint, Entry, Head, OwnUpdate, Quarantined, StoredDocument, Submitted
+from cowrite.core.records import Checkpoint, Entry, Head, OwnUpdate, Quarantined, StoredDocument, Submitted, Version
 
 
 class StoreError(Exception):
@@ -94,12 +94,19 @@ class WriteTransaction(Protocol):
         """
         ...
 
-    async def append(self, document_id: str, entries: Sequence[Entry], submitted: Sequence[Submitted] = ()) -> None:
+    async def append(
+        self,
+        document_id: str,
+        entries: Sequence[Entry],
+        submitted: Sequence[Submitted] = (),
+        versions: Sequence[Version] = (),
+    ) -> None:
         """Add entries behind the head, with their operations, and move the head. Offsets must follow the head without a gap.
 
         The Yjs clients that an entry claims are recorded as its author's, where nobody has claimed them before. ``submitted``
         is remembered with them: its offsets are of the log up to these entries, and its operations are operations of these
-        entries (only their ids are kept). Raises :class:`DocumentDeleted`, and at the latest when the block is left
+        entries (only their ids are kept). ``versions`` are of the log up to these entries; one whose id is there already stays
+        as it is. Raises :class:`DocumentDeleted`, and at the latest when the block is left
         :class:`StoreRefused` for an id that is taken.
         """
         ...

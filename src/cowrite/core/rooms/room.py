@@ -156,6 +156,7 @@ class Room:
 
     def enter(self, reader: Reader) -> None:
         """A client comes to read operations; it is told of each commit from now on."""
+        self.people.notices.flush()  # it knows of them already
         self.readership.readers.add(reader)
 
     def leave(self, reader: Reader) -> None:

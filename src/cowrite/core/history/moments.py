@@ -62,7 +62,6 @@ class Moments:
     """Finds moments and makes the documents of them, in the worker's thread. Remembers those asked for last."""
 
     def __init__(self, storage: Storage, worker: HistoryWorker, *, max_bytes: int = CACHE_BYTES) -> None:
-        self._store = storage.store
         self._history = storage.history
         self._versions = storage.versions
         self._worker = worker
@@ -82,7 +81,7 @@ class Moments:
 
     async def at(self, info: DocumentInfo, offset: int) -> Moment:
         """The moment at an offset that is not beyond the head. Raises :class:`HistoryForgotten`."""
-        if offset < info.first_offset - 1:
+        if offset < info.first_offset > 1 and offset != info.head.offset:
             raise HistoryForgotten(info.document_id, info.first_offset)
         if not offset:
             return Moment(info, Head(info.head.epoch, 0, ""), None)
@@ -105,14 +104,7 @@ class Moments:
         return state
 
     async def _load(self, moment: Moment) -> StoredDocument | None:
-        document_id, offset = moment.document_id, moment.offset
-        try:
-            stored = await self._history.load_at(document_id, offset)
-        except HistoryForgotten:
-            # All but the present may be forgotten.
-            stored = await self._store.load(document_id)
-            if stored is None or stored.head.offset != offset:
-                raise
+        stored = await self._history.load_at(moment.document_id, moment.offset)
         if stored is not None and stored.head.epoch != moment.epoch:
             raise HistoryRefused("history_replaced", "the document's history was replaced meanwhile; ask again")
         return stored

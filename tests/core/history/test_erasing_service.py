@@ -186,6 +186,19 @@ async def test_forgetting() -> None:
 
 
 @pytest.mark.rule("ER1")
+async def test_forgetting_all_but_the_present() -> None:
+    """Of a document that nobody has open here, and again."""
+    database = MemoryDatabase()
+    async with process(database) as (server, _):
+        await write(server, "one", "two")
+    async with process(database) as (server, past):
+        for _ in range(2):
+            assert await past.erasing.forget(await past.moments.at(await info_of(server), 2)) == 3
+        state = await past.moments.state(await past.moments.resolve(await info_of(server), "2"))
+        assert state.content == {"body": {"$text": [{"insert": "twoone"}]}}
+
+
+@pytest.mark.rule("ER1")
 async def test_a_history_that_was_replaced_meanwhile_is_not_forgotten() -> None:
     database = MemoryDatabase()
     async with process(database) as (server, past):

@@ -61,6 +61,24 @@ async def test_a_document_is_brought_back_and_goes_on() -> None:
         assert again == Made(made.offset + 1, (), None)
 
 
+@pytest.mark.rule("HV41")
+async def test_what_is_asked_for_again_is_answered_as_the_first_time() -> None:
+    """Though something was written since, and it would be another edit now."""
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        await write(server, "a", "b")
+        moment, asks = await past.moments.at(await info_of(server), 1), session()
+        first = await done(server, past.restoring.restore(asks, moment, id="mine"))
+        await write(server, "c")
+        later = await past.moments.at(await info_of(server), 1)
+        again = await done(server, past.restoring.restore(asks, later, id="mine"))
+        assert (again.offset, again.operations, again.version_id) == (first.offset, first.operations, None)
+        assert body(server) == "ca"
+        with pytest.raises(SubmissionRefused) as caught:
+            await done(server, past.restoring.undo(asks, "bot", moment, later, id="mine"))
+        assert caught.value.code == "operation_id_taken"
+
+
 @pytest.mark.rule("HV40", "HV6")
 async def test_what_others_restore_meanwhile_is_seen() -> None:
     """It is computed anew, three times at most."""

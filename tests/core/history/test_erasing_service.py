@@ -171,7 +171,9 @@ async def test_forgetting() -> None:
             await quiet(server)
         moment = await past.moments.at(await info_of(server), 2)
         assert await past.erasing.forget(moment) == 3
-        assert await past.erasing.forget(await past.moments.at(await info_of(server), 2)) == 3
+        assert await past.erasing.forget(moment) == 3, "it may be asked for again"
+        with pytest.raises(HistoryForgotten):
+            await past.moments.at(await info_of(server), 2)
         ana.client.text.insert(0, "four ")
         await quiet(server)
         assert body(server) == "four three two one "
@@ -181,6 +183,19 @@ async def test_forgetting() -> None:
         assert body(server) == "five four three two one "
         with pytest.raises(HistoryForgotten):
             await past.moments.resolve(await info_of(server), "1")
+
+
+@pytest.mark.rule("ER1")
+async def test_forgetting_all_but_the_present() -> None:
+    """Of a document that nobody has open here, and again."""
+    database = MemoryDatabase()
+    async with process(database) as (server, _):
+        await write(server, "one", "two")
+    async with process(database) as (server, past):
+        for _ in range(2):
+            assert await past.erasing.forget(await past.moments.at(await info_of(server), 2)) == 3
+        state = await past.moments.state(await past.moments.resolve(await info_of(server), "2"))
+        assert state.content == {"body": {"$text": [{"insert": "twoone"}]}}
 
 
 @pytest.mark.rule("ER1")

@@ -15,6 +15,7 @@ from cowrite.core.history.errors import HistoryRefused
 from cowrite.core.ports import HistoryForgotten
 from cowrite.core.records import VersionKind
 from cowrite.stores.memory import MemoryDatabase
+from cowrite.testing.process import quiet
 
 
 def authors(runs: bytes) -> list[tuple[int, str | None]]:
@@ -99,6 +100,22 @@ async def test_the_way_back_from_what_looks_the_same_is_no_operation() -> None:
         back = json.loads(await past.diffs.between(second, first, DiffFormat.OPERATIONS, None))
         assert [(one["type"], one["length"]) for one in back] == [("delete", 3)]
         assert json.loads(await past.diffs.between(second, first, DiffFormat.OPERATIONS, "other")) == []
+        ana = await server.join(user="ana")
+        await quiet(server)
+        ana.client.text.insert(0, "x")
+        await quiet(server)
+        del ana.client.text[0:1]
+        await quiet(server)
+        same = await past.moments.at(await info_of(server), 4)
+        assert json.loads(await past.diffs.between(same, second, DiffFormat.OPERATIONS, None)) == []
+
+
+@pytest.mark.rule("HV32")
+async def test_activity_counts_entries() -> None:
+    async with process(MemoryDatabase()) as (server, past):
+        await write(server, "one", "two")
+        (group,) = await past.history.activity("doc", before=None, pause=1000, limit=10)
+        assert (group.author, group.entries, group.inserted) == ("bot", 2, 6)
 
 
 @pytest.mark.rule("HV20", "HV21")
@@ -123,7 +140,7 @@ async def test_versions() -> None:
             past.versions.list("doc", kind=None, before=made[0].id, limit=2),
         ):
             with pytest.raises(HistoryRefused) as caught:
-                await work  # type: ignore[misc] # they give different things
+                await work
             assert caught.value.code == "version_not_found"
 
 

@@ -88,13 +88,17 @@ async def test_a_state_is_made_once() -> None:
 
 @pytest.mark.rule("HV10")
 async def test_a_history_that_was_replaced_meanwhile() -> None:
-    async with process(MemoryDatabase()) as (server, past):
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
         await write(server, "a")
         moment = await past.moments.at(await info_of(server), 1)
         other = replace(moment, head=Head("another", 1, moment.head.entry_id))
-        with pytest.raises(HistoryRefused) as caught:
-            await past.moments.state(other)
-        assert caught.value.code == "history_replaced"
+        for gone in (False, True):
+            if gone:
+                database.tables.documents.pop("doc")
+            with pytest.raises(HistoryRefused) as caught:
+                await past.moments.state(other)
+            assert caught.value.code == "history_replaced"
 
 
 @pytest.mark.rule("HV10")

@@ -95,6 +95,8 @@ def integration_order(
         return tuple((index, blocks[index][2]) for index in highest_first)
     block_of = {clients[block[0]]: index for index, block in enumerate(blocks)}
     taken = [block[1] for block in blocks]  # the row up to which each block has been taken
+    reached = [0] * len(blocks)  # and the clock
+    clocks: list[list[int] | None] = [None] * len(blocks)  # of each block's rows; filled when needed
     met = [0] * len(blocks)  # how many of its references have been met
     steps: list[tuple[int, int]] = []
     looks = 0
@@ -108,13 +110,14 @@ def integration_order(
             while met[block] < len(own) and own[met[block]][0] < goal:
                 row, _, client, clock = own[met[block]]
                 other = block_of[client]
-                wanted = _row_behind(rows, blocks[other], clock)
-                if taken[other] < wanted:
+                if clock >= reached[other]:
                     behind = row
                     if other in waits:
                         raise HostileUpdate("cycle", "some of its structs build on one another in a circle")
                     waits.add(other)
-                    waiting.append((other, wanted))
+                    known = clocks[other] or _clocks(rows, blocks[other])
+                    clocks[other] = known
+                    waiting.append((other, blocks[other][1] + bisect_right(known, clock)))
                     break
                 met[block] += 1
             else:
@@ -123,11 +126,12 @@ def integration_order(
             if behind > taken[block]:
                 looks += (behind - taken[block]) * len(waits)
                 taken[block] = behind
+                reached[block] = rows[4 * behind] & CLOCK_MASK if behind < blocks[block][2] else blocks[block][3]
                 steps.append((block, behind))
             if looks > limit:
                 raise HostileUpdate("waits", "too many of its structs wait for one another")
     return tuple(steps)
 
 
-def _row_behind(rows: Sequence[int], block: Block, clock: int) -> int:
-    return bisect_right(range(block[2]), clock, block[1], block[2], key=lambda row: rows[4 * row] & CLOCK_MASK)
+def _clocks(rows: Sequence[int], block: Block) -> list[int]:
+    return [head & CLOCK_MASK for head in rows[4 * block[1] : 4 * block[2] : 4]]

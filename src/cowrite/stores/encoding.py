@@ -314,6 +314,6 @@ def worth_keeping(*, size: int, log_bytes: int, log_bytes_before: int) -> bool:
     """Whether a checkpoint that is no longer the newest stays.
 
     It does when the updates between it and the kept checkpoint before it (or the log's beginning) have at least as many bytes
-    as its stored state. Summed over all, the kept checkpoints without the newest are never larger than the log.
+    as twice its stored state. Summed over all, the kept checkpoints without the newest are never larger than half of the log.
     """
-    return log_bytes - log_bytes_before >= size
+    return log_bytes - log_bytes_before >= 2 * size

@@ -316,9 +316,11 @@ def test_parts_of_one_piece() -> None:
 def test_deletions_cover_a_piece_once() -> None:
     """What no entry deleted is of the one that deleted what it stands in."""
     (piece,) = read_items(write_update([block(1, 0, text("abcdefgh", root="t"))])).root("t").pieces
-    deletions = Deletions([(4, write_update((), {1: [(5, 1), (7, 9)]})), (5, write_update((), {1: [(1, 2)], 2: [(0, 1)]}))])
+    deletions = Deletions(
+        [(4, write_update((), {1: [(5, 1), (7, 9)]})), (5, write_update((), {1: [(1, 2)], 2: [(0, 1)]}))], int
+    )
     assert deletions.spans(piece, 9) == [(0, 1, 9), (1, 3, 5), (3, 5, 9), (5, 6, 4), (6, 7, 9), (7, 8, 4)]
-    assert Deletions([]).spans(piece, 9) == [(0, 8, 9)]
+    assert Deletions([], int).spans(piece, 9) == [(0, 8, 9)]
 
 
 @pytest.mark.rule("HI11")

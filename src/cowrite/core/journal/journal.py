@@ -57,7 +57,7 @@ class Journal:
         self._store = storage.store
         self._broker = broker
         self._clock = clock
-        self._groups = GroupCommit(storage.store, storage.history, access, clock, ids, limits)
+        self._groups = GroupCommit(storage, access, clock, ids, limits)
         self._due: dict[Room, None] = {}
         """Rooms with something to commit, in the order in which they came."""
         self._apart: set[Room] = set()

@@ -124,9 +124,14 @@ class Versions(Protocol):
 class Erasure(Protocol):
     """What is deleted for good. Each call is all or nothing, durable when it returns, and takes the lock of the document's
     head; raises :class:`StoreUnavailable`, :class:`StoreBusy` and :class:`CommitDoubtful`; each may be repeated.
+
+    ``scrub``: when the call returns, nothing of what was deleted until then is left in the database's files either, as far as
+    the database can see to that. With SQLite all of the file is written anew, and writers wait for that (about a second for
+    100 MB): whoever deletes many leaves it to the last call. An error may be that of the scrubbing; the call repeated scrubs
+    in any case.
     """
 
-    async def forget(self, document_id: str, checkpoint: Checkpoint) -> bool:
+    async def forget(self, document_id: str, checkpoint: Checkpoint, *, scrub: bool = True) -> bool:
         """Forget what happened up to the checkpoint's offset, and keep the checkpoint, which is the document as it was there.
 
         Entries, operations, what was submitted, checkpoints and versions up to there go, and what was quarantined before that
@@ -135,7 +140,7 @@ class Erasure(Protocol):
         """
         ...
 
-    async def purge(self, document_id: str, *, deleted_before: int, at: int) -> bool:
+    async def purge(self, document_id: str, *, deleted_before: int, at: int, scrub: bool = True) -> bool:
         """Delete all that a softly deleted document holds; what is left is that there was one, and which Yjs clients wrote it.
 
         False: it was not deleted before that time (milliseconds since 1970), or is purged already. ``at``: the time to note.

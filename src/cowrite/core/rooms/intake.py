@@ -6,7 +6,7 @@ until what it builds on is there; or it is refused, and the peer closed with a c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -66,12 +66,6 @@ def _may_write(peer: Peer, number: int) -> bool:
     return False
 
 
-def _names(outline: Outline, clients: frozenset[int]) -> bool:
-    """Whether an update brings, deletes or builds on something of these Yjs clients."""
-    touched = (*outline.brings, *outline.deletes, *outline.needs)
-    return any(one[0] in clients for one in touched)
-
-
 def rebuilding() -> RoomClosed:
     """Whoever comes now must come back later."""
     return RoomClosed(CloseCode.DOCUMENT_REBUILT, "the document is being rebuilt; reconnect")
@@ -86,16 +80,16 @@ class Intake:
         pending: PendingUpdates,
         broadcast: Broadcast,
         limits: Limits,
-        retired: frozenset[int],
         *,
         rebuild: Callable[[], None],
     ) -> None:
-        self._retired = retired
         self._replicas = replicas
         self._pending = pending
         self._broadcast = broadcast
         self._limits = limits
         self._rebuild = rebuild
+        self._retired: frozenset[int] = frozenset()
+        """The Yjs clients that wrote what was purged from this document."""
         self._refused: dict[int, tuple[int, int]] = {}
         """By Yjs client: clocks of updates that were shown and then could not be kept. Whoever was shown them must start
         again."""
@@ -129,7 +123,7 @@ class Intake:
         peer = received.peer
         if not _may_write(peer, received.number):
             return False
-        if self._retired and _names(received.outline, self._retired):
+        if self._is_retired(received):
             reason = "what this editor holds was deleted for good; start a new Doc"
             raise PeerError(CloseCode.DOCUMENT_DELETED, reason)
         if peer.starved or not self._pending.accepts(received.size, self._limits):
@@ -137,6 +131,11 @@ class Intake:
             peer.acknowledgements.refuse(received.number)
             peer.starved = True
         return not peer.starved
+
+    def retire(self, clients: frozenset[int]) -> Sequence[Received]:
+        """These Yjs clients wrote what was purged: nothing of theirs is taken any more. Returns what waits of them."""
+        self._retired = clients
+        return [one for one in self._pending if self._is_retired(one)]
 
     def takes_part_of(self, received: Received) -> bool:
         """Something is missing: whether it is taken in part all the same, without a promise. Else it is held, whole."""
@@ -221,6 +220,11 @@ class Intake:
         else:
             received.acknowledge(self._replicas.head.offset)
             received.peer.acknowledge()
+
+    def _is_retired(self, received: Received) -> bool:
+        outline = received.outline
+        touched = (*outline.brings, *outline.deletes, *outline.needs) if self._retired else ()
+        return any(one[0] in self._retired for one in touched)
 
     def _take_in_part(self, received: Received) -> None:
         """A SyncStep2 that builds on something unknown: Yjs clients always send along what they themselves could not apply yet.

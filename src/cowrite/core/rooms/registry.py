@@ -170,7 +170,8 @@ class Registry:
                 await self._check_deleted(document_id)
                 stored = await self._store.load(document_id)
                 retired = await self._retired(document_id) if stored is not None else _NOBODY
-                room = Room(document_id, await open_replicas(stored), self._ports, retired)
+                room = Room(document_id, await open_replicas(stored), self._ports)
+                room.retire(retired)
             except BaseException:
                 await subscription.close()
                 raise

@@ -49,8 +49,7 @@ from cowrite.protocol.messages import AwarenessUpdate
 class Room:
     """See the module's docstring. Made by the registry, never directly."""
 
-    def __init__(self, document_id: str, replicas: Replicas, ports: RoomPorts, retired: frozenset[int] = frozenset()) -> None:
-        """``retired``: the Yjs clients that wrote what was purged from this document."""
+    def __init__(self, document_id: str, replicas: Replicas, ports: RoomPorts) -> None:
         self.document_id = document_id
         self.replicas = replicas
         self.pending = PendingUpdates(ports.backlog)
@@ -68,7 +67,7 @@ class Room:
         self._limits = ports.limits
         self._window = FlushWindow(ports.clock, self._flush, shortest=ports.shortest_window, longest=ports.longest_window)
         self._broadcast = Broadcast()
-        self._intake = Intake(replicas, self.pending, self._broadcast, ports.limits, retired, rebuild=self._rebuild)
+        self._intake = Intake(replicas, self.pending, self._broadcast, ports.limits, rebuild=self._rebuild)
         self.large = LargeUpdates(self._intake, self.pending, self.peers, ports, wake=self._wake)
         self._turn = TransactionTurn()
         self._frames = StateFrames()
@@ -313,6 +312,10 @@ class Room:
         self._broadcast.drop_updates()
         self.close_peers(code, reason)
         self._ports.commit(self)
+
+    def retire(self, clients: frozenset[int]) -> Sequence[Received]:
+        """See :meth:`Intake.retire`."""
+        return self._intake.retire(clients)
 
     def fail(self, reason: str) -> None:
         """The document cannot be read: send everybody away, and let the registry forget this room."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Final, NamedTuple
 
 from cowrite.crdt.values import Json
@@ -20,8 +21,6 @@ NOBODY: Final = -1
 
 PAUSE_MS: Final = 60_000
 """What one author wrote with no longer pauses is told as one."""
-
-_MISSING = 2**32 - 1  # NOBODY in an array of unsigned integers
 
 Copy = tuple[int, int, int, int, int]
 """(Yjs client, clock, length, Yjs client before, clock before)."""
@@ -59,7 +58,7 @@ class _Client:
 
     def __init__(self) -> None:
         self.starts = array("I")
-        self.entries = array("I")
+        self.entries = array("i")
         self.end = 0
         self.copies: list[tuple[int, int, int]] = []  # ascending: (first clock, the clock behind the last, entry)
 
@@ -101,9 +100,8 @@ class Attribution:
         known = self._clients.get(client)
         if known is None:
             return [(clock, end, NOBODY, NOBODY)]
-        if known.copies:
-            return [part for span in _own(known, clock, end) for part in _with_copies(known.copies, *span)]
-        return [(start, stop, number, NOBODY) for start, stop, number in _own(known, clock, end)]
+        spans = _own(known, clock, end)
+        return [part for span in spans for part in _with_copies(known.copies, *span[:3])] if known.copies else spans
 
     def goes_on(self, number: int, other: int) -> bool:
         """Tell whether two entries that are not the same are of one author, with at most a minute between them."""
@@ -132,7 +130,7 @@ class Attribution:
             known = self._clients[client] = _Client()
         if start > known.end:
             known.starts.append(known.end)
-            known.entries.append(_MISSING)
+            known.entries.append(NOBODY)
         if end > known.end:
             known.starts.append(max(start, known.end))
             known.entries.append(number)
@@ -148,20 +146,17 @@ class Attribution:
         copies[at:at] = found
 
 
-def _own(known: _Client, clock: int, end: int) -> list[tuple[int, int, int]]:
-    starts, entries = known.starts, known.entries
-    at = bisect_right(starts, clock) - 1
-    spans = []
-    while clock < end:
-        if clock >= known.end:
-            spans.append((clock, end, NOBODY))
-            break
-        following = starts[at + 1] if at + 1 < len(starts) else known.end
-        stop = min(end, following)
-        number = entries[at]
-        spans.append((clock, stop, number if number != _MISSING else NOBODY))
+def _own(known: _Client, clock: int, end: int) -> list[Span]:
+    """Tell which entries brought clocks, without regard to copies."""
+    spans: list[Span] = []
+    stop = min(end, known.end)
+    if clock < stop:
+        first, behind = bisect_right(known.starts, clock) - 1, bisect_left(known.starts, stop)
+        bounds = [clock, *known.starts[first + 1 : behind], stop]
+        spans = list(zip(bounds, bounds[1:], known.entries[first:behind], repeat(NOBODY), strict=False))
         clock = stop
-        at += 1
+    if clock < end:
+        spans.append((clock, end, NOBODY, NOBODY))
     return spans
 
 

@@ -56,27 +56,28 @@ class _Walk:
 
     def list(self, holder: Holder, path: Sequence[str | int], seen: frozenset[int]) -> None:
         spans_of, goes_on = self._attribution.spans, self._attribution.goes_on
-        index = 0
-        run: Json = None  # the open one: who writes next may go on with it
+        index = begin = 0
+        run: Json = None  # the open one, from ``begin`` on: who writes next may go on with it
         writer = bringer = NOBODY
         for piece in holder.pieces:
             if piece.deleted or piece.content not in seen:
                 continue
             for start, end, number, restored in spans_of(piece.client, piece.clock, piece.clock + piece.length):
-                if run is not None and restored == bringer and (number == writer or goes_on(writer, number)):
-                    run["length"] += end - start
-                    if number > writer:
-                        self._attribution.sign(run, number)
-                        writer = number
-                else:
-                    run = self._open([*path, index], end - start, number, restored)
-                    writer, bringer = number, restored
+                if run is None or restored != bringer or not (number == writer or goes_on(writer, number)):
+                    self._finish(run, index - begin, writer, bringer)
+                    run = {"position": [*path, index]}
+                    self.runs.append(run)
+                    begin, writer, bringer = index, number, restored
+                elif number > writer:
+                    writer = number
                 index += end - start
             if piece.content == TYPE:
                 before = len(self.runs)
                 self._type(piece, (*path, index - 1))
                 if len(self.runs) > before:
+                    self._finish(run, index - begin, writer, bringer)
                     run = None
+        self._finish(run, index - begin, writer, bringer)
 
     def entries(self, holder: Holder, path: Sequence[str | int]) -> None:
         for key, written in sorted(holder.entries.items()):
@@ -93,7 +94,8 @@ class _Walk:
     def _entry(self, piece: Piece, position: Sequence[str | int]) -> None:
         end = piece.clock + piece.length
         _, _, number, restored = self._attribution.spans(piece.client, end - 1, end)[0]
-        self._open(position, 1, number, restored)
+        self.runs.append({"position": list(position)})
+        self._finish(self.runs[-1], 1, number, restored)
         if piece.content == TYPE:
             self._type(piece, position)
 
@@ -107,13 +109,12 @@ class _Walk:
             self.attributes(holder, path)
         self.list(holder, path, SEEN_IN[kind])
 
-    def _open(self, position: Sequence[str | int], length: int, number: int, restored: int) -> Json:
-        run: Json = {"position": list(position), "length": length}
-        self._attribution.sign(run, number)
-        if restored != NOBODY:
-            self._attribution.sign(run.setdefault("restored", {}), restored)
-        self.runs.append(run)
-        return run
+    def _finish(self, run: Json, length: int, number: int, restored: int) -> None:
+        if run is not None:
+            run["length"] = length
+            self._attribution.sign(run, number)
+            if restored != NOBODY:
+                self._attribution.sign(run.setdefault("restored", {}), restored)
 
 
 SEEN_IN: Final = {

@@ -6,6 +6,7 @@ The bytes are the engine's own encoding, or passed the guard: nothing is checked
 
 from __future__ import annotations
 
+import re
 import struct
 from base64 import b64encode
 
@@ -16,19 +17,20 @@ from cowrite.crdt.values import Json, escape, number_to_json, to_json
 ARRAY_TYPE, MAP_TYPE, TEXT_TYPE, ELEMENT_TYPE, FRAGMENT_TYPE, XML_TEXT_TYPE = 0, 1, 2, 3, 4, 6
 """The kinds of shared types as they are written."""
 
+_ONE = re.compile(rb"(?:[\x80-\xff]*+[\0-\x7f]){2}")
+_BOTH = re.compile(rb"(?:[\x80-\xff]*+[\0-\x7f]){4}")
+"""Two integers for each neighbour, looked over in one go: this is done for every piece that is read."""
+
 
 def content_at(data: bytes, at: int) -> int:
     """Return the place of a struct's content: behind its first byte, its neighbours or its parent, and its key."""
     info = data[at]
-    at += 1
-    neighbours = bool(info & HAS_ORIGIN) + bool(info & HAS_RIGHT_ORIGIN)
-    if neighbours:
-        for _ in range(2 * neighbours):
-            while data[at] > 127:
-                at += 1
-            at += 1
-        return at
-    _, _, at = read_parent(data, at)
+    if info & (HAS_ORIGIN | HAS_RIGHT_ORIGIN):
+        neighbours = _ONE if info & HAS_ORIGIN == 0 or info & HAS_RIGHT_ORIGIN == 0 else _BOTH
+        match = neighbours.match(data, at + 1)
+        assert match is not None, "a struct names the neighbours that its first byte announces"
+        return match.end()
+    _, _, at = read_parent(data, at + 1)
     return read_sized(data, at)[1] if info & HAS_KEY else at
 
 

@@ -26,7 +26,7 @@ from cowrite.crdt.history import contents
 from cowrite.crdt.history.attribution import NOBODY, Attribution, Span
 from cowrite.crdt.history.blame import IN_ARRAYS, IN_XML
 from cowrite.crdt.history.items import FORMAT, Holder, Piece
-from cowrite.crdt.history.runs import Runs, same
+from cowrite.crdt.history.runs import NOTHING_MORE, Runs, same
 from cowrite.crdt.history.showing import Now, Showing, chunk_of, set_attribute
 from cowrite.crdt.history.sides import Deletions, Part, Sides
 from cowrite.crdt.outline import STRING, TYPE
@@ -49,7 +49,7 @@ def diff(
     them deletions have their authors. Raises :class:`~cowrite.crdt.errors.EngineFault`.
     """
     sides = Sides(before, after)
-    deletions = Deletions((attribution.number_of(offset), update) for offset, update in entries)
+    deletions = Deletions(entries, attribution.number_of)
     walk = _Walk(sides, attribution, deletions)
     return {"roots": [walk.root(name, kind) for name, kind in sorted(roots.items())]}
 
@@ -112,6 +112,9 @@ class _Walk:
             if piece.content == FORMAT:
                 self._format(part, gone_by, (before, after), formats)
                 continue
+            if piece.content == STRING and part.before and part.after and not (before or after):
+                runs.keep(self._items.text(piece))  # most of a text, as a rule
+                continue
             chunk = chunk_of(self._items, piece)
             if chunk is None:
                 continue
@@ -125,19 +128,19 @@ class _Walk:
             else:
                 change, spans = self._spans(part, gone_by)
                 attributes = after if part.after else before
-                more = {"attributes": dict(sorted(attributes.items()))} if attributes else {}
+                more = {"attributes": dict(sorted(attributes.items()))} if attributes else NOTHING_MORE
             self._changed |= change != EQUAL
             if "embed" in chunk:
                 runs.add_single(change, {"embed": chunk["embed"], **more}, spans[0])
             elif not chunk:
                 node_within = self.node(part, spans[0][2] if change == DELETE else gone_by)
                 runs.add_single(change, {"node": node_within, **more}, spans[0])
-            elif piece.content == STRING and len(spans) > 1:
-                for start, end, number, restored in runs.joined(spans):
+            elif len(joined := runs.joined(spans)) == 1:
+                runs.add(change, chunk["insert"], more, *joined[0][2:])
+            else:
+                for start, end, number, restored in joined:
                     text = self._items.text(piece.cut(start, end, deleted=piece.deleted))
                     runs.add(change, text, more, number, restored)
-            else:
-                runs.add(change, chunk["insert"], more, *spans[0][2:])
         node["runs"] = runs.finish()
 
     def _format(

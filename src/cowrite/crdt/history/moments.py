@@ -5,15 +5,18 @@ of the first commit that leaves anything to be seen in the root; most of its tim
 which nobody asks for here. So entries that cannot give a root its kind are committed together, in one transaction: those that
 name no new root, while the kind of every root is known. The others are committed one by one.
 
-What a root *is* may still differ in one case: when an entry put something into a root that does not belong there (text among the
-items of an array) and a later entry took it out again. The log calls such a root mixed for ever, because it looked in between.
-Therefore a room, whose kinds are written into checkpoints, does not open a document in this way.
+One thing is lost in this way: a look at what an entry put where it does not belong (text among the items of an array) and a
+later one took out again. The log calls such a root mixed from then on, for ever. So a root that is not mixed at a later moment
+never was, and only when one is mixed there all entries are committed one by one. A root may also look mixed when many entries
+are seen as one; then they are looked at one by one, too. A room opens at the head, of which no later moment can tell: it does
+not use this.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+from cowrite.crdt.engine import rebuild_at
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.log_document import LogDocument
@@ -21,12 +24,28 @@ from cowrite.crdt.outline import Outline, missing
 from cowrite.crdt.roots import RootKind
 
 
-def document_at(state: bytes | None, roots: Mapping[str, RootKind], updates: Iterable[bytes]) -> LogDocument:
-    """Make the document at a point of its log, for looking at: the same as :func:`cowrite.crdt.engine.rebuild_at` makes of a
-    checkpoint and the entries' updates after it, up to ten times sooner.
+def document_at(
+    state: bytes | None,
+    roots: Mapping[str, RootKind],
+    updates: Iterable[bytes],
+    *,
+    later: Mapping[str, RootKind] | None = None,
+) -> LogDocument:
+    """Make the document at a point of its log: the same as :func:`cowrite.crdt.engine.rebuild_at` makes of a checkpoint and the
+    entries' updates after it, several times sooner.
 
-    The one difference is told in this module's docstring. Raises :class:`~cowrite.crdt.errors.EngineFault` when that is no log.
+    ``later`` are the kinds of the roots at some later moment, such as the head. Without them a root may be shown that the log
+    calls mixed; see this module's docstring. Raises :class:`~cowrite.crdt.errors.EngineFault` when that is no log.
     """
+    updates = list(updates)
+    if not _mixed(later or {}, roots):
+        document = _in_runs(state, roots, updates)
+        if not _mixed(document.roots, roots):
+            return document
+    return rebuild_at(state, roots, updates)
+
+
+def _in_runs(state: bytes | None, roots: Mapping[str, RootKind], updates: Sequence[bytes]) -> LogDocument:
     document = LogDocument.empty() if state is None else LogDocument.from_state(state, roots)
     known = dict(document.state)
     settled = document.settled
@@ -47,6 +66,11 @@ def document_at(state: bytes | None, roots: Mapping[str, RootKind], updates: Ite
     if run:
         document.commit(run, outlines)
     return document
+
+
+def _mixed(kinds: Mapping[str, RootKind], before: Mapping[str, RootKind]) -> bool:
+    """Whether a root has become mixed."""
+    return any(kind is RootKind.MIXED and before.get(name) is not RootKind.MIXED for name, kind in kinds.items())
 
 
 def _read(update: bytes, number: int, known: dict[int, int]) -> Outline:

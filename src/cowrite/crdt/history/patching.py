@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from cowrite.crdt.building import Builder
 from cowrite.crdt.roots import RootKind
-from cowrite.crdt.shared_types import Handle, Transaction, text_units
+from cowrite.crdt.shared_types import Handle, Transaction, text_units, units_of
 from cowrite.crdt.text_index import utf16_length
 from cowrite.crdt.values import Json, tag_of
 
@@ -31,6 +31,10 @@ def _written(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+class Unpatchable(Exception):
+    """A text holds what cannot be seen: no position in it means anything. The document may be half changed."""
+
+
 class Patcher:
     """Edits within one transaction. What the engine offers no way to write raises :class:`~cowrite.crdt.values.InvalidValue`;
     the document is half changed then.
@@ -41,20 +45,21 @@ class Patcher:
         self._builder = Builder(txn)
 
     def patch(self, kind: RootKind, root: Handle, entries: Handle, have: Json, want: Json) -> None:
-        """Edit a root that holds ``have`` so that it holds ``want``. ``entries`` is the same root as a map."""
+        """Edit a root that holds ``have`` so that it holds ``want``. ``entries`` is the same root as a map.
+
+        Raises :class:`Unpatchable`.
+        """
         if kind is RootKind.XML:
             self._entries(entries, have["attrs"], want["attrs"], 0)
             self._list(root, have["children"], want["children"], self._builder.insert_node, 0)
         else:
             self._inside(root, have, want, 0)
 
-    def replace(self, kind: RootKind, root: Handle, entries: Handle, want: Json) -> None:
-        """Empty a root, also of what cannot be seen in it, and write ``want``."""
-        if kind in (RootKind.MAP, RootKind.XML):
-            for key in sorted(entries.keys(self._txn)):
-                entries.remove(self._txn, key)
-        if kind is not RootKind.MAP:
-            root.remove_range(self._txn, 0, root.len(self._txn))
+    def replace(self, kind: RootKind, root: Handle, entries: Handle, items: Handle, want: Json) -> None:
+        """Empty a root, also of what cannot be seen in it, and write ``want``. ``items`` is the same root as an array."""
+        for key in sorted(entries.keys(self._txn)):
+            entries.remove(self._txn, key)
+        items.remove_range(self._txn, 0, items.len(self._txn))
         self.patch(kind, root, entries, EMPTY[kind], want)
 
     def _inside(self, holder: Handle, have: Json, want: Json, depth: int) -> None:
@@ -110,6 +115,8 @@ class Patcher:
     # -- texts ----------------------------------------------------------------------------------------------------------------
 
     def _text(self, text: Handle, have: Sequence[Json], want: Sequence[Json], depth: int) -> None:
+        if text_units(text, self._txn) is None:
+            raise Unpatchable
         there, wanted = list(_parts(have)), list(_parts(want))
         start, end = _in_common(there, wanted)
         at = sum(part.units for part in there[:start])
@@ -151,10 +158,10 @@ class Patcher:
     def _embedded(self, text: Handle, index: int) -> Handle:
         at = 0
         found: Handle = None
-        for chunk, units in text_units(text, self._txn) or ():
+        for chunk, _ in text.diff(self._txn):
             if at == index:
                 found = chunk
-            at += units
+            at += units_of(chunk)
         return found
 
 

@@ -16,11 +16,11 @@ from itertools import groupby
 from operator import itemgetter
 
 from cowrite.crdt.errors import EngineFault, HostileUpdate
-from cowrite.crdt.guard import SYNC_LIMITS, inspect
+from cowrite.crdt.guard import SYNC_LIMITS, GuardLimits, inspect
 from cowrite.crdt.history.copies import Copy, copies_of_restore, copies_of_undo
-from cowrite.crdt.history.patching import EMPTY
+from cowrite.crdt.history.patching import EMPTY, Unpatchable
 from cowrite.crdt.history.scratch import RestoreFailed, Scratch, merge
-from cowrite.crdt.outline import Outline, missing
+from cowrite.crdt.outline import ClockRange, Outline, missing
 from cowrite.crdt.roots import RootKind
 from cowrite.crdt.values import Json
 
@@ -59,13 +59,14 @@ def restore(
     target: Mapping[str, Json],
     *,
     client_id: int | None = None,
+    limits: GuardLimits = SYNC_LIMITS,
 ) -> Restored:
     """Make the update that brings a document back to a moment A.
 
     ``state`` is the document at A; ``updates`` are the log's entries from there to the head, ``roots`` the kinds at the head
     (the log's own: see :class:`~cowrite.crdt.history.scratch.Scratch`); ``wanted`` are the roots to bring back, None all of
-    them; ``target`` is what the document showed at A. Of one ``client_id`` (a fresh random one by default) only one update may
-    ever be applied.
+    them; ``target`` is what the document showed at A. The update is made under the Yjs ``client_id``, by default a random one;
+    of one client id only one update may ever be applied. It keeps to ``limits``.
 
     Raises :class:`RestoreFailed`, :class:`~cowrite.crdt.errors.EngineFault`.
     """
@@ -84,7 +85,7 @@ def restore(
     want = {name: target.get(name, EMPTY[kind]) for name, kind in shown.items()}
     scratch, patches = _made(scratch, want)
     update = merge([*undone, *patches])
-    outline = _checked(update, head, scratch.client_id)
+    outline = _checked(update, head, scratch.client_id, limits)
     if update is None or outline is None:
         return Restored(None, left=mixed)
     copies = copies_of_restore(scratch, beginning, gone_before, back, outline, patched=bool(patches))
@@ -97,29 +98,45 @@ def undo_of(
     updates: Iterable[tuple[bytes, bool]],
     *,
     client_id: int | None = None,
+    limits: GuardLimits = SYNC_LIMITS,
 ) -> Undone:
     """Make the update that takes back what one person changed: what they inserted goes, what they deleted comes back.
 
     ``state`` is the document before the first of these changes; ``updates`` are the log's entries from there to the head, each
-    with whether it is to be taken back; ``roots`` and ``client_id`` are as for :func:`restore`. What others have written stays,
-    but for what stands inside of something that goes (their text in a paragraph that the person had inserted); an entry that
-    others have written since stays theirs; mixed roots stay as they are.
+    with whether it is to be taken back; ``roots``, ``client_id`` and ``limits`` are as for :func:`restore`. What others have
+    written stays, but for what stands inside of something that goes (their text in a paragraph that the person had inserted);
+    an entry that others have written since stays theirs; mixed roots stay as they are.
 
     Raises :class:`RestoreFailed`, :class:`~cowrite.crdt.errors.EngineFault`.
     """
-    scratch = Scratch(state, {name: kind for name, kind in roots.items() if kind is not RootKind.MIXED}, client_id=client_id)
-    scratch.track()
-    for theirs, entries in groupby(updates, key=itemgetter(1)):
-        scratch.apply([update for update, _ in entries], tracked=theirs)
-    head = scratch.state
-    inserted, deleted = scratch.tracked()
-    undone = scratch.undo()
+    shown = {name: kind for name, kind in roots.items() if kind is not RootKind.MIXED}
+    steps = [([update for update, _ in entries], theirs) for theirs, entries in groupby(updates, key=itemgetter(1))]
+    try:
+        taken = _take_back(Scratch(state, shown, client_id=client_id), steps, separately=False)
+    except EngineFault:
+        # The engine panics at some sets of ids that begin and end within one run of values.
+        taken = _take_back(Scratch(state, shown, client_id=client_id), steps, separately=True)
+    scratch, head, (inserted, deleted), undone = taken
     scratch, patches = _made(scratch, scratch.content())
     update = merge([*undone, *patches])
-    outline = _checked(update, head, scratch.client_id)
+    outline = _checked(update, head, scratch.client_id, limits)
     if update is None or outline is None:
         return Undone(None)
-    return Undone(update, copies_of_undo(scratch, inserted, deleted))
+    return Undone(update, copies_of_undo(scratch, inserted, deleted) if outline.brings else ())
+
+
+_Ids = tuple[Sequence[ClockRange], Sequence[ClockRange]]
+
+
+def _take_back(
+    scratch: Scratch, steps: Sequence[tuple[Sequence[bytes], bool]], *, separately: bool
+) -> tuple[Scratch, Mapping[int, int], _Ids, list[bytes]]:
+    """Undo some steps; returns also the state vector and what was tracked before that."""
+    scratch.track(separately=separately)
+    for entries, theirs in steps:
+        scratch.apply(entries, tracked=theirs)
+    head, tracked = scratch.state, scratch.tracked()
+    return scratch, head, tracked, scratch.undo()
 
 
 def _made(scratch: Scratch, want: Mapping[str, Json]) -> tuple[Scratch, list[bytes]]:
@@ -128,22 +145,26 @@ def _made(scratch: Scratch, want: Mapping[str, Json]) -> tuple[Scratch, list[byt
     """
     patches: list[bytes] = []
     for mend in (Scratch.patch, Scratch.replace, None):
-        scratch = scratch.replica()
-        differing = scratch.differing(want)
+        replica = scratch.replica()
+        differing = replica.differing(want)
         if not differing:
-            break
+            return replica, patches
         if mend is None:
-            raise RestoreFailed(f"The root {differing[0]!r} cannot be made what it was: the engine writes something else.")
-        patches += mend(scratch, differing, want)
-    return scratch, patches
+            break
+        try:
+            patches += mend(replica, differing, want)
+            scratch = replica
+        except Unpatchable:
+            pass
+    raise RestoreFailed(f"The root {differing[0]!r} cannot be made what it was: the engine writes something else.")
 
 
-def _checked(update: bytes | None, head: Mapping[int, int], client_id: int) -> Outline | None:
+def _checked(update: bytes | None, head: Mapping[int, int], client_id: int, limits: GuardLimits) -> Outline | None:
     """Look whether what came out is what it should be; None when it is nothing."""
     if update is None:
         return None
     try:
-        outline = inspect(update, SYNC_LIMITS)
+        outline = inspect(update, limits)
     except HostileUpdate as error:
         raise RestoreFailed(f"What would have to be written is too much for one update: {error.reason}.") from error
     if client_id in head or missing(outline, head) or any(client != client_id for client, _, _ in outline.brings):

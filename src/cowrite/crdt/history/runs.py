@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Final
 
 from cowrite.crdt.history.attribution import NOBODY, Attribution, Span
 from cowrite.crdt.values import Json
+
+NOTHING_MORE: Final[dict[str, Json]] = {}
+"""Of a run that says nothing but its content."""
 
 
 class Runs:
@@ -37,9 +41,15 @@ class Runs:
             self._open(change, {self._name: None, **more}, number, restored)
             self._more = more
         elif number > self._number:
-            self._attribution.sign(self._made[-1], number)
             self._number = number
         self._content += content if self._name == "values" else [content]
+
+    def keep(self, content: str) -> None:
+        """Add text that has stayed and has no attributes."""
+        if self._more is NOTHING_MORE and self._made[-1]["change"] == "equal":
+            self._content.append(content)
+        else:
+            self.add("equal", content, NOTHING_MORE, NOBODY, NOBODY)
 
     def add_single(self, change: str, content: dict[str, Json], span: Span) -> None:
         """Add what is no run: it stands alone."""
@@ -52,15 +62,14 @@ class Runs:
 
     def _open(self, change: str, content: dict[str, Json], number: int, restored: int) -> None:
         self._close()
-        run = {"change": change, **content}
-        if change != "equal":
-            self._attribution.sign(run, number)
-            if restored != NOBODY:
-                self._attribution.sign(run.setdefault("restored", {}), restored)
-        self._made.append(run)
+        self._made.append({"change": change, **content})
         self._number, self._restored = number, restored
 
     def _close(self) -> None:
+        if self._made and self._made[-1]["change"] != "equal":
+            self._attribution.sign(self._made[-1], self._number)
+            if self._restored != NOBODY:
+                self._attribution.sign(self._made[-1].setdefault("restored", {}), self._restored)
         if self._more is not None:
             self._made[-1][self._name] = self._content if self._name == "values" else "".join(self._content)
             self._content = []
@@ -72,6 +81,8 @@ class Runs:
 
 def same(value: Json, other: Json) -> bool:
     """Tell whether two JSON values are the same: 1 and true are not."""
+    if value is other:
+        return True
     if value != other:
         return False
     return type(value) is type(other) if not value else json.dumps(value, sort_keys=True) == json.dumps(other, sort_keys=True)

@@ -13,8 +13,8 @@ from pycrdt import _pycrdt as engine
 
 from cowrite.crdt.document import _raise_fault as raise_fault
 from cowrite.crdt.document import merge_updates
-from cowrite.crdt.guard import SYNC_LIMITS, _read_deletes
-from cowrite.crdt.history.patching import Patcher, same
+from cowrite.crdt.guard import deletes_of, read_delete_set
+from cowrite.crdt.history.patching import Patcher, Unpatchable, same
 from cowrite.crdt.outline import ClockRange
 from cowrite.crdt.roots import RootKind
 from cowrite.crdt.shared_types import Handle, Misfit, Reader
@@ -51,7 +51,6 @@ class Scratch:
         self._handles: dict[str, tuple[Handle, Handle]] = {}
         self._call(self._open)
         self._undo = engine.UndoManager(_FOR_EVER, _no_time, [], [])
-        self._undo.include_origin(_TRACKED)
 
     @property
     def client_id(self) -> int:
@@ -70,15 +69,18 @@ class Scratch:
     def deletions(self) -> Sequence[ClockRange]:
         """Return all that is deleted."""
         update: bytes = self._call(self._document.get_update, self._call(self._document.get_state))
-        return _read_deletes(update, 1, SYNC_LIMITS)[0]
+        return deletes_of(update)
 
     def content(self) -> dict[str, Json]:
         """Return what each root holds, as :func:`cowrite.crdt.state.get_state` does. Raises :class:`RestoreFailed`."""
         content: dict[str, Json] = self._call(self._read)
         return content
 
-    def track(self) -> None:
-        """From now on note what would undo the updates that are applied as ``tracked``."""
+    def track(self, *, separately: bool = False) -> None:
+        """From now on note what would undo the updates that are applied as ``tracked``: as one step, or one for each time."""
+        if separately:
+            self._undo = engine.UndoManager(0, _no_time, [], [])
+        self._undo.include_origin(_TRACKED)
         for name, kind in self._roots.items():
             self._call(getattr(self._undo, _SCOPES[kind]), self._engine, self._handles[name][0])
 
@@ -89,8 +91,7 @@ class Scratch:
     def tracked(self) -> tuple[Sequence[ClockRange], Sequence[ClockRange]]:
         """Return what :meth:`undo` would take away, and what it would bring back."""
         items = self._call(self._undo.undo_stack)
-        sets = [[_read_deletes(ids.encode(), 0, SYNC_LIMITS)[0] for item in items for ids in pair(item)] for pair in _PAIRS]
-        return [gone for ranges in sets[0] for gone in ranges], [back for ranges in sets[1] for back in ranges]
+        return _ranges(item.insertions for item in items), _ranges(item.deletions for item in items)
 
     def undo(self) -> list[bytes]:
         """Undo what was tracked. Returns it as updates."""
@@ -113,13 +114,24 @@ class Scratch:
         return [name for name in self._roots if not same(have[name], want[name])]
 
     def patch(self, names: Sequence[str], want: Mapping[str, Json]) -> list[bytes]:
-        """Edit what differs in some roots; returns it as updates. Raises :class:`RestoreFailed`."""
+        """Edit what differs in some roots; returns it as updates.
+
+        Raises :class:`RestoreFailed`, :class:`~cowrite.crdt.history.patching.Unpatchable`.
+        """
         have = self.content()
-        return self._edit(lambda patcher, kind, name, *root: patcher.patch(kind, *root, have[name], want[name]), names)
+
+        def edit(patcher: Patcher, kind: RootKind, name: str, root: Handle, entries: Handle, _: Handle) -> None:
+            patcher.patch(kind, root, entries, have[name], want[name])
+
+        return self._edit(edit, names)
 
     def replace(self, names: Sequence[str], want: Mapping[str, Json]) -> list[bytes]:
         """Replace all that some roots hold; returns it as updates. Raises :class:`RestoreFailed`."""
-        return self._edit(lambda patcher, kind, name, *root: patcher.replace(kind, *root, want[name]), names)
+
+        def edit(patcher: Patcher, kind: RootKind, name: str, root: Handle, entries: Handle, items: Handle) -> None:
+            patcher.replace(kind, root, entries, items, want[name])
+
+        return self._edit(edit, names)
 
     def _taken(self) -> list[bytes]:
         fresh = list(self._fresh)
@@ -159,7 +171,8 @@ class Scratch:
         try:
             patcher = Patcher(txn)
             for name in names:
-                edit(patcher, self._roots[name], name, *self._handles[name])
+                items = self._engine.get_or_insert_array(txn, name)
+                edit(patcher, self._roots[name], name, *self._handles[name], items)
             txn.commit()
         finally:
             txn.drop()
@@ -167,6 +180,8 @@ class Scratch:
     def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         try:
             return function(*arguments)
+        except Unpatchable:
+            raise
         except Misfit as misfit:
             raise RestoreFailed(f"What the document would hold cannot be read: {misfit}.") from misfit
         except InvalidValue as invalid:
@@ -182,12 +197,15 @@ def merge(updates: Sequence[bytes]) -> bytes | None:
     return updates[0] if len(updates) == 1 else merge_updates(updates)
 
 
+def _ranges(sets: Iterable[engine.IdSet]) -> list[ClockRange]:
+    return [found for ids in sets for found in read_delete_set(ids.encode())]
+
+
 def _no_time() -> int:
     """All that is tracked is one step. (0 would mean to the engine that there was no step before.)"""
     return 1
 
 
-_PAIRS = (lambda item: (item.insertions,), lambda item: (item.deletions,))
 _SCOPES = {
     RootKind.TEXT: "expand_scope_text",
     RootKind.MAP: "expand_scope_map",

@@ -28,7 +28,7 @@ class MemoryErasure:
         self._database = connection.database
         self._tables = connection.database.tables
 
-    async def forget(self, document_id: str, checkpoint: Checkpoint) -> bool:
+    async def forget(self, document_id: str, checkpoint: Checkpoint, *, scrub: bool = True) -> bool:
         await self._connection.begin("forget", [document_id])
         packed = await asyncio.to_thread(pack_checkpoint, checkpoint)
         await self._database.alone()
@@ -47,7 +47,7 @@ class MemoryErasure:
         document.first_offset = packed.offset + 1
         return True
 
-    async def purge(self, document_id: str, *, deleted_before: int, at: int) -> bool:
+    async def purge(self, document_id: str, *, deleted_before: int, at: int, scrub: bool = True) -> bool:
         await self._connection.begin("purge", [document_id])
         await self._database.alone()
         document = self._tables.documents.get(document_id)
@@ -70,7 +70,7 @@ class MemoryErasure:
 
     async def purgeable(self, *, deleted_before: int, limit: int) -> Sequence[str]:
         await self._connection.begin("purgeable")
-        documents = self._tables.documents.items()
+        documents = sorted(self._tables.documents.items(), key=lambda item: item[1].deleted_at or 0)
         return tuple(name for name, document in documents if _purgeable(document, deleted_before))[: max(0, limit)]
 
     async def recreate(self, document_id: str, change: AccessChange) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cowrite.core.ports import Store, StoreCorrupt, StoreRefused, WriteTransaction
-from cowrite.core.records import Checkpoint, Entry, Head, OwnUpdate, Quarantined, StoredDocument, Submitted
+from cowrite.core.records import Checkpoint, Entry, Head, OwnUpdate, Quarantined, StoredDocument, Submitted, Version
 from cowrite.crdt.operations import ContentOperation
 from cowrite.stores.encoding import (
     MAX_UUID,
@@ -32,6 +32,7 @@ from cowrite.stores.encoding import (
 from cowrite.stores.memory.database import Call, Connection, MemoryDatabase
 from cowrite.stores.memory.tables import Document, Row, SubmittedRow, read_document, read_rows, rows_between
 from cowrite.stores.packing import units
+from cowrite.stores.past import check_version
 
 
 class MemoryStore:
@@ -111,6 +112,7 @@ class _MemoryTransaction:
         self.access_revision = len(self._tables.changes)
         self._rows: dict[str, list[Row]] = {}
         self._submitted: list[SubmittedRow] = []
+        self._versions: dict[str, Version] = {}
         self._quarantined: list[Quarantined] = []
 
     async def submitted(self, operation_ids: Collection[str]) -> Mapping[str, Submitted]:
@@ -146,7 +148,13 @@ class _MemoryTransaction:
         check_kept(document_id, start, end=end, first_offset=self._tables.documents[document_id].first_offset)
         return read_rows(document_id, self._log(document_id), start=start, end=end)
 
-    async def append(self, document_id: str, entries: Sequence[Entry], submitted: Sequence[Submitted] = ()) -> None:
+    async def append(
+        self,
+        document_id: str,
+        entries: Sequence[Entry],
+        submitted: Sequence[Submitted] = (),
+        versions: Sequence[Version] = (),
+    ) -> None:
         await self._begin("append", document_id)
         head = self.heads[document_id]
         check_appendable(document_id, deleted=document_id in self.deleted)
@@ -165,6 +173,9 @@ class _MemoryTransaction:
         for one in submitted:
             record = replace(one, operations=(), update=update_to_keep(one, made))
             self._submitted.append(SubmittedRow(record, tuple(operation.id for operation in one.operations)))
+        for version in versions:
+            check_version(version)
+            self._versions.setdefault(version.id, version)
 
     def _row(self, document_id: str, entry: Entry, *, log_bytes: int) -> Row:
         if self._database.refuse is not None and self._database.refuse(document_id, entry):
@@ -187,6 +198,7 @@ class _MemoryTransaction:
         self._check_ids()
         self._tables.operations |= self._new_operations()
         self._tables.submitted |= {row.record.id: row for row in self._submitted}
+        self._tables.versions |= self._versions | self._tables.versions
         for document_id, head in self.heads.items():
             self._move(self._tables.documents[document_id], head, self._rows.get(document_id, []))
         there = {one.id: one for one in self._tables.quarantined}

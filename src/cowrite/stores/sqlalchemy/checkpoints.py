@@ -1,4 +1,4 @@
-"""Saving checkpoints, and thinning them out so that all of them together stay smaller than the log plus the newest."""
+"""Saving checkpoints, and thinning them out so that all of them together stay smaller than half of the log plus the newest."""
 
 from __future__ import annotations
 

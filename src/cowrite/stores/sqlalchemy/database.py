@@ -61,8 +61,13 @@ class Database(Protocol):
         ...
 
     async def erase(self, work: Callable[[Connection], T]) -> T:
-        """Run work in a writing transaction of its own; what it deletes is not left in the database's files either, as far as
-        the kind of database can see to that.
+        """Run work in a writing transaction of its own, and overwrite what it deletes, as far as that is possible."""
+        ...
+
+    async def scrub(self) -> None:
+        """Leave nothing of what was deleted in the database's files. Writers wait while all that is there is written anew.
+
+        Raises a :class:`~cowrite.core.ports.StoreError`; then it may be tried again.
         """
         ...
 

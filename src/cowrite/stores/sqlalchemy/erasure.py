@@ -1,12 +1,12 @@
 """Deleting for good in a relational database: the history before an entry, or all that a document holds.
 
-Both go through :meth:`Database.erase`, so that the file does not keep the bytes either.
+Both go through :meth:`Database.erase` and :meth:`Database.scrub`, so that the files do not keep the bytes either.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -87,18 +87,24 @@ class SqlErasure:
         self._clock = clock
         self._new_epoch = Ids(clock).new
 
-    async def forget(self, document_id: str, checkpoint: Checkpoint) -> bool:
+    async def forget(self, document_id: str, checkpoint: Checkpoint, *, scrub: bool = True) -> bool:
         check_id("The document id", document_id)
         packed = await asyncio.to_thread(pack_checkpoint, checkpoint)
         forget = partial(_forget, document_id=document_id, packed=packed, now=self._clock.now())
-        return await self._database.erase(forget)
+        return await self._erase(forget, scrub)
 
-    async def purge(self, document_id: str, *, deleted_before: int, at: int) -> bool:
+    async def purge(self, document_id: str, *, deleted_before: int, at: int, scrub: bool = True) -> bool:
         check_id("The document id", document_id)
         epoch = self._new_epoch()
-        return await self._database.erase(
-            partial(_purge, document_id=document_id, deleted_before=deleted_before, at=at, epoch=epoch)
-        )
+        purge = partial(_purge, document_id=document_id, deleted_before=deleted_before, at=at, epoch=epoch)
+        return await self._erase(purge, scrub)
+
+    async def _erase(self, work: Callable[[Connection], bool], scrub: bool) -> bool:
+        happened = await self._database.erase(work)
+        if scrub:
+            # Even if nothing happened: perhaps it did before, and this was interrupted.
+            await self._database.scrub()
+        return happened
 
     async def purgeable(self, *, deleted_before: int, limit: int) -> Sequence[str]:
         return await self._database.read(partial(_read_purgeable, before=deleted_before, limit=max(0, limit)), tuple)

@@ -17,15 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import structlog
 from sqlalchemy import URL, Connection, Dialect, Engine, QueuePool, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from cowrite.core.ports import StoreBusy, StoreCorrupt, StoreUnavailable
 from cowrite.stores.sqlalchemy.database import Database, Transaction, uninterrupted, write
 from cowrite.stores.sqlalchemy.failures import commit_error, store_error
-
-log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -78,26 +75,30 @@ class SqliteDatabase:
             raise
 
     async def erase(self, work: Callable[[Connection], T]) -> T:
-        result = await write(self, partial(_securely, work))
+        return await write(self, partial(_securely, work))
+
+    async def scrub(self) -> None:
+        self._check_open()
         async with self._turn:
-            await uninterrupted(asyncio.get_running_loop().run_in_executor(self._writer, self._empty_log))
-        return result
+            await uninterrupted(asyncio.get_running_loop().run_in_executor(self._writer, self._rewrite))
 
-    def _empty_log(self) -> None:
-        """Bring the write-ahead log into the file and cut it off: it still has the pages as they were.
+    def _rewrite(self) -> None:
+        """Write the file anew, then bring the write-ahead log into it and cut that off.
 
-        Not while somebody reads what was before. Then the next checkpoint does it that SQLite makes by itself.
+        Overwriting what is deleted is not enough: where SQLite has moved rows from one page to another, the first one still
+        has a copy of them in the part that is not used.
         """
         connection = self._writing.raw_connection()
         try:
-            connection.execute("PRAGMA busy_timeout=0")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            connection.execute(f"PRAGMA busy_timeout={round(1000 * self._patience)}")
+            connection.execute("VACUUM")
+            busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.Error as error:
-            log.warning("write-ahead log not emptied", place=self.place, reason=str(error))
             connection.invalidate()
+            raise store_error(error, self.place) from error
         finally:
             connection.close()
+        if busy:
+            raise StoreBusy(f"Somebody reads {self.place} for over {self._patience:g} s, as it was before; try again.")
 
     async def close(self) -> None:
         if not self._closed:

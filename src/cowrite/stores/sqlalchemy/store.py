@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from cowrite.core.clock import SystemClock
 from cowrite.core.ids import Ids
 from cowrite.core.ports import Clock, Store, WriteTransaction
-from cowrite.core.records import Checkpoint, Entry, Head, OwnUpdate, Quarantined, StoredDocument, Submitted
+from cowrite.core.records import Checkpoint, Entry, Head, OwnUpdate, Quarantined, StoredDocument, Submitted, Version
 from cowrite.stores.encoding import (
     MAX_UUID,
     check_appendable,
@@ -43,7 +43,7 @@ from cowrite.stores.sqlalchemy.submissions import (
     read_submitted,
     submitted_to_write,
 )
-from cowrite.stores.sqlalchemy.writing import Writer, Writes, entries_to_write, quarantined_to_write
+from cowrite.stores.sqlalchemy.writing import Writer, Writes, entries_to_write, quarantined_to_write, version_to_write
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -152,7 +152,13 @@ class _SqlTransaction:
         check_kept(document_id, start, end=end, first_offset=self._first_offsets[document_id])
         return await self._read(partial(read_range, document_id=document_id, start=max(1, start), end=end), decode_entries)
 
-    async def append(self, document_id: str, entries: Sequence[Entry], submitted: Sequence[Submitted] = ()) -> None:
+    async def append(
+        self,
+        document_id: str,
+        entries: Sequence[Entry],
+        submitted: Sequence[Submitted] = (),
+        versions: Sequence[Version] = (),
+    ) -> None:
         head = self._head(document_id)
         check_appendable(document_id, deleted=document_id in self.deleted)
         check_next(document_id, head, entries)
@@ -167,6 +173,7 @@ class _SqlTransaction:
             self._log_bytes[document_id] += size
             self._move(document_id, after)
         self._writes.submitted += submitted_to_write(submitted, entries, now=self._clock.now())
+        self._writes.versions += [version_to_write(version) for version in versions]
 
     async def renew_epoch(self, document_id: str, epoch: str) -> None:
         self._move(document_id, replace(self._head(document_id), epoch=check_id("The epoch", epoch, longest=MAX_UUID)))

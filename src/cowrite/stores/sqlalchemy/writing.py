@@ -17,9 +17,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.dml import UpdateBase
 
 from cowrite.core.ports import StoreCorrupt, StoreRefused
-from cowrite.core.records import Entry, Quarantined
+from cowrite.core.records import Entry, Quarantined, Version
 from cowrite.stores.encoding import check_quarantined, encode_operation, printable
 from cowrite.stores.packing import encode_cause, pack_id, pack_ranges, units
+from cowrite.stores.past import check_version
 from cowrite.stores.sqlalchemy.database import insert_or_ignore
 from cowrite.stores.sqlalchemy.tables import (
     clients,
@@ -28,6 +29,7 @@ from cowrite.stores.sqlalchemy.tables import (
     quarantined_updates,
     submitted,
     updates,
+    versions,
 )
 
 Values: TypeAlias = tuple[Any, ...]
@@ -44,6 +46,7 @@ class Writes:
     updates: list[Values] = field(default_factory=list)
     operations: list[Values] = field(default_factory=list)
     submitted: list[Values] = field(default_factory=list)
+    versions: list[Values] = field(default_factory=list)
     clients: dict[tuple[str, int], str] = field(default_factory=dict)
     """(document, Yjs client) to the author who comes first."""
     quarantined: list[Values] = field(default_factory=list)
@@ -54,6 +57,7 @@ class Writes:
         self.updates += other.updates
         self.operations += other.operations
         self.submitted += other.submitted
+        self.versions += other.versions
         self.clients = other.clients | self.clients
         self.quarantined += other.quarantined
 
@@ -112,6 +116,13 @@ def quarantined_to_write(update: Quarantined) -> Values:
     return (update.id, update.document_id, update.author, update.created_at, printable(update.reason), update.update)
 
 
+def version_to_write(version: Version) -> Values:
+    """The row of a version. Raises :class:`StoreRefused` for texts that cannot be kept."""
+    check_version(version)
+    kind, at = version.kind.value, version.created_at
+    return (version.id, version.document_id, version.offset, kind, version.author, at, version.name, version.note)
+
+
 class Writer:
     """The writing statements, compiled for one kind of database."""
 
@@ -120,6 +131,7 @@ class Writer:
         self._update = self._insert(updates)
         self._operation = self._insert(content_operations)
         self._submitted = self._insert(submitted)
+        self._version = self._insert_or_ignore(versions)
         self._client = self._insert_or_ignore(clients)
         self._document = self._insert_or_ignore(documents)
         self._quarantined = self._insert_or_ignore(quarantined_updates)
@@ -160,6 +172,8 @@ class Writer:
                 connection.exec_driver_sql(self._submitted, writes.submitted)
             except IntegrityError as error:
                 raise StoreRefused(f"The id of a submitted operation is taken already ({error.orig}).") from error
+        if writes.versions:
+            connection.exec_driver_sql(self._version, writes.versions)
         if writes.clients:
             rows = [(document_id, client, author) for (document_id, client), author in writes.clients.items()]
             connection.exec_driver_sql(self._client, rows)

@@ -206,7 +206,7 @@ class Panel implements HistoryPanel {
     let version: string | null = null
     this.#notice.say('')
     ask({
-      title: `Restore “${this.#line.words}”?`,
+      title: `Bring back “${this.#line.words}”?`,
       text: 'Everybody who is here sees the document change. What is there now is kept as a version, so it can be taken back.',
       yes: 'Restore',
       deed: async () => {

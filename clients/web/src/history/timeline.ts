@@ -1,9 +1,10 @@
 /** The time line: a handle to drag, who was at work along it, the versions on it, and the film. */
 import { create } from '../view/dom.ts'
 import type { Authors } from './authors.ts'
+import type { Activity } from './service.ts'
 import { filmLength } from './story.ts'
 import type { Story } from './story.ts'
-import { nameOf, when } from './words.ts'
+import { moment, nameOf, when } from './words.ts'
 
 const FRAME_MS = 80
 
@@ -18,7 +19,7 @@ export interface Timeline {
   go(offset: number): void
   /** The exact time of the moment under the handle is known now; null: it is that of the empty document. */
   timed(time: number | null): void
-  /** What stands over it: whose moment it is, and when. */
+  /** What stands over the line: whose moment it is, and when. */
   readonly words: string
   focus(): void
   close(): void
@@ -49,16 +50,21 @@ export function timeline(authors: Authors, onMove: (offset: number) => void): Ti
     if (!story) return
     const offset = range.valueAsNumber
     const group = story.groupAt(offset)
-    const exact = time === undefined ? (offset === group?.last_offset ? group.ended_at : group?.began_at) : time
-    const moment = exact === undefined || exact === null ? '' : when(exact, Date.now())
-    const now = offset === story.head
+    const now = offset === story.head && group !== null
     const author = group ? nameOf(group.author) : 'The beginning'
-    const words = [now ? 'Now' : author, now ? `last by ${author}` : moment].filter(Boolean).join(', ')
+    const words = [now ? 'Now' : author, now ? `last by ${author}` : momentWords(group, offset)].filter(Boolean).join(', ')
     const entry = `edit ${offset - story.first} of ${story.head - story.first}`
     who.textContent = words
     who.style.setProperty('--author', group ? authors.colour(group.author) : 'transparent')
     place.textContent = entry
     range.ariaValueText = `${words}, ${entry}`
+  }
+
+  /** Its time: to the second where it is known, else about. */
+  function momentWords(group: Activity | null, offset: number): string {
+    if (!group || time === null) return ''
+    if (time !== undefined) return moment(time, Date.now())
+    return offset === group.last_offset ? moment(group.ended_at, Date.now()) : when(group.began_at, Date.now())
   }
 
   function move(offset: number): void {
@@ -68,12 +74,16 @@ export function timeline(authors: Authors, onMove: (offset: number) => void): Ti
     onMove(offset)
   }
 
+  function label(words: string): void {
+    play.ariaLabel = words
+    play.title = words
+    play.toggleAttribute('data-playing', film !== 0)
+  }
+
   function stop(): void {
     window.clearInterval(film)
     film = 0
-    play.textContent = '▶'
-    play.ariaLabel = 'Play the history'
-    play.title = 'Play the history'
+    label('Play the history')
   }
 
   function start(): void {
@@ -82,9 +92,6 @@ export function timeline(authors: Authors, onMove: (offset: number) => void): Ti
     const from = range.valueAsNumber === shown.head ? shown.first : range.valueAsNumber
     const length = filmLength(shown.head - shown.first)
     const began = performance.now() - (length * (from - shown.first)) / (shown.head - shown.first)
-    play.textContent = '❚❚'
-    play.ariaLabel = 'Pause'
-    play.title = 'Pause'
     if (from !== range.valueAsNumber) move(from)
     film = window.setInterval(() => {
       const done = Math.min(1, (performance.now() - began) / length)
@@ -92,6 +99,7 @@ export function timeline(authors: Authors, onMove: (offset: number) => void): Ti
       if (done === 1) stop()
       if (offset !== range.valueAsNumber) move(offset)
     }, FRAME_MS)
+    label('Pause')
   }
 
   play.addEventListener('click', () => (film ? stop() : start()))

@@ -5,6 +5,7 @@ import type { Story } from './story.ts'
 import type { Mark } from './tree.ts'
 
 const TIME = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' })
+const SECOND = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' })
 const DAY = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short' })
 const YEAR = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', year: 'numeric' })
 const COUNT = new Intl.NumberFormat('en-GB')
@@ -19,9 +20,18 @@ export function nameOf(author: string | null): string {
 
 /** "14:02" today, else "28 Nov, 14:02". */
 export function when(time: number, now: number): string {
+  return dated(time, now, TIME)
+}
+
+/** The same with seconds: which moment of a minute it is. */
+export function moment(time: number, now: number): string {
+  return dated(time, now, SECOND)
+}
+
+function dated(time: number, now: number, clock: Intl.DateTimeFormat): string {
   const [then, today] = [new Date(time), new Date(now)]
-  if (YEAR.format(then) === YEAR.format(today)) return TIME.format(then)
-  return `${(then.getFullYear() === today.getFullYear() ? DAY : YEAR).format(then)}, ${TIME.format(then)}`
+  if (YEAR.format(then) === YEAR.format(today)) return clock.format(then)
+  return `${(then.getFullYear() === today.getFullYear() ? DAY : YEAR).format(then)}, ${clock.format(then)}`
 }
 
 /** "14:02–14:09" */
@@ -66,5 +76,5 @@ export function titleOf({ from, to }: Changes, how: Look, story: Story, now: num
 }
 
 function at(time: number | null, now: number): string {
-  return time === null ? 'the beginning' : when(time, now)
+  return time === null ? 'the beginning' : moment(time, now)
 }

@@ -65,6 +65,11 @@ export class LiveDocument {
     return { link: this.#link(), saved, refusal: this.#refusal }
   }
 
+  /** Nothing was ever written, or what was is on its way still: the server may know of no such document. */
+  get isUnwritten(): boolean {
+    return this.doc.store.clients.size === 0 || this.status.saved === 'saving'
+  }
+
   /** Calls `listener` after every change of `status`; returns a function that ends that. */
   onStatus(listener: () => void): () => void {
     this.#listeners.add(listener)

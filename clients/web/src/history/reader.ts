@@ -21,6 +21,7 @@ export interface Listener {
 
 export class Reader {
   readonly #service: HistoryService
+  readonly #live: LiveDocument
   readonly #listener: Listener
   readonly #ends: (() => void)[]
   #story: Story | null = null
@@ -32,6 +33,7 @@ export class Reader {
 
   constructor(service: HistoryService, live: LiveDocument, listener: Listener) {
     this.#service = service
+    this.#live = live
     this.#listener = listener
     let saved = live.status.saved
     const edited = (): void => {
@@ -89,7 +91,8 @@ export class Reader {
   }
 
   async #readOnce(): Promise<void> {
-    const known = this.#story
+    const known = this.#story?.groups.length ? this.#story : null
+    if (!known && this.#live.isUnwritten) return this.#tell(new Story([], []))
     const [{ activity, next }, versions] = await Promise.all([
       this.#service.activity(known ? NEWEST : PAGE, null),
       this.#service.versions(),

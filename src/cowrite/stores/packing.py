@@ -12,17 +12,17 @@ from cowrite.stores.encoding import decode_json, encode_json
 MAX_PACKED_ID = 146
 """Bytes of the longest packed id: 36 characters of four bytes each, and the end."""
 _UUID_BYTES = 16
-_HYPHENS = (8, 12, 16, 20)
 
 
 def pack_id(text: str) -> bytes:
     """An id in few bytes: a UUID in 16, any other text as UTF-8 and U+0000, which no id contains; twice, where that were 16."""
-    if len(text) == 36:
+    if len(text) == 36 and text[8] == text[13] == text[18] == text[23] == "-":
+        digits = text.replace("-", "")
         try:
-            packed = bytes.fromhex(text.replace("-", ""))
+            packed = bytes.fromhex(digits)
         except ValueError:
             packed = b""
-        if len(packed) == _UUID_BYTES and unpack_id(packed) == text:
+        if len(packed) == _UUID_BYTES and packed.hex() == digits:
             return packed
     packed = text.encode() + b"\0"
     return packed if len(packed) != _UUID_BYTES else packed + b"\0"

@@ -115,10 +115,12 @@ def test_roots_that_show_their_kind_late() -> None:
         write_update([block(1, 3, values(1, origin=(1, 1)))]),
         write_update([block(1, 4, shared_type("xmlelement", "p", root="new"))]),
         write_update([block(1, 5, text("d", origin=(1, 2)), shared_type("map", origin=(1, 3)))]),
+        write_update([block(1, 7, text("e", origin=(1, 5)))]),
+        write_update([block(1, 8, values(1, root="newer"))]),
     ]
     for offset in range(len(updates) + 1):
         at = compare(None, {}, updates[:offset], None)
-    assert at.roots == {"late": RootKind.ARRAY, "new": RootKind.XML, "t": RootKind.TEXT}
+    assert at.roots == {"late": RootKind.ARRAY, "new": RootKind.XML, "newer": RootKind.ARRAY, "t": RootKind.TEXT}
 
 
 @pytest.mark.parametrize(

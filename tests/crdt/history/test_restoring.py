@@ -302,8 +302,7 @@ def undo_randomly(seed: int) -> Sequence[Copy]:
         change = commit(log.document, [result.update])
         assert change is not None
         attribution.append([Authored(len(log.updates) + 1, "r", 0, change.ranges, result.copies)])
-    string = "".join(piece["insert"] for piece in get_state(log.document).get("t", {"$text": []})["$text"])
-    units = string.encode("utf-16-le")
+    units = text_of(log.document).encode("utf-16-le")
     assert units == "".join(unit for unit, _ in expected).encode("utf-16-le", "surrogatepass")
     credited = credits_of(log.document, attribution)
     assert [credited["t", index] for index in range(len(units) // 2)] == [offset for _, offset in expected]
@@ -325,6 +324,29 @@ def test_undo_of_a_person_in_a_text() -> None:
 def test_some_random_undos() -> None:
     """Some of the above, so that they are counted."""
     assert sum(len(undo_randomly(seed)) for seed in range(5)) > 2
+
+
+@pytest.mark.rule("RS5")
+def test_what_others_type_meanwhile_stays() -> None:
+    for seed in range(10):
+        typists = Typists(seed)
+        log, rng = typists.log, random.Random(seed)
+        offset = rng.randrange(1, len(log.updates))
+        result = restore_to(log, offset)
+        other = RandomReplica(rng, ["t"])
+        other.receive(log.document.encode())
+        typed = other.doc.get("t", type=Text)
+        typed.insert(rng.choice((0, len(typed))), "MEANWHILE")
+        commit(log.document, other.take())
+        if result.update is not None:
+            commit(log.document, [result.update])
+        shown = text_of(log.document)
+        assert "MEANWHILE" in shown, seed
+        assert shown.replace("MEANWHILE", "") == text_of(rebuild_at(None, {}, log.updates[:offset])), seed
+
+
+def text_of(document: LogDocument) -> str:
+    return "".join(piece["insert"] for piece in get_state(document).get("t", {"$text": []})["$text"])
 
 
 def undo_anything(seed: int, roots: list[str]) -> None:

@@ -111,7 +111,9 @@ def _operations(before: State, after: State, root: str | None) -> bytes:
 
 
 def _way_back(before: State, after: State) -> bytes | None:
-    """The update that makes the later document what it was earlier."""
+    """The update that makes the later document what it was earlier; None when it looks as it did then."""
+    if before.content == after.content:
+        return None
     roots = {name: kind for name, kind in before.committed.roots.items() if kind is not RootKind.MIXED}
     return restore(after.committed.state, roots, [before.committed.state], None, after.content).update
 

@@ -62,7 +62,6 @@ class Moments:
     """Finds moments and makes the documents of them, in the worker's thread. Remembers those asked for last."""
 
     def __init__(self, storage: Storage, worker: HistoryWorker, *, max_bytes: int = CACHE_BYTES) -> None:
-        self._store = storage.store
         self._history = storage.history
         self._versions = storage.versions
         self._worker = worker
@@ -82,7 +81,7 @@ class Moments:
 
     async def at(self, info: DocumentInfo, offset: int) -> Moment:
         """The moment at an offset that is not beyond the head. Raises :class:`HistoryForgotten`."""
-        if offset < info.first_offset - 1:
+        if offset < info.first_offset > 1 and offset != info.head.offset:
             raise HistoryForgotten(info.document_id, info.first_offset)
         if not offset:
             return Moment(info, Head(info.head.epoch, 0, ""), None)
@@ -104,16 +103,9 @@ class Moments:
         self._states.put(moment.info, moment.offset, state, size)
         return state
 
-    async def _load(self, moment: Moment) -> StoredDocument | None:
-        document_id, offset = moment.document_id, moment.offset
-        try:
-            stored = await self._history.load_at(document_id, offset)
-        except HistoryForgotten:
-            # All but the present may be forgotten.
-            stored = await self._store.load(document_id)
-            if stored is None or stored.head.offset != offset:
-                raise
-        if stored is not None and stored.head.epoch != moment.epoch:
+    async def _load(self, moment: Moment) -> StoredDocument:
+        stored = await self._history.load_at(moment.document_id, moment.offset)
+        if stored is None or stored.head.epoch != moment.epoch:
             raise HistoryRefused("history_replaced", "the document's history was replaced meanwhile; ask again")
         return stored
 
@@ -167,18 +159,15 @@ def _time(text: str) -> int | None:
 _1970: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
-def _state(stored: StoredDocument | None, moment: Moment, operation: str | None) -> State:
+def _state(stored: StoredDocument, moment: Moment, operation: str | None) -> State:
     try:
         log = _document(stored)
         content = get_state(log)
     except EngineFault as fault:
         raise StoreCorrupt(f"Document {moment.document_id!r} cannot be read as it was at {moment.offset}: {fault}") from fault
-    head = stored.head if stored is not None else moment.head
-    return State(Committed(head, log.encode(), log.roots), content, _encode(content).encode(), operation)
+    return State(Committed(stored.head, log.encode(), log.roots), content, _encode(content).encode(), operation)
 
 
-def _document(stored: StoredDocument | None) -> LogDocument:
-    if stored is None:
-        return LogDocument.empty()
+def _document(stored: StoredDocument) -> LogDocument:
     checkpoint, updates = stored.checkpoint, [entry.update for entry in stored.entries]
     return document_at(checkpoint.state if checkpoint else None, checkpoint.roots if checkpoint else {}, updates)

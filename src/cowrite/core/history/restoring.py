@@ -125,7 +125,8 @@ class Restoring:
     ) -> Made:
         if wanted.id is not None and await self._history.locate(info.document_id, wanted.id) is not None:
             return await self._submit(wanted, await self._moments.at(info, info.head.offset), _NOTHING, ())
-        for left in reversed(range(_TRIES)):
+        tries = 0
+        while True:
             head = await self._moments.at(info, info.head.offset)
             update, copies = await make(head)
             if update is None:
@@ -133,10 +134,10 @@ class Restoring:
             try:
                 return await self._submit(wanted, head, update, copies)
             except SubmissionRefused as refused:
-                if refused.code != "restored_meanwhile" or not left:
+                tries += 1
+                if refused.code != "restored_meanwhile" or tries == _TRIES:
                     raise
             info = await self._look_again(info)
-        raise AssertionError("the last try returns or raises")
 
     async def _look_again(self, info: DocumentInfo) -> DocumentInfo:
         now = await self._directory.info(info.document_id)

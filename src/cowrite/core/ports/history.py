@@ -28,8 +28,8 @@ class History(Protocol):
         """As :meth:`Store.load`, of the log up to ``offset``; ``head`` is the head as it was there. None: there is no such
         document, or its head is not there yet.
 
-        Raises :class:`HistoryForgotten` below the first offset that is kept (0, the empty document, can be had as long as
-        nothing was forgotten), :class:`StoreCorrupt`, and ``ValueError`` for a negative offset.
+        Raises :class:`HistoryForgotten` below the first offset that is kept, but for the head itself (0, the empty document,
+        can be had as long as nothing was forgotten), :class:`StoreCorrupt`, and ``ValueError`` for a negative offset.
         """
         ...
 
@@ -96,7 +96,7 @@ class Versions(Protocol):
         self, document_id: str, *, kinds: Collection[VersionKind] = (), before: str | None = None, limit: int = 100
     ) -> Sequence[Version]:
         """At most ``limit`` versions of these kinds (all by default) behind the version ``before``, newest moment first: by
-        offset, then by when they were made, then by id.
+        offset, then by when they were made, then by id. None, when the document has no version ``before`` (any more).
         """
         ...
 

@@ -87,7 +87,7 @@ class Directory(Protocol):
         ...
 
     async def create(self, document_id: str) -> bool:
-        """Make an empty document, with a new epoch. False: it is there already, perhaps deleted."""
+        """Make an empty document, with a new epoch. False: it is there already, perhaps deleted or purged."""
         ...
 
     async def delete(self, document_id: str, change: AccessChange) -> bool:
@@ -99,7 +99,9 @@ class Directory(Protocol):
         ...
 
     async def undelete(self, document_id: str, change: AccessChange) -> bool:
-        """Take the deletion back, as :meth:`delete`. False: there is no such document, or it is not deleted."""
+        """Take the deletion back, as :meth:`delete`. False: there is no such document, or it is not deleted, or
+        purged (see :class:`Erasure`).
+        """
         ...
 
 

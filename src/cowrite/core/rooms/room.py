@@ -68,6 +68,7 @@ class Room:
         self._window = FlushWindow(ports.clock, self._flush, shortest=ports.shortest_window, longest=ports.longest_window)
         self._broadcast = Broadcast()
         self._intake = Intake(replicas, self.pending, self._broadcast, ports.limits, rebuild=self._rebuild)
+        self.retire = self._intake.retire
         self.large = LargeUpdates(self._intake, self.pending, self.peers, ports, wake=self._wake)
         self._turn = TransactionTurn()
         self._frames = StateFrames()
@@ -155,6 +156,7 @@ class Room:
 
     def enter(self, reader: Reader) -> None:
         """A client comes to read operations; it is told of each commit from now on."""
+        self.people.notices.flush()  # it knows of them already
         self.readership.readers.add(reader)
 
     def leave(self, reader: Reader) -> None:
@@ -312,10 +314,6 @@ class Room:
         self._broadcast.drop_updates()
         self.close_peers(code, reason)
         self._ports.commit(self)
-
-    def retire(self, clients: frozenset[int]) -> Sequence[Received]:
-        """See :meth:`Intake.retire`."""
-        return self._intake.retire(clients)
 
     def fail(self, reason: str) -> None:
         """The document cannot be read: send everybody away, and let the registry forget this room."""

@@ -4,18 +4,19 @@ Theory of operation. The engine's undo manager writes a deleted struct again rig
 one's right neighbour. So for most of what comes back the old id is written in the update itself (:func:`_named`). Where it is
 not (in a shared type that was itself written again, and for entries) the whole scratch document is read, in which both stand:
 
-* After a restore the same can be seen as at the moment A, so the ids that could be seen then and those that can be seen now are
-  laid side by side, position by position.
-* After an undo only what stands right before a deleted run of the same content is a copy of it; in a shared type that was
-  written again, only when its whole content is the same, in order. For anything else nobody is given credit.
+* What stands right before a deleted run of the same content is a copy of it; so is what is in a shared type that was written
+  again, when all that it holds is the same, in order. For anything else nobody is given credit. (:class:`_Undone`)
+* After a restore that had to be mended, the same can be seen as at the moment: the ids that could be seen then and those that
+  can be seen now are laid side by side, position by position. (:class:`_Restored`)
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
-from cowrite.crdt.history.items import FORMAT, Holder, Items, Piece, read_items
+from cowrite.crdt.history.items import BINARY, DOCUMENT, EMBED, FORMAT, Holder, Items, Piece, read_items
 from cowrite.crdt.history.scratch import Scratch
 from cowrite.crdt.outline import ANY, CLOCK_BITS, CLOCK_MASK, CONTENT, DELETED, GC, SKIP, STRING, TYPE, ClockRange, Outline
 
@@ -24,20 +25,20 @@ Copy = tuple[int, int, int, int, int]
 
 
 def copies_of_restore(
-    scratch: Scratch,
-    beginning: Mapping[int, int],
-    gone_before: Iterable[ClockRange],
-    back: Iterable[ClockRange],
-    outline: Outline,
-    *,
-    patched: bool,
+    scratch: Scratch, undone: tuple[Sequence[ClockRange], Sequence[ClockRange]], outline: Outline
 ) -> Sequence[Copy]:
-    """Return what a restore brings back. ``beginning`` is the state vector at the moment A, ``gone_before`` what was deleted
-    by then; ``back`` was deleted since and comes back with the update of this outline.
+    """Return what a restore brings back that needed no mending, with the update of this outline.
+
+    ``undone`` is what was inserted since the moment, and what was deleted.
     """
-    named = None if patched else _named(outline, scratch.client_id, _Ranges(back))
-    if named is not None:
-        return _joined(named)
+    named = _named(outline, scratch.client_id, _Ranges(undone[1]))
+    return copies_of_undo(scratch, *undone) if named is None else _joined(named)
+
+
+def copies_of_mended(scratch: Scratch, beginning: Mapping[int, int], gone_before: Iterable[ClockRange]) -> Sequence[Copy]:
+    """Return what a restore brings back that was mended. ``beginning`` is the state vector at the moment, ``gone_before`` what
+    was deleted by then.
+    """
     items = read_items(scratch.encode())
     return _joined(_Restored(items, scratch.client_id, beginning, _Ranges(gone_before)).copies())
 
@@ -58,13 +59,9 @@ def _named(outline: Outline, client_id: int, back: _Ranges) -> list[Copy] | None
             clock = rows[at] & CLOCK_MASK
             content = rows[at] >> CLOCK_BITS & CONTENT
             length = (rows[at + 4] & CLOCK_MASK if at + 4 < 4 * behind else end_clock) - clock
-            if content == FORMAT:
-                continue
             right = rows[at + 2]
-            if not right or content == TYPE:
-                return None
-            client, old = layout.clients[(right >> CLOCK_BITS) - 1], right & CLOCK_MASK
-            if not back.hold(client, old, old + length):
+            client, old = layout.clients[(right >> CLOCK_BITS) - 1] if right else client_id, right & CLOCK_MASK
+            if content == TYPE or not back.hold(client, old, old + length):
                 return None
             copies.append((client_id, clock, length, client, old))
     return copies
@@ -91,8 +88,12 @@ class _Ranges:
     def cut(self, piece: Piece) -> Iterator[tuple[Piece, bool]]:
         """Cut a piece at the ends of ranges: the parts, and whether they are in one."""
         start, end = piece.clock, piece.clock + piece.length
-        for first, last in self._clients.get(piece.client, ()):
-            if last <= start or first >= end:
+        known = self._clients.get(piece.client, ())
+        at = max(0, bisect_right(known, (start, CLOCK_MASK)) - 1)
+        for first, last in islice(known, at, None):
+            if first >= end:
+                break
+            if last <= start:
                 continue
             if start < first:
                 yield piece.cut(start, first, deleted=piece.deleted), False
@@ -101,9 +102,6 @@ class _Ranges:
             start = min(last, end)
         if start < end:
             yield piece.cut(start, end, deleted=piece.deleted), False
-
-
-_Pairs = Iterator[tuple[Piece, Piece]]
 
 
 def _side_by_side(old: Iterable[Piece], new: Iterable[Piece]) -> list[tuple[Piece, Piece]] | None:
@@ -155,11 +153,10 @@ class _Restored:
                 yield from self._pair(_last(was), _last(written))
 
     def _pair(self, old: Piece, new: Piece) -> Iterator[Copy]:
-        if old.content == new.content:
-            if new.client == self._fresh:
-                yield _copy(old, new)
-            if new.content == TYPE:
-                yield from self._match(self._items.within(old), self._items.within(new))
+        if new.client == self._fresh:
+            yield _copy(old, new)
+        if old.content == new.content == TYPE:
+            yield from self._match(self._items.within(old), self._items.within(new))
 
     def _before(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
         for piece in pieces:
@@ -192,32 +189,28 @@ class _Undone:
             if piece.deleted:
                 continue
             if piece.client == self._fresh:
-                yield from self._run(piece, holder.pieces[at + 1 :])
+                yield from self._run(piece, islice(holder.pieces, at + 1, None))
             elif piece.content == TYPE:
                 yield from self._look(self._items.within(piece))
         for written in holder.entries.values():
             yield from self._entry(written)
 
-    def _run(self, piece: Piece, behind: Sequence[Piece]) -> Iterator[Copy]:
+    def _run(self, piece: Piece, behind: Iterable[Piece]) -> Iterator[Copy]:
         old: list[Piece] = []
         wanted = piece.length
         for other in behind:
-            if not wanted or not other.deleted:
+            back = self._came_back(other)
+            if not wanted or not back or back[0].clock != other.clock or (old and not _follows(old[-1], other)):
                 break
-            for part, back in self._deleted.cut(other):
-                if wanted and back and (not old or _follows(old[-1], part)):
-                    old.append(_head(part, min(wanted, part.length)))
-                    wanted -= old[-1].length
+            old.append(_head(back[0], min(wanted, back[0].length)))
+            wanted -= old[-1].length
         yield from self._pairs(old, [piece])
 
     def _entry(self, written: Sequence[Piece]) -> Iterator[Copy]:
         new = written[-1]
-        if new.deleted:
-            return
         if new.client == self._fresh:
-            old = [piece for piece in written if self._came_back(piece)]
-            yield from self._pairs([_last(old)] if old else [], [_last(written)])
-        elif new.content == TYPE:
+            yield from self._came_under(written[:-1], written)
+        elif new.content == TYPE and not new.deleted:
             yield from self._look(self._items.within(new))
 
     def _pairs(self, old: Sequence[Piece], new: Sequence[Piece]) -> Iterator[Copy]:
@@ -230,16 +223,21 @@ class _Undone:
 
     def _inside(self, old: Holder, new: Holder) -> Iterator[Copy]:
         """Find copies in a shared type that was written again."""
-        was = [part for piece in old.pieces if piece.content != FORMAT for part, _ in self._deleted.cut(piece)]
-        yield from self._pairs([part for part in was if self._came_back(part)], list(_shown(new.pieces)))
+        was = [part for piece in old.pieces if piece.content != FORMAT for part in self._came_back(piece)]
+        yield from self._pairs(was, list(_shown(new.pieces)))
         for key, written in new.entries.items():
-            before = [piece for piece in old.entries.get(key, ()) if self._came_back(piece)]
-            if before and not written[-1].deleted:
-                yield from self._pairs([_last(before)], [_last(written)])
+            yield from self._came_under(old.entries.get(key, ()), written)
 
-    def _came_back(self, piece: Piece) -> bool:
-        end = piece.clock + piece.length
-        return self._deleted.hold(piece.client, piece.clock, end) and not self._inserted.hold(piece.client, piece.clock, end)
+    def _came_under(self, old: Sequence[Piece], new: Sequence[Piece]) -> Iterator[Copy]:
+        """The last that was deleted under a key comes back."""
+        before = [part for piece in old for part in self._came_back(piece)]
+        if before and not new[-1].deleted:
+            yield from self._pairs([_last(before)], [_last(new)])
+
+    def _came_back(self, piece: Piece) -> list[Piece]:
+        """Return the parts of a piece that were deleted, and not inserted by the same person."""
+        gone = [part for part, back in self._deleted.cut(piece) if back]
+        return [part for one in gone for part, theirs in self._inserted.cut(one) if not theirs]
 
     def _equal(self, old: Piece, new: Piece) -> bool:
         if old.content != new.content:
@@ -249,13 +247,9 @@ class _Undone:
             return items.text(old) == items.text(new)
         if old.content == TYPE:
             return items.type(old) == items.type(new)
-        if old.content == ANY or old.content in _SINGLE:
+        if old.content in (ANY, BINARY, DOCUMENT):
             return items.values(old) == items.values(new)
-        return old.content == _EMBED and items.embed(old) == items.embed(new)
-
-
-_EMBED = 5
-_SINGLE = (3, 9)
+        return old.content == EMBED and items.embed(old) == items.embed(new)
 
 
 def _follows(one: Piece, other: Piece) -> bool:

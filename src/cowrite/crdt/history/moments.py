@@ -82,6 +82,5 @@ def _read(update: bytes, number: int, known: dict[int, int]) -> Outline:
     if missing(outline, known):
         raise EngineFault(f"entry {number} of the log builds on something that is not there before it")
     for client, _, end in outline.brings:
-        if end > known.get(client, 0):
-            known[client] = end
+        known[client] = max(end, known.get(client, 0))
     return outline

@@ -11,13 +11,14 @@ merges with the update as with every other one.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import SYNC_LIMITS, GuardLimits, inspect
-from cowrite.crdt.history.copies import Copy, copies_of_restore, copies_of_undo
+from cowrite.crdt.history.copies import Copy, copies_of_mended, copies_of_restore, copies_of_undo
 from cowrite.crdt.history.patching import EMPTY, Unpatchable
 from cowrite.crdt.history.scratch import RestoreFailed, Scratch, merge
 from cowrite.crdt.outline import ClockRange, Outline, missing
@@ -80,7 +81,7 @@ def restore(
     beginning, gone_before = scratch.state, scratch.deletions()
     scratch.apply(updates, tracked=True)
     head = scratch.state
-    _, back = scratch.tracked()
+    since = scratch.tracked()
     undone = scratch.undo()
     want = {name: target.get(name, EMPTY[kind]) for name, kind in shown.items()}
     scratch, patches = _made(scratch, want)
@@ -88,8 +89,9 @@ def restore(
     outline = _checked(update, head, scratch.client_id, limits)
     if update is None or outline is None:
         return Restored(None, left=mixed)
-    copies = copies_of_restore(scratch, beginning, gone_before, back, outline, patched=bool(patches))
-    return Restored(update, copies, bool(patches), mixed)
+    if patches:
+        return Restored(update, copies_of_mended(scratch, beginning, gone_before), True, mixed)
+    return Restored(update, copies_of_restore(scratch, since, outline), False, mixed)
 
 
 def undo_of(
@@ -144,19 +146,18 @@ def _made(scratch: Scratch, want: Mapping[str, Json]) -> tuple[Scratch, list[byt
     does not help all of the root is replaced. Returns a document that shows it, and what was done as updates.
     """
     patches: list[bytes] = []
-    for mend in (Scratch.patch, Scratch.replace, None):
+    for mend in (Scratch.patch, Scratch.replace):
         replica = scratch.replica()
         differing = replica.differing(want)
         if not differing:
             return replica, patches
-        if mend is None:
-            break
-        try:
+        with suppress(Unpatchable):
             patches += mend(replica, differing, want)
             scratch = replica
-        except Unpatchable:
-            pass
-    raise RestoreFailed(f"The root {differing[0]!r} cannot be made what it was: the engine writes something else.")
+    replica = scratch.replica()
+    if differing := replica.differing(want):
+        raise RestoreFailed(f"The root {differing[0]!r} cannot be made what it was: the engine writes something else.")
+    return replica, patches
 
 
 def _checked(update: bytes | None, head: Mapping[int, int], client_id: int, limits: GuardLimits) -> Outline | None:

@@ -78,7 +78,7 @@ class CheckpointContract:
     @pytest.mark.rule("ST16")
     @pytest.mark.parametrize("seed", range(2))
     async def test_thinning(self, backend: StoreBackend, store: Store, seed: int) -> None:
-        """The newest checkpoint is always kept; the others together are never larger than half of the log, and some of them stay."""
+        """The newest is always kept; the others together are never larger than half of the log, and some of them stay."""
         random_source = random.Random(seed)
         log_bytes = kept_at_most = 0
         for _ in range(25):

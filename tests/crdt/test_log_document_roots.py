@@ -146,3 +146,21 @@ def test_many_roots_and_replicas_of_the_log() -> None:
         assert told == whole.commit([update], [inspect(update)])
     assert (log.roots, get_state(log)) == (whole.roots, get_state(whole))
     assert len(log.roots) == 16
+
+
+@pytest.mark.rule("OP22")
+def test_text_typed_in_one_root_is_not_taken_for_text_hidden_in_another_ones_array() -> None:
+    """Found by an attack on the design of history: both became mixed for ever."""
+    editor = Editor()
+    body, meta = editor.doc.get("body", type=Text), editor.doc.get("meta", type=Map)
+    body.insert(0, "hello")
+    meta["title"] = "x"
+    editor.change()
+    with editor.doc.transaction():
+        body.insert(0, "c")
+        meta["tags"] = Array(["a"])
+    assert editor.told() == [
+        insert("body", 0, content="c", attributes={}),
+        insert("meta", "tags", content={"$array": ["a"]}),
+    ]
+    assert editor.log.roots == {"body": RootKind.TEXT, "meta": RootKind.MAP}

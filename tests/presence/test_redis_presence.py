@@ -53,6 +53,26 @@ async def test_the_dead_are_forgotten_in_the_end(redis: RedisBackend) -> None:
     assert await redis.redis.zrange(PROCESSES_KEY, 0, -1) == [b"two"]
 
 
+def _record(**fields: str) -> str:
+    written = {"process": '"one"', "expires_at": "null", "user_id": '"u"', "last_active": "1", "metadata": "{}"} | fields
+    return "{{{}}}".format(",".join(f'"{name}":{value}' for name, value in written.items()))
+
+
+NEVER_WRITTEN = (
+    _record(metadata='{"cursor":NaN}'),
+    _record(metadata='{"cursor":1e999}'),
+    _record(metadata='{"cursor":%s}' % ("[" * 5000 + "]" * 5000)),
+    _record(metadata='{"name":"%s"}' % ("x" * 30_000)),
+    _record(process="null"),
+    _record(process="null", expires_at="999999999999999999"),
+    _record(last_active="-5"),
+    _record(last_active="9" * 4000),
+    _record(user_id='"%s"' % ("u" * 300)),
+    _record(user_id='"\\ud800"'),
+)
+"""What this version would refuse to write, and could not write again."""
+
+
 @pytest.mark.rule("PS12")
 async def test_what_another_version_wrote(redis: RedisBackend) -> None:
     """It is skipped and left alone, and one line says so."""
@@ -68,11 +88,13 @@ async def test_what_another_version_wrote(redis: RedisBackend) -> None:
         "d": '{"user_id":"u","last_active":1,"process":1,"expires_at":1,"metadata":{}}',
     }
     strange["e"] = '{"user_id":"u","last_active":1,"process":null,"expires_at":null,"metadata":[]}'
+    strange |= {f"never {number}": value for number, value in enumerate(NEVER_WRITTEN)}
+    strange["s" * 60] = '{"user_id":"u","last_active":1,"process":"one","expires_at":null,"metadata":{}}'
     await redis.redis.hset("cowrite:presence:{doc}", mapping=strange)  # type: ignore[arg-type]
     with capture_logs() as lines:
         assert await present(presence) == await present(presence) == [record]
     assert [line["document"] for line in lines] == ["doc"]
-    assert await redis.stored() == 7
+    assert await redis.stored() == 8 + len(NEVER_WRITTEN)
 
 
 @pytest.mark.rule("PS14")

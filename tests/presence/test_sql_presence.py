@@ -64,6 +64,12 @@ async def test_what_another_version_wrote(sqlite: SqliteBackend) -> None:
         ("b", time, "[]"),
         ("c", "yesterday", '{"process":"one"}'),
         ("d", time, None),
+        ("e", time, 5),
+        ("f", 5, '{"process":"one"}'),
+        ("g", b"x", '{"process":"one"}'),
+        (b"h", time, '{"process":"one"}'),
+        ("i", time, '{"process":"one","cursor":NaN}'),
+        ("j", time, '{"expires_at":999999999999999999}'),
     ):
         await sqlite.sql("INSERT INTO collaboration_sessions VALUES (?, 'u', 'doc', ?, ?)", session, last_active, metadata)
     with capture_logs() as lines:
@@ -73,7 +79,7 @@ async def test_what_another_version_wrote(sqlite: SqliteBackend) -> None:
         await presence.beat("one")
     assert [line["document"] for line in lines] == ["doc"]
     await presence.leave("one")
-    assert await sqlite.stored() == 3
+    assert await sqlite.stored() == 6
 
 
 @pytest.mark.rule("PS13")

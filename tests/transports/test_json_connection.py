@@ -230,7 +230,7 @@ async def test_who_did_not_read_gets_everything_anew(desk: Desk) -> None:
     slow.fill()
     say(connection, "operations", base=None, operations=[INSERT])
     say(connection, "presence", cursor=1)
-    await desk.settle()
+    await desk.settle(1)
     assert not told(slow, "operations")
     slow.read_on()
     (people,) = [message for message in told(slow, "presence") if "present" in message]
@@ -296,3 +296,20 @@ async def test_an_error_that_nobody_foresaw_closes_that_connection(desk: Desk, m
     assert wire.closed is not None
     assert wire.closed[0] == 4500
     assert [line["event"] for line in logs if line["log_level"] == "error"] == ["connection failed"]
+
+
+@pytest.mark.rule("RO20")
+async def test_who_sends_without_a_pause_is_served_later(desk: Desk) -> None:
+    connection, _ = await desk.join()
+    presence, cursors = desk.process.room().presence, []
+
+    def tell(session: Session, told: dict[str, Any], now: int) -> None:
+        cursors.append(told["cursor"])
+        desk.process.clock.advance(0.015)  # type: ignore[attr-defined] # so much work
+
+    presence.tell = tell  # type: ignore[assignment,method-assign]
+    for cursor in range(100):
+        say(connection, "presence", cursor=cursor)
+    assert 0 < len(cursors) < 100
+    await desk.settle(10)
+    assert cursors == list(range(100)), "all of them, in their order"

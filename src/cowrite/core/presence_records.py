@@ -46,6 +46,20 @@ def check_records(records: Iterable[PresenceRecord]) -> None:
                 raise ValueError(f"The metadata of session {record.session_id!r} has a {name!r}; the record itself says that.")
 
 
+def checked(record: PresenceRecord) -> PresenceRecord:
+    """A record that was read, when it is one that could have been written: whoever reads it can write it again. Raises
+    ``ValueError``: another release wrote it, or something else did.
+    """
+    try:
+        check_records([record])
+        size = len(_encoder.encode(dict(record.metadata)))
+        if size > MAX_METADATA_BYTES:
+            raise ValueError(f"its metadata has {size} characters, at most {MAX_METADATA_BYTES} bytes are taken")
+    except (TypeError, RecursionError) as error:
+        raise ValueError(f"it is not what it should be: {error}") from None
+    return record
+
+
 def check_document_ids(document_ids: Iterable[str]) -> None:
     """Raises ``ValueError`` for what is no document's id."""
     for document_id in document_ids:

@@ -97,7 +97,8 @@ class TypedRoots:
                     _give_up(watch)
                     if not opened:
                         drafts.append(OperationDraft(OperationType.DELETE, (name,)))
-                watch.events.clear()
+            for _, watch, _ in changed:
+                watch.events.clear()  # not sooner: whether a later root hides text is counted over the events of all
         return drafts
 
     def _changed(self, new: Mapping[str, RootKind | None], reader: Reader) -> list[tuple[str, Watch, bool]]:

@@ -26,6 +26,7 @@ from cowrite.core.presence_records import (
     check_document_ids,
     check_process,
     check_records,
+    checked,
     decode_object,
     encode_metadata,
     expired,
@@ -177,6 +178,7 @@ class RedisPresence:
             metadata = found["metadata"]
             if user_id is None or last_active is None or not isinstance(metadata, dict):
                 raise ValueError("its user, its time or its metadata is missing")
+            return checked(PresenceRecord(session_id, user_id, document_id, last_active, process, expires_at, metadata))
         except (ValueError, KeyError) as error:
             if not self._told:
                 self._told = True
@@ -189,7 +191,6 @@ class RedisPresence:
                     reason=reason,
                 )
             return None
-        return PresenceRecord(session_id, user_id, document_id, last_active, process, expires_at, metadata)
 
     # ---- round trips -------------------------------------------------------------------------------------------------
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Final, Protocol, assert_never
 
 import structlog
 
@@ -43,7 +42,10 @@ from cowrite.protocol.thin import (
     encode_with,
     json_list,
 )
+from cowrite.transports import json_states
 from cowrite.transports.json_reader import JsonReader
+from cowrite.transports.json_states import Attached, Closed, Greeting, Opening
+from cowrite.transports.lane import Lane
 from cowrite.transports.link import LinkMeter
 from cowrite.transports.services import Services
 from cowrite.transports.upgrade import Accepted
@@ -68,36 +70,6 @@ class MeteredWire(Wire, Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
-class Greeting:
-    """Nobody has said anything."""
-
-
-@dataclass(slots=True, eq=False)
-class Opening:
-    """The session is looked up and the room opened."""
-
-    waiting: list[bytes] = field(default_factory=list)
-    task: asyncio.Task[None] | None = None
-
-
-@dataclass(slots=True, eq=False)
-class Attached:
-    """In the room."""
-
-    room: Room
-    session: Session
-    reader: JsonReader
-
-
-@dataclass(slots=True, eq=False)
-class Closed:
-    """It is over."""
-
-
-_State: TypeAlias = Greeting | Opening | Attached | Closed
-
-
 class JsonConnection:
     """See the module's docstring."""
 
@@ -105,7 +77,8 @@ class JsonConnection:
         self._wire = wire
         self._upgrade = upgrade
         self._services = services
-        self._state: _State = Greeting()
+        self._state: json_states.State = Greeting()
+        self._lane = Lane(services.clock, services.limits, take=self._take, flood=self._flood)
         self._user_id: str | None = None
         self._document_id: str | None = None
         self._writes: deque[Write] = deque()
@@ -133,7 +106,7 @@ class JsonConnection:
             elif isinstance(self._state, Opening):
                 self._wait(self._state, text)
             else:
-                self._take(text)
+                self._lane.receive(text)
         except Exception as error:
             self._fail(error)
 
@@ -223,6 +196,12 @@ class JsonConnection:
     # ---- messages ----------------------------------------------------------------------------------------------------
 
     def _take(self, text: bytes) -> None:
+        try:
+            self._understand(text)
+        except Exception as error:
+            self._fail(error)
+
+    def _understand(self, text: bytes) -> None:
         message = decode(text)
         match self._state, message:
             case (Closed(), _):
@@ -235,6 +214,9 @@ class JsonConnection:
                 self._take_attached(state, message)
             case _:
                 raise AssertionError("messages wait while the room opens")
+
+    def _flood(self, reason: str) -> None:
+        self.close(CloseCode.TOO_FAST, reason)
 
     def _take_attached(self, state: Attached, message: object) -> None:
         match message:
@@ -378,6 +360,7 @@ class JsonConnection:
         state, self._state = self._state, Closed()
         self._services.connections.discard(self)
         self._writes.clear()
+        self._lane.stop()
         if self._timer is not None:
             self._timer.cancel()
         match state:

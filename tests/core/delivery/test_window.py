@@ -14,12 +14,13 @@ class Flushes:
     def __init__(self, *, cost: float = 0.0, shortest: float = 0.0, longest: float = 0.1) -> None:
         self.clock = ManualClock()
         self.cost = cost
+        self.updates = 1
         self.times: list[float] = []
         self.wake_in_flush = self.cancel_in_flush = False
         self.fault: Exception | None = None
         self.window = FlushWindow(self.clock, self.flush, shortest=shortest, longest=longest)
 
-    def flush(self) -> None:
+    def flush(self) -> int:
         self.times.append(round(self.clock.monotonic(), 6))
         if self.wake_in_flush:
             self.wake_in_flush = False
@@ -29,6 +30,7 @@ class Flushes:
         self.clock.advance(self.cost)
         if self.fault is not None:
             raise self.fault
+        return self.updates
 
     def run(self, seconds: float, *, every: float = 0.001) -> None:
         """Wake again and again for so long."""
@@ -60,6 +62,20 @@ def test_the_next_flush_waits_twice_what_the_last_one_took() -> None:
     assert flushes.times == [0.0]
     flushes.clock.advance(0.0001)
     assert flushes.times == [0.0, 0.012]
+
+
+@pytest.mark.rule("OU21")
+@pytest.mark.parametrize(("updates", "times"), [(0, 2), (1, 2), (2, 2.5), (3, 3), (9, 6), (1000, 6)])
+def test_the_more_updates_a_flush_has_sent_the_longer_the_next_one_waits(updates: int, times: float) -> None:
+    flushes = Flushes(cost=0.004)
+    flushes.updates = updates
+    flushes.window.wake()
+    flushes.clock.advance()
+    flushes.window.wake()
+    flushes.clock.advance(0.004 * times - 0.0001)
+    assert flushes.times == [0.0]
+    flushes.clock.advance(0.0001)
+    assert flushes.times == [0.0, pytest.approx(0.004 + 0.004 * times)]
 
 
 @pytest.mark.rule("OU21")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping, Sequence
 
 import pytest
+from structlog.testing import capture_logs
 
 from core.presence.presence_tools import Town, look, session, shown
 from cowrite.core.ports import PresenceError, PresenceNews, PresenceRecord
@@ -445,3 +447,48 @@ async def test_a_document_that_is_closed_while_it_is_read() -> None:
         await town.step(1)
         assert presence.reads == 1
         assert shown(room) == {}
+
+
+@pytest.mark.rule("PE17")
+async def test_a_storage_that_breaks_in_a_way_that_nobody_has_thought_of() -> None:
+    town = Town()
+    async with town.process() as here, town.process() as there:
+        await here.join(user="ana")
+        await there.join(user="ben")
+        await town.step(6)
+        presence, read = town.presences[here], town.presences[here].read
+
+        async def broken(document_ids: Collection[str]) -> Mapping[str, Sequence[PresenceRecord]]:
+            raise ZeroDivisionError
+
+        presence.read = broken  # type: ignore[method-assign]
+        with capture_logs() as lines:
+            await town.step(20)
+        broke: bool = here.presence.degraded
+        assert broke
+        assert [line["event"] for line in lines] == ["presence neither written nor read; it is tried again"]
+        assert shown(here.room()) == shown(there.room()) == {"ana": 1, "ben": 1}
+        presence.read = read  # type: ignore[method-assign]
+        await town.step(6)
+        recovered: bool = here.presence.degraded
+        assert not recovered
+
+        async def gone(process: str) -> None:
+            raise ZeroDivisionError
+
+        presence.leave = gone  # type: ignore[method-assign]
+        await here.presence.close()
+
+
+@pytest.mark.rule("PE17")
+async def test_a_session_that_no_storage_takes_does_not_keep_others_from_being_written() -> None:
+    town = Town()
+    async with town.process() as here:
+        room = await look(here)
+        now = here.clock.now()
+        for user in ("o" * 300, "ana"):
+            room.presence.connect(session(here, user), Transport.WEBSOCKET, now)
+        with capture_logs() as lines:
+            await town.step(3)
+        assert [one.user_id for one in town.written.documents["doc"].values()] == ["ana"]
+        assert {line["log_level"] for line in lines} == {"error"}

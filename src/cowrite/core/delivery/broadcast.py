@@ -58,11 +58,12 @@ class Broadcast:
         """Some awareness waits."""
         return bool(self._awareness)
 
-    def send_updates(self, peers: Collection[Peer]) -> None:
-        """Into the outboxes; no update waits here afterwards."""
-        if self._updates:
-            updates, self._updates = self._updates, []
+    def send_updates(self, peers: Collection[Peer]) -> int:
+        """Into the outboxes; no update waits here afterwards. Returns how many that were."""
+        updates, self._updates = self._updates, []
+        if updates:
             _relay(updates, peers)
+        return len(updates)
 
     def send_awareness(self, peers: Collection[Peer], turns: int = 1) -> int:
         """Into the outboxes of those whose turn it is, of so many turns. Returns how many bytes that were."""

@@ -8,17 +8,22 @@ from cowrite.core.ports import Clock, Timer
 
 _SHARE = 2.0
 """A flush waits this many times the cost of the one before, so that flushing takes at most a third of the loop's time."""
+_SHARE_EACH, _LARGEST_SHARE = 0.5, 6.0
+"""So much more for each further update in it, and at most so many times: where edits come fast a frame for each few of them
+delays nobody much less than one for many, and costs the same again for every peer.
+"""
 
 
 class FlushWindow:
     """Calls ``flush`` after :meth:`wake`: in the loop's next turn, or when the window since the end of the last flush is over.
 
-    The window is twice what the last flush took on the loop, at least ``shortest`` and at most ``longest`` seconds. A fixed
-    interval (both equal) costs least and delays most; no window at all falls behind under load. What ``flush`` raises goes to
-    the clock's caller (the event loop), and the window goes on.
+    The window is twice what the last flush took on the loop, up to six times when it sent many updates as one, at least
+    ``shortest`` and at most ``longest`` seconds. A fixed interval (both equal) costs least and delays most; no window at all
+    falls behind under load. What ``flush`` raises goes to the clock's caller (the event loop), and the window goes on.
     """
 
-    def __init__(self, clock: Clock, flush: Callable[[], None], *, shortest: float, longest: float) -> None:
+    def __init__(self, clock: Clock, flush: Callable[[], int], *, shortest: float, longest: float) -> None:
+        """``flush`` returns how many updates it has sent."""
         self._clock = clock
         self._flush = flush
         self._shortest = shortest
@@ -47,11 +52,13 @@ class FlushWindow:
         self._timer = None
         self._flushing = True
         began = self._clock.monotonic()
+        updates = 0
         try:
-            self._flush()
+            updates = self._flush()
         finally:
             ended = self._clock.monotonic()
-            self._opens_at = ended + min(self._longest, max(self._shortest, _SHARE * (ended - began)))
+            share = min(_LARGEST_SHARE, _SHARE + _SHARE_EACH * max(0, updates - 1))
+            self._opens_at = ended + min(self._longest, max(self._shortest, share * (ended - began)))
             self._flushing = False
             if self._again:
                 self._again = False

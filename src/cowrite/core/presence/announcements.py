@@ -25,7 +25,7 @@ LONGEST_INTERVAL: Final = 1.0
 """How often a peer is told, unless too much is told for that."""
 TURN_SECONDS: Final = 0.1
 """So long after others the next peers have their turn, so that not all are written to at once."""
-BYTES_PER_SECOND: Final = 50_000_000
+BYTES_PER_SECOND: Final = 100_000_000
 """What one room tells all its peers in a second, at most: everybody of everybody is a lot in the largest rooms."""
 _NO_TIME: Final = 1e-6
 """Timers are not more exact; less than this is not worth one."""

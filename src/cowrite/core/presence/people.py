@@ -12,6 +12,7 @@ from cowrite.core.ports import PresenceNews, Signal, StatelessNews
 from cowrite.core.presence.announcements import Announcements
 from cowrite.core.presence.awareness import Awareness
 from cowrite.core.presence.awareness_exchange import AwarenessExchange
+from cowrite.core.presence.notices import PresenceNotices
 from cowrite.core.presence.presence import PresenceList
 from cowrite.core.presence.present import Transport
 from cowrite.core.rooms.room_ports import RoomPorts
@@ -34,8 +35,9 @@ class People:
         """``peers``: those of the room, as they come and go."""
         self.document_id = document_id
         self.awareness = Awareness()
+        self.notices = PresenceNotices(ports.clock, readership.people, lambda: len(readership.readers))
         self.presence = PresenceList(
-            readership.people,
+            self.notices.take,
             ports.limits,
             process=ports.process,
             note=lambda present, urgency: ports.presence.note(document_id, present, urgency),
@@ -102,6 +104,7 @@ class People:
         """The document is closed here: tell the others that nobody is here any more. Idempotent."""
         self._exchange.close()
         self.presence.close()
+        self.notices.close()
         self._service.closed(self.document_id, self.presence)
 
     def tend(self, now: float) -> None:

@@ -20,6 +20,7 @@ import structlog
 from cowrite.core.ports import Broker, Clock, Presence, PresenceError, PresenceNews, PresenceRecord
 from cowrite.core.presence.presence import PresenceList, Urgency
 from cowrite.core.presence.present import Person, Present
+from cowrite.core.presence_records import checked
 
 BEAT_SECONDS: Final = 5.0
 """How often the lease is renewed."""
@@ -127,7 +128,7 @@ class PresenceService:
             try:
                 await self._round()
                 self._failing = False
-            except PresenceError as error:
+            except Exception as error:  # whatever it was: nobody else keeps presence here
                 self._fail(error)
                 retry_at = self._clock.monotonic() + _RETRY_SECONDS
             await self._clock.sleep(_RETRY_SECONDS if self._failing else _GAP_SECONDS)
@@ -153,15 +154,16 @@ class PresenceService:
         try:
             await self._write()
             await self._presence.leave(self.process)
-        except PresenceError as error:
+        except Exception as error:  # the server has other things to close
             _log.warning("presence not removed; it ends by itself", reason=str(error))
         await self._presence.close()
 
     # ---- inside ------------------------------------------------------------------------------------------------------
 
-    def _fail(self, error: PresenceError) -> None:
+    def _fail(self, error: Exception) -> None:
         if not self._failing:
-            _log.warning("presence neither written nor read; it is tried again", reason=str(error))
+            fault = None if isinstance(error, PresenceError) else error
+            _log.warning("presence neither written nor read; it is tried again", reason=str(error), exc_info=fault)
         self._failing = True
 
     @property
@@ -221,6 +223,7 @@ class PresenceService:
         for part in _portions(due):
             taken = {key: self._unwritten.pop(key) for key in part}
             put, removed = self._outcome(part)
+            put = [record for record in put if _can_be_kept(record)]
             # From now on, since they may go meanwhile; and a call that fails may have done its work.
             for record in put:
                 self._written.get(record.document_id, set()).add(record.session_id)
@@ -260,9 +263,19 @@ class PresenceService:
                 for document_id in part:
                     if (people := self._lists.get(document_id)) is not None:
                         people.compare(found.get(document_id, ()), asked_at, settled=settled)
-        except PresenceError:
+        except BaseException:
             self._unread = asked | self._unread
             raise
+
+
+def _can_be_kept(record: PresenceRecord) -> bool:
+    """One that no storage takes must not keep the others from being written."""
+    try:
+        checked(record)
+    except ValueError as error:
+        _log.error("a session is not written down in presence", document=record.document_id, reason=str(error))
+        return False
+    return True
 
 
 def _portions(asked: Mapping[_Asked, _About]) -> Iterator[dict[_Asked, _About]]:

@@ -155,6 +155,7 @@ class Room:
 
     def enter(self, reader: Reader) -> None:
         """A client comes to read operations; it is told of each commit from now on."""
+        self.people.notices.flush()  # it knows of them already
         self.readership.readers.add(reader)
 
     def leave(self, reader: Reader) -> None:
@@ -368,16 +369,17 @@ class Room:
         if self._broadcast or self.pending.waiting or self.submissions.waiting:
             self._window.wake()
 
-    def _flush(self) -> None:
+    def _flush(self) -> int:
         if self.replicas.live is not None:
             for peer, error in self._intake.take_held(self.peers):
                 peer.close(error.code, error.reason)
                 self.detach(peer, clean=False)
-        self._broadcast.send_updates(self.peers)
+        updates = self._broadcast.send_updates(self.peers)
         self.people.flush()
         self._ports.write()
         if self.pending.waiting or self.submissions.waiting:
             self._ports.commit(self)
+        return updates
 
     def _rebuild(self) -> None:
         self.rebuild(CloseCode.DOCUMENT_REBUILT, "the document is being rebuilt; reconnect")

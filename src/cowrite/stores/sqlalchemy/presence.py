@@ -37,6 +37,7 @@ from cowrite.core.presence_records import (
     check_document_ids,
     check_process,
     check_records,
+    checked,
     decode_with_lease,
     encode_with_lease,
     expired,
@@ -134,12 +135,9 @@ class SqlPresence:
         for session_id, user_id, document_id, last_active, text in rows:
             try:
                 process, expires_at, metadata = decode_with_lease(text or "{}")
-                record = PresenceRecord(
-                    session_id, user_id, document_id, _milliseconds(last_active), process, expires_at, metadata
-                )
-                if process is None and expires_at is None:
-                    raise ValueError("it has neither a process nor an end")
-            except ValueError as error:
+                time = _milliseconds(last_active)
+                record = checked(PresenceRecord(session_id, user_id, document_id, time, process, expires_at, metadata))
+            except (ValueError, TypeError, AttributeError) as error:  # SQLite keeps values of any type in any column
                 self._tell(document_id, session_id, str(error))
                 continue
             if (process is None or process in living) and not expired(record, now):
@@ -272,7 +270,7 @@ def _unkept(found: tuple[Collection[str], Rows], *, now: int) -> tuple[frozenset
     for session_id, text in rows:
         try:
             process, expires_at, _ = decode_with_lease(text or "{}")
-        except ValueError:
+        except (ValueError, TypeError):
             continue  # another version's: it knows what to do with it
         if process is not None and process not in leases:
             orphans.add(process)

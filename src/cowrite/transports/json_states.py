@@ -1,0 +1,41 @@
+"""How far a JSON socket has come."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from cowrite.core.rooms.room import Room
+from cowrite.core.sessions.session import Session
+from cowrite.transports.json_reader import JsonReader
+
+
+@dataclass(slots=True, eq=False)
+class Greeting:
+    """Nobody has said anything."""
+
+
+@dataclass(slots=True, eq=False)
+class Opening:
+    """The session is looked up and the room opened."""
+
+    waiting: list[bytes] = field(default_factory=list)
+    task: asyncio.Task[None] | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Attached:
+    """In the room."""
+
+    room: Room
+    session: Session
+    reader: JsonReader
+
+
+@dataclass(slots=True, eq=False)
+class Closed:
+    """It is over."""
+
+
+State: TypeAlias = Greeting | Opening | Attached | Closed

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -15,21 +14,10 @@ from fastapi import FastAPI
 from starlette.routing import WebSocketRoute
 
 from cowrite.brokers.local import LocalBroker
+from cowrite.composition import Given, Parts, compose
 from cowrite.core.clock import SystemClock
-from cowrite.core.ids import Ids
-from cowrite.core.journal.journal import Journal
 from cowrite.core.limits import Limits
-from cowrite.core.operations.reading import DocumentReader
-from cowrite.core.operations.writing import DocumentWriter
 from cowrite.core.ports import Authorizer, Broker, Clock, Presence, Storage
-from cowrite.core.presence.service import PresenceService
-from cowrite.core.rooms.deletion import Deletion
-from cowrite.core.rooms.heads import HeadWatch
-from cowrite.core.rooms.pending import Backlog
-from cowrite.core.rooms.registry import Registry
-from cowrite.core.rooms.room_ports import RoomPorts
-from cowrite.core.sessions.access import AccessControl
-from cowrite.core.sessions.bridge import SessionBridge
 from cowrite.http.api import include_api
 from cowrite.http.backend import Backend
 from cowrite.http.health import Health, health_routes
@@ -38,7 +26,6 @@ from cowrite.http.pages import Pages
 from cowrite.http.problems import answer_with_problems
 from cowrite.http.raw_paths import RawDocumentPaths
 from cowrite.http.security import HostCheck, SecurityHeaders
-from cowrite.presence.opening import open_presence
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.settings import Settings, load_settings
 from cowrite.stores.opening import open_store
@@ -52,11 +39,8 @@ from cowrite.tokens import (
     ephemeral_keys,
 )
 from cowrite.transports.asgi import SocketEndpoint
-from cowrite.transports.framing import WriteTurn
-from cowrite.transports.load import ServerLoad
 from cowrite.transports.origins import OriginPolicy
-from cowrite.transports.polling import PollingPeers
-from cowrite.transports.services import Connection, Services, SocketTimes
+from cowrite.transports.services import Services, SocketTimes
 from cowrite.web import PAGES
 
 _VERSION: Final = version("cowrite")
@@ -145,21 +129,6 @@ def _key_source(place: str, url: str | None, clock: Clock) -> KeySource:
     return JwksFile(Path(place), clock) if url is None else JwksUrl(url, clock)
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What runs between start and stop."""
-
-    storage: Storage
-    journal: Journal
-    registry: Registry
-    heads: HeadWatch
-    presence: PresenceService
-    backlog: Backlog
-    services: Services
-    backend: Backend
-    polling: PollingPeers
-
-
 class Runtime:
     """The running application behind the web framework's. ``app.state.cowrite`` is one."""
 
@@ -237,12 +206,20 @@ class Runtime:
         storage = (
             self._storage if self._storage is not None else await open_store(database_url(self._settings), clock=self._clock)
         )
-        parts = self._parts = self._connect(storage)
+        parts = self._parts = self._compose(storage)
         self._committing = self._run(parts.journal.run)
         await parts.services.access.catch_up()
         await parts.services.access.look_for_ends()
         await parts.presence.start()
-        watched = (parts.heads.run, parts.presence.run, parts.services.access.run, parts.services.load.run, self._tend)
+        services = parts.services
+        watched = (
+            parts.heads.run,
+            parts.presence.run,
+            services.access.run,
+            services.load.run,
+            parts.past.erasing.run,
+            self._tend,
+        )
         self._watching = tuple(self._run(work) for work in watched)
         self._accepting = True
 
@@ -265,6 +242,7 @@ class Runtime:
         for task in self._watching:
             task.cancel()
         await asyncio.wait(self._watching)
+        await parts.past.close()
         await parts.registry.close()
         await parts.presence.close()
         await self._broker.close()
@@ -272,61 +250,20 @@ class Runtime:
 
     # ---- inside ------------------------------------------------------------------------------------------------------
 
-    def _connect(self, storage: Storage) -> Parts:
-        store = storage.store
-        ids, backlog, turn = Ids(self._clock), Backlog(), WriteTurn()
-        access = AccessControl(storage.access, self._clock)
-        process = ids.new()
-        kept = self._presence
-        if kept is None:
-            kept = open_presence(self._settings.redis_url, storage.presence, self._clock)
-        presence = PresenceService(kept, self._broker, self._clock, process)
-        journal = Journal(storage, self._broker, access, self._clock, ids, self.limits)
-        # Rooms call the registry that makes them, and the watch over it: both are named here before they exist, and exist
-        # before there is a room.
-        ports = RoomPorts(
-            process=process,
-            presence=presence,
+    def _compose(self, storage: Storage) -> Parts:
+        given = Given(
+            settings=self._settings,
+            storage=storage,
+            broker=self._broker,
+            presence=self._presence,
+            authorize=self._authorize,
+            access_tokens=self.access_tokens,
             clock=self._clock,
-            limits=self.limits,
-            backlog=backlog,
-            shortest_window=self._settings.batch_min_ms / 1000,
-            longest_window=self._settings.batch_ms / 1000,
-            write=turn.flush,
-            commit=journal.put,
-            behind=lambda room: heads.behind(room),
-            signal=self._broker.send,
-            emptied=lambda room: registry.emptied(room),
-            failed=lambda room: registry.forget(room),
-        )
-        registry = Registry(store, self._broker, ports, storage.directory)
-        heads = HeadWatch(store, self._broker, self._clock, registry)
-        connections: set[Connection] = set()
-        load = ServerLoad(
-            self._clock,
-            max_connections=self._settings.max_connections,
-            connections=lambda: len(connections),
-            failing=lambda: journal.failing_since is not None,
-        )
-        services = Services(
-            registry=registry,
-            bridge=SessionBridge(self._authorize, self.access_tokens, storage.access, access, self._clock, ids),
-            access=access,
-            reader=DocumentReader(storage),
-            writer=DocumentWriter(registry, storage.history, access, journal.accounts, self._clock, ids, self.limits),
-            clock=self._clock,
-            ids=ids,
             limits=self.limits,
             origins=self.origins,
-            load=load,
-            connections=connections,
             times=self._times,
-            turn=turn,
         )
-        polling = PollingPeers(registry, services.reader, access, self._clock, self.limits, ids.new())
-        backend = _backend(storage, services, presence, polling, load)
-        access.listen(backend.access_changed)
-        return Parts(storage, journal, registry, heads, presence, backlog, services, backend, polling)
+        return compose(given)
 
     async def _drain(self, parts: Parts) -> None:
         parts.journal.hurry()
@@ -360,27 +297,6 @@ class Runtime:
 
     def _run(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         return asyncio.get_running_loop().create_task(_keep_running(work))
-
-
-def _backend(
-    storage: Storage, services: Services, presence: PresenceService, polling: PollingPeers, load: ServerLoad
-) -> Backend:
-    return Backend(
-        registry=services.registry,
-        bridge=services.bridge,
-        access=services.access,
-        access_log=storage.access,
-        directory=storage.directory,
-        deletion=Deletion(storage.directory, services.registry, services.clock, services.ids),
-        history=storage.history,
-        presence=presence,
-        reader=services.reader,
-        writer=services.writer,
-        binary=polling,
-        load=load,
-        clock=services.clock,
-        ids=services.ids,
-    )
 
 
 async def _keep_running(work: Callable[[], Awaitable[None]]) -> None:

@@ -107,6 +107,14 @@ def serve(
     max_connections: Annotated[str | None, _flag("max_connections", "How many sockets are taken.")] = None,
     batch_ms: Annotated[str | None, _flag("batch_ms", "The longest time that edits are collected, in ms.")] = None,
     batch_min_ms: Annotated[str | None, _flag("batch_min_ms", "The shortest such time.")] = None,
+    version_pause: Annotated[str | None, _flag("version_pause", "Seconds without an edit until a version is made.")] = None,
+    version_interval: Annotated[str | None, _flag("version_interval", "The shortest time between such versions.")] = None,
+    version_retention_days: Annotated[
+        str | None, _flag("version_retention_days", "How many days such versions are kept; 0: for ever.")
+    ] = None,
+    delete_grace_days: Annotated[
+        str | None, _flag("delete_grace_days", "How many days a deleted document can be undeleted.")
+    ] = None,
     log_level: Annotated[str | None, _flag("log_level", "debug, info, warning or error.")] = None,
     log_format: Annotated[str | None, _flag("log_format", "auto, console or json.")] = None,
 ) -> None:
@@ -128,6 +136,10 @@ def serve(
         max_connections=max_connections,
         batch_ms=batch_ms,
         batch_min_ms=batch_min_ms,
+        version_pause=version_pause,
+        version_interval=version_interval,
+        version_retention_days=version_retention_days,
+        delete_grace_days=delete_grace_days,
         log_level=log_level,
         log_format=log_format,
     )

@@ -139,6 +139,36 @@ class Settings(BaseSettings):
         ge=0,
         le=100,
     )
+    version_pause: int = _setting(
+        60,
+        takes="a whole number of seconds from 0 to 86400",
+        description="A version of a document is made by itself when nobody has edited it for so many seconds. 0: none ever is.",
+        ge=0,
+        le=86_400,
+    )
+    version_interval: int = _setting(
+        600,
+        takes="a whole number of seconds from 0 to 86400",
+        description="No more than one such version is made in so many seconds.",
+        ge=0,
+        le=86_400,
+    )
+    version_retention_days: int = _setting(
+        0,
+        takes="a whole number of days from 0 to 36500",
+        description="Such versions are removed after so many days; versions with a name never are. 0: they are kept for ever, "
+        "one for each hour after a day, one for each day after a week, one for each week after 90 days.",
+        ge=0,
+        le=36_500,
+    )
+    delete_grace_days: int = _setting(
+        30,
+        takes="a whole number of days from 0 to 36500",
+        description="A deleted document can be undeleted for so many days; then all that it held is deleted for good. 0: it is "
+        "only deleted for good when an administrator asks for that.",
+        ge=0,
+        le=36_500,
+    )
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         "info",
         takes="`debug`, `info`, `warning` or `error`",

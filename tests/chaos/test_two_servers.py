@@ -62,7 +62,8 @@ def rows(server: DemoServer, document: str, statement: str) -> list[tuple[Any, .
 
 def offsets(server: DemoServer, document: str) -> list[int]:
     """Of the document's entries, in the order of the table's key."""
-    return [row[0] for row in rows(server, document, "SELECT entry_offset FROM updates WHERE document_id = ? ORDER BY 1")]
+    logs = "updates JOIN documents ON number = document_number"
+    return [row[0] for row in rows(server, document, f"SELECT entry_offset FROM {logs} WHERE document_id = ? ORDER BY 1")]
 
 
 def replayed(server: DemoServer, document: str) -> dict[str, Any]:

@@ -41,6 +41,17 @@ async def test_all_routes_are_described(description: dict[str, Any]) -> None:
         ("documents/{document_id}/undelete", "post"),
         ("documents/{document_id}/operations", "get"),
         ("documents/{document_id}/presence", "get"),
+        ("documents/{document_id}/versions", "get"),
+        ("documents/{document_id}/versions", "post"),
+        ("documents/{document_id}/versions/{version_id}", "get"),
+        ("documents/{document_id}/versions/{version_id}", "patch"),
+        ("documents/{document_id}/versions/{version_id}", "delete"),
+        ("documents/{document_id}/diff", "get"),
+        ("documents/{document_id}/blame", "get"),
+        ("documents/{document_id}/activity", "get"),
+        ("documents/{document_id}/restore", "post"),
+        ("documents/{document_id}/undo", "post"),
+        ("documents/{document_id}/history", "delete"),
     }
 
 

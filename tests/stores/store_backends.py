@@ -20,6 +20,7 @@ from cowrite.stores.sqlalchemy.sqlite import SqliteDatabase
 from cowrite.stores.sqlalchemy.store import SqlStore
 from cowrite.testing.store_contract import StoreBackend
 
+OF_DOCUMENT = "document_number = (SELECT number FROM documents WHERE document_id = ?)"
 PROGRAM = str(Path(__file__).with_name("store_program.py"))
 
 
@@ -88,7 +89,8 @@ class SqliteBackend(StoreBackend):
         return dict(await self.sql(statement, document_id))
 
     async def forget_history(self, document_id: str, first_offset: int) -> None:
-        for table in ("updates", "content_operations", "submitted"):
+        await self.sql(f"DELETE FROM updates WHERE {OF_DOCUMENT} AND entry_offset < ?", document_id, first_offset)
+        for table in ("content_operations", "submitted"):
             await self.sql(f"DELETE FROM {table} WHERE document_id = ? AND entry_offset < ?", document_id, first_offset)
         await self.sql("UPDATE documents SET first_offset = ? WHERE document_id = ?", first_offset, document_id)
 
@@ -96,16 +98,16 @@ class SqliteBackend(StoreBackend):
         return dict(await self.sql("SELECT id, update_bytes FROM submitted"))
 
     async def lose_entry(self, document_id: str, offset: int) -> None:
-        await self.sql("DELETE FROM updates WHERE document_id = ? AND entry_offset = ?", document_id, offset)
+        await self.sql(f"DELETE FROM updates WHERE {OF_DOCUMENT} AND entry_offset = ?", document_id, offset)
 
     async def damage_update(self, document_id: str, offset: int) -> None:
-        await self._damage("updates", "update_bytes", document_id, offset)
+        await self._damage("updates", "update_bytes", OF_DOCUMENT, document_id, offset)
 
     async def damage_checkpoint(self, document_id: str, offset: int) -> None:
-        await self._damage("checkpoints", "state", document_id, offset)
+        await self._damage("checkpoints", "state", "document_id = ?", document_id, offset)
 
-    async def _damage(self, table: str, column: str, document_id: str, offset: int) -> None:
-        place = "WHERE document_id = ? AND entry_offset = ?"
+    async def _damage(self, table: str, column: str, of_document: str, document_id: str, offset: int) -> None:
+        place = f"WHERE {of_document} AND entry_offset = ?"
         ((found,),) = await self.sql(f"SELECT {column} FROM {table} {place}", document_id, offset)
         damaged = found[:-1] + bytes([found[-1] ^ 1])
         await self.sql(f"UPDATE {table} SET {column} = ? {place}", damaged, document_id, offset)

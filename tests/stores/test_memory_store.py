@@ -19,6 +19,7 @@ from cowrite.testing.records import (
     make_quarantined,
     make_session,
     make_submitted,
+    make_version,
     new_id,
     write,
 )
@@ -65,6 +66,16 @@ async def everything(storage: Storage, document_id: str = "doc") -> None:
     await history.locate(document_id, "a")
     await history.operations(document_id, after=0, limit=1, size=1)
     await history.last_operation(document_id, until=1)
+    await history.offset_at(document_id, 1)
+    await history.authored(document_id, after=0, limit=1)
+    await history.activity(document_id, before=None, pause=1, limit=1)
+    version = make_version(document_id=document_id)
+    await storage.versions.add(version)
+    await storage.versions.list(document_id)
+    await storage.versions.get(document_id, version.id)
+    await storage.versions.change(version)
+    await storage.versions.remove(document_id, version.id)
+    await storage.versions.thin(document_id, now=1, keep=(), older=None)
     session = make_session(document_id=document_id)
     await access.begin_session(session)
     await access.session(session.session_id)
@@ -80,6 +91,11 @@ async def everything(storage: Storage, document_id: str = "doc") -> None:
     await directory.create(name)
     await directory.delete(name, make_change(document_id=name))
     await directory.undelete(name, make_change(document_id=name))
+    await storage.erasure.forget(name, Checkpoint(1, "x", b"", {}))
+    await storage.erasure.purge(name, deleted_before=1, at=1)
+    await storage.erasure.purgeable(deleted_before=1, limit=1)
+    await storage.erasure.recreate(name, make_change(document_id=name))
+    await storage.erasure.retired_clients(name)
 
 
 CALLS: tuple[Call, ...] = get_args(Call)

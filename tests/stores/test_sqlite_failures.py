@@ -165,8 +165,10 @@ async def test_entry_beyond_the_head(store: SqlStore, sqlite: SqliteBackend) -> 
 @pytest.mark.parametrize(
     ("statement", "says"),
     [
-        ("UPDATE updates SET ranges = '[[1]]' WHERE entry_offset = 2", "ranges of document 'doc' at offset 2"),
-        ("UPDATE updates SET ranges = '[' WHERE entry_offset = 2", "ranges of document 'doc' at offset 2"),
+        ("UPDATE updates SET ranges = x'8001' WHERE entry_offset = 2", "entry of document 'doc' at offset 2"),
+        ("UPDATE updates SET ranges = x'80' WHERE entry_offset = 2", "entry of document 'doc' at offset 2"),
+        ("UPDATE updates SET entry_id = x'ff00' WHERE entry_offset = 2", "entry of document 'doc' at offset 2"),
+        ("UPDATE updates SET cause = '{}' WHERE entry_offset = 2", "entry of document 'doc' at offset 2"),
         ("UPDATE content_operations SET position = '[' WHERE entry_offset = 2", "operation of document 'doc' at offset 2"),
         ("UPDATE content_operations SET position = '5' WHERE entry_offset = 2", "operation of document 'doc' at offset 2"),
     ],

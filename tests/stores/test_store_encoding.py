@@ -9,13 +9,10 @@ import pytest
 
 from cowrite.core.ports import StoreRefused
 from cowrite.core.records import Checkpoint
-from cowrite.crdt.outline import ClockRange
 from cowrite.crdt.roots import RootKind
 from cowrite.stores.encoding import (
     decode_json,
-    decode_ranges,
     encode_json,
-    encode_ranges,
     pack_checkpoint,
     printable,
     unpack_checkpoint,
@@ -45,14 +42,6 @@ def test_not_json() -> None:
     """The message says that the value is the problem."""
     with pytest.raises(StoreRefused, match="not JSON"):
         encode_json({"a": float("nan")})
-
-
-@pytest.mark.rule("ST3")
-@pytest.mark.parametrize("ranges", [(), (ClockRange(1, 2, 3),), (ClockRange(2**53 - 1, 0, 2**31), ClockRange(0, 7, 8))])
-def test_ranges(ranges: tuple[ClockRange, ...]) -> None:
-    """Ranges come back equal, from text that is JSON."""
-    assert decode_ranges(encode_ranges(ranges)) == ranges
-    assert decode_json(encode_ranges(ranges)) == [[span.client, span.start, span.end] for span in ranges]
 
 
 @pytest.mark.rule("ST17")

@@ -6,6 +6,7 @@ import asyncio
 import io
 import re
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -21,12 +22,23 @@ from sqlalchemy.engine.mock import MockConnection
 from sqlalchemy.schema import ExecutableDDLElement
 
 import cowrite.stores.migrations
-from cowrite.core.records import Checkpoint
+from cowrite.core.ports import StoreCorrupt
+from cowrite.core.records import Checkpoint, Entry
+from cowrite.crdt.operations import ContentOperation, OperationType
 from cowrite.stores import StoreOutdated, StoreSetupError, open_store
 from cowrite.stores.sqlalchemy.schema import NEWEST
 from cowrite.stores.sqlalchemy.schema_page import schema_page
 from cowrite.stores.sqlalchemy.tables import VERSION_TABLE, metadata
-from cowrite.testing.records import fill, make_change, make_entry, make_quarantined, make_submitted, write
+from cowrite.testing.records import (
+    fill,
+    make_change,
+    make_entry,
+    make_operation,
+    make_quarantined,
+    make_submitted,
+    new_id,
+    write,
+)
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "schema.md"
 SCRIPTS = ScriptDirectory(str(Path(cowrite.stores.migrations.__file__).parent))
@@ -112,26 +124,48 @@ def test_migrations_for_servers(kind: str) -> None:
     with Operations.context(context):
         for script in reversed(list(SCRIPTS.walk_revisions())):
             script.module.upgrade()
-    by_migrations = {" ".join(statement.split()) for statement in output.getvalue().split(";\n") if statement.strip()}
+    by_migrations = [" ".join(statement.split()) for statement in output.getvalue().split(";\n") if statement.strip()]
     by_tables: set[str] = set()
 
     def collect(statement: ExecutableDDLElement, _parameters: object) -> None:
         by_tables.add(" ".join(str(statement.compile(dialect=context.dialect)).split()))
 
     metadata.create_all(MockConnection(context.dialect, collect))
-    assert with_added_columns(by_migrations) == by_tables
+    assert in_the_end(by_migrations) == by_tables
 
 
-def with_added_columns(statements: set[str]) -> set[str]:
-    """ALTER TABLE … ADD COLUMN within the CREATE TABLE of the same table, behind its other columns."""
-    added = {statement for statement in statements if " ADD COLUMN " in statement}
-    statements = statements - added
-    for statement in added:
-        table, column = statement.removeprefix("ALTER TABLE ").split(" ADD COLUMN ")
-        (created,) = (other for other in statements if other.startswith(f"CREATE TABLE {table} "))
-        before, constraint, after = created.partition(", CONSTRAINT ")
-        statements = statements - {created} | {f"{before}, {column}{constraint}{after}"}
-    return statements
+def in_the_end(statements: Sequence[str]) -> set[str]:
+    """What is left of statements that make, change and drop tables: as if all had been made at once."""
+    left: list[str] = []
+    for statement in statements:
+        match statement.split():
+            case ["ALTER", "TABLE", table, "ADD", "COLUMN", *_]:
+                column = statement.partition(" ADD COLUMN ")[2]
+                left = [with_column(one, column) if one.startswith(f"CREATE TABLE {table} ") else one for one in left]
+            case ["ALTER", "TABLE", table, "RENAME", "TO", name]:
+                left = [re.sub(rf"^(CREATE TABLE|COMMENT ON \w+) {table}\b", rf"\1 {name}", one) for one in left]
+            case ["ALTER", "TABLE", table, "COMMENT", *_]:
+                comment = statement.partition(" COMMENT ")[2]
+                made = f"CREATE TABLE {table} "
+                left = [re.sub(r"\)COMMENT='.*'$", f")COMMENT={comment}", one) if one.startswith(made) else one for one in left]
+            case ["ALTER", "TABLE", _, "DROP", "CONSTRAINT", *_] | ["CREATE", "INDEX", "fk_content_operations_document_id", *_]:
+                pass  # of a table that goes; what MySQL makes by itself
+            case ["DROP", "TABLE", table]:
+                left = [one for one in left if not re.match(rf"(CREATE TABLE|COMMENT ON \w+) {table}\b", one)]
+            case ["DROP", "INDEX", name, *_]:
+                left = [one for one in left if not re.match(rf"CREATE (UNIQUE )?INDEX {name} ", one)]
+            case ["COMMENT", "ON", "TABLE", table, "IS", *_]:
+                left = [one for one in left if not one.startswith(f"COMMENT ON TABLE {table} ")]
+                left.append(statement)
+            case _:
+                left.append(statement)
+    return set(left)
+
+
+def with_column(created: str, column: str) -> str:
+    """Behind the other columns."""
+    before, constraint, after = created.partition(", CONSTRAINT ")
+    return f"{before}, {column}{constraint}{after}"
 
 
 @pytest.mark.rule("ST28")
@@ -166,14 +200,14 @@ async def test_newer_database(migrated: Path) -> None:
 async def test_not_upgraded_when_told_so(tmp_path: Path) -> None:
     """With ``upgrade=False`` tables that are missing or old are an error, and nothing is changed."""
     path = tmp_path / "new.db"
-    with pytest.raises(StoreOutdated, match=r"has no tables yet, and 0004 is needed; `cowrite serve` makes"):
+    with pytest.raises(StoreOutdated, match=r"has no tables yet, and 0005 is needed; `cowrite serve` makes"):
         await open_store(f"sqlite:///{path}", upgrade=False)
     assert sql(path, "SELECT name FROM sqlite_master") == []
     storage = await open_store(f"sqlite:///{path}")
     await fill(storage.store, "doc", number=1)
     await storage.close()
     sql(path, f"UPDATE {VERSION_TABLE} SET version_num = '0000'")
-    with pytest.raises(StoreOutdated, match=r"has version 0000 of the tables, and 0004 is needed"):
+    with pytest.raises(StoreOutdated, match=r"has version 0000 of the tables, and 0005 is needed"):
         await open_store(f"sqlite:///{path}", upgrade=False)
     sql(path, f"UPDATE {VERSION_TABLE} SET version_num = '{NEWEST}'")
     storage = await open_store(f"sqlite:///{path}", upgrade=False)
@@ -202,9 +236,6 @@ async def test_upgrade_from_0001(tmp_path: Path) -> None:
     with pytest.raises(StoreOutdated, match="has version 0001"):
         await open_store(f"sqlite:///{path}", upgrade=False)
     storage = await open_store(f"sqlite:///{path}")
-    after = {name: sql(path, f"SELECT * FROM {name}") for name in before}
-    assert after.pop("documents") == [(*row, None) for row in before.pop("documents")]
-    assert after == before
     loaded = await storage.store.load("doc")
     assert loaded is not None
     assert (loaded.head.offset, len(loaded.entries)) == (5, 2)
@@ -217,6 +248,73 @@ async def test_upgrade_from_0001(tmp_path: Path) -> None:
     await storage.close()
     assert sql(path, "PRAGMA foreign_key_check") == []
     assert sql(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+@pytest.mark.rule("ST49")
+async def test_upgrades_lose_nothing(tmp_path: Path) -> None:
+    """What was upgraded and is brought back to the first version is what it was, row by row."""
+    path = tmp_path / "old.db"
+    storage = await open_store(f"sqlite:///{path}")
+    for name in ("b", "a", "empty"):
+        entries = [make_entry(offset, author=name, claims=(7,), update=bytes(offset)) for offset in range(1, 6)]
+        await write(storage.store, name, *(entries if name != "empty" else ()))
+    await storage.close()
+    await asyncio.to_thread(downgrade, path, to="0001")
+    tables = [name for (name,) in sql(path, "SELECT name FROM sqlite_master WHERE type = 'table'")]
+    before = {name: sql(path, f"SELECT * FROM {name} ORDER BY 1, 2") for name in tables if name != VERSION_TABLE}
+    assert len(before["updates"]) == len(before["content_operations"]) == 10
+    await (await open_store(f"sqlite:///{path}")).close()
+    assert len(sql(path, "SELECT * FROM updates")) == 10
+    await asyncio.to_thread(downgrade, path, to="0001")
+    assert {name: sql(path, f"SELECT * FROM {name} ORDER BY 1, 2") for name in before} == before
+
+
+@pytest.mark.rule("HS2")
+async def test_old_entries_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entries of before the upgrade know how much they insert and delete, as new ones do; what is damaged stays damaged, and
+    keeps nobody from the other documents. Many rows and large ones are copied in parts.
+    """
+    script = SCRIPTS.get_revision("0005").module
+    monkeypatch.setattr(script, "BATCH_ROWS", 3)
+    monkeypatch.setattr(script, "BATCH_BYTES", 1000)
+    operations = [
+        make_operation(content="aé😀"),
+        make_operation(content=["a", "b"]),
+        make_operation(content="entry", position=("map", "key")),
+        make_operation(content={"embed": 1}),
+        make_operation(type=OperationType.DELETE, content=None, length=9),
+        make_operation(type=OperationType.DELETE, content=None, length=None),
+        make_operation(type=OperationType.FORMAT, content=None),
+    ]
+    path = tmp_path / "old.db"
+    storage = await open_store(f"sqlite:///{path}")
+    mixed = [*((one,) for one in operations), tuple(operations), ()]
+    entries = [make_entry(offset, operations=some, update=bytes(600)) for offset, some in enumerate(mixed, 1)]
+    other_ids = [make_operation(id=f"{number}", content="ab") for number in range(2)]
+    await write(storage.store, "doc", *(replace(entry, operations=tuple(with_new_ids(entry))) for entry in entries))
+    odd = [make_entry(1, id="x", group="not a UUID......", operations=tuple(other_ids)), make_entry(2)]
+    await write(storage.store, "odd", *odd)
+    await write(storage.store, "bad", make_entry(1), make_entry(2))
+    expected = {name: await storage.history.authored(name, after=0, limit=99) for name in ("doc", "odd")}
+    assert [(one.inserted, one.deleted) for one in expected["doc"]] == [
+        *((4, 0), (2, 0), (1, 0), (1, 0), (0, 9), (0, 1), (0, 0)),
+        *((8, 10), (0, 0)),
+    ]
+    kept = await storage.store.entries("odd", start=1, limit=9)
+    await storage.close()
+    await asyncio.to_thread(downgrade, path, to="0004")
+    sql(path, "UPDATE updates SET ranges = '[[1]]' WHERE document_id = 'bad' AND entry_offset = 2")
+    sql(path, "UPDATE content_operations SET position = '[' WHERE document_id = 'bad'")
+    storage = await open_store(f"sqlite:///{path}")
+    assert {name: await storage.history.authored(name, after=0, limit=99) for name in expected} == expected
+    assert await storage.store.entries("odd", start=1, limit=9) == kept
+    with pytest.raises(StoreCorrupt, match="'bad' at offset 2"):
+        await storage.history.authored("bad", after=0, limit=9)
+    await storage.close()
+
+
+def with_new_ids(entry: Entry) -> list[ContentOperation]:
+    return [replace(operation, id=new_id()) for operation in entry.operations]
 
 
 def downgrade(path: Path, *, to: str) -> None:

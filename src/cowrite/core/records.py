@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from cowrite.core.grant import Grant
 from cowrite.crdt.operations import ContentOperation
@@ -22,6 +23,32 @@ class Head:
     epoch: str
     offset: int
     entry_id: str
+
+
+class CauseKind(StrEnum):
+    """Why the server itself made an entry."""
+
+    RESTORE = "restore"
+    """The document, or one root of it, was brought back to an earlier moment."""
+    UNDO = "undo"
+    """What one author did in some entries was undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why the server made an entry, where it was no edit of a client's. Its entry's author is who asked for it."""
+
+    kind: CauseKind
+    until: int
+    """Restore: the offset that was restored. Undo: the last entry of those whose changes were undone."""
+    after: int | None = None
+    """Undo: the entry before the first one of those."""
+    root: str | None = None
+    """Restore: the only root that was restored; None: all."""
+    author: str | None = None
+    """Undo: whose changes were undone."""
+    copies: tuple[tuple[int, int, int, int, int], ...] = ()
+    """What was brought back: (Yjs client, clock, length, Yjs client before, clock before); so it is still known whose it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +71,8 @@ class Entry:
     claims: tuple[int, ...] = ()
     """Yjs clients that its author has shown to be their own by typing with them. Written, and not read back with the entry. A
     SyncStep2 claims nothing: it carries what others wrote, too."""
+    cause: Cause | None = None
+    """Why the server made it; None: an edit of a client's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,3 +186,71 @@ class DocumentInfo:
     deleted_at: int | None
     log_bytes: int
     """Bytes of all updates of the log."""
+    first_offset: int = 1
+    """The oldest entry that is kept; above 1 once history was forgotten."""
+    purged_at: int | None = None
+    """When all that it held was deleted for good; then it is ``deleted`` as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authored:
+    """An entry without what it changed: who made it, when, and how much."""
+
+    offset: int
+    author: str
+    created_at: int
+    """Milliseconds since 1970."""
+    ranges: tuple[ClockRange, ...]
+    """The structs that it brought, by Yjs client."""
+    inserted: int
+    """Units of its operations: one for each UTF-16 code unit of text, embedded value, item, node and entry."""
+    deleted: int
+    cause: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityGroup:
+    """Neighbouring entries of one author, without a pause in between. Times are milliseconds since 1970."""
+
+    author: str
+    first_offset: int
+    last_offset: int
+    began_at: int
+    ended_at: int
+    inserted: int
+    deleted: int
+    cause: Cause | None = None
+    """What the server made stands alone."""
+
+    @property
+    def entries(self) -> int:
+        """How many entries these are."""
+        return self.last_offset - self.first_offset + 1
+
+
+class VersionKind(StrEnum):
+    """What made a version."""
+
+    NAMED = "named"
+    AUTOMATIC = "automatic"
+    """A pause in editing."""
+    RESTORE = "restore"
+    """What was there before something was restored or undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A point of a document's history that was marked: a pointer, no copy."""
+
+    id: str
+    """A UUID."""
+    document_id: str
+    offset: int
+    """The document as it is with this entry and all before it; 0: empty."""
+    kind: VersionKind
+    author: str
+    """Who made it; of an automatic one, the author of the entry."""
+    created_at: int
+    """When it was made; milliseconds since 1970."""
+    name: str | None = None
+    note: str | None = None

@@ -103,6 +103,11 @@ def outline_of_state(state: bytes) -> Outline:
     return _read(state, _NO_LIMITS)
 
 
+def read_delete_set(data: bytes, at: int = 0) -> tuple[ClockRange, ...]:
+    """Read a delete set of the engine's own, which begins at that place."""
+    return _read_deletes(data, at, _NO_LIMITS)[0]
+
+
 def deletes_of(update: bytes) -> tuple[ClockRange, ...]:
     """Return what an update deletes that is in the log already. Raises :class:`HostileUpdate` when it is none."""
     if update.startswith(b"\0"):  # it brings nothing: nothing needs to be read before

@@ -56,6 +56,15 @@ class LogDocument(Document):
         """The kinds of the roots, as far as they have shown themselves; by name in order."""
         return self._roots.kinds
 
+    @property
+    def settled(self) -> bool:
+        """Whether the kind of every root is known: an update that names no other root gives none a kind."""
+        return self._roots.settled
+
+    def has_root(self, name: str) -> bool:
+        """Tell whether any update has named this root."""
+        return name in self._roots
+
     def content(self) -> dict[str, Json]:
         """What can be seen in the document, as JSON: see :func:`cowrite.crdt.state.get_state`. Raises :class:`EngineFault`."""
         content: dict[str, Json] = self._call(self._roots.content)

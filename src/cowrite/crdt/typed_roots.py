@@ -56,6 +56,11 @@ class TypedRoots:
         """The kinds that are known, by name in order."""
         return {name: watch.kind for name, watch in sorted(self._watches.items()) if watch.kind is not None}
 
+    @property
+    def settled(self) -> bool:
+        """Whether the kind of every root is known."""
+        return all(watch.kind is not None for watch in self._watches.values())
+
     def __contains__(self, name: str) -> bool:
         return name in self._watches
 
@@ -124,22 +129,13 @@ class TypedRoots:
         return changed
 
     def _watch(self, name: str, kind: RootKind | None, cast: RootKind, txn: Transaction) -> Watch:
-        root = self._handle(name, cast, txn)
+        root = root_handle(self._document, name, cast, txn)
         watch = Watch(root, self._document.get_or_insert_map(txn, name), kind, cast)
         self._watches[name] = watch
         if kind is not RootKind.MIXED:
             # Through an array's handle, because a text's own deep observer tells nothing of the types nested in it.
             watch.subscription = self._document.get_or_insert_array(txn, name).observe_deep(watch.take)
         return watch
-
-    def _handle(self, name: str, kind: RootKind, txn: Transaction) -> Handle:
-        if kind is RootKind.MAP:
-            return self._document.get_or_insert_map(txn, name)
-        if kind is RootKind.ARRAY:
-            return self._document.get_or_insert_array(txn, name)
-        if kind is RootKind.XML:
-            return self._document.get_or_insert_xml_fragment(txn, name)
-        return self._document.get_or_insert_text(txn, name)
 
     def _infer(self, name: str, watch: Watch, txn: Transaction) -> RootKind | None:
         chunks = [chunk for chunk, _ in self._document.get_or_insert_text(txn, name).diff(txn)]
@@ -149,8 +145,19 @@ class TypedRoots:
         kind = infer_kind(listed, keyed=bool(watch.entries.keys(txn)))
         if kind is not None and kind is not watch.cast:
             self.miscast = True
-            watch.root = self._handle(name, kind, txn)
+            watch.root = root_handle(self._document, name, kind, txn)
         return kind
+
+
+def root_handle(document: engine.Doc, name: str, kind: RootKind, txn: Transaction) -> Handle:
+    """Return a root as that kind of type."""
+    if kind is RootKind.MAP:
+        return document.get_or_insert_map(txn, name)
+    if kind is RootKind.ARRAY:
+        return document.get_or_insert_array(txn, name)
+    if kind is RootKind.XML:
+        return document.get_or_insert_xml_fragment(txn, name)
+    return document.get_or_insert_text(txn, name)
 
 
 def _name(change: tuple[str, Watch, bool]) -> str:
@@ -182,19 +189,26 @@ def _texts(changed: Iterable[tuple[str, Watch, bool]], reader: Reader) -> Iterat
             yield from (chunk for chunk, _ in watch.root.diff(reader.txn) if isinstance(chunk, str))
 
 
+def read_root(kind: RootKind, root: Handle, entries: Handle, reader: Reader) -> Json:
+    """Write what a root holds as a tagged value. ``entries`` is the same root as a map: the engine shows the attributes of an
+    XML root as entries only. Raises :class:`~cowrite.crdt.shared_types.Misfit`.
+    """
+    if kind is RootKind.TEXT:
+        return {"$text": reader.delta(root)}
+    if kind is RootKind.ARRAY:
+        return {"$array": reader.items(root)}
+    if kind is RootKind.MAP:
+        return {"$map": reader.entries(root)}
+    return {"$xml": None, "attrs": _attributes(entries, reader), "children": reader.children(root)}
+
+
 def _read(watch: Watch, reader: Reader) -> Json:
-    if watch.kind is RootKind.TEXT:
-        return {"$text": reader.delta(watch.root)}
-    if watch.kind is RootKind.ARRAY:
-        return {"$array": reader.items(watch.root)}
-    if watch.kind is RootKind.MAP:
-        return {"$map": reader.entries(watch.root)}
-    return {"$xml": None, "attrs": _attributes(watch, reader), "children": reader.children(watch.root)}
+    assert watch.kind is not None, "nothing can be seen in a root of unknown kind"
+    return read_root(watch.kind, watch.root, watch.entries, reader)
 
 
-def _attributes(watch: Watch, reader: Reader) -> dict[str, Json]:
-    """A root's own attributes; the engine shows them as entries only."""
-    return reader.attributes((name, watch.entries.get(reader.txn, name)) for name in watch.entries.keys(reader.txn))
+def _attributes(entries: Handle, reader: Reader) -> dict[str, Json]:
+    return reader.attributes((name, entries.get(reader.txn, name)) for name in entries.keys(reader.txn))
 
 
 def _opening(name: str, watch: Watch, reader: Reader) -> list[OperationDraft]:
@@ -214,6 +228,6 @@ def _opening(name: str, watch: Watch, reader: Reader) -> list[OperationDraft]:
     if watch.kind is RootKind.ARRAY:
         return [OperationDraft(OperationType.INSERT, (name, 0), reader.items(watch.root))]
     drafts = [OperationDraft(OperationType.INSERT, (name, 0), reader.children(watch.root))]
-    if attributes := _attributes(watch, reader):
+    if attributes := _attributes(watch.entries, reader):
         drafts.append(OperationDraft(OperationType.FORMAT, (name,), None, 1, attributes))
     return drafts

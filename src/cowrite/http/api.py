@@ -14,8 +14,10 @@ from cowrite.core.limits import Limits
 from cowrite.http.backend import Serving
 from cowrite.http.description import describe_tokens
 from cowrite.http.documents import documents_routes
+from cowrite.http.history import history_routes
 from cowrite.http.operations import operations_routes, poll_route
 from cowrite.http.realtime import realtime_routes
+from cowrite.http.versions import versions_routes
 
 
 def include_api(app: FastAPI, serving: Serving, *, limits: Limits, batch_milliseconds: int) -> None:
@@ -24,6 +26,8 @@ def include_api(app: FastAPI, serving: Serving, *, limits: Limits, batch_millise
         realtime_routes(serving, batch_milliseconds=batch_milliseconds),
         operations_routes(serving, limits),
         documents_routes(serving),
+        versions_routes(serving),
+        history_routes(serving),
     )
     app.router.routes.append(poll_route(serving))
     for router in routers:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias
 
+from cowrite.core.history.past import Past
 from cowrite.core.ids import Ids
 from cowrite.core.operations.reading import DocumentReader
 from cowrite.core.operations.writing import DocumentWriter
@@ -78,6 +79,7 @@ class Backend:
     directory: Directory
     deletion: Deletion
     history: History
+    past: Past
     presence: PresenceService
     reader: DocumentReader
     writer: DocumentWriter

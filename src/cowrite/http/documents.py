@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import dataclass
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import Annotated, Final
@@ -12,9 +13,12 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from cowrite.core.errors import RoomClosed
+from cowrite.core.history.moments import Moment
 from cowrite.core.operations.feed import encode_entry
+from cowrite.core.operations.state import State
 from cowrite.core.ports import AccessDenied, Grant, HistoryForgotten, InvalidId
 from cowrite.core.records import DocumentInfo, Entry
+from cowrite.core.sessions.session import Session
 from cowrite.http.backend import Backend, Serving, backend_of
 from cowrite.http.bodies import Content, matches, not_modified
 from cowrite.http.credentials import ALL_DOCUMENTS, identify, token_of
@@ -43,12 +47,18 @@ _PORTION_BYTES: Final = 1 << 20
 """Operations of more bytes come in several pages."""
 
 _ERRORS: Final = {"s400": "bad_request", "s401": "unauthorized", "s503": "unavailable draining"}
-_ON_ONE: Final = _ERRORS | {
+ON_ONE: Final = _ERRORS | {
     "s403": "forbidden grant_too_low origin_refused",
     "s404": "document_not_found",
     "s410": "document_deleted",
     "s422": "unprocessable_entity bad_document_id",
 }
+"""The errors of a route about one document."""
+MAX_MOMENT: Final = 255
+MOMENT: Final = (
+    "The moment: `offset:` and an offset, `time:` and milliseconds since 1970, `version:` or `operation:` and an id; or just "
+    "an offset, a time with its zone (RFC 3339), or an id. A time means the last entry made by then."
+)
 
 
 def documents_routes(serving: Serving) -> APIRouter:
@@ -75,7 +85,8 @@ def documents_routes(serving: Serving) -> APIRouter:
         "",
         status_code=HTTPStatus.CREATED,
         summary="Create an empty document",
-        description="Not needed before editing: the first edit of a document makes it.",
+        description="Not needed before editing: the first edit of a document makes it. One that was deleted for good an "
+        "administrator makes again.",
         responses=documented(
             **_ERRORS,
             s403="forbidden grant_too_low origin_refused",
@@ -86,18 +97,15 @@ def documents_routes(serving: Serving) -> APIRouter:
     )
     async def create(request: Request, response: Response, body: CreateBody, backend: Backend = given) -> Document:
         document_id = body.document_id
-        await identify(backend, token_of(request.scope), document_id, Grant.WRITE)
-        made = await backend.directory.create(document_id)
-        info = await _existing(backend, document_id)
-        if not made:
-            raise Refusal(HTTPStatus.CONFLICT, "document_exists", "There is a document of this id.")
+        caller = await identify(backend, token_of(request.scope), document_id, Grant.WRITE)
+        info = await _created(backend, caller.session)
         response.headers["location"] = f"{request.scope.get('root_path', '')}/api/v2/documents/{quote(document_id, safe='')}"
         return _shown(info)
 
     @routes.get(
         "/{document_id}",
         summary="Read a document",
-        description="As `format` says, else as `Accept` does.",
+        description="As `format` says, else as `Accept` does: as it is now, or `at` another moment.",
         response_model=DocumentState,
         responses={
             200: {
@@ -105,7 +113,16 @@ def documents_routes(serving: Serving) -> APIRouter:
                 "headers": {"ETag": {"description": "For If-None-Match.", "schema": {"type": "string"}}},
             },
             304: {"description": "It has not changed since the answer with that ETag."},
-            **documented(**_ON_ONE, s406="not_acceptable"),
+            **documented(
+                **{
+                    **ON_ONE,
+                    "s404": "document_not_found unknown_moment",
+                    "s410": "document_deleted history_forgotten",
+                    "s503": "unavailable draining overloaded",
+                },
+                s406="not_acceptable",
+                s409="history_replaced",
+            ),
         },
     )
     async def read(
@@ -114,20 +131,27 @@ def documents_routes(serving: Serving) -> APIRouter:
         backend: Backend = given,
         format: Annotated[Format | None, Query()] = None,  # noqa: A002 - the parameter's name
         root: Annotated[str | None, Query(max_length=255, description="Only what is in this root; not for `yjs`.")] = None,
+        at: Annotated[str | None, Query(min_length=1, max_length=MAX_MOMENT, description=MOMENT)] = None,
     ) -> Response:
-        return await _read(request, backend, document_id, format, root)
+        return await _read(request, backend, document_id, _Asked(format, root, at))
 
     @routes.delete(
         "/{document_id}",
         status_code=HTTPStatus.NO_CONTENT,
         summary="Delete a document",
-        description="Nobody can read or write it any more, until it is undeleted. Its history is kept.",
-        responses=documented(**_ON_ONE),
+        description="Nobody can read or write it any more, until it is undeleted. Its history is kept for a time of grace; "
+        "with `purge` all of it is deleted for good at once, also when the document is deleted already.",
+        responses=documented(**ON_ONE),
     )
-    async def delete(request: Request, document_id: DocumentInPath, backend: Backend = given) -> Response:
+    async def delete(
+        request: Request, document_id: DocumentInPath, backend: Backend = given, purge: Annotated[bool, Query()] = False
+    ) -> Response:
         caller = await identify(backend, token_of(request.scope), document_id, Grant.ADMIN)
-        await _existing(backend, document_id)
-        if not await backend.deletion.delete(document_id, caller.session.author):
+        if await backend.directory.info(document_id) is None:
+            raise _not_found()
+        deleted = await backend.deletion.delete(document_id, caller.session.author)
+        purged = purge and await backend.past.erasing.purge(document_id)
+        if not (deleted or purged):
             raise _deleted()
         await backend.access.catch_up()
         return Response(status_code=HTTPStatus.NO_CONTENT)
@@ -135,7 +159,7 @@ def documents_routes(serving: Serving) -> APIRouter:
     @routes.post(
         "/{document_id}/undelete",
         summary="Take a deletion back",
-        responses=documented(**{**_ON_ONE, "s410": "document_deleted", "s409": "document_not_deleted"}),
+        responses=documented(**{**ON_ONE, "s410": "document_deleted", "s409": "document_not_deleted"}),
     )
     async def undelete(request: Request, document_id: DocumentInPath, backend: Backend = given) -> Document:
         caller = await identify(backend, token_of(request.scope), document_id, Grant.ADMIN)
@@ -143,7 +167,7 @@ def documents_routes(serving: Serving) -> APIRouter:
             raise _not_found()
         if not await backend.deletion.undelete(document_id, caller.session.author):
             raise Refusal(HTTPStatus.CONFLICT, "document_not_deleted", "The document is not deleted.")
-        return _shown(await _existing(backend, document_id))
+        return _shown(await existing_document(backend, document_id))
 
     @routes.get(
         "/{document_id}/operations",
@@ -151,7 +175,7 @@ def documents_routes(serving: Serving) -> APIRouter:
         description="Whole entries of the log in their order: a page may have more than `limit`.",
         response_model=OperationsPage,
         responses=documented(
-            **{**_ON_ONE, "s404": "document_not_found unknown_operation", "s410": "document_deleted history_forgotten"}
+            **{**ON_ONE, "s404": "document_not_found unknown_operation", "s410": "document_deleted history_forgotten"}
         ),
     )
     async def operations(
@@ -162,18 +186,18 @@ def documents_routes(serving: Serving) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=MAX_OPERATIONS)] = 100,
     ) -> Response:
         await identify(backend, token_of(request.scope), document_id, Grant.READ)
-        info = await _existing(backend, document_id)
+        info = await existing_document(backend, document_id)
         page = Content(await _operations(backend, info, after, limit))
         return await page.answer(request.headers, media_type="application/json")
 
     @routes.get(
         "/{document_id}/presence",
         summary="Who is in a document",
-        responses=documented(**_ON_ONE),
+        responses=documented(**ON_ONE),
     )
     async def presence(request: Request, document_id: DocumentInPath, backend: Backend = given) -> PresenceList:
         await identify(backend, token_of(request.scope), document_id, Grant.READ)
-        await _existing(backend, document_id)
+        await existing_document(backend, document_id)
         persons = await backend.presence.of(document_id)
         return PresenceList(presence=[Person.model_validate(one.to_json()) for one in persons])
 
@@ -208,21 +232,39 @@ async def _may_read(backend: Backend, token: str | None, document_id: str) -> bo
     return True
 
 
-async def _read(request: Request, backend: Backend, document_id: str, asked: Format | None, root: str | None) -> Response:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Which state somebody wants to read, and how."""
+
+    format: Format | None
+    root: str | None
+    at: str | None
+
+
+async def _read(request: Request, backend: Backend, document_id: str, asked: _Asked) -> Response:
     await identify(backend, token_of(request.scope), document_id, Grant.READ)
-    form = chosen_format(asked, request.headers.get("accept"))
-    info = await _existing(backend, document_id)
+    form, root = chosen_format(asked.format, request.headers.get("accept")), asked.root
+    info = await existing_document(backend, document_id)
+    moment = await backend.past.moments.resolve(info, asked.at) if asked.at is not None else None
+    head = moment.head if moment is not None else info.head
     unless = request.headers.get("if-none-match")
-    if matches(unless, etag := _etag(info.head.epoch, info.head.offset, form, root)):
+    if matches(unless, etag := _etag(head.epoch, head.offset, form, root)):
         return not_modified(etag)
-    async with backend.registry.open(document_id) as room:
-        state = await backend.reader.state(room, at_least=info.head)
+    state = await _state_of(backend, info, moment)
     head = state.committed.head
     if matches(unless, etag := _etag(head.epoch, head.offset, form, root)):
         return not_modified(etag)
     headers = {"etag": etag, "cache-control": "private, no-cache"}
     content = Content(await rendered(state, document_id, form, root))
     return await content.answer(request.headers, media_type=MEDIA_TYPES[form], headers=headers)
+
+
+async def _state_of(backend: Backend, info: DocumentInfo, moment: Moment | None) -> State:
+    """The document at a moment; None: now."""
+    if moment is not None:
+        return await backend.past.moments.state(moment)
+    async with backend.registry.open(info.document_id) as room:
+        return await backend.reader.state(room, at_least=info.head)
 
 
 def _etag(epoch: str, offset: int, form: Format, root: str | None) -> str:
@@ -254,13 +296,33 @@ async def _operations(backend: Backend, info: DocumentInfo, after: str | None, l
     return b'{"operations":[%s],"next":%s}' % (operations, following.encode())
 
 
-async def _existing(backend: Backend, document_id: str) -> DocumentInfo:
+async def existing_document(backend: Backend, document_id: str) -> DocumentInfo:
+    """What is known of a document. Raises 404 ``document_not_found`` and 410 ``document_deleted``."""
     info = await backend.directory.info(document_id)
     if info is None:
         raise _not_found()
     if info.deleted_at is not None:
         raise _deleted()
     return info
+
+
+async def _created(backend: Backend, session: Session) -> DocumentInfo:
+    document_id = session.document_id
+    made = await backend.directory.create(document_id) or await _made_again(backend, session)
+    info = await existing_document(backend, document_id)
+    if not made:
+        raise Refusal(HTTPStatus.CONFLICT, "document_exists", "There is a document of this id.")
+    return info
+
+
+async def _made_again(backend: Backend, session: Session) -> bool:
+    """An administrator makes a document again that was purged. False: it was not, or this is none."""
+    info = await backend.directory.info(session.document_id)
+    if info is None or info.purged_at is None or not session.may(Grant.ADMIN):
+        return False
+    made = await backend.deletion.recreate(session.document_id, session.author)
+    await backend.access.catch_up()
+    return made
 
 
 def _not_found() -> Refusal:

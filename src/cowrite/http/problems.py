@@ -16,8 +16,17 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from cowrite.core.errors import PeerError, RoomClosed
+from cowrite.core.history.errors import HistoryRefused
 from cowrite.core.operations.submissions import SubmissionRefused
-from cowrite.core.ports import AccessDenied, InvalidId, PresenceError, StoreError, StoreRefused
+from cowrite.core.ports import (
+    AccessDenied,
+    DocumentDeleted,
+    HistoryForgotten,
+    InvalidId,
+    PresenceError,
+    StoreError,
+    StoreRefused,
+)
 from cowrite.protocol.close_codes import CloseCode
 
 CAREFUL: Final = {
@@ -122,9 +131,18 @@ _OF_SUBMISSIONS: Final = {
     "operation_id_taken": HTTPStatus.CONFLICT,
     "out_of_order": HTTPStatus.CONFLICT,
     "document_deleted": HTTPStatus.GONE,
+    "history_replaced": HTTPStatus.CONFLICT,
+    "restored_meanwhile": HTTPStatus.CONFLICT,
     "too_fast": HTTPStatus.TOO_MANY_REQUESTS,
     "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "overloaded": HTTPStatus.SERVICE_UNAVAILABLE,
+}
+_OF_HISTORY: Final = {
+    "unknown_moment": HTTPStatus.NOT_FOUND,
+    "version_not_found": HTTPStatus.NOT_FOUND,
+    "restore_failed": HTTPStatus.CONFLICT,
+    "root_unreadable": HTTPStatus.CONFLICT,
+    "history_replaced": HTTPStatus.CONFLICT,
 }
 _OF_CLOSES: Final = {
     CloseCode.MALFORMED_FRAME: HTTPStatus.BAD_REQUEST,
@@ -152,6 +170,14 @@ def from_submission(refused: SubmissionRefused) -> Refusal:
     return Refusal(status, refused.code, refused.reason, headers=headers, **more)
 
 
+def from_history(refused: HistoryRefused) -> Refusal:
+    """The answer to what cannot be had or done with a document's past."""
+    if refused.code == "overloaded":
+        return unavailable(refused.reason, code=refused.code)
+    more: dict[str, Any] = {"retry": True} if refused.code == "history_replaced" else {}
+    return Refusal(_OF_HISTORY.get(refused.code, _INVALID), refused.code, refused.reason, **more)
+
+
 def from_close(closed: PeerError | RoomClosed) -> Refusal:
     """The answer where a socket would be closed."""
     status = _OF_CLOSES.get(closed.code)
@@ -170,6 +196,10 @@ def from_denied(denied: AccessDenied) -> Refusal:
 
 def from_store(error: StoreError) -> Refusal:
     """The database does not do it."""
+    if isinstance(error, HistoryForgotten):
+        return Refusal(HTTPStatus.GONE, "history_forgotten", str(error))
+    if isinstance(error, DocumentDeleted):
+        return Refusal(HTTPStatus.GONE, "document_deleted", str(error))
     if isinstance(error, InvalidId | StoreRefused):
         return Refusal(_INVALID, "unprocessable_entity", str(error))
     _log.warning("request not served", reason=str(error))
@@ -182,11 +212,14 @@ def answer_with_problems(app: FastAPI, *, unavailable_when: tuple[type[Exception
     ``unavailable_when``: further exceptions after which the same request may succeed later.
     """
     app.add_exception_handler(Refusal, _refusal)
-    for raised in (AccessDenied, SubmissionRefused, PeerError, RoomClosed, StoreError, PresenceError, *unavailable_when):
+    for raised in _FROM_INSIDE + unavailable_when:
         app.add_exception_handler(raised, _refused_inside)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(Exception, _failure)
+
+
+_FROM_INSIDE: Final = (AccessDenied, SubmissionRefused, HistoryRefused, PeerError, RoomClosed, StoreError, PresenceError)
 
 
 async def _refusal(request: Request, error: Exception) -> JSONResponse:
@@ -200,6 +233,8 @@ async def _refused_inside(request: Request, error: Exception) -> JSONResponse:
             refusal = from_denied(error)
         case SubmissionRefused():
             refusal = from_submission(error)
+        case HistoryRefused():
+            refusal = from_history(error)
         case PeerError() | RoomClosed():
             refusal = from_close(error)
         case StoreError():

@@ -7,10 +7,9 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cowrite.core.ports import DocumentDeleted, InvalidId, StoreCorrupt, StoreRefused
-from cowrite.core.records import AccessChange, Checkpoint, Entry, Head, Quarantined, SessionRecord, Submitted
+from cowrite.core.ports import DocumentDeleted, HistoryForgotten, InvalidId, StoreCorrupt, StoreRefused
+from cowrite.core.records import AccessChange, Authored, Checkpoint, Entry, Head, Quarantined, SessionRecord, Submitted
 from cowrite.crdt.operations import ContentOperation, OperationType
-from cowrite.crdt.outline import ClockRange
 from cowrite.crdt.roots import RootKind
 from cowrite.crdt.values import Json
 
@@ -105,17 +104,6 @@ def encode_operation(operation: ContentOperation) -> OperationText:
     )
 
 
-def encode_ranges(ranges: Sequence[ClockRange]) -> str:
-    """JSON: ``[[client, start, end], …]``."""
-    # By hand: a fifth of the time of the JSON encoder, for every entry.
-    return f"[{','.join([f'[{span.client},{span.start},{span.end}]' for span in ranges])}]"
-
-
-def decode_ranges(text: str) -> tuple[ClockRange, ...]:
-    """Raises ValueError."""
-    return tuple(ClockRange(client, start, end) for client, start, end in decode_json(text))
-
-
 def decode_operation(stored: OperationText) -> ContentOperation:
     """The operation of :func:`encode_operation`. Raises ValueError."""
     return ContentOperation(
@@ -131,14 +119,19 @@ def decode_operation(stored: OperationText) -> ContentOperation:
     )
 
 
-def check_log(document_id: str, entries: Sequence[Entry], *, start: int, end: int) -> None:
+def gap(document_id: str, offset: int) -> StoreCorrupt:
+    """What is raised when that entry should be there, and is not."""
+    return StoreCorrupt(
+        f"The log of document {document_id!r} has a gap: offset {offset} is missing. "
+        "Restore it from a backup; until then the document is not opened."
+    )
+
+
+def check_log(document_id: str, entries: Sequence[Entry | Authored], *, start: int, end: int) -> None:
     """Raises :class:`StoreCorrupt` unless these are exactly the entries ``start`` to ``end`` (none when ``end < start``)."""
     for offset, entry in enumerate(entries, start):
         if entry.offset != offset:
-            raise StoreCorrupt(
-                f"The log of document {document_id!r} has a gap: offset {offset} is missing. "
-                "Restore it from a backup; until then the document is not opened."
-            )
+            raise gap(document_id, offset)
     if len(entries) != max(0, end - start + 1):
         raise StoreCorrupt(
             f"The log of document {document_id!r} ends at offset {start + len(entries) - 1}, but its head says {end}. "
@@ -168,6 +161,12 @@ def check_offset(offset: int) -> None:
     """Raises ValueError for an offset that no log has."""
     if offset < 0:
         raise ValueError(f"An offset is 0 or more, and not {offset}.")
+
+
+def check_kept(document_id: str, start: int, *, end: int, first_offset: int) -> None:
+    """Raises :class:`HistoryForgotten` unless the entries from ``start`` on are all kept; ``end`` is the head."""
+    if max(1, start) < first_offset and start <= end:
+        raise HistoryForgotten(document_id, first_offset)
 
 
 def verified(document_id: str, offset: int, update: bytes, checksum: int) -> bytes:
@@ -315,6 +314,6 @@ def worth_keeping(*, size: int, log_bytes: int, log_bytes_before: int) -> bool:
     """Whether a checkpoint that is no longer the newest stays.
 
     It does when the updates between it and the kept checkpoint before it (or the log's beginning) have at least as many bytes
-    as its stored state. Summed over all, the kept checkpoints without the newest are never larger than the log.
+    as twice its stored state. Summed over all, the kept checkpoints without the newest are never larger than half of the log.
     """
-    return log_bytes - log_bytes_before >= size
+    return log_bytes - log_bytes_before >= 2 * size

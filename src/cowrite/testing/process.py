@@ -157,6 +157,7 @@ class Process:
                 emptied=lambda room: self.registry.emptied(room),
                 failed=lambda room: self.registry.forget(room),
             ),
+            erasure=storage.erasure,
         )
         self.heads = HeadWatch(store, broker, self.clock, self.registry)
         self.connections: list[Connection] = []

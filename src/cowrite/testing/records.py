@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cowrite.core.clock import SystemClock
 from cowrite.core.ids import Ids
 from cowrite.core.ports import Grant, Store
-from cowrite.core.records import AccessChange, Entry, Quarantined, SessionRecord, Submitted
+from cowrite.core.records import AccessChange, Entry, Quarantined, SessionRecord, Submitted, Version, VersionKind
 from cowrite.crdt.operations import ContentOperation, OperationType
 from cowrite.crdt.outline import ClockRange
 
@@ -103,6 +103,21 @@ def make_change(**changes: object) -> AccessChange:
         "reason": "the review is over",
     }
     return AccessChange(**(fields | changes))  # type: ignore[arg-type]
+
+
+def make_version(offset: int = 1, **changes: object) -> Version:
+    """A version with some value in every field."""
+    fields: dict[str, object] = {
+        "id": new_id(),
+        "document_id": "doc",
+        "offset": offset,
+        "kind": VersionKind.NAMED,
+        "author": "user_7",
+        "created_at": 1790000000003,
+        "name": "Ω draft",
+        "note": "before the review",
+    }
+    return Version(**(fields | changes))  # type: ignore[arg-type]
 
 
 async def write(store: Store, document_id: str, *entries: Entry) -> None:

@@ -17,7 +17,8 @@ NEWS = AccessChange("0", "root", 0, "doc", session_id=NO_SESSION, restores=True)
 
 
 def deletion(process: Process, database: MemoryDatabase) -> Deletion:
-    return Deletion(memory_storage(database).directory, process.registry, process.clock, process.ids)
+    storage = memory_storage(database)
+    return Deletion(storage.directory, storage.erasure, process.registry, process.clock, process.ids)
 
 
 async def written(process: Process) -> Connection:

@@ -16,13 +16,23 @@ import structlog
 
 from cowrite.core.cpu_account import SessionAccounts
 from cowrite.core.ids import Ids
-from cowrite.core.journal.derived import Derived
+from cowrite.core.journal.derived import Derived, Group
 from cowrite.core.journal.entries import EntryMaker, UpdateRefused
-from cowrite.core.journal.submitted_entries import Group, SubmissionBroken, SubmittedEntryMaker
+from cowrite.core.journal.submitted_entries import SubmissionBroken, SubmittedEntryMaker
 from cowrite.core.limits import Limits
 from cowrite.core.operations.session_replicas import SessionReplicas
-from cowrite.core.operations.submissions import Submission, SubmissionRefused
-from cowrite.core.ports import Clock, CommitDoubtful, Grant, History, News, Store, StoreCorrupt, StoreRefused, WriteTransaction
+from cowrite.core.operations.submissions import SubmissionRefused, Waiting
+from cowrite.core.ports import (
+    Clock,
+    CommitDoubtful,
+    Grant,
+    HistoryForgotten,
+    News,
+    Storage,
+    StoreCorrupt,
+    StoreRefused,
+    WriteTransaction,
+)
 from cowrite.core.records import Entry, Head, Quarantined
 from cowrite.core.rooms.received import Received
 from cowrite.core.rooms.replicas import make_live, make_log, portions
@@ -54,14 +64,16 @@ class Outcome:
 class GroupCommit:
     """Commits groups of rooms."""
 
-    def __init__(self, store: Store, history: History, access: AccessControl, clock: Clock, ids: Ids, limits: Limits) -> None:
-        self._store = store
+    def __init__(self, storage: Storage, access: AccessControl, clock: Clock, ids: Ids, limits: Limits) -> None:
+        self._store = storage.store
+        self._directory = storage.directory
+        self._erasure = storage.erasure
         self._access = access
         self._clock = clock
         self._ids = ids
         self._limits = limits
         self._entries = EntryMaker(clock, ids)
-        self._submitted = SubmittedEntryMaker(self._entries, SessionReplicas(store, history), clock, limits)
+        self._submitted = SubmittedEntryMaker(self._entries, SessionReplicas(storage.store, storage.history), clock, limits)
 
     @property
     def accounts(self) -> SessionAccounts:
@@ -113,12 +125,12 @@ class GroupCommit:
         if entries := derived.all_entries:
             outcome.news.append(_news(room, entries))
 
-    async def set_aside(self, room: Room, refused: Received | Submission, reason: str) -> None:
+    async def set_aside(self, room: Room, refused: Received | Waiting, reason: str) -> None:
         """The store will not take this: keep it for people to look at where it takes it at all, and go on without it.
 
         Raises what ``Store.writing`` raises but :class:`StoreRefused`; then it is still pending.
         """
-        if isinstance(refused, Submission):
+        if not isinstance(refused, Received):
             # Nobody has seen it, and its maker is told.
             room.submissions.drop(refused)
             refused.settle(SubmissionRefused("not_storable", f"the database does not take it: {reason}"))
@@ -157,7 +169,7 @@ class GroupCommit:
             return Derived()
         derived = await self._derive_own(transaction, room, group, budget)
         if derived.entries or derived.submitted:
-            await transaction.append(room.document_id, derived.all_entries, derived.submitted)
+            await transaction.append(room.document_id, derived.all_entries, derived.submitted, derived.versions)
         return derived
 
     async def _derive_own(self, transaction: WriteTransaction, room: Room, group: Group, budget: _Budget) -> Derived:
@@ -188,20 +200,25 @@ class GroupCommit:
             return Derived()
         return derived
 
-    def _take_submissions(self, room: Room, budget: _Budget, *, alone: bool) -> Sequence[Submission]:
+    def _take_submissions(self, room: Room, budget: _Budget, *, alone: bool) -> Sequence[Waiting]:
         if room.one_by_one:
             return () if alone else room.submissions.take(updates=1, size=0)
         # However many updates of Yjs peers there are: operations wait for an answer, and only for seconds.
         updates, size = max(budget.updates, _OPERATIONS_AT_LEAST), max(budget.size, _OPERATION_BYTES_AT_LEAST)
         taken = room.submissions.take(updates=updates, size=size)
-        budget.spend(sum(len(one.drafts) for one in taken), sum(one.size for one in taken))
+        budget.spend(sum(one.count for one in taken), sum(one.size for one in taken))
         return taken
 
     async def _let_go(self, transaction: WriteTransaction, room: Room) -> Derived:
         """The document was deleted: nothing is written to it any more."""
         pending = list(room.pending)
         room.delete()
-        await self._put_aside(transaction, room, pending, "the document was deleted before this was stored")
+        info = await self._directory.info(room.document_id)
+        if info is not None and info.purged_at is not None:
+            # All of it is deleted for good: nothing of it is kept aside either.
+            _drop(room, pending)
+        else:
+            await self._put_aside(transaction, room, pending, "the document was deleted before this was stored")
         return Derived()
 
     async def _catch_up_twice(self, transaction: WriteTransaction, room: Room) -> None:
@@ -223,16 +240,10 @@ class GroupCommit:
         replicas.adopt(head.epoch)
         if replicas.head.epoch != head.epoch:
             self._start_again(room, "the document's history was replaced; reconnect and sync")
+            # It may have been purged, and made again.
+            _drop(room, room.retire(await self._erasure.retired_clients(room.document_id)))
         elif head != replicas.head:
-            entries = await transaction.entries(room.document_id, start=max(replicas.head.offset, 1))
-            if _continues(entries, replicas.head):
-                for portion in portions(entries):
-                    room.advance(portion)
-                    await asyncio.sleep(0)
-            else:
-                head = replace(head, epoch=self._ids.new())
-                await transaction.renew_epoch(room.document_id, head.epoch)
-                self._start_again(room, "the store went back to an older copy; reconnect and sync")
+            head = await self._follow(transaction, room, head)
         room.pending.doubt_no_more()
         if replicas.log is None:
             # Under the lock nobody else writes, so what is loaded is the log up to this head.
@@ -245,6 +256,28 @@ class GroupCommit:
             room.lose(unfit)
             for one in unfit:
                 await self._quarantine(transaction, room, [one.update], one.reason)
+
+    async def _follow(self, transaction: WriteTransaction, room: Room, head: Head) -> Head:
+        """Take what was committed since; returns the head, which is of a new epoch when the log is another one."""
+        known = room.replicas.head
+        try:
+            entries = await transaction.entries(room.document_id, start=max(known.offset, 1))
+        except HistoryForgotten:
+            # Part of what this room has not seen was forgotten meanwhile. The log is the same one: what is there is loaded.
+            reason = "the document is loaded anew; reconnect"
+            room.replicas.abandon()
+            room.rebuild(CloseCode.DOCUMENT_REBUILT, reason)
+            room.readership.send_away(CloseCode.DOCUMENT_REBUILT, reason)
+            return head
+        if not _continues(entries, known):
+            head = replace(head, epoch=self._ids.new())
+            await transaction.renew_epoch(room.document_id, head.epoch)
+            self._start_again(room, "the store went back to an older copy; reconnect and sync")
+            return head
+        for portion in portions(entries):
+            room.advance(portion)
+            await asyncio.sleep(0)
+        return head
 
     def _start_again(self, room: Room, reason: str) -> None:
         _log.warning("document starts again", document=room.document_id, reason=reason)
@@ -284,6 +317,15 @@ class _Budget:
     def spend(self, updates: int, size: int) -> None:
         self.size -= size
         self.updates = self.updates - updates if self.size > 0 else 0
+
+
+def _drop(room: Room, updates: Sequence[Received]) -> None:
+    for one in updates:
+        room.pending.drop(one)
+    if updates:
+        _log.warning(
+            "updates dropped: what they belong to was deleted for good", document=room.document_id, updates=len(updates)
+        )
 
 
 def _continues(entries: Sequence[Entry], known: Head) -> bool:

@@ -5,29 +5,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from cowrite.core.operations.submissions import Answer, Submission, SubmissionRefused
-from cowrite.core.records import Entry, Submitted
+from cowrite.core.operations.submissions import Answer, SubmissionRefused, Waiting
+from cowrite.core.records import Entry, Submitted, Version
 from cowrite.core.rooms.received import Received
 from cowrite.crdt.outline import Outline
 
 
 @dataclass(slots=True)
 class Derived:
-    """The entries of Yjs peers' updates, and behind them those of submitted operations."""
+    """The entries of Yjs peers' updates, and behind them those of submitted operations and prepared updates."""
 
     entries: list[Entry] = field(default_factory=list)
     """Of Yjs peers' updates."""
     offsets: dict[Received, int] = field(default_factory=dict)
     """Where each update is durable once the transaction is committed; for one that brought nothing new, the head's offset."""
     submitted_entries: list[Entry] = field(default_factory=list)
-    """Of submitted operations: new to everybody, ``live`` included."""
+    """Of submitted operations and prepared updates: new to everybody, ``live`` included."""
     outlines: list[Outline] = field(default_factory=list)
     """Of those."""
     submitted: list[Submitted] = field(default_factory=list)
     """What to remember of the operations."""
-    outcomes: dict[Submission, Answer | SubmissionRefused] = field(default_factory=dict)
+    versions: list[Version] = field(default_factory=list)
+    """What was there before prepared updates, marked."""
+    outcomes: dict[Waiting, Answer | SubmissionRefused] = field(default_factory=dict)
 
     @property
     def all_entries(self) -> Sequence[Entry]:
         """In the order of the log."""
         return self.entries + self.submitted_entries
+
+
+@dataclass(slots=True)
+class Group:
+    """One transaction of the journal."""
+
+    id: str
+    known: dict[str, Submitted] = field(default_factory=dict)
+    """Operations that were submitted before, those of this transaction included, as far as they were looked up."""

@@ -8,10 +8,12 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
+import structlog
+
 from cowrite.core.ids import Ids
 from cowrite.core.journal.derived import Derived
 from cowrite.core.ports import Clock
-from cowrite.core.records import Entry
+from cowrite.core.records import Cause, Entry
 from cowrite.core.rooms.received import Received
 from cowrite.core.rooms.replicas import Replicas
 from cowrite.crdt.errors import EngineFault
@@ -22,6 +24,10 @@ from cowrite.crdt.outline import ClockRange, missing
 RUN_PARTS: Final = 1000
 """Structs and deleted ranges in one entry, unless one update alone has more: the engine takes them in one call."""
 _TURN_SECONDS = 0.01
+_AHEAD: Final = 60_000
+"""Milliseconds by which the newest entry may be ahead of this process's clock and still be followed."""
+
+_log = structlog.get_logger(__name__)
 
 
 class UpdateRefused(Exception):
@@ -64,7 +70,9 @@ class EntryMaker:
             if change is not None:
                 offset += 1
                 author = run[0].author
-                derived.entries.append(self.entry(change, offset=offset, author=author, group=group, claims=_claims(run)))
+                derived.entries.append(
+                    self.entry(change, replicas, offset=offset, author=author, group=group, claims=_claims(run))
+                )
             for pending in run:
                 derived.offsets[pending] = offset
         return derived
@@ -72,15 +80,20 @@ class EntryMaker:
     def entry(
         self,
         change: Change,
+        replicas: Replicas,
         *,
         offset: int,
         author: str,
         group: str,
         claims: tuple[int, ...] = (),
         first_id: str | None = None,
+        cause: Cause | None = None,
     ) -> Entry:
-        """The entry of a change, with fresh ids for itself and its operations, but for the ``first_id`` that its maker gave."""
-        now = self._clock.now()
+        """The entry of a change, with fresh ids for itself and its operations, but for the ``first_id`` that its maker gave.
+
+        It is not older than the one before it, as far as that is known here: moments are looked up by their time.
+        """
+        now = self._time_behind(replicas)
         clock = _vector_clock(change.ranges, offset)
         ids = self._ids.many(len(change.operations))
         if first_id is not None and ids:
@@ -99,7 +112,17 @@ class EntryMaker:
             )
             for id_, draft in zip(ids, change.operations, strict=True)
         )
-        return Entry(self._ids.new(), group, offset, author, now, change.update, tuple(change.ranges), operations, claims)
+        ranges = tuple(change.ranges)
+        return Entry(self._ids.new(), group, offset, author, now, change.update, ranges, operations, claims, cause)
+
+    def _time_behind(self, replicas: Replicas) -> int:
+        now = self._clock.now()
+        if replicas.newest_at - now > _AHEAD:
+            # One process whose clock was far wrong must not date everything for years.
+            _log.warning("entries are dated in the future; time steps back", seconds=(replicas.newest_at - now) // 1000)
+            replicas.newest_at = now
+        replicas.newest_at = max(now, replicas.newest_at)
+        return replicas.newest_at
 
 
 def _refuse_unfit(run: Sequence[Received], replicas: Replicas) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -25,7 +25,7 @@ from cowrite.core.cpu_account import SessionAccounts
 from cowrite.core.ids import Ids
 from cowrite.core.journal.commit import GroupCommit, Outcome
 from cowrite.core.limits import Limits
-from cowrite.core.ports import Broker, Clock, Storage, StoreBusy, StoreError, StoreRefused, StoreUnavailable, Timer
+from cowrite.core.ports import Broker, Clock, News, Storage, StoreBusy, StoreError, StoreRefused, StoreUnavailable, Timer
 from cowrite.core.records import Checkpoint
 from cowrite.core.rooms.room import Room
 from cowrite.core.sessions.access import AccessControl
@@ -57,7 +57,7 @@ class Journal:
         self._store = storage.store
         self._broker = broker
         self._clock = clock
-        self._groups = GroupCommit(storage.store, storage.history, access, clock, ids, limits)
+        self._groups = GroupCommit(storage, access, clock, ids, limits)
         self._due: dict[Room, None] = {}
         """Rooms with something to commit, in the order in which they came."""
         self._apart: set[Room] = set()
@@ -79,6 +79,7 @@ class Journal:
         self._quiet.set()
         self._hurrying = False
         self._closing = False
+        self._listeners: list[Callable[[News], None]] = []
         self._busy_since: float | None = None
         self.failing_since: float | None = None
         """Monotonic time since when the store could not be written; None: it can."""
@@ -89,6 +90,10 @@ class Journal:
     def accounts(self) -> SessionAccounts:
         """What the operations of sessions have cost."""
         return self._groups.accounts
+
+    def listen(self, told: Callable[[News], None]) -> None:
+        """Be told of what this process commits, after it is committed."""
+        self._listeners.append(told)
 
     def put(self, room: Room) -> None:
         """This room has something to commit. Cheap, idempotent."""
@@ -244,6 +249,8 @@ class Journal:
             self._due = {room: None} | self._due
             self._quiet.clear()
         for news in outcome.news:
+            for told in self._listeners:
+                told(news)
             large = sum(len(entry.update) for entry in news.entries) > _NEWS_BYTES
             await self._broker.publish(replace(news, entries=()) if large else news)
 

@@ -1,17 +1,18 @@
-"""From submissions to the entries of the log, inside the journal's transaction."""
+"""From submissions and prepared updates to the entries of the log, inside the journal's transaction."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from cowrite.core.cpu_account import TURN_SECONDS, SessionAccounts
-from cowrite.core.journal.derived import Derived
+from cowrite.core.journal.derived import Derived, Group
 from cowrite.core.journal.entries import EntryMaker
+from cowrite.core.journal.prepared_entries import Place, PreparedEntryMaker
 from cowrite.core.limits import Limits
 from cowrite.core.operations.session_replicas import SessionReplicas, StateBefore
-from cowrite.core.operations.submissions import Answer, Submission, SubmissionRefused, SubmittedDraft
+from cowrite.core.operations.submissions import Answer, Prepared, Submission, SubmissionRefused, SubmittedDraft, Waiting
 from cowrite.core.ports import Clock, Grant, StoreError, WriteTransaction
 from cowrite.core.records import Entry, Submitted
 from cowrite.core.rooms.room import Room
@@ -24,7 +25,7 @@ from cowrite.crdt.outline import Outline, missing
 class SubmissionBroken(Exception):
     """The engine broke on this submission. The room's ``log`` is unusable now."""
 
-    def __init__(self, submission: Submission, reason: str) -> None:
+    def __init__(self, submission: Waiting, reason: str) -> None:
         super().__init__(reason)
         self.submission = submission
 
@@ -34,41 +35,44 @@ class SubmittedEntryMaker:
 
     def __init__(self, entries: EntryMaker, replicas: SessionReplicas, clock: Clock, limits: Limits) -> None:
         self._entries = entries
+        self._prepared = PreparedEntryMaker(entries, clock)
         self._replicas = replicas
         self._clock = clock
         self.accounts = SessionAccounts(clock, limits)
 
-    def before(self, room: Room, submissions: Sequence[Submission]) -> StateBefore:
+    def before(self, room: Room, submissions: Sequence[Waiting]) -> StateBefore:
         """Call before the transaction's first own entry is derived."""
         log, head = room.replicas.log, room.replicas.head
         assert log is not None, "submissions are applied to log, after it was loaded"
-        needed = any(one.base == head.offset and not self._replicas.fits(one, head.epoch) for one in submissions)
+        at_head = [one for one in submissions if isinstance(one, Submission) and one.base == head.offset]
+        needed = any(not self._replicas.fits(one, head.epoch) for one in at_head)
         return StateBefore(head.epoch, head.offset, dict(log.roots), log.encode() if needed else None)
 
     async def derive(
         self,
         transaction: WriteTransaction,
         room: Room,
-        submissions: Sequence[Submission],
+        submissions: Sequence[Waiting],
         before: StateBefore,
         derived: Derived,
         group: Group,
     ) -> None:
-        """One entry for each operation that changes something, behind those in ``derived``. ``room.replicas.log`` is ahead of
-        the store afterwards.
+        """One entry for each operation or prepared update that changes something, behind those in ``derived``.
+        ``room.replicas.log`` is ahead of the store afterwards.
 
         Raises :class:`SubmissionBroken`, and what reading the store raises.
         """
-        named = {draft.id for one in submissions for draft in one.drafts if draft.named}
-        named |= {one.previous for one in submissions if one.previous is not None}
-        if named:
+        if named := {id_ for one in submissions for id_ in _named(one)}:
             group.known |= await transaction.submitted(named - group.known.keys())
         for submission in submissions:
             offset = before.offset + len(derived.all_entries)
-            work = _Work(transaction, room, submission, before, derived, offset, group, self._clock.cpu())
             try:
-                self._refuse_costly(submission)
-                derived.outcomes[submission] = await self._submit(work)
+                if isinstance(submission, Prepared):
+                    place = Place(transaction, room, before, derived, group)
+                    derived.outcomes[submission] = await self._prepared.take(submission, place)
+                else:
+                    work = _Work(transaction, room, submission, before, derived, offset, group, self._clock.cpu())
+                    derived.outcomes[submission] = await self._submit_within_bounds(work)
             except SubmissionRefused as refused:
                 derived.outcomes[submission] = refused
             except EngineFault as fault:
@@ -77,19 +81,26 @@ class SubmittedEntryMaker:
                 raise
             except Exception as error:  # only this submission is to blame: the room goes on without it
                 raise SubmissionBroken(submission, f"it cannot be made: {error!r}") from error
-            finally:
-                self.accounts.charge(submission.session.id, self._clock.cpu() - work.began)
+
+    async def _submit_within_bounds(self, work: _Work) -> Answer:
+        try:
+            self._refuse_costly(work.submission)
+            return await self._submit(work)
+        finally:
+            self.accounts.charge(work.submission.session.id, self._clock.cpu() - work.began)
 
     def committed(self, derived: Derived) -> None:
         """The transaction is committed."""
         for submission in derived.outcomes:
-            self._replicas.committed(submission)
+            if isinstance(submission, Submission):
+                self._replicas.committed(submission)
         self._replicas.trim()
 
-    def abandoned(self, submissions: Sequence[Submission]) -> None:
+    def abandoned(self, submissions: Sequence[Waiting]) -> None:
         """The transaction has failed, or may have."""
         for submission in submissions:
-            self._replicas.abandon(submission)
+            if isinstance(submission, Submission):
+                self._replicas.abandon(submission)
 
     async def _submit(self, work: _Work) -> Answer:
         """Either all of it goes into ``work.derived``, or nothing."""
@@ -180,20 +191,13 @@ class SubmittedEntryMaker:
         if change is None:
             return None
         author = work.submission.session.author
-        entry = self._entries.entry(change, offset=work.offset + 1, author=author, group=work.group.id, first_id=one.id)
+        entry = self._entries.entry(
+            change, replicas, offset=work.offset + 1, author=author, group=work.group.id, first_id=one.id
+        )
         self._replicas.entered(work.submission, entry)
         derived.submitted_entries.append(entry)
         derived.outlines.append(made.outline if entry.update == made.update else outline_of_state(entry.update))
         return entry
-
-
-@dataclass(slots=True)
-class Group:
-    """One transaction of the journal."""
-
-    id: str
-    known: dict[str, Submitted] = field(default_factory=dict)
-    """Operations that were submitted before, those of this transaction included, as far as they were looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +222,16 @@ class _Work:
     """CPU time up to which its work is charged."""
     turn: float = 0.0
     """What it has used in this turn of the loop."""
+
+
+def _named(waiting: Waiting) -> Iterator[str]:
+    """The ids in it that may be known from before."""
+    if isinstance(waiting, Prepared):
+        yield waiting.id
+    else:
+        yield from (draft.id for draft in waiting.drafts if draft.named)
+        if waiting.previous is not None:
+            yield waiting.previous
 
 
 def _check_previous(submission: Submission, known: Mapping[str, Submitted]) -> None:

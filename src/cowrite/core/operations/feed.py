@@ -112,6 +112,12 @@ class Feed:
             return self.start
         return self._offsets.get(operation_id)
 
+    def forget(self, offset: int) -> None:
+        """The entries up to this offset are erased: nobody is given them any more."""
+        while self._entries and self._entries[0].offset <= offset:
+            self._drop()
+        self._message = None
+
     async def wait(self, offset: int) -> None:
         """Wait until there is something behind ``offset``, or :meth:`wake` is called."""
         if self.head <= offset:
@@ -131,11 +137,14 @@ class Feed:
             self._offsets[operation.id] = entry.offset
             self.last_operation = operation.id
         while len(self._entries) > self._max_entries or (self._bytes > self._max_bytes and len(self._entries) > 1):
-            dropped = self._entries.popleft()
-            self.start, self.before = dropped.offset, None
-            self._bytes -= _cost(dropped)
-            for operation in dropped.entry.operations:
-                del self._offsets[operation.id]
+            self._drop()
+
+    def _drop(self) -> None:
+        dropped = self._entries.popleft()
+        self.start, self.before = dropped.offset, None
+        self._bytes -= _cost(dropped)
+        for operation in dropped.entry.operations:
+            del self._offsets[operation.id]
 
 
 def encode_entry(entry: Entry) -> bytes:

@@ -3,6 +3,9 @@
 Such a client sends JSON operations, made for the document as it was at their *base*. They are turned into updates inside the
 journal's transaction, behind everything that was committed before, and nobody sees them before COMMIT; so they wait here, and
 not among the updates of Yjs peers, which are shown at once.
+
+An update that the server itself has made for somebody (:class:`Prepared`) takes the same way: nobody has seen it, and it goes
+behind what others have committed.
 """
 
 from __future__ import annotations
@@ -12,11 +15,15 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from cowrite.core.limits import Limits
+from cowrite.core.ports import Grant
+from cowrite.core.records import Cause, Head
 from cowrite.core.rooms.pending import Backlog
 from cowrite.core.sessions.session import Session
 from cowrite.crdt.operations import ContentOperation, OperationDraft
+from cowrite.crdt.outline import Outline
 
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _OVERHEAD = 2000
@@ -79,26 +86,16 @@ def digest_of(draft: OperationDraft) -> str:
     return hashlib.sha256(_encode(draft.to_json()).encode()).hexdigest()
 
 
-@dataclass(slots=True, eq=False)
-class Submission:
-    """Operations of one session, made one after the other at one base: committed together or not at all."""
+class _Answered:
+    """Somebody waits for an answer."""
 
+    __slots__ = ()
     session: Session
-    drafts: Sequence[SubmittedDraft]
-    base: int
-    """The offset of the last entry that their maker had read; 0: the empty document."""
-    epoch: str
-    """The log of that offset; "" with offset 0, which is the same in all logs."""
-    size: int
-    """Bytes, about."""
-    previous: str | None = None
-    """The session's own operation on which these build, where their maker says so: without it they are refused."""
-    answer: asyncio.Future[Answer] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    """Set after COMMIT, or to :class:`SubmissionRefused`."""
+    answer: asyncio.Future[Answer]
 
     @property
     def document_id(self) -> str:
-        """The document that they are for."""
+        """The document that it is for."""
         return self.session.document_id
 
     def settle(self, outcome: Answer | SubmissionRefused) -> None:
@@ -112,12 +109,81 @@ class Submission:
             self.answer.set_result(outcome)
 
 
+def _future() -> asyncio.Future[Answer]:
+    return asyncio.get_running_loop().create_future()
+
+
+@dataclass(slots=True, eq=False)
+class Submission(_Answered):
+    """Operations of one session, made one after the other at one base: committed together or not at all."""
+
+    session: Session
+    drafts: Sequence[SubmittedDraft]
+    base: int
+    """The offset of the last entry that their maker had read; 0: the empty document."""
+    epoch: str
+    """The log of that offset; "" with offset 0, which is the same in all logs."""
+    size: int
+    """Bytes, about."""
+    previous: str | None = None
+    """The session's own operation on which these build, where their maker says so: without it they are refused."""
+    answer: asyncio.Future[Answer] = field(default_factory=_future)
+    """Set after COMMIT, or to :class:`SubmissionRefused`."""
+
+    @property
+    def count(self) -> int:
+        """How many operations these are."""
+        return len(self.drafts)
+
+
+@dataclass(slots=True, eq=False)
+class Prepared(_Answered):
+    """An update that the server itself has made for somebody, a restore perhaps: it becomes one entry, or none.
+
+    It builds on nothing but the log as it was when it was made, under that epoch, and brings structs of a Yjs client that
+    nobody else uses. It stays the same bytes however often it is tried: what was once shown is never made differently.
+    """
+
+    session: Session
+    """Who asked for it: the entry's author."""
+    id: str
+    """A UUID, by which it is found when it is tried or asked for again: the id of the entry's first operation."""
+    digest: str
+    """What tells whether the same was asked for: SHA-256 in hexadecimal."""
+    update: bytes
+    """Yjs update (v1) that was inspected."""
+    outline: Outline
+    cause: Cause
+    base: Head
+    """The log that it was made for: nothing that the server made may have come behind that."""
+    needs: Grant = Grant.WRITE
+    """What the session must still be allowed to do when it is committed."""
+    version_id: str | None = None
+    """A UUID: under this id what was there before is marked as a version, in the same transaction."""
+    answer: asyncio.Future[Answer] = field(default_factory=_future)
+    """Set after COMMIT, or to :class:`SubmissionRefused`."""
+
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+        return len(self.update) + self.outline.weight
+
+    @property
+    def count(self) -> int:
+        """It counts as one update."""
+        return 1
+
+
+Waiting: TypeAlias = Submission | Prepared
+"""What waits for a transaction of the journal, and whose maker waits for an answer."""
+
+
 class Submissions:
     """The submissions of one document, in the order in which they came. Bounded together with the updates of Yjs peers."""
 
     def __init__(self, backlog: Backlog) -> None:
-        self._waiting: list[Submission] = []
-        self._taken: list[Submission] = []
+        self._waiting: list[Waiting] = []
+        self._taken: list[Waiting] = []
         """In the running transaction."""
         self._backlog = backlog
         self._bytes = 0
@@ -125,7 +191,7 @@ class Submissions:
     def __bool__(self) -> bool:
         return bool(self._waiting or self._taken)
 
-    def __iter__(self) -> Iterator[Submission]:
+    def __iter__(self) -> Iterator[Waiting]:
         return iter(self._taken + self._waiting)
 
     @property
@@ -134,7 +200,7 @@ class Submissions:
         return len(self._waiting)
 
     @property
-    def taken(self) -> Sequence[Submission]:
+    def taken(self) -> Sequence[Waiting]:
         """Those in the running transaction."""
         return self._taken
 
@@ -146,15 +212,15 @@ class Submissions:
         process = backlog.bytes + size <= limits.pending_process_bytes and backlog.updates < limits.pending_process_updates
         return (document and process) or not count
 
-    def put(self, submission: Submission) -> None:
+    def put(self, submission: Waiting) -> None:
         """One more."""
         self._waiting.append(submission)
         self._count(submission, 1)
 
-    def take(self, *, updates: int, size: int) -> Sequence[Submission]:
+    def take(self, *, updates: int, size: int) -> Sequence[Waiting]:
         """The first ones for a transaction: at most so many operations and bytes, unless one alone has more."""
         for submission in list(self._waiting):
-            updates -= len(submission.drafts)
+            updates -= submission.count
             size -= submission.size
             if self._taken and (updates < 0 or size < 0):
                 break
@@ -173,28 +239,28 @@ class Submissions:
         for submission in [one for one in self._waiting if one.answer.done()]:
             self.drop(submission)
 
-    def withdraw(self, submission: Submission) -> bool:
+    def withdraw(self, submission: Waiting) -> bool:
         """Whoever waited gives up. False: it is in a transaction, and may be committed; it is not taken again after that."""
         if submission in self._waiting:
             self.drop(submission)
         return submission not in self._taken
 
-    def withdraw_all(self) -> Sequence[Submission]:
+    def withdraw_all(self) -> Sequence[Waiting]:
         """Nothing will come of any; returns them."""
         withdrawn = list(self)
         for submission in withdrawn:
             self.drop(submission)
         return withdrawn
 
-    def drop(self, submission: Submission) -> None:
+    def drop(self, submission: Waiting) -> None:
         """This one leaves, for whatever reason."""
         for submissions in (self._taken, self._waiting):
             if submission in submissions:
                 submissions.remove(submission)
                 self._count(submission, -1)
 
-    def _count(self, submission: Submission, sign: int) -> None:
+    def _count(self, submission: Waiting, sign: int) -> None:
         size = sign * (submission.size + _OVERHEAD)
         self._bytes += size
         self._backlog.bytes += size
-        self._backlog.updates += sign * len(submission.drafts)
+        self._backlog.updates += sign * submission.count

@@ -9,7 +9,7 @@ from typing import Final
 from cowrite.core.cpu_account import SessionAccounts
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
-from cowrite.core.operations.submissions import Submission, SubmissionRefused, SubmittedDraft, digest_of
+from cowrite.core.operations.submissions import Submission, SubmissionRefused, SubmittedDraft, Waiting, digest_of
 from cowrite.core.ports import Clock, Grant, History
 from cowrite.core.rooms.registry import Registry
 from cowrite.core.rooms.room import Room
@@ -78,12 +78,8 @@ class DocumentWriter:
             self._access.check(session)
             if not session.may(Grant.WRITE):
                 raise SubmissionRefused("grant_too_low", "the grant does not allow writing")
-            if not room.submissions.accepts(request.size, self._limits):
-                raise SubmissionRefused("overloaded", "too much waits for the database; send it again later", retry=True)
             submission = Submission(session, drafts, offset, epoch if offset else "", request.size, after)
-            timer = self._clock.call_later(self._limits.submission_seconds, lambda: _give_up(room, submission))
-            submission.answer.add_done_callback(lambda _: timer.cancel())
-            room.submit(submission)
+            enqueue(room, submission, self._clock, self._limits)
             return submission
 
     def _read(self, request: WriteRequest) -> Sequence[SubmittedDraft]:
@@ -131,6 +127,18 @@ class DocumentWriter:
         return offset
 
 
+def enqueue(room: Room, waiting: Waiting, clock: Clock, limits: Limits) -> None:
+    """Put it on its way; it is answered after ``limits.submission_seconds`` at the latest.
+
+    Raises :class:`SubmissionRefused` when too much waits already.
+    """
+    if not room.submissions.accepts(waiting.size, limits):
+        raise SubmissionRefused("overloaded", "too much waits for the database; send it again later", retry=True)
+    timer = clock.call_later(limits.submission_seconds, lambda: _give_up(room, waiting))
+    waiting.answer.add_done_callback(lambda _: timer.cancel())
+    room.submit(waiting)
+
+
 def _nodes(content: Json) -> int:
     """How many lists, objects and values are in it, whatever they mean."""
     count, waiting = 0, [content]
@@ -151,7 +159,7 @@ def _operation_id(value: Json, field: str) -> str | None:
         raise SubmissionRefused("field", invalid.reason, field=field) from None
 
 
-def _give_up(room: Room, submission: Submission) -> None:
+def _give_up(room: Room, submission: Waiting) -> None:
     """Nobody waits any longer. One that is in a transaction may be committed all the same: sending it again tells."""
     submission.settle(SubmissionRefused("unavailable", "the database does not take it now; send it again", retry=True))
     room.submissions.withdraw(submission)

@@ -18,8 +18,9 @@ from cowrite.core.ports.broker import (
     Subscription,
 )
 from cowrite.core.ports.clock import Clock, Timer
+from cowrite.core.ports.history import Erasure, History, Versions
 from cowrite.core.ports.presence import LEASE_SECONDS, LeasedPresence, Presence, PresenceError, PresenceRecord
-from cowrite.core.ports.storage import AccessChanges, AccessLog, Directory, History, Sessions, Storage
+from cowrite.core.ports.storage import AccessChanges, AccessLog, Directory, Sessions, Storage
 from cowrite.core.ports.store import (
     CommitDoubtful,
     DocumentDeleted,
@@ -51,6 +52,7 @@ __all__ = [
     "CommitDoubtful",
     "Directory",
     "DocumentDeleted",
+    "Erasure",
     "Grant",
     "History",
     "HistoryForgotten",
@@ -75,5 +77,6 @@ __all__ = [
     "StoreUnavailable",
     "Subscription",
     "Timer",
+    "Versions",
     "WriteTransaction",
 ]

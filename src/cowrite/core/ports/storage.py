@@ -6,45 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from cowrite.core.ports.history import Erasure, History, Versions
 from cowrite.core.ports.presence import LeasedPresence
 from cowrite.core.ports.store import Store
-from cowrite.core.records import AccessChange, DocumentInfo, Entry, SessionRecord, StoredDocument
-
-
-class History(Protocol):
-    """The past of documents. Only reads.
-
-    Promised: one consistent view for each call; what :meth:`Store.writing` has committed is seen. Every method raises
-    :class:`StoreUnavailable`, and :class:`InvalidId` for ids that no database can keep.
-    """
-
-    async def load_at(self, document_id: str, offset: int) -> StoredDocument | None:
-        """As :meth:`Store.load`, of the log up to ``offset``; ``head`` is the head as it was there. None: there is no such
-        document, or its head is not there yet.
-
-        Raises :class:`HistoryForgotten` below the first offset that is kept (0, the empty document, can be had as long as
-        nothing was forgotten), :class:`StoreCorrupt`, and ``ValueError`` for a negative offset.
-        """
-        ...
-
-    async def locate(self, document_id: str, operation_id: str) -> int | None:
-        """The offset of the entry that the operation is in; of one that was submitted and became none, the head at that time.
-        None: not known in this document.
-        """
-        ...
-
-    async def operations(self, document_id: str, *, after: int, limit: int, size: int) -> Sequence[Entry]:
-        """The entries behind the offset ``after``, in order and each with all its operations, until ``limit`` operations are
-        reached (the last entry may go beyond), or ``limit`` entries; and no more than have ``size`` bytes together, about, as
-        far as that is more than one. None at all: the log ends at ``after``.
-
-        Raises :class:`HistoryForgotten` when not all entries behind ``after`` are kept, :class:`StoreCorrupt`.
-        """
-        ...
-
-    async def last_operation(self, document_id: str, *, until: int) -> str | None:
-        """The id of the last operation in the entries up to the offset ``until``; None: they have none, or are not kept."""
-        ...
+from cowrite.core.records import AccessChange, DocumentInfo, SessionRecord
 
 
 class Sessions(Protocol):
@@ -122,7 +87,7 @@ class Directory(Protocol):
         ...
 
     async def create(self, document_id: str) -> bool:
-        """Make an empty document, with a new epoch. False: it is there already, perhaps deleted."""
+        """Make an empty document, with a new epoch. False: it is there already, perhaps deleted or purged."""
         ...
 
     async def delete(self, document_id: str, change: AccessChange) -> bool:
@@ -134,7 +99,9 @@ class Directory(Protocol):
         ...
 
     async def undelete(self, document_id: str, change: AccessChange) -> bool:
-        """Take the deletion back, as :meth:`delete`. False: there is no such document, or it is not deleted."""
+        """Take the deletion back, as :meth:`delete`. False: there is no such document, or it is not deleted, or
+        purged (see :class:`Erasure`).
+        """
         ...
 
 
@@ -146,6 +113,8 @@ class Storage:
     history: History
     access: AccessLog
     directory: Directory
+    versions: Versions
+    erasure: Erasure
     presence: LeasedPresence | None = None
     """None: it keeps no presence. Its connections are those of the others, so closing the storage closes it, too."""
 

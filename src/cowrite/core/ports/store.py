@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from cowrite.core.records import Checkpoint, Entry, Head, OwnUpdate, Quarantined, StoredDocument, Submitted
+from cowrite.core.records import Checkpoint, Entry, Head, OwnUpdate, Quarantined, StoredDocument, Submitted, Version
 
 
 class StoreError(Exception):
@@ -90,16 +90,23 @@ class WriteTransaction(Protocol):
 
     async def entries(self, document_id: str, *, start: int) -> Sequence[Entry]:
         """All entries with ``offset >= start`` in order, with their operations: what others committed before the lock was
-        had.
+        had. Raises :class:`HistoryForgotten` when not all of them are kept.
         """
         ...
 
-    async def append(self, document_id: str, entries: Sequence[Entry], submitted: Sequence[Submitted] = ()) -> None:
+    async def append(
+        self,
+        document_id: str,
+        entries: Sequence[Entry],
+        submitted: Sequence[Submitted] = (),
+        versions: Sequence[Version] = (),
+    ) -> None:
         """Add entries behind the head, with their operations, and move the head. Offsets must follow the head without a gap.
 
         The Yjs clients that an entry claims are recorded as its author's, where nobody has claimed them before. ``submitted``
         is remembered with them: its offsets are of the log up to these entries, and its operations are operations of these
-        entries (only their ids are kept). Raises :class:`DocumentDeleted`, and at the latest when the block is left
+        entries (only their ids are kept). ``versions`` are of the log up to these entries; one whose id is there already stays
+        as it is. Raises :class:`DocumentDeleted`, and at the latest when the block is left
         :class:`StoreRefused` for an id that is taken.
         """
         ...
@@ -153,7 +160,7 @@ class Store(Protocol):
 
     async def save_checkpoint(self, document_id: str, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint of a committed offset, and thin out older ones so that all checkpoints together stay smaller than
-        the log (plus the newest). Ignored when the entry at that offset has another id.
+        half of the log (plus the newest). Ignored when the entry at that offset has another id.
         """
         ...
 

@@ -6,7 +6,7 @@ until what it builds on is there; or it is refused, and the peer closed with a c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -75,13 +75,21 @@ class Intake:
     """Takes updates of peers into a room's ``live`` document."""
 
     def __init__(
-        self, replicas: Replicas, pending: PendingUpdates, broadcast: Broadcast, limits: Limits, *, rebuild: Callable[[], None]
+        self,
+        replicas: Replicas,
+        pending: PendingUpdates,
+        broadcast: Broadcast,
+        limits: Limits,
+        *,
+        rebuild: Callable[[], None],
     ) -> None:
         self._replicas = replicas
         self._pending = pending
         self._broadcast = broadcast
         self._limits = limits
         self._rebuild = rebuild
+        self._retired: frozenset[int] = frozenset()
+        """The Yjs clients that wrote what was purged from this document."""
         self._refused: dict[int, tuple[int, int]] = {}
         """By Yjs client: clocks of updates that were shown and then could not be kept. Whoever was shown them must start
         again."""
@@ -108,15 +116,26 @@ class Intake:
             self._take_in_part(received)
 
     def accepts(self, received: Received) -> bool:
-        """Whether the peer may write, and there is room for it. Else the message is refused."""
+        """Whether the peer may write, and there is room for it. Else the message is refused.
+
+        Raises :class:`PeerError` for what belongs to a document that was purged.
+        """
         peer = received.peer
         if not _may_write(peer, received.number):
             return False
+        if self._is_retired(received):
+            reason = "what this editor holds was deleted for good; start a new Doc"
+            raise PeerError(CloseCode.DOCUMENT_DELETED, reason)
         if peer.starved or not self._pending.accepts(received.size, self._limits):
             # What follows a refused update builds on it; the peer is asked for all of it at once, later.
             peer.acknowledgements.refuse(received.number)
             peer.starved = True
         return not peer.starved
+
+    def retire(self, clients: frozenset[int]) -> Sequence[Received]:
+        """These Yjs clients wrote what was purged: nothing of theirs is taken any more. Returns what waits of them."""
+        self._retired = clients
+        return [one for one in self._pending if self._is_retired(one)]
 
     def takes_part_of(self, received: Received) -> bool:
         """Something is missing: whether it is taken in part all the same, without a promise. Else it is held, whole."""
@@ -201,6 +220,11 @@ class Intake:
         else:
             received.acknowledge(self._replicas.head.offset)
             received.peer.acknowledge()
+
+    def _is_retired(self, received: Received) -> bool:
+        outline = received.outline
+        touched = (*outline.brings, *outline.deletes, *outline.needs) if self._retired else ()
+        return any(one[0] in self._retired for one in touched)
 
     def _take_in_part(self, received: Received) -> None:
         """A SyncStep2 that builds on something unknown: Yjs clients always send along what they themselves could not apply yet.

@@ -15,6 +15,7 @@ from cowrite.core.ports import (
     Broker,
     Clock,
     Directory,
+    Erasure,
     News,
     Signal,
     Store,
@@ -31,6 +32,8 @@ from cowrite.protocol.close_codes import CloseCode
 
 _log = structlog.get_logger(__name__)
 
+_NOBODY: frozenset[int] = frozenset()
+
 
 class Registry:
     """Opens rooms (each once, however many ask at a time) and lets them go.
@@ -39,9 +42,19 @@ class Registry:
     goes when nobody is in it or on the way in, nothing is pending, and the grace is over: looked at and done in one step.
     """
 
-    def __init__(self, store: Store, broker: Broker, ports: RoomPorts, directory: Directory | None = None) -> None:
-        """``directory`` tells which documents are deleted: those are not opened."""
+    def __init__(
+        self,
+        store: Store,
+        broker: Broker,
+        ports: RoomPorts,
+        directory: Directory | None = None,
+        erasure: Erasure | None = None,
+    ) -> None:
+        """``directory`` tells which documents are deleted: those are not opened. ``erasure`` tells which Yjs clients wrote what
+        was purged: nothing of theirs is taken.
+        """
         self._store = store
+        self._erasure = erasure
         self._directory = directory
         self._broker = broker
         self._ports = ports
@@ -156,7 +169,9 @@ class Registry:
                 self._ports.signal(AwarenessQuery(document_id, self._ports.process))
                 await self._check_deleted(document_id)
                 stored = await self._store.load(document_id)
+                retired = await self._retired(document_id) if stored is not None else _NOBODY
                 room = Room(document_id, await open_replicas(stored), self._ports)
+                room.retire(retired)
             except BaseException:
                 await subscription.close()
                 raise
@@ -181,6 +196,9 @@ class Registry:
         info = await self._directory.info(document_id) if self._directory is not None else None
         if info is not None and info.deleted_at is not None:
             raise RoomClosed(CloseCode.DOCUMENT_DELETED, "the document was deleted")
+
+    async def _retired(self, document_id: str) -> frozenset[int]:
+        return await self._erasure.retired_clients(document_id) if self._erasure is not None else _NOBODY
 
     def _learn(self, document_id: str, came: list[News | Signal], told: News | Signal) -> None:
         room = self._rooms.get(document_id)

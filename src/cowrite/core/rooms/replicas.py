@@ -71,6 +71,8 @@ class Replicas:
         """Entries since the newest checkpoint."""
         self.tail_bytes = 0
         """Their bytes."""
+        self.newest_at = 0
+        """When the newest entry was made, as far as that is known: milliseconds since 1970."""
         self.load(stored)
         self.renew_live(())
 
@@ -83,6 +85,8 @@ class Replicas:
         self.head = stored.head if stored is not None else NOTHING
         self.tail_entries = len(entries)
         self.tail_bytes = sum(len(entry.update) for entry in entries)
+        if entries:
+            self.newest_at = max(self.newest_at, entries[-1].created_at)
 
     def adopt(self, epoch: str) -> None:
         """A document that this process has only seen empty belongs to whatever log it has been given meanwhile."""
@@ -138,6 +142,7 @@ class Replicas:
                 if fresh is not None:
                     news.append((fresh, outline))
             self._move(Head(self.head.epoch, entry.offset, entry.id), len(entry.update))
+            self.newest_at = max(self.newest_at, entry.created_at)
         return news
 
     def show(self, entries: Sequence[Entry], outlines: Sequence[Outline]) -> list[tuple[bytes, Outline]]:

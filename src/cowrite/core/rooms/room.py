@@ -25,7 +25,7 @@ from cowrite.core.errors import PeerError
 from cowrite.core.journal.derived import Derived
 from cowrite.core.operations.feed import Feed
 from cowrite.core.operations.readership import Reader, Readership
-from cowrite.core.operations.submissions import Submission, SubmissionRefused, Submissions
+from cowrite.core.operations.submissions import SubmissionRefused, Submissions, Waiting
 from cowrite.core.ports import News, Signal
 from cowrite.core.presence.people import People
 from cowrite.core.presence.present import Transport
@@ -68,6 +68,7 @@ class Room:
         self._window = FlushWindow(ports.clock, self._flush, shortest=ports.shortest_window, longest=ports.longest_window)
         self._broadcast = Broadcast()
         self._intake = Intake(replicas, self.pending, self._broadcast, ports.limits, rebuild=self._rebuild)
+        self.retire = self._intake.retire
         self.large = LargeUpdates(self._intake, self.pending, self.peers, ports, wake=self._wake)
         self._turn = TransactionTurn()
         self._frames = StateFrames()
@@ -144,8 +145,8 @@ class Room:
 
     # ---- readers and writers of operations ---------------------------------------------------------------------------
 
-    def submit(self, submission: Submission) -> None:
-        """Operations of a client without a CRDT library: commit them soon. Nobody sees them before."""
+    def submit(self, submission: Waiting) -> None:
+        """Operations of a client without a CRDT library, or a prepared update: commit it soon. Nobody sees it before."""
         self.submissions.put(submission)
         self._wake()
 

@@ -12,8 +12,10 @@ from cowrite.core.ports import Storage
 from cowrite.stores.memory.access import MemoryAccessLog
 from cowrite.stores.memory.database import Call, Hold, MemoryDatabase
 from cowrite.stores.memory.directory import MemoryDirectory
+from cowrite.stores.memory.erasure import MemoryErasure
 from cowrite.stores.memory.history import MemoryHistory
 from cowrite.stores.memory.store import MemoryStore
+from cowrite.stores.memory.versions import MemoryVersions
 
 __all__ = ["Call", "Hold", "MemoryDatabase", "MemoryStore", "memory_storage"]
 
@@ -22,4 +24,11 @@ def memory_storage(database: MemoryDatabase | None = None) -> Storage:
     """All ports of storage on a database in memory, a new one by default."""
     store = MemoryStore(database)
     connection = store.connection
-    return Storage(store, MemoryHistory(connection), MemoryAccessLog(connection), MemoryDirectory(connection))
+    return Storage(
+        store,
+        MemoryHistory(connection),
+        MemoryAccessLog(connection),
+        MemoryDirectory(connection),
+        MemoryVersions(connection),
+        MemoryErasure(connection),
+    )

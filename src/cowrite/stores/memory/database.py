@@ -20,7 +20,11 @@ Call: TypeAlias = Literal[
     "load", "heads", "entries", "begin", "read", "submitted", "own_updates", "append", "renew_epoch", "quarantine", "commit",
     "save_checkpoint",
     # History
-    "load_at", "locate", "operations", "last_operation",
+    "load_at", "locate", "operations", "last_operation", "offset_at", "authored", "activity",
+    # Versions
+    "add_version", "list_versions", "version", "change_version", "remove_version", "thin",
+    # Erasure
+    "forget", "purge", "purgeable", "recreate", "retired_clients",
     # AccessLog
     "begin_session", "session", "update_session", "end_session", "ended_sessions", "use_token", "change", "changes",
     # Directory
@@ -152,8 +156,12 @@ class MemoryDatabase:
         if document_id in self.tables.documents:
             return False
         now = self.clock.now()
-        self.tables.documents[document_id] = Document(Head(self._new_id(), 0, ""), now, now)
+        self.tables.documents[document_id] = Document(self.new_head(), now, now)
         return True
+
+    def new_head(self) -> Head:
+        """The head of a log that is empty, and new."""
+        return Head(self._new_id(), 0, "")
 
     async def call(self, call: Call, document_ids: Collection[str] = ()) -> Failure | None:
         """Every call passes here first: it gives way to the loop as a database does, waits when held, fails when told."""

@@ -55,7 +55,8 @@ class MemoryDirectory:
     async def _set_deleted(self, document_id: str, at: int | None, change: AccessChange) -> bool:
         await self._database.alone()
         document = self._tables.documents.get(document_id)
-        if document is None or (document.deleted_at is None) == (at is None):
+        purged = document is not None and document.purged_at is not None
+        if document is None or purged or (document.deleted_at is None) == (at is None):
             return False
         document.deleted_at = at
         self._tables.add_change(change)
@@ -64,7 +65,14 @@ class MemoryDirectory:
 
 def _info(document_id: str, document: Document) -> DocumentInfo:
     return DocumentInfo(
-        document_id, document.head, document.created_at, document.updated_at, document.deleted_at, document.log_bytes
+        document_id,
+        document.head,
+        document.created_at,
+        document.updated_at,
+        document.deleted_at,
+        document.log_bytes,
+        document.first_offset,
+        document.purged_at,
     )
 
 

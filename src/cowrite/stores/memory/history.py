@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cowrite.core.ports import History, HistoryForgotten
-from cowrite.core.records import Entry, StoredDocument
-from cowrite.stores.encoding import MAX_UUID, check_id, check_offset
+from cowrite.core.records import ActivityGroup, Authored, Entry, StoredDocument
+from cowrite.stores import past
+from cowrite.stores.encoding import MAX_UUID, check_id, check_log, check_offset
 from cowrite.stores.memory.database import Connection
 from cowrite.stores.memory.tables import Row, read_document, read_rows, rows_between
 
@@ -59,6 +61,43 @@ class MemoryHistory:
             return None
         rows = rows_between(document.rows, document.first_offset, until)
         return next((row.operations[-1].id for row in reversed(rows) if row.operations), None)
+
+    async def offset_at(self, document_id: str, at: int) -> int:
+        await self._connection.begin("offset_at", [document_id])
+        document = self._tables.documents.get(document_id)
+        if document is None:
+            return 0
+        check_log(document_id, [row.entry for row in document.rows], start=document.first_offset, end=document.head.offset)
+        found = document.first_offset - 1 + bisect_right(document.rows, at, key=lambda row: row.entry.created_at)
+        if found < document.first_offset > 1:
+            raise HistoryForgotten(document_id, document.first_offset)
+        return found
+
+    async def authored(self, document_id: str, *, after: int, limit: int) -> Sequence[Authored]:
+        check_offset(after)
+        await self._connection.begin("authored", [document_id])
+        document = self._tables.documents.get(document_id)
+        if document is None:
+            return ()
+        start = max(after + 1, document.first_offset)
+        end = min(document.head.offset, start + max(0, limit) - 1)
+        entries = tuple(map(_authored, rows_between(document.rows, start, end)))
+        check_log(document_id, entries, start=start, end=end)
+        return entries
+
+    async def activity(self, document_id: str, *, before: int | None, pause: int, limit: int) -> Sequence[ActivityGroup]:
+        await self._connection.begin("activity", [document_id])
+        document = self._tables.documents.get(document_id)
+        if document is None or limit <= 0:
+            return ()
+        end = document.head.offset if before is None else before - 1
+        rows = reversed(rows_between(document.rows, max(1, end - past.ACTIVITY_ENTRIES + 1), end))
+        return tuple(past.groups(map(_authored, rows), pause=pause, limit=limit))
+
+
+def _authored(row: Row) -> Authored:
+    entry = row.entry
+    return Authored(entry.offset, entry.author, entry.created_at, entry.ranges, row.inserted, row.deleted, entry.cause)
 
 
 def _size(row: Row) -> int:

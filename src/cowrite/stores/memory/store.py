@@ -11,12 +11,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cowrite.core.ports import Store, StoreCorrupt, StoreRefused, WriteTransaction
-from cowrite.core.records import Checkpoint, Entry, Head, OwnUpdate, Quarantined, StoredDocument, Submitted
+from cowrite.core.records import Checkpoint, Entry, Head, OwnUpdate, Quarantined, StoredDocument, Submitted, Version
 from cowrite.crdt.operations import ContentOperation
 from cowrite.stores.encoding import (
     MAX_UUID,
     check_appendable,
     check_id,
+    check_kept,
     check_next,
     check_quarantined,
     check_submitted,
@@ -30,6 +31,8 @@ from cowrite.stores.encoding import (
 )
 from cowrite.stores.memory.database import Call, Connection, MemoryDatabase
 from cowrite.stores.memory.tables import Document, Row, SubmittedRow, read_document, read_rows, rows_between
+from cowrite.stores.packing import units
+from cowrite.stores.past import check_version
 
 
 class MemoryStore:
@@ -84,7 +87,8 @@ class MemoryStore:
             if newest.offset > packed.offset:
                 return
             before = kept[-2][1] if len(kept) > 1 else 0
-            if not worth_keeping(size=len(newest.state), log_bytes=log_bytes, log_bytes_before=before):
+            base = newest.offset < document.first_offset
+            if not base and not worth_keeping(size=len(newest.state), log_bytes=log_bytes, log_bytes_before=before):
                 kept.pop()
         document.checkpoints = [*kept, (packed, row.log_bytes)]
 
@@ -108,6 +112,7 @@ class _MemoryTransaction:
         self.access_revision = len(self._tables.changes)
         self._rows: dict[str, list[Row]] = {}
         self._submitted: list[SubmittedRow] = []
+        self._versions: dict[str, Version] = {}
         self._quarantined: list[Quarantined] = []
 
     async def submitted(self, operation_ids: Collection[str]) -> Mapping[str, Submitted]:
@@ -139,17 +144,25 @@ class _MemoryTransaction:
 
     async def entries(self, document_id: str, *, start: int) -> Sequence[Entry]:
         await self._begin("read", document_id)
-        return read_rows(document_id, self._log(document_id), start=start, end=self.heads[document_id].offset)
+        end = self.heads[document_id].offset
+        check_kept(document_id, start, end=end, first_offset=self._tables.documents[document_id].first_offset)
+        return read_rows(document_id, self._log(document_id), start=start, end=end)
 
-    async def append(self, document_id: str, entries: Sequence[Entry], submitted: Sequence[Submitted] = ()) -> None:
+    async def append(
+        self,
+        document_id: str,
+        entries: Sequence[Entry],
+        submitted: Sequence[Submitted] = (),
+        versions: Sequence[Version] = (),
+    ) -> None:
         await self._begin("append", document_id)
         head = self.heads[document_id]
         check_appendable(document_id, deleted=document_id in self.deleted)
         check_next(document_id, head, entries)
         after = Head(head.epoch, entries[-1].offset, entries[-1].id) if entries else head
         check_submitted(document_id, after, entries, submitted)
-        log = self._log(document_id)
-        log_bytes = log[-1].log_bytes if log else 0
+        new = self._rows.get(document_id)
+        log_bytes = new[-1].log_bytes if new else self._tables.documents[document_id].log_bytes
         rows = []
         for entry in entries:
             log_bytes += len(entry.update)
@@ -160,12 +173,15 @@ class _MemoryTransaction:
         for one in submitted:
             record = replace(one, operations=(), update=update_to_keep(one, made))
             self._submitted.append(SubmittedRow(record, tuple(operation.id for operation in one.operations)))
+        for version in versions:
+            check_version(version)
+            self._versions.setdefault(version.id, version)
 
     def _row(self, document_id: str, entry: Entry, *, log_bytes: int) -> Row:
         if self._database.refuse is not None and self._database.refuse(document_id, entry):
             raise StoreRefused(f"The memory database was told to refuse entry {entry.id} of document {document_id!r}.")
         operations = tuple(encode_operation(operation) for operation in entry.operations)
-        return Row(replace(entry, operations=()), operations, zlib.crc32(entry.update), log_bytes)
+        return Row(replace(entry, operations=()), operations, zlib.crc32(entry.update), log_bytes, *units(entry.operations))
 
     async def renew_epoch(self, document_id: str, epoch: str) -> None:
         await self._begin("renew_epoch", document_id)
@@ -182,6 +198,7 @@ class _MemoryTransaction:
         self._check_ids()
         self._tables.operations |= self._new_operations()
         self._tables.submitted |= {row.record.id: row for row in self._submitted}
+        self._tables.versions |= self._versions | self._tables.versions
         for document_id, head in self.heads.items():
             self._move(self._tables.documents[document_id], head, self._rows.get(document_id, []))
         there = {one.id: one for one in self._tables.quarantined}

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from cowrite.core.ports import HistoryForgotten
 from cowrite.core.records import (
     AccessChange,
     Checkpoint,
@@ -18,6 +17,7 @@ from cowrite.core.records import (
     SessionRecord,
     StoredDocument,
     Submitted,
+    Version,
 )
 from cowrite.stores.encoding import (
     OperationText,
@@ -27,6 +27,7 @@ from cowrite.stores.encoding import (
     unpack_checkpoint,
     verified,
 )
+from cowrite.stores.past import check_moment
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +42,8 @@ class Row:
     checksum: int
     log_bytes: int
     """Bytes of all updates of the log up to this one."""
+    inserted: int = 0
+    deleted: int = 0
 
 
 @dataclass(slots=True)
@@ -51,16 +54,18 @@ class Document:
     created_at: int
     updated_at: int
     deleted_at: int | None = None
+    purged_at: int | None = None
     first_offset: int = 1
     rows: list[Row] = field(default_factory=list)
     clients: dict[int, str] = field(default_factory=dict)
     checkpoints: list[tuple[PackedCheckpoint, int]] = field(default_factory=list)
     """In the order of their offsets, each with the log's bytes up to there."""
+    retired_clients: frozenset[int] = frozenset()
 
     @property
     def log_bytes(self) -> int:
-        """Bytes of all updates of the log."""
-        return self.rows[-1].log_bytes if self.rows else 0
+        """Bytes of all updates of the log, of those that were forgotten, too."""
+        return self.rows[-1].log_bytes if self.rows else self.checkpoints[-1][1] if self.checkpoints else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,7 @@ class Tables:
     """In the order of revisions, from 1."""
     used_tokens: dict[str, int] = field(default_factory=dict)
     """By id: when it expires."""
+    versions: dict[str, Version] = field(default_factory=dict)
 
     def add_change(self, change: AccessChange) -> int:
         """Add it, unless one with its id is there, and return the revision."""
@@ -110,8 +116,7 @@ def read_document(document_id: str, document: Document, *, until: int | None = N
     end = document.head.offset if until is None else until
     if end > document.head.offset:
         return None
-    if until is not None and until < document.first_offset > 1:
-        raise HistoryForgotten(document_id, document.first_offset)
+    check_moment(document_id, end, first_offset=document.first_offset, head=document.head.offset)
     checkpoint = _newest_valid(document_id, document, end)
     start = checkpoint.offset + 1 if checkpoint else 1
     entries = read_rows(document_id, document.rows, start=start, end=end, operations=False)

@@ -60,6 +60,17 @@ class Database(Protocol):
         """Begin a writing transaction with its first work. Raises StoreBusy when no connection is free for too long."""
         ...
 
+    async def erase(self, work: Callable[[Connection], T]) -> T:
+        """Run work in a writing transaction of its own, and overwrite what it deletes, as far as that is possible."""
+        ...
+
+    async def scrub(self) -> None:
+        """Leave nothing of what was deleted in the database's files. Writers wait while all that is there is written anew.
+
+        Raises a :class:`~cowrite.core.ports.StoreError`; then it may be tried again.
+        """
+        ...
+
     async def close(self) -> None:
         """Wait for what is under way, then release all connections and threads."""
         ...

@@ -27,6 +27,8 @@ _infos = select(
     documents.c.updated_at,
     documents.c.deleted_at,
     documents.c.log_bytes,
+    documents.c.first_offset,
+    documents.c.purged_at,
 )
 _info = _infos.where(documents.c.document_id == bindparam("document_id"))
 _mark = update(documents).where(documents.c.document_id == bindparam("this_document"))
@@ -54,9 +56,15 @@ class SqlDirectory:
 
     async def create(self, document_id: str) -> bool:
         check_id("The document id", document_id)
-        epochs = [(document_id, self._new_epoch())]
-        made = await write(self._database, partial(self._writer.create_documents, epochs=epochs, now=self._clock.now()))
-        return made > 0
+        create = partial(self._create, document_id=document_id, epoch=self._new_epoch(), now=self._clock.now())
+        return await write(self._database, create)
+
+    def _create(self, connection: Connection, document_id: str, *, epoch: str, now: int) -> bool:
+        while not _read_info(connection, document_id):
+            # Again, when on a server somebody else was given the same number at the same time.
+            if self._writer.create_documents(connection, [(document_id, epoch)], now=now):
+                return True
+        return False
 
     async def delete(self, document_id: str, change: AccessChange) -> bool:
         check_change_of(document_id, change)
@@ -95,7 +103,7 @@ def _decode_infos(rows: Rows) -> tuple[DocumentInfo, ...]:
 
 def _set_deleted(connection: Connection, document_id: str, *, at: int | None, change: AccessChange) -> bool:
     document = lock_documents(connection, [document_id], skip_locked=False).get(document_id)
-    if document is None or (document.deleted_at is None) == (at is None):
+    if document is None or document.purged or (document.deleted_at is None) == (at is None):
         return False
     connection.execute(_mark.values(deleted_at=at), {"this_document": document_id})
     add_change(connection, change)

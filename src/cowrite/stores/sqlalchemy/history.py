@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from itertools import accumulate, takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Connection, Text, bindparam, cast, func, select, union_all
 
 from cowrite.core.ports import History, HistoryForgotten
-from cowrite.core.records import Entry, StoredDocument
+from cowrite.core.records import ActivityGroup, Authored, Entry, StoredDocument
 from cowrite.stores.encoding import MAX_UUID, check_id, check_offset
+from cowrite.stores.sqlalchemy.authored import decode_authored, read_activity, read_authored, read_offset_at
 from cowrite.stores.sqlalchemy.database import Database
-from cowrite.stores.sqlalchemy.loading import load_document
-from cowrite.stores.sqlalchemy.reading import RawEntries, decode_entries, read_documents, read_range
+from cowrite.stores.sqlalchemy.loading import NO_OFFSET, load_document
+from cowrite.stores.sqlalchemy.reading import RawEntries, decode_entries, number_of_document, read_documents, read_range
 from cowrite.stores.sqlalchemy.tables import content_operations, submitted, updates
+
+T = TypeVar("T")
 
 _places = union_all(
     *(
@@ -27,16 +30,14 @@ _places = union_all(
 )
 _nth_operation = (
     select(content_operations.c.entry_offset)
-    .where(content_operations.c.document_id == bindparam("document_id"), content_operations.c.entry_offset > bindparam("after"))
+    .where(content_operations.c.document_number == number_of_document, content_operations.c.entry_offset > bindparam("after"))
     .order_by(content_operations.c.entry_offset, content_operations.c.sequence)
     .limit(1)
     .offset(bindparam("skipped"))
 )
 _last_operation = (
     select(content_operations.c.id)
-    .where(
-        content_operations.c.document_id == bindparam("document_id"), content_operations.c.entry_offset <= bindparam("until")
-    )
+    .where(content_operations.c.document_number == number_of_document, content_operations.c.entry_offset <= bindparam("until"))
     .order_by(content_operations.c.entry_offset.desc(), content_operations.c.sequence.desc())
     .limit(1)
 )
@@ -46,13 +47,13 @@ _operations_size = (
             func.length(cast(content_operations.c.position, Text)) + func.coalesce(func.length(content_operations.c.content), 0)
         )
     )
-    .where(content_operations.c.document_id == updates.c.document_id)
+    .where(content_operations.c.document_number == updates.c.document_number)
     .where(content_operations.c.entry_offset == updates.c.entry_offset)
     .scalar_subquery()
 )
 _sizes = (
     select(func.length(updates.c.update_bytes) + func.coalesce(_operations_size, 0))
-    .where(updates.c.document_id == bindparam("document_id"))
+    .where(updates.c.document_number == number_of_document)
     .where(updates.c.entry_offset.between(bindparam("first"), bindparam("last")))
     .order_by(updates.c.entry_offset)
 )
@@ -73,7 +74,7 @@ class SqlHistory:
     async def locate(self, document_id: str, operation_id: str) -> int | None:
         check_id("The document id", document_id)
         check_id("The operation id", operation_id, longest=MAX_UUID)
-        return await self._database.read(partial(_locate, document_id=document_id, operation_id=operation_id), _found)
+        return await self._database.read(partial(_locate, document_id=document_id, operation_id=operation_id), _as_it_is)
 
     async def operations(self, document_id: str, *, after: int, limit: int, size: int) -> Sequence[Entry]:
         check_id("The document id", document_id)
@@ -84,7 +85,27 @@ class SqlHistory:
 
     async def last_operation(self, document_id: str, *, until: int) -> str | None:
         check_id("The document id", document_id)
-        return await self._database.read(partial(_read_last_operation, document_id=document_id, until=until), _found_id)
+        return await self._database.read(partial(_read_last_operation, document_id=document_id, until=until), _as_it_is)
+
+    async def offset_at(self, document_id: str, at: int) -> int:
+        check_id("The document id", document_id)
+        return await self._database.read(partial(read_offset_at, document_id=document_id, at=at), _as_it_is)
+
+    async def authored(self, document_id: str, *, after: int, limit: int) -> Sequence[Authored]:
+        check_id("The document id", document_id)
+        check_offset(after)
+        read = partial(read_authored, document_id=document_id, after=after, limit=max(0, limit))
+        return await self._database.read(read, decode_authored)
+
+    async def activity(self, document_id: str, *, before: int | None, pause: int, limit: int) -> Sequence[ActivityGroup]:
+        check_id("The document id", document_id)
+        end = NO_OFFSET if before is None else before
+        read = partial(read_activity, document_id=document_id, before=end, pause=pause, limit=limit)
+        return await self._database.read(read, _as_it_is)
+
+
+def _as_it_is(found: T) -> T:
+    return found
 
 
 def _locate(connection: Connection, document_id: str, operation_id: str) -> int | None:
@@ -95,18 +116,10 @@ def _locate(connection: Connection, document_id: str, operation_id: str) -> int 
     return found
 
 
-def _found(offset: int | None) -> int | None:
-    return offset
-
-
 def _read_last_operation(connection: Connection, document_id: str, *, until: int) -> str | None:
     place = {"document_id": document_id, "until": until}
     found: str | None = connection.execute(_last_operation, place).scalar_one_or_none()
     return found
-
-
-def _found_id(operation_id: str | None) -> str | None:
-    return operation_id
 
 
 def _read_operations(connection: Connection, document_id: str, *, after: int, limit: int, size: int) -> RawEntries:

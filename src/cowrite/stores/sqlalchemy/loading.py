@@ -12,13 +12,13 @@ from cowrite.stores.sqlalchemy.reading import CheckpointDamaged, decode_document
 
 log = structlog.get_logger(__name__)
 
-_NO_OFFSET = 2**62
+NO_OFFSET = 2**62
 """Beyond every offset."""
 
 
 async def load_document(database: Database, document_id: str, *, until: int | None = None) -> StoredDocument | None:
     """The document at its head, or at the offset ``until``; None where there is no such."""
-    before = _NO_OFFSET
+    before = NO_OFFSET
     while True:
         try:
             return await database.read(

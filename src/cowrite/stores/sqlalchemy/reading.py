@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, bindparam, select
 
-from cowrite.core.ports import HistoryForgotten, StoreCorrupt
+from cowrite.core.ports import StoreCorrupt
 from cowrite.core.records import Checkpoint, Entry, Head, StoredDocument
 from cowrite.crdt.operations import ContentOperation
 from cowrite.stores.encoding import (
@@ -18,10 +18,11 @@ from cowrite.stores.encoding import (
     PackedCheckpoint,
     check_log,
     decode_operation,
-    decode_ranges,
     unpack_checkpoint,
     verified,
 )
+from cowrite.stores.packing import decode_cause, unpack_id, unpack_ranges
+from cowrite.stores.past import check_moment
 from cowrite.stores.sqlalchemy.tables import checkpoints, content_operations, documents, updates
 
 Rows: TypeAlias = Sequence[Sequence[Any]]
@@ -35,6 +36,13 @@ class DocumentRow:
     first_offset: int
     log_bytes: int
     deleted_at: int | None
+    number: int
+    purged_at: int | None
+
+    @property
+    def purged(self) -> bool:
+        """All that it held was deleted for good."""
+        return self.purged_at is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,8 @@ _documents = select(
     documents.c.first_offset,
     documents.c.log_bytes,
     documents.c.deleted_at,
+    documents.c.number,
+    documents.c.purged_at,
 ).where(documents.c.document_id.in_(bindparam("document_ids", expanding=True)))
 _documents_locked = _documents.order_by(documents.c.document_id).with_for_update(key_share=True)
 _documents_free = _documents.order_by(documents.c.document_id).with_for_update(key_share=True, skip_locked=True)
@@ -83,6 +93,8 @@ _checkpoint = (
     .order_by(checkpoints.c.entry_offset.desc())
     .limit(1)
 )
+number_of_document = select(documents.c.number).where(documents.c.document_id == bindparam("document_id")).scalar_subquery()
+"""By which its entries and operations are found."""
 _updates = (
     select(
         updates.c.entry_id,
@@ -93,8 +105,9 @@ _updates = (
         updates.c.update_bytes,
         updates.c.checksum,
         updates.c.ranges,
+        updates.c.cause,
     )
-    .where(updates.c.document_id == bindparam("document_id"))
+    .where(updates.c.document_number == number_of_document)
     .where(updates.c.entry_offset.between(bindparam("first"), bindparam("last")))
     .order_by(updates.c.entry_offset)
 )
@@ -113,7 +126,7 @@ OPERATION_COLUMNS = (
 """The offset, and what :func:`operation_of` takes."""
 _operations = (
     select(*OPERATION_COLUMNS)
-    .where(content_operations.c.document_id == bindparam("document_id"))
+    .where(content_operations.c.document_number == number_of_document)
     .where(content_operations.c.entry_offset.between(bindparam("first"), bindparam("last")))
     .order_by(content_operations.c.entry_offset, content_operations.c.sequence)
 )
@@ -132,8 +145,8 @@ def lock_documents(connection: Connection, document_ids: Collection[str], *, ski
 
 def _document_rows(rows: Rows) -> dict[str, DocumentRow]:
     return {
-        document_id: DocumentRow(Head(epoch, offset, entry_id), first_offset, log_bytes, deleted_at)
-        for document_id, epoch, offset, entry_id, first_offset, log_bytes, deleted_at in rows
+        document_id: DocumentRow(Head(epoch, offset, entry_id), *others)
+        for document_id, epoch, offset, entry_id, *others in rows
     }
 
 
@@ -146,8 +159,7 @@ def read_document(connection: Connection, document_id: str, *, before: int, unti
     if document is None or (until is not None and until > document.head.offset):
         return None
     end = document.head.offset if until is None else until
-    if until is not None and until < document.first_offset > 1:
-        raise HistoryForgotten(document_id, document.first_offset)
+    check_moment(document_id, end, first_offset=document.first_offset, head=document.head.offset)
     limits = {"document_id": document_id, "before": min(before, end + 1)}
     row = connection.execute(_checkpoint, limits).one_or_none()
     checkpoint = None if row is None else PackedCheckpoint(*row)
@@ -159,7 +171,7 @@ def read_document(connection: Connection, document_id: str, *, before: int, unti
 def _head_at(offset: int, head: Head, checkpoint: PackedCheckpoint | None, update_rows: Rows) -> Head:
     if offset == head.offset:
         return head
-    last = update_rows[-1][0] if update_rows else checkpoint.entry_id if checkpoint is not None else ""
+    last = unpack_id(update_rows[-1][0]) if update_rows else checkpoint.entry_id if checkpoint is not None else ""
     return Head(head.epoch, offset, last)
 
 
@@ -209,13 +221,22 @@ def decode_entries(raw: RawEntries) -> tuple[Entry, ...]:
 
 
 def _decode_entry(document_id: str, row: Sequence[Any], operations: Mapping[int, tuple[ContentOperation, ...]]) -> Entry:
-    entry_id, group, offset, author, created_at, update, checksum, ranges = row
+    entry_id, group, offset, author, created_at, update, checksum, ranges, cause = row
     verified(document_id, offset, update, checksum)
     try:
-        decoded = decode_ranges(ranges)
-    except (ValueError, TypeError) as error:
-        raise StoreCorrupt(f"The ranges of document {document_id!r} at offset {offset} are damaged ({error}).") from error
-    return Entry(entry_id, group, offset, author, created_at, update, decoded, operations.get(offset, ()))
+        return Entry(
+            unpack_id(entry_id),
+            unpack_id(group),
+            offset,
+            author,
+            created_at,
+            update,
+            unpack_ranges(ranges),
+            operations.get(offset, ()),
+            cause=decode_cause(cause),
+        )
+    except (ValueError, TypeError, LookupError) as error:
+        raise StoreCorrupt(f"The entry of document {document_id!r} at offset {offset} is damaged ({error!r}).") from error
 
 
 def operation_of(document_id: str, offset: int, *columns: Any) -> ContentOperation:

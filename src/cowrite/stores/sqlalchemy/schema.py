@@ -9,7 +9,7 @@ from sqlalchemy import Connection, inspect, text
 from cowrite.stores.errors import StoreOutdated, StoreSetupError
 from cowrite.stores.sqlalchemy.tables import VERSION_TABLE, metadata
 
-NEWEST = "0004"
+NEWEST = "0005"
 """The newest version file in ``cowrite/stores/migrations/versions``."""
 
 

@@ -25,7 +25,10 @@ opens a SQLite file; the table `{VERSION_TABLE}` holds the version.
   characters wide instead of 36, because host applications often have longer ones, and more columns stand beside the specified.
 * Ids compare by their bytes: `a`, `A`, `á` and `a` with a blank behind it are four ids. They never contain U+0000.
 * A column of type JSON, and `content`, holds JSON text, in which U+0000 is escaped.
-* `updates` is the truth. `content_operations` says the same in another form; `checkpoints` only saves time.
+* `updates` is the truth. `content_operations` says the same in another form; `checkpoints` only saves time, but the oldest one
+  where history was forgotten. The entries of a document:
+  `SELECT * FROM updates JOIN documents ON number = document_number WHERE document_id = …`
+* An id in 16 bytes is a UUID; other ids are UTF-8 with U+0000 behind it.
 * The transaction that commits an edit writes its `updates` and its `content_operations` and moves the head in `documents`: all
   of it or nothing.
 """

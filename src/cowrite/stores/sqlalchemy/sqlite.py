@@ -13,6 +13,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,7 +21,7 @@ from sqlalchemy import URL, Connection, Dialect, Engine, QueuePool, create_engin
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from cowrite.core.ports import StoreBusy, StoreCorrupt, StoreUnavailable
-from cowrite.stores.sqlalchemy.database import Database, Transaction, uninterrupted
+from cowrite.stores.sqlalchemy.database import Database, Transaction, uninterrupted, write
 from cowrite.stores.sqlalchemy.failures import commit_error, store_error
 
 T = TypeVar("T")
@@ -72,6 +73,32 @@ class SqliteDatabase:
         except BaseException:
             await transaction.rollback()
             raise
+
+    async def erase(self, work: Callable[[Connection], T]) -> T:
+        return await write(self, partial(_securely, work))
+
+    async def scrub(self) -> None:
+        self._check_open()
+        async with self._turn:
+            await uninterrupted(asyncio.get_running_loop().run_in_executor(self._writer, self._rewrite))
+
+    def _rewrite(self) -> None:
+        """Write the file anew, then bring the write-ahead log into it and cut that off.
+
+        Overwriting what is deleted is not enough: where SQLite has moved rows from one page to another, the first one still
+        has a copy of them in the part that is not used.
+        """
+        connection = self._writing.raw_connection()
+        try:
+            connection.execute("VACUUM")
+            busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            connection.invalidate()
+            raise store_error(error, self.place) from error
+        finally:
+            connection.close()
+        if busy:
+            raise StoreBusy(f"Somebody reads {self.place} for over {self._patience:g} s, as it was before; try again.")
 
     async def close(self) -> None:
         if not self._closed:
@@ -169,6 +196,15 @@ class _Lease:
             if isinstance(self._failure, StoreUnavailable | StoreCorrupt) or not _rolled_back(connection):
                 connection.invalidate()
             connection.close()
+
+
+def _securely(work: Callable[[Connection], T], connection: Connection) -> T:
+    """What is deleted is overwritten with zeros, in the pages that stay as in those that become free."""
+    connection.exec_driver_sql("PRAGMA secure_delete=ON")
+    try:
+        return work(connection)
+    finally:
+        connection.exec_driver_sql("PRAGMA secure_delete=OFF")
 
 
 def _rolled_back(connection: Connection) -> bool:

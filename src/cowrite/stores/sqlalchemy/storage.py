@@ -6,9 +6,11 @@ from cowrite.core.ports import Clock, Storage
 from cowrite.stores.sqlalchemy.access import SqlAccessLog
 from cowrite.stores.sqlalchemy.database import Database
 from cowrite.stores.sqlalchemy.directory import SqlDirectory
+from cowrite.stores.sqlalchemy.erasure import SqlErasure
 from cowrite.stores.sqlalchemy.history import SqlHistory
 from cowrite.stores.sqlalchemy.presence import SqlPresence
 from cowrite.stores.sqlalchemy.store import SqlStore
+from cowrite.stores.sqlalchemy.versions import SqlVersions
 
 
 def sql_storage(database: Database, clock: Clock) -> Storage:
@@ -18,5 +20,7 @@ def sql_storage(database: Database, clock: Clock) -> Storage:
         SqlHistory(database),
         SqlAccessLog(database, clock),
         SqlDirectory(database, clock),
+        SqlVersions(database),
+        SqlErasure(database, clock),
         SqlPresence(database, clock),
     )

@@ -14,11 +14,12 @@ from sqlalchemy import Connection
 from cowrite.core.clock import SystemClock
 from cowrite.core.ids import Ids
 from cowrite.core.ports import Clock, Store, WriteTransaction
-from cowrite.core.records import Checkpoint, Entry, Head, OwnUpdate, Quarantined, StoredDocument, Submitted
+from cowrite.core.records import Checkpoint, Entry, Head, OwnUpdate, Quarantined, StoredDocument, Submitted, Version
 from cowrite.stores.encoding import (
     MAX_UUID,
     check_appendable,
     check_id,
+    check_kept,
     check_next,
     check_submitted,
     pack_checkpoint,
@@ -42,7 +43,7 @@ from cowrite.stores.sqlalchemy.submissions import (
     read_submitted,
     submitted_to_write,
 )
-from cowrite.stores.sqlalchemy.writing import Writer, Writes, entries_to_write, quarantined_to_write
+from cowrite.stores.sqlalchemy.writing import Writer, Writes, entries_to_write, quarantined_to_write, version_to_write
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -130,6 +131,8 @@ class _SqlTransaction:
         self._transaction = transaction
         self._writer = writer
         self._clock = clock
+        self._numbers = {document_id: row.number for document_id, row in locked.documents.items()}
+        self._first_offsets = {document_id: row.first_offset for document_id, row in locked.documents.items()}
         self._log_bytes = {document_id: row.log_bytes for document_id, row in locked.documents.items()}
         self._writes = Writes()
 
@@ -146,22 +149,31 @@ class _SqlTransaction:
 
     async def entries(self, document_id: str, *, start: int) -> Sequence[Entry]:
         end = self._head(document_id).offset
+        check_kept(document_id, start, end=end, first_offset=self._first_offsets[document_id])
         return await self._read(partial(read_range, document_id=document_id, start=max(1, start), end=end), decode_entries)
 
-    async def append(self, document_id: str, entries: Sequence[Entry], submitted: Sequence[Submitted] = ()) -> None:
+    async def append(
+        self,
+        document_id: str,
+        entries: Sequence[Entry],
+        submitted: Sequence[Submitted] = (),
+        versions: Sequence[Version] = (),
+    ) -> None:
         head = self._head(document_id)
         check_appendable(document_id, deleted=document_id in self.deleted)
         check_next(document_id, head, entries)
         after = Head(head.epoch, entries[-1].offset, entries[-1].id) if entries else head
         check_submitted(document_id, after, entries, submitted)
         if entries:
-            encode = partial(entries_to_write, document_id, entries, log_bytes=self._log_bytes[document_id])
+            number, log_bytes = self._numbers[document_id], self._log_bytes[document_id]
+            encode = partial(entries_to_write, document_id, number, entries, log_bytes=log_bytes)
             size = sum(len(entry.update) for entry in entries)
             takes_long = size > LARGE or sum(len(entry.operations) for entry in entries) > MANY
             self._writes.add(await asyncio.to_thread(encode) if takes_long else encode())
             self._log_bytes[document_id] += size
             self._move(document_id, after)
         self._writes.submitted += submitted_to_write(submitted, entries, now=self._clock.now())
+        self._writes.versions += [version_to_write(version) for version in versions]
 
     async def renew_epoch(self, document_id: str, epoch: str) -> None:
         self._move(document_id, replace(self._head(document_id), epoch=check_id("The epoch", epoch, longest=MAX_UUID)))

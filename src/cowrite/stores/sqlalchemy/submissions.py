@@ -13,15 +13,15 @@ from cowrite.core.records import Entry, OwnUpdate, Submitted
 from cowrite.crdt.operations import ContentOperation
 from cowrite.stores.encoding import decode_json, encode_json, update_made, update_to_keep
 from cowrite.stores.sqlalchemy.reading import OPERATION_COLUMNS, Rows, operation_of
-from cowrite.stores.sqlalchemy.tables import content_operations, submitted, updates
+from cowrite.stores.sqlalchemy.tables import content_operations, documents, submitted, updates
 from cowrite.stores.sqlalchemy.writing import Values
 
 _UPDATE_COLUMNS = (submitted.c.update_bytes, updates.c.update_bytes.label("entry_update"), updates.c.checksum)
-_with_entries = submitted.outerjoin(
+_with_entries = submitted.join(documents, documents.c.document_id == submitted.c.document_id).outerjoin(
     updates,
     and_(
         submitted.c.update_bytes.is_(None),
-        updates.c.document_id == submitted.c.document_id,
+        updates.c.document_number == documents.c.number,
         updates.c.entry_offset == submitted.c.entry_offset,
     ),
 )

@@ -30,7 +30,9 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
 from cowrite.core.grant import Grant
+from cowrite.core.records import VersionKind
 from cowrite.stores.encoding import DIGEST_LENGTH, MAX_ID, MAX_UUID
+from cowrite.stores.packing import MAX_PACKED_ID
 
 
 def _bytewise(length: int) -> TypeEngine[str]:
@@ -47,6 +49,8 @@ ID = _bytewise(MAX_ID)
 """Names that the host application gives: documents, users. 255 characters of any Unicode."""
 UUID = _bytewise(MAX_UUID)
 """Ids in the text form of a UUID."""
+PACKED_ID = LargeBinary(MAX_PACKED_ID).with_variant(mysql.VARBINARY(MAX_PACKED_ID), "mysql", "mariadb")
+"""The same in 16 bytes, where there is one in every entry; see :func:`cowrite.stores.packing.pack_id`."""
 BYTES = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 TEXT = Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
 JSON_TEXT = JSON(none_as_null=True)
@@ -100,6 +104,20 @@ documents = Table(
     Column(
         "deleted_at", MILLISECONDS, nullable=True, comment="When it was deleted, in milliseconds since 1970; null: it is not."
     ),
+    Column(
+        "number",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="A short name for it in the tables that have a row for every edit: 1, 2, 3 …",
+    ),
+    Column(
+        "purged_at",
+        MILLISECONDS,
+        nullable=True,
+        comment="When all that it held was deleted for good, in milliseconds since 1970; null: it was not.",
+    ),
+    Index(None, "number", unique=True),
     sqlite_with_rowid=False,
     comment="One row for each document that was ever written to: the head of its log. Writers lock this row.",
 )
@@ -107,28 +125,38 @@ documents = Table(
 updates = Table(
     "updates",
     metadata,
-    _document_id(),
+    Column("document_number", BigInteger, ForeignKey("documents.number"), nullable=False, comment="Number of the document."),
     Column("entry_offset", BigInteger, nullable=False, comment="Place in the document's log: 1, 2, 3 … without gaps."),
-    Column("entry_id", UUID, nullable=False, comment="Id of the entry (UUIDv7)."),
+    Column("entry_id", PACKED_ID, nullable=False, comment="Id of the entry (UUIDv7), its 16 bytes."),
     Column(
         "group_id",
-        UUID,
+        PACKED_ID,
         nullable=False,
-        comment="Id of the group commit that wrote it; tells whether a doubtful COMMIT happened.",
+        comment="Id of the group commit that wrote it, 16 bytes; tells whether a doubtful COMMIT happened.",
     ),
     Column("author_id", ID, nullable=False, comment="Who made it."),
     Column("created_at", MILLISECONDS, nullable=False, comment="When it was committed, in milliseconds since 1970."),
     Column(
         "ranges",
-        JSON_TEXT,
+        BYTES,
         nullable=False,
-        comment="Structs that it brought: [[Yjs client, first clock, clock after the last], …].",
+        comment="Structs that it brought: for each range Yjs client, first clock and length, as varUint of lib0.",
     ),
-    Column("update_bytes", BYTES, nullable=False, comment="The Yjs update (v1): what was new at this offset."),
     Column("checksum", BigInteger, nullable=False, comment="CRC-32 of update_bytes."),
     Column("log_bytes", BigInteger, nullable=False, comment="Bytes of all updates of the log up to and with this one."),
-    PrimaryKeyConstraint("document_id", "entry_offset"),
-    comment="The log: the truth about every document. Rows are only ever added.",
+    Column(
+        "inserted",
+        BigInteger,
+        nullable=False,
+        comment="How much its operations insert: UTF-16 units of text, embedded values, items, nodes and entries.",
+    ),
+    Column("deleted", BigInteger, nullable=False, comment="How much its operations delete, in the same units."),
+    Column("cause", TEXT, nullable=True, comment="Why the server made it, as a JSON object; null: an edit of a client's."),
+    # The last one: what stands behind many bytes is slow to read.
+    Column("update_bytes", BYTES, nullable=False, comment="The Yjs update (v1): what was new at this offset."),
+    PrimaryKeyConstraint("document_number", "entry_offset"),
+    sqlite_with_rowid=False,
+    comment="The log: the truth about every document. Rows are only ever added, until history is forgotten.",
 )
 
 content_operations = Table(
@@ -163,7 +191,14 @@ content_operations = Table(
     Column("sequence", Integer, nullable=False, comment="Its place among the operations of that entry, from 0."),
     Column("length", BigInteger, nullable=True, comment="How many units a delete or format covers."),
     Column("attributes", JSON_TEXT, nullable=True, comment="Formatting: an object of attribute names and values."),
-    Index(None, "document_id", "entry_offset", "sequence", unique=True),
+    Column(
+        "document_number",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="Number of the document: an index with its name would take as many bytes as the text.",
+    ),
+    Index(None, "document_number", "entry_offset", "sequence", unique=True),
     comment="The log as JSON operations, written in the same transaction as the updates that they were derived from.",
 )
 
@@ -182,7 +217,8 @@ checkpoints = Table(
     Column("log_bytes", BigInteger, nullable=False, comment="Bytes of all updates of the log up to that offset."),
     Column("created_at", MILLISECONDS, nullable=False, comment="When it was saved, in milliseconds since 1970."),
     PrimaryKeyConstraint("document_id", "entry_offset"),
-    comment="Encoded states, so that opening a document does not replay its whole log. All can be deleted without loss.",
+    comment="Encoded states, so that opening a document does not replay its whole log. "
+    "All can be deleted without loss, but the oldest one where history was forgotten: that is the document as it was there.",
 )
 
 clients = Table(
@@ -194,6 +230,36 @@ clients = Table(
     PrimaryKeyConstraint("document_id", "client_id"),
     sqlite_with_rowid=False,
     comment="Whose the Yjs clients of a document are.",
+)
+
+retired_clients = Table(
+    "retired_clients",
+    metadata,
+    _document_id(),
+    Column("client_id", BigInteger, nullable=False, comment="A Yjs client id."),
+    PrimaryKeyConstraint("document_id", "client_id"),
+    sqlite_with_rowid=False,
+    comment="The Yjs clients that wrote what was deleted for good: nothing is taken from them any more.",
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("id", UUID, primary_key=True, comment="Id of the version (UUIDv7)."),
+    _document_id(),
+    Column("entry_offset", BigInteger, nullable=False, comment="The last entry that it has; 0: the empty document."),
+    Column(
+        "kind",
+        Enum(*(kind.value for kind in VersionKind), name="version_kind", native_enum=False, create_constraint=True),
+        nullable=False,
+        comment="What made it: named (somebody), automatic (a pause in editing), restore (what was there before one).",
+    ),
+    Column("author_id", ID, nullable=False, comment="Who made it; of an automatic one, the author of the entry."),
+    Column("created_at", MILLISECONDS, nullable=False, comment="When it was made, in milliseconds since 1970."),
+    Column("name", ID, nullable=True, comment="Its name."),
+    Column("note", TEXT, nullable=True, comment="What somebody had to say about it."),
+    Index(None, "document_id", "entry_offset"),
+    comment="Moments of documents' histories that were marked: pointers into the log, no copies.",
 )
 
 quarantined_updates = Table(

@@ -12,13 +12,15 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Dialect, Table, bindparam, insert, update
+from sqlalchemy import Connection, Dialect, Table, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.dml import UpdateBase
 
 from cowrite.core.ports import StoreCorrupt, StoreRefused
-from cowrite.core.records import Entry, Quarantined
-from cowrite.stores.encoding import check_quarantined, encode_operation, encode_ranges, printable
+from cowrite.core.records import Entry, Quarantined, Version
+from cowrite.stores.encoding import check_quarantined, encode_operation, printable
+from cowrite.stores.packing import encode_cause, pack_id, pack_ranges, units
+from cowrite.stores.past import check_version
 from cowrite.stores.sqlalchemy.database import insert_or_ignore
 from cowrite.stores.sqlalchemy.tables import (
     clients,
@@ -27,9 +29,12 @@ from cowrite.stores.sqlalchemy.tables import (
     quarantined_updates,
     submitted,
     updates,
+    versions,
 )
 
 Values: TypeAlias = tuple[Any, ...]
+
+_last_number = select(func.coalesce(func.max(documents.c.number), 0))
 
 
 @dataclass(slots=True)
@@ -41,6 +46,7 @@ class Writes:
     updates: list[Values] = field(default_factory=list)
     operations: list[Values] = field(default_factory=list)
     submitted: list[Values] = field(default_factory=list)
+    versions: list[Values] = field(default_factory=list)
     clients: dict[tuple[str, int], str] = field(default_factory=dict)
     """(document, Yjs client) to the author who comes first."""
     quarantined: list[Values] = field(default_factory=list)
@@ -51,27 +57,33 @@ class Writes:
         self.updates += other.updates
         self.operations += other.operations
         self.submitted += other.submitted
+        self.versions += other.versions
         self.clients = other.clients | self.clients
         self.quarantined += other.quarantined
 
 
-def entries_to_write(document_id: str, entries: Iterable[Entry], *, log_bytes: int) -> Writes:
-    """The rows of entries; ``log_bytes`` are those of the log before them. Raises :class:`StoreRefused`."""
+def entries_to_write(document_id: str, number: int, entries: Iterable[Entry], *, log_bytes: int) -> Writes:
+    """The rows of entries of the document, which has that number; ``log_bytes`` are those of the log before them.
+
+    Raises :class:`StoreRefused`.
+    """
     writes = Writes()
     for entry in entries:
         log_bytes += len(entry.update)
         writes.updates.append(
             (
-                document_id,
+                number,
                 entry.offset,
-                entry.id,
-                entry.group,
+                pack_id(entry.id),
+                pack_id(entry.group),
                 entry.author,
                 entry.created_at,
-                encode_ranges(entry.ranges),
-                entry.update,
+                pack_ranges(entry.ranges),
                 zlib.crc32(entry.update),
                 log_bytes,
+                *units(entry.operations),
+                encode_cause(entry.cause),
+                entry.update,
             )
         )
         for client in entry.claims:
@@ -92,6 +104,7 @@ def entries_to_write(document_id: str, entries: Iterable[Entry], *, log_bytes: i
                     sequence,
                     text.length,
                     text.attributes,
+                    number,
                 )
             )
     return writes
@@ -103,6 +116,13 @@ def quarantined_to_write(update: Quarantined) -> Values:
     return (update.id, update.document_id, update.author, update.created_at, printable(update.reason), update.update)
 
 
+def version_to_write(version: Version) -> Values:
+    """The row of a version. Raises :class:`StoreRefused` for texts that cannot be kept."""
+    check_version(version)
+    kind, at = version.kind.value, version.created_at
+    return (version.id, version.document_id, version.offset, kind, version.author, at, version.name, version.note)
+
+
 class Writer:
     """The writing statements, compiled for one kind of database."""
 
@@ -111,6 +131,7 @@ class Writer:
         self._update = self._insert(updates)
         self._operation = self._insert(content_operations)
         self._submitted = self._insert(submitted)
+        self._version = self._insert_or_ignore(versions)
         self._client = self._insert_or_ignore(clients)
         self._document = self._insert_or_ignore(documents)
         self._quarantined = self._insert_or_ignore(quarantined_updates)
@@ -123,8 +144,15 @@ class Writer:
         )
 
     def create_documents(self, connection: Connection, epochs: Iterable[tuple[str, str]], *, now: int) -> int:
-        """Make the rows of (document id, epoch) that are not there, and return how many were made."""
-        rows = [(document_id, epoch, 0, "", 1, 0, now, now, None) for document_id, epoch in epochs]
+        """Make the rows of (document id, epoch) that are not there, and return how many were made.
+
+        On a server with several writers at once perhaps not all: somebody else may have been given the same number.
+        """
+        last: int = connection.execute(_last_number).scalar_one()
+        rows = [
+            (document_id, epoch, 0, "", 1, 0, now, now, None, number, None)
+            for number, (document_id, epoch) in enumerate(epochs, last + 1)
+        ]
         return connection.exec_driver_sql(self._document, rows).rowcount
 
     def write(self, connection: Connection, writes: Writes) -> None:
@@ -144,6 +172,8 @@ class Writer:
                 connection.exec_driver_sql(self._submitted, writes.submitted)
             except IntegrityError as error:
                 raise StoreRefused(f"The id of a submitted operation is taken already ({error.orig}).") from error
+        if writes.versions:
+            connection.exec_driver_sql(self._version, writes.versions)
         if writes.clients:
             rows = [(document_id, client, author) for (document_id, client), author in writes.clients.items()]
             connection.exec_driver_sql(self._client, rows)

@@ -1,0 +1,159 @@
+"""The parts of an application, and how they are connected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cowrite.core.history.automatic import VersionTimes
+from cowrite.core.history.past import Past, open_past
+from cowrite.core.ids import Ids
+from cowrite.core.journal.journal import Journal
+from cowrite.core.limits import Limits
+from cowrite.core.operations.reading import DocumentReader
+from cowrite.core.operations.writing import DocumentWriter
+from cowrite.core.ports import Authorizer, Broker, Clock, Presence, Storage
+from cowrite.core.presence.service import PresenceService
+from cowrite.core.rooms.deletion import Deletion
+from cowrite.core.rooms.heads import HeadWatch
+from cowrite.core.rooms.pending import Backlog
+from cowrite.core.rooms.registry import Registry
+from cowrite.core.rooms.room_ports import RoomPorts
+from cowrite.core.sessions.access import AccessControl
+from cowrite.core.sessions.bridge import SessionBridge
+from cowrite.http.backend import Backend
+from cowrite.presence.opening import open_presence
+from cowrite.settings import Settings
+from cowrite.tokens import AccessTokens
+from cowrite.transports.framing import WriteTurn
+from cowrite.transports.load import ServerLoad
+from cowrite.transports.origins import OriginPolicy
+from cowrite.transports.polling import PollingPeers
+from cowrite.transports.services import Connection, Services, SocketTimes
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What an application is made of that was chosen before."""
+
+    settings: Settings
+    storage: Storage
+    broker: Broker
+    presence: Presence | None
+    """None: what the settings say."""
+    authorize: Authorizer
+    access_tokens: AccessTokens
+    clock: Clock
+    limits: Limits
+    origins: OriginPolicy
+    times: SocketTimes
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What runs between start and stop."""
+
+    storage: Storage
+    journal: Journal
+    registry: Registry
+    heads: HeadWatch
+    presence: PresenceService
+    backlog: Backlog
+    services: Services
+    backend: Backend
+    polling: PollingPeers
+    past: Past
+
+
+def compose(given: Given) -> Parts:
+    """Make the parts of an application and connect them. Nothing runs yet."""
+    storage, clock, limits = given.storage, given.clock, given.limits
+    store = storage.store
+    ids, backlog, turn = Ids(clock), Backlog(), WriteTurn()
+    access = AccessControl(storage.access, clock)
+    process = ids.new()
+    kept = given.presence
+    if kept is None:
+        kept = open_presence(given.settings.redis_url, storage.presence, clock)
+    presence = PresenceService(kept, given.broker, clock, process)
+    journal = Journal(storage, given.broker, access, clock, ids, limits)
+    # Rooms call the registry that makes them, and the watch over it: both are named here before they exist, and exist
+    # before there is a room.
+    ports = RoomPorts(
+        process=process,
+        presence=presence,
+        clock=clock,
+        limits=limits,
+        backlog=backlog,
+        shortest_window=given.settings.batch_min_ms / 1000,
+        longest_window=given.settings.batch_ms / 1000,
+        write=turn.flush,
+        commit=journal.put,
+        behind=lambda room: heads.behind(room),
+        signal=given.broker.send,
+        emptied=lambda room: registry.emptied(room),
+        failed=lambda room: registry.forget(room),
+    )
+    registry = Registry(store, given.broker, ports, storage.directory, storage.erasure)
+    heads = HeadWatch(store, given.broker, clock, registry)
+    connections: set[Connection] = set()
+    load = ServerLoad(
+        clock,
+        max_connections=given.settings.max_connections,
+        connections=lambda: len(connections),
+        failing=lambda: journal.failing_since is not None,
+    )
+    services = Services(
+        registry=registry,
+        bridge=SessionBridge(given.authorize, given.access_tokens, storage.access, access, clock, ids),
+        access=access,
+        reader=DocumentReader(storage),
+        writer=DocumentWriter(registry, storage.history, access, journal.accounts, clock, ids, limits),
+        clock=clock,
+        ids=ids,
+        limits=limits,
+        origins=given.origins,
+        load=load,
+        connections=connections,
+        times=given.times,
+        turn=turn,
+    )
+    past = open_past(
+        storage,
+        registry,
+        clock,
+        ids,
+        limits,
+        times=_version_times(given.settings),
+        grace_days=given.settings.delete_grace_days,
+    )
+    journal.listen(past.automatic.committed)
+    polling = PollingPeers(registry, services.reader, access, clock, limits, ids.new())
+    backend = _backend(storage, services, presence, polling, load, past)
+    access.listen(backend.access_changed)
+    return Parts(storage, journal, registry, heads, presence, backlog, services, backend, polling, past)
+
+
+def _backend(
+    storage: Storage, services: Services, presence: PresenceService, polling: PollingPeers, load: ServerLoad, past: Past
+) -> Backend:
+    return Backend(
+        registry=services.registry,
+        bridge=services.bridge,
+        access=services.access,
+        access_log=storage.access,
+        directory=storage.directory,
+        deletion=Deletion(storage.directory, storage.erasure, services.registry, services.clock, services.ids),
+        history=storage.history,
+        past=past,
+        presence=presence,
+        reader=services.reader,
+        writer=services.writer,
+        binary=polling,
+        load=load,
+        clock=services.clock,
+        ids=services.ids,
+    )
+
+
+def _version_times(settings: Settings) -> VersionTimes:
+    return VersionTimes(settings.version_pause, settings.version_interval, settings.version_retention_days)

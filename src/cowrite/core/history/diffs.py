@@ -1,0 +1,130 @@
+"""What changed between two moments of a document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import Final
+
+from cowrite.core.history.authors import Authors
+from cowrite.core.history.cache import Cache
+from cowrite.core.history.entries import entries_between
+from cowrite.core.history.errors import HistoryRefused
+from cowrite.core.history.moments import Moment, Moments
+from cowrite.core.history.worker import HistoryWorker
+from cowrite.core.operations.state import State
+from cowrite.core.ports import Store, StoreCorrupt
+from cowrite.crdt.errors import EngineFault, HostileUpdate
+from cowrite.crdt.guard import outline_of_state
+from cowrite.crdt.history.attribution import Attribution
+from cowrite.crdt.history.diff import diff
+from cowrite.crdt.history.restoring import restore
+from cowrite.crdt.history.reversing import reversed_diff
+from cowrite.crdt.history.scratch import RestoreFailed
+from cowrite.crdt.log_document import LogDocument
+from cowrite.crdt.operations import OperationDraft
+from cowrite.crdt.roots import RootKind
+from cowrite.crdt.values import Json
+from cowrite.formats.diff_html import diff_to_html
+
+CACHE_BYTES: Final = 16 << 20
+
+_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
+
+
+class DiffFormat(StrEnum):
+    """How a diff is told."""
+
+    JSON = "json"
+    """A merged tree: see :mod:`cowrite.crdt.history.diff`. Given as a JSON list of roots."""
+    OPERATIONS = "operations"
+    """What would have to be done at the first moment. Given as a JSON list of operations, to be applied one after the other."""
+    HTML = "html"
+
+
+@dataclass(frozen=True, slots=True)
+class Diffs:
+    """Answers what changed. Remembers what was asked for last."""
+
+    store: Store
+    moments: Moments
+    authors: Authors
+    worker: HistoryWorker
+    kept: Cache[bytes]
+
+    async def between(self, first: Moment, second: Moment, form: DiffFormat, root: str | None) -> bytes:
+        """What changed from the first moment to the second, which may be the earlier one. ``root``: only in that one.
+
+        Raises as :meth:`Moments.state`.
+        """
+        info, key = second.info, (first.offset, second.offset, form, root)
+        made = self.kept.get(info, key)
+        if made is None:
+            made = await self._make(first, second, form, root)
+            self.kept.put(info, key, made, len(made) + 200)
+        return made
+
+    async def _make(self, first: Moment, second: Moment, form: DiffFormat, root: str | None) -> bytes:
+        info = second.info
+        before, after = await self.moments.state(first), await self.moments.state(second)
+        if form is DiffFormat.OPERATIONS:
+            return await self.worker.run(info.document_id, partial(_operations, before, after, root))
+        earlier, later = min(first.offset, second.offset), max(first.offset, second.offset)
+        attribution = await self.authors.until(info, later)
+        entries = [(entry.offset, entry.update) async for entry in entries_between(self.store, info, earlier, later)]
+        work = partial(_tree, before, after, attribution, entries, form, root)
+        return await self.worker.run(info.document_id, work)
+
+
+def _tree(
+    before: State,
+    after: State,
+    attribution: Attribution,
+    entries: Sequence[tuple[int, bytes]],
+    form: DiffFormat,
+    root: str | None,
+) -> bytes:
+    turned = before.offset > after.offset
+    earlier, later = (after, before) if turned else (before, after)
+    try:
+        tree = diff(earlier.committed.state, later.committed.state, _chosen(later, root), attribution, entries)
+    except EngineFault as fault:
+        raise StoreCorrupt(f"The history of the document cannot be read: {fault}") from fault
+    if turned:
+        tree = reversed_diff(tree)
+    return diff_to_html(tree).encode() if form is DiffFormat.HTML else _encode(tree["roots"]).encode()
+
+
+def _operations(before: State, after: State, root: str | None) -> bytes:
+    try:
+        update = after.committed.state if before.offset <= after.offset else _way_back(before, after)
+        drafts = _translated(before, update)
+    except (EngineFault, HostileUpdate) as fault:
+        raise StoreCorrupt(f"The history of the document cannot be read: {fault}") from fault
+    except RestoreFailed as failed:
+        raise HistoryRefused("restore_failed", str(failed)) from failed
+    chosen: list[Json] = [draft.to_json() for draft in drafts if root in (None, draft.position[0])]
+    return _encode(chosen).encode()
+
+
+def _way_back(before: State, after: State) -> bytes | None:
+    """The update that makes the later document what it was earlier; None when it looks as it did then."""
+    if before.content == after.content:
+        return None
+    roots = {name: kind for name, kind in before.committed.roots.items() if kind is not RootKind.MIXED}
+    return restore(after.committed.state, roots, [before.committed.state], None, after.content).update
+
+
+def _translated(before: State, update: bytes | None) -> Sequence[OperationDraft]:
+    if update is None:
+        return ()
+    log = LogDocument.from_state(before.committed.state, before.committed.roots)
+    change = log.commit([update], [outline_of_state(update)])
+    return change.operations if change is not None else ()
+
+
+def _chosen(state: State, root: str | None) -> dict[str, RootKind]:
+    return {name: kind for name, kind in state.committed.roots.items() if root in (None, name)}

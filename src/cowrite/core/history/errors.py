@@ -1,0 +1,20 @@
+"""Why something about a document's past is refused."""
+
+from __future__ import annotations
+
+
+class HistoryRefused(Exception):
+    """Nothing has happened. ``code`` is stable, ``reason`` is for people.
+
+    * ``unknown_moment``: there is no such moment of this document.
+    * ``version_not_found``: there is no such version.
+    * ``wrong_order``: the first moment comes after the second one.
+    * ``overloaded``: too much work on history waits already; ask again later.
+    * ``restore_failed``: the document could not be brought back exactly.
+    * ``history_replaced``: the document's history was replaced meanwhile; ask again.
+    """
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason

@@ -1,0 +1,68 @@
+"""All that a server offers of documents' pasts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cowrite.core.history import authors, blames, diffs
+from cowrite.core.history.authors import Authors
+from cowrite.core.history.automatic import AutomaticVersions, VersionTimes
+from cowrite.core.history.blames import Blames
+from cowrite.core.history.cache import Cache
+from cowrite.core.history.diffs import Diffs
+from cowrite.core.history.erasing import Erasing
+from cowrite.core.history.moments import Moments
+from cowrite.core.history.restoring import Restoring
+from cowrite.core.history.versions import VersionKeeper
+from cowrite.core.history.worker import HistoryWorker
+from cowrite.core.ids import Ids
+from cowrite.core.limits import Limits
+from cowrite.core.ports import Clock, History, Storage
+from cowrite.core.rooms.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """One application's services of history, connected."""
+
+    history: History
+    worker: HistoryWorker
+    moments: Moments
+    blames: Blames
+    diffs: Diffs
+    versions: VersionKeeper
+    automatic: AutomaticVersions
+    restoring: Restoring
+    erasing: Erasing
+
+    async def close(self) -> None:
+        """Make the versions that are due, and let the worker end. Before the storage is closed."""
+        await self.automatic.close()
+        await self.worker.close()
+
+
+def open_past(
+    storage: Storage,
+    registry: Registry,
+    clock: Clock,
+    ids: Ids,
+    limits: Limits,
+    *,
+    times: VersionTimes,
+    grace_days: int,
+) -> Past:
+    """Connect the services. Nothing runs yet."""
+    worker = HistoryWorker()
+    moments = Moments(storage, worker)
+    known = Authors(storage.history, worker, max_bytes=authors.CACHE_BYTES)
+    return Past(
+        history=storage.history,
+        worker=worker,
+        moments=moments,
+        blames=Blames(moments, known, worker, Cache(blames.CACHE_BYTES)),
+        diffs=Diffs(storage.store, moments, known, worker, Cache(diffs.CACHE_BYTES)),
+        versions=VersionKeeper(storage.versions, clock, ids),
+        automatic=AutomaticVersions(storage.versions, clock, ids, times),
+        restoring=Restoring(storage, moments, worker, registry, clock, ids, limits),
+        erasing=Erasing(storage.erasure, moments, registry, clock, grace_days=grace_days),
+    )

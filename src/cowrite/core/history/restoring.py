@@ -1,0 +1,213 @@
+"""Bringing a document back to a moment, and taking back what somebody did, as new edits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeAlias
+
+from cowrite.core.history.entries import entries_between
+from cowrite.core.history.errors import HistoryRefused
+from cowrite.core.history.moments import Moment, Moments
+from cowrite.core.history.worker import HistoryWorker
+from cowrite.core.ids import Ids
+from cowrite.core.limits import Limits
+from cowrite.core.operations.state import State
+from cowrite.core.operations.submissions import Answer, Prepared, SubmissionRefused
+from cowrite.core.operations.writing import enqueue
+from cowrite.core.ports import Clock, Directory, Grant, Storage, StoreCorrupt
+from cowrite.core.records import Cause, CauseKind, DocumentInfo
+from cowrite.core.rooms.registry import Registry
+from cowrite.core.sessions.session import Session
+from cowrite.crdt.errors import EngineFault
+from cowrite.crdt.guard import SYNC_LIMITS, inspect
+from cowrite.crdt.history import restoring
+from cowrite.crdt.history.patching import EMPTY
+from cowrite.crdt.history.scratch import RestoreFailed
+from cowrite.crdt.operations import ContentOperation
+from cowrite.crdt.roots import RootKind
+from cowrite.crdt.values import Json
+
+_TRIES: Final = 3
+"""How often something is made anew because somebody else restored or undid something meanwhile."""
+_NOTHING: Final = b"\x00\x00"
+"""The empty update."""
+
+Copies: TypeAlias = Sequence[tuple[int, int, int, int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What became of it."""
+
+    offset: int
+    """The offset of the log with it; the head, when there was nothing to do."""
+    operations: Sequence[ContentOperation]
+    """As committed."""
+    version_id: str | None
+    """What was there before, marked as a version; None: there was nothing to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Something that is to be restored or undone."""
+
+    session: Session
+    """Who asks."""
+    cause: Cause
+    """Without copies: those are found out."""
+    needs: Grant
+    id: str | None = None
+    """Given by who asks: asked for again with it, it is not done twice."""
+
+    @property
+    def digest(self) -> str:
+        """Tells whether the same is asked for."""
+        cause = self.cause
+        asked = [cause.kind, cause.until, cause.after, cause.root, cause.author]
+        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+
+
+class Restoring:
+    """Makes the updates in the worker's thread, and has the journal commit them behind what others write meanwhile."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        moments: Moments,
+        worker: HistoryWorker,
+        registry: Registry,
+        clock: Clock,
+        ids: Ids,
+        limits: Limits,
+    ) -> None:
+        self._store = storage.store
+        self._history = storage.history
+        self._directory: Directory = storage.directory
+        self._moments = moments
+        self._worker = worker
+        self._registry = registry
+        self._clock = clock
+        self._ids = ids
+        self._limits = limits
+
+    async def restore(self, session: Session, moment: Moment, *, root: str | None = None, id: str | None = None) -> Made:  # noqa: A002
+        """Bring the document, or one root of it, back to a moment. What others write meanwhile stays.
+
+        Raises :class:`HistoryRefused`, :class:`SubmissionRefused`, :class:`RoomClosed`, and what reading the store raises.
+        """
+        cause = Cause(CauseKind.RESTORE, moment.offset, root=root)
+        wanted = Wanted(session, cause, Grant.WRITE, id)
+        return await self._do(wanted, moment.info, partial(self._make_restore, moment, root))
+
+    async def undo(
+        self,
+        session: Session,
+        author: str,
+        after: Moment,
+        until: Moment,
+        *,
+        id: str | None = None,  # noqa: A002
+    ) -> Made:
+        """Take back what an author did behind a moment up to another one. What others did stays. Raises as :meth:`restore`."""
+        if after.offset > until.offset:
+            raise HistoryRefused("wrong_order", "the moment from which on to undo comes after the one up to which")
+        cause = Cause(CauseKind.UNDO, until.offset, after=after.offset, author=author)
+        needs = Grant.WRITE if author == session.author else Grant.ADMIN
+        wanted = Wanted(session, cause, needs, id)
+        return await self._do(wanted, until.info, partial(self._make_undo, author, after, until))
+
+    async def _do(
+        self, wanted: Wanted, info: DocumentInfo, make: Callable[[Moment], Awaitable[tuple[bytes | None, Copies]]]
+    ) -> Made:
+        if wanted.id is not None and await self._history.locate(info.document_id, wanted.id) is not None:
+            return await self._submit(wanted, await self._moments.at(info, info.head.offset), _NOTHING, ())
+        tries = 0
+        while True:
+            head = await self._moments.at(info, info.head.offset)
+            update, copies = await make(head)
+            if update is None:
+                return Made(head.offset, (), None)
+            try:
+                return await self._submit(wanted, head, update, copies)
+            except SubmissionRefused as refused:
+                tries += 1
+                if refused.code != "restored_meanwhile" or tries == _TRIES:
+                    raise
+            info = await self._look_again(info)
+
+    async def _look_again(self, info: DocumentInfo) -> DocumentInfo:
+        now = await self._directory.info(info.document_id)
+        if now is None or now.head.epoch != info.head.epoch:
+            raise HistoryRefused("history_replaced", "the document's history was replaced meanwhile; ask again")
+        return now
+
+    async def _submit(self, wanted: Wanted, head: Moment, update: bytes, copies: Copies) -> Made:
+        version_id = self._ids.new()
+        cause = wanted.cause
+        prepared = Prepared(
+            session=wanted.session,
+            id=wanted.id or self._ids.new(),
+            digest=wanted.digest,
+            update=update,
+            outline=inspect(update, SYNC_LIMITS),
+            cause=Cause(cause.kind, cause.until, cause.after, cause.root, cause.author, tuple(copies)),
+            base=head.head,
+            needs=wanted.needs,
+            version_id=version_id,
+        )
+        async with self._registry.open(wanted.session.document_id) as room:
+            room.feed()  # from before the commit on: who polls next is answered from memory
+            enqueue(room, prepared, self._clock, self._limits)
+            answer: Answer = await prepared.answer
+        return Made(answer.offset, answer.operations, version_id if update is not _NOTHING else None)
+
+    async def _make_restore(self, moment: Moment, root: str | None, head: Moment) -> tuple[bytes | None, Copies]:
+        then, now = await self._moments.state(moment), await self._moments.state(head)
+        return await self._worker.run(head.document_id, partial(_restore, then, now, root))
+
+    async def _make_undo(self, author: str, after: Moment, until: Moment, head: Moment) -> tuple[bytes | None, Copies]:
+        updates = [
+            (entry.update, entry.author == author and entry.offset <= until.offset)
+            async for entry in entries_between(self._store, head.info, after.offset, head.offset)
+        ]
+        if not any(theirs for _, theirs in updates):
+            return None, ()
+        then, now = await self._moments.state(after), await self._moments.state(head)
+        return await self._worker.run(head.document_id, partial(_undo, then, now, updates))
+
+
+def _restore(then: State, now: State, root: str | None) -> tuple[bytes | None, Copies]:
+    roots = now.committed.roots
+    mixed = sorted(name for name, kind in roots.items() if kind is RootKind.MIXED and root in (None, name))
+    if mixed:
+        # Never left out in silence.
+        reason = f"the root {mixed[0]!r} holds things that do not go together, and what it was cannot be told"
+        raise HistoryRefused("root_unreadable", f"{reason}; restore the other roots by name")
+    wanted = None if root is None else [root]
+    if all(_shown(then, name, kind) == _shown(now, name, kind) for name, kind in roots.items() if root in (None, name)):
+        return None, ()  # it looks as it did, whatever happened in between
+    try:
+        made = restoring.restore(then.committed.state, roots, [now.committed.state], wanted, then.content)
+    except RestoreFailed as failed:
+        raise HistoryRefused("restore_failed", str(failed)) from failed
+    except EngineFault as fault:
+        raise StoreCorrupt(f"The history of the document cannot be read: {fault}") from fault
+    return made.update, made.copies
+
+
+def _shown(state: State, name: str, kind: RootKind) -> Json:
+    return state.content.get(name, EMPTY[kind])
+
+
+def _undo(then: State, now: State, updates: Sequence[tuple[bytes, bool]]) -> tuple[bytes | None, Copies]:
+    try:
+        made = restoring.undo_of(then.committed.state, now.committed.roots, updates)
+    except RestoreFailed as failed:
+        raise HistoryRefused("restore_failed", str(failed)) from failed
+    except EngineFault as fault:
+        raise StoreCorrupt(f"The history of the document cannot be read: {fault}") from fault
+    return made.update, made.copies

@@ -1,0 +1,162 @@
+"""The ports to documents' past: what happened, which moments were marked, and what is to be forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from cowrite.core.records import (
+    AccessChange,
+    ActivityGroup,
+    Authored,
+    Checkpoint,
+    Entry,
+    StoredDocument,
+    Version,
+    VersionKind,
+)
+
+
+class History(Protocol):
+    """The past of documents. Only reads.
+
+    Promised: one consistent view for each call; what :meth:`Store.writing` has committed is seen. Every method raises
+    :class:`StoreUnavailable`, and :class:`InvalidId` for ids that no database can keep.
+    """
+
+    async def load_at(self, document_id: str, offset: int) -> StoredDocument | None:
+        """As :meth:`Store.load`, of the log up to ``offset``; ``head`` is the head as it was there. None: there is no such
+        document, or its head is not there yet.
+
+        Raises :class:`HistoryForgotten` below the first offset that is kept, but for the head itself (0, the empty document,
+        can be had as long as nothing was forgotten), :class:`StoreCorrupt`, and ``ValueError`` for a negative offset.
+        """
+        ...
+
+    async def locate(self, document_id: str, operation_id: str) -> int | None:
+        """The offset of the entry that the operation is in; of one that was submitted and became none, the head at that time.
+        None: not known in this document.
+        """
+        ...
+
+    async def operations(self, document_id: str, *, after: int, limit: int, size: int) -> Sequence[Entry]:
+        """The entries behind the offset ``after``, in order and each with all its operations, until ``limit`` operations are
+        reached (the last entry may go beyond), or ``limit`` entries; and no more than have ``size`` bytes together, about, as
+        far as that is more than one. None at all: the log ends at ``after``.
+
+        Raises :class:`HistoryForgotten` when not all entries behind ``after`` are kept, :class:`StoreCorrupt`.
+        """
+        ...
+
+    async def last_operation(self, document_id: str, *, until: int) -> str | None:
+        """The id of the last operation in the entries up to the offset ``until``; None: they have none, or are not kept."""
+        ...
+
+    async def offset_at(self, document_id: str, at: int) -> int:
+        """The offset of the last entry made at that time or before it (milliseconds since 1970); 0: there was none yet.
+
+        Entries are in the order of time as far as the processes' clocks agree. Raises :class:`HistoryForgotten` when the oldest
+        entry that is kept is younger, and is not the first one.
+        """
+        ...
+
+    async def authored(self, document_id: str, *, after: int, limit: int) -> Sequence[Authored]:
+        """At most ``limit`` entries behind the offset ``after``, in order, without their updates and operations. What was
+        forgotten is left out.
+        """
+        ...
+
+    async def activity(self, document_id: str, *, before: int | None, pause: int, limit: int) -> Sequence[ActivityGroup]:
+        """At most ``limit`` groups of the entries before the offset ``before`` (None: all), newest first: neighbouring entries
+        of one author are in one group when no more than ``pause`` milliseconds lie between each two.
+
+        What was forgotten is left out. A group may be cut where looking at it takes too long; the next page goes on with it.
+        """
+        ...
+
+
+class Versions(Protocol):
+    """Versions: pointers to moments. Each call is durable when it returns; every one raises :class:`StoreUnavailable`, and
+    those that write :class:`StoreBusy`, :class:`CommitDoubtful` and :class:`StoreRefused` for texts that no database can keep.
+    """
+
+    async def add(self, version: Version) -> bool:
+        """Keep a version. False, and nothing happens: there is one of this id already, or no such document, or its head is not
+        there yet. Raises :class:`HistoryForgotten` for a moment that is not kept any more, :class:`DocumentDeleted`.
+        """
+        ...
+
+    async def add_automatic(self, version: Version, *, interval: int) -> bool:
+        """As :meth:`add`, unless the newest automatic version is younger than ``interval`` milliseconds, or any version is of
+        the same offset: looked at and done in one step, whichever process asks.
+        """
+        ...
+
+    async def list(
+        self, document_id: str, *, kinds: Collection[VersionKind] = (), before: str | None = None, limit: int = 100
+    ) -> Sequence[Version]:
+        """At most ``limit`` versions of these kinds (all by default) behind the version ``before``, newest moment first: by
+        offset, then by when they were made, then by id. None, when the document has no version ``before`` (any more).
+        """
+        ...
+
+    async def get(self, document_id: str, version_id: str) -> Version | None:
+        """One version; None: the document has none of this id."""
+        ...
+
+    async def change(self, version: Version) -> bool:
+        """Replace name, note and kind of the version of this id and document. False: there is none."""
+        ...
+
+    async def remove(self, document_id: str, version_id: str) -> bool:
+        """Remove a version. False: there is none. The history that it points to stays."""
+        ...
+
+    async def thin(self, document_id: str, *, now: int, keep: Sequence[tuple[int, int]], older: int | None) -> int:
+        """Remove automatic versions that age has made too many of; returns how many.
+
+        ``keep``: (age, distance) in milliseconds, ages ascending: of those older than an age, one for each distance is kept,
+        the last one before each multiple of it since 1970. ``older``: those of an age above that are removed, all; None: none.
+        """
+        ...
+
+
+class Erasure(Protocol):
+    """What is deleted for good. Each call is all or nothing, durable when it returns, and takes the lock of the document's
+    head; raises :class:`StoreUnavailable`, :class:`StoreBusy` and :class:`CommitDoubtful`; each may be repeated.
+
+    ``scrub``: when the call returns, nothing of what was deleted until then is left in the database's files either, as far as
+    the database can see to that. With SQLite all of the file is written anew, and writers wait for that (about a second for
+    100 MB): whoever deletes many leaves it to the last call. An error may be that of the scrubbing; the call repeated scrubs
+    in any case.
+    """
+
+    async def forget(self, document_id: str, checkpoint: Checkpoint, *, scrub: bool = True) -> bool:
+        """Forget what happened up to the checkpoint's offset, and keep the checkpoint, which is the document as it was there.
+
+        Entries, operations, what was submitted, checkpoints and versions up to there go, and what was quarantined before that
+        entry's time. Epoch, offsets and what comes behind stay. False: there is no such document, or the entry at that offset
+        has another id. Nothing happens when that much is forgotten already.
+        """
+        ...
+
+    async def purge(self, document_id: str, *, deleted_before: int, at: int, scrub: bool = True) -> bool:
+        """Delete all that a softly deleted document holds; what is left is that there was one, and which Yjs clients wrote it.
+
+        False: it was not deleted before that time (milliseconds since 1970), or is purged already. ``at``: the time to note.
+        """
+        ...
+
+    async def purgeable(self, *, deleted_before: int, limit: int) -> Sequence[str]:
+        """Some of the documents that were softly deleted before that time and are not purged yet."""
+        ...
+
+    async def recreate(self, document_id: str, change: AccessChange) -> bool:
+        """Make a purged document again, empty and under a new epoch, and add the change (see :meth:`Directory.delete`). False:
+        there is no such document, or it is not purged.
+        """
+        ...
+
+    async def retired_clients(self, document_id: str) -> frozenset[int]:
+        """The Yjs clients that wrote what was purged from this document: nothing may be taken that is theirs."""
+        ...

@@ -1,0 +1,196 @@
+"""What happened to a document: who wrote what, what changed, and bringing back what was."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from cowrite.core.history.diffs import DiffFormat
+from cowrite.core.history.moments import Moment
+from cowrite.core.history.restoring import Made
+from cowrite.core.ports import Grant
+from cowrite.core.records import DocumentInfo
+from cowrite.http.backend import Backend, Serving, backend_of
+from cowrite.http.bodies import Content
+from cowrite.http.credentials import require
+from cowrite.http.documents import MAX_MOMENT, MOMENT, ON_ONE
+from cowrite.http.history_models import (
+    Activity,
+    ActivityShown,
+    Blame,
+    Diff,
+    Forgotten,
+    RestoreBody,
+    Restored,
+    UndoBody,
+)
+from cowrite.http.models import Operation
+from cowrite.http.problems import documented
+from cowrite.http.raw_paths import DocumentInPath
+from cowrite.http.strict_route import StrictRoute
+from cowrite.http.versions import entered
+
+MAX_GROUPS: Final = 1000
+_ROOT: Final = "Only what is in this root."
+_READING: Final = ON_ONE | {
+    "s404": "document_not_found unknown_moment",
+    "s409": "history_replaced",
+    "s410": "document_deleted history_forgotten",
+    "s503": "unavailable overloaded draining",
+}
+_WRITING: Final = _READING | {
+    "s409": "history_replaced restored_meanwhile restore_failed root_unreadable operation_id_taken",
+    "s413": "too_large",
+    "s422": "unprocessable_entity bad_document_id unsupported not_storable wrong_order",
+}
+
+_MomentQuery = Annotated[str | None, Query(min_length=1, max_length=MAX_MOMENT, description=f"{MOMENT} Now, if left out.")]
+_RootQuery = Annotated[str | None, Query(max_length=255, description=_ROOT)]
+_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
+
+
+def history_routes(serving: Serving) -> APIRouter:
+    """What is below ``/api/v2/documents/{document_id}`` about its past, but for versions."""
+    routes = APIRouter(prefix="/api/v2/documents/{document_id}", tags=["history"], route_class=StrictRoute)
+    _reading(routes, serving)
+    _writing(routes, serving)
+    return routes
+
+
+def _reading(routes: APIRouter, serving: Serving) -> None:
+    given = Depends(backend_of(serving))
+
+    @routes.get(
+        "/diff",
+        summary="What changed between two moments",
+        description="`from` may be the later one: then the answer tells what leads back.",
+        response_model=Diff,
+        responses={
+            200: {"content": {"text/html": {"schema": {"type": "string"}}}},
+            **documented(**_READING | {"s409": "history_replaced restore_failed"}),
+        },
+    )
+    async def diff(
+        request: Request,
+        document_id: DocumentInPath,
+        first: Annotated[str, Query(alias="from", min_length=1, max_length=MAX_MOMENT, description=MOMENT)],
+        backend: Backend = given,
+        to: _MomentQuery = None,
+        format: Annotated[DiffFormat, Query()] = DiffFormat.JSON,  # noqa: A002 - the parameter's name
+        root: _RootQuery = None,
+    ) -> Response:
+        _, info = await entered(backend, request, document_id, Grant.READ)
+        moments = await _resolved(backend, info, first), await _resolved(backend, info, to)
+        changes = await backend.past.diffs.between(*moments, format, root)
+        if format is DiffFormat.HTML:
+            return await Content(changes).answer(request.headers, media_type="text/html; charset=utf-8")
+        told = {"document_id": document_id, "from": _shown(moments[0]), "to": _shown(moments[1])}
+        name = b"roots" if format is DiffFormat.JSON else b"operations"
+        body = b'%s,"%s":%s}' % (_encode(told)[:-1].encode(), name, changes)
+        return await Content(body).answer(request.headers, media_type="application/json")
+
+    @routes.get(
+        "/blame",
+        summary="Who wrote what can be seen, and when",
+        description="Text that a restore brought back is credited to who wrote it first.",
+        response_model=Blame,
+        responses=documented(**_READING),
+    )
+    async def blame(
+        request: Request,
+        document_id: DocumentInPath,
+        backend: Backend = given,
+        at: _MomentQuery = None,
+        root: _RootQuery = None,
+    ) -> Response:
+        _, info = await entered(backend, request, document_id, Grant.READ)
+        moment = await _resolved(backend, info, at)
+        runs = await backend.past.blames.of(moment, root)
+        told = {"document_id": document_id, "offset": moment.offset}
+        body = b'%s,"runs":%s}' % (_encode(told)[:-1].encode(), runs)
+        return await Content(body).answer(request.headers, media_type="application/json")
+
+    @routes.get(
+        "/activity",
+        summary="Who did how much, and when",
+        description="Newest first. What one author did without a pause is one group; what was restored or undone stands alone.",
+        responses=documented(**ON_ONE),
+    )
+    async def activity(
+        request: Request,
+        document_id: DocumentInPath,
+        backend: Backend = given,
+        before: Annotated[int | None, Query(ge=1, le=2**53, description="The `next` of the page before.")] = None,
+        limit: Annotated[int, Query(ge=1, le=MAX_GROUPS)] = 100,
+        pause: Annotated[int, Query(ge=0, le=86_400, description="Seconds.")] = 300,
+    ) -> Activity:
+        _, info = await entered(backend, request, document_id, Grant.READ)
+        groups = await backend.past.history.activity(document_id, before=before, pause=pause * 1000, limit=limit)
+        oldest = groups[-1].first_offset if groups else 0
+        following = oldest if oldest > info.first_offset else None
+        return Activity(activity=[ActivityShown.of(group) for group in groups], next=following)
+
+
+def _writing(routes: APIRouter, serving: Serving) -> None:
+    given = Depends(backend_of(serving))
+
+    @routes.post(
+        "/restore",
+        summary="Bring a document back to a moment",
+        description="As a new edit, which those who are in it see arrive. What was there before becomes a version; what others "
+        "write meanwhile stays.",
+        responses=documented(**_WRITING),
+    )
+    async def restore(request: Request, document_id: DocumentInPath, body: RestoreBody, backend: Backend = given) -> Restored:
+        session, info = await entered(backend, request, document_id, Grant.WRITE)
+        moment = await backend.past.moments.resolve(info, body.to)
+        return _made(await backend.past.restoring.restore(session, moment, root=body.root, id=body.id))
+
+    @routes.post(
+        "/undo",
+        summary="Take back what somebody did",
+        description="As a new edit: what they inserted goes, what they deleted comes back, what others did stays. Everybody "
+        "who may write may take back what they did themselves; an administrator, what others did.",
+        responses=documented(**_WRITING),
+    )
+    async def undo(request: Request, document_id: DocumentInPath, body: UndoBody, backend: Backend = given) -> Restored:
+        session, info = await entered(backend, request, document_id, Grant.WRITE)
+        if body.author != session.author:
+            require(session, Grant.ADMIN)
+        after = await backend.past.moments.resolve(info, body.from_)
+        until = await _resolved(backend, info, body.to)
+        return _made(await backend.past.restoring.undo(session, body.author, after, until, id=body.id))
+
+    @routes.delete(
+        "/history",
+        summary="Forget what happened before a moment",
+        description="For good: the document as it was then is its beginning from now on. Offsets stay, and so does the "
+        "present: people who are in the document notice nothing.",
+        responses=documented(**_READING),
+    )
+    async def forget(
+        request: Request,
+        document_id: DocumentInPath,
+        before: Annotated[str, Query(min_length=1, max_length=MAX_MOMENT, description=MOMENT)],
+        backend: Backend = given,
+    ) -> Forgotten:
+        _, info = await entered(backend, request, document_id, Grant.ADMIN)
+        moment = await backend.past.moments.resolve(info, before)
+        return Forgotten(first_offset=await backend.past.erasing.forget(moment))
+
+
+async def _resolved(backend: Backend, info: DocumentInfo, at: str | None) -> Moment:
+    """The moment that is meant; None: now."""
+    moments = backend.past.moments
+    return await (moments.at(info, info.head.offset) if at is None else moments.resolve(info, at))
+
+
+def _shown(moment: Moment) -> dict[str, int | None]:
+    return {"offset": moment.offset, "created_at": moment.created_at}
+
+
+def _made(made: Made) -> Restored:
+    operations = [Operation.model_validate(operation.to_json()) for operation in made.operations]
+    return Restored(offset=made.offset, operations=operations, version=made.version_id)

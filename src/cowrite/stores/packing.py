@@ -1,0 +1,117 @@
+"""What each entry has, in few bytes: there is a row for every keystroke, so that each byte here is one for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from cowrite.core.records import Cause, CauseKind
+from cowrite.crdt.operations import ContentOperation, OperationType
+from cowrite.crdt.outline import ClockRange
+from cowrite.stores.encoding import decode_json, encode_json
+
+MAX_PACKED_ID = 146
+"""Bytes of the longest packed id: 36 characters of four bytes each, and the end."""
+_UUID_BYTES = 16
+
+
+def pack_id(text: str) -> bytes:
+    """An id in few bytes: a UUID in 16, any other text as UTF-8 and U+0000, which no id contains; twice, where that were 16."""
+    if len(text) == 36 and text[8] == text[13] == text[18] == text[23] == "-":
+        digits = text.replace("-", "")
+        try:
+            packed = bytes.fromhex(digits)
+        except ValueError:
+            packed = b""
+        if len(packed) == _UUID_BYTES and packed.hex() == digits:
+            return packed
+    packed = text.encode() + b"\0"
+    return packed if len(packed) != _UUID_BYTES else packed + b"\0"
+
+
+def unpack_id(packed: bytes) -> str:
+    """The id of :func:`pack_id`. Raises ValueError."""
+    if len(packed) == _UUID_BYTES:
+        digits = packed.hex()
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    return packed.rstrip(b"\0").decode()
+
+
+def pack_ranges(ranges: Iterable[ClockRange]) -> bytes:
+    """For each range its client, its start and its length, as variable-length integers (lib0)."""
+    packed = bytearray()
+    for client, start, end in ranges:
+        for number in (client, start, end - start):
+            while number > 0x7F:
+                packed.append(number & 0x7F | 0x80)
+                number >>= 7
+            packed.append(number)
+    return bytes(packed)
+
+
+def unpack_ranges(packed: bytes) -> tuple[ClockRange, ...]:
+    """The ranges of :func:`pack_ranges`. Raises ValueError."""
+    numbers = []
+    number = shift = 0
+    for byte in packed:
+        number |= (byte & 0x7F) << shift
+        if byte & 0x80:
+            shift += 7
+        else:
+            numbers.append(number)
+            number = shift = 0
+    if shift or len(numbers) % 3:
+        raise ValueError("it ends within a range")
+    return tuple(
+        ClockRange(client, start, start + length)
+        for client, start, length in zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True)
+    )
+
+
+def encode_cause(cause: Cause | None) -> str | None:
+    """JSON: an object with those fields that say something. Raises :class:`StoreRefused`."""
+    if cause is None:
+        return None
+    fields = {
+        "kind": cause.kind.value,
+        "until": cause.until,
+        "after": cause.after,
+        "root": cause.root,
+        "author": cause.author,
+        "copies": cause.copies or None,
+    }
+    return encode_json({name: value for name, value in fields.items() if value is not None})
+
+
+def decode_cause(text: str | None) -> Cause | None:
+    """The cause of :func:`encode_cause`. Raises ValueError, TypeError and LookupError."""
+    if text is None:
+        return None
+    fields = decode_json(text)
+    return Cause(
+        kind=CauseKind(fields["kind"]),
+        until=fields["until"],
+        after=fields.get("after"),
+        root=fields.get("root"),
+        author=fields.get("author"),
+        copies=tuple((a, b, c, d, e) for a, b, c, d, e in fields.get("copies", ())),
+    )
+
+
+def units(operations: Sequence[ContentOperation]) -> tuple[int, int]:
+    """How much operations insert and delete: one for each UTF-16 code unit of text, embedded value, item, node and entry."""
+    inserted = deleted = 0
+    for operation in operations:
+        if operation.type is OperationType.INSERT:
+            inserted += _inserted(operation)
+        elif operation.type is OperationType.DELETE:
+            deleted += 1 if operation.length is None else operation.length
+    return inserted, deleted
+
+
+def _inserted(operation: ContentOperation) -> int:
+    content = operation.content
+    if not isinstance(content, str | list) or (operation.position and isinstance(operation.position[-1], str)):
+        return 1
+    if isinstance(content, str) and not content.isascii():
+        return len(content.encode("utf-16-le", "surrogatepass")) // 2
+    return len(content)

@@ -1,0 +1,106 @@
+"""What all stores say alike of documents' past: how entries make groups, which versions age takes away, who wrote."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+
+import structlog
+
+from cowrite.core.ports import HistoryForgotten
+from cowrite.core.records import ActivityGroup, Authored, Cause, Version, VersionKind
+from cowrite.crdt.errors import HostileUpdate
+from cowrite.crdt.guard import outline_of_state
+from cowrite.stores.encoding import MAX_UUID, check_id, check_offset, check_text
+
+log = structlog.get_logger(__name__)
+
+ACTIVITY_ENTRIES = 20_000
+"""How many entries one page of activity looks at, at most."""
+MAX_NOTE = 10_000
+"""Longest note of a version, in characters."""
+
+
+def groups(newest_first: Iterable[Authored], *, pause: int, limit: int) -> Iterator[ActivityGroup]:
+    """At most ``limit`` groups of entries, newest first. No more is taken of the entries than that needs."""
+    open_group: list[Authored] = []
+    made = 0
+    for entry in newest_first:
+        if open_group and not _belongs(entry, open_group[-1], pause):
+            yield _group(open_group)
+            made, open_group = made + 1, []
+            if made >= limit:
+                return
+        open_group.append(entry)
+    if open_group:
+        yield _group(open_group)
+
+
+def _belongs(older: Authored, newer: Authored, pause: int) -> bool:
+    by_itself = older.cause is not None or newer.cause is not None
+    return not by_itself and older.author == newer.author and newer.created_at - older.created_at <= pause
+
+
+def _group(newest_first: Sequence[Authored]) -> ActivityGroup:
+    last, first = newest_first[0], newest_first[-1]
+    cause: Cause | None = last.cause
+    return ActivityGroup(
+        author=last.author,
+        first_offset=first.offset,
+        last_offset=last.offset,
+        began_at=first.created_at,
+        ended_at=last.created_at,
+        inserted=sum(entry.inserted for entry in newest_first),
+        deleted=sum(entry.deleted for entry in newest_first),
+        cause=cause,
+    )
+
+
+def check_version(version: Version) -> None:
+    """Raises :class:`InvalidId` when a text of it cannot be kept, ValueError for an offset that no log has."""
+    check_id("The id of the version", version.id, longest=MAX_UUID)
+    check_id("The document id", version.document_id)
+    check_offset(version.offset)
+    check_text("The author of the version", version.author)
+    check_text("The name of the version", version.name or "")
+    check_text("The note of the version", version.note or "", longest=MAX_NOTE)
+
+
+def check_moment(document_id: str, offset: int, *, first_offset: int, head: int) -> None:
+    """Raises :class:`HistoryForgotten` for a moment that can no longer be had: one before the first entry, but the present."""
+    if offset < first_offset > 1 and offset < head:
+        raise HistoryForgotten(document_id, first_offset)
+
+
+def place_of_version(version: Version) -> tuple[int, int, str]:
+    """Its place among the versions of a document: by this, backwards, they are listed."""
+    return version.offset, version.created_at, version.id
+
+
+def too_many(versions: Iterable[Version], *, now: int, keep: Sequence[tuple[int, int]], older: int | None) -> list[Version]:
+    """Those that age has made too many of; see :meth:`cowrite.core.ports.Versions.thin`."""
+    going: list[Version] = []
+    last_of: dict[tuple[int, int], Version] = {}
+    for version in sorted(versions, key=lambda one: (one.created_at, one.offset, one.id)):
+        age = now - version.created_at
+        if version.kind is not VersionKind.AUTOMATIC:
+            continue
+        if older is not None and age > older:
+            going.append(version)
+            continue
+        distance = next((distance for least, distance in reversed(keep) if age > least), 0)
+        if distance:
+            before = last_of.get(place := (distance, version.created_at // distance))
+            if before is not None:
+                going.append(before)
+            last_of[place] = version
+    return going
+
+
+def clients_of_state(document_id: str, packed: bytes) -> set[int]:
+    """The Yjs clients in a checkpoint's state, as it is stored; none when it is damaged, and the log says so."""
+    try:
+        return {brought.client for brought in outline_of_state(zlib.decompress(packed)).brings}
+    except (zlib.error, HostileUpdate) as error:
+        log.error("clients of forgotten entries not known", document_id=document_id, reason=str(error))
+        return set()

@@ -1,0 +1,231 @@
+"""Purging what was deleted long ago, and forgetting what was. The clock is turned by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from core.history.past_tools import info_of, process, write
+from core.operations.process_tools import answered, body
+from core.operations.thin_client import ThinClient
+from cowrite.brokers.local import LocalHub
+from cowrite.core.history.errors import HistoryRefused
+from cowrite.core.ports import HistoryForgotten, StoreUnavailable
+from cowrite.core.rooms.deletion import Deletion
+from cowrite.protocol import yjs
+from cowrite.protocol.messages import SyncStep2
+from cowrite.stores.memory import MemoryDatabase
+from cowrite.testing.process import Process, quiet
+
+DAY = 86_400.0
+
+
+def deletion(server: Process) -> Deletion:
+    storage = server.storage
+    made = Deletion(storage.directory, storage.erasure, server.registry, server.clock, server.ids)
+    server.access.listen(made.heard)
+    return made
+
+
+async def later(server: Process, seconds: float) -> None:
+    server.clock.advance(seconds)  # type: ignore[attr-defined] # the clock of a Process is turned by hand
+    await quiet(server)
+
+
+@pytest.mark.rule("ER2")
+async def test_what_was_deleted_long_enough_ago_is_purged() -> None:
+    """Every hour it is looked for; while the store fails it is looked for again."""
+    database = MemoryDatabase()
+    async with process(database, grace_days=2) as (server, past):
+        await write(server, "secret")
+        deleting = deletion(server)
+        sweeping = asyncio.ensure_future(past.erasing.run())
+        await quiet(server)
+        await deleting.delete("doc", "root")
+        await later(server, 1.9 * DAY)
+        info = await info_of(server)
+        assert (info.purged_at, info.head.offset) == (None, 1)
+        database.fail_next("purgeable", StoreUnavailable("gone"))
+        await later(server, 0.2 * DAY)
+        assert (await info_of(server)).purged_at is None
+        await later(server, 3600)
+        info = await info_of(server)
+        assert (info.purged_at is not None, info.head.offset, info.log_bytes) == (True, 0, 0)
+        assert not await deleting.undelete("doc", "root")
+        sweeping.cancel()
+
+
+@pytest.mark.rule("ER2")
+async def test_what_was_undeleted_meanwhile_stays() -> None:
+    database = MemoryDatabase()
+    async with process(database, grace_days=1) as (server, past):
+        await write(server, "text")
+        deleting = deletion(server)
+        await deleting.delete("doc", "root")
+        await later(server, 2 * DAY)
+        hold = database.hold_next("purge")
+        sweeping = asyncio.ensure_future(past.erasing.sweep())
+        await quiet(server)
+        await deleting.undelete("doc", "root")
+        hold.release()
+        assert await sweeping == 0
+        assert (await info_of(server)).head.offset == 1
+
+
+@pytest.mark.rule("ER2")
+async def test_without_a_grace_nothing_is_purged_by_itself() -> None:
+    async with process(MemoryDatabase(), grace_days=0) as (server, past):
+        await write(server, "text")
+        assert not await past.erasing.purge("doc"), "it is not deleted"
+        await deletion(server).delete("doc", "root")
+        await past.erasing.run()
+        assert (await info_of(server)).purged_at is None
+        assert await past.erasing.purge("doc")
+        assert not await past.erasing.purge("doc")
+
+
+@pytest.mark.rule("ER4")
+async def test_what_waits_of_a_purged_document_is_dropped() -> None:
+    """Not put aside for people to look at, either."""
+    database, hub = MemoryDatabase(), LocalHub()
+    async with process(database, hub=hub) as (one, past), process(database, hub=hub) as (other, _):
+        ana = await one.join(user="ana")
+        ana.client.text.insert(0, "secret")
+        await quiet(one, other)
+        ben = await other.join(user="ben")
+        await quiet(one, other)
+        hold = database.hold_next("begin")
+        ben.client.text.insert(0, "more ")
+        await quiet(one, other)
+        await deletion(one).delete("doc", "root")
+        await past.erasing.purge("doc")
+        hold.release()
+        await quiet(one, other)
+        assert ben.closed is not None
+        assert ben.closed[0] == 4410
+        assert not database.quarantined()
+        assert other.backlog.updates == 0
+
+
+@pytest.mark.rule("ER4")
+async def test_a_room_that_was_open_all_the_time_takes_nothing_of_before() -> None:
+    """It hears of it from the log, or of the news that the document was made again."""
+    database, hub = MemoryDatabase(), LocalHub()
+    async with process(database, hub=hub) as (one, past), process(database, hub=hub) as (other, _):
+        ana = await one.join(user="ana")
+        ana.client.text.insert(0, "secret")
+        await quiet(one, other)
+        ben = await other.join(user="ben")
+        await quiet(one, other)
+        deleting = deletion(one)
+        await deleting.delete("doc", "root")
+        await past.erasing.purge("doc")
+        assert await deleting.recreate("doc", "root")
+        assert not await deleting.recreate("doc", "root")
+        ben.client.text.insert(0, "more ")
+        await quiet(one, other)
+        assert ben.closed is not None
+        assert ben.closed[0] in {4410, 4506}
+        assert body(other) == ""
+        assert not database.quarantined()
+        late = await other.join(client=ana.client, user="ana")
+        await quiet(one, other)
+        assert late.closed is not None
+        assert late.closed[0] == 4410
+        assert body(other) == ""
+
+
+@pytest.mark.rule("ER4")
+async def test_the_news_that_a_document_was_made_again_closes_old_rooms() -> None:
+    database, hub = MemoryDatabase(), LocalHub()
+    async with process(database, hub=hub) as (one, past), process(database, hub=hub) as (other, _):
+        await write(one, "secret")
+        ben = await other.join(user="ben")
+        await quiet(one, other)
+        deleting = deletion(one)
+        deletion(other)
+        await deleting.delete("doc", "root")
+        await past.erasing.purge("doc")
+        await deleting.recreate("doc", "root")
+        await other.access.catch_up()
+        await quiet(one, other)
+        assert ben.closed == (4410, "the document was deleted")
+        fresh = await other.join(user="eve")
+        await deleting.delete("doc", "root")
+        await deleting.undelete("doc", "root")
+        await other.access.catch_up()
+        await quiet(one, other)
+        assert fresh.closed is None, "it is open since after it was made again"
+
+
+@pytest.mark.rule("ER1")
+async def test_forgetting() -> None:
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        ana, bot = await server.join(user="ana"), ThinClient("bot")
+        await bot.read(server)
+        for word in ("one ", "two ", "three "):
+            ana.client.text.insert(0, word)
+            await quiet(server)
+        moment = await past.moments.at(await info_of(server), 2)
+        assert await past.erasing.forget(moment) == 3
+        assert await past.erasing.forget(moment) == 3, "it may be asked for again"
+        with pytest.raises(HistoryForgotten):
+            await past.moments.at(await info_of(server), 2)
+        ana.client.text.insert(0, "four ")
+        await quiet(server)
+        assert body(server) == "four three two one "
+        assert ana.closed is None
+        await bot.read(server)
+        await answered(server, await bot.insert(server, 0, "five "))
+        assert body(server) == "five four three two one "
+        with pytest.raises(HistoryForgotten):
+            await past.moments.resolve(await info_of(server), "1")
+
+
+@pytest.mark.rule("ER1")
+async def test_forgetting_all_but_the_present() -> None:
+    """Of a document that nobody has open here, and again."""
+    database = MemoryDatabase()
+    async with process(database) as (server, _):
+        await write(server, "one", "two")
+    async with process(database) as (server, past):
+        for _ in range(2):
+            assert await past.erasing.forget(await past.moments.at(await info_of(server), 2)) == 3
+        state = await past.moments.state(await past.moments.resolve(await info_of(server), "2"))
+        assert state.content == {"body": {"$text": [{"insert": "twoone"}]}}
+
+
+@pytest.mark.rule("ER1")
+async def test_a_history_that_was_replaced_meanwhile_is_not_forgotten() -> None:
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        await write(server, "one", "two")
+        moment = await past.moments.at(await info_of(server), 1)
+        await past.moments.state(moment)
+        rows = database.tables.documents["doc"].rows
+        rows[0] = replace(rows[0], entry=replace(rows[0].entry, id="other"))
+        with pytest.raises(HistoryRefused) as caught:
+            await past.erasing.forget(moment)
+        assert caught.value.code == "history_replaced"
+
+
+@pytest.mark.rule("ER4")
+async def test_a_retired_client_is_told_so_by_a_room_that_was_opened_since() -> None:
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        ana = await server.join(user="ana")
+        ana.client.text.insert(0, "secret")
+        await quiet(server)
+        deleting = deletion(server)
+        await deleting.delete("doc", "root")
+        await past.erasing.purge("doc")
+        await deleting.recreate("doc", "root")
+        ben = await server.join(user="ben")
+        await quiet(server)
+        ben.send(yjs.encode(SyncStep2(ana.client.doc.get_update(b"\0"))))
+        await quiet(server)
+        assert ben.closed is not None
+        assert ben.closed[0] == 4410

@@ -1,0 +1,222 @@
+"""Restoring and undoing, with what may go wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from core.history.past_tools import info_of, process, session, write
+from core.operations.process_tools import answered, body
+from core.operations.thin_client import ThinClient
+from cowrite.core.history import diffs
+from cowrite.core.history.diffs import DiffFormat
+from cowrite.core.history.errors import HistoryRefused
+from cowrite.core.history.past import Past
+from cowrite.core.history.restoring import Made
+from cowrite.core.operations.submissions import SubmissionRefused
+from cowrite.core.ports import Grant, StoreCorrupt
+from cowrite.crdt.errors import EngineFault
+from cowrite.crdt.history.scratch import RestoreFailed
+from cowrite.protocol import yjs
+from cowrite.protocol.messages import Update
+from cowrite.stores.memory import MemoryDatabase
+from cowrite.testing.process import Process, quiet
+from cowrite.testing.yjs_writer import block, shared_type, values, write_update
+
+
+async def done(server: Process, work: Any) -> Made:
+    """Let it happen."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        await quiet(server)
+        await asyncio.sleep(0.001)
+    made: Made = await task
+    return made
+
+
+async def restored(server: Process, past: Past, to: int, **more: Any) -> Made:
+    moment = await past.moments.at(await info_of(server), to)
+    return await done(server, past.restoring.restore(session(), moment, **more))
+
+
+@pytest.mark.rule("HV40")
+async def test_a_document_is_brought_back_and_goes_on() -> None:
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        ana = await server.join(user="ana")
+        ana.client.text.insert(0, "one")
+        await quiet(server)
+        ana.client.text.clear()
+        await quiet(server)
+        made = await restored(server, past, 1)
+        assert str(ana.client.text) == body(server) == "one"
+        ana.client.text.insert(3, " two")
+        await quiet(server)
+        assert body(server) == "one two"
+        entry = (await server.storage.store.entries("doc", start=made.offset, limit=1))[0]
+        assert (entry.author, entry.operations) == ("root", tuple(made.operations))
+        again = await restored(server, past, made.offset + 1)
+        assert again == Made(made.offset + 1, (), None)
+
+
+@pytest.mark.rule("HV41")
+async def test_what_is_asked_for_again_is_answered_as_the_first_time() -> None:
+    """Though something was written since, and it would be another edit now."""
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        await write(server, "a", "b")
+        moment, asks = await past.moments.at(await info_of(server), 1), session()
+        first = await done(server, past.restoring.restore(asks, moment, id="mine"))
+        await write(server, "c")
+        later = await past.moments.at(await info_of(server), 1)
+        again = await done(server, past.restoring.restore(asks, later, id="mine"))
+        assert (again.offset, again.operations, again.version_id) == (first.offset, first.operations, None)
+        assert body(server) == "ca"
+        with pytest.raises(SubmissionRefused) as caught:
+            await done(server, past.restoring.undo(asks, "bot", moment, later, id="mine"))
+        assert caught.value.code == "operation_id_taken"
+
+
+@pytest.mark.rule("HV40", "HV6")
+async def test_what_others_restore_meanwhile_is_seen() -> None:
+    """It is computed anew, three times at most."""
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        await write(server, "a", "b", "c")
+        moment = await past.moments.at(await info_of(server), 1)
+        await restored(server, past, 2)
+        made = await done(server, past.restoring.restore(session(), moment))
+        assert made.offset == 5
+        assert body(server) == "a"
+
+
+@pytest.mark.rule("HV41")
+async def test_when_others_never_stop_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        await write(server, "a", "b")
+        tries: list[int] = []
+
+        async def always(*_: Any) -> Made:
+            tries.append(1)
+            raise SubmissionRefused("restored_meanwhile", "again", retry=True)
+
+        monkeypatch.setattr(past.restoring, "_submit", always)
+        with pytest.raises(SubmissionRefused, match="again"):
+            await restored(server, past, 1)
+        assert len(tries) == 3
+
+
+@pytest.mark.rule("HV41")
+async def test_other_refusals_are_told_at_once() -> None:
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        await write(server, "a", "b")
+        moment = await past.moments.at(await info_of(server), 1)
+        with pytest.raises(SubmissionRefused) as caught:
+            await done(server, past.restoring.restore(session("eve", Grant.READ), moment))
+        assert caught.value.code == "grant_too_low"
+
+
+@pytest.mark.rule("HV41")
+async def test_a_document_that_is_replaced_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        await write(server, "a", "b")
+
+        async def meanwhile(*_: Any) -> Made:
+            database.tables.documents.pop("doc")
+            raise SubmissionRefused("restored_meanwhile", "again", retry=True)
+
+        monkeypatch.setattr(past.restoring, "_submit", meanwhile)
+        with pytest.raises(HistoryRefused) as caught:
+            await restored(server, past, 1)
+        assert caught.value.code == "history_replaced"
+
+
+@pytest.mark.rule("HV44")
+async def test_a_mixed_root_is_refused_by_name() -> None:
+    """Also when the whole document is asked for; the others can be restored by name."""
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        ana, bot = await server.join(user="ana"), ThinClient("bot")
+        ana.client.text.insert(0, "one")
+        ana.send(yjs.encode(Update(write_update([block(70, 0, shared_type("xmlelement", "p", root="odd"))]))))
+        await quiet(server)
+        ana.send(yjs.encode(Update(write_update([block(71, 0, values(1, root="odd"))]))))
+        await quiet(server)
+        await bot.read(server)
+        await answered(server, await bot.insert(server, 3, " two"))
+        head = (await info_of(server)).head.offset
+        for root in (None, "odd"):
+            with pytest.raises(HistoryRefused) as caught:
+                await restored(server, past, head - 1, root=root)
+            assert caught.value.code == "root_unreadable"
+        await restored(server, past, head - 1, root="body")
+        assert body(server) == "one"
+
+
+@pytest.mark.rule("HV44")
+@pytest.mark.parametrize(("fault", "code"), [(RestoreFailed("no"), "restore_failed"), (EngineFault("no"), None)])
+async def test_what_cannot_be_brought_back_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, fault: Exception, code: str | None
+) -> None:
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        await write(server, "a", "b")
+
+        def fails(*_: Any) -> None:
+            raise fault
+
+        monkeypatch.setattr("cowrite.crdt.history.restoring.restore", fails)
+        monkeypatch.setattr("cowrite.crdt.history.restoring.undo_of", fails)
+        monkeypatch.setattr(diffs, "restore", fails)
+        monkeypatch.setattr(diffs, "diff", fails)
+        info = await info_of(server)
+        first, last = await past.moments.at(info, 1), await past.moments.at(info, 2)
+        expected = HistoryRefused if code else StoreCorrupt
+        for work in (
+            past.restoring.restore(session(), first),
+            past.restoring.undo(session(), "bot", first, last),
+            past.diffs.between(last, first, DiffFormat.OPERATIONS, None),
+        ):
+            with pytest.raises(expected) as caught:
+                await work
+            assert getattr(caught.value, "code", None) == code
+        if code is None:
+            with pytest.raises(StoreCorrupt):
+                await past.diffs.between(first, last, DiffFormat.JSON, None)
+        assert body(server) == "ba"
+        assert (await info_of(server)).head.offset == 2
+
+
+@pytest.mark.rule("HV42")
+async def test_undo_of_what_is_no_longer_to_be_seen_makes_no_entry() -> None:
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        await write(server, "a")
+        await write(server, "b", user="ben")
+        info = await info_of(server)
+        first, last = await past.moments.at(info, 0), await past.moments.at(info, 2)
+        made = await done(server, past.restoring.undo(session(), "ben", first, last))
+        assert body(server) == "a"
+        info = await info_of(server)
+        again = await done(server, past.restoring.undo(session(), "ben", first, last))
+        assert again.offset == made.offset
+        assert (await info_of(server)).head == info.head
+
+
+@pytest.mark.rule("HV31")
+async def test_a_diff_is_made_once() -> None:
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        await write(server, "a", "b")
+        info = await info_of(server)
+        first, last = await past.moments.at(info, 1), await past.moments.at(info, 2)
+        for form in DiffFormat:
+            made = await past.diffs.between(first, last, form, None)
+            assert await past.diffs.between(first, last, form, None) is made
+            assert made != await past.diffs.between(last, first, form, None)
+        assert await past.diffs.between(first, first, DiffFormat.OPERATIONS, None) == b"[]"

@@ -1,0 +1,93 @@
+"""The thread in which pasts are looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from cowrite.core.history.errors import HistoryRefused
+from cowrite.core.history.worker import HistoryWorker
+
+
+class Gate:
+    """Work that waits until it may go on."""
+
+    def __init__(self) -> None:
+        self.opened = threading.Event()
+        self.done: list[str] = []
+
+    def work(self, name: str) -> Callable[[], str]:
+        def work() -> str:
+            assert self.opened.wait(10)
+            assert threading.current_thread() is not threading.main_thread()
+            self.done.append(name)
+            return name
+
+        return work
+
+
+@pytest.mark.rule("HV13")
+async def test_documents_are_served_in_turn() -> None:
+    """Whoever asks much about one document keeps nobody waiting who asks about another."""
+    worker, gate = HistoryWorker(), Gate()
+    names = [("a", "a1"), ("a", "a2"), ("a", "a3"), ("b", "b1"), ("b", "b2"), ("c", "c1")]
+    waiting = [asyncio.ensure_future(worker.run(document, gate.work(name))) for document, name in names]
+    await asyncio.sleep(0)
+    gate.opened.set()
+    assert await asyncio.gather(*waiting) == [name for _, name in names]
+    assert gate.done == ["a1", "a2", "b1", "c1", "a3", "b2"]
+    await worker.close()
+
+
+@pytest.mark.rule("HV13")
+async def test_when_too_many_wait_more_are_refused() -> None:
+    worker, gate = HistoryWorker(max_waiting=2), Gate()
+    waiting = [asyncio.ensure_future(worker.run("a", gate.work(str(number)))) for number in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(HistoryRefused, match="later") as caught:
+        await worker.run("b", gate.work("refused"))
+    assert caught.value.code == "overloaded"
+    gate.opened.set()
+    await asyncio.gather(*waiting)
+    assert await worker.run("b", gate.work("now")) == "now"
+    await worker.close()
+
+
+@pytest.mark.rule("HV13")
+async def test_what_nobody_waits_for_is_not_begun() -> None:
+    worker, gate = HistoryWorker(), Gate()
+    first, second, third = (asyncio.ensure_future(worker.run("a", gate.work(name))) for name in ("1", "2", "3"))
+    await asyncio.sleep(0)
+    first.cancel()
+    second.cancel()
+    await asyncio.sleep(0)
+    gate.opened.set()
+    assert await third == "3"
+    assert gate.done == ["1", "3"], "the one that was running came to its end"
+    await worker.close()
+
+
+@pytest.mark.rule("HV13")
+async def test_what_the_work_raises_is_raised() -> None:
+    worker = HistoryWorker()
+    with pytest.raises(ZeroDivisionError):
+        await worker.run("a", lambda: 1 // 0)
+    assert await worker.run("a", lambda: 1) == 1
+    await worker.close()
+
+
+@pytest.mark.rule("HV13")
+async def test_who_waits_at_the_end_is_told() -> None:
+    worker, gate = HistoryWorker(), Gate()
+    first, second = (asyncio.ensure_future(worker.run("a", gate.work(name))) for name in ("1", "2"))
+    await asyncio.sleep(0)
+    closing = asyncio.ensure_future(worker.close())
+    await asyncio.sleep(0)
+    gate.opened.set()
+    await closing
+    assert await first == "1"
+    with pytest.raises(asyncio.CancelledError):
+        await second

@@ -177,6 +177,9 @@ def test_changes_have_their_authors(open_window: OpenWindow) -> None:
     expect(history.marks("insert").last).to_have_css("text-decoration-color", "rgb(194, 65, 12)")
     expect(history.marks("delete")).to_have_attribute("title", re.compile(r"^Deleted by Bo Ek, \d\d:\d\d$"))
     expect(history.past.locator(".legend li")).to_have_text([re.compile(r"^Bo Ek\+10 .1"), re.compile(r"^Ana Lima\+1")])
+    assert violations(ana) == []
+    history.marks("delete").click()
+    expect(history.past.get_by_role("status")).to_have_text(re.compile(r"^Deleted by Bo Ek, \d\d:\d\d$"))
     history.past.get_by_role("button", name="Previous change").click()
     expect(history.past.get_by_role("status")).to_have_text(re.compile(r"^4 of 4: Inserted by Ana Lima, \d\d:\d\d$"))
     expect(history.past.locator(".past-current")).to_have_text(".")

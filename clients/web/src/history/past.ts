@@ -6,12 +6,16 @@ import { sign } from './lists.ts'
 import type { PastView, PastViewModule } from './past_view.ts'
 import type { Changes } from './service.ts'
 import { sharesOf } from './tree.ts'
+import type { Share } from './tree.ts'
 import { counts, countsAloud, deed, nameOf } from './words.ts'
 
 const VIEWS: Record<EditorKind, () => Promise<PastViewModule>> = {
   markdown: () => import('./past_text.ts'),
   rich: () => import('./past_rich.ts'),
 }
+
+/** More authors than these are counted only. */
+const NAMED = 8
 
 export interface Past {
   readonly element: HTMLElement
@@ -43,6 +47,11 @@ export async function past(editor: EditorKind, sheet: HTMLElement, authors: Auth
   sheet.querySelector('.foot')?.before(section)
   const view: PastView = createView(body, (mark) => ({ colour: authors.colour(mark.author), words: deed(mark, Date.now()) }))
   let current = -1
+
+  body.addEventListener('click', ({ target }) => {
+    const words = target instanceof Element ? target.closest<HTMLElement>('[title]')?.title : undefined
+    if (words) pointed.textContent = words // where there is no mouse to point with
+  })
 
   function point(direction: 1 | -1): void {
     const count = view.marks.length
@@ -80,14 +89,20 @@ export async function past(editor: EditorKind, sheet: HTMLElement, authors: Auth
 function shares({ root }: Changes, authors: Authors): HTMLElement[] {
   const all = sharesOf(root)
   if (all.length === 0) return [create('li', 'muted', root?.changed ? 'Only where things stand was changed.' : 'Nothing was changed.')]
-  return all.map((share) => {
-    const amount = create('span', 'amount', counts(share))
-    amount.ariaHidden = 'true'
-    const item = create('li', '', create('span', 'swatch-dot'), nameOf(share.author), amount)
-    item.append(create('span', 'aside', countsAloud(share)))
-    item.style.setProperty('--author', authors.colour(share.author))
-    return item
-  })
+  const rest = all.length - NAMED
+  return [
+    ...all.slice(0, NAMED).map((share) => shareOf(share, authors)),
+    ...(rest > 0 ? [create('li', 'muted', rest === 1 ? 'and one more' : `and ${rest} more`)] : []),
+  ]
+}
+
+function shareOf(share: Share, authors: Authors): HTMLElement {
+  const amount = create('span', 'amount', counts(share))
+  amount.ariaHidden = 'true'
+  const item = create('li', '', create('span', 'swatch-dot'), nameOf(share.author), amount)
+  item.append(create('span', 'aside', countsAloud(share)))
+  item.style.setProperty('--author', authors.colour(share.author))
+  return item
 }
 
 function countOf(changes: number): string {

@@ -5,7 +5,6 @@ import type { Activity, HistoryService } from './service.ts'
 import { Story } from './story.ts'
 
 const PAGE = 1000
-const MOST_PAGES = 10
 /** What is new is nearly always in so many groups. */
 const NEWEST = 50
 
@@ -99,15 +98,15 @@ export class Reader {
     ])
     if (known && !known.misses(activity)) return this.#tell(known.continued(activity, versions))
     this.#tell(new Story(activity, versions))
-    await this.#readEarlier(activity, next, MOST_PAGES - 1)
+    await this.#readEarlier(activity, next)
   }
 
-  async #readEarlier(newer: readonly Activity[], before: number | null, pages: number): Promise<void> {
-    if (before === null || pages === 0 || this.#closed) return
+  async #readEarlier(newer: readonly Activity[], before: number | null): Promise<void> {
+    if (before === null || this.#closed) return
     const { activity, next } = await this.#service.activity(PAGE, before)
     const groups = [...newer, ...activity]
     this.#tell(new Story(groups, this.#story?.versions ?? []))
-    await this.#readEarlier(groups, next, pages - 1)
+    await this.#readEarlier(groups, next)
   }
 
   #tell(story: Story): void {

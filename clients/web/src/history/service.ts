@@ -97,9 +97,10 @@ export class HistoryService {
     return this.#ask('GET', 'activity', { limit, before })
   }
 
-  async versions(): Promise<Version[]> {
-    const { versions } = await this.#ask<{ versions: Version[] }>('GET', 'versions', { limit: 500 })
-    return versions
+  /** All of them, newest moment first. `before`: those behind that page. */
+  async versions(before: string | null = null): Promise<Version[]> {
+    const page = await this.#ask<{ versions: Version[]; next: string | null }>('GET', 'versions', { limit: 1000, before })
+    return page.next === null ? page.versions : [...page.versions, ...(await this.versions(page.next))]
   }
 
   async changes(from: number, to: number): Promise<Changes> {

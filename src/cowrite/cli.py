@@ -48,10 +48,6 @@ app = typer.Typer(
 )
 
 
-for command in COMMANDS:
-    app.command(cls=_Command)(command)
-
-
 def main() -> None:
     """Run the command line; the entry point of ``cowrite``."""
     try:
@@ -197,6 +193,10 @@ def token(
         print(issue(keys[0], sub=sub, name=name, documents=dict.fromkeys(document, grant), ttl=seconds, single_use=once))
     except ValueError as error:
         raise StartError(f"no token was made: {error}") from None
+
+
+for command in COMMANDS:
+    app.command(cls=_Command)(command)
 
 
 def _no_secret() -> StartError:

@@ -10,6 +10,7 @@ from typing import Any
 from cowrite.crdt.history.attribution import Attribution, Authored
 from cowrite.crdt.log_document import LogDocument
 from cowrite.crdt.operations import OperationDraft
+from cowrite.crdt.roots import RootKind
 from cowrite.testing.model import ArrayNode, MapNode, Model, Node, TextNode, XmlNode
 from crdt.random_edits import RandomReplica, commit
 
@@ -54,6 +55,7 @@ def record(seed: int, roots: Sequence[str]) -> RecordedLog:
             log.commit(replica.take())
         if rng.random() < 0.4:
             replica.receive(log.document.encode())
+    assert RootKind.MIXED not in log.document.roots.values(), f"seed {seed}: no editor can make a root mixed"
     return log
 
 

@@ -94,8 +94,8 @@ def play(seed: int, roots: list[str]) -> Restored:
         assert change is not None
         attribution.append([Authored(len(log.updates) + 1, "r", 0, change.ranges, result.copies)])
     assert shows(log.document, get_state(target))
-    if not result.left:
-        assert credits_of(log.document, attribution) == credits_of(target, log.attribution)
+    assert not result.left
+    assert credits_of(log.document, attribution) == credits_of(target, log.attribution)
     return result
 
 

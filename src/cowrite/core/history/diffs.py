@@ -11,12 +11,11 @@ from typing import Final
 
 from cowrite.core.history.authors import Authors
 from cowrite.core.history.cache import Cache
-from cowrite.core.history.entries import entries_between
 from cowrite.core.history.errors import HistoryRefused
 from cowrite.core.history.moments import Moment, Moments
 from cowrite.core.history.worker import HistoryWorker
 from cowrite.core.operations.state import State
-from cowrite.core.ports import Store, StoreCorrupt
+from cowrite.core.ports import StoreCorrupt
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.history.attribution import Attribution
@@ -49,7 +48,6 @@ class DiffFormat(StrEnum):
 class Diffs:
     """Answers what changed. Remembers what was asked for last."""
 
-    store: Store
     moments: Moments
     authors: Authors
     worker: HistoryWorker
@@ -72,25 +70,22 @@ class Diffs:
         before, after = await self.moments.state(first), await self.moments.state(second)
         if form is DiffFormat.OPERATIONS:
             return await self.worker.run(info.document_id, partial(_operations, before, after, root))
-        earlier, later = min(first.offset, second.offset), max(first.offset, second.offset)
-        attribution = await self.authors.until(info, later)
-        entries = [(entry.offset, entry.update) async for entry in entries_between(self.store, info, earlier, later)]
-        work = partial(_tree, before, after, attribution, entries, form, root)
-        return await self.worker.run(info.document_id, work)
+        earlier, later = sorted((first.offset, second.offset))
+        attribution = await self.authors.until(info, later, since=earlier)
+        return await self.worker.run(info.document_id, partial(_tree, before, after, attribution, form, root))
 
 
 def _tree(
     before: State,
     after: State,
     attribution: Attribution,
-    entries: Sequence[tuple[int, bytes]],
     form: DiffFormat,
     root: str | None,
 ) -> bytes:
     turned = before.offset > after.offset
     earlier, later = (after, before) if turned else (before, after)
     try:
-        tree = diff(earlier.committed.state, later.committed.state, _chosen(later, root), attribution, entries)
+        tree = diff(earlier.committed.state, later.committed.state, _chosen(later, root), attribution)
     except EngineFault as fault:
         raise StoreCorrupt(f"The history of the document cannot be read: {fault}") from fault
     if turned:

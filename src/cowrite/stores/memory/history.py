@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cowrite.core.ports import History, HistoryForgotten
@@ -92,7 +93,8 @@ class MemoryHistory:
             return ()
         start = max(after + 1, document.first_offset)
         end = min(document.head.offset, start + max(0, limit) - 1)
-        entries = tuple(map(_authored, rows_between(document.rows, start, end)))
+        rows = rows_between(document.rows, start, end)
+        entries = tuple([_with_clocks(document_id, row, document.clients) for row in rows])
         check_log(document_id, entries, start=start, end=end)
         return entries
 
@@ -109,6 +111,15 @@ class MemoryHistory:
 def _authored(row: Row) -> Authored:
     entry = row.entry
     return Authored(entry.offset, entry.author, entry.created_at, entry.ranges, row.inserted, row.deleted, entry.cause)
+
+
+def _with_clocks(document_id: str, row: Row, claimed: Mapping[int, str]) -> Authored:
+    entry = row.entry
+    return replace(
+        _authored(row),
+        writers=past.writers(entry.ranges, entry.author, claimed),
+        deletes=past.deletes(document_id, entry.offset, entry.update),
+    )
 
 
 def _size(row: Row) -> int:

@@ -101,6 +101,7 @@ async def test_the_way_back_from_what_looks_the_same_is_no_operation() -> None:
         assert [(one["type"], one["length"]) for one in back] == [("delete", 3)]
         assert json.loads(await past.diffs.between(second, first, DiffFormat.OPERATIONS, "other")) == []
         ana = await server.join(user="ana")
+        await quiet(server)
         ana.client.text.insert(0, "x")
         await quiet(server)
         del ana.client.text[0:1]

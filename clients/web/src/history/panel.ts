@@ -7,6 +7,7 @@ import type { Present } from './authors.ts'
 import { LookChoice, Message, NamingForm } from './controls.ts'
 import type { Look } from './controls.ts'
 import { activityList, button, sign, versionList } from './lists.ts'
+import type { List } from './lists.ts'
 import { Newest } from './newest.ts'
 import { past } from './past.ts'
 import type { Past } from './past.ts'
@@ -15,7 +16,7 @@ import { Reader } from './reader.ts'
 import { HistoryService } from './service.ts'
 import type { Changes, Place, Version } from './service.ts'
 import { Story } from './story.ts'
-import { timeline } from './timeline.ts'
+import { Timeline } from './timeline.ts'
 import { titleOf, versionName } from './words.ts'
 
 /** The history of which document. */
@@ -52,9 +53,9 @@ class Panel implements HistoryPanel {
   readonly #notice = new Message('status')
   readonly #restore: HTMLButtonElement = button('strong', 'Restore this moment', () => this.#askToRestore())
   readonly #back: HTMLButtonElement = button('', 'Back to now', () => this.#goToNow())
-  readonly #line
-  readonly #versions
-  readonly #activity
+  readonly #line: Timeline
+  readonly #versions: List
+  readonly #activity: List
   readonly #reader: Reader
   readonly #newest: Newest<Changes>
   #story = new Story([], [])
@@ -63,7 +64,7 @@ class Panel implements HistoryPanel {
     this.#service = new HistoryService(where.place)
     this.#shown = shown
     const go = (offset: number): void => this.#line.go(offset)
-    this.#line = timeline(authors, () => this.#look())
+    this.#line = new Timeline(authors, () => this.#look())
     this.#versions = versionList({ go, rename: (...named) => this.#rename(...named), remove: (one) => this.#askToRemove(one) })
     this.#activity = activityList(authors, go)
     this.#newest = this.#fetcher()

@@ -23,8 +23,8 @@ from cowrite.core.operations.state import State
 from cowrite.core.operations.submissions import Answer, Submission, SubmissionRefused
 from cowrite.core.operations.writing import WriteRequest
 from cowrite.core.ports import AccessDenied, Grant, StoreError, Timer
-from cowrite.core.presence.presence import MAX_STATE_BYTES, PresenceRefused, size_of
 from cowrite.core.presence.present import Transport
+from cowrite.core.presence.refusals import MAX_STATE_BYTES, PresenceRefused, size_of
 from cowrite.core.rooms.room import Room
 from cowrite.core.sessions.session import Session
 from cowrite.protocol.close_codes import CloseCode, cut_reason

@@ -37,6 +37,10 @@ _SETTLING_SECONDS: Final = 6.0
 _RETRY_SECONDS: Final = 1.0
 _AT_ONCE: Final = 500
 """Records written, and documents read, in one call."""
+_LEARNED: Final = 200
+"""Records that are learned in one step of the event loop, and"""
+_DOCUMENTS: Final = 20
+"""documents."""
 
 _Key: TypeAlias = tuple[str, str]
 """A document and a session."""
@@ -115,7 +119,7 @@ class PresenceService:
             return people.persons
         people = PresenceList(lambda change: None, process=self.process)
         records = (await self._presence.read([document_id])).get(document_id, ())
-        people.compare(records, self._clock.monotonic(), settled=True)
+        await _compare(people, records, self._clock.monotonic())
         return people.persons
 
     # ---- its life ----------------------------------------------------------------------------------------------------
@@ -260,12 +264,24 @@ class PresenceService:
                 asked_at = self._clock.monotonic()
                 found = await self._presence.read(part)
                 settled = asked_at >= self._settled_at and self._presence.generation == self._generation
-                for document_id in part:
+                for number, document_id in enumerate(part, 1):
                     if (people := self._lists.get(document_id)) is not None:
-                        people.compare(found.get(document_id, ()), asked_at, settled=settled)
+                        await _compare(people, found.get(document_id, ()), asked_at)
+                    if (people := self._lists.get(document_id)) is not None:
+                        people.settle(found.get(document_id, ()), asked_at, settled=settled)
+                    if number % _DOCUMENTS == 0:
+                        await asyncio.sleep(0)
         except BaseException:
             self._unread = asked | self._unread
             raise
+
+
+async def _compare(people: PresenceList, records: Sequence[PresenceRecord], asked_at: float) -> None:
+    """The event loop has other things to do than to learn of thousands at once."""
+    for start in range(0, len(records), _LEARNED):
+        if start:
+            await asyncio.sleep(0)
+        people.learn(records[start : start + _LEARNED], asked_at)
 
 
 def _can_be_kept(record: PresenceRecord) -> bool:

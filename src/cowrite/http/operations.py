@@ -168,7 +168,7 @@ def _be_present(backend: Backend, room: Room, session: Session, ttl: int | None,
     """Raises :class:`PresenceRefused`."""
     now = backend.clock.now()
     if ttl == 0:
-        room.presence.leave(session)
+        room.presence.go(session)
         return
     if ttl is None:
         room.presence.visit(session, now, backend.clock.monotonic(), PRESENT_SECONDS)

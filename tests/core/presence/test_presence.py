@@ -9,7 +9,8 @@ import pytest
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Access, Grant, PresenceNews, PresenceRecord
-from cowrite.core.presence.presence import PresenceList, Urgency
+from cowrite.core.presence.notes import Urgency
+from cowrite.core.presence.presence import PresenceList
 from cowrite.core.presence.present import PresenceChange, Present, Transport
 from cowrite.core.presence.refusals import PresenceRefused, size_of
 from cowrite.core.sessions.session import Session

@@ -11,7 +11,8 @@ from core.presence.presence_tools import Town, look, session
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Access, Grant, PresenceNews, PresenceRecord
-from cowrite.core.presence.presence import PresenceList, Urgency
+from cowrite.core.presence.notes import Urgency
+from cowrite.core.presence.presence import PresenceList
 from cowrite.core.presence.present import Activity, Present, Transport
 from cowrite.core.sessions.session import Session
 from cowrite.testing.clock import ManualClock
@@ -130,6 +131,62 @@ def test_who_stays_for_a_time_is_written_down_with_what_was_told_last() -> None:
     older = PresenceRecord(bot.id, "bot", "doc", 1, None, 60_001, {"transport": "polling", "state": "active"})
     here.compare([older], 1.0, settled=True)
     assert [(one.cursor, urgency) for one, urgency in noted] == [(5, Urgency.SOON)]
+
+
+@pytest.mark.rule("PE8")
+def test_one_with_a_socket_does_not_go_by_saying_so() -> None:
+    here, ana = people(), visitor("ana")
+    here.connect(ana, Transport.WEBSOCKET, 1)
+    here.go(ana)
+    here.connect(ana, Transport.WEBSOCKET, 2)
+    here.disconnect(ana)
+    assert [one.user_id for one in here.persons] == ["ana"]
+    here.disconnect(ana)
+    assert here.persons == []
+    here.stay(ana, 1, 60_000)
+    here.go(ana)
+    assert here.persons == []
+
+
+@pytest.mark.rule("PE21")
+@pytest.mark.parametrize("linked", [True, False])
+async def test_whose_time_is_over_is_gone_at_once(linked: bool) -> None:
+    """Rooms are looked after every second here, and every five in a server: that is too seldom."""
+    town = Town(linked=linked)
+    async with town.process() as one, town.process() as other:
+        rooms = [await look(one), await look(other)]
+        await one.join(user="cem")
+        await other.join(user="cem")
+        await town.step(6)
+        for room in rooms:
+            room.tend = lambda now: None  # type: ignore[method-assign]
+        ana, ben, dan = (session(one, user) for user in ("ana", "ben", "dan"))
+        rooms[0].presence.visit(ana, one.clock.now(), one.clock.monotonic(), 4)
+        rooms[0].presence.stay(ben, one.clock.now(), 9000)
+        rooms[0].presence.stay(dan, one.clock.now(), 6000)
+        shown = []
+        for seconds in (3.6, 0.8, 1.4, 0.4, 2.6, 0.4):
+            await town.step(seconds)
+            shown.append([[each.user_id for each in room.presence.persons if each.user_id != "cem"] for room in rooms])
+        everybody, two, last = ["ana", "ben", "dan"], ["ben", "dan"], ["ben"]
+        assert [here for here, _ in shown] == [everybody, two, two, last, last, []]
+        assert [sorted(there) for _, there in shown[2:]] == [two, last, last, []]
+
+
+@pytest.mark.rule("PE10", "PE12")
+async def test_what_is_told_is_on_all_processes_within_three_seconds_without_a_broker() -> None:
+    town = Town()
+    async with town.process() as one, town.process() as other:
+        room, there = await look(one), await look(other)
+        ana = session(one, "ana")
+        room.presence.connect(ana, Transport.WEBSOCKET, one.clock.now())
+        await other.join(user="cem")
+        await town.step(8)
+        for cursor in range(5):
+            room.presence.tell(ana, {"cursor": cursor}, one.clock.now())
+            await town.step(3)
+            assert [each.cursor for each in there.presence.crowd if each.user_id == "ana"] == [cursor]
+            await town.step(0.4)
 
 
 @pytest.mark.rule("PE8")

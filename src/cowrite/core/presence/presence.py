@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from enum import IntEnum
 from typing import Final
 
 from cowrite.core.limits import Limits
 from cowrite.core.ports import PresenceNews, PresenceRecord
 from cowrite.core.presence.crowd import Crowd
+from cowrite.core.presence.notes import Ends, Note, Urgency
 from cowrite.core.presence.present import Activity, Person, PresenceChange, Present, Transport
 from cowrite.core.presence.refusals import crowded, full
 from cowrite.core.sessions.session import Session
@@ -18,23 +18,6 @@ from cowrite.protocol.strict_json import Json
 
 _CLAIM_SECONDS: Final = 10.0
 """So long after another process has written down a session that polls here, this one does, too: it has moved."""
-
-
-class Urgency(IntEnum):
-    """How soon other processes must know of a change."""
-
-    NOW = 0
-    """Somebody has come."""
-    SOON = 1
-    """Somebody tells something: a cursor perhaps, many times a second."""
-    LATER = 2
-    """Somebody was active again."""
-    GONE = 3
-    """The session has gone: as soon as when it had come."""
-
-
-Note = Callable[[Present, Urgency], None]
-"""Told of a session of this process that has changed, or has gone."""
 
 
 class PresenceList:
@@ -51,11 +34,15 @@ class PresenceList:
         *,
         process: str = "",
         note: Note = lambda present, urgency: None,
+        ends: Ends = lambda until, expires_at: None,
     ) -> None:
-        """``told`` is called after each change that others see, ``note`` after each that other processes must be told of."""
+        """``told`` is called after each change that others see, ``note`` after each that other processes must be told of, and
+        ``ends`` when :meth:`end` has something to do at a later time.
+        """
         self._limits = limits if limits is not None else Limits()
         self._process = process
         self._note = note
+        self._ends = ends
         self.crowd = Crowd(told, sessions=self._limits.presence_sessions, size=self._limits.presence_bytes)
         self._waiting: dict[str, dict[str, tuple[Session, Transport, int]]] = {}
         """Sessions with open sockets that find no place, by user and id, and since when."""
@@ -108,6 +95,7 @@ class PresenceList:
         if (not renamed and self._is_own(known)) or self._enter(session, Transport.POLLING, now):
             self._visits.pop(session.id, None)
             self._until[session.id] = until
+            self._ends(until, None)
 
     def stay(self, session: Session, now: int, milliseconds: int) -> None:
         """The session is here for so long, whatever becomes of this process; of one with a socket that says nothing.
@@ -119,6 +107,7 @@ class PresenceList:
         if not self._enter(session, Transport.POLLING, now, process=None, expires_at=now + milliseconds):
             raise crowded(self._limits.presence_sessions)
         self._until.pop(session.id, None)
+        self._ends(None, now + milliseconds)
 
     def tell(self, session: Session, told: Mapping[str, Json], now: int) -> None:
         """The session tells something about itself: ``state``, ``cursor``, ``data``, or some of them; the others stay.
@@ -165,6 +154,11 @@ class PresenceList:
             if known.process is None:
                 self._note(known, Urgency.GONE)
 
+    def go(self, session: Session) -> None:
+        """The session says that it goes; of one with a socket that says nothing. Idempotent."""
+        if self._connections[session.id] <= 0:
+            self.leave(session)
+
     def tend(self, now: int, monotonic: float) -> None:
         """Every few seconds: those who do nothing become idle, and away, and those that poll here are this process's when no
         other one has spoken of them for a while.
@@ -203,6 +197,11 @@ class PresenceList:
                 gone.append(one)
         if gone:
             self._remove(gone)
+
+    def next_end(self) -> tuple[float | None, int | None]:
+        """The times when :meth:`end` has something to do: in monotonic seconds, and in milliseconds since 1970."""
+        ends = [one.expires_at for one in self.crowd if one.expires_at is not None]
+        return min(self._until.values(), default=None), min(ends, default=None)
 
     def close(self) -> None:
         """The document is closed here: other processes are told that its sessions have left, but for those that stay."""
@@ -282,6 +281,8 @@ class PresenceList:
                 put.append(present)
         self.crowd.change(put)
         for present in put:
+            if present.expires_at is not None:
+                self._ends(None, present.expires_at)
             if present.process is None and self._seen[present.session_id][0].metadata.get("told_at") != list(present.told_at):
                 self._note(present, Urgency.SOON)  # it was told more, and nobody answers for it
 

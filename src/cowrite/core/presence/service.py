@@ -18,7 +18,8 @@ from typing import Final, TypeAlias, TypeVar
 import structlog
 
 from cowrite.core.ports import Broker, Clock, Presence, PresenceError, PresenceNews, PresenceRecord
-from cowrite.core.presence.presence import PresenceList, Urgency
+from cowrite.core.presence.notes import Urgency
+from cowrite.core.presence.presence import PresenceList
 from cowrite.core.presence.present import Person, Present
 from cowrite.core.presence_records import checked
 
@@ -28,6 +29,8 @@ _GAP_SECONDS: Final = 0.2
 """Between two rounds, at least."""
 _WRITE_AFTER: Final = {Urgency.NOW: 0.0, Urgency.SOON: 2.0, Urgency.LATER: 30.0, Urgency.GONE: 0.0}
 """Seconds."""
+_WRITE_BY_ITSELF: Final = 0.5
+"""The same of ``SOON`` where others hear of it only by reading."""
 _LOOK_SECONDS: Final = 0.5
 """How often it is looked whether another storage has taken over."""
 _READ_WITH_BROKER: Final = 60.0
@@ -100,7 +103,10 @@ class PresenceService:
     def note(self, document_id: str, present: Present, urgency: Urgency) -> None:
         """A session of this process has changed, or has gone. Cheap."""
         key = document_id, present.session_id
-        due = self._clock.monotonic() + _WRITE_AFTER[urgency]
+        after = _WRITE_AFTER[urgency]
+        if urgency is Urgency.SOON and len(self._living) > 1 and not self._broker.reaches_others:
+            after = _WRITE_BY_ITSELF
+        due = self._clock.monotonic() + after
         if (known := self._unwritten.get(key)) is not None:
             due = min(due, known[1])
         noted = present, urgency is Urgency.GONE

@@ -8,6 +8,7 @@ import { tags } from '@lezer/highlight'
 import { GFM, parser } from '@lezer/markdown'
 import { yCollab, yUndoManagerKeymap } from 'y-codemirror.next'
 import type { LiveDocument } from '../live.ts'
+import { distinctStates } from '../people.ts'
 import type { MountedEditor } from './editor.ts'
 
 /** Name of the root in the document; other Yjs clients use the same to edit the same text. */
@@ -32,7 +33,7 @@ export function mount(parent: HTMLElement, live: LiveDocument): MountedEditor {
     doc: text.toString(),
     extensions: [
       keymap.of([...yUndoManagerKeymap, ...defaultKeymap]), // Tab is not bound: it leaves the editor
-      yCollab(text, live.carets),
+      yCollab(text, { ...live.carets, getStates: () => distinctStates(live.carets.getStates()) }),
       markdown(),
       lineNumbers(),
       EditorView.lineWrapping,

@@ -36,6 +36,7 @@ from cowrite.http.models import (
 from cowrite.http.problems import Refusal, documented
 from cowrite.http.raw_paths import DocumentInPath
 from cowrite.http.strict_route import StrictRoute
+from cowrite.http.waiting import while_connected
 from cowrite.protocol.close_codes import CloseCode
 
 MAX_LISTED: Final = 1000
@@ -250,7 +251,7 @@ async def _read(request: Request, backend: Backend, document_id: str, asked: _As
     unless = request.headers.get("if-none-match")
     if matches(unless, etag := _etag(head.epoch, head.offset, form, root)):
         return not_modified(etag)
-    state = await _state_of(backend, info, moment)
+    state = await _state_of(request, backend, info, moment)
     head = state.committed.head
     if matches(unless, etag := _etag(head.epoch, head.offset, form, root)):
         return not_modified(etag)
@@ -259,10 +260,10 @@ async def _read(request: Request, backend: Backend, document_id: str, asked: _As
     return await content.answer(request.headers, media_type=MEDIA_TYPES[form], headers=headers)
 
 
-async def _state_of(backend: Backend, info: DocumentInfo, moment: Moment | None) -> State:
+async def _state_of(request: Request, backend: Backend, info: DocumentInfo, moment: Moment | None) -> State:
     """The document at a moment; None: now."""
     if moment is not None:
-        return await backend.past.moments.state(moment)
+        return await while_connected(request, backend.past.moments.state(moment))
     async with backend.registry.open(info.document_id) as room:
         return await backend.reader.state(room, at_least=info.head)
 

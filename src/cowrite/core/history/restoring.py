@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 from cowrite.core.history.entries import entries_between
 from cowrite.core.history.errors import HistoryRefused
+from cowrite.core.history.faults import reading
 from cowrite.core.history.moments import Moment, Moments
 from cowrite.core.history.worker import HistoryWorker
 from cowrite.core.ids import Ids
@@ -18,15 +19,13 @@ from cowrite.core.limits import Limits
 from cowrite.core.operations.state import State
 from cowrite.core.operations.submissions import Answer, Prepared, SubmissionRefused
 from cowrite.core.operations.writing import enqueue
-from cowrite.core.ports import Clock, Directory, Grant, Storage, StoreCorrupt
+from cowrite.core.ports import Clock, Directory, Grant, Storage
 from cowrite.core.records import Cause, CauseKind, DocumentInfo
 from cowrite.core.rooms.registry import Registry
 from cowrite.core.sessions.session import Session
-from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.guard import SYNC_LIMITS, inspect
 from cowrite.crdt.history import restoring
 from cowrite.crdt.history.patching import EMPTY
-from cowrite.crdt.history.scratch import RestoreFailed
 from cowrite.crdt.operations import ContentOperation
 from cowrite.crdt.roots import RootKind
 from cowrite.crdt.values import Json
@@ -167,7 +166,7 @@ class Restoring:
 
     async def _make_restore(self, moment: Moment, root: str | None, head: Moment) -> tuple[bytes | None, Copies]:
         then, now = await self._moments.state(moment), await self._moments.state(head)
-        return await self._worker.run(head.document_id, partial(_restore, then, now, root))
+        return await self._worker.run(head.document_id, partial(_restore, head.document_id, then, now, root))
 
     async def _make_undo(self, author: str, after: Moment, until: Moment, head: Moment) -> tuple[bytes | None, Copies]:
         updates = [
@@ -177,10 +176,10 @@ class Restoring:
         if not any(theirs for _, theirs in updates):
             return None, ()
         then, now = await self._moments.state(after), await self._moments.state(head)
-        return await self._worker.run(head.document_id, partial(_undo, then, now, updates))
+        return await self._worker.run(head.document_id, partial(_undo, head.document_id, then, now, updates))
 
 
-def _restore(then: State, now: State, root: str | None) -> tuple[bytes | None, Copies]:
+def _restore(document_id: str, then: State, now: State, root: str | None) -> tuple[bytes | None, Copies]:
     roots = now.committed.roots
     mixed = sorted(name for name, kind in roots.items() if kind is RootKind.MIXED and root in (None, name))
     if mixed:
@@ -190,12 +189,8 @@ def _restore(then: State, now: State, root: str | None) -> tuple[bytes | None, C
     wanted = None if root is None else [root]
     if all(_shown(then, name, kind) == _shown(now, name, kind) for name, kind in roots.items() if root in (None, name)):
         return None, ()  # it looks as it did, whatever happened in between
-    try:
+    with reading(document_id):
         made = restoring.restore(then.committed.state, roots, [now.committed.state], wanted, then.content)
-    except RestoreFailed as failed:
-        raise HistoryRefused("restore_failed", str(failed)) from failed
-    except EngineFault as fault:
-        raise StoreCorrupt(f"The history of the document cannot be read: {fault}") from fault
     return made.update, made.copies
 
 
@@ -203,11 +198,7 @@ def _shown(state: State, name: str, kind: RootKind) -> Json:
     return state.content.get(name, EMPTY[kind])
 
 
-def _undo(then: State, now: State, updates: Sequence[tuple[bytes, bool]]) -> tuple[bytes | None, Copies]:
-    try:
+def _undo(document_id: str, then: State, now: State, updates: Sequence[tuple[bytes, bool]]) -> tuple[bytes | None, Copies]:
+    with reading(document_id):
         made = restoring.undo_of(then.committed.state, now.committed.roots, updates)
-    except RestoreFailed as failed:
-        raise HistoryRefused("restore_failed", str(failed)) from failed
-    except EngineFault as fault:
-        raise StoreCorrupt(f"The history of the document cannot be read: {fault}") from fault
     return made.update, made.copies

@@ -66,10 +66,24 @@ def check_version(version: Version) -> None:
     check_text("The note of the version", version.note or "", longest=MAX_NOTE)
 
 
-def check_moment(document_id: str, offset: int, *, first_offset: int, head: int) -> None:
-    """Raises :class:`HistoryForgotten` for a moment that can no longer be had: one before the first entry, but the present."""
-    if offset < first_offset > 1 and offset < head:
+def check_moment(document_id: str, offset: int, *, first_offset: int) -> None:
+    """Raises :class:`HistoryForgotten` for a moment that can no longer be had. Of what was forgotten the end is kept."""
+    if offset < first_offset - 1:
         raise HistoryForgotten(document_id, first_offset)
+
+
+def check_versions(document_id: str, versions: Iterable[Version], *, first_offset: int, head: int) -> None:
+    """Those that come with entries; ``head`` is that with them. Raises ValueError unless they are of this document and log,
+    and as :func:`check_version` and :func:`check_moment`.
+    """
+    for version in versions:
+        check_version(version)
+        if version.document_id != document_id or version.offset > head:
+            raise ValueError(
+                f"Version {version.id!r} is of document {version.document_id!r} at offset {version.offset}; "
+                f"it cannot stand in the log of {document_id!r}, which ends at {head}."
+            )
+        check_moment(document_id, version.offset, first_offset=first_offset)
 
 
 def place_of_version(version: Version) -> tuple[int, int, str]:

@@ -42,7 +42,7 @@ class MemoryVersions:
         head = document.head.offset
         if version.offset > head:
             return False
-        check_moment(version.document_id, version.offset, first_offset=document.first_offset, head=head)
+        check_moment(version.document_id, version.offset, first_offset=document.first_offset)
         if version.id in self._tables.versions:
             return False
         self._tables.versions[version.id] = version

@@ -92,7 +92,7 @@ def _add(connection: Connection, *, version: Version) -> bool:
     check_appendable(version.document_id, deleted=document.deleted_at is not None)
     if version.offset > document.head.offset:
         return False
-    check_moment(version.document_id, version.offset, first_offset=document.first_offset, head=document.head.offset)
+    check_moment(version.document_id, version.offset, first_offset=document.first_offset)
     row = {"id": version.id, "document_id": version.document_id, "entry_offset": version.offset, **_changeable(version)}
     row |= {"author_id": version.author, "created_at": version.created_at}
     return connection.execute(insert_or_ignore(versions, connection.dialect), row).rowcount > 0

@@ -17,6 +17,9 @@ log = structlog.get_logger(__name__)
 
 ACTIVITY_ENTRIES = 20_000
 """How many entries one page of activity looks at, at most."""
+CLOCKS_DIFFER = 60_000
+"""Milliseconds by which the clocks of processes may differ. What is further in the future than that was dated by a clock that
+was far wrong: it counts as old, so that nothing waits until then."""
 MAX_NOTE = 10_000
 """Longest note of a version, in characters."""
 
@@ -102,7 +105,9 @@ def too_many(versions: Iterable[Version], *, now: int, keep: Sequence[tuple[int,
         if older is not None and age > older:
             going.append(version)
             continue
-        distance = next((distance for least, distance in reversed(keep) if age > least), 0)
+        # One from the future is never removed for its age: it may be this process's clock that is wrong.
+        ancient = age < -CLOCKS_DIFFER
+        distance = next((distance for least, distance in reversed(keep) if ancient or age > least), 0)
         if distance:
             before = last_of.get(place := (distance, version.created_at // distance))
             if before is not None:

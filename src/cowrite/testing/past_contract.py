@@ -71,6 +71,16 @@ class PastContract:
         assert await storage.history.offset_at("nobody", 5) == 0
 
     @pytest.mark.rule("HS4")
+    @pytest.mark.parametrize("times", [(9, 1), (5, 9, 3, 7), (1, 2, 900, 900, 3, 4, 5, 6), (8, 7, 6, 5, 4), (3, 9, 1, 9, 1, 9)])
+    async def test_offset_at_where_time_steps_back(self, storage: Storage, times: Sequence[int]) -> None:
+        """It is an entry made by then whose next one was made later, or the beginning or the end."""
+        await write(storage.store, "doc", *timed(*times))
+        for at in range(max(times) + 2):
+            found = await storage.history.offset_at("doc", at)
+            assert found == 0 or times[found - 1] <= at
+            assert found == len(times) or times[found] > at
+
+    @pytest.mark.rule("HS4")
     async def test_offset_at_forgotten(self, backend: StoreBackend, storage: Storage) -> None:
         """Before the first entry that is kept nothing is known any more."""
         await write(storage.store, "doc", *timed(10, 20, 30, 40))

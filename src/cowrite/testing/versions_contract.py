@@ -149,6 +149,27 @@ class VersionsContract:
         assert not await versions.add_automatic(automatic(1, 9999, document_id="nobody"), interval=1)
         assert await self.left(storage) == (third, named, second, first)
 
+    @pytest.mark.rule("HS26")
+    async def test_automatic_behind_one_of_the_future(self, storage: Storage) -> None:
+        """A clock that was far wrong once does not keep versions from being made; clocks that differ a little do no harm."""
+        versions = storage.versions
+        await self.keep(storage, [automatic(1, NOW + 5 * DAY), automatic(2, NOW)])
+        assert not await versions.add_automatic(automatic(3, NOW - 60_000), interval=HOUR)
+        assert not await versions.add_automatic(automatic(3, NOW + HOUR - 1), interval=HOUR)
+        assert await versions.add_automatic(automatic(3, NOW - 60_001), interval=HOUR)
+        assert await versions.add_automatic(automatic(4, NOW + HOUR), interval=HOUR)
+
+    @pytest.mark.rule("HS26")
+    async def test_thin_the_future(self, storage: Storage) -> None:
+        """Versions from the future are thinned as old ones are; however old, none of them is removed for its age alone."""
+        begin = NOW + 7 * DAY - NOW % (7 * DAY)
+        future = [automatic(number, begin + number * DAY) for number in range(3)]
+        near = [automatic(number, NOW + 60_000 - number) for number in (3, 4)]
+        await self.keep(storage, [*future, *near])
+        assert await storage.versions.thin("doc", now=NOW, keep=KEEP, older=0) == 2
+        assert set(await self.left(storage)) == {future[2], *near}
+        assert await storage.versions.thin("doc", now=NOW, keep=(), older=0) == 0
+
     @pytest.mark.rule("HS10")
     async def test_one_automatic(self, backend: StoreBackend, storage: Storage) -> None:
         """Of several processes that try at once one adds it."""

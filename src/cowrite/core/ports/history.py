@@ -55,7 +55,8 @@ class History(Protocol):
     async def offset_at(self, document_id: str, at: int) -> int:
         """The offset of the last entry made at that time or before it (milliseconds since 1970); 0: there was none yet.
 
-        Entries are in the order of time as far as the processes' clocks agree. Raises :class:`HistoryForgotten` when the oldest
+        Entries are in the order of time as far as the processes' clocks agree. Where time steps back there may be several
+        entries made by then whose next one was made later: it is one of those. Raises :class:`HistoryForgotten` when the oldest
         entry that is kept is younger, and is not the first one.
         """
         ...
@@ -88,7 +89,8 @@ class Versions(Protocol):
 
     async def add_automatic(self, version: Version, *, interval: int) -> bool:
         """As :meth:`add`, unless the newest automatic version is younger than ``interval`` milliseconds, or any version is of
-        the same offset: looked at and done in one step, whichever process asks.
+        the same offset: looked at and done in one step, whichever process asks. Versions from the future (by over a minute,
+        by which clocks may differ) count as old.
         """
         ...
 
@@ -117,6 +119,7 @@ class Versions(Protocol):
 
         ``keep``: (age, distance) in milliseconds, ages ascending: of those older than an age, one for each distance is kept,
         the last one before each multiple of it since 1970. ``older``: those of an age above that are removed, all; None: none.
+        Those from the future are thinned as the oldest ones are, and not removed for their age.
         """
         ...
 

@@ -81,7 +81,7 @@ class Moments:
 
     async def at(self, info: DocumentInfo, offset: int) -> Moment:
         """The moment at an offset that is not beyond the head. Raises :class:`HistoryForgotten`."""
-        if offset < info.first_offset > 1 and offset != info.head.offset:
+        if offset < info.first_offset - 1:
             raise HistoryForgotten(info.document_id, info.first_offset)
         if not offset:
             return Moment(info, Head(info.head.epoch, 0, ""), None)

@@ -164,7 +164,7 @@ class SessionReplicas:
         if base == before.offset and before.state is not None:
             updates: Sequence[bytes] = (before.state,)
         else:
-            # At 0, too: it cannot be had when something was forgotten.
+            # The empty document, too: when that is forgotten, so may be what the session has submitted since.
             updates = _updates(await self._history.load_at(document_id, base))
         own = [one.update for one in await self._own(submission, transaction, base, before)]
         name = self._names.get(_key(submission)) or _Name(_fresh_client_id())

@@ -48,6 +48,14 @@ class History(Protocol):
         """
         ...
 
+    async def entries(self, document_id: str, *, after: int, limit: int) -> Sequence[Entry]:
+        """At most ``limit`` entries behind the offset ``after``, in order, without their operations: what was committed, and by
+        whom. None at all: the log ends at ``after``.
+
+        Raises :class:`HistoryForgotten` when not all entries behind ``after`` are kept, :class:`StoreCorrupt`.
+        """
+        ...
+
     async def last_operation(self, document_id: str, *, until: int) -> str | None:
         """The id of the last operation in the entries up to the offset ``until``; None: they have none, or are not kept."""
         ...

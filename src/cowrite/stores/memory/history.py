@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cowrite.core.ports import History, HistoryForgotten
@@ -103,12 +104,16 @@ class MemoryHistory:
             return ()
         end = document.head.offset if before is None else before - 1
         rows = reversed(rows_between(document.rows, max(1, end - past.ACTIVITY_ENTRIES + 1), end))
-        return tuple(past.groups(map(_authored, rows), pause=pause, limit=limit))
+        return tuple(past.groups(map(_without_copies, rows), pause=pause, limit=limit))
 
 
 def _authored(row: Row) -> Authored:
     entry = row.entry
-    return Authored(entry.offset, entry.author, entry.created_at, entry.ranges, row.inserted, row.deleted, entry.cause)
+    return Authored(entry.offset, entry.author, entry.created_at, entry.ranges, row.inserted, row.deleted, row.cause)
+
+
+def _without_copies(row: Row) -> Authored:
+    return replace(_authored(row), cause=row.entry.cause)
 
 
 def _size(row: Row) -> int:

@@ -37,7 +37,8 @@ from cowrite.crdt.values import Json
 BINARY, EMBED, FORMAT, DOCUMENT = 3, 5, 6, 9
 """Kinds of contents that :mod:`cowrite.crdt.outline` does not name."""
 
-_NO_STEPS_LIMIT = 2**62
+MAX_STEPS: Final = 4_000_000
+"""Steps past concurrent pieces that reading one state may take, about 1 µs each: twice what one update may cause."""
 _new = tuple.__new__  # makes a named tuple in a third of the time
 
 
@@ -129,11 +130,12 @@ class Items:
         return contents.content_at(self._data, piece.at)
 
 
-def read_items(state: bytes) -> Items:
+def read_items(state: bytes, *, max_steps: int = MAX_STEPS) -> Items:
     """Read a whole state, as a document encodes it.
 
     Takes time in proportion to the structs (about 12 µs each) and does not call the engine. Raises
-    :class:`~cowrite.crdt.errors.EngineFault` when that is no state.
+    :class:`~cowrite.crdt.errors.EngineFault` when that is no state, :class:`~cowrite.crdt.errors.HostileUpdate`
+    (``conflicts``) when finding the order of what was written at the same time takes more than ``max_steps``.
     """
     try:
         outline = outline_of_state(state)
@@ -141,7 +143,7 @@ def read_items(state: bytes) -> Items:
         raise EngineFault(f"A state cannot be read: {error}") from error
     if outline.needs:
         raise EngineFault("A state cannot be read: it needs something that it does not hold itself.")
-    return _Building(state, outline).items()
+    return _Building(state, outline).items(max_steps)
 
 
 class _Building:
@@ -155,10 +157,10 @@ class _Building:
         self._deletes: dict[int, list[ClockRange]] = {}
         self._partly: set[int] = set()  # first ids of structs of which only some clocks are deleted
 
-    def items(self) -> Items:
+    def items(self, max_steps: int) -> Items:
         self._read_rows()
         layout = self._outline.layout
-        lists = Lists(layout, _NO_STEPS_LIMIT)
+        lists = Lists(layout, max_steps)
         lists.integrate()
         roots: dict[str, tuple[list[Piece], dict[str, list[Piece]]]] = {}
         types: dict[tuple[int, int], tuple[list[Piece], dict[str, list[Piece]]]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from cowrite.core.records import Cause, CauseKind
 from cowrite.crdt.operations import ContentOperation, OperationType
@@ -45,12 +45,11 @@ def pack_ranges(ranges: Iterable[ClockRange]) -> bytes:
 
 def unpack_ranges(packed: bytes) -> tuple[ClockRange, ...]:
     """The ranges of :func:`pack_ranges`. Raises ValueError."""
-    numbers = _unpack_numbers(packed, 3, "a range")
+    numbers = _numbers(packed, 3, "a range")
     if len(numbers) == 3:  # as nearly always
         client, start, length = numbers
         return (_new(ClockRange, (client, start, start + length)),)
-    columns = zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True)
-    return tuple(ClockRange(client, start, start + length) for client, start, length in columns)
+    return tuple(ClockRange(client, start, start + length) for client, start, length in _rows(numbers, 3))
 
 
 def _pack_numbers(numbers: Iterable[int]) -> bytes:
@@ -63,9 +62,9 @@ def _pack_numbers(numbers: Iterable[int]) -> bytes:
     return bytes(packed)
 
 
-def _unpack_numbers(packed: bytes, width: int, what: str) -> Sequence[int]:
+def _numbers(packed: bytes, width: int, what: str) -> Sequence[int]:
     """The numbers of rows of that width. Raises ValueError."""
-    numbers: list[int] = []
+    numbers = []
     number = shift = 0
     for byte in packed:
         if byte < 0x80:  # the last byte of a number
@@ -77,6 +76,10 @@ def _unpack_numbers(packed: bytes, width: int, what: str) -> Sequence[int]:
     if shift or len(numbers) % width:
         raise ValueError(f"it ends within {what}")
     return numbers
+
+
+def _rows(numbers: Sequence[int], width: int) -> Iterator[tuple[int, ...]]:
+    return zip(*(numbers[column::width] for column in range(width)), strict=True)
 
 
 def has_several(packed: bytes) -> bool:
@@ -122,8 +125,7 @@ def pack_copies(cause: Cause | None) -> bytes | None:
 
 def unpack_copies(packed: bytes) -> tuple[tuple[int, int, int, int, int], ...]:
     """The copies of :func:`pack_copies`. Raises ValueError."""
-    numbers = _unpack_numbers(packed, 5, "a copy")
-    return tuple(zip(numbers[::5], numbers[1::5], numbers[2::5], numbers[3::5], numbers[4::5], strict=True))
+    return tuple((a, b, c, d, e) for a, b, c, d, e in _rows(_numbers(packed, 5, "a copy"), 5))
 
 
 def units(operations: Sequence[ContentOperation]) -> tuple[int, int]:

@@ -190,6 +190,8 @@ async def test_forgetting() -> None:
         moment = await past.moments.at(await info_of(server), 2)
         assert await past.erasing.forget(moment) == 3
         assert await past.erasing.forget(moment) == 3, "it may be asked for again"
+        base = await past.moments.state(await past.moments.at(await info_of(server), 2))
+        assert base.content == {"body": {"$text": [{"insert": "two one "}]}}
         with pytest.raises(HistoryForgotten):
             await past.moments.at(await info_of(server), 1)
         ana.client.text.insert(0, "four ")

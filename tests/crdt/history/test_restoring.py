@@ -19,7 +19,9 @@ from cowrite.crdt.history.blame import blame
 from cowrite.crdt.history.copies import Copy
 from cowrite.crdt.history.items import read_items
 from cowrite.crdt.history.patching import EMPTY
+from cowrite.crdt.history.proof import Proof
 from cowrite.crdt.history.restoring import Restored, RestoreFailed, Undone, restore, undo_of
+from cowrite.crdt.history.scratch import Scratch
 from cowrite.crdt.log_document import LogDocument
 from cowrite.crdt.outline import STRING, missing
 from cowrite.crdt.roots import RootKind
@@ -126,6 +128,38 @@ def test_some_random_histories() -> None:
     """Some of the above, so that they are counted."""
     for seed in (1, 4, 11):
         play(seed, ALL)
+
+
+@pytest.mark.rule("RS2", "RS3", "RS7")
+@pytest.mark.parametrize("seed", [1, 11])
+def test_where_the_engine_panics(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then nothing is undone, and all of it is mended; who wrote what comes back is known none the less."""
+
+    def panic(_: Scratch) -> list[bytes]:
+        raise EngineFault("The engine failed (PanicException: mid > len).")
+
+    monkeypatch.setattr(Scratch, "undo", panic)
+    assert play(seed, ALL).patched
+
+
+@pytest.mark.rule("RS2", "RS3")
+def test_other_roots_stay_as_they_are() -> None:
+    """An update that would change one that nobody asked for is not given out."""
+    head = rebuild_at(None, {}, MIXED[:1])
+    proof = Proof(head.encode(), head.roots, SYNC_LIMITS)
+    update = write_update([block(2, 0, text("b", origin=(1, 1)))])
+    with pytest.raises(RestoreFailed, match="The root 't' would be changed"):
+        proof.differing(update, {"odd": {"$array": [1]}})
+    assert proof.differing(update, {"odd": {"$array": [1]}, "t": {"$text": [{"insert": "ab"}]}}) == []
+
+
+@pytest.mark.rule("RS3")
+def test_a_root_that_would_become_mixed_is_not_what_it_should_be() -> None:
+    head = rebuild_at(None, {}, MIXED[:1])
+    proof = Proof(head.encode(), head.roots, SYNC_LIMITS)
+    update = write_update([block(2, 0, text("b", origin=(1, 0)))])
+    assert proof.differing(update, {"odd": {"$array": [1]}}) == ["odd"]
+    assert proof.differing(write_update([]), {"odd": {"$array": [1]}}) == []
 
 
 # -- one root, nothing to do, what cannot be done ------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
 """A moment of the past as a new edit of today, and a person's changes taken back as one.
 
-Theory of operation. In a scratch document at the moment A, what came after it is applied as one step of the engine's undo
+Theory of operation. In a scratch document at the moment A, the document of today is applied as one step of the engine's undo
 manager, and undone. So what is still there stays what it is, with the carets and comments in it; only what was deleted since is
-written again, under a fresh Yjs client id. The undo manager alone fails in about one of a thousand random histories: an entry
-that it writes again counts in its own document, but not in those of others. Therefore what others will see is compared with
-what the document showed at A, and mended where it differs. All of that happens in scratch documents. What is written meanwhile
-merges with the update as with every other one.
+written again, under a fresh Yjs client id. (Applying the log's entries one by one instead, the undo manager writes entries that
+count in its own document, but not in those of others, in three of a hundred random histories.) The engine may panic at it, and
+others may see something else. Therefore the update is tried on a copy of the log (:mod:`cowrite.crdt.history.proof`), and
+mended where what it shows differs from what the document showed at A. What is written meanwhile merges with the update as with
+every other one.
 """
 
 from __future__ import annotations

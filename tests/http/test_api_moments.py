@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -10,10 +12,15 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from cowrite.core.history import moments
+from cowrite.core.history.moments import Moment
+from cowrite.core.operations.state import State
+from cowrite.core.records import StoredDocument
 from cowrite.protocol import yjs
 from cowrite.protocol.messages import SyncStep2
 from cowrite.testing.yjs_client import YjsClient
 from http_api import Api, Member, api, bearer, problem, token
+from timing import MS
 
 PATH = "/api/v2/documents/d"
 WRITER = bearer(token("ana"))
@@ -126,7 +133,7 @@ async def test_what_was_forgotten_cannot_be_had(server: Api) -> None:
     assert (await read(server, 2)).text == "twoone"
     done = await server.client.delete(f"{PATH}/history?before=3", headers=ADMIN)
     assert (done.status_code, done.json()) == (200, {"first_offset": 4})
-    for name in ("1", "2", "0", "3"):
+    for name in ("1", "2", "0"):
         assert problem(await read(server, name)) == (410, "history_forgotten"), name
     assert problem(await read(server, "op 2"))[0] in {404, 410}
     assert (await read(server, 4)).text == "fourthreetwoone"
@@ -137,3 +144,28 @@ async def test_what_was_forgotten_cannot_be_had(server: Api) -> None:
     assert again.json() == {"first_offset": 6}
     polled = (await ana.poll()).json()
     assert polled["reset"] is True
+
+
+@pytest.mark.rule("HV13")
+async def test_who_has_gone_is_not_worked_for(server: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    await written(server)
+    worker, gate = server.backend.past.worker, threading.Event()
+    made: list[int] = []
+    state_of = moments._state
+
+    def recorded(stored: StoredDocument, moment: Moment, operation: str | None) -> State:
+        made.append(moment.offset)
+        return state_of(stored, moment, operation)
+
+    monkeypatch.setattr(moments, "_state", recorded)
+    busy = asyncio.ensure_future(worker.run("other", lambda: gate.wait(20)))
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False) as leaving:
+        with pytest.raises(httpx.ReadTimeout):
+            await leaving.get(f"{PATH}?at=2", headers=WRITER, timeout=httpx.Timeout(20, read=300 * MS))
+    async with asyncio.timeout(20):
+        while any(not job.done.done() for jobs in worker._waiting.values() for job in jobs):  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(MS)
+    gate.set()
+    assert await busy
+    assert (await read(server, 3)).text == "threetwoone"
+    assert made == [3]

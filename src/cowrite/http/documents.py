@@ -36,6 +36,7 @@ from cowrite.http.models import (
 from cowrite.http.problems import Refusal, documented
 from cowrite.http.raw_paths import DocumentInPath
 from cowrite.http.strict_route import StrictRoute
+from cowrite.http.waiting import while_connected
 from cowrite.protocol.close_codes import CloseCode
 
 MAX_LISTED: Final = 1000
@@ -197,9 +198,7 @@ def documents_routes(serving: Serving) -> APIRouter:
     )
     async def presence(request: Request, document_id: DocumentInPath, backend: Backend = given) -> PresenceList:
         await identify(backend, token_of(request.scope), document_id, Grant.READ)
-        await existing_document(backend, document_id)
-        persons = await backend.presence.of(document_id)
-        return PresenceList(presence=[Person.model_validate(one.to_json()) for one in persons])
+        return await _people(backend, document_id)
 
     return routes
 
@@ -250,7 +249,7 @@ async def _read(request: Request, backend: Backend, document_id: str, asked: _As
     unless = request.headers.get("if-none-match")
     if matches(unless, etag := _etag(head.epoch, head.offset, form, root)):
         return not_modified(etag)
-    state = await _state_of(backend, info, moment)
+    state = await _state_of(request, backend, info, moment)
     head = state.committed.head
     if matches(unless, etag := _etag(head.epoch, head.offset, form, root)):
         return not_modified(etag)
@@ -259,10 +258,10 @@ async def _read(request: Request, backend: Backend, document_id: str, asked: _As
     return await content.answer(request.headers, media_type=MEDIA_TYPES[form], headers=headers)
 
 
-async def _state_of(backend: Backend, info: DocumentInfo, moment: Moment | None) -> State:
+async def _state_of(request: Request, backend: Backend, info: DocumentInfo, moment: Moment | None) -> State:
     """The document at a moment; None: now."""
     if moment is not None:
-        return await backend.past.moments.state(moment)
+        return await while_connected(request, backend.past.moments.state(moment))
     async with backend.registry.open(info.document_id) as room:
         return await backend.reader.state(room, at_least=info.head)
 
@@ -294,6 +293,15 @@ async def _operations(backend: Backend, info: DocumentInfo, after: str | None, l
     following = json.dumps(last if offset < info.head.offset else None)
     operations = b",".join(encode_entry(entry) for entry in entries if entry.operations)
     return b'{"operations":[%s],"next":%s}' % (operations, following.encode())
+
+
+async def _people(backend: Backend, document_id: str) -> PresenceList:
+    info, persons = await backend.directory.info(document_id), await backend.presence.of(document_id)
+    if info is None and not persons:  # people may be in one in which nobody has written anything yet
+        raise _not_found()
+    if info is not None and info.deleted_at is not None:
+        raise _deleted()
+    return PresenceList(presence=[Person.model_validate(one.to_json()) for one in persons])
 
 
 async def existing_document(backend: Backend, document_id: str) -> DocumentInfo:

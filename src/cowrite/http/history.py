@@ -31,6 +31,7 @@ from cowrite.http.problems import documented
 from cowrite.http.raw_paths import DocumentInPath
 from cowrite.http.strict_route import StrictRoute
 from cowrite.http.versions import entered
+from cowrite.http.waiting import while_connected
 
 MAX_GROUPS: Final = 1000
 _ROOT: Final = "Only what is in this root."
@@ -38,12 +39,13 @@ _READING: Final = ON_ONE | {
     "s404": "document_not_found unknown_moment",
     "s409": "history_replaced",
     "s410": "document_deleted history_forgotten",
+    "s422": "unprocessable_entity bad_document_id history_too_costly",
     "s503": "unavailable overloaded draining",
 }
 _WRITING: Final = _READING | {
     "s409": "history_replaced restored_meanwhile restore_failed root_unreadable operation_id_taken",
     "s413": "too_large",
-    "s422": "unprocessable_entity bad_document_id unsupported not_storable wrong_order",
+    "s422": "unprocessable_entity bad_document_id unsupported not_storable wrong_order history_too_costly",
 }
 
 _MomentQuery = Annotated[str | None, Query(min_length=1, max_length=MAX_MOMENT, description=f"{MOMENT} Now, if left out.")]
@@ -83,7 +85,7 @@ def _reading(routes: APIRouter, serving: Serving) -> None:
     ) -> Response:
         _, info = await entered(backend, request, document_id, Grant.READ)
         moments = await _resolved(backend, info, first), await _resolved(backend, info, to)
-        changes = await backend.past.diffs.between(*moments, format, root)
+        changes = await while_connected(request, backend.past.diffs.between(*moments, format, root))
         if format is DiffFormat.HTML:
             return await Content(changes).answer(request.headers, media_type="text/html; charset=utf-8")
         told = {"document_id": document_id, "from": _shown(moments[0]), "to": _shown(moments[1])}
@@ -107,7 +109,7 @@ def _reading(routes: APIRouter, serving: Serving) -> None:
     ) -> Response:
         _, info = await entered(backend, request, document_id, Grant.READ)
         moment = await _resolved(backend, info, at)
-        runs = await backend.past.blames.of(moment, root)
+        runs = await while_connected(request, backend.past.blames.of(moment, root))
         told = {"document_id": document_id, "offset": moment.offset}
         body = b'%s,"runs":%s}' % (_encode(told)[:-1].encode(), runs)
         return await Content(body).answer(request.headers, media_type="application/json")

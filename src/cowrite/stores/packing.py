@@ -12,6 +12,8 @@ from cowrite.stores.encoding import decode_json, encode_json
 MAX_PACKED_ID = 146
 """Bytes of the longest packed id: 36 characters of four bytes each, and the end."""
 _UUID_BYTES = 16
+_GOES_ON = bytes(range(0x80, 0x100))  # a byte with which no number ends
+_new = tuple.__new__  # makes a named tuple in a third of the time
 
 
 def pack_id(text: str) -> bytes:
@@ -53,18 +55,26 @@ def unpack_ranges(packed: bytes) -> tuple[ClockRange, ...]:
     numbers = []
     number = shift = 0
     for byte in packed:
-        number |= (byte & 0x7F) << shift
-        if byte & 0x80:
-            shift += 7
-        else:
-            numbers.append(number)
+        if byte < 0x80:  # the last byte of a number
+            numbers.append(number | byte << shift)
             number = shift = 0
+        else:
+            number |= (byte & 0x7F) << shift
+            shift += 7
     if shift or len(numbers) % 3:
         raise ValueError("it ends within a range")
+    if len(numbers) == 3:  # as nearly always
+        client, start, length = numbers
+        return (_new(ClockRange, (client, start, start + length)),)
     return tuple(
         ClockRange(client, start, start + length)
         for client, start, length in zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True)
     )
+
+
+def has_several(packed: bytes) -> bool:
+    """Whether there is more than one range in these of :func:`pack_ranges`; sooner than unpacking them tells."""
+    return len(packed.translate(None, _GOES_ON)) > 3
 
 
 def encode_cause(cause: Cause | None) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from core.history.past_tools import info_of, process, write
-from core.operations.process_tools import answered, body
+from core.operations.process_tools import answered, body, refused
 from core.operations.thin_client import ThinClient
 from cowrite.brokers.local import LocalHub
 from cowrite.core.history.errors import HistoryRefused
@@ -173,7 +173,7 @@ async def test_forgetting() -> None:
         assert await past.erasing.forget(moment) == 3
         assert await past.erasing.forget(moment) == 3, "it may be asked for again"
         with pytest.raises(HistoryForgotten):
-            await past.moments.at(await info_of(server), 2)
+            await past.moments.at(await info_of(server), 1)
         ana.client.text.insert(0, "four ")
         await quiet(server)
         assert body(server) == "four three two one "
@@ -196,6 +196,18 @@ async def test_forgetting_all_but_the_present() -> None:
             assert await past.erasing.forget(await past.moments.at(await info_of(server), 2)) == 3
         state = await past.moments.state(await past.moments.resolve(await info_of(server), "2"))
         assert state.content == {"body": {"$text": [{"insert": "twoone"}]}}
+
+
+@pytest.mark.rule("ER1", "SU8")
+async def test_operations_made_for_the_empty_document_are_refused_then() -> None:
+    """What their maker has submitted since may be forgotten, and was counted in."""
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        await write(server, "one", "two", "six")
+        await past.erasing.forget(await past.moments.at(await info_of(server), 2))
+        error = await refused(server, await ThinClient("eve").insert(server, 0, "x"))
+        assert error.code == "unknown_base"
+        assert body(server) == "sixtwoone"
 
 
 @pytest.mark.rule("ER1")

@@ -10,14 +10,14 @@ import pytest
 from core.history.past_tools import info_of, process, session, write
 from core.operations.process_tools import answered, body
 from core.operations.thin_client import ThinClient
-from cowrite.core.history import diffs
+from cowrite.core.history import blames, diffs
 from cowrite.core.history.diffs import DiffFormat
 from cowrite.core.history.errors import HistoryRefused
 from cowrite.core.history.past import Past
 from cowrite.core.history.restoring import Made
 from cowrite.core.operations.submissions import SubmissionRefused
 from cowrite.core.ports import Grant, StoreCorrupt
-from cowrite.crdt.errors import EngineFault
+from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.history.scratch import RestoreFailed
 from cowrite.protocol import yjs
 from cowrite.protocol.messages import Update
@@ -159,7 +159,14 @@ async def test_a_mixed_root_is_refused_by_name() -> None:
 
 
 @pytest.mark.rule("HV44")
-@pytest.mark.parametrize(("fault", "code"), [(RestoreFailed("no"), "restore_failed"), (EngineFault("no"), None)])
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (RestoreFailed("no"), "restore_failed"),
+        (HostileUpdate("steps", "no"), "history_too_costly"),
+        (EngineFault("no"), None),
+    ],
+)
 async def test_what_cannot_be_brought_back_changes_nothing(
     monkeypatch: pytest.MonkeyPatch, fault: Exception, code: str | None
 ) -> None:
@@ -174,6 +181,7 @@ async def test_what_cannot_be_brought_back_changes_nothing(
         monkeypatch.setattr("cowrite.crdt.history.restoring.undo_of", fails)
         monkeypatch.setattr(diffs, "restore", fails)
         monkeypatch.setattr(diffs, "diff", fails)
+        monkeypatch.setattr(blames, "read_items", fails)
         info = await info_of(server)
         first, last = await past.moments.at(info, 1), await past.moments.at(info, 2)
         expected = HistoryRefused if code else StoreCorrupt
@@ -185,9 +193,10 @@ async def test_what_cannot_be_brought_back_changes_nothing(
             with pytest.raises(expected) as caught:
                 await work
             assert getattr(caught.value, "code", None) == code
-        if code is None:
-            with pytest.raises(StoreCorrupt):
-                await past.diffs.between(first, last, DiffFormat.JSON, None)
+        with pytest.raises(expected):
+            await past.diffs.between(first, last, DiffFormat.JSON, None)
+        with pytest.raises(expected):
+            await past.blames.of(last, None)
         assert body(server) == "ba"
         assert (await info_of(server)).head.offset == 2
 

@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from cowrite.crdt.guard import deletes_of
 from cowrite.crdt.history.attribution import Attribution, Authored
 from cowrite.crdt.log_document import LogDocument
 from cowrite.crdt.operations import OperationDraft
@@ -34,7 +35,8 @@ class RecordedLog:
             self.states.append(self.document.encode())
             self.operations.append(change.operations)
             offset = len(self.updates)
-            self.authored.append(Authored(offset, f"by {offset}", offset * 3_600_000, change.ranges))
+            deletes = deletes_of(change.update)
+            self.authored.append(Authored(offset, f"by {offset}", offset * 3_600_000, change.ranges, deletes=deletes))
 
     @property
     def attribution(self) -> Attribution:

@@ -9,6 +9,7 @@ from typing import Final
 
 from cowrite.core.history.authors import Authors
 from cowrite.core.history.cache import Cache
+from cowrite.core.history.faults import reading
 from cowrite.core.history.moments import Moment, Moments
 from cowrite.core.history.worker import HistoryWorker
 from cowrite.core.operations.state import State
@@ -40,12 +41,13 @@ class Blames:
         if runs is None:
             state = await self.moments.state(moment)
             attribution = await self.authors.until(info, moment.offset)
-            runs = await self.worker.run(info.document_id, partial(_blame, state, attribution, root))
+            runs = await self.worker.run(info.document_id, partial(_blame, info.document_id, state, attribution, root))
             self.kept.put(info, key, runs, len(runs) + 200)
         return runs
 
 
-def _blame(state: State, attribution: Attribution, root: str | None) -> bytes:
+def _blame(document_id: str, state: State, attribution: Attribution, root: str | None) -> bytes:
     committed = state.committed
     roots = {name: kind for name, kind in committed.roots.items() if root in (None, name)}
-    return _encode(blame(read_items(committed.state), attribution, roots)).encode()
+    with reading(document_id):
+        return _encode(blame(read_items(committed.state), attribution, roots)).encode()

@@ -11,19 +11,15 @@ from typing import Final
 
 from cowrite.core.history.authors import Authors
 from cowrite.core.history.cache import Cache
-from cowrite.core.history.entries import entries_between
-from cowrite.core.history.errors import HistoryRefused
+from cowrite.core.history.faults import reading
 from cowrite.core.history.moments import Moment, Moments
 from cowrite.core.history.worker import HistoryWorker
 from cowrite.core.operations.state import State
-from cowrite.core.ports import Store, StoreCorrupt
-from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.history.attribution import Attribution
 from cowrite.crdt.history.diff import diff
 from cowrite.crdt.history.restoring import restore
 from cowrite.crdt.history.reversing import reversed_diff
-from cowrite.crdt.history.scratch import RestoreFailed
 from cowrite.crdt.log_document import LogDocument
 from cowrite.crdt.operations import OperationDraft
 from cowrite.crdt.roots import RootKind
@@ -49,7 +45,6 @@ class DiffFormat(StrEnum):
 class Diffs:
     """Answers what changed. Remembers what was asked for last."""
 
-    store: Store
     moments: Moments
     authors: Authors
     worker: HistoryWorker
@@ -71,41 +66,34 @@ class Diffs:
         info = second.info
         before, after = await self.moments.state(first), await self.moments.state(second)
         if form is DiffFormat.OPERATIONS:
-            return await self.worker.run(info.document_id, partial(_operations, before, after, root))
-        earlier, later = min(first.offset, second.offset), max(first.offset, second.offset)
-        attribution = await self.authors.until(info, later)
-        entries = [(entry.offset, entry.update) async for entry in entries_between(self.store, info, earlier, later)]
-        work = partial(_tree, before, after, attribution, entries, form, root)
+            return await self.worker.run(info.document_id, partial(_operations, info.document_id, before, after, root))
+        earlier, later = sorted((first.offset, second.offset))
+        attribution = await self.authors.until(info, later, since=earlier)
+        work = partial(_tree, info.document_id, before, after, attribution, form, root)
         return await self.worker.run(info.document_id, work)
 
 
 def _tree(
+    document_id: str,
     before: State,
     after: State,
     attribution: Attribution,
-    entries: Sequence[tuple[int, bytes]],
     form: DiffFormat,
     root: str | None,
 ) -> bytes:
     turned = before.offset > after.offset
     earlier, later = (after, before) if turned else (before, after)
-    try:
-        tree = diff(earlier.committed.state, later.committed.state, _chosen(later, root), attribution, entries)
-    except EngineFault as fault:
-        raise StoreCorrupt(f"The history of the document cannot be read: {fault}") from fault
+    with reading(document_id):
+        tree = diff(earlier.committed.state, later.committed.state, _chosen(later, root), attribution)
     if turned:
         tree = reversed_diff(tree)
     return diff_to_html(tree).encode() if form is DiffFormat.HTML else _encode(tree["roots"]).encode()
 
 
-def _operations(before: State, after: State, root: str | None) -> bytes:
-    try:
+def _operations(document_id: str, before: State, after: State, root: str | None) -> bytes:
+    with reading(document_id):
         update = after.committed.state if before.offset <= after.offset else _way_back(before, after)
         drafts = _translated(before, update)
-    except (EngineFault, HostileUpdate) as fault:
-        raise StoreCorrupt(f"The history of the document cannot be read: {fault}") from fault
-    except RestoreFailed as failed:
-        raise HistoryRefused("restore_failed", str(failed)) from failed
     chosen: list[Json] = [draft.to_json() for draft in drafts if root in (None, draft.position[0])]
     return _encode(chosen).encode()
 

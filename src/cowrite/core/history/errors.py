@@ -10,6 +10,8 @@ class HistoryRefused(Exception):
     * ``version_not_found``: there is no such version.
     * ``wrong_order``: the first moment comes after the second one.
     * ``overloaded``: too much work on history waits already; ask again later.
+    * ``history_too_costly``: it takes more work than one may cause.
+    * ``root_unreadable``: a root holds what does not go together, and cannot be restored.
     * ``restore_failed``: the document could not be brought back exactly.
     * ``history_replaced``: the document's history was replaced meanwhile; ask again.
     """

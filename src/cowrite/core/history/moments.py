@@ -11,12 +11,12 @@ from typing import Final
 
 from cowrite.core.history.cache import Cache
 from cowrite.core.history.errors import HistoryRefused
+from cowrite.core.history.faults import reading
 from cowrite.core.history.worker import HistoryWorker
 from cowrite.core.operations.state import State
-from cowrite.core.ports import HistoryForgotten, InvalidId, Storage, StoreCorrupt
+from cowrite.core.ports import HistoryForgotten, InvalidId, Storage
 from cowrite.core.records import DocumentInfo, Head, StoredDocument
 from cowrite.core.rooms.replicas import Committed
-from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.history.moments import document_at
 from cowrite.crdt.log_document import LogDocument
 from cowrite.crdt.state import get_state
@@ -81,7 +81,7 @@ class Moments:
 
     async def at(self, info: DocumentInfo, offset: int) -> Moment:
         """The moment at an offset that is not beyond the head. Raises :class:`HistoryForgotten`."""
-        if offset < info.first_offset > 1 and offset != info.head.offset:
+        if offset < info.first_offset - 1:
             raise HistoryForgotten(info.document_id, info.first_offset)
         if not offset:
             return Moment(info, Head(info.head.epoch, 0, ""), None)
@@ -160,11 +160,9 @@ _1970: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
 def _state(stored: StoredDocument, moment: Moment, operation: str | None) -> State:
-    try:
+    with reading(moment.document_id):
         log = _document(stored)
         content = get_state(log)
-    except EngineFault as fault:
-        raise StoreCorrupt(f"Document {moment.document_id!r} cannot be read as it was at {moment.offset}: {fault}") from fault
     return State(Committed(stored.head, log.encode(), log.roots), content, _encode(content).encode(), operation)
 
 

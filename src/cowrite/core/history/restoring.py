@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 from cowrite.core.history.entries import entries_between
 from cowrite.core.history.errors import HistoryRefused
+from cowrite.core.history.faults import reading
 from cowrite.core.history.moments import Moment, Moments
 from cowrite.core.history.worker import HistoryWorker
 from cowrite.core.ids import Ids
@@ -18,14 +19,12 @@ from cowrite.core.limits import Limits
 from cowrite.core.operations.state import State
 from cowrite.core.operations.submissions import Answer, Prepared, SubmissionRefused
 from cowrite.core.operations.writing import enqueue
-from cowrite.core.ports import Clock, Directory, Grant, Storage, StoreCorrupt
+from cowrite.core.ports import Clock, Directory, Grant, Storage
 from cowrite.core.records import Cause, CauseKind, DocumentInfo
 from cowrite.core.rooms.registry import Registry
 from cowrite.core.sessions.session import Session
-from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.guard import SYNC_LIMITS, inspect
 from cowrite.crdt.history import restoring
-from cowrite.crdt.history.scratch import RestoreFailed
 from cowrite.crdt.operations import ContentOperation
 from cowrite.crdt.roots import RootKind
 
@@ -82,7 +81,6 @@ class Restoring:
         ids: Ids,
         limits: Limits,
     ) -> None:
-        self._store = storage.store
         self._history = storage.history
         self._directory: Directory = storage.directory
         self._moments = moments
@@ -165,20 +163,20 @@ class Restoring:
 
     async def _make_restore(self, moment: Moment, root: str | None, head: Moment) -> tuple[bytes | None, Copies]:
         then, now = await self._moments.state(moment), await self._moments.state(head)
-        return await self._worker.run(head.document_id, partial(_restore, then, now, root))
+        return await self._worker.run(head.document_id, partial(_restore, head.document_id, then, now, root))
 
     async def _make_undo(self, author: str, after: Moment, until: Moment, head: Moment) -> tuple[bytes | None, Copies]:
         updates = [
             (entry.update, entry.author == author and entry.offset <= until.offset)
-            async for entry in entries_between(self._store, head.info, after.offset, head.offset)
+            async for entry in entries_between(self._history, head.info, after.offset, head.offset)
         ]
         if not any(theirs for _, theirs in updates):
             return None, ()
         then, now = await self._moments.state(after), await self._moments.state(head)
-        return await self._worker.run(head.document_id, partial(_undo, then, now, updates))
+        return await self._worker.run(head.document_id, partial(_undo, head.document_id, then, now, updates))
 
 
-def _restore(then: State, now: State, root: str | None) -> tuple[bytes | None, Copies]:
+def _restore(document_id: str, then: State, now: State, root: str | None) -> tuple[bytes | None, Copies]:
     roots = now.committed.roots
     mixed = sorted(name for name, kind in roots.items() if kind is RootKind.MIXED and root in (None, name))
     if mixed:
@@ -186,20 +184,12 @@ def _restore(then: State, now: State, root: str | None) -> tuple[bytes | None, C
         reason = f"the root {mixed[0]!r} holds things that do not go together, and what it was cannot be told"
         raise HistoryRefused("root_unreadable", f"{reason}; restore the other roots by name")
     wanted = None if root is None else [root]
-    try:
+    with reading(document_id):
         made = restoring.restore(then.committed.state, roots, now.committed.state, wanted, then.content)
-    except RestoreFailed as failed:
-        raise HistoryRefused("restore_failed", str(failed)) from failed
-    except EngineFault as fault:
-        raise StoreCorrupt(f"The history of the document cannot be read: {fault}") from fault
     return made.update, made.copies
 
 
-def _undo(then: State, now: State, updates: Sequence[tuple[bytes, bool]]) -> tuple[bytes | None, Copies]:
-    try:
+def _undo(document_id: str, then: State, now: State, updates: Sequence[tuple[bytes, bool]]) -> tuple[bytes | None, Copies]:
+    with reading(document_id):
         made = restoring.undo_of(then.committed.state, now.committed.roots, updates, now.committed.state)
-    except RestoreFailed as failed:
-        raise HistoryRefused("restore_failed", str(failed)) from failed
-    except EngineFault as fault:
-        raise StoreCorrupt(f"The history of the document cannot be read: {fault}") from fault
     return made.update, made.copies

@@ -164,7 +164,8 @@ class SessionReplicas:
         if base == before.offset and before.state is not None:
             updates: Sequence[bytes] = (before.state,)
         else:
-            updates = _updates(await self._history.load_at(document_id, base)) if base else ()
+            # The empty document, too: when that is forgotten, so may be what the session has submitted since.
+            updates = _updates(await self._history.load_at(document_id, base))
         own = [one.update for one in await self._own(submission, transaction, base, before)]
         name = self._names.get(_key(submission)) or _Name(_fresh_client_id())
         replica = _replica(name, before.roots, updates, own)

@@ -48,6 +48,14 @@ class History(Protocol):
         """
         ...
 
+    async def entries(self, document_id: str, *, after: int, limit: int) -> Sequence[Entry]:
+        """At most ``limit`` entries behind the offset ``after``, in order, without their operations: what was committed, and by
+        whom. None at all: the log ends at ``after``.
+
+        Raises :class:`HistoryForgotten` when not all entries behind ``after`` are kept, :class:`StoreCorrupt`.
+        """
+        ...
+
     async def last_operation(self, document_id: str, *, until: int) -> str | None:
         """The id of the last operation in the entries up to the offset ``until``; None: they have none, or are not kept."""
         ...
@@ -62,7 +70,7 @@ class History(Protocol):
 
     async def authored(self, document_id: str, *, after: int, limit: int) -> Sequence[Authored]:
         """At most ``limit`` entries behind the offset ``after``, in order, without their updates and operations. What was
-        forgotten is left out.
+        forgotten is left out. Ranges of several Yjs clients in one entry are credited to those authors who have claimed them.
         """
         ...
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cowrite.core.ports import History, HistoryForgotten
 from cowrite.core.records import ActivityGroup, Authored, Entry, StoredDocument
 from cowrite.stores import past
-from cowrite.stores.encoding import MAX_UUID, check_id, check_log, check_offset
+from cowrite.stores.encoding import MAX_UUID, check_id, check_kept, check_log, check_offset
 from cowrite.stores.memory.database import Connection
 from cowrite.stores.memory.tables import Row, read_document, read_rows, rows_between
 
@@ -54,6 +55,17 @@ class MemoryHistory:
                 break
         return read_rows(document_id, document.rows, start=after + 1, end=end)
 
+    async def entries(self, document_id: str, *, after: int, limit: int) -> Sequence[Entry]:
+        check_offset(after)
+        await self._connection.begin("entries", [document_id])
+        document = self._tables.documents.get(document_id)
+        if document is None:
+            return ()
+        head = document.head.offset
+        check_kept(document_id, after + 1, end=head, first_offset=document.first_offset)
+        end = min(head, after + max(0, limit))
+        return read_rows(document_id, document.rows, start=after + 1, end=end, operations=False)
+
     async def last_operation(self, document_id: str, *, until: int) -> str | None:
         await self._connection.begin("last_operation", [document_id])
         document = self._tables.documents.get(document_id)
@@ -81,7 +93,8 @@ class MemoryHistory:
             return ()
         start = max(after + 1, document.first_offset)
         end = min(document.head.offset, start + max(0, limit) - 1)
-        entries = tuple(map(_authored, rows_between(document.rows, start, end)))
+        rows = rows_between(document.rows, start, end)
+        entries = tuple([_with_clocks(document_id, row, document.clients) for row in rows])
         check_log(document_id, entries, start=start, end=end)
         return entries
 
@@ -98,6 +111,15 @@ class MemoryHistory:
 def _authored(row: Row) -> Authored:
     entry = row.entry
     return Authored(entry.offset, entry.author, entry.created_at, entry.ranges, row.inserted, row.deleted, entry.cause)
+
+
+def _with_clocks(document_id: str, row: Row, claimed: Mapping[int, str]) -> Authored:
+    entry = row.entry
+    return replace(
+        _authored(row),
+        writers=past.writers(entry.ranges, entry.author, claimed),
+        deletes=past.deletes(document_id, entry.offset, entry.update),
+    )
 
 
 def _size(row: Row) -> int:

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from browser.axe import violations
-from browser.history_window import SOUP, HistoryWindow, ask, write
+from browser.history_window import SOUP, HistoryWindow, SlowLine, ask, write
 from browser.page_window import OpenWindow, introduce
 from browser.two_people import CARET
 from demo_server import DemoServer
@@ -224,6 +224,7 @@ def test_restoring_while_somebody_writes(open_window: OpenWindow, server: DemoSe
     """Everybody sees the moment come back; what they type meanwhile survives, and their caret stays where it was."""
     write(server, "restore")
     ana, bo = open_window(), open_window()
+    line = SlowLine(bo)
     for window in (ana, bo):
         window.open("restore")
     introduce(bo, "Bo Ek")
@@ -237,9 +238,10 @@ def test_restoring_while_somebody_writes(open_window: OpenWindow, server: DemoSe
     history.panel.get_by_role("button", name="Restore this moment").click()
     question = ana.page.get_by_role("dialog", name="Restore this moment?")
     expect(question).to_contain_text(re.compile(r"“Ana Lima, [\d:]+”. Everybody who is here sees it change"))
-    question.get_by_role("button", name="Restore").click()
-    bo.type(" today")
-    expect(history.message).to_contain_text("Restored.")
+    with line.held():
+        bo.type(" today")
+        question.get_by_role("button", name="Restore").click()
+        expect(history.message).to_contain_text("Restored.")
     for window in (ana, bo):
         window.until(lambda window=window: window.read() == "# Soup today for six\n\nWe need carrots")  # type: ignore[misc]
     bo.type("!")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -127,7 +128,7 @@ class HistoryContract:
         entries = await fill(storage.store, "doc", number=6)
         await storage.store.save_checkpoint("doc", Checkpoint(4, entries[3].id, b"state", {}))
         await backend.forget_history("doc", 4)
-        for offset in range(4):
+        for offset in range(3):
             with pytest.raises(HistoryForgotten, match="'doc'") as caught:
                 await storage.history.load_at("doc", offset)
             assert caught.value.first_offset == 4
@@ -142,6 +143,24 @@ class HistoryContract:
         assert await storage.history.operations("doc", after=3, limit=10, size=SIZE) == tuple(entries[3:])
         assert await storage.history.locate("doc", entries[0].operations[0].id) is None
         assert await storage.store.entries("doc", start=1, limit=10) == tuple(entries[3:])
+
+    @pytest.mark.rule("ST51")
+    async def test_entries(self, backend: StoreBackend, storage: Storage) -> None:
+        """Entries are read without their operations, in portions, and never with a gap."""
+        entries = await fill(storage.store, "doc", number=5)
+        bare = tuple(replace(entry, operations=()) for entry in entries)
+        assert await storage.history.entries("doc", after=0, limit=9) == bare
+        assert await storage.history.entries("doc", after=1, limit=2) == bare[1:3]
+        assert await storage.history.entries("doc", after=5, limit=9) == ()
+        assert await storage.history.entries("doc", after=9, limit=9) == ()
+        assert await storage.history.entries("doc", after=0, limit=0) == ()
+        assert await storage.history.entries("other", after=0, limit=9) == ()
+        with pytest.raises(ValueError, match="-1"):
+            await storage.history.entries("doc", after=-1, limit=9)
+        await backend.forget_history("doc", 4)
+        with pytest.raises(HistoryForgotten):
+            await storage.history.entries("doc", after=2, limit=9)
+        assert await storage.history.entries("doc", after=3, limit=9) == bare[3:]
 
     # ---- where an operation is ---------------------------------------------------------------------------------------
 

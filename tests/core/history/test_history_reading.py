@@ -87,7 +87,10 @@ async def test_a_diff_over_what_is_forgotten_meanwhile() -> None:
         with pytest.raises(HistoryForgotten):
             await past.diffs.between(first, last, DiffFormat.JSON, None)
         with pytest.raises(HistoryForgotten):
-            _ = [one async for one in entries_between(server.storage.store, info, 0, 3)]
+            _ = [one async for one in entries_between(server.storage.history, info, 0, 3)]
+        database.tables.documents.pop("doc")
+        with pytest.raises(HistoryForgotten):
+            _ = [one async for one in entries_between(server.storage.history, info, 2, 3)]
 
 
 @pytest.mark.rule("HV31")

@@ -16,7 +16,7 @@ from cowrite.core.history.faults import reading
 from cowrite.core.history.moments import Moment, Moments
 from cowrite.core.history.worker import HistoryWorker
 from cowrite.core.operations.state import State
-from cowrite.core.ports import Store
+from cowrite.core.ports import History
 from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.history.attribution import Attribution
 from cowrite.crdt.history.diff import diff
@@ -47,7 +47,7 @@ class DiffFormat(StrEnum):
 class Diffs:
     """Answers what changed. Remembers what was asked for last."""
 
-    store: Store
+    history: History
     moments: Moments
     authors: Authors
     worker: HistoryWorker
@@ -72,7 +72,7 @@ class Diffs:
             return await self.worker.run(info.document_id, partial(_operations, info.document_id, before, after, root))
         earlier, later = min(first.offset, second.offset), max(first.offset, second.offset)
         attribution = await self.authors.until(info, later)
-        entries = [(entry.offset, entry.update) async for entry in entries_between(self.store, info, earlier, later)]
+        entries = [(entry.offset, entry.update) async for entry in entries_between(self.history, info, earlier, later)]
         work = partial(_tree, info.document_id, before, after, attribution, entries, form, root)
         return await self.worker.run(info.document_id, work)
 

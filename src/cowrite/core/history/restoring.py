@@ -83,7 +83,6 @@ class Restoring:
         ids: Ids,
         limits: Limits,
     ) -> None:
-        self._store = storage.store
         self._history = storage.history
         self._directory: Directory = storage.directory
         self._moments = moments
@@ -171,7 +170,7 @@ class Restoring:
     async def _make_undo(self, author: str, after: Moment, until: Moment, head: Moment) -> tuple[bytes | None, Copies]:
         updates = [
             (entry.update, entry.author == author and entry.offset <= until.offset)
-            async for entry in entries_between(self._store, head.info, after.offset, head.offset)
+            async for entry in entries_between(self._history, head.info, after.offset, head.offset)
         ]
         if not any(theirs for _, theirs in updates):
             return None, ()

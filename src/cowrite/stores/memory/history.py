@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cowrite.core.ports import History, HistoryForgotten
 from cowrite.core.records import ActivityGroup, Authored, Entry, StoredDocument
 from cowrite.stores import past
-from cowrite.stores.encoding import MAX_UUID, check_id, check_log, check_offset
+from cowrite.stores.encoding import MAX_UUID, check_id, check_kept, check_log, check_offset
 from cowrite.stores.memory.database import Connection
 from cowrite.stores.memory.tables import Row, read_document, read_rows, rows_between
 
@@ -54,6 +55,17 @@ class MemoryHistory:
                 break
         return read_rows(document_id, document.rows, start=after + 1, end=end)
 
+    async def entries(self, document_id: str, *, after: int, limit: int) -> Sequence[Entry]:
+        check_offset(after)
+        await self._connection.begin("entries", [document_id])
+        document = self._tables.documents.get(document_id)
+        if document is None:
+            return ()
+        head = document.head.offset
+        check_kept(document_id, after + 1, end=head, first_offset=document.first_offset)
+        end = min(head, after + max(0, limit))
+        return read_rows(document_id, document.rows, start=after + 1, end=end, operations=False)
+
     async def last_operation(self, document_id: str, *, until: int) -> str | None:
         await self._connection.begin("last_operation", [document_id])
         document = self._tables.documents.get(document_id)
@@ -92,12 +104,16 @@ class MemoryHistory:
             return ()
         end = document.head.offset if before is None else before - 1
         rows = reversed(rows_between(document.rows, max(1, end - past.ACTIVITY_ENTRIES + 1), end))
-        return tuple(past.groups(map(_authored, rows), pause=pause, limit=limit))
+        return tuple(past.groups(map(_without_copies, rows), pause=pause, limit=limit))
 
 
 def _authored(row: Row) -> Authored:
     entry = row.entry
-    return Authored(entry.offset, entry.author, entry.created_at, entry.ranges, row.inserted, row.deleted, entry.cause)
+    return Authored(entry.offset, entry.author, entry.created_at, entry.ranges, row.inserted, row.deleted, row.cause)
+
+
+def _without_copies(row: Row) -> Authored:
+    return replace(_authored(row), cause=row.entry.cause)
 
 
 def _size(row: Row) -> int:

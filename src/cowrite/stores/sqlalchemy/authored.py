@@ -18,7 +18,7 @@ from cowrite.stores.sqlalchemy.tables import updates
 _time = select(updates.c.created_at).where(
     updates.c.document_number == number_of_document, updates.c.entry_offset == bindparam("entry_offset")
 )
-_authored = select(
+_columns = (
     updates.c.entry_offset,
     updates.c.author_id,
     updates.c.created_at,
@@ -26,12 +26,16 @@ _authored = select(
     updates.c.inserted,
     updates.c.deleted,
     updates.c.cause,
-).where(updates.c.document_number == number_of_document)
-_in_order = _authored.where(updates.c.entry_offset.between(bindparam("first"), bindparam("last"))).order_by(
-    updates.c.entry_offset
+)
+_mine = updates.c.document_number == number_of_document
+_in_order = (
+    select(*_columns, updates.c.copies)
+    .where(_mine, updates.c.entry_offset.between(bindparam("first"), bindparam("last")))
+    .order_by(updates.c.entry_offset)
 )
 _newest_first = (
-    _authored.where(updates.c.entry_offset < bindparam("before"))
+    select(*_columns)
+    .where(_mine, updates.c.entry_offset.between(bindparam("first"), bindparam("last")))
     .order_by(updates.c.entry_offset.desc())
     .limit(bindparam("most"))
 )
@@ -88,9 +92,11 @@ def read_activity(
     connection: Connection, document_id: str, *, before: int, pause: int, limit: int
 ) -> tuple[ActivityGroup, ...]:
     """At most ``limit`` groups of the entries before that offset, newest first. Raises :class:`StoreCorrupt`."""
-    if limit <= 0:
+    document = read_documents(connection, [document_id]).get(document_id)
+    if document is None or limit <= 0:
         return ()
-    place = {"document_id": document_id, "before": before, "most": past.ACTIVITY_ENTRIES}
+    first, last = document.first_offset, min(before - 1, document.head.offset)
+    place = {"document_id": document_id, "first": first, "last": last, "most": past.ACTIVITY_ENTRIES}
     with connection.execute(_newest_first, place) as rows:
         return tuple(past.groups(_decoded(document_id, rows), pause=pause, limit=limit))
 
@@ -101,8 +107,8 @@ def _decoded(document_id: str, rows: Any) -> Iterator[Authored]:
 
 
 def _decode(document_id: str, row: Sequence[Any]) -> Authored:
-    offset, author, created_at, ranges, inserted, deleted, cause = row
+    offset, author, created_at, ranges, inserted, deleted, *cause = row
     try:
-        return Authored(offset, author, created_at, unpack_ranges(ranges), inserted, deleted, decode_cause(cause))
+        return Authored(offset, author, created_at, unpack_ranges(ranges), inserted, deleted, decode_cause(*cause))
     except (ValueError, TypeError, LookupError) as error:
         raise StoreCorrupt(f"The entry of document {document_id!r} at offset {offset} is damaged ({error!r}).") from error

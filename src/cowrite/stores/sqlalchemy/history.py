@@ -11,12 +11,12 @@ from sqlalchemy import Connection, Text, bindparam, cast, func, select, union_al
 
 from cowrite.core.ports import History, HistoryForgotten
 from cowrite.core.records import ActivityGroup, Authored, Entry, StoredDocument
-from cowrite.stores.encoding import MAX_UUID, check_id, check_offset
+from cowrite.stores.encoding import MAX_UUID, check_id, check_kept, check_offset
 from cowrite.stores.sqlalchemy.authored import decode_authored, read_activity, read_authored, read_offset_at
 from cowrite.stores.sqlalchemy.database import Database
 from cowrite.stores.sqlalchemy.loading import NO_OFFSET, load_document
 from cowrite.stores.sqlalchemy.reading import RawEntries, decode_entries, number_of_document, read_documents, read_range
-from cowrite.stores.sqlalchemy.tables import content_operations, submitted, updates
+from cowrite.stores.sqlalchemy.tables import content_operations, documents, submitted, updates
 
 T = TypeVar("T")
 
@@ -37,7 +37,9 @@ _nth_operation = (
 )
 _last_operation = (
     select(content_operations.c.id)
-    .where(content_operations.c.document_number == number_of_document, content_operations.c.entry_offset <= bindparam("until"))
+    .where(documents.c.document_id == bindparam("document_id"), content_operations.c.document_number == documents.c.number)
+    .where(content_operations.c.entry_offset.between(documents.c.first_offset, bindparam("until")))
+    .where(documents.c.head_offset > 0)
     .order_by(content_operations.c.entry_offset.desc(), content_operations.c.sequence.desc())
     .limit(1)
 )
@@ -83,6 +85,12 @@ class SqlHistory:
             partial(_read_operations, document_id=document_id, after=after, limit=limit, size=size), decode_entries
         )
 
+    async def entries(self, document_id: str, *, after: int, limit: int) -> Sequence[Entry]:
+        check_id("The document id", document_id)
+        check_offset(after)
+        read = partial(_read_entries, document_id=document_id, after=after, limit=max(0, limit))
+        return await self._database.read(read, decode_entries)
+
     async def last_operation(self, document_id: str, *, until: int) -> str | None:
         check_id("The document id", document_id)
         return await self._database.read(partial(_read_last_operation, document_id=document_id, until=until), _as_it_is)
@@ -114,6 +122,15 @@ def _locate(connection: Connection, document_id: str, operation_id: str) -> int 
         connection.execute(_places, {"document_id": document_id, "operation_id": operation_id}).scalars().first()
     )
     return found
+
+
+def _read_entries(connection: Connection, *, document_id: str, after: int, limit: int) -> RawEntries:
+    document = read_documents(connection, [document_id]).get(document_id)
+    if document is None:
+        return RawEntries(document_id, after + 1, after, ())
+    head = document.head.offset
+    check_kept(document_id, after + 1, end=head, first_offset=document.first_offset)
+    return read_range(connection, document_id, start=after + 1, end=min(head, after + limit), operations=False)
 
 
 def _read_last_operation(connection: Connection, document_id: str, *, until: int) -> str | None:

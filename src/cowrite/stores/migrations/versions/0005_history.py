@@ -109,6 +109,22 @@ def _add_tables() -> None:
         comment="The Yjs clients that wrote what was deleted for good: nothing is taken from them any more.",
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "erasures",
+        sa.Column("document_id", ID, nullable=False, comment="The document."),
+        sa.Column("id", UUID, nullable=False, comment="Id of the erasure (UUIDv7)."),
+        sa.Column("until_offset", sa.BigInteger(), nullable=False, comment="The last entry that goes."),
+        sa.Column(
+            "rows_gone",
+            sa.Boolean(),
+            nullable=False,
+            comment="Whether all rows are gone, and only the files are to be scrubbed.",
+        ),
+        sa.ForeignKeyConstraint(["document_id"], ["documents.document_id"], name=op.f("fk_erasures_document_id")),
+        sa.PrimaryKeyConstraint("document_id", name=op.f("pk_erasures")),
+        comment="What was forgotten or purged and is not gone altogether: it is out of sight, and goes a few rows at a time.",
+        sqlite_with_rowid=False,
+    )
     kind = sa.Enum(
         "named",
         "automatic",
@@ -176,6 +192,13 @@ def _create_updates() -> None:
         sa.Column("deleted", sa.BigInteger(), nullable=False, comment="How much its operations delete, in the same units."),
         sa.Column(
             "cause", TEXT, nullable=True, comment="Why the server made it, as a JSON object; null: an edit of a client's."
+        ),
+        sa.Column(
+            "copies",
+            BYTES,
+            nullable=True,
+            comment="Of what the cause brought back, for each piece: Yjs client, clock, length, and client and clock of what "
+            "was written first, as varUint of lib0.",
         ),
         sa.Column("update_bytes", BYTES, nullable=False, comment="The Yjs update (v1): what was new at this offset."),
         sa.ForeignKeyConstraint(["document_number"], ["documents.number"], name=op.f("fk_updates_document_number")),
@@ -348,6 +371,7 @@ def downgrade() -> None:
     op.rename_table("updates_0004", "updates")
     op.drop_index(op.f("ix_versions_document_id_entry_offset"), table_name="versions")
     op.drop_table("versions")
+    op.drop_table("erasures")
     op.drop_table("retired_clients")
     op.drop_index(op.f(NEW_INDEX), table_name="content_operations")
     op.create_index(op.f(OLD_INDEX), "content_operations", ["document_id", "entry_offset", "sequence"], unique=True)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
-from playwright.sync_api import Locator, Request, expect
+from playwright.sync_api import Locator, Request, WebSocketRoute, expect
 
 from browser.page_window import Editor, PageWindow
 from demo_server import DemoServer
@@ -42,6 +42,36 @@ def write(server: DemoServer, name: str, story: Iterable[tuple[str, int, str]] =
         base = ask(server, "realtime/operations", body, author=author)["head"]
     assert base is not None
     return base
+
+
+class SlowLine:
+    """What a window sends over its sockets. It can be held back, as by a slow connection."""
+
+    def __init__(self, window: PageWindow) -> None:
+        self._holding = False
+        self._held: list[tuple[WebSocketRoute, str | bytes]] = []
+        window.page.route_web_socket("**/yjs/**", self._between)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """What is sent meanwhile arrives at the end, in its order."""
+        self._holding = True
+        yield
+        self._holding = False
+        for server, message in self._held:
+            server.send(message)
+        self._held.clear()
+
+    def _between(self, socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+
+        def pass_on(message: str | bytes) -> None:
+            if self._holding:
+                self._held.append((server, message))
+            else:
+                server.send(message)
+
+        socket.on_message(pass_on)
 
 
 class HistoryWindow:

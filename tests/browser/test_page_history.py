@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from browser.axe import violations
-from browser.history_window import SOUP, HistoryWindow, ask, write
+from browser.history_window import SOUP, HistoryWindow, SlowLine, ask, write
 from browser.page_window import OpenWindow, introduce
 from browser.two_people import CARET
 from demo_server import DemoServer
@@ -87,7 +87,7 @@ def test_by_keyboard(open_window: OpenWindow, server: DemoServer) -> None:
         press("Tab")
         expect(stop).to_be_focused()
     press("Enter")
-    expect(window.page.get_by_role("dialog", name="Bring back")).to_be_visible()
+    expect(window.page.get_by_role("dialog", name="Restore this moment?")).to_be_visible()
     press("Escape")  # of the question only
     expect(history.panel.get_by_role("button", name="Restore this moment")).to_be_focused()
     press("Escape")
@@ -210,8 +210,10 @@ def test_versions(open_window: OpenWindow, server: DemoServer) -> None:
     window.page.keyboard.insert_text("The start")
     window.page.keyboard.press("Enter")
     expect(history.versions.locator(".name")).to_have_text(["Now it is soup", "The start"])
+    expect(history.panel.get_by_role("button", name="Rename “The start”")).to_be_focused()
     history.panel.get_by_role("button", name="Delete “The start”").click()
     window.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(window.page.get_by_label("Name for a version")).to_be_focused()
     expect(history.versions.locator(".name")).to_have_text(["Now it is soup"])
     names = [one["name"] for one in ask(server, "documents/versions.markdown/versions")["versions"]]
     assert names == ["Now it is soup"]
@@ -222,6 +224,7 @@ def test_restoring_while_somebody_writes(open_window: OpenWindow, server: DemoSe
     """Everybody sees the moment come back; what they type meanwhile survives, and their caret stays where it was."""
     write(server, "restore")
     ana, bo = open_window(), open_window()
+    line = SlowLine(bo)
     for window in (ana, bo):
         window.open("restore")
     introduce(bo, "Bo Ek")
@@ -233,11 +236,12 @@ def test_restoring_while_somebody_writes(open_window: OpenWindow, server: DemoSe
     history.open(4)
     history.go(1)
     history.panel.get_by_role("button", name="Restore this moment").click()
-    question = ana.page.get_by_role("dialog", name=re.compile("^Bring back “Ana Lima, "))
-    expect(question).to_contain_text("Everybody")
-    question.get_by_role("button", name="Restore").click()
-    bo.type(" today")
-    expect(history.message).to_contain_text("Restored.")
+    question = ana.page.get_by_role("dialog", name="Restore this moment?")
+    expect(question).to_contain_text(re.compile(r"“Ana Lima, [\d:]+”. Everybody who is here sees it change"))
+    with line.held():
+        bo.type(" today")
+        question.get_by_role("button", name="Restore").click()
+        expect(history.message).to_contain_text("Restored.")
     for window in (ana, bo):
         window.until(lambda window=window: window.read() == "# Soup today for six\n\nWe need carrots")  # type: ignore[misc]
     bo.type("!")
@@ -250,6 +254,7 @@ def test_restoring_while_somebody_writes(open_window: OpenWindow, server: DemoSe
     take_back.click()
     bo.shows("carrots, onions and a pot.")
     expect(history.message).to_have_text("Taken back.")
+    expect(history.moment).to_be_focused()
     bo.is_saved()
     assert "Warm Soup" in bo.read()
 

@@ -10,16 +10,20 @@ const LOOKS: Record<Look, string> = { was: 'As it was', since: 'Changes since', 
 /** Something that is said, perhaps with something to do about it. */
 export class Message {
   readonly element: HTMLElement
+  readonly #refuge: () => void
 
-  constructor(role: 'alert' | 'status') {
+  /** `refuge` puts the focus elsewhere: it was at a button that goes. */
+  constructor(role: 'alert' | 'status', refuge: () => void) {
+    this.#refuge = refuge
     this.element = create('div', `message ${role}`)
     this.element.role = role
   }
 
   /** '' says nothing any more. */
   say(words: string, label = '', onPress: () => void = () => {}): void {
-    if (!words) return this.element.replaceChildren()
-    this.element.replaceChildren(create('span', '', words))
+    const focused = this.element.contains(document.activeElement)
+    this.element.replaceChildren(...(words ? [create('span', '', words)] : []))
+    if (focused) this.#refuge()
     if (!label) return
     const button = create('button', 'plain', label)
     button.addEventListener('click', onPress)
@@ -75,6 +79,10 @@ export class NamingForm {
       )
     })
     this.element = form
+  }
+
+  focus(): void {
+    this.#field.focus()
   }
 
   set moment(words: string) {

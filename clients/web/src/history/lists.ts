@@ -2,7 +2,7 @@
 import { create } from '../view/dom.ts'
 import type { Authors } from './authors.ts'
 import type { Version } from './service.ts'
-import type { Story } from './story.ts'
+import { Story } from './story.ts'
 import { counts, countsAloud, nameOf, span, versionName, when } from './words.ts'
 
 /** So many groups are shown at first, and more for each time that they are asked for. */
@@ -25,6 +25,7 @@ export function versionList(deeds: VersionDeeds): List {
   const list = create('ul', 'versions')
   const none = create('p', 'muted', 'None yet. Some are made by themselves, in pauses of writing.')
   let editing = false
+  let last: Story | null = null
 
   function rows(story: Story): HTMLElement[] {
     return story.versions.filter(({ offset }) => offset >= story.first).map((version) => row(version))
@@ -35,6 +36,7 @@ export function versionList(deeds: VersionDeeds): List {
     const time = when(version.created_at, Date.now())
     const open = create('button', 'go', create('span', 'name', name), create('small', 'muted', `${time}, ${nameOf(version.author)}`))
     open.dataset['offset'] = String(version.offset)
+    open.title = `${name}, ${time}, ${nameOf(version.author)}` // long ones are cut
     open.addEventListener('click', () => deeds.go(version.offset))
     const remove = sign('✕', `Delete “${name}”, ${time}`, () => deeds.remove(version))
     const verb = version.name === null ? 'Name' : 'Rename'
@@ -75,7 +77,10 @@ export function versionList(deeds: VersionDeeds): List {
   return {
     element: create('section', '', none, list),
     show(story, at) {
-      if (!editing) reuse(list, rows(story))
+      if (!editing && story !== last) {
+        reuse(list, rows(story))
+        last = story
+      }
       none.hidden = list.childElementCount > 0
       markCurrent(list, at)
     },
@@ -114,35 +119,42 @@ export function activityList(authors: Authors, go: (offset: number) => void): Li
       )
       open.style.setProperty('--author', authors.colour(group.author))
       open.dataset['offset'] = String(group.last_offset)
+      open.title = nameOf(group.author) // a long one is cut
       open.addEventListener('click', () => go(group.last_offset))
-      return create('li', '', open)
+      const item = create('li', '', open)
+      item.dataset['id'] = String(group.first_offset)
+      return item
     })
   }
 
   function show(story: Story, at: number): void {
+    if (story !== last?.[0]) reuse(list, rows(story))
     last = [story, at]
-    reuse(list, rows(story))
     more.hidden = story.groups.length <= shown
     markCurrent(list, story.groupAt(at)?.last_offset ?? at)
   }
 
   more.addEventListener('click', () => {
     shown += GROUPS_SHOWN
-    if (last) show(...last)
+    const [story, at] = last ?? [new Story([], []), 0]
+    last = null
+    show(story, at)
   })
   return { element: create('section', '', list, more), show }
 }
 
-/** Puts the rows into the list. Those that are as before stay, so that nobody who is at one of them loses the focus. */
+/** Puts the rows into the list. Those that are as before stay; who is at one of them does not lose the focus. */
 function reuse(list: HTMLElement, rows: readonly HTMLElement[]): void {
   markCurrent(list, Number.NaN)
   const old = new Map(Array.from(list.children, (child) => [(child as HTMLElement).outerHTML, child]))
   const kept = rows.map((row) => old.get(row.outerHTML) ?? row)
-  const focused = document.activeElement
-  if (kept.length !== list.childElementCount || kept.some((row, index) => row !== list.children[index])) {
-    list.replaceChildren(...kept)
-    if (focused instanceof HTMLElement && list.contains(focused)) focused.focus()
-  }
+  if (kept.length === list.childElementCount && kept.every((row, index) => row === list.children[index])) return
+  const focused = list.contains(document.activeElement) ? document.activeElement : null
+  const [id, place] = [focused?.closest('li')?.dataset['id'], Array.from(focused?.parentElement?.children ?? []).findIndex((one) => one === focused)]
+  list.replaceChildren(...kept)
+  const next = rows.findIndex((row) => row.dataset['id'] === id)
+  const element = kept[next]?.children[place]
+  if (element instanceof HTMLElement) element.focus()
 }
 
 function markCurrent(list: HTMLElement, at: number): void {

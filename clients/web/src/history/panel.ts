@@ -49,8 +49,8 @@ class Panel implements HistoryPanel {
   readonly #end = new AbortController()
   readonly #looks = new LookChoice(() => this.#look())
   readonly #naming = new NamingForm((name) => this.#act(() => this.#service.name(name, this.#isNow ? null : this.#line.at)))
-  readonly #failure = new Message('alert')
-  readonly #notice = new Message('status')
+  readonly #failure = new Message('alert', () => this.focus())
+  readonly #notice = new Message('status', () => this.focus())
   readonly #restore: HTMLButtonElement = button('strong', 'Restore this moment', () => this.#askToRestore())
   readonly #back: HTMLButtonElement = button('', 'Back to now', () => this.#goToNow())
   readonly #line: Timeline
@@ -198,6 +198,7 @@ class Panel implements HistoryPanel {
         await this.#service.remove(version)
         await this.#reader.read()
       },
+      after: () => this.#naming.focus(),
     })
   }
 
@@ -207,8 +208,10 @@ class Panel implements HistoryPanel {
     let version: string | null = null
     this.#notice.say('')
     ask({
-      title: `Bring back “${this.#line.words}”?`,
-      text: 'Everybody who is here sees the document change. What is there now is kept as a version, so it can be taken back.',
+      title: 'Restore this moment?',
+      text:
+        `The document becomes what it was: “${this.#line.words}”. Everybody who is here sees it change. ` +
+        'What is there now is kept as a version, so it can be taken back.',
       yes: 'Restore',
       deed: async () => {
         version = (await this.#service.restore(`offset:${offset}`, id)).version

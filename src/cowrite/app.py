@@ -325,7 +325,9 @@ class Runtime:
         )
         polling = PollingPeers(registry, services.reader, access, self._clock, self.limits, ids.new())
         backend = _backend(storage, services, presence, polling, load)
-        access.listen(backend.access_changed)
+        for told in (backend.access_changed, presence.access_changed):
+            access.listen(told)
+        access.listen_for_ends(presence.session_ended)
         return Parts(storage, journal, registry, heads, presence, backlog, services, backend, polling)
 
     async def _drain(self, parts: Parts) -> None:

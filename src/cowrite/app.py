@@ -277,9 +277,7 @@ class Runtime:
         ids, backlog, turn = Ids(self._clock), Backlog(), WriteTurn()
         access = AccessControl(storage.access, self._clock)
         process = ids.new()
-        kept = self._presence
-        if kept is None:
-            kept = open_presence(self._settings.redis_url, storage.presence, self._clock)
+        kept = self._presence or open_presence(self._settings.redis_url, storage.presence, self._clock)
         presence = PresenceService(kept, self._broker, self._clock, process)
         journal = Journal(storage, self._broker, access, self._clock, ids, self.limits)
         # Rooms call the registry that makes them, and the watch over it: both are named here before they exist, and exist
@@ -325,9 +323,8 @@ class Runtime:
         )
         polling = PollingPeers(registry, services.reader, access, self._clock, self.limits, ids.new())
         backend = _backend(storage, services, presence, polling, load)
-        for told in (backend.access_changed, presence.access_changed):
-            access.listen(told)
-        access.listen_for_ends(presence.session_ended)
+        access.listen(backend.access_changed)
+        presence.follow(access)
         return Parts(storage, journal, registry, heads, presence, backlog, services, backend, polling)
 
     async def _drain(self, parts: Parts) -> None:

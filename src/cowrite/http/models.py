@@ -243,7 +243,7 @@ class PresenceBody(Strict):
     )
     cursor: Any = None
     data: dict[str, Any] | None = None
-    ttl: Annotated[int, Field(ge=0, le=MAX_TTL, strict=True)] | None = Field(
+    ttl: Annotated[int, Field(ge=0, le=MAX_TTL)] | None = Field(
         default=None,
         description="Seconds for which it is here, whatever becomes of this server process; 0: it goes. For programs that do "
         "not poll.",

@@ -39,7 +39,9 @@ async def test_who_may_not_be_here_any_more_is_not_shown() -> None:
         for process in (here, there):
             process.presence.access_changed(revoked(user="bot"))
             process.presence.access_changed(revoked(document=None, user="ana"))
-            process.presence.session_ended(ben.id)
+        here.presence.follow(here.access)
+        here.access.end(ben)
+        here.access.end(session(here, "not here"))
         await town.step(3)
         for room in rooms:
             assert shown(room) == {"watching": 1, "cem": 1}
@@ -56,6 +58,7 @@ async def test_nobody_is_shown_in_a_document_that_is_not_open_either() -> None:
         await town.step(1)
         here.registry.forget(room)
         await town.step(1)
+        here.presence.session_ended("unknown")
         town.presences[here].fails = True
         here.presence.access_changed(revoked(user="bot"))
         await town.step(2)
@@ -78,6 +81,8 @@ async def test_who_stays_is_written_to_another_storage_though_the_document_is_no
         await town.step(1)
         room.presence.go(gone)
         await town.step(1)
+        town.presences[here].take_over(LocalPresenceHub())
+        await town.step(1)
         here.registry.forget(room)
         await town.step(8)
         hub = town.written = LocalPresenceHub()
@@ -98,6 +103,8 @@ async def test_a_lease_that_was_lost_is_no_reason_to_drop_others() -> None:
         rooms = [await look(here), await look(there)]
         await here.join(user="ana")
         await there.join(user="ben")
+        for number in range(20):  # more than are compared in one step
+            await look(here, f"doc {number}")
         await town.step(8)
         presence = town.presences[here]
         beat = presence.beat

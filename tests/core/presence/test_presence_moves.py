@@ -246,7 +246,11 @@ def test_a_record_that_is_as_it_was_is_not_looked_at_again() -> None:
     before = here.crowd.get(ana.id)
     here.compare([record(ana, cursor=[1])], 2.0, settled=True)
     assert here.crowd.get(ana.id) is before
-    here.compare([record(ana, cursor=[2])], 3.0, settled=True)
+    here.hear(PresenceNews("doc", "there", (record(ana, cursor=[1]),), ()), 20.0)
+    assert here.crowd.get(ana.id) is before
+    here.keep(frozenset({"here"}), 21.0)
+    assert here.crowd.get(ana.id) is before, "it was heard of just now"
+    here.compare([record(ana, cursor=[2])], 22.0, settled=True)
     assert here.crowd.get(ana.id) is not before
 
 

@@ -23,6 +23,7 @@ from cowrite.core.presence.presence import PresenceList
 from cowrite.core.presence.present import Person, Present
 from cowrite.core.presence_records import checked
 from cowrite.core.records import AccessChange
+from cowrite.core.sessions.access import AccessControl
 
 BEAT_SECONDS: Final = 5.0
 """How often the lease is renewed."""
@@ -124,6 +125,11 @@ class PresenceService:
             self._unsent[key] = noted
         if urgency is not Urgency.LATER or due < self._sleeping_until:
             self._wake.set()
+
+    def follow(self, access: AccessControl) -> None:
+        """Be told of sessions that end, and of access that is revoked."""
+        access.listen(self.access_changed)
+        access.listen_for_ends(self.session_ended)
 
     def access_changed(self, change: AccessChange) -> None:
         """Those whose access was revoked are not shown any more. Who has a socket is sent away by it."""

@@ -74,7 +74,8 @@ class Settings(BaseSettings):
         None,
         takes="a URL `redis://host:6379/0`, `rediss://host:6379/0` (TLS) or `unix:///path/to/socket`",
         description="A Redis or Valkey server, where it is noted who is in which document. Without it, and while it does not "
-        "work, the database keeps that. User and password go before the host: `redis://user:password@host`.",
+        "work, the database keeps that. User and password go before the host: `redis://user:password@host`, percent-encoded. "
+        "Edits and awareness do not go by it yet.",
         repr=False,
     )
     secret: SecretStr | None = _setting(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from cowrite.core.limits import Limits
 from cowrite.protocol import yjs
@@ -224,6 +225,32 @@ async def test_awareness_that_is_stale(server: Api) -> None:
     await send(ana, AwarenessUpdate((AwarenessEntry(7, 6, None),)))
     (told,) = only(await send(ana, AwarenessUpdate((AwarenessEntry(7, 6, "{}"),))), AwarenessUpdate)
     assert told == AwarenessUpdate((AwarenessEntry(7, 6, None),))
+
+
+@pytest.mark.rule("AW22", "PO26")
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [AwarenessEntry(7, 1, "{"), AwarenessEntry(8, 1, "{}")],
+        [AwarenessEntry(7, 1, '{"x":"%s"}' % ("x" * 20_000))],
+        [AwarenessEntry(client, 1, "{}") for client in range(5000)],
+    ],
+    ids=["no JSON", "too large", "too many"],
+)
+async def test_awareness_that_is_refused(server: Api, entries: list[AwarenessEntry]) -> None:
+    """With one line in the log; nobody else notices, and the session may come again."""
+    ana, bob = [await server.connect("d", token(name)) for name in ("ana", "bob")]
+    await send(bob, AwarenessUpdate((AwarenessEntry(1, 1, "{}"),)))
+    with capture_logs() as lines:
+        status, _ = problem(await send_raw(ana, seal([yjs.encode(AwarenessUpdate(tuple(entries)))])))
+    assert status in (400, 413)
+    assert [line["event"] for line in lines if line["log_level"] != "debug"] == ["messages of a poll refused"]
+    (asked,) = only(await send(bob, QueryAwareness()), AwarenessUpdate)
+    assert asked == AwarenessUpdate((AwarenessEntry(1, 1, "{}"),))
+    await send(ana, AwarenessUpdate((AwarenessEntry(7, 2, "{}"),)))
+    (asked,) = only(await send(bob, QueryAwareness()), AwarenessUpdate)
+    assert isinstance(asked, AwarenessUpdate)
+    assert {entry.client_id for entry in asked.entries} == {1, 7}
 
 
 @pytest.mark.rule("PO26")

@@ -167,7 +167,14 @@ async def test_presence_is_bounded(server: Api) -> None:
 
     assert (await tell(data={"x": "a" * 8000}, cursor="a" * 8000)).status_code == 204
     assert problem(await tell(data={"x": "a" * 8000}, cursor="a" * 9000)) == (413, "too_large")
-    refused: list[dict[str, object]] = [{"data": []}, {"state": "gone"}, {"ttl": -1}, {"ttl": 3601}, {"ttl": 1.5}, {"x": 1}]
+    refused: list[dict[str, object]] = [
+        {"data": []},
+        {"state": "gone"},
+        {"ttl": -1},
+        {"ttl": 3601},
+        {"ttl": 1.5},
+        {"x": 1},
+    ]
     for wrong in refused:
         assert problem(await tell(**wrong)) == (422, "unprocessable_entity")
     assert (await tell(data=None, state="away")).status_code == 204

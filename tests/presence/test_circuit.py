@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from cowrite.core.ports import PresenceError
-from cowrite.presence.failover import FLAP_SECONDS, IDLE_SECONDS, PROBE_SECONDS, SETTLE_SECONDS
+from cowrite.presence.failover import FLAP_SECONDS, IDLE_PROBE_SECONDS, IDLE_SECONDS, PROBE_SECONDS, SETTLE_SECONDS
 from cowrite.presence.redis import PATIENCE
 from presence.presence_processes import Place, SwitchableProcess
 
@@ -275,11 +275,23 @@ async def test_nobody_asks_when_nobody_is_there(place: Place, one: SwitchablePro
     assert await one.sees() == []
     await place.turn(IDLE_SECONDS + 1)
     one.primary.down = False
+    await place.turn(IDLE_PROBE_SECONDS)
+    assert not one.failover.degraded, "while the other one has its place, it is asked now and then"
+
+
+@pytest.mark.rule("PS28")
+async def test_who_asks_how_it_is_uses_it(place: Place, one: SwitchableProcess) -> None:
+    """So the answer is true though nobody is there."""
+    await one.sees()
+    await place.turn(IDLE_SECONDS + 1)
+    one.primary.down = True
     await place.turn(60)
+    before = one.failover.degraded
+    await place.turn(2 * PROBE_SECONDS)
+    after = one.failover.degraded
+    assert (before, after) == (False, True)
+    await one.failover.close()
     assert one.failover.degraded
-    assert await one.sees() == []
-    await place.turn(1)
-    assert not one.failover.degraded
 
 
 @pytest.mark.rule("PS7")

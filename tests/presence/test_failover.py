@@ -151,7 +151,7 @@ async def test_not_there_at_the_start(party: Party, own_valkey: ValkeyServer) ->
     [warning] = [line for line in lines if line["log_level"] == "warning"]
     assert f"127.0.0.1:{own_valkey.port}" in warning["reason"]
     assert "COWRITE_REDIS_URL" in warning["reason"]
-    assert [line["event"] for line in lines if line["log_level"] == "info"] == ["presence is kept in its server again"]
+    assert [line["event"] for line in lines if line["log_level"] == "info"] == ["presence is kept in Redis again"]
 
 
 @pytest.mark.rule("PS30")

@@ -40,6 +40,19 @@ async def test_nothing_stays_for_ever(redis: RedisBackend) -> None:
     assert await redis.redis.pttl(day) > 100_000
 
 
+@pytest.mark.rule("PS26")
+async def test_a_server_that_has_lost_everything_is_noticed_by_reading(redis: RedisBackend) -> None:
+    """Or those who live would be taken for gone until the next beat."""
+    presence = await redis.open()
+    await presence.read(["doc"])
+    await presence.beat("one")
+    await presence.read(["doc"])
+    assert presence.generation == 0
+    await redis.redis.flushall()
+    await presence.read(["doc"])
+    assert presence.generation == 1
+
+
 @pytest.mark.rule("PS13")
 async def test_the_dead_are_forgotten_in_the_end(redis: RedisBackend) -> None:
     """When what they wrote cannot be there any more."""

@@ -36,6 +36,8 @@ SETTLE_SECONDS: Final = 6.0
 """How long after a change other processes may still be on their way."""
 IDLE_SECONDS: Final = 12.0
 """How long after the last call the primary is still asked."""
+IDLE_PROBE_SECONDS: Final = 5.0
+"""How often it is asked later, while the fallback serves."""
 FLAP_SECONDS: Final = 30.0
 """A primary that fails again so soon has to be good for longer before it serves again."""
 _MOST_PROBES: Final = 8
@@ -89,6 +91,10 @@ class FailoverPresence:
 
     @property
     def degraded(self) -> bool:
+        """Whoever asks this uses presence, and is told of a primary that has failed meanwhile the next time."""
+        if not self._closed:
+            self._used_at = self._clock.monotonic()
+            self._keep_watch()
         return self._open
 
     # ---- the port ----------------------------------------------------------------------------------------------------
@@ -203,7 +209,7 @@ class FailoverPresence:
         if process is not None:
             self._draining[_lease(process, changes)] = self._clock.monotonic() + SETTLE_SECONDS
         self._change(open=False)
-        _log.info("presence is kept in its server again")
+        _log.info("presence is kept in Redis again")
 
     def _change(self, *, open: bool) -> None:  # noqa: A002  (a circuit is open or closed)
         self._open = open
@@ -221,9 +227,10 @@ class FailoverPresence:
             self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     async def _watch(self) -> None:
-        while self._clock.monotonic() < self._used_at + IDLE_SECONDS or self._draining:
+        while self._clock.monotonic() < self._used_at + IDLE_SECONDS or self._draining or self._open:
+            in_use = self._clock.monotonic() < self._used_at + IDLE_SECONDS
             # Not all processes at the same moment.
-            await self._clock.sleep(PROBE_SECONDS * random.uniform(0.8, 1.0))
+            await self._clock.sleep((PROBE_SECONDS if in_use else IDLE_PROBE_SECONDS) * random.uniform(0.8, 1.0))
             try:
                 await self._look()
                 await self._tidy()

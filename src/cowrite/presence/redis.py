@@ -120,13 +120,17 @@ class RedisPresence:
         ids = list(dict.fromkeys(document_ids))
         if not ids:
             return {}
+        beaten = frozenset(self._beaten)
         leases, *hashes = await self._run_all([_processes(), *(_Call(READ, _key(id_), (HASH_MILLISECONDS,)) for id_ in ids)])
         found = [
             (id_, session.decode(errors="replace"), value)
             for id_, pairs in zip(ids, hashes, strict=True)
             for session, value in zip(pairs[::2], pairs[1::2], strict=True)
         ]
-        return await self._living(found, living=_names(leases[0]), dead=_names(leases[1]))
+        living = _names(leases[0])
+        if not beaten & self._beaten <= living:
+            self._generation += 1  # the server has lost what it had: what is missing may live
+        return await self._living(found, living=living, dead=_names(leases[1]))
 
     async def leave(self, process: str) -> None:
         check_process(process)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Final
 from weakref import WeakKeyDictionary
 
+import structlog
+
 from cowrite.core.errors import PeerError, RoomClosed
 from cowrite.core.limits import Limits
 from cowrite.core.operations.reading import DocumentReader
@@ -52,6 +54,7 @@ _HELD_SECONDS: Final = 0.5
 """How long a request waits for what its updates build on, before the client is asked for it."""
 _NOTHING: Final = b"\x00\x00"
 """The update that brings nothing: what a client answers that has nothing."""
+_log = structlog.get_logger(__name__)
 
 
 class PollingPeers:
@@ -78,7 +81,11 @@ class PollingPeers:
         Returns it with the cursor for the next poll. Raises :class:`PeerError`, :class:`RoomClosed`, ``AccessDenied``,
         ``StoreError``, and :class:`SubmissionRefused` when the updates are not taken, or not durable in time: send them again.
         """
-        messages = _read(body)
+        try:
+            messages = _read(body)
+        except PeerError as error:
+            _tell_refused(session, error)
+            raise
         _refuse_updates(session, messages)
         async with self._registry.open(session.document_id) as room:
             with self._peer(room, session, lasting=lasting) as polling:
@@ -182,6 +189,7 @@ class PollingPeers:
             if wait is not None and polling.account.exhausted:
                 raise PeerError(CloseCode.TOO_FAST, "its messages take more work than one session may cause")
         except PeerError as error:
+            _tell_refused(polling.session, error)
             polling.close(error.code, error.reason)
             raise
         if wait is not None:
@@ -265,6 +273,11 @@ class _Cursor:
         if len(parts) != 4 or not all(part.isascii() and part.isdecimal() and len(part) < 16 for part in parts[2:]):
             return None
         return cls(parts[0], parts[1], int(parts[2]), int(parts[3]))
+
+
+def _tell_refused(session: Session, error: PeerError) -> None:
+    who = {"document": session.document_id, "user": session.author}
+    _log.info("messages of a poll refused", **who, code=int(error.code), reason=error.reason)
 
 
 def _read(body: bytes) -> list[Message]:

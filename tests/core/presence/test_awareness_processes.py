@@ -6,6 +6,7 @@ import pytest
 
 from core.presence.awareness_world import Server, Tab, World
 from cowrite.core.ports import AwarenessLost, AwarenessNews, AwarenessQuery, ProcessLeft
+from cowrite.core.presence import announcements
 from cowrite.core.presence.announcements import LONGEST_INTERVAL, SMALL_ROOM, interval
 from cowrite.protocol.awareness import AwarenessEntry
 
@@ -218,6 +219,32 @@ def test_the_more_peers_the_longer_awareness_waits() -> None:
     assert interval(SMALL_ROOM) == 0
     assert interval(50) == pytest.approx(0.1)
     assert interval(500) == interval(5000) == LONGEST_INTERVAL
+
+
+@pytest.mark.rule("AW21")
+def test_so_many_bytes_are_told_in_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a large room the next telling waits longer after a large one."""
+    monkeypatch.setattr(announcements, "BYTES_PER_SECOND", 40_000)
+    scene = Scene("ana", processes=1)
+    for number in range(100, 100 + 40):
+        tab = Tab(scene.world, number, f"user {number}", number, queues=False)
+        scene.world.tabs.append(tab)
+        tab.connect(scene.world.servers[0])
+    scene.settle(1)
+    scene.world.clock.advance(60)
+    watcher = scene.watchers[0]
+    assert watcher.socket is not None
+    assert scene.mover.socket is not None
+    peers = len(scene.world.servers[0].sockets)
+    before = len(watcher.socket.down)
+    for number in range(2):
+        scene.mover.awareness.set_local_state({"at": 10**1000 + number})
+        scene.world.servers[0].take(scene.mover.socket)
+    seconds = peers * 1000 / 40_000
+    scene.world.clock.advance(seconds * 0.9)
+    assert len(watcher.socket.down) - before == 1, "the first was told at once"
+    scene.world.clock.advance(seconds * 0.2)
+    assert len(watcher.socket.down) - before == 2
 
 
 @pytest.mark.rule("AW21")

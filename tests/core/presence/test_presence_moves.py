@@ -220,6 +220,16 @@ def test_one_that_polls_here_is_taken_when_nobody_speaks_of_it_any_more() -> Non
 
 
 @pytest.mark.rule("PE15")
+def test_one_that_polls_here_stays_when_its_process_is_dead() -> None:
+    here, ana, ben = people(), visitor("ana"), visitor("ben")
+    records = tuple(record(one, user=one.author, cursor=1, told_at=[0, 1, 0]) for one in (ana, ben))
+    here.hear(PresenceNews("doc", "there", records, ()), 0.0)
+    here.visit(ana, 1, 5.0, 30.0)
+    here.keep(frozenset({"here"}), 11.0)
+    assert [(one.user_id, one.process, one.cursor) for one in here.crowd] == [("ana", "here", 1)]
+
+
+@pytest.mark.rule("PE15")
 def test_a_record_that_somebody_else_has_written_under_the_id_of_a_session() -> None:
     here, ana = people(), visitor("ana")
     here.hear(PresenceNews("doc", "there", (record(ana, user="eve"),), ()), 0.0)
@@ -236,7 +246,11 @@ def test_a_record_that_is_as_it_was_is_not_looked_at_again() -> None:
     before = here.crowd.get(ana.id)
     here.compare([record(ana, cursor=[1])], 2.0, settled=True)
     assert here.crowd.get(ana.id) is before
-    here.compare([record(ana, cursor=[2])], 3.0, settled=True)
+    here.hear(PresenceNews("doc", "there", (record(ana, cursor=[1]),), ()), 20.0)
+    assert here.crowd.get(ana.id) is before
+    here.keep(frozenset({"here"}), 21.0)
+    assert here.crowd.get(ana.id) is before, "it was heard of just now"
+    here.compare([record(ana, cursor=[2])], 22.0, settled=True)
     assert here.crowd.get(ana.id) is not before
 
 

@@ -149,10 +149,13 @@ class PresenceList:
         self._connections.pop(session.id, None)
         self._forget_waiting(session)
         known = self.crowd.get(session.id)
-        if known is not None and known.process in (self._process, None):
-            self._remove([known])
-            if known.process is None:
-                self._note(known, Urgency.GONE)
+        if known is not None:
+            self._send_away([known])
+
+    def dismiss(self, user_id: str | None, session_id: str | None) -> None:
+        """Sessions of this process, or of none, have gone: those of a user, or one; but for those with sockets."""
+        about = [one for one in self.crowd if user_id in (None, one.user_id) and session_id in (None, one.session_id)]
+        self._send_away([one for one in about if self._connections[one.session_id] <= 0])
 
     def go(self, session: Session) -> None:
         """The session says that it goes; of one with a socket that says nothing. Idempotent."""
@@ -245,9 +248,8 @@ class PresenceList:
         """
         written = {one.session_id: one.process for one in records}
         for one in self._own():
-            if one.session_id not in written or (
-                written[one.session_id] != self._process and self._connections[one.session_id] > 0
-            ):
+            process = written.get(one.session_id, "")
+            if process == "" or (process != self._process and self._connections[one.session_id] > 0):
                 self._note(one, Urgency.NOW)
         if settled:
             unknown = [one for one in self.crowd if not self._is_own(one) and one.session_id not in written]
@@ -256,8 +258,12 @@ class PresenceList:
     def keep(self, living: frozenset[str], monotonic: float) -> None:
         """Only these processes live: the sessions of others have gone, but for those that were heard of just now."""
         known = living | {self._process, None}
-        gone = [one.session_id for one in self.crowd if one.process not in known]
-        self._drop([session_id for session_id in gone if monotonic - self._heard.get(session_id, 0.0) >= _CLAIM_SECONDS])
+        gone = [one for one in self.crowd if one.process not in known]
+        lost = [one for one in gone if monotonic - self._heard.get(one.session_id, 0.0) >= _CLAIM_SECONDS]
+        for one in lost:
+            if self._visits.get(one.session_id, monotonic) > monotonic:
+                self._take(one)
+        self._drop([one.session_id for one in lost if not self._is_own(self.crowd.get(one.session_id))])
 
     def _adopt(self, records: Sequence[PresenceRecord], heard_at: float, *, news: bool) -> None:
         """``news``: of the process that answers for them now; else what is as it was read before says nothing."""
@@ -365,6 +371,13 @@ class PresenceList:
     def _change(self, present: Present, urgency: Urgency) -> None:
         self.crowd.change([present])
         self._note(present, urgency)
+
+    def _send_away(self, gone: Sequence[Present]) -> None:
+        mine = [one for one in gone if one.process in (self._process, None)]
+        self._remove(mine)
+        for one in mine:
+            if one.process is None:
+                self._note(one, Urgency.GONE)
 
     def _remove(self, gone: Sequence[Present]) -> None:
         self._drop([one.session_id for one in gone])

@@ -22,6 +22,8 @@ from cowrite.core.presence.notes import Urgency
 from cowrite.core.presence.presence import PresenceList
 from cowrite.core.presence.present import Person, Present
 from cowrite.core.presence_records import checked
+from cowrite.core.records import AccessChange
+from cowrite.core.sessions.access import AccessControl
 
 BEAT_SECONDS: Final = 5.0
 """How often the lease is renewed."""
@@ -72,6 +74,11 @@ class PresenceService:
         """By open document, sessions that may be written down."""
         self._unsent: dict[_Key, _Noted] = {}
         """Sessions of whose changes other processes have not been told."""
+        self._staying: dict[_Key, Present] = {}
+        """Sessions that stay for a time, which this process has written down: no process answers for them, and a storage may
+        lose them while nobody has their document open."""
+        self._revoked: list[AccessChange] = []
+        """Changes of documents that are not open: sessions that stay for a time may be written down there."""
         self._living = frozenset((process,))
         self._generation = presence.generation
         self._settled_at = self._beat_at = self._read_at = float("-inf")
@@ -110,7 +117,7 @@ class PresenceService:
         if (known := self._unwritten.get(key)) is not None:
             due = min(due, known[1])
         noted = present, urgency is Urgency.GONE
-        if noted[1] and known is not None and present.session_id not in self._written.get(document_id, ()):
+        if noted[1] and known is not None and not known[0][1] and present.session_id not in self._written.get(document_id, ()):
             del self._unwritten[key]  # nobody has to know that it ever was
         else:
             self._unwritten[key] = noted, due
@@ -118,6 +125,28 @@ class PresenceService:
             self._unsent[key] = noted
         if urgency is not Urgency.LATER or due < self._sleeping_until:
             self._wake.set()
+
+    def follow(self, access: AccessControl) -> None:
+        """Be told of sessions that end, and of access that is revoked."""
+        access.listen(self.access_changed)
+        access.listen_for_ends(self.session_ended)
+
+    def access_changed(self, change: AccessChange) -> None:
+        """Those whose access was revoked are not shown any more. Who has a socket is sent away by it."""
+        if change.grant is not None or change.restores:
+            return
+        for document_id, people in self._lists.items():
+            if change.document_id in (None, document_id):
+                people.dismiss(change.user_id, change.session_id)
+        if change.document_id is not None and change.document_id not in self._lists:
+            self._revoked.append(change)
+            self._wake.set()
+
+    def session_ended(self, session_id: str) -> None:
+        """Its user has ended it, here or at another process."""
+        for people in self._lists.values():
+            if session_id in people.crowd:
+                people.dismiss(None, session_id)
 
     async def of(self, document_id: str) -> Sequence[Person]:
         """Who is in a document, open here or not. Raises :class:`PresenceError`."""
@@ -178,7 +207,7 @@ class PresenceService:
 
     @property
     def _occupied(self) -> bool:
-        return any(people.crowd for people in self._lists.values())
+        return bool(self._staying) or any(people.crowd for people in self._lists.values())
 
     def _next_round(self) -> float:
         due = min((at for _, at in self._unwritten.values()), default=float("inf"))
@@ -194,6 +223,8 @@ class PresenceService:
             await self._beat()
         await self._write()
         await self._read()
+        if self._revoked:
+            await self._forget_revoked()
 
     async def _beat(self) -> None:
         """Renew the lease where presence is kept now. It must be there before what it keeps alive."""
@@ -203,8 +234,17 @@ class PresenceService:
             self._living = await self._presence.beat(self.process)
             now = self._clock.monotonic()
             self._beat_at = now + BEAT_SECONDS
-            for people in list(self._lists.values()) if now >= self._settled_at else ():
-                people.keep(self._living, now)
+            if self._presence.generation == self._generation:  # else the storage has lost something: others live, too
+                for people in list(self._lists.values()) if now >= self._settled_at else ():
+                    people.keep(self._living, now)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        now = self._clock.now()
+        self._staying = {key: one for key, one in self._staying.items() if (one.expires_at or 0) > now}
+        for document_id, written in self._written.items():
+            crowd = self._lists[document_id].crowd
+            written -= {one for one in written if one not in crowd and (document_id, one) not in self._unwritten}
 
     def _write_again(self) -> None:
         self._generation = self._presence.generation
@@ -214,6 +254,9 @@ class PresenceService:
         for document_id, people in self._lists.items():
             for present in people.writable:
                 self._unwritten[document_id, present.session_id] = (present, False), now
+        for key, present in self._staying.items():
+            if key[0] not in self._lists:
+                self._unwritten.setdefault(key, ((present, False), now))
 
     def _tell(self) -> None:
         """Other processes, by the broker."""
@@ -244,6 +287,10 @@ class PresenceService:
                 raise
             for record in removed:
                 self._written.get(record.document_id, set()).discard(record.session_id)
+                self._staying.pop((record.document_id, record.session_id), None)
+            for record in put:
+                if record.process is None and (present := Present.read(record)) is not None:
+                    self._staying[record.document_id, record.session_id] = present
 
     def _outcome(self, noted: Mapping[_Key, _Noted]) -> tuple[list[PresenceRecord], list[PresenceRecord]]:
         """What there is to put and to remove of sessions. Nothing of those that another process has now."""
@@ -256,6 +303,26 @@ class PresenceService:
             if newest.process in (self.process, None):
                 (removed if gone and current is None else put).append(newest.record(document_id))
         return put, removed
+
+    async def _forget_revoked(self) -> None:
+        revoked, self._revoked = self._revoked, []
+        try:
+            found = await self._presence.read({change.document_id or "" for change in revoked})
+            gone = [
+                record
+                for change in revoked
+                for record in found.get(change.document_id or "", ())
+                if record.process is None
+                and change.user_id in (None, record.user_id)
+                and change.session_id in (None, record.session_id)
+            ]
+            if gone:
+                await self._presence.write([], gone)
+        except BaseException:
+            self._revoked = revoked + self._revoked
+            raise
+        for record in gone:
+            self._staying.pop((record.document_id, record.session_id), None)
 
     async def _read(self) -> None:
         now = self._clock.monotonic()

@@ -11,7 +11,7 @@ end is no change of access, and nobody's transaction waits for it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Final, TypeAlias
 
@@ -55,6 +55,7 @@ class AccessControl:
         """Up to when ends are known here."""
         self._followers: dict[Session, list[Follower]] = {}
         self._listeners: list[Callable[[AccessChange], None]] = []
+        self._end_listeners: list[Callable[[str], None]] = []
         self._reading = asyncio.Lock()
         self.revision = 0
         """The changes up to this one are known here."""
@@ -97,7 +98,7 @@ class AccessControl:
 
     def end(self, session: Session) -> None:
         """Its user has ended it: it is let in no more, and those who follow it are told. Idempotent."""
-        self._ended.setdefault(session.id, self._clock.now())
+        self._learn_ends({session.id: self._clock.now()})
         if not session.ended:
             session.ended = True
             self.tell(session)
@@ -108,7 +109,7 @@ class AccessControl:
         since = now - ENDED_SECONDS * 1000 if self._looked_at is None else self._looked_at - _LOOK_BACK
         ended = await self._sessions.ended_sessions(since=since)
         self._looked_at = now
-        self._ended.update(ended)
+        self._learn_ends(ended)
         for session in [one for one in self._followers if one.id in ended]:
             self.end(session)
 
@@ -123,6 +124,10 @@ class AccessControl:
     def listen(self, told: Callable[[AccessChange], None]) -> None:
         """Be told of every change that is learned from now on, after the sessions."""
         self._listeners.append(told)
+
+    def listen_for_ends(self, told: Callable[[str], None]) -> None:
+        """Be told of every session that is found to have been ended from now on, also of those that nobody follows."""
+        self._end_listeners.append(told)
 
     async def catch_up(self, revision: int | None = None) -> None:
         """Read what is new, unless ``revision`` is known already. Raises :class:`StoreError`."""
@@ -141,6 +146,13 @@ class AccessControl:
             except StoreError as error:
                 _log.warning("changed grants and ended sessions not read; they are read again", reason=str(error))
             await self._clock.sleep(READ_SECONDS)
+
+    def _learn_ends(self, ended: Mapping[str, int]) -> None:
+        news = [session_id for session_id in ended if session_id not in self._ended]
+        self._ended = {**ended, **self._ended}
+        for session_id in news:
+            for told in self._end_listeners:
+                told(session_id)
 
     def _learn(self, changes: Sequence[AccessChange]) -> None:
         for change in changes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -242,9 +242,9 @@ class PresenceList:
                 if stale is not None:
                     self._note(stale, Urgency.GONE)
 
-    def settle(self, records: Sequence[PresenceRecord], asked_at: float, *, settled: bool) -> None:
-        """All that is written down, which was learned. ``settled``: what is not there is gone; else it may not be written
-        down yet.
+    def settle(self, records: Sequence[PresenceRecord], asked_at: float, *, settled: bool, newer: Collection[str] = ()) -> None:
+        """All that is written down, which was learned. ``settled``: what is not there is gone, unless it is ``newer``; else it
+        may not be written down yet.
         """
         written = {one.session_id: one.process for one in records}
         for one in self._own():
@@ -252,7 +252,8 @@ class PresenceList:
             if process == "" or (process != self._process and self._connections[one.session_id] > 0):
                 self._note(one, Urgency.NOW)
         if settled:
-            unknown = [one for one in self.crowd if not self._is_own(one) and one.session_id not in written]
+            known = {*written, *newer}
+            unknown = [one for one in self.crowd if not self._is_own(one) and one.session_id not in known]
             self._drop([one.session_id for one in unknown if self._heard.get(one.session_id, asked_at) <= asked_at])
 
     def keep(self, living: frozenset[str], monotonic: float) -> None:

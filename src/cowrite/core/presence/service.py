@@ -337,16 +337,25 @@ class PresenceService:
                 asked_at = self._clock.monotonic()
                 found = await self._presence.read(part)
                 settled = asked_at >= self._settled_at and self._presence.generation == self._generation
+                newer = self._newer()
                 for number, document_id in enumerate(part, 1):
+                    records, changed = found.get(document_id, ()), newer.get(document_id, set())
                     if (people := self._lists.get(document_id)) is not None:
-                        await _compare(people, found.get(document_id, ()), asked_at)
+                        await _compare(people, [one for one in records if one.session_id not in changed], asked_at)
                     if (people := self._lists.get(document_id)) is not None:
-                        people.settle(found.get(document_id, ()), asked_at, settled=settled)
+                        people.settle(records, asked_at, settled=settled, newer=changed)
                     if number % _DOCUMENTS == 0:
                         await asyncio.sleep(0)
         except BaseException:
             self._unread = asked | self._unread
             raise
+
+    def _newer(self) -> Mapping[str, set[str]]:
+        """By document the sessions of which something is not written down yet: what was read of them is older."""
+        newer: defaultdict[str, set[str]] = defaultdict(set)
+        for document_id, session_id in self._unwritten:
+            newer[document_id].add(session_id)
+        return newer
 
 
 async def _compare(people: PresenceList, records: Sequence[PresenceRecord], asked_at: float) -> None:

@@ -72,3 +72,23 @@ async def test_a_stay_that_is_prolonged_while_it_is_read() -> None:
         await town.step(15)
         assert prolonged
         assert [shown(room).get("bot") for room in rooms] == [1, 1]
+
+
+@pytest.mark.rule("PE8", "PE15")
+async def test_a_program_that_stays_here_and_leaves_there() -> None:
+    """It polled there, and says here that it stays; that it has left there is told afterwards."""
+    town = Town(linked=True)
+    async with town.process() as here, town.process() as there:
+        rooms = [await look(here), await look(there)]
+        await here.join(user="ana")
+        await there.join(user="ben")
+        bot = session(there, "bot")
+        rooms[1].presence.visit(bot, 0, there.clock.monotonic(), 30)
+        await town.step(10)
+        rooms[0].presence.stay(bot, here.clock.now(), 600_000)
+        rooms[1].presence.leave(bot)
+        await town.step(3)
+        assert [shown(room).get("bot") for room in rooms] == [1, 1]
+        rooms[0].presence.leave(bot)
+        await town.step(3)
+        assert [shown(room).get("bot") for room in rooms] == [None, None]

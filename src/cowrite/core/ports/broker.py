@@ -60,6 +60,9 @@ class PresenceNews:
     process: str
     put: tuple[PresenceRecord, ...]
     removed: tuple[str, ...]
+    """Sessions of that process: what another one has of them stays."""
+    ended: tuple[str, ...] = ()
+    """Sessions that no process answers for."""
 
 
 @dataclass(frozen=True, slots=True)

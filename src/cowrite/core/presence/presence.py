@@ -216,10 +216,10 @@ class PresenceList:
         """What another process has written down."""
         self._adopt(news.put, monotonic, news=True)
         gone = []
-        for session_id in news.removed:
+        for session_id, process in [*((one, news.process) for one in news.removed), *((one, None) for one in news.ended)]:
             known = self.crowd.get(session_id)
             self._heard[session_id] = monotonic
-            if known is not None and known.process in (news.process, None):
+            if known is not None and known.process == process:
                 gone.append(session_id)
             elif known is not None and self._is_own(known):
                 self._note(known, Urgency.NOW)  # others have been told that it is gone

@@ -261,14 +261,15 @@ class PresenceService:
     def _tell(self) -> None:
         """Other processes, by the broker."""
         unsent, self._unsent = self._unsent, {}
-        told: defaultdict[str, tuple[list[PresenceRecord], list[str]]] = defaultdict(lambda: ([], []))
+        told: defaultdict[str, tuple[list[PresenceRecord], list[str], list[str]]] = defaultdict(lambda: ([], [], []))
         put, removed = self._outcome(unsent)
         for record in put:
             told[record.document_id][0].append(record)
         for record in removed:
-            told[record.document_id][1].append(record.session_id)
-        for document_id, (here, gone) in told.items():
-            self._broker.send(PresenceNews(document_id, self.process, tuple(here), tuple(gone)))
+            _, gone, ended = told[record.document_id]
+            (gone if record.process is not None else ended).append(record.session_id)
+        for document_id, (here, gone, ended) in told.items():
+            self._broker.send(PresenceNews(document_id, self.process, tuple(here), tuple(gone), tuple(ended)))
 
     async def _write(self) -> None:
         now = self._clock.monotonic()

@@ -11,6 +11,7 @@ from cowrite.crdt.guard import deletes_of
 from cowrite.crdt.history.attribution import Attribution, Authored
 from cowrite.crdt.log_document import LogDocument
 from cowrite.crdt.operations import OperationDraft
+from cowrite.crdt.roots import RootKind
 from cowrite.testing.model import ArrayNode, MapNode, Model, Node, TextNode, XmlNode
 from cowrite.testing.yjs_writer import block, subdocument, values, write_update
 from crdt.random_edits import RandomReplica, commit
@@ -57,6 +58,7 @@ def record(seed: int, roots: Sequence[str]) -> RecordedLog:
             log.commit(replica.take())
         if rng.random() < 0.4:
             replica.receive(log.document.encode())
+    assert RootKind.MIXED not in log.document.roots.values(), f"seed {seed}: no editor can make a root mixed"
     return log
 
 

@@ -72,6 +72,8 @@ class Writer:
 
 
 class Simulation:
+    likely = EVENTS
+
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
         self.database = MemoryDatabase()
@@ -90,7 +92,7 @@ class Simulation:
 
     async def step(self) -> None:
         """One random event, and whatever the server closed is noticed."""
-        event = self.rng.choices(list(EVENTS), list(EVENTS.values()))[0]
+        event = self.rng.choices(list(self.likely), list(self.likely.values()))[0]
         await getattr(self, event)(self.rng.choice(self.writers))
         self.drop_closed()
 

@@ -16,14 +16,14 @@ from cowrite.core.history.errors import HistoryRefused
 from cowrite.core.history.past import Past
 from cowrite.core.history.restoring import Made
 from cowrite.core.operations.submissions import SubmissionRefused
-from cowrite.core.ports import Grant, StoreCorrupt
+from cowrite.core.ports import Grant, HistoryForgotten, StoreCorrupt
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.history.scratch import RestoreFailed
 from cowrite.protocol import yjs
 from cowrite.protocol.messages import Update
 from cowrite.stores.memory import MemoryDatabase
 from cowrite.testing.process import Process, quiet
-from cowrite.testing.yjs_writer import block, shared_type, values, write_update
+from cowrite.testing.yjs_writer import block, shared_type, text, values, write_update
 
 
 async def done(server: Process, work: Any) -> Made:
@@ -215,6 +215,43 @@ async def test_undo_of_what_is_no_longer_to_be_seen_makes_no_entry() -> None:
         again = await done(server, past.restoring.undo(session(), "ben", first, last))
         assert again.offset == made.offset
         assert (await info_of(server)).head == info.head
+
+
+async def send_together(server: Process) -> None:
+    """Bo sends what Ana has typed offline beside his own, as a client does that comes back."""
+    ana, bo = await server.join(user="ana"), await server.join(user="bo")
+    ana.send(yjs.encode(Update(write_update([block(70, 0, text("a", root="body"))]))))
+    await quiet(server)
+    structs = block(70, 1, text("b", origin=(70, 0))), block(71, 0, text("c", origin=(70, 1)))
+    bo.send(yjs.encode(Update(write_update(list(structs)))))
+    await quiet(server)
+    assert body(server) == "abc"
+
+
+@pytest.mark.rule("HV42", "RS6")
+@pytest.mark.parametrize(("author", "left"), [("bo", "ab"), ("ana", "c")])
+async def test_what_was_sent_together_is_taken_back_from_whoever_wrote_it(author: str, left: str) -> None:
+    async with process(MemoryDatabase()) as (server, past):
+        await send_together(server)
+        info = await info_of(server)
+        first, last = await past.moments.at(info, 0), await past.moments.at(info, 2)
+        await done(server, past.restoring.undo(session(), author, first, last))
+        assert body(server) == left
+
+
+@pytest.mark.rule("HV42")
+async def test_who_wrote_it_was_forgotten_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with process(MemoryDatabase()) as (server, past):
+        await send_together(server)
+        info = await info_of(server)
+        first, last = await past.moments.at(info, 0), await past.moments.at(info, 2)
+
+        async def forgotten(*_: Any, **__: Any) -> tuple[()]:
+            return ()
+
+        monkeypatch.setattr(past.restoring._history, "authored", forgotten)
+        with pytest.raises(HistoryForgotten):
+            await past.restoring.undo(session(), "ana", first, last)
 
 
 @pytest.mark.rule("HV31")

@@ -20,7 +20,7 @@ from cowrite.crdt.history.copies import Copy
 from cowrite.crdt.history.items import read_items
 from cowrite.crdt.history.patching import EMPTY
 from cowrite.crdt.history.proof import Proof
-from cowrite.crdt.history.restoring import Restored, RestoreFailed, Undone, restore, undo_of
+from cowrite.crdt.history.restoring import Restored, RestoreFailed, Undone, by_writer, restore, undo_of
 from cowrite.crdt.history.scratch import Scratch
 from cowrite.crdt.log_document import LogDocument
 from cowrite.crdt.outline import STRING, missing
@@ -407,6 +407,25 @@ def test_undo_of_anything_can_be_merged(roots: list[str]) -> None:
             undo_anything(seed, roots)
         except BaseException as error:
             raise AssertionError(f"seed {seed}, roots {roots}") from error
+
+
+@pytest.mark.rule("RS6")
+@pytest.mark.parametrize(("theirs", "deletions", "left"), [(1, False, "xy"), (2, False, "acd"), (2, True, "abcd")])
+def test_an_entry_of_several_people_is_undone_in_parts(theirs: int, deletions: bool, left: str) -> None:
+    """Their structs build on one another: 1 wrote d behind what 2 had written behind what 1 had written."""
+    first = write_update([block(1, 0, text("abc", root="t"))])
+    blocks = [block(1, 3, text("d", origin=(2, 1))), block(2, 0, text("xy", origin=(1, 2)))]
+    both = write_update(blocks, {1: [(1, 1)]})
+    head = rebuild_at(None, {}, [first, both])
+    assert text_of(head) == "acxyd"
+    parts = by_writer(both, {1: theirs == 1, 2: theirs == 2}, deletions)
+    at = rebuild_at(None, {}, [first])
+    updates = [(first, theirs == 1), *parts] if theirs == 1 else parts
+    state = write_update([]) if theirs == 1 else at.encode()
+    result = undo_of(state, head.roots, updates, head.encode())
+    assert result.update is not None
+    commit(head, [result.update])
+    assert text_of(head) == left
 
 
 @pytest.mark.rule("RS6")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
@@ -19,8 +19,8 @@ from cowrite.core.limits import Limits
 from cowrite.core.operations.state import State
 from cowrite.core.operations.submissions import Answer, Prepared, SubmissionRefused
 from cowrite.core.operations.writing import enqueue
-from cowrite.core.ports import Clock, Directory, Grant, Storage
-from cowrite.core.records import Cause, CauseKind, DocumentInfo
+from cowrite.core.ports import Clock, Directory, Grant, HistoryForgotten, Storage
+from cowrite.core.records import Cause, CauseKind, DocumentInfo, Entry
 from cowrite.core.rooms.registry import Registry
 from cowrite.core.sessions.session import Session
 from cowrite.crdt.guard import SYNC_LIMITS, inspect
@@ -166,14 +166,37 @@ class Restoring:
         return await self._worker.run(head.document_id, partial(_restore, head.document_id, then, now, root))
 
     async def _make_undo(self, author: str, after: Moment, until: Moment, head: Moment) -> tuple[bytes | None, Copies]:
-        updates = [
-            (entry.update, entry.author == author and entry.offset <= until.offset)
-            async for entry in entries_between(self._history, head.info, after.offset, head.offset)
-        ]
-        if not any(theirs for _, theirs in updates):
+        document_id = head.document_id
+        changes = []
+        async for entry in entries_between(self._history, head.info, after.offset, head.offset):
+            in_range = entry.offset <= until.offset
+            theirs = await self._whose(document_id, entry, author) if in_range else None
+            changes.append(_Change(entry.update, in_range and entry.author == author, theirs))
+        if not any(change.theirs or any((change.clients or {}).values()) for change in changes):
             return None, ()
         then, now = await self._moments.state(after), await self._moments.state(head)
-        return await self._worker.run(head.document_id, partial(_undo, head.document_id, then, now, updates))
+        return await self._worker.run(document_id, partial(_undo, document_id, then, now, changes))
+
+    async def _whose(self, document_id: str, entry: Entry, author: str) -> Mapping[int, bool] | None:
+        """For each Yjs client whether what it brings is the author's; None when all of it is whose the entry is."""
+        if len({brought.client for brought in entry.ranges}) < 2:
+            return None
+        known = await self._history.authored(document_id, after=entry.offset - 1, limit=1)
+        if not known or known[0].offset != entry.offset:
+            raise HistoryForgotten(document_id, entry.offset + 1)
+        credited = zip(entry.ranges, known[0].writers, strict=False)  # no writers: all of it is the entry's author's
+        return {brought.client: writer == author for brought, writer in credited} or None
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """An entry on the way to an undo."""
+
+    update: bytes
+    theirs: bool
+    """Whether it is to be taken back."""
+    clients: Mapping[int, bool] | None
+    """When it brings what several people wrote: for each Yjs client whether that is to be taken back."""
 
 
 def _restore(document_id: str, then: State, now: State, root: str | None) -> tuple[bytes | None, Copies]:
@@ -189,7 +212,13 @@ def _restore(document_id: str, then: State, now: State, root: str | None) -> tup
     return made.update, made.copies
 
 
-def _undo(document_id: str, then: State, now: State, updates: Sequence[tuple[bytes, bool]]) -> tuple[bytes | None, Copies]:
+def _undo(document_id: str, then: State, now: State, changes: Sequence[_Change]) -> tuple[bytes | None, Copies]:
     with reading(document_id):
+        updates: list[tuple[bytes, bool]] = []
+        for change in changes:
+            if change.clients is None:
+                updates.append((change.update, change.theirs))
+            else:
+                updates += restoring.by_writer(change.update, change.clients, change.theirs)
         made = restoring.undo_of(then.committed.state, now.committed.roots, updates, now.committed.state)
     return made.update, made.copies

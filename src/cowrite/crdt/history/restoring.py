@@ -18,16 +18,17 @@ from itertools import groupby
 from operator import itemgetter
 
 from cowrite.crdt.errors import EngineFault
-from cowrite.crdt.guard import SYNC_LIMITS, GuardLimits
+from cowrite.crdt.guard import SYNC_LIMITS, GuardLimits, outline_of_state
 from cowrite.crdt.history.copies import Copy, copies_of_mended, copies_of_restore, copies_of_undo
 from cowrite.crdt.history.patching import EMPTY, Unpatchable
 from cowrite.crdt.history.proof import Proof
 from cowrite.crdt.history.scratch import RestoreFailed, Scratch, merge
 from cowrite.crdt.outline import ClockRange, Outline
 from cowrite.crdt.roots import RootKind
+from cowrite.crdt.slices import slices
 from cowrite.crdt.values import Json
 
-__all__ = ["RestoreFailed", "Restored", "Undone", "restore", "undo_of"]
+__all__ = ["RestoreFailed", "Restored", "Undone", "by_writer", "restore", "undo_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,20 @@ def undo_of(
     return Undone(update, copies_of_undo(scratch, inserted, deleted) if outline.brings else ())
 
 
+def by_writer(update: bytes, theirs: Mapping[int, bool], deletions: bool) -> list[tuple[bytes, bool]]:
+    """Cut an entry that brings what several people wrote, for :func:`undo_of`.
+
+    ``theirs`` tells of each Yjs client in it whether its structs are to be taken back, ``deletions`` whether what it deletes
+    is. Raises :class:`~cowrite.crdt.errors.HostileUpdate`.
+    """
+    parts = []
+    for part in slices(update, outline_of_state(update), structs=_ALL, ranges=_ALL):
+        brought = outline_of_state(part).brings
+        parts.append((part, theirs[brought[0].client] if brought else deletions))
+    return parts
+
+
+_ALL = 2**53
 _Ids = tuple[Sequence[ClockRange], Sequence[ClockRange]]
 
 

@@ -42,11 +42,13 @@ class PageWindow:
             self.is_saved()
 
     def text(self, editor: Editor) -> Locator:
-        return self.page.locator(".cm-content" if editor == "markdown" else ".ProseMirror")
+        return self.page.locator("#panel-markdown .cm-content" if editor == "markdown" else "#panel-rich .ProseMirror")
 
     def read(self, editor: Editor = "markdown") -> str:
         """The text, line by line."""
-        return "\n".join(self.texts(".cm-line" if editor == "markdown" else ".ProseMirror :is(p, h1, h2, h3)"))
+        return "\n".join(
+            self.texts("#panel-markdown .cm-line" if editor == "markdown" else "#panel-rich .ProseMirror :is(p, h1, h2, h3)")
+        )
 
     def texts(self, selector: str) -> list[str]:
         """The texts of some elements of an editor, without the flags of the others' carets."""

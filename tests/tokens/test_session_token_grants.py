@@ -11,7 +11,7 @@ import time
 import pytest
 
 from cowrite.core.clock import SystemClock
-from cowrite.core.ports import AccessDenied, Grant
+from cowrite.core.ports import Access, AccessDenied, Grant
 from cowrite.tokens import (
     DemoAuthorizer,
     SessionClaims,
@@ -151,6 +151,18 @@ async def test_the_demo_lets_guests_write(token: str | None) -> None:
     guests = [await authorize(token, "any/document") for _ in range(20)]
     assert all(re.fullmatch("guest-[0-9a-f]{8}", guest.user_id) and guest.grant is Grant.WRITE for guest in guests)
     assert len({guest.user_id for guest in guests}) == 20
+
+
+@pytest.mark.rule("TO14")
+async def test_a_guest_of_the_demo_may_say_a_name() -> None:
+    """The name is part of the guest's id, which no user with a token of that name has; elsewhere it lets nobody in."""
+    access = await DemoAuthorizer((), CLOCK)("guest-Zo%C3%AB%20Lima", "doc_1")
+    assert access == Access("guest-Zoë Lima", Grant.WRITE, "Zoë Lima")
+    for nobody in ("guest-", "guest-%00", "guest-%E2%80%A8", "guest-%FF%0A", "guest-" + 65 * "x"):
+        with pytest.raises(AccessDenied, match="A guest's name has 1 to 64 characters"):
+            await DemoAuthorizer(KEYS, CLOCK)(nobody, "doc_1")
+    with pytest.raises(AccessDenied):
+        await TokenAuthorizer(KEYS, CLOCK)("guest-Ana", "doc_1")
 
 
 @pytest.mark.rule("TO14")

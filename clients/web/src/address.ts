@@ -3,6 +3,9 @@
 export const EDITORS = ['markdown', 'rich'] as const
 export type EditorKind = (typeof EDITORS)[number]
 
+/** Names of the roots that the editors show; other Yjs clients use the same to edit the same text. */
+export const ROOTS: Readonly<Record<EditorKind, string>> = { markdown: 'codemirror', rich: 'default' }
+
 export interface Address {
   readonly name: string
   readonly editor: EditorKind

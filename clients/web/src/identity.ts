@@ -64,6 +64,12 @@ export function tidyName(typed: string): string | null {
   return name || null
 }
 
+/** What the demo's server is told instead of a token, so that the history has names; '' for a name of which nothing is left. */
+export function guestToken(name: string): string {
+  const visible = name.replaceAll(/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/gu, '')
+  return visible && `guest-${encodeURIComponent(visible)}`
+}
+
 /** What was remembered, or null: never stored, not readable, or storage is switched off. */
 export function recallIdentity(storage: Pick<Storage, 'getItem'>): Identity | null {
   try {

@@ -2,6 +2,7 @@
 import { CowriteProvider } from '@cowrite/client'
 import { Awareness } from 'y-protocols/awareness'
 import { Doc } from 'yjs'
+import { guestToken } from './identity.ts'
 import { checkedStates } from './people.ts'
 import type { CaretState } from './people.ts'
 import { savedState } from './saved.ts'
@@ -36,14 +37,20 @@ export class LiveDocument {
   #greeted = false
   #lost = false
   #refusal: Refusal | null = null
+  #author: string
 
-  /** Connects at once, and again after every loss of the connection until `leave()` or a refusal. */
-  constructor(url: string, id: string) {
+  /**
+   * Connects at once, and again after every loss of the connection until `leave()` or a refusal. What is written is the
+   * work of `author` in the history.
+   */
+  constructor(url: string, id: string, author: string) {
+    this.#author = author
     this.#provider = new CowriteProvider({
       url,
       name: id,
       document: this.doc,
       awareness: this.awareness,
+      token: () => guestToken(this.#author),
       connect: false,
       // Windows of one browser meet at the server like all others: "Saved" then means the same in each.
       broadcast: false,
@@ -58,9 +65,15 @@ export class LiveDocument {
     return { link: this.#link(), saved, refusal: this.#refusal }
   }
 
-  /** Calls `listener` after every change of `status`. */
-  onStatus(listener: () => void): void {
+  /** Nothing was ever written, or what was is on its way still: the server may know of no such document. */
+  get isUnwritten(): boolean {
+    return this.doc.store.clients.size === 0 || this.status.saved === 'saving'
+  }
+
+  /** Calls `listener` after every change of `status`; returns a function that ends that. */
+  onStatus(listener: () => void): () => void {
     this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
   }
 
   /** Calls `listener` with the names of the others who have just written something or moved their caret. */
@@ -76,6 +89,22 @@ export class LiveDocument {
       tell(Array.from(afterState.keys()).filter((client) => afterState.get(client) !== beforeState.get(client)))
     })
     this.awareness.on('change', ({ updated }: { updated: number[] }) => tell(updated))
+  }
+
+  /** Calls `listener` after every change of the document, whoever made it; returns a function that ends that. */
+  onEdit(listener: () => void): () => void {
+    this.doc.on('update', listener)
+    return () => this.doc.off('update', listener)
+  }
+
+  /** From now on one writes under another name: connects anew. */
+  rename(author: string): void {
+    if (author === this.#author) return
+    this.#author = author
+    if (this.#refusal) return
+    this.#provider.disconnect()
+    this.#lost = false // one went by oneself
+    this.#provider.connect()
   }
 
   /** Says goodbye, so that the others see it at once, and disconnects. */

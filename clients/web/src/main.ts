@@ -1,5 +1,5 @@
 /** The page: two documents, one shown at a time, and what is said about them. */
-import { EDITORS, documentId, linkTo, readAddress, serverUrl } from './address.ts'
+import { EDITORS, ROOTS, documentId, linkTo, readAddress, serverUrl } from './address.ts'
 import type { EditorKind } from './address.ts'
 import { distinct, inventIdentity, recallIdentity, rememberIdentity } from './identity.ts'
 import type { Identity } from './identity.ts'
@@ -8,6 +8,7 @@ import { announced, othersIn } from './people.ts'
 import type { Person } from './people.ts'
 import { byId } from './view/dom.ts'
 import { raiseFlags } from './view/flags.ts'
+import { historyButton } from './view/history.ts'
 import { panels } from './view/panels.ts'
 import { peopleList } from './view/people.ts'
 import { profile } from './view/profile.ts'
@@ -21,19 +22,28 @@ const NEWCOMER_MS = 3000
 
 const page = new URL(location.href)
 const { name, editor: first } = readAddress(page)
+const remembered = recallIdentity(sessionStorage)
+let identity: Identity = remembered ?? recallIdentity(localStorage) ?? inventIdentity(Math.random)
 const documents: Record<EditorKind, LiveDocument> = { markdown: join('markdown'), rich: join('rich') }
 const showPanel = panels(documents)
 const showStatus = statusLine()
 const showPeople = peopleList()
-const showIdentity = profile((next) => become(next, true))
+const showIdentity = profile((next) => {
+  colourIsSettled = true
+  become(next, true)
+})
+const showHistory = historyButton((editor) => ({
+  editor,
+  live: documents[editor],
+  place: { server: serverUrl(page), document: documentId({ name, editor }), root: ROOTS[editor], author: () => identity.name },
+  present: () => [identity, ...others()],
+}))
 
-const remembered = recallIdentity(sessionStorage)
-let identity: Identity = remembered ?? recallIdentity(localStorage) ?? inventIdentity(Math.random)
 let colourIsSettled = remembered !== null
 let shown: EditorKind = first
 
 function join(editor: EditorKind): LiveDocument {
-  return new LiveDocument(serverUrl(page), documentId({ name, editor }))
+  return new LiveDocument(serverUrl(page), documentId({ name, editor }), identity.name)
 }
 
 /** Two windows of one browser shall be two people: what was made up is kept for this window, what was chosen for all of them. */
@@ -54,6 +64,7 @@ function select(editor: EditorKind): void {
   history.replaceState(null, '', linkTo({ name, editor }, page))
   byId('open-editor', HTMLInputElement).value = editor
   showPanel(editor)
+  showHistory(editor)
   refreshStatus()
   refreshPeople()
 }
@@ -67,20 +78,24 @@ function refreshStatus(): void {
   }
 }
 
-function refreshPeople(): void {
-  const others = EDITORS.flatMap((editor) => {
+function others(): Person[] {
+  return EDITORS.flatMap((editor) => {
     const { awareness, doc } = documents[editor]
     return othersIn(awareness.getStates(), doc.clientID, editor)
   })
-  showPeople(others, shown)
-  if (others.length > 0) avoidTakenColour(others)
+}
+
+function refreshPeople(): void {
+  const people = others()
+  showPeople(people, shown)
+  if (people.length > 0) avoidTakenColour(people)
 }
 
 /** A window that comes for the first time takes a colour that nobody here has, once. */
-function avoidTakenColour(others: readonly Person[]): void {
+function avoidTakenColour(people: readonly Person[]): void {
   if (colourIsSettled) return
   colourIsSettled = true
-  become(distinct(identity, new Set(others.map((person) => person.colour))), false)
+  become(distinct(identity, new Set(people.map((person) => person.colour))), false)
   showIdentity(identity)
 }
 
@@ -102,6 +117,10 @@ tabs(byId('tabs', HTMLElement), (value) => {
   const editor = EDITORS.find((kind) => kind === value)
   if (editor) select(editor)
 })(first)
+byId('profile', HTMLElement).addEventListener('toggle', ({ newState }) => {
+  if (newState === 'open') return
+  for (const editor of EDITORS) documents[editor].rename(identity.name) // not with every key: it connects anew
+})
 shareButton(() => linkTo({ name, editor: shown }, page))
 offerReload()
 

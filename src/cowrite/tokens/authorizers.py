@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 import structlog
 
@@ -15,6 +17,9 @@ from cowrite.tokens.session import verify
 from cowrite.tokens.signed import SignedTokens
 
 _DOTS_OF_A_JWS: Final = 2
+_GUEST: Final = "guest-"
+_MAX_NAME: Final = 64
+_NOT_IN_NAMES: Final = frozenset({"Cc", "Zl", "Zp"})
 
 _log = structlog.get_logger(__name__)
 
@@ -43,7 +48,9 @@ class TokenAuthorizer:
 class DemoAuthorizer:
     """Lets everybody write without a token, as a guest with a new random id each time. A token that is sent is still checked.
 
-    An empty token is none: Hocuspocus clients send that when they have none. Without keys every token is refused.
+    An empty token is none: Hocuspocus clients send that when they have none. ``guest-`` and a name, percent-encoded, is none
+    either: it says what to call the guest, whose id it becomes, so that a history can be read. Without keys every other token
+    is refused.
     """
 
     def __init__(
@@ -53,8 +60,16 @@ class DemoAuthorizer:
 
     async def __call__(self, token: str | None, document_id: str) -> Access:
         if not token:
-            return Access(f"guest-{secrets.token_hex(4)}", Grant.WRITE)
+            return Access(f"{_GUEST}{secrets.token_hex(4)}", Grant.WRITE)
+        if token.startswith(_GUEST):
+            return _named_guest(unquote(token.removeprefix(_GUEST)))
         return await self._tokens.access(token, document_id)
+
+
+def _named_guest(name: str) -> Access:
+    if not 0 < len(name) <= _MAX_NAME or any(unicodedata.category(sign) in _NOT_IN_NAMES for sign in name):
+        raise AccessDenied(f"A guest's name has 1 to {_MAX_NAME} characters, and is one line.", known=False)
+    return Access(_GUEST + name, Grant.WRITE, name)
 
 
 class _SessionTokens:

@@ -22,7 +22,7 @@ from cowrite.crdt.state import get_state
 from cowrite.crdt.utf16 import utf16_document
 from cowrite.testing.model import Model, TextNode
 from cowrite.testing.yjs_writer import block, shared_type, text, values, write_update
-from crdt.history.recorded import RecordedLog, record
+from crdt.history.recorded import RecordedLog, record, record_subdocuments
 from crdt.random_edits import seeds
 
 ALL = ["text", "xml", "map", "array"]
@@ -96,18 +96,17 @@ def of_runs(runs: Sequence[Any], hidden: str) -> list[Any]:
 # -- random histories ---------------------------------------------------------------------------------------------------------
 
 
-def filled(state: dict[str, Any], log: RecordedLog) -> str:
+def filled(state: dict[str, Any]) -> str:
     """Roots that hold something: what a root is that holds nothing, the tree knows sooner."""
-    told = {name: root for name, root in state.items() if log.document.roots[name] is not RootKind.MIXED}
-    return json.dumps({name: root for name, root in told.items() if any(root.values())}, sort_keys=True)
+    return json.dumps({name: root for name, root in state.items() if any(root.values())}, sort_keys=True)
 
 
 def check(log: RecordedLog, start: int, end: int) -> None:
     tree = compare(log, start, end)
     before = rebuild_at(None, {}, log.updates[:start])
     after = rebuild_at(None, {}, log.updates[:end])
-    assert filled(side(tree, "insert"), log) == filled(get_state(before), log)
-    assert filled(side(tree, "delete"), log) == filled(get_state(after), log)
+    assert filled(side(tree, "insert")) == filled(get_state(before))
+    assert filled(side(tree, "delete")) == filled(get_state(after))
     check_reversed(tree)
     for root in tree["roots"]:
         assert root["kind"] == "mixed" or root["changed"] or of_node(root, "insert") == of_node(root, "delete")
@@ -179,8 +178,7 @@ def by_operations(log: RecordedLog, start: int, end: int) -> tuple[Counter[tuple
     return came, went
 
 
-def check_some(seed: int, roots: list[str], count: int) -> None:
-    log = record(seed, roots)
+def check_some(log: RecordedLog, seed: int, count: int) -> None:
     rng = random.Random(seed)
     for _ in range(count):
         start, end = sorted(rng.choices(range(len(log.updates) + 1), k=2))
@@ -197,17 +195,29 @@ def check_some(seed: int, roots: list[str], count: int) -> None:
 def test_the_sides_of_a_diff_are_the_documents(roots: list[str], count: int) -> None:
     for seed in seeds(count, start=2000):
         try:
-            check_some(seed, roots, 3)
+            check_some(record(seed, roots), seed, 3)
         except BaseException as error:
             raise AssertionError(f"seed {seed}, roots {roots}") from error
+
+
+@pytest.mark.fuzz
+@pytest.mark.rule("HI9", "HI10")
+def test_subdocuments_that_come_and_go() -> None:
+    for seed in seeds(10, start=4000):
+        try:
+            check_some(record_subdocuments(seed), seed, 5)
+        except BaseException as error:
+            raise AssertionError(f"seed {seed}") from error
 
 
 @pytest.mark.rule("HI9", "HI10", "HI12")
 def test_two_random_histories() -> None:
     """Some of the above, so that it is counted."""
     for seed in (3, 4):
-        check_some(seed, ALL, 2)
-    check_some(5, ["text"], 6)
+        check_some(record(seed, ALL), seed, 2)
+    check_some(record(5, ["text"]), 5, 6)
+    check_some(record(6, ["xml"]), 6, 6)
+    check_some(record_subdocuments(7), 7, 6)
 
 
 # -- what a tree looks like ---------------------------------------------------------------------------------------------------

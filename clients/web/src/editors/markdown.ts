@@ -7,11 +7,10 @@ import { EditorView, keymap, lineNumbers, placeholder } from '@codemirror/view'
 import { tags } from '@lezer/highlight'
 import { GFM, parser } from '@lezer/markdown'
 import { yCollab, yUndoManagerKeymap } from 'y-codemirror.next'
+import { ROOTS } from '../address.ts'
 import type { LiveDocument } from '../live.ts'
+import { distinctStates } from '../people.ts'
 import type { MountedEditor } from './editor.ts'
-
-/** Name of the root in the document; other Yjs clients use the same to edit the same text. */
-const ROOT = 'codemirror'
 
 const marks = HighlightStyle.define([
   { tag: tags.heading, class: 'md-heading' },
@@ -25,14 +24,14 @@ const marks = HighlightStyle.define([
 ])
 
 export function mount(parent: HTMLElement, live: LiveDocument): MountedEditor {
-  const text = live.doc.getText(ROOT)
+  const text = live.doc.getText(ROOTS.markdown)
   const lock = new Compartment()
   const view = new EditorView({
     parent,
     doc: text.toString(),
     extensions: [
       keymap.of([...yUndoManagerKeymap, ...defaultKeymap]), // Tab is not bound: it leaves the editor
-      yCollab(text, live.carets),
+      yCollab(text, { ...live.carets, getStates: () => distinctStates(live.carets.getStates()) }),
       markdown(),
       lineNumbers(),
       EditorView.lineWrapping,
@@ -50,7 +49,7 @@ export function mount(parent: HTMLElement, live: LiveDocument): MountedEditor {
 }
 
 /** Markdown by its parser alone; the ready-made language package would bring the HTML, CSS and JavaScript ones along. */
-function markdown(): Extension {
+export function markdown(): Extension {
   const data = defineLanguageFacet()
   const configured = parser.configure([GFM, { props: [languageDataProp.add({ Document: data })] }])
   return [new Language(data, configured, [], 'markdown'), syntaxHighlighting(marks)]

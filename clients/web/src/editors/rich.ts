@@ -5,6 +5,7 @@ import { Collaboration } from '@tiptap/extension-collaboration'
 import { CollaborationCaret } from '@tiptap/extension-collaboration-caret'
 import { Placeholder } from '@tiptap/extensions'
 import { StarterKit } from '@tiptap/starter-kit'
+import { ROOTS } from '../address.ts'
 import { inkOn } from '../colour.ts'
 import type { LiveDocument } from '../live.ts'
 import { create } from '../view/dom.ts'
@@ -37,7 +38,7 @@ export function mount(parent: HTMLElement, live: LiveDocument): MountedEditor {
       // Yjs has its own undo, of one's own edits only. A trailing paragraph would be written by every window that opens the document.
       StarterKit.configure({ undoRedo: false, trailingNode: false, link: { openOnClick: false } }),
       Placeholder.configure({ placeholder: 'Write here. Whoever opens the same link writes with you.' }),
-      Collaboration.configure({ document: live.doc }),
+      Collaboration.configure({ document: live.doc, field: ROOTS.rich }),
       CollaborationCaret.configure({
         provider: { awareness: live.carets },
         user: live.awareness.getLocalState()?.['user'] as Record<string, unknown>,

@@ -102,8 +102,7 @@ def _way_back(before: State, after: State) -> bytes | None:
     """The update that makes the later document what it was earlier; None when it looks as it did then."""
     if before.content == after.content:
         return None
-    roots = {name: kind for name, kind in before.committed.roots.items() if kind is not RootKind.MIXED}
-    return restore(after.committed.state, roots, [before.committed.state], None, after.content).update
+    return restore(after.committed.state, before.committed.roots, before.committed.state, None, after.content).update
 
 
 def _translated(before: State, update: bytes | None) -> Sequence[OperationDraft]:

@@ -190,13 +190,13 @@ class _Building:
             base = number + 1 << CLOCK_BITS
             gone = self._deletes.get(client, [])
             next_gone = 0
-            for at in range(4 * first, 4 * behind, 4):
-                head = rows[at]
+            heads, lefts, places = (rows[4 * first + column : 4 * behind : 4] for column in (0, 1, 3))
+            clocks = [head & CLOCK_MASK for head in heads]
+            columns = zip(heads, clocks, [*clocks[1:], end_clock], lefts, places, range(first, behind), strict=True)
+            for head, clock, end, left, place, row in columns:
                 content = head >> CLOCK_BITS & CONTENT
                 if content in (GC, SKIP):
                     continue
-                clock = head & CLOCK_MASK
-                end = rows[at + 4] & CLOCK_MASK if at + 4 < 4 * behind else end_clock
                 while next_gone < len(gone) and gone[next_gone][2] <= clock:
                     next_gone += 1
                 deleted = content == DELETED
@@ -204,10 +204,10 @@ class _Building:
                     deleted = gone[next_gone][1] <= clock and end <= gone[next_gone][2]
                     if not deleted:
                         self._partly.add(base | clock)
-                pieces[base | clock] = _new(Piece, (client, clock, end - clock, content, deleted, rows[at + 3], 0))
+                pieces[base | clock] = _new(Piece, (client, clock, end - clock, content, deleted, place, 0))
                 ends[base | clock] = (base | end) - 1
-                if 0 < rows[at + 1] <= CLOCK_MASK:
-                    self._first_rows.setdefault(rows[at + 1], at)
+                if 0 < left <= CLOCK_MASK:
+                    self._first_rows.setdefault(left, 4 * row)
 
     def _in_order(self, order: Sequence[tuple[int, int]]) -> list[Piece]:
         pieces, ends, partly = self._pieces, self._ends, self._partly

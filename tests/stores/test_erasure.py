@@ -5,11 +5,15 @@ from __future__ import annotations
 import random
 import re
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
+from sqlalchemy import Connection
 
 from cowrite.core.ports import Storage, StoreBusy, StoreUnavailable
 from cowrite.core.records import Checkpoint, Entry
@@ -22,6 +26,8 @@ from cowrite.testing.erasure_contract import ErasureContract
 from cowrite.testing.records import make_change, make_entry, make_operation, make_session, make_submitted, make_version, write
 from cowrite.testing.store_contract import StoreBackend
 from stores.store_backends import MemoryBackend, SqliteBackend, database
+
+T = TypeVar("T")
 
 
 class TestMemoryErasure(ErasureContract):
@@ -162,6 +168,35 @@ async def test_forgetting_that_was_interrupted(sqlite: SqliteBackend, monkeypatc
     await storage.erasure.finish("another")
     assert list(await storage.erasure.unfinished()) == []
     assert [entry.offset for entry in await storage.store.entries("doc", start=1, limit=9)] == [8, 9, 10]
+
+
+@pytest.mark.rule("HS25")
+async def test_forgetting_that_fails_half_way(sqlite: SqliteBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told, and the same call again does the rest, as another one that forgets more does."""
+    monkeypatch.setattr(remains, "BATCH_ENTRIES", 2)
+    storage = await sqlite.open_storage()
+    assert isinstance(storage.store, SqlStore)
+    entries = [make_entry(offset) for offset in range(1, 10)]
+    await write(storage.store, "doc", *entries)
+    checkpoint = Checkpoint(7, entries[6].id, b"state", {})
+    with monkeypatch.context() as patch:
+        erase, left = database(storage.store).erase, [None] * 3
+
+        async def busy_soon(work: Callable[[Connection], T]) -> T:
+            if not left:
+                raise StoreBusy("Somebody else writes for too long.")
+            left.pop()
+            return await erase(work)
+
+        patch.setattr(database(storage.store), "erase", busy_soon)
+        with pytest.raises(StoreBusy):
+            await storage.erasure.forget("doc", checkpoint)
+    assert await remaining(sqlite) == [5, 5, 0], "two steps of two"
+    assert await storage.erasure.forget("doc", replace(checkpoint, offset=8, entry_id=entries[7].id), scrub=False)
+    assert await remaining(sqlite) == [1, 1, 0]
+    assert await storage.erasure.forget("doc", checkpoint)
+    assert list(await storage.erasure.unfinished()) == []
+    assert [entry.offset for entry in await storage.store.entries("doc", start=1, limit=9)] == [9]
 
 
 @pytest.mark.rule("HS25")

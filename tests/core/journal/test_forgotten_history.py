@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from core.journal.journal_tools import log_of, process, saved, step, text_of
@@ -23,8 +25,9 @@ async def forget(storage: Storage, offset: int) -> None:
 
 
 @pytest.mark.rule("HS23")
-async def test_rooms_at_the_head_go_on() -> None:
-    """Everything before the last entry is forgotten while people type, on another process too."""
+@pytest.mark.parametrize("until", [2, 3])
+async def test_rooms_at_the_head_go_on(until: int) -> None:
+    """Everything before the last entry, or with it, is forgotten while people type, on another process too."""
     database = MemoryDatabase()
     async with process(database) as one, process(database) as two:
         ana, ben = await one.join(user="ana"), await two.join(user="ben")
@@ -35,7 +38,7 @@ async def test_rooms_at_the_head_go_on() -> None:
         epoch = one.room().replicas.head.epoch
         offset = one.room().replicas.head.offset
         assert two.room().replicas.head.offset == offset == 3
-        await forget(memory_storage(database), 2)
+        await forget(memory_storage(database), until)
         ana.client.text.insert(0, "a ")
         await step(one, 1)
         ben.client.text.insert(0, "b ")
@@ -46,7 +49,29 @@ async def test_rooms_at_the_head_go_on() -> None:
         assert saved(ben)
         assert str(ana.client.text) == str(ben.client.text) == await text_of(database)
         assert one.room().replicas.head.epoch == epoch
-    assert [entry.offset for entry in await log_of(database)] == [3, 4, 5]
+    assert [entry.offset for entry in await log_of(database)] == [3, 4, 5][until - 2 :]
+
+
+@pytest.mark.rule("HS23")
+async def test_what_was_forgotten_is_another_log() -> None:
+    """The store went back to an older copy, and that was written to before its history was forgotten."""
+    database = MemoryDatabase()
+    async with process(database) as one, process(database) as two:
+        ana, ben = await one.join(user="ana"), await two.join(user="ben")
+        ana.client.text.insert(0, "one ")
+        await step(one, 1)
+        await step(two, 2)
+        epoch = one.room().replicas.head.epoch
+        await forget(memory_storage(database), 1)
+        ben.client.text.insert(0, "two ")
+        await step(two, 1)
+        document = database.tables.documents["doc"]
+        document.checkpoints = [(replace(packed, entry_id="another"), size) for packed, size in document.checkpoints]
+        ana.client.text.insert(0, "mine ")
+        await step(one, 2)
+        assert ana.closed is not None
+        assert ana.closed[0] == 4506
+        assert one.room().replicas.head.epoch != epoch
 
 
 @pytest.mark.rule("HS23")

@@ -66,6 +66,7 @@ class GroupCommit:
 
     def __init__(self, storage: Storage, access: AccessControl, clock: Clock, ids: Ids, limits: Limits) -> None:
         self._store = storage.store
+        self._history = storage.history
         self._directory = storage.directory
         self._erasure = storage.erasure
         self._access = access
@@ -262,7 +263,7 @@ class GroupCommit:
         """Take what was committed since; returns the head, which is of a new epoch when the log is another one."""
         known = room.replicas.head
         try:
-            entries = await transaction.entries(room.document_id, start=max(known.offset, 1))
+            entries = await self._since(transaction, room.document_id, known)
         except HistoryForgotten:
             # Part of what this room has not seen was forgotten meanwhile. The log is the same one: what is there is loaded.
             reason = "the document is loaded anew; reconnect"
@@ -270,7 +271,7 @@ class GroupCommit:
             room.rebuild(CloseCode.DOCUMENT_REBUILT, reason)
             room.readership.send_away(CloseCode.DOCUMENT_REBUILT, reason)
             return head
-        if not _continues(entries, known):
+        if entries is None:
             head = replace(head, epoch=self._ids.new())
             await transaction.renew_epoch(room.document_id, head.epoch)
             self._start_again(room, "the store went back to an older copy; reconnect and sync")
@@ -279,6 +280,20 @@ class GroupCommit:
             room.advance(portion)
             await asyncio.sleep(0)
         return head
+
+    async def _since(self, transaction: WriteTransaction, document_id: str, known: Head) -> Sequence[Entry] | None:
+        """The entries from ``known`` on; None: it is not in the log. Raises :class:`HistoryForgotten` where some are gone."""
+        try:
+            entries = await transaction.entries(document_id, start=max(known.offset, 1))
+        except HistoryForgotten as forgotten:
+            if forgotten.first_offset != known.offset + 1:
+                raise
+            # Exactly what is known here was forgotten; what that ended with is known to the store.
+            base = await self._history.load_at(document_id, known.offset)
+            assert base is not None, "the document is there"
+            goes_on = base.head.entry_id == known.entry_id
+            return await transaction.entries(document_id, start=known.offset + 1) if goes_on else None
+        return entries if _continues(entries, known) else None
 
     def _start_again(self, room: Room, reason: str) -> None:
         _log.warning("document starts again", document=room.document_id, reason=reason)

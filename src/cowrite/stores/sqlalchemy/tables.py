@@ -112,10 +112,7 @@ documents = Table(
         comment="A short name for it in the tables that have a row for every edit: 1, 2, 3 …",
     ),
     Column(
-        "purged_at",
-        MILLISECONDS,
-        nullable=True,
-        comment="When all that it held was deleted for good, in milliseconds since 1970; null: it was not.",
+        "purged_at", MILLISECONDS, nullable=True, comment="When it was purged, in milliseconds since 1970; null: it was not."
     ),
     Index(None, "number", unique=True),
     sqlite_with_rowid=False,
@@ -148,17 +145,11 @@ updates = Table(
         "inserted",
         BigInteger,
         nullable=False,
-        comment="How much its operations insert: UTF-16 units of text, embedded values, items, nodes and entries.",
+        comment="What its operations insert: UTF-16 units, embedded values, items, nodes, entries.",
     ),
     Column("deleted", BigInteger, nullable=False, comment="How much its operations delete, in the same units."),
     Column("cause", TEXT, nullable=True, comment="Why the server made it, as a JSON object; null: an edit of a client's."),
-    Column(
-        "copies",
-        BYTES,
-        nullable=True,
-        comment="Of what the cause brought back, for each piece: Yjs client, clock, length, and client and clock of what "
-        "was written first, as varUint of lib0.",
-    ),
+    Column("copies", BYTES, nullable=True, comment="Pieces that the cause brought back, five varUint of lib0 for each."),
     # The last one: what stands behind many bytes is slow to read.
     Column("update_bytes", BYTES, nullable=False, comment="The Yjs update (v1): what was new at this offset."),
     PrimaryKeyConstraint("document_number", "entry_offset"),

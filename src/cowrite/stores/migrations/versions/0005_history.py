@@ -70,7 +70,7 @@ def _add_columns() -> None:
             "purged_at",
             sa.BigInteger(),
             nullable=True,
-            comment="When all that it held was deleted for good, in milliseconds since 1970; null: it was not.",
+            comment="When it was purged, in milliseconds since 1970; null: it was not.",
         ),
     )
     op.add_column(
@@ -184,19 +184,13 @@ def _create_updates() -> None:
             "inserted",
             sa.BigInteger(),
             nullable=False,
-            comment="How much its operations insert: UTF-16 units of text, embedded values, items, nodes and entries.",
+            comment="What its operations insert: UTF-16 units, embedded values, items, nodes, entries.",
         ),
         sa.Column("deleted", sa.BigInteger(), nullable=False, comment="How much its operations delete, in the same units."),
         sa.Column(
             "cause", TEXT, nullable=True, comment="Why the server made it, as a JSON object; null: an edit of a client's."
         ),
-        sa.Column(
-            "copies",
-            BYTES,
-            nullable=True,
-            comment="Of what the cause brought back, for each piece: Yjs client, clock, length, and client and clock of what "
-            "was written first, as varUint of lib0.",
-        ),
+        sa.Column("copies", BYTES, nullable=True, comment="Pieces that the cause brought back, five varUint of lib0 for each."),
         sa.Column("update_bytes", BYTES, nullable=False, comment="The Yjs update (v1): what was new at this offset."),
         sa.ForeignKeyConstraint(["document_number"], ["documents.number"], name=op.f("fk_updates_document_number")),
         sa.PrimaryKeyConstraint("document_number", "entry_offset", name=op.f("pk_updates")),

@@ -152,6 +152,10 @@ def as_kept(record: PresenceRecord) -> PresenceRecord:
     return replace(record, metadata=decode_object(encode_metadata(record)))
 
 
+CLOCKS_APART: Final = 600_000
+"""Milliseconds that the clocks of processes may differ without one taking out what has not ended for the others."""
+
+
 def expired(record: PresenceRecord, now: int) -> bool:
     """Whether its own end has come, at ``now`` in milliseconds since 1970."""
     return record.expires_at is not None and record.expires_at <= now

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cowrite.core.ports import LEASE_SECONDS, Clock, LeasedPresence, PresenceError, PresenceRecord
-from cowrite.core.presence_records import as_kept, check_document_ids, check_process, check_records, expired
+from cowrite.core.presence_records import CLOCKS_APART, as_kept, check_document_ids, check_process, check_records, expired
 
 
 class LocalPresenceHub:
@@ -97,7 +97,7 @@ class LocalPresence:
         now = self._clock.now()
         for sessions in list(self._hub.documents.values()):
             for record in list(sessions.values()):
-                if record.process in gone or expired(record, now):
+                if record.process in gone or expired(record, now - CLOCKS_APART):
                     self._drop(record)
 
     def _drop(self, record: PresenceRecord) -> None:

@@ -23,6 +23,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from cowrite.core.ports import LEASE_SECONDS, Clock, LeasedPresence, PresenceError, PresenceRecord
 from cowrite.core.presence_records import (
+    CLOCKS_APART,
     check_document_ids,
     check_process,
     check_records,
@@ -162,9 +163,9 @@ class RedisPresence:
             record = self._decode(document_id, session_id, value)
             if record is None:
                 continue
-            if record.process in dead or expired(record, now):
+            if record.process in dead or expired(record, now - CLOCKS_APART):
                 gone[document_id].append(_removal(record, with_end=True))
-            elif record.process is None or record.process in living:
+            elif (record.process is None or record.process in living) and not expired(record, now):
                 records[document_id].append(record)
         if gone:
             await self._forget(gone)

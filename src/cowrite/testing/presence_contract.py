@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from cowrite.core.ports import LEASE_SECONDS, Presence, PresenceRecord
-from cowrite.core.presence_records import MAX_METADATA_BYTES
+from cowrite.core.presence_records import CLOCKS_APART, MAX_METADATA_BYTES
 from cowrite.testing.clock import ManualClock
 from cowrite.testing.records import new_id
 
@@ -306,16 +306,23 @@ class PresenceContract:
 
     @pytest.mark.rule("PS8")
     async def test_what_has_ended_is_not_kept(self, backend: PresenceBackend, one: Presence) -> None:
-        """It is taken out by reads and beats; a record that was prolonged is not."""
-        end = backend.clock.now() + 1_000
-        records = [make_record(str(number), process=None, expires_at=end) for number in range(3)]
-        longer = replace(records[0], expires_at=end + 86_400_000)
+        """It is taken out by reads and beats; what was prolonged is not."""
+        records = [make_record(str(number), process=None, expires_at=backend.clock.now() + 1_000) for number in range(3)]
+        longer = replace(records[0], expires_at=backend.clock.now() + 86_400_000)
         await one.write(records, [])
         await one.write([longer], [])
-        backend.clock.advance(60.0)
+        backend.clock.advance(60 + CLOCKS_APART / 1000)
         assert await present(one) == [longer]
         await one.beat("one")
         assert await backend.stored() == 1
+
+    @pytest.mark.rule("PS8")
+    async def test_a_process_whose_clock_is_ahead(self, backend: PresenceBackend, one: Presence) -> None:
+        await one.write([record := make_record("1", process=None, expires_at=backend.clock.now() + 60_000)], [])
+        backend.clock.step_wall(300_000)
+        assert await present(one) == []
+        backend.clock.step_wall(-300_000)
+        assert await present(one) == [record]
 
     # ---- generation, and what is refused -----------------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ from sqlalchemy import (
 
 from cowrite.core.ports import LEASE_SECONDS, Clock, LeasedPresence, PresenceError, PresenceRecord, StoreError
 from cowrite.core.presence_records import (
+    CLOCKS_APART,
     check_document_ids,
     check_process,
     check_records,
@@ -124,7 +125,7 @@ class SqlPresence:
         """Take out what has come to its own end, and what nobody keeps: nobody twice, because a process may write before it
         beats for the first time.
         """
-        orphans, ended = await self._read(self._statements.look_through, partial(_unkept, now=self._clock.now()))
+        orphans, ended = await self._read(self._statements.look_through, partial(_unkept, now=self._clock.now() - CLOCKS_APART))
         lost, self._orphans = self._orphans & orphans, orphans
         if lost or ended:
             await self._write(partial(self._statements.sweep, processes=sorted(lost), ended=ended))

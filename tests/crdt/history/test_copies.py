@@ -197,6 +197,14 @@ def test_what_stands_before_a_deleted_run(new: bytes, deleted: list[ClockRange],
     assert copies_of_undo(scratch, [], deleted) == found
 
 
+def test_a_run_that_was_written_at_two_times() -> None:
+    state = [block(2, 0, text("z", root="r")), block(1, 0, text("abc", root="r", right=(2, 0)), text("de", origin=(1, 2)))]
+    scratch = Scratch(write_update(state), {"r": RootKind.TEXT}, client_id=9)
+    again = write_update([block(9, 0, text("abcde", root="r", right=(1, 0)))])
+    scratch.apply([write_update([], {1: [(0, 5)]}), again], tracked=False)
+    assert copies_of_undo(scratch, [], ALL_OF_1) == ((9, 0, 5, 1, 0),)
+
+
 def test_a_type_that_came_back_with_something_else_in_it() -> None:
     """The type itself is theirs, as it stands where it stood; what is in it is nobody's."""
     scratch = Scratch(write_update([block(1, 0, shared_type("map", root="r"), text("ab", root="q"))]), {}, client_id=9)

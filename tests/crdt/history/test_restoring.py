@@ -160,6 +160,8 @@ def test_a_root_that_would_become_mixed_is_not_what_it_should_be() -> None:
     update = write_update([block(2, 0, text("b", origin=(1, 0)))])
     assert proof.differing(update, {"odd": {"$array": [1]}}) == ["odd"]
     assert proof.differing(write_update([]), {"odd": {"$array": [1]}}) == []
+    with pytest.raises(EngineFault, match="cannot be merged"):
+        proof.differing(write_update([block(2, 0, text("b", origin=(3, 0)))]), {})
 
 
 # -- one root, nothing to do, what cannot be done ------------------------------------------------------------------------------

@@ -85,8 +85,8 @@ def restore(
         return Restored(None, left=mixed)
     scratch, since, undone = _brought_back(state, shown, head, client_id)
     scratch, update, patched = _made(scratch, undone, want, proof)
-    if update is None or (outline := _checked(update, proof, scratch.client_id)) is None:
-        return Restored(None, left=mixed)
+    assert update is not None, "something differed, and does no longer"
+    outline = _checked(update, proof, scratch.client_id)
     if not patched:
         return Restored(update, copies_of_restore(scratch, since, outline), False, mixed)
     return Restored(update, copies_of_mended(scratch, state), True, mixed)
@@ -120,7 +120,7 @@ def undo_of(
     scratch, (inserted, deleted), undone = taken
     proof = Proof(head, roots, limits)
     scratch, update, _ = _made(scratch, undone, scratch.content(), proof)
-    if update is None or (outline := _checked(update, proof, scratch.client_id)) is None:
+    if update is None or (outline := _checked(update, proof, scratch.client_id)).is_empty:
         return Undone(None)
     return Undone(update, copies_of_undo(scratch, inserted, deleted) if outline.brings else ())
 
@@ -192,9 +192,9 @@ def _made(
     return scratch, update, len(done) > len(undone)
 
 
-def _checked(update: bytes, proof: Proof, client_id: int) -> Outline | None:
-    """Look whether what came out is what it should be; None when it is nothing."""
+def _checked(update: bytes, proof: Proof, client_id: int) -> Outline:
+    """Look whether what came out is what it should be."""
     outline = proof.inspect(update)
     if client_id in proof.state or any(client != client_id for client, _, _ in outline.brings):
         raise EngineFault("The engine made an update that cannot be merged.")
-    return None if outline.is_empty else outline
+    return outline

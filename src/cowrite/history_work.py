@@ -27,7 +27,7 @@ from cowrite.core.operations.submissions import SubmissionRefused
 from cowrite.core.ports import Access, AccessDenied, Grant, Storage, StoreError
 from cowrite.core.records import ActivityGroup, DocumentInfo, Version
 from cowrite.core.sessions.session import Session
-from cowrite.formats.diff_text import diff_to_text
+from cowrite.formats.diff_text import diff_to_text, harmless
 from cowrite.http.document_formats import Format, rendered
 from cowrite.http.problems import Refusal
 from cowrite.log import configure
@@ -145,12 +145,13 @@ async def print_history(archive: Archive, document_id: str, limit: int) -> None:
 def _group(group: ActivityGroup) -> str:
     offsets = f"{group.first_offset}" if group.entries == 1 else f"{group.first_offset}-{group.last_offset}"
     why = f"  {group.cause.kind}, back to {group.cause.until}" if group.cause is not None else ""
-    return f"{_span(group.began_at, group.ended_at)}  {group.author}  +{group.inserted} -{group.deleted}  ({offsets}){why}"
+    who = f"{_span(group.began_at, group.ended_at)}  {harmless(group.author)}"
+    return f"{who}  +{group.inserted} -{group.deleted}  ({offsets}){why}"
 
 
 def _version(version: Version) -> str:
     name = f" {version.name!r}" if version.name else ""
-    what = f"version{name} of offset {version.offset}, {version.kind}, by {version.author}"
+    what = f"version{name} of offset {version.offset}, {version.kind}, by {harmless(version.author)}"
     return f"{_time(version.created_at)}  {what}: {version.id}"
 
 

@@ -76,5 +76,12 @@ def test_nodes_that_have_changed() -> None:
 
 
 @pytest.mark.rule("FO17")
+def test_what_others_wrote_is_no_command_for_the_terminal() -> None:
+    runs = [{"change": "insert", "text": "a\x1b]0;me\x07\x9b\r\u202e\tb\n", **ANA, "author": "\x1b[2J"}]
+    assert told(runs=runs) == "{+a\\x1b]0;me\\x07\\x9b\\r\\u202e\tb\n+} (\\x1b[2J)"
+    assert told(kind="map", entries={"\x1b": {"change": "insert", "value": "\x9b", **ANA}}) == '\\x1b: {+"\\x9b"+} (ana)'
+
+
+@pytest.mark.rule("FO17")
 def test_nothing_has_changed() -> None:
     assert diff_to_text([root(changed=False, runs=[{"change": "equal", "text": "x"}])]) == "nothing has changed"

@@ -213,9 +213,27 @@ async def test_a_restore_that_is_asked_for_again_is_done_once(server: Api) -> No
     await two_authors(server)
     first = (await post(server, "restore", to="2", id="mine")).json()
     again = (await post(server, "restore", to="2", id="mine")).json()
-    assert (again["offset"], again["operations"]) == (first["offset"], first["operations"])
+    assert again == first
+    assert (await get(server, f"versions/{first['version']}"))["offset"] == first["offset"] - 1
     assert problem(await post(server, "restore", to="1", id="mine")) == (409, "operation_id_taken")
     assert problem(await post(server, "restore", BEN, to="2", id="mine")) == (409, "operation_id_taken")
+
+
+@pytest.mark.rule("HV7", "HV41")
+async def test_an_undo_up_to_now_that_is_asked_for_again_is_done_once(server: Api) -> None:
+    """Now is another moment then."""
+    await two_authors(server)
+    first = await post(server, "undo", author="ana", from_="2", id="mine")
+    again = await post(server, "undo", author="ana", from_="2", id="mine")
+    assert (again.status_code, again.json()) == (200, first.json())
+
+
+@pytest.mark.rule("HV7")
+async def test_restores_at_once_under_one_id_name_one_version(server: Api) -> None:
+    await two_authors(server)
+    answers = await asyncio.gather(*(post(server, "restore", to="2", id="mine") for _ in range(4)))
+    (version,) = {answer.json()["version"] for answer in answers}
+    assert (await get(server, f"versions/{version}"))["kind"] == "restore"
 
 
 @pytest.mark.rule("HV42")

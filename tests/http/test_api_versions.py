@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -35,6 +36,10 @@ async def test_a_version_is_made_shown_changed_and_removed(server: Api) -> None:
     assert changed.json() == version | {"name": "Final"}
     cleared = await server.client.patch(f"{VERSIONS}/{version['id']}", json={"note": None}, headers=WRITER)
     assert cleared.json() == version | {"name": "Final", "note": None}
+    both = ({"name": "Both"}, {"note": "of two at once"})
+    await asyncio.gather(*(server.client.patch(f"{VERSIONS}/{version['id']}", json=one, headers=WRITER) for one in both))
+    found = (await server.client.get(f"{VERSIONS}/{version['id']}", headers=WRITER)).json()
+    assert (found["name"], found["note"]) == ("Both", "of two at once")
     assert (await server.client.delete(f"{VERSIONS}/{version['id']}", headers=WRITER)).status_code == 204
     assert problem(await server.client.get(f"{VERSIONS}/{version['id']}", headers=READER)) == (404, "version_not_found")
     assert (await server.client.get(f"{PATH}?at=3&format=text", headers=READER)).text == "threetwoone"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 _MARKS: Final = {"insert": ("{+", "+}", "\x1b[32m"), "delete": ("[-", "-]", "\x1b[31m"), "format": ("{~", "~}", "\x1b[33m")}
+_CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _AROUND: Final = 40
 """Characters of what stayed that are told on each side of a change."""
 _END: Final = "\x1b[0m"
@@ -20,6 +22,11 @@ def diff_to_text(roots: list[Mapping[str, Any]], *, colours: bool = False) -> st
     return "\n".join(told) if told else "nothing has changed"
 
 
+def harmless(text: str) -> str:
+    """Text that others wrote, for a terminal: what it would take for a command is written as an escape."""
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
 class _Writer:
     def __init__(self, colours: bool) -> None:
         self._colours = colours
@@ -27,14 +34,14 @@ class _Writer:
     def node(self, node: Mapping[str, Any]) -> str:
         lines = ["".join(self._runs(node["runs"]))] if "runs" in node else []
         lines += [self._marked(item, self._value(item)) for item in node.get("items", ())]
-        lines += [f"{key}: {self._entry(entry)}" for key, entry in node.get("entries", {}).items()]
+        lines += [f"{harmless(key)}: {self._entry(entry)}" for key, entry in node.get("entries", {}).items()]
         lines += [self._child(child) for child in node.get("children", ())]
-        lines += [f"{name}: {self._attribute(change)}" for name, change in node.get("attribute_changes", {}).items()]
+        lines += [f"{harmless(name)}: {self._attribute(change)}" for name, change in node.get("attribute_changes", {}).items()]
         return "\n".join(line for line in lines if line)
 
     def _runs(self, runs: list[Mapping[str, Any]]) -> Iterator[str]:
         for number, run in enumerate(runs):
-            text = run["text"] if "text" in run else self._value(run)
+            text = harmless(run["text"]) if "text" in run else self._value(run)
             if run["change"] == "equal":
                 yield _cut(text, first=number == 0, last=number == len(runs) - 1)
             else:
@@ -44,7 +51,7 @@ class _Writer:
         inner = self.node(child)
         if child["change"] == "equal":
             return inner if _has_changes(child) else ""
-        tag = child.get("tag") or child["kind"]
+        tag = harmless(child.get("tag") or child["kind"])
         return self._marked(child, f"<{tag}> {inner}".rstrip())
 
     def _entry(self, entry: Mapping[str, Any]) -> str:
@@ -67,7 +74,7 @@ class _Writer:
         if marks is None:
             return text
         before, after, colour = marks
-        whose = f" ({part['author']})" if part.get("author") is not None else ""
+        whose = f" ({harmless(part['author'])})" if part.get("author") is not None else ""
         marked = f"{before}{text}{after}{whose}"
         return f"{colour}{marked}{_END}" if self._colours else marked
 
@@ -87,4 +94,4 @@ def _cut(text: str, *, first: bool, last: bool) -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return harmless(json.dumps(value, ensure_ascii=False))

@@ -148,7 +148,7 @@ def _writing(routes: APIRouter, serving: Serving) -> None:
     async def restore(request: Request, document_id: DocumentInPath, body: RestoreBody, backend: Backend = given) -> Restored:
         session, info = await entered(backend, request, document_id, Grant.WRITE)
         moment = await backend.past.moments.resolve(info, body.to)
-        return _made(await backend.past.restoring.restore(session, moment, root=body.root, id=body.id))
+        return _made(await backend.past.restoring.restore(session, moment, root=body.root, id=body.id, words=_words(body)))
 
     @routes.post(
         "/undo",
@@ -163,7 +163,7 @@ def _writing(routes: APIRouter, serving: Serving) -> None:
             require(session, Grant.ADMIN)
         after = await backend.past.moments.resolve(info, body.from_)
         until = await _resolved(backend, info, body.to)
-        return _made(await backend.past.restoring.undo(session, body.author, after, until, id=body.id))
+        return _made(await backend.past.restoring.undo(session, body.author, after, until, id=body.id, words=_words(body)))
 
     @routes.delete(
         "/history",
@@ -187,6 +187,10 @@ async def _resolved(backend: Backend, info: DocumentInfo, at: str | None) -> Mom
     """The moment that is meant; None: now."""
     moments = backend.past.moments
     return await (moments.at(info, info.head.offset) if at is None else moments.resolve(info, at))
+
+
+def _words(body: RestoreBody | UndoBody) -> str:
+    return body.model_dump_json(exclude={"id"})
 
 
 def _shown(moment: Moment) -> dict[str, int | None]:

@@ -84,9 +84,8 @@ def versions_routes(serving: Serving) -> APIRouter:
     ) -> Version:
         await entered(backend, request, document_id, Grant.WRITE)
         version = await backend.past.versions.get(document_id, version_id)
-        name = body.name if "name" in body.model_fields_set else version.name
-        note = body.note if "note" in body.model_fields_set else version.note
-        return Version.of(await backend.past.versions.change(version, name=name, note=note))
+        changes = body.model_dump(include=body.model_fields_set & {"name", "note"})
+        return Version.of(await backend.past.versions.change(version, **changes))
 
     @routes.delete(
         "/{version_id}",

@@ -234,6 +234,10 @@ class VersionsContract:
         assert await storage.versions.change(version)
         assert await self.left(storage) == (other, version)
         assert not await storage.versions.change(replace(version, document_id="other"))
+        for stale in (replace(version, name="x"), replace(version, note="x"), replace(version, kind=VersionKind.RESTORE)):
+            assert not await storage.versions.change(changed, was=stale)
+        assert await storage.versions.change(changed, was=version)
+        assert await storage.versions.change(version, was=changed)
         assert not await storage.versions.change(make_version(1))
         assert await self.left(storage) == (other, version)
 

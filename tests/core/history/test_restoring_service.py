@@ -72,7 +72,7 @@ async def test_what_is_asked_for_again_is_answered_as_the_first_time() -> None:
         await write(server, "c")
         later = await past.moments.at(await info_of(server), 1)
         again = await done(server, past.restoring.restore(asks, later, id="mine"))
-        assert (again.offset, again.operations, again.version_id) == (first.offset, first.operations, None)
+        assert (again.offset, again.operations, again.version_id) == (first.offset, first.operations, first.version_id)
         assert body(server) == "ca"
         with pytest.raises(SubmissionRefused) as caught:
             await done(server, past.restoring.undo(asks, "bot", moment, later, id="mine"))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from cowrite.core.history.errors import HistoryRefused
-from cowrite.core.history.worker import HistoryWorker
+from cowrite.core.history.worker import MAX_WAITING_OF_ONE, HistoryWorker
 
 
 class Gate:
@@ -53,6 +53,25 @@ async def test_when_too_many_wait_more_are_refused() -> None:
     gate.opened.set()
     await asyncio.gather(*waiting)
     assert await worker.run("b", gate.work("now")) == "now"
+    await worker.close()
+
+
+@pytest.mark.rule("HV13")
+async def test_who_asks_much_about_one_document_takes_nobody_elses_place() -> None:
+    worker, gate = HistoryWorker(), Gate()
+    waiting = [asyncio.ensure_future(worker.run("a", gate.work(str(number)))) for number in range(MAX_WAITING_OF_ONE + 1)]
+    await asyncio.sleep(0)
+    with pytest.raises(HistoryRefused):
+        await worker.run("a", gate.work("refused"))
+    other = asyncio.ensure_future(worker.run("b", gate.work("other")))
+    for one in waiting:
+        one.cancel()
+    await asyncio.sleep(0)
+    again = asyncio.ensure_future(worker.run("a", gate.work("again")))
+    await asyncio.sleep(0)
+    gate.opened.set()
+    assert (await other, await again) == ("other", "again")
+    assert gate.done == ["0", "other", "again"], "those who gave up take no place"
     await worker.close()
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from core.operations.process_tools import answered, body, process, refused, step
 from core.operations.thin_client import ThinClient
+from cowrite.core.journal.prepared_entries import version_of
 from cowrite.core.limits import Limits
 from cowrite.core.operations.submissions import Prepared, SubmissionRefused
 from cowrite.core.operations.writing import enqueue
@@ -242,14 +243,14 @@ async def test_what_was_there_before_is_a_version() -> None:
         ana = await server.join(user="ana")
         ana.client.text.insert(0, "one")
         await quiet(server)
-        prepared = prepare(server, version_id=new_id())
+        prepared = prepare(server)
         database.fail_next("commit", GONE)
         submit(server, prepared)
         ana.client.text.insert(3, " two")
         await step(server, 1)
         assert prepared.answer.result().offset == 3
         (version,) = await server.storage.versions.list("doc")
-        assert (version.id, version.offset, version.kind) == (prepared.version_id, 2, VersionKind.RESTORE)
+        assert (version.id, version.offset, version.kind) == (version_of(prepared.id), 2, VersionKind.RESTORE)
         assert version.author == "root"
 
 

@@ -59,12 +59,15 @@ class Wanted:
     needs: Grant
     id: str | None = None
     """Given by who asks: asked for again with it, it is not done twice."""
+    words: str | None = None
+    """What was asked for in the words of who asks: which moments these mean may be others when it is asked for again."""
 
     @property
     def digest(self) -> str:
         """Tells whether the same is asked for."""
         cause = self.cause
-        asked = [cause.kind, cause.until, cause.after, cause.root, cause.author]
+        meant = [cause.kind, cause.until, cause.after, cause.root, cause.author]
+        asked = meant if self.words is None else [cause.kind, self.words]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 
@@ -90,13 +93,22 @@ class Restoring:
         self._ids = ids
         self._limits = limits
 
-    async def restore(self, session: Session, moment: Moment, *, root: str | None = None, id: str | None = None) -> Made:  # noqa: A002
-        """Bring the document, or one root of it, back to a moment. What others write meanwhile stays.
+    async def restore(
+        self,
+        session: Session,
+        moment: Moment,
+        *,
+        root: str | None = None,
+        id: str | None = None,  # noqa: A002
+        words: str | None = None,
+    ) -> Made:
+        """Bring the document, or one root of it, back to a moment. What others write meanwhile stays. With an ``id`` it is done
+        once, however often the same is asked for; ``words`` is how it was asked for, where that may mean another moment later.
 
         Raises :class:`HistoryRefused`, :class:`SubmissionRefused`, :class:`RoomClosed`, and what reading the store raises.
         """
         cause = Cause(CauseKind.RESTORE, moment.offset, root=root)
-        wanted = Wanted(session, cause, Grant.WRITE, id)
+        wanted = Wanted(session, cause, Grant.WRITE, id, words)
         return await self._do(wanted, moment.info, partial(self._make_restore, moment, root))
 
     async def undo(
@@ -107,13 +119,14 @@ class Restoring:
         until: Moment,
         *,
         id: str | None = None,  # noqa: A002
+        words: str | None = None,
     ) -> Made:
         """Take back what an author did behind a moment up to another one. What others did stays. Raises as :meth:`restore`."""
         if after.offset > until.offset:
             raise HistoryRefused("wrong_order", "the moment from which on to undo comes after the one up to which")
         cause = Cause(CauseKind.UNDO, until.offset, after=after.offset, author=author)
         needs = Grant.WRITE if author == session.author else Grant.ADMIN
-        wanted = Wanted(session, cause, needs, id)
+        wanted = Wanted(session, cause, needs, id, words)
         return await self._do(wanted, until.info, partial(self._make_undo, author, after, until))
 
     async def _do(
@@ -142,7 +155,6 @@ class Restoring:
         return now
 
     async def _submit(self, wanted: Wanted, head: Moment, update: bytes, copies: Copies) -> Made:
-        version_id = self._ids.new()
         cause = wanted.cause
         prepared = Prepared(
             session=wanted.session,
@@ -153,13 +165,12 @@ class Restoring:
             cause=Cause(cause.kind, cause.until, cause.after, cause.root, cause.author, tuple(copies)),
             base=head.head,
             needs=wanted.needs,
-            version_id=version_id,
         )
         async with self._registry.open(wanted.session.document_id) as room:
             room.feed()  # from before the commit on: who polls next is answered from memory
             enqueue(room, prepared, self._clock, self._limits)
             answer: Answer = await prepared.answer
-        return Made(answer.offset, answer.operations, version_id if update is not _NOTHING else None)
+        return Made(answer.offset, answer.operations, answer.version_id)
 
     async def _make_restore(self, moment: Moment, root: str | None, head: Moment) -> tuple[bytes | None, Copies]:
         then, now = await self._moments.state(moment), await self._moments.state(head)

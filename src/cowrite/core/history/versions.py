@@ -66,17 +66,19 @@ class VersionKeeper:
             raise _not_found()
         return version
 
-    async def change(self, version: Version, *, name: str | None, note: str | None) -> Version:
-        """Replace name and note. An automatic version that gets a name is ``named`` from then on: age does not take it away.
+    async def change(self, version: Version, **changes: str | None) -> Version:
+        """Replace ``name``, ``note`` or both; what is left out stays, whoever changes it meanwhile. An automatic version that
+        gets a name is ``named`` from then on: age does not take it away.
 
         Raises :class:`HistoryRefused` (``version_not_found``).
         """
-        automatic = version.kind is VersionKind.AUTOMATIC
-        kind = VersionKind.NAMED if automatic and name is not None else version.kind
-        changed = replace(version, kind=kind, name=name, note=note)
-        if not await self._versions.change(changed):
-            raise _not_found()
-        return changed
+        while True:
+            name, note = changes.get("name", version.name), changes.get("note", version.note)
+            kept = version.kind is VersionKind.AUTOMATIC and name is not None
+            changed = replace(version, kind=VersionKind.NAMED if kept else version.kind, name=name, note=note)
+            if await self._versions.change(changed, was=version):
+                return changed
+            version = await self.get(version.document_id, version.id)
 
     async def remove(self, document_id: str, version_id: str) -> None:
         """Remove the mark; what it points to stays. Raises :class:`HistoryRefused` (``version_not_found``)."""

@@ -13,6 +13,8 @@ from cowrite.core.history.errors import HistoryRefused
 
 MAX_WAITING: Final = 64
 """Jobs that may wait for the thread: each may take a tenth of a second, and whoever asked waits for the answer."""
+MAX_WAITING_OF_ONE: Final = 16
+"""Of these, jobs about one document."""
 
 T = TypeVar("T")
 
@@ -40,7 +42,9 @@ class HistoryWorker:
 
         Raises :class:`HistoryRefused` (``overloaded``) when too many wait, and what the work raises.
         """
-        if sum(map(len, self._waiting.values())) >= self._max_waiting:
+        self._drop_given_up()
+        mine = len(self._waiting.get(document_id, ()))
+        if mine >= MAX_WAITING_OF_ONE or sum(map(len, self._waiting.values())) >= self._max_waiting:
             raise HistoryRefused("overloaded", "too many people look at histories just now; ask again later")
         job = _Job(work, asyncio.get_running_loop().create_future())
         self._waiting.setdefault(document_id, deque()).append(job)
@@ -55,6 +59,15 @@ class HistoryWorker:
                 job.done.cancel()
         self._waiting.clear()
         await asyncio.to_thread(self._thread.shutdown)
+
+    def _drop_given_up(self) -> None:
+        """What nobody waits for any more takes nobody's place."""
+        for document_id in list(self._waiting):
+            wanted = deque(job for job in self._waiting[document_id] if not job.done.done())
+            if wanted:
+                self._waiting[document_id] = wanted
+            else:
+                del self._waiting[document_id]
 
     def _go_on(self) -> None:
         if self._busy or (job := self._next()) is None:

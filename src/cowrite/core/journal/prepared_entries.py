@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID, uuid5
 
 from cowrite.core.journal.derived import Derived, Group
 from cowrite.core.journal.entries import EntryMaker
@@ -19,6 +20,7 @@ from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.log_document import Change, LogDocument
 from cowrite.crdt.outline import missing
 
+_VERSIONS: Final = UUID("7d1c6f0e-0f0a-5a4e-9f7e-3c9b6a1d2e44")
 _IN_THREAD_BYTES: Final = 64 << 10
 """Updates from this size on are applied beside the event loop."""
 
@@ -58,9 +60,9 @@ class PreparedEntryMaker:
         entry = await self._enter(prepared, place)
         place.group.known[prepared.id] = submitted = _submitted(prepared, entry, place.offset)
         place.derived.submitted.append(submitted)
-        if entry is not None and prepared.version_id is not None:
-            place.derived.versions.append(self._version(prepared, prepared.version_id, before))
-        return Answer(submitted.operations, place.offset)
+        if entry is not None:
+            place.derived.versions.append(self._version(prepared, before))
+        return Answer(submitted.operations, place.offset, version_of(prepared.id) if entry is not None else None)
 
     async def _enter(self, prepared: Prepared, place: Place) -> Entry | None:
         replicas, derived = place.room.replicas, place.derived
@@ -82,9 +84,14 @@ class PreparedEntryMaker:
         derived.outlines.append(prepared.outline if entry.update == prepared.update else outline_of_state(entry.update))
         return entry
 
-    def _version(self, prepared: Prepared, version_id: str, offset: int) -> Version:
+    def _version(self, prepared: Prepared, offset: int) -> Version:
         author, document_id = prepared.session.author, prepared.document_id
-        return Version(version_id, document_id, offset, VersionKind.RESTORE, author, self._clock.now())
+        return Version(version_of(prepared.id), document_id, offset, VersionKind.RESTORE, author, self._clock.now())
+
+
+def version_of(submission_id: str) -> str:
+    """The id of the version of what was there before a prepared update, which is named again when that is asked for again."""
+    return str(uuid5(_VERSIONS, submission_id))
 
 
 async def _commit(log: LogDocument, prepared: Prepared) -> Change | None:
@@ -100,7 +107,7 @@ def _answer_again(prepared: Prepared, known: Submitted) -> Answer:
     same = (prepared.document_id, prepared.session.author, prepared.digest)
     if (known.document_id, known.author, known.digest) != same:
         raise SubmissionRefused("operation_id_taken", "something else has this id already", field="id")
-    return Answer(known.operations, known.offset)
+    return Answer(known.operations, known.offset, version_of(prepared.id) if known.operations else None)
 
 
 def _check_access(prepared: Prepared) -> None:

@@ -64,6 +64,8 @@ class Answer:
     """The operations as committed; fewer or more than were submitted where others have changed the place meanwhile."""
     offset: int
     """The offset of the log with all of them in it."""
+    version_id: str | None = None
+    """Of a prepared update: the version of what was there before; None: it has changed nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +160,6 @@ class Prepared(_Answered):
     """The log that it was made for: nothing that the server made may have come behind that."""
     needs: Grant = Grant.WRITE
     """What the session must still be allowed to do when it is committed."""
-    version_id: str | None = None
-    """A UUID: under this id what was there before is marked as a version, in the same transaction."""
     answer: asyncio.Future[Answer] = field(default_factory=_future)
     """Set after COMMIT, or to :class:`SubmissionRefused`."""
 

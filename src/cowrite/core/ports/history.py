@@ -114,8 +114,10 @@ class Versions(Protocol):
         """One version; None: the document has none of this id."""
         ...
 
-    async def change(self, version: Version) -> bool:
-        """Replace name, note and kind of the version of this id and document. False: there is none."""
+    async def change(self, version: Version, *, was: Version | None = None) -> bool:
+        """Replace name, note and kind of the version of this id and document. False: there is none, or not any more with the
+        name, the note and the kind that it ``was`` read with.
+        """
         ...
 
     async def remove(self, document_id: str, version_id: str) -> bool:

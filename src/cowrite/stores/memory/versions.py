@@ -64,11 +64,11 @@ class MemoryVersions:
         await self._begin("version", document_id, version_id)
         return self._get(document_id, version_id)
 
-    async def change(self, version: Version) -> bool:
+    async def change(self, version: Version, *, was: Version | None = None) -> bool:
         check_version(version)
         await self._connection.begin("change_version", [version.document_id])
         known = self._get(version.document_id, version.id)
-        if known is None:
+        if known is None or (was is not None and (known.kind, known.name, known.note) != (was.kind, was.name, was.note)):
             return False
         self._tables.versions[version.id] = replace(known, kind=version.kind, name=version.name, note=version.note)
         return True

@@ -73,9 +73,9 @@ class SqlVersions:
         found = await self._database.read(partial(_read_one, document_id=document_id, version_id=version_id), _decode)
         return found[0] if found else None
 
-    async def change(self, version: Version) -> bool:
+    async def change(self, version: Version, *, was: Version | None = None) -> bool:
         check_version(version)
-        return await write(self._database, partial(_set, version=version))
+        return await write(self._database, partial(_set, version=version, was=was))
 
     async def remove(self, document_id: str, version_id: str) -> bool:
         check_id("The document id", document_id)
@@ -145,9 +145,12 @@ def _decode(rows: Rows) -> tuple[Version, ...]:
     )
 
 
-def _set(connection: Connection, *, version: Version) -> bool:
+def _set(connection: Connection, *, version: Version, was: Version | None) -> bool:
     place = {"this_id": version.id, "this_document": version.document_id}
-    return connection.execute(_change.values(_changeable(version)), place).rowcount > 0
+    change = _change.values(_changeable(version))
+    for name, value in _changeable(was).items() if was is not None else ():
+        change = change.where(versions.c[name].is_not_distinct_from(value))
+    return connection.execute(change, place).rowcount > 0
 
 
 def _delete(connection: Connection, *, document_id: str, ids: Collection[str]) -> int:

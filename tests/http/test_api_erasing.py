@@ -172,6 +172,7 @@ async def test_who_is_there_when_history_is_forgotten_goes_on(server: Api) -> No
         assert ana.socket.ended is None
     assert (await server.client.get(f"{PATH}?format=text", headers=WRITER)).text == "four three two one "
     assert (await server.client.get(f"{PATH}?at=4&format=text", headers=WRITER)).text == "four three two one "
+    assert (await server.client.get(f"{PATH}?at=3&format=text", headers=WRITER)).text == "three two one "
     assert problem(await server.client.get(f"{PATH}?at=2", headers=WRITER)) == (410, "history_forgotten")
     activity = (await server.client.get(f"{PATH}/activity", headers=WRITER)).json()
     assert [(one["first_offset"], one["last_offset"]) for one in activity["activity"]] == [(4, 4)]

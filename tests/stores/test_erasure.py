@@ -6,15 +6,20 @@ import random
 import re
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from cowrite.core.ports import Storage, StoreBusy, StoreUnavailable
 from cowrite.core.records import Checkpoint, Entry
+from cowrite.stores.encoding import pack_checkpoint
+from cowrite.stores.sqlalchemy import remains
+from cowrite.stores.sqlalchemy.erasure import Writers, begin_forgetting, begin_purging
+from cowrite.stores.sqlalchemy.remains import Remains
 from cowrite.stores.sqlalchemy.store import SqlStore
 from cowrite.testing.erasure_contract import ErasureContract
-from cowrite.testing.records import make_change, make_entry, make_operation, make_submitted, make_version, write
+from cowrite.testing.records import make_change, make_entry, make_operation, make_session, make_submitted, make_version, write
 from cowrite.testing.store_contract import StoreBackend
 from stores.store_backends import MemoryBackend, SqliteBackend, database
 
@@ -58,7 +63,7 @@ async def fill_with_words(storage: Storage, rounds: int, seed: int) -> dict[str,
                 for _ in range(source.randrange(4)):
                     size = source.choice([0, 10, 300, 5000])
                     entry = entry_about(name, len(entries) + 1, size, source.randrange(3))
-                    await transaction.append(name, [entry], [make_submitted(name, entry, author=entry.author)])
+                    await transaction.append(name, [entry], [make_submitted(name, entry, author="ana")])
                     entries.append(entry)
     for name, entries in written.items():
         for entry in entries[:: rounds // 3]:
@@ -120,6 +125,73 @@ async def test_somebody_reads_meanwhile(sqlite: SqliteBackend) -> None:
     assert await storage.erasure.forget("doc", checkpoint)
     assert words_in(sqlite.path) == set()
     await write(storage.store, "doc", make_entry(2))
+
+
+async def remaining(sqlite: SqliteBackend) -> list[int]:
+    """How many rows there are that can only be had by entry."""
+    counted = [await sqlite.sql(f"SELECT count(*) FROM {name}") for name in ("updates", "content_operations", "submitted")]
+    return [number for ((number,),) in counted]
+
+
+@pytest.mark.rule("HS25")
+async def test_forgetting_that_was_interrupted(sqlite: SqliteBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that ended behind the first step has left all rows: nobody sees them, edits go on, and they go when anybody
+    finishes it, in many small steps.
+    """
+    monkeypatch.setattr(remains, "BATCH_ENTRIES", 2)
+    storage = await sqlite.open_storage()
+    assert isinstance(storage.store, SqlStore)
+    entries = [make_entry(offset, created_at=offset) for offset in range(1, 10)]
+    async with storage.store.writing(["doc"]) as transaction:
+        await transaction.append("doc", entries, [make_submitted("doc", entry) for entry in entries])
+    packed = pack_checkpoint(Checkpoint(7, entries[6].id, b"state", {}))
+    begin = partial(begin_forgetting, erasure_id="e", document_id="doc", packed=packed, now=1)
+    assert await database(storage.store).erase(begin)
+    assert list(await storage.erasure.unfinished()) == ["doc"]
+    assert await remaining(sqlite) == [9, 9, 9]
+    history = storage.history
+    assert [one.offset for one in await history.authored("doc", after=0, limit=9)] == [8, 9]
+    assert [one.first_offset for one in await history.activity("doc", before=None, pause=9, limit=9)] == [8]
+    assert await history.last_operation("doc", until=7) is None
+    await storage.store.save_checkpoint("doc", Checkpoint(4, entries[3].id, b"state", {}))
+    assert list(await sqlite.checkpoints("doc")) == [7]
+    await write(storage.store, "doc", make_entry(10))
+    await (await sqlite.open_storage()).erasure.finish("doc", scrub=False)
+    assert await remaining(sqlite) == [3, 3, 9]
+    assert list(await storage.erasure.unfinished()) == ["doc"], "its bytes are still in the files"
+    await storage.erasure.finish("another")
+    assert list(await storage.erasure.unfinished()) == []
+    assert [entry.offset for entry in await storage.store.entries("doc", start=1, limit=9)] == [8, 9, 10]
+
+
+@pytest.mark.rule("HS25")
+async def test_purging_that_was_interrupted(sqlite: SqliteBackend) -> None:
+    """What is made again has nothing of what was there: it waits until that is gone, and an erasure that comes too late takes
+    nothing of the new one.
+    """
+    storage = await sqlite.open_storage()
+    assert isinstance(storage.store, SqlStore)
+    entries = [make_entry(offset) for offset in range(1, 4)]
+    async with storage.store.writing(["doc"]) as transaction:
+        await transaction.append("doc", entries, [make_submitted("doc", entry) for entry in entries])
+    await storage.access.begin_session(make_session())
+    assert await storage.directory.delete("doc", make_change(created_at=1))
+    for head, expected in ((None, None), ((await storage.store.heads(["doc"]))["doc"], True)):
+        wrote = Writers(head, frozenset({7}))
+        begin = partial(begin_purging, erasure_id="e", document_id="doc", deleted_before=2, at=3, epoch="new", wrote=wrote)
+        assert await database(storage.store).erase(begin) is expected
+    assert await remaining(sqlite) == [3, 3, 3]
+    assert await storage.history.activity("doc", before=None, pause=9, limit=9) == ()
+    assert await storage.history.last_operation("doc", until=9) is None
+    await storage.store.save_checkpoint("doc", Checkpoint(3, entries[2].id, b"state", {}))
+    assert await sqlite.checkpoints("doc") == {}
+    late = Remains("e", "doc", 1, 3, purged=True)
+    assert await storage.erasure.recreate("doc", make_change())
+    assert await remaining(sqlite) == [0, 0, 0]
+    assert await sqlite.sql("SELECT count(*) FROM sessions") == [(0,)]
+    await write(storage.store, "doc", make_entry(1))
+    assert not await database(storage.store).erase(partial(remains.drop_some, step=remains.Entries(), remains=late, keys=[3]))
+    assert await remaining(sqlite) == [1, 1, 0]
 
 
 @pytest.mark.rule("HS21")

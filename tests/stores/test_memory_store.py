@@ -94,6 +94,8 @@ async def everything(storage: Storage, document_id: str = "doc") -> None:
     await storage.erasure.forget(name, Checkpoint(1, "x", b"", {}))
     await storage.erasure.purge(name, deleted_before=1, at=1)
     await storage.erasure.purgeable(deleted_before=1, limit=1)
+    await storage.erasure.unfinished()
+    await storage.erasure.finish(name)
     await storage.erasure.recreate(name, make_change(document_id=name))
     await storage.erasure.retired_clients(name)
 

@@ -11,9 +11,11 @@ from cowrite.stores.packing import (
     MAX_PACKED_ID,
     decode_cause,
     encode_cause,
+    pack_copies,
     pack_id,
     pack_ranges,
     units,
+    unpack_copies,
     unpack_id,
     unpack_ranges,
 )
@@ -77,7 +79,18 @@ def test_ranges(ranges: tuple[ClockRange, ...]) -> None:
 )
 def test_causes(cause: Cause | None) -> None:
     """Causes come back equal in every field."""
-    assert decode_cause(encode_cause(cause)) == cause
+    assert decode_cause(encode_cause(cause), pack_copies(cause)) == cause
+
+
+@pytest.mark.rule("HS1")
+def test_damaged_copies() -> None:
+    """Copies that end within one are damaged; those of no cause take nothing."""
+    packed = pack_copies(Cause(CauseKind.UNDO, 9, copies=((1, 2, 3, 4, 5),)))
+    assert packed == bytes([1, 2, 3, 4, 5])
+    for damaged in (packed[:-1], packed + b"\x80"):
+        with pytest.raises(ValueError, match="within a copy"):
+            unpack_copies(damaged)
+    assert pack_copies(None) is pack_copies(Cause(CauseKind.UNDO, 9)) is None
 
 
 @pytest.mark.rule("HS2")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from cowrite.core.grant import Grant
@@ -48,7 +48,8 @@ class Cause:
     author: str | None = None
     """Undo: whose changes were undone."""
     copies: tuple[tuple[int, int, int, int, int], ...] = ()
-    """What was brought back: (Yjs client, clock, length, Yjs client before, clock before); so it is still known whose it is."""
+    """What was brought back: (Yjs client, clock, length, Yjs client before, clock before); so it is still known whose it is.
+    They may be many: written with the entry, only :meth:`cowrite.core.ports.History.authored` gives them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,12 @@ class Entry:
     SyncStep2 claims nothing: it carries what others wrote, too."""
     cause: Cause | None = None
     """Why the server made it; None: an edit of a client's."""
+
+    def without_copies(self) -> Entry:
+        """As it is read back, and told to other processes."""
+        if self.cause is None or not self.cause.copies:
+            return self
+        return replace(self, cause=replace(self.cause, copies=()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from cowrite.core.records import Cause, CauseKind
 from cowrite.crdt.operations import ContentOperation, OperationType
@@ -40,18 +40,30 @@ def unpack_id(packed: bytes) -> str:
 
 def pack_ranges(ranges: Iterable[ClockRange]) -> bytes:
     """For each range its client, its start and its length, as variable-length integers (lib0)."""
-    packed = bytearray()
-    for client, start, end in ranges:
-        for number in (client, start, end - start):
-            while number > 0x7F:
-                packed.append(number & 0x7F | 0x80)
-                number >>= 7
-            packed.append(number)
-    return bytes(packed)
+    return _pack_numbers(number for client, start, end in ranges for number in (client, start, end - start))
 
 
 def unpack_ranges(packed: bytes) -> tuple[ClockRange, ...]:
     """The ranges of :func:`pack_ranges`. Raises ValueError."""
+    numbers = _numbers(packed, 3, "a range")
+    if len(numbers) == 3:  # as nearly always
+        client, start, length = numbers
+        return (_new(ClockRange, (client, start, start + length)),)
+    return tuple(ClockRange(client, start, start + length) for client, start, length in _rows(numbers, 3))
+
+
+def _pack_numbers(numbers: Iterable[int]) -> bytes:
+    packed = bytearray()
+    for number in numbers:
+        while number > 0x7F:
+            packed.append(number & 0x7F | 0x80)
+            number >>= 7
+        packed.append(number)
+    return bytes(packed)
+
+
+def _numbers(packed: bytes, width: int, what: str) -> Sequence[int]:
+    """The numbers of rows of that width. Raises ValueError."""
     numbers = []
     number = shift = 0
     for byte in packed:
@@ -61,15 +73,13 @@ def unpack_ranges(packed: bytes) -> tuple[ClockRange, ...]:
         else:
             number |= (byte & 0x7F) << shift
             shift += 7
-    if shift or len(numbers) % 3:
-        raise ValueError("it ends within a range")
-    if len(numbers) == 3:  # as nearly always
-        client, start, length = numbers
-        return (_new(ClockRange, (client, start, start + length)),)
-    return tuple(
-        ClockRange(client, start, start + length)
-        for client, start, length in zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True)
-    )
+    if shift or len(numbers) % width:
+        raise ValueError(f"it ends within {what}")
+    return numbers
+
+
+def _rows(numbers: Sequence[int], width: int) -> Iterator[tuple[int, ...]]:
+    return zip(*(numbers[column::width] for column in range(width)), strict=True)
 
 
 def has_several(packed: bytes) -> bool:
@@ -78,7 +88,7 @@ def has_several(packed: bytes) -> bool:
 
 
 def encode_cause(cause: Cause | None) -> str | None:
-    """JSON: an object with those fields that say something. Raises :class:`StoreRefused`."""
+    """JSON: an object with those fields that say something, but the copies. Raises :class:`StoreRefused`."""
     if cause is None:
         return None
     fields = {
@@ -87,13 +97,12 @@ def encode_cause(cause: Cause | None) -> str | None:
         "after": cause.after,
         "root": cause.root,
         "author": cause.author,
-        "copies": cause.copies or None,
     }
     return encode_json({name: value for name, value in fields.items() if value is not None})
 
 
-def decode_cause(text: str | None) -> Cause | None:
-    """The cause of :func:`encode_cause`. Raises ValueError, TypeError and LookupError."""
+def decode_cause(text: str | None, copies: bytes | None = None) -> Cause | None:
+    """The cause of :func:`encode_cause`, with the copies of :func:`pack_copies`. Raises ValueError, TypeError, LookupError."""
     if text is None:
         return None
     fields = decode_json(text)
@@ -103,8 +112,20 @@ def decode_cause(text: str | None) -> Cause | None:
         after=fields.get("after"),
         root=fields.get("root"),
         author=fields.get("author"),
-        copies=tuple((a, b, c, d, e) for a, b, c, d, e in fields.get("copies", ())),
+        copies=() if copies is None else unpack_copies(copies),
     )
+
+
+def pack_copies(cause: Cause | None) -> bytes | None:
+    """What a cause says was brought back, five numbers for each piece, as variable-length integers (lib0); None: nothing."""
+    if cause is None or not cause.copies:
+        return None
+    return _pack_numbers(number for copy in cause.copies for number in copy)
+
+
+def unpack_copies(packed: bytes) -> tuple[tuple[int, int, int, int, int], ...]:
+    """The copies of :func:`pack_copies`. Raises ValueError."""
+    return tuple((a, b, c, d, e) for a, b, c, d, e in _rows(_numbers(packed, 5, "a copy"), 5))
 
 
 def units(operations: Sequence[ContentOperation]) -> tuple[int, int]:

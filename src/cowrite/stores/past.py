@@ -18,6 +18,9 @@ log = structlog.get_logger(__name__)
 
 ACTIVITY_ENTRIES = 20_000
 """How many entries one page of activity looks at, at most."""
+CLOCKS_DIFFER = 60_000
+"""Milliseconds by which the clocks of processes may differ. What is further in the future than that was dated by a clock that
+was far wrong: it counts as old, so that nothing waits until then."""
 MAX_NOTE = 10_000
 """Longest note of a version, in characters."""
 
@@ -89,10 +92,24 @@ def check_version(version: Version) -> None:
     check_text("The note of the version", version.note or "", longest=MAX_NOTE)
 
 
-def check_moment(document_id: str, offset: int, *, first_offset: int, head: int) -> None:
-    """Raises :class:`HistoryForgotten` for a moment that can no longer be had: one before the first entry, but the present."""
-    if offset < first_offset > 1 and offset < head:
+def check_moment(document_id: str, offset: int, *, first_offset: int) -> None:
+    """Raises :class:`HistoryForgotten` for a moment that can no longer be had. Of what was forgotten the end is kept."""
+    if offset < first_offset - 1:
         raise HistoryForgotten(document_id, first_offset)
+
+
+def check_versions(document_id: str, versions: Iterable[Version], *, first_offset: int, head: int) -> None:
+    """Those that come with entries; ``head`` is that with them. Raises ValueError unless they are of this document and log,
+    and as :func:`check_version` and :func:`check_moment`.
+    """
+    for version in versions:
+        check_version(version)
+        if version.document_id != document_id or version.offset > head:
+            raise ValueError(
+                f"Version {version.id!r} is of document {version.document_id!r} at offset {version.offset}; "
+                f"it cannot stand in the log of {document_id!r}, which ends at {head}."
+            )
+        check_moment(document_id, version.offset, first_offset=first_offset)
 
 
 def place_of_version(version: Version) -> tuple[int, int, str]:
@@ -111,7 +128,9 @@ def too_many(versions: Iterable[Version], *, now: int, keep: Sequence[tuple[int,
         if older is not None and age > older:
             going.append(version)
             continue
-        distance = next((distance for least, distance in reversed(keep) if age > least), 0)
+        # One from the future is never removed for its age: it may be this process's clock that is wrong.
+        ancient = age < -CLOCKS_DIFFER
+        distance = next((distance for least, distance in reversed(keep) if ancient or age > least), 0)
         if distance:
             before = last_of.get(place := (distance, version.created_at // distance))
             if before is not None:

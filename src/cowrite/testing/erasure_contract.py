@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from cowrite.core.ports import DocumentDeleted, HistoryForgotten, InvalidId, Storage
-from cowrite.core.records import Checkpoint, DocumentInfo, Entry
+from cowrite.core.records import Checkpoint, DocumentInfo, Entry, Head
 from cowrite.crdt.guard import inspect
 from cowrite.crdt.log_document import LogDocument
 from cowrite.crdt.outline import ClockRange
@@ -99,22 +99,46 @@ class ErasureContract:
             # Claims are written, and not read back everywhere.
             assert [replace(entry, claims=()) for entry in found] == [replace(entry, claims=()) for entry in entries[3:]]
         assert [one.offset for one in await history.authored("doc", after=0, limit=99)] == [4, 5, 6]
-        assert [version.offset for version in await versions.list("doc")] == [6, 5, 4]
+        assert [version.offset for version in await versions.list("doc")] == [6, 5, 4, 3]
         assert list(await backend.checkpoints("doc")) == [3, 5]
-        assert [one.created_at for one in await backend.quarantined() if one.document_id == "doc"] == [30, 31]
-        located = [await history.locate("doc", entry.operations[0].id) for entry in entries]
-        assert located == [None, None, None, 4, 5, 6]
-        async with storage.store.writing(["doc"]) as transaction:
-            known = await transaction.submitted([entry.operations[0].id for entry in entries])
-            assert sorted(one.offset for one in known.values()) == [4, 5, 6]
-        for offset in range(4):
+        assert {one.document_id for one in await backend.quarantined()} == {"other"}
+        for offset in range(3):
             with pytest.raises(HistoryForgotten):
                 await history.load_at("doc", offset)
+        base = await history.load_at("doc", 3)
+        assert base is not None
+        assert (base.head, base.checkpoint, base.entries) == (
+            Head(before.head.epoch, 3, entries[2].id),
+            checkpoint_of(entries[2]),
+            (),
+        )
         assert await history.load_at("doc", 4) is not None
+        assert await history.last_operation("doc", until=3) is None
+        activity = await history.activity("doc", before=None, pause=99, limit=9)
+        assert [(group.first_offset, group.last_offset) for group in activity] == [(4, 6)]
         assert len(await storage.store.entries("other", start=1, limit=99)) == 6
         assert len(await versions.list("other")) == 7
         assert [one.created_at for one in await backend.quarantined() if one.document_id == "other"] == [29, 30, 31]
         assert list(await backend.checkpoints("other")) == [2, 5]
+
+    @pytest.mark.rule("HS24")
+    async def test_submitted_is_remembered(self, backend: StoreBackend, storage: Storage) -> None:
+        """What was submitted is known when it is sent again, without its content, and is not a session's own any more."""
+        entries = await self.filled(storage)
+        ids = [entry.operations[0].id for entry in entries]
+        async with storage.store.writing(["doc"]) as transaction:
+            before = await transaction.submitted(ids)
+        session = before[ids[0]].session_id
+        assert await storage.erasure.forget("doc", checkpoint_of(entries[2]))
+        assert [await storage.history.locate("doc", id_) for id_ in ids] == [1, 2, 3, 4, 5, 6]
+        async with storage.store.writing(["doc"]) as transaction:
+            known = await transaction.submitted(ids)
+            for number, id_ in enumerate(ids):
+                emptied = replace(before[id_], operations=(), update=None)
+                assert known[id_] == (emptied if number < 3 else before[id_])
+            own = await transaction.own_updates("doc", session, after=3)
+            assert [one.offset for one in own] == [4, 5, 6]
+            assert await transaction.own_updates("doc", session, after=0) == own
 
     @pytest.mark.rule("HS12")
     async def test_present_is_untouched(self, backend: StoreBackend, storage: Storage) -> None:
@@ -215,6 +239,26 @@ class ErasureContract:
         assert await forgetting
         assert await purging
         assert [entry.offset for entry in await storage.store.entries("doc", start=1, limit=9)] == [4]
+
+    @pytest.mark.rule("HS25")
+    async def test_nothing_is_left(self, storage: Storage) -> None:
+        """When a call has returned that scrubs, nothing is left to do; finishing does no harm then."""
+        entries = await self.filled(storage)
+        await self.filled(storage, "old")
+        await self.deleted(storage, "old")
+        erasure = storage.erasure
+        assert await erasure.forget("doc", checkpoint_of(entries[2]), scrub=False)
+        assert list(await erasure.unfinished()) == ["doc"]
+        assert await erasure.purge("old", deleted_before=2**50, at=1, scrub=False)
+        assert list(await erasure.unfinished()) == ["doc", "old"]
+        await erasure.finish("doc", scrub=False)
+        assert list(await erasure.unfinished()) == ["doc", "old"]
+        await erasure.finish("doc")
+        assert list(await erasure.unfinished()) == []
+        for name in ("doc", "old", "nobody"):
+            await erasure.finish(name)
+            await erasure.finish(name, scrub=False)
+        assert [entry.offset for entry in await storage.store.entries("doc", start=1, limit=99)] == [4, 5, 6]
 
     # ---- purging -----------------------------------------------------------------------------------------------------
 
@@ -371,6 +415,7 @@ class ErasureContract:
             erasure.purge(text, deleted_before=1, at=1),
             erasure.recreate(text, make_change(document_id=text)),
             erasure.retired_clients(text),
+            erasure.finish(text),
         ):
             with pytest.raises(InvalidId):
                 await call

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from pycrdt import Text
@@ -43,16 +44,20 @@ class PastContract:
 
     @pytest.mark.rule("HS3")
     async def test_causes(self, storage: Storage) -> None:
-        """The cause of an entry comes back with it, from every call that gives entries."""
-        entries = [make_entry(1), make_entry(2, cause=RESTORE), make_entry(3, cause=UNDO)]
+        """The cause of an entry comes back with it, from every call that gives entries; its copies only where authors are asked
+        for.
+        """
+        made = [make_entry(1), make_entry(2, cause=RESTORE), make_entry(3, cause=UNDO)]
+        without = replace(RESTORE, copies=())
+        entries = [made[0], replace(made[1], cause=without), made[2]]
         async with storage.store.writing(["doc"]) as transaction:
-            await transaction.append("doc", entries)
+            await transaction.append("doc", made)
             assert await transaction.entries("doc", start=1) == tuple(entries)
         assert await storage.store.entries("doc", start=1, limit=9) == tuple(entries)
         assert await storage.history.operations("doc", after=0, limit=9, size=1 << 20) == tuple(entries)
         for stored in (await storage.store.load("doc"), await storage.history.load_at("doc", 3)):
             assert stored is not None
-            assert [entry.cause for entry in stored.entries] == [None, RESTORE, UNDO]
+            assert [entry.cause for entry in stored.entries] == [None, without, UNDO]
         assert [one.cause for one in await storage.history.authored("doc", after=0, limit=9)] == [None, RESTORE, UNDO]
 
     # ---- times -------------------------------------------------------------------------------------------------------
@@ -66,6 +71,16 @@ class PastContract:
         for at in range(-1, max(times, default=0) + 3):
             assert await storage.history.offset_at("doc", at) == sum(1 for time in times if time <= at)
         assert await storage.history.offset_at("nobody", 5) == 0
+
+    @pytest.mark.rule("HS4")
+    @pytest.mark.parametrize("times", [(9, 1), (5, 9, 3, 7), (1, 2, 900, 900, 3, 4, 5, 6), (8, 7, 6, 5, 4), (3, 9, 1, 9, 1, 9)])
+    async def test_offset_at_where_time_steps_back(self, storage: Storage, times: Sequence[int]) -> None:
+        """It is an entry made by then whose next one was made later, or the beginning or the end."""
+        await write(storage.store, "doc", *timed(*times))
+        for at in range(max(times) + 2):
+            found = await storage.history.offset_at("doc", at)
+            assert found == 0 or times[found - 1] <= at
+            assert found == len(times) or times[found] > at
 
     @pytest.mark.rule("HS4")
     async def test_offset_at_forgotten(self, backend: StoreBackend, storage: Storage) -> None:
@@ -177,7 +192,7 @@ class PastContract:
         await fill(storage.store, "other", number=2)
         expected = [
             ActivityGroup("ana", 7, 8, 34, 30, 15, 2),
-            ActivityGroup("ana", 6, 6, 33, 33, 6, 1, RESTORE),
+            ActivityGroup("ana", 6, 6, 33, 33, 6, 1, replace(RESTORE, copies=())),
             ActivityGroup("ana", 5, 5, 32, 32, 5, 1),
             ActivityGroup("bob", 4, 4, 31, 31, 4, 1),
             ActivityGroup("ana", 3, 3, 31, 31, 3, 1),

@@ -12,7 +12,7 @@ import pytest
 
 from cowrite.core.ports import DocumentDeleted, HistoryForgotten, InvalidId, Storage
 from cowrite.core.records import Version, VersionKind
-from cowrite.testing.records import fill, make_change, make_version, new_id
+from cowrite.testing.records import fill, make_change, make_entry, make_version, new_id
 from cowrite.testing.store_contract import StoreBackend
 
 HOUR = 3_600_000
@@ -84,15 +84,50 @@ class VersionsContract:
     async def test_moments_that_are_gone(self, backend: StoreBackend, storage: Storage) -> None:
         """What was forgotten is told so; a deleted document gets no versions, and keeps those that it has."""
         await backend.forget_history("doc", 4)
-        for offset in (0, 3):
+        for offset in (0, 2):
             with pytest.raises(HistoryForgotten) as caught:
                 await storage.versions.add(make_version(offset))
             assert caught.value.first_offset == 4
-        kept = make_version(4)
-        await self.keep(storage, [kept])
+        kept = [make_version(4), make_version(3)]
+        await self.keep(storage, kept)
         assert await storage.directory.delete("doc", make_change())
         with pytest.raises(DocumentDeleted):
             await storage.versions.add(make_version(5))
+        assert await self.left(storage) == tuple(kept)
+
+    @pytest.mark.rule("HS7")
+    async def test_with_entries(self, backend: StoreBackend, storage: Storage) -> None:
+        """Versions are kept in the transaction of entries, all or nothing; one whose id is taken stays as it is."""
+        known, new = make_version(3), [make_version(10, kind=VersionKind.RESTORE), make_version(11)]
+        await self.keep(storage, [known])
+
+        async def append_and_fail() -> None:
+            async with storage.store.writing(["doc"]) as transaction:
+                await transaction.append("doc", [make_entry(11)], versions=new)
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await append_and_fail()
+        assert await self.left(storage) == (known,)
+        async with storage.store.writing(["doc"]) as transaction:
+            await transaction.append("doc", [make_entry(11)], versions=[*new, replace(known, name="another"), new[0]])
+        assert await self.left(storage) == (new[1], new[0], known)
+
+    @pytest.mark.rule("HS7")
+    async def test_with_entries_of_another(self, backend: StoreBackend, storage: Storage) -> None:
+        """Those of another document or log are refused, and those of what was forgotten."""
+        await backend.forget_history("doc", 4)
+        async with storage.store.writing(["doc"]) as transaction:
+            for wrong in (make_version(12), make_version(-1), make_version(5, document_id="other")):
+                with pytest.raises(ValueError, match=r"-1|'doc'"):
+                    await transaction.append("doc", [make_entry(11)], versions=[wrong])
+            with pytest.raises(InvalidId):
+                await transaction.append("doc", [make_entry(11)], versions=[make_version(5, author="a\0")])
+            with pytest.raises(HistoryForgotten):
+                await transaction.append("doc", [make_entry(11)], versions=[make_version(2)])
+            assert transaction.heads["doc"].offset == 10
+            kept = make_version(3)
+            await transaction.append("doc", [make_entry(11)], versions=[kept])
         assert await self.left(storage) == (kept,)
 
     @pytest.mark.rule("HS10")
@@ -113,6 +148,27 @@ class VersionsContract:
         assert not await versions.add_automatic(automatic(11, 9999), interval=1)
         assert not await versions.add_automatic(automatic(1, 9999, document_id="nobody"), interval=1)
         assert await self.left(storage) == (third, named, second, first)
+
+    @pytest.mark.rule("HS26")
+    async def test_automatic_behind_one_of_the_future(self, storage: Storage) -> None:
+        """A clock that was far wrong once does not keep versions from being made; clocks that differ a little do no harm."""
+        versions = storage.versions
+        await self.keep(storage, [automatic(1, NOW + 5 * DAY), automatic(2, NOW)])
+        assert not await versions.add_automatic(automatic(3, NOW - 60_000), interval=HOUR)
+        assert not await versions.add_automatic(automatic(3, NOW + HOUR - 1), interval=HOUR)
+        assert await versions.add_automatic(automatic(3, NOW - 60_001), interval=HOUR)
+        assert await versions.add_automatic(automatic(4, NOW + HOUR), interval=HOUR)
+
+    @pytest.mark.rule("HS26")
+    async def test_thin_the_future(self, storage: Storage) -> None:
+        """Versions from the future are thinned as old ones are; however old, none of them is removed for its age alone."""
+        begin = NOW + 7 * DAY - NOW % (7 * DAY)
+        future = [automatic(number, begin + number * DAY) for number in range(3)]
+        near = [automatic(number, NOW + 60_000 - number) for number in (3, 4)]
+        await self.keep(storage, [*future, *near])
+        assert await storage.versions.thin("doc", now=NOW, keep=KEEP, older=0) == 2
+        assert set(await self.left(storage)) == {future[2], *near}
+        assert await storage.versions.thin("doc", now=NOW, keep=(), older=0) == 0
 
     @pytest.mark.rule("HS10")
     async def test_one_automatic(self, backend: StoreBackend, storage: Storage) -> None:

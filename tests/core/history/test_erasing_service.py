@@ -18,6 +18,7 @@ from cowrite.protocol import yjs
 from cowrite.protocol.messages import SyncStep2
 from cowrite.stores.memory import MemoryDatabase
 from cowrite.testing.process import Process, quiet
+from cowrite.testing.records import make_change
 
 DAY = 86_400.0
 
@@ -80,10 +81,27 @@ async def test_without_a_grace_nothing_is_purged_by_itself() -> None:
         await write(server, "text")
         assert not await past.erasing.purge("doc"), "it is not deleted"
         await deletion(server).delete("doc", "root")
-        await past.erasing.run()
+        sweeping = asyncio.ensure_future(past.erasing.run())
+        await later(server, 2 * DAY)
+        sweeping.cancel()
         assert (await info_of(server)).purged_at is None
         assert await past.erasing.purge("doc")
         assert not await past.erasing.purge("doc")
+
+
+@pytest.mark.rule("HS25")
+async def test_what_was_interrupted_is_finished() -> None:
+    """Whatever the grace is."""
+    async with process(MemoryDatabase(), grace_days=0) as (server, past):
+        await write(server, "text")
+        erasure = server.storage.erasure
+        for name in ("doc", "other"):
+            await server.storage.directory.create(name)
+            await server.storage.directory.delete(name, make_change(document_id=name, created_at=1))
+            assert await erasure.purge(name, deleted_before=2, at=3, scrub=False)
+        assert len(await erasure.unfinished()) == 2
+        assert await past.erasing.sweep() == 0
+        assert list(await erasure.unfinished()) == []
 
 
 @pytest.mark.rule("ER4")
@@ -172,6 +190,8 @@ async def test_forgetting() -> None:
         moment = await past.moments.at(await info_of(server), 2)
         assert await past.erasing.forget(moment) == 3
         assert await past.erasing.forget(moment) == 3, "it may be asked for again"
+        base = await past.moments.state(await past.moments.at(await info_of(server), 2))
+        assert base.content == {"body": {"$text": [{"insert": "two one "}]}}
         with pytest.raises(HistoryForgotten):
             await past.moments.at(await info_of(server), 1)
         ana.client.text.insert(0, "four ")

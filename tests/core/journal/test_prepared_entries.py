@@ -74,7 +74,8 @@ async def test_it_is_committed_behind_what_others_wrote_and_shown_then() -> None
         assert sorted(str(ana.client.text).split()) == ["now", "one", "two"]
         assert body(server) == str(ana.client.text)
         made = (await entries(server))[-1]
-        assert (made.offset, made.author, made.cause) == (3, "root", CAUSE)
+        assert (made.offset, made.author, made.cause) == (3, "root", replace(CAUSE, copies=()))
+        assert (await server.storage.history.authored("doc", after=2, limit=1))[0].cause == CAUSE
         assert (answer.offset, answer.operations) == (3, made.operations)
         assert await server.storage.history.locate("doc", prepared.id) == 3
 

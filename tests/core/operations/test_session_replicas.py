@@ -147,6 +147,20 @@ async def test_a_base_that_is_too_old(server: Process, monkeypatch: pytest.Monke
 
 
 @pytest.mark.rule("SU8")
+async def test_the_beginning_of_a_history_that_is_not_kept(server: Process) -> None:
+    """The empty document is a base only as long as the log begins with it: what was there before cannot be told."""
+    database = server.storage.store.database  # type: ignore[attr-defined] # one in memory
+    ana, bot, late = await server.join(user="ana"), ThinClient("bot"), ThinClient("late")
+    for _ in range(3):
+        ana.client.text.insert(0, "x")
+        await quiet(server)
+    await done(server, await bot.insert(server, 0, "y"))
+    database.forget_history("doc", 3)
+    assert await refusal(server, await late.insert(server, 0, "y")) == "unknown_base"
+    assert body(server) == "yxxx"
+
+
+@pytest.mark.rule("SU8")
 async def test_a_base_of_a_history_that_was_replaced(server: Process) -> None:
     bot = ThinClient("bot")
     await done(server, await bot.insert(server, 0, "x"))

@@ -22,7 +22,7 @@ from cowrite.crdt.state import get_state
 from cowrite.crdt.utf16 import utf16_document
 from cowrite.testing.model import Model, TextNode
 from cowrite.testing.yjs_writer import block, shared_type, text, values, write_update
-from crdt.history.recorded import RecordedLog, record
+from crdt.history.recorded import RecordedLog, record, record_subdocuments
 from crdt.random_edits import seeds
 
 ALL = ["text", "xml", "map", "array"]
@@ -178,8 +178,7 @@ def by_operations(log: RecordedLog, start: int, end: int) -> tuple[Counter[tuple
     return came, went
 
 
-def check_some(seed: int, roots: list[str], count: int) -> None:
-    log = record(seed, roots)
+def check_some(log: RecordedLog, seed: int, count: int) -> None:
     rng = random.Random(seed)
     for _ in range(count):
         start, end = sorted(rng.choices(range(len(log.updates) + 1), k=2))
@@ -196,17 +195,29 @@ def check_some(seed: int, roots: list[str], count: int) -> None:
 def test_the_sides_of_a_diff_are_the_documents(roots: list[str], count: int) -> None:
     for seed in seeds(count, start=2000):
         try:
-            check_some(seed, roots, 3)
+            check_some(record(seed, roots), seed, 3)
         except BaseException as error:
             raise AssertionError(f"seed {seed}, roots {roots}") from error
+
+
+@pytest.mark.fuzz
+@pytest.mark.rule("HI9", "HI10")
+def test_subdocuments_that_come_and_go() -> None:
+    for seed in seeds(10, start=4000):
+        try:
+            check_some(record_subdocuments(seed), seed, 5)
+        except BaseException as error:
+            raise AssertionError(f"seed {seed}") from error
 
 
 @pytest.mark.rule("HI9", "HI10", "HI12")
 def test_two_random_histories() -> None:
     """Some of the above, so that it is counted."""
     for seed in (3, 4):
-        check_some(seed, ALL, 2)
-    check_some(5, ["text"], 6)
+        check_some(record(seed, ALL), seed, 2)
+    check_some(record(5, ["text"]), 5, 6)
+    check_some(record(6, ["xml"]), 6, 6)
+    check_some(record_subdocuments(7), 7, 6)
 
 
 # -- what a tree looks like ---------------------------------------------------------------------------------------------------

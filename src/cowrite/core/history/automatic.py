@@ -128,7 +128,8 @@ class AutomaticVersions:
         newest = await self._versions.list(version.document_id, limit=1)
         if not newest or newest[0].offset >= version.offset:
             return None
-        since = (version.created_at - newest[0].created_at) / 1000
+        # Its clock may have been far wrong.
+        since = max(0, version.created_at - newest[0].created_at) / 1000
         return max(self._times.interval_seconds - since, self._times.pause_seconds)
 
     def _again(self, document_id: str, edited: _Edited, seconds: float) -> None:

@@ -33,8 +33,8 @@ class Erasing:
         self._grace = grace_days * _DAY
 
     async def run(self) -> None:
-        """Purge what was deleted long enough ago, now and every hour, until cancelled."""
-        while self._grace:
+        """Purge what was deleted long enough ago, and finish what was interrupted, now and every hour, until cancelled."""
+        while True:
             try:
                 await self.sweep()
             except StoreError as error:
@@ -42,11 +42,22 @@ class Erasing:
             await self._clock.sleep(SWEEP_SECONDS)
 
     async def sweep(self) -> int:
-        """Purge what was deleted long enough ago; returns how many documents. Raises :class:`StoreError`."""
+        """Purge what was deleted long enough ago, and finish what was interrupted; returns how many documents were purged.
+
+        Raises :class:`StoreError`.
+        """
+        purged = await self._purge_old() if self._grace else 0
+        unfinished = await self._erasure.unfinished()
+        for number, document_id in enumerate(unfinished, 1):
+            # Scrubbing takes as long for one as for all.
+            await self._erasure.finish(document_id, scrub=number == len(unfinished))
+        return purged
+
+    async def _purge_old(self) -> int:
         before = self._clock.now() - self._grace
         purged = 0
         while found := await self._erasure.purgeable(deleted_before=before, limit=_AT_ONCE):
-            done = [await self._purge(document_id, before) for document_id in found]
+            done = [await self._purge(document_id, before, scrub=False) for document_id in found]
             purged += sum(done)
             if not any(done):
                 break  # others do the same
@@ -74,8 +85,8 @@ class Erasing:
                 room.readership.feed.forget(moment.offset)
         return max(moment.offset + 1, moment.info.first_offset)
 
-    async def _purge(self, document_id: str, before: int) -> bool:
-        purged = await self._erasure.purge(document_id, deleted_before=before, at=self._clock.now())
+    async def _purge(self, document_id: str, before: int, *, scrub: bool = True) -> bool:
+        purged = await self._erasure.purge(document_id, deleted_before=before, at=self._clock.now(), scrub=scrub)
         if purged:
             _log.info("document purged", document=document_id)
         return purged

@@ -119,6 +119,7 @@ class GroupCommit:
         return outcome
 
     def _settle(self, room: Room, derived: Derived, outcome: Outcome) -> None:
+        derived.let_go_of_copies()
         room.settle(derived)
         self._submitted.committed(derived)
         outcome.committed.append(room)

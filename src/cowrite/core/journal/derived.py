@@ -34,6 +34,10 @@ class Derived:
         """In the order of the log."""
         return self.entries + self.submitted_entries
 
+    def let_go_of_copies(self) -> None:
+        """They are in the store; nobody else is told of them."""
+        self.submitted_entries = [entry.without_copies() for entry in self.submitted_entries]
+
 
 @dataclass(slots=True)
 class Group:

@@ -28,14 +28,14 @@ class History(Protocol):
         """As :meth:`Store.load`, of the log up to ``offset``; ``head`` is the head as it was there. None: there is no such
         document, or its head is not there yet.
 
-        Raises :class:`HistoryForgotten` below the first offset that is kept, but for the head itself (0, the empty document,
-        can be had as long as nothing was forgotten), :class:`StoreCorrupt`, and ``ValueError`` for a negative offset.
+        Raises :class:`HistoryForgotten` for what lies before the end of what was forgotten (0, the empty document, can be had
+        as long as nothing was), :class:`StoreCorrupt`, and ``ValueError`` for a negative offset.
         """
         ...
 
     async def locate(self, document_id: str, operation_id: str) -> int | None:
         """The offset of the entry that the operation is in; of one that was submitted and became none, the head at that time.
-        None: not known in this document.
+        None: not known in this document (any more). That one was submitted is known when its entry was forgotten, too.
         """
         ...
 
@@ -63,7 +63,8 @@ class History(Protocol):
     async def offset_at(self, document_id: str, at: int) -> int:
         """The offset of the last entry made at that time or before it (milliseconds since 1970); 0: there was none yet.
 
-        Entries are in the order of time as far as the processes' clocks agree. Raises :class:`HistoryForgotten` when the oldest
+        Entries are in the order of time as far as the processes' clocks agree. Where time steps back there may be several
+        entries made by then whose next one was made later: it is one of those. Raises :class:`HistoryForgotten` when the oldest
         entry that is kept is younger, and is not the first one.
         """
         ...
@@ -96,7 +97,8 @@ class Versions(Protocol):
 
     async def add_automatic(self, version: Version, *, interval: int) -> bool:
         """As :meth:`add`, unless the newest automatic version is younger than ``interval`` milliseconds, or any version is of
-        the same offset: looked at and done in one step, whichever process asks.
+        the same offset: looked at and done in one step, whichever process asks. Versions from the future (by over a minute,
+        by which clocks may differ) count as old.
         """
         ...
 
@@ -125,13 +127,18 @@ class Versions(Protocol):
 
         ``keep``: (age, distance) in milliseconds, ages ascending: of those older than an age, one for each distance is kept,
         the last one before each multiple of it since 1970. ``older``: those of an age above that are removed, all; None: none.
+        Those from the future are thinned as the oldest ones are, and not removed for their age.
         """
         ...
 
 
 class Erasure(Protocol):
-    """What is deleted for good. Each call is all or nothing, durable when it returns, and takes the lock of the document's
-    head; raises :class:`StoreUnavailable`, :class:`StoreBusy` and :class:`CommitDoubtful`; each may be repeated.
+    """What is deleted for good. Each call raises :class:`StoreUnavailable`, :class:`StoreBusy` and :class:`CommitDoubtful`, and
+    may be repeated; what it says has happened is durable.
+
+    Forgetting and purging happen in one step, which takes the lock of the document's head: behind it what was erased can no
+    longer be had. Its rows go after that, a few at a time, so that no writer waits for long, and are gone when the call
+    returns. What a call that failed has left is told by :meth:`unfinished`.
 
     ``scrub``: when the call returns, nothing of what was deleted until then is left in the database's files either, as far as
     the database can see to that. With SQLite all of the file is written anew, and writers wait for that (about a second for
@@ -140,11 +147,12 @@ class Erasure(Protocol):
     """
 
     async def forget(self, document_id: str, checkpoint: Checkpoint, *, scrub: bool = True) -> bool:
-        """Forget what happened up to the checkpoint's offset, and keep the checkpoint, which is the document as it was there.
+        """Forget what happened up to the checkpoint's offset, and keep the checkpoint, which is the document as it was there:
+        that moment, and the versions of it, can still be had.
 
-        Entries, operations, what was submitted, checkpoints and versions up to there go, and what was quarantined before that
-        entry's time. Epoch, offsets and what comes behind stay. False: there is no such document, or the entry at that offset
-        has another id. Nothing happens when that much is forgotten already.
+        Entries, operations and checkpoints up to there go, versions before it, and all that was quarantined. What was submitted
+        is emptied: it is still known that it was, and by whom. Epoch, offsets and what comes behind stay. False: there is no
+        such document, or the entry at that offset has another id. Nothing happens when that much is forgotten already.
         """
         ...
 
@@ -155,13 +163,23 @@ class Erasure(Protocol):
         """
         ...
 
+    async def unfinished(self) -> Sequence[str]:
+        """The documents of which something that was erased is left, in the tables or in the files: an erasure is under way,
+        was interrupted, or was not scrubbed yet.
+        """
+        ...
+
+    async def finish(self, document_id: str, *, scrub: bool = True) -> None:
+        """Delete what is left of what was erased from this document. Nothing happens where nothing is."""
+        ...
+
     async def purgeable(self, *, deleted_before: int, limit: int) -> Sequence[str]:
         """Some of the documents that were softly deleted before that time and are not purged yet."""
         ...
 
     async def recreate(self, document_id: str, change: AccessChange) -> bool:
-        """Make a purged document again, empty and under a new epoch, and add the change (see :meth:`Directory.delete`). False:
-        there is no such document, or it is not purged.
+        """Make a purged document again, empty and under a new epoch, and add the change (see :meth:`Directory.delete`), when
+        the rows of what it was are gone. False: there is no such document, or it is not purged.
         """
         ...
 

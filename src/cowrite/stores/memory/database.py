@@ -24,7 +24,7 @@ Call: TypeAlias = Literal[
     # Versions
     "add_version", "list_versions", "version", "change_version", "remove_version", "thin",
     # Erasure
-    "forget", "purge", "purgeable", "recreate", "retired_clients",
+    "forget", "purge", "purgeable", "unfinished", "finish", "recreate", "retired_clients",
     # AccessLog
     "begin_session", "session", "update_session", "end_session", "ended_sessions", "use_token", "change", "changes",
     # Directory

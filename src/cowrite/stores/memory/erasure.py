@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from cowrite.core.ports import Erasure
 from cowrite.core.records import AccessChange, Checkpoint
-from cowrite.stores.encoding import check_change_of, pack_checkpoint
+from cowrite.stores.encoding import PackedCheckpoint, check_change_of, pack_checkpoint
 from cowrite.stores.memory.database import Connection
-from cowrite.stores.memory.tables import Document
+from cowrite.stores.memory.tables import Document, SubmittedRow
 from cowrite.stores.past import clients_of_state
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 _ALL = 2**63
-"""Beyond every offset and time."""
+"""Beyond every offset."""
 
 
 class MemoryErasure:
@@ -32,6 +33,11 @@ class MemoryErasure:
         await self._connection.begin("forget", [document_id])
         packed = await asyncio.to_thread(pack_checkpoint, checkpoint)
         await self._database.alone()
+        happened = self._forget(document_id, packed)
+        self._scrub(scrub)
+        return happened
+
+    def _forget(self, document_id: str, packed: PackedCheckpoint) -> bool:
         document = self._tables.documents.get(document_id)
         if document is None or packed.offset > document.head.offset:
             return False
@@ -40,21 +46,29 @@ class MemoryErasure:
         row = next((row for row in document.rows if row.entry.offset == packed.offset), None)
         if row is None or row.entry.id != packed.entry_id:
             return False
-        self._drop(document_id, until=packed.offset, before=row.entry.created_at)
+        self._drop_until(document_id, until=packed.offset)
         document.rows = [other for other in document.rows if other.entry.offset > packed.offset]
         later = [kept for kept in document.checkpoints if kept[0].offset > packed.offset]
         document.checkpoints = [(packed, row.log_bytes), *later]
         document.first_offset = packed.offset + 1
+        self._tables.unscrubbed.add(document_id)
         return True
 
     async def purge(self, document_id: str, *, deleted_before: int, at: int, scrub: bool = True) -> bool:
         await self._connection.begin("purge", [document_id])
         await self._database.alone()
+        happened = self._purge(document_id, deleted_before=deleted_before, at=at)
+        self._scrub(scrub)
+        return happened
+
+    def _purge(self, document_id: str, *, deleted_before: int, at: int) -> bool:
         document = self._tables.documents.get(document_id)
         if document is None or not _purgeable(document, deleted_before):
             return False
         retired = document.retired_clients | self._clients(document_id, document)
-        self._drop(document_id, until=_ALL, before=_ALL)
+        self._drop(document_id, until=_ALL)
+        _remove(self._tables.submitted, lambda row: row.record.document_id == document_id)
+        _remove(self._tables.versions, lambda version: version.document_id == document_id)
         sessions = self._tables.sessions
         for session in [session for session in sessions.values() if session.document_id == document_id]:
             del sessions[session.session_id]
@@ -66,12 +80,21 @@ class MemoryErasure:
             purged_at=at,
             retired_clients=retired,
         )
+        self._tables.unscrubbed.add(document_id)
         return True
 
     async def purgeable(self, *, deleted_before: int, limit: int) -> Sequence[str]:
         await self._connection.begin("purgeable")
         documents = sorted(self._tables.documents.items(), key=lambda item: item[1].deleted_at or 0)
         return tuple(name for name, document in documents if _purgeable(document, deleted_before))[: max(0, limit)]
+
+    async def unfinished(self) -> Sequence[str]:
+        await self._connection.begin("unfinished")
+        return sorted(self._tables.unscrubbed)
+
+    async def finish(self, document_id: str, *, scrub: bool = True) -> None:
+        await self._connection.begin("finish", [document_id])
+        self._scrub(scrub)
 
     async def recreate(self, document_id: str, change: AccessChange) -> bool:
         check_change_of(document_id, change)
@@ -90,21 +113,31 @@ class MemoryErasure:
         document = self._tables.documents.get(document_id)
         return document.retired_clients if document is not None else frozenset()
 
-    def _drop(self, document_id: str, *, until: int, before: int) -> None:
-        """What other tables have of the entries up to an offset, and of the time before."""
+    def _scrub(self, asked: bool) -> None:
+        """As if there were files, so that whoever leaves it undone is found out."""
+        if asked:
+            self._tables.unscrubbed.clear()
+
+    def _drop_until(self, document_id: str, *, until: int) -> None:
+        tables = self._tables
+        self._drop(document_id, until=until)
+        # The moment itself is kept.
+        _remove(tables.versions, lambda version: version.document_id == document_id and version.offset < until)
+        for row in [row for row in tables.submitted.values() if row.record.document_id == document_id]:
+            if row.record.offset <= until:
+                tables.submitted[row.record.id] = SubmittedRow(replace(row.record, update=b""), ())
+
+    def _drop(self, document_id: str, *, until: int) -> None:
+        """Operations of the entries up to an offset, and what was quarantined."""
         tables = self._tables
         _remove(tables.operations, lambda place: place[0] == document_id and place[1] <= until)
-        _remove(tables.submitted, lambda row: row.record.document_id == document_id and row.record.offset <= until)
-        _remove(tables.versions, lambda version: version.document_id == document_id and version.offset <= until)
-        tables.quarantined[:] = [
-            one for one in tables.quarantined if one.document_id != document_id or one.created_at >= before
-        ]
+        tables.quarantined[:] = [one for one in tables.quarantined if one.document_id != document_id]
 
     def _clients(self, document_id: str, document: Document) -> frozenset[int]:
         wrote = {brought.client for row in document.rows for brought in row.entry.ranges} | document.clients.keys()
-        if document.first_offset > 1:
-            state = document.checkpoints[0][0].state if document.checkpoints else b""
-            wrote |= clients_of_state(document_id, state)
+        for packed, _ in reversed(document.checkpoints):
+            if there := clients_of_state(document_id, packed.state):
+                return frozenset(wrote | there)
         return frozenset(wrote)
 
 

@@ -105,12 +105,16 @@ class MemoryHistory:
             return ()
         end = document.head.offset if before is None else before - 1
         rows = reversed(rows_between(document.rows, max(1, end - past.ACTIVITY_ENTRIES + 1), end))
-        return tuple(past.groups(map(_authored, rows), pause=pause, limit=limit))
+        return tuple(past.groups(map(_without_copies, rows), pause=pause, limit=limit))
 
 
 def _authored(row: Row) -> Authored:
     entry = row.entry
-    return Authored(entry.offset, entry.author, entry.created_at, entry.ranges, row.inserted, row.deleted, entry.cause)
+    return Authored(entry.offset, entry.author, entry.created_at, entry.ranges, row.inserted, row.deleted, row.cause)
+
+
+def _without_copies(row: Row) -> Authored:
+    return replace(_authored(row), cause=row.entry.cause)
 
 
 def _with_clocks(document_id: str, row: Row, claimed: Mapping[int, str]) -> Authored:

@@ -32,7 +32,7 @@ from cowrite.stores.encoding import (
 from cowrite.stores.memory.database import Call, Connection, MemoryDatabase
 from cowrite.stores.memory.tables import Document, Row, SubmittedRow, read_document, read_rows, rows_between
 from cowrite.stores.packing import units
-from cowrite.stores.past import check_version
+from cowrite.stores.past import check_versions
 
 
 class MemoryStore:
@@ -161,6 +161,8 @@ class _MemoryTransaction:
         check_next(document_id, head, entries)
         after = Head(head.epoch, entries[-1].offset, entries[-1].id) if entries else head
         check_submitted(document_id, after, entries, submitted)
+        first_offset = self._tables.documents[document_id].first_offset
+        check_versions(document_id, versions, first_offset=first_offset, head=after.offset)
         new = self._rows.get(document_id)
         log_bytes = new[-1].log_bytes if new else self._tables.documents[document_id].log_bytes
         rows = []
@@ -174,14 +176,14 @@ class _MemoryTransaction:
             record = replace(one, operations=(), update=update_to_keep(one, made))
             self._submitted.append(SubmittedRow(record, tuple(operation.id for operation in one.operations)))
         for version in versions:
-            check_version(version)
             self._versions.setdefault(version.id, version)
 
     def _row(self, document_id: str, entry: Entry, *, log_bytes: int) -> Row:
         if self._database.refuse is not None and self._database.refuse(document_id, entry):
             raise StoreRefused(f"The memory database was told to refuse entry {entry.id} of document {document_id!r}.")
         operations = tuple(encode_operation(operation) for operation in entry.operations)
-        return Row(replace(entry, operations=()), operations, zlib.crc32(entry.update), log_bytes, *units(entry.operations))
+        kept = replace(entry.without_copies(), operations=())
+        return Row(kept, operations, zlib.crc32(entry.update), log_bytes, *units(entry.operations), entry.cause)
 
     async def renew_epoch(self, document_id: str, epoch: str) -> None:
         await self._begin("renew_epoch", document_id)

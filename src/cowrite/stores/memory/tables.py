@@ -10,6 +10,7 @@ import structlog
 
 from cowrite.core.records import (
     AccessChange,
+    Cause,
     Checkpoint,
     Entry,
     Head,
@@ -44,6 +45,8 @@ class Row:
     """Bytes of all updates of the log up to this one."""
     inserted: int = 0
     deleted: int = 0
+    cause: Cause | None = None
+    """With its copies, which the entry is without."""
 
 
 @dataclass(slots=True)
@@ -98,6 +101,8 @@ class Tables:
     used_tokens: dict[str, int] = field(default_factory=dict)
     """By id: when it expires."""
     versions: dict[str, Version] = field(default_factory=dict)
+    unscrubbed: set[str] = field(default_factory=set)
+    """Documents of which something was erased since it was last asked to scrub."""
 
     def add_change(self, change: AccessChange) -> int:
         """Add it, unless one with its id is there, and return the revision."""
@@ -116,7 +121,7 @@ def read_document(document_id: str, document: Document, *, until: int | None = N
     end = document.head.offset if until is None else until
     if end > document.head.offset:
         return None
-    check_moment(document_id, end, first_offset=document.first_offset, head=document.head.offset)
+    check_moment(document_id, end, first_offset=document.first_offset)
     checkpoint = _newest_valid(document_id, document, end)
     start = checkpoint.offset + 1 if checkpoint else 1
     entries = read_rows(document_id, document.rows, start=start, end=end, operations=False)

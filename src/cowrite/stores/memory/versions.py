@@ -10,7 +10,7 @@ from cowrite.core.ports import Versions
 from cowrite.core.records import Version, VersionKind
 from cowrite.stores.encoding import MAX_UUID, check_appendable, check_id
 from cowrite.stores.memory.database import Call, Connection
-from cowrite.stores.past import check_moment, check_version, place_of_version, too_many
+from cowrite.stores.past import CLOCKS_DIFFER, check_moment, check_version, place_of_version, too_many
 
 
 class MemoryVersions:
@@ -29,7 +29,7 @@ class MemoryVersions:
         check_version(version)
         await self._connection.begin("add_version", [version.document_id])
         for known in self._of(version.document_id):
-            young = version.created_at - known.created_at < interval
+            young = -CLOCKS_DIFFER <= version.created_at - known.created_at < interval
             if known.offset == version.offset or (known.kind is VersionKind.AUTOMATIC and young):
                 return False
         return self._add(version)
@@ -42,7 +42,7 @@ class MemoryVersions:
         head = document.head.offset
         if version.offset > head:
             return False
-        check_moment(version.document_id, version.offset, first_offset=document.first_offset, head=head)
+        check_moment(version.document_id, version.offset, first_offset=document.first_offset)
         if version.id in self._tables.versions:
             return False
         self._tables.versions[version.id] = version

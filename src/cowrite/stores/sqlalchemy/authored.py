@@ -34,13 +34,13 @@ _deleting = case((_last_byte == literal(b"\0", LargeBinary), None), else_=update
 """The update of an entry that may have deleted something; the last byte of others is 0."""
 _mine = updates.c.document_number == number_of_document
 _in_order = (
-    select(*_columns, _deleting)
+    select(*_columns, updates.c.copies, _deleting)
     .where(_mine, updates.c.entry_offset.between(bindparam("first"), bindparam("last")))
     .order_by(updates.c.entry_offset)
 )
 _newest_first = (
     select(*_columns)
-    .where(_mine, updates.c.entry_offset < bindparam("before"))
+    .where(_mine, updates.c.entry_offset.between(bindparam("first"), bindparam("last")))
     .order_by(updates.c.entry_offset.desc())
     .limit(bindparam("most"))
 )
@@ -120,9 +120,11 @@ def read_activity(
     connection: Connection, document_id: str, *, before: int, pause: int, limit: int
 ) -> tuple[ActivityGroup, ...]:
     """At most ``limit`` groups of the entries before that offset, newest first. Raises :class:`StoreCorrupt`."""
-    if limit <= 0:
+    document = read_documents(connection, [document_id]).get(document_id)
+    if document is None or limit <= 0:
         return ()
-    place = {"document_id": document_id, "before": before, "most": past.ACTIVITY_ENTRIES}
+    first, last = document.first_offset, min(before - 1, document.head.offset)
+    place = {"document_id": document_id, "first": first, "last": last, "most": past.ACTIVITY_ENTRIES}
     with connection.execute(_newest_first, place) as rows:
         return tuple(past.groups(_decoded(document_id, rows), pause=pause, limit=limit))
 
@@ -138,11 +140,11 @@ def _decode(
     claimed: Mapping[int, str] = MappingProxyType({}),
     deletes: tuple[ClockRange, ...] = (),
 ) -> Authored:
-    offset, author, created_at, _, inserted, deleted, cause = row
+    offset, author, created_at, _, inserted, deleted, *cause = row
     ranges = _ranges(document_id, row)
     writers = past.writers(ranges, author, claimed) if claimed and len(ranges) > 1 else ()
     try:
-        made_for = None if cause is None else decode_cause(cause)
+        made_for = None if cause[0] is None else decode_cause(*cause)
     except (ValueError, TypeError, LookupError) as error:
         raise _damaged(document_id, offset, error) from error
     return Authored(offset, author, created_at, ranges, inserted, deleted, made_for, writers, deletes)

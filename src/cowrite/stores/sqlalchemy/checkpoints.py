@@ -13,6 +13,8 @@ _entry = select(updates.c.log_bytes, documents.c.first_offset).where(
     updates.c.document_number == documents.c.number,
     updates.c.entry_offset == bindparam("entry_offset"),
     updates.c.entry_id == bindparam("entry_id"),
+    # Of what was forgotten or purged there may still be rows.
+    updates.c.entry_offset.between(documents.c.first_offset, documents.c.head_offset),
 )
 _newest_others = (
     select(checkpoints.c.entry_offset, checkpoints.c.size, checkpoints.c.log_bytes)

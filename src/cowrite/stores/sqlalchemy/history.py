@@ -16,7 +16,7 @@ from cowrite.stores.sqlalchemy.authored import decode_authored, read_activity, r
 from cowrite.stores.sqlalchemy.database import Database
 from cowrite.stores.sqlalchemy.loading import NO_OFFSET, load_document
 from cowrite.stores.sqlalchemy.reading import RawEntries, decode_entries, number_of_document, read_documents, read_range
-from cowrite.stores.sqlalchemy.tables import content_operations, submitted, updates
+from cowrite.stores.sqlalchemy.tables import content_operations, documents, submitted, updates
 
 T = TypeVar("T")
 
@@ -37,7 +37,9 @@ _nth_operation = (
 )
 _last_operation = (
     select(content_operations.c.id)
-    .where(content_operations.c.document_number == number_of_document, content_operations.c.entry_offset <= bindparam("until"))
+    .where(documents.c.document_id == bindparam("document_id"), content_operations.c.document_number == documents.c.number)
+    .where(content_operations.c.entry_offset.between(documents.c.first_offset, bindparam("until")))
+    .where(documents.c.head_offset > 0)
     .order_by(content_operations.c.entry_offset.desc(), content_operations.c.sequence.desc())
     .limit(1)
 )

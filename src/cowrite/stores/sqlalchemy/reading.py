@@ -159,7 +159,7 @@ def read_document(connection: Connection, document_id: str, *, before: int, unti
     if document is None or (until is not None and until > document.head.offset):
         return None
     end = document.head.offset if until is None else until
-    check_moment(document_id, end, first_offset=document.first_offset, head=document.head.offset)
+    check_moment(document_id, end, first_offset=document.first_offset)
     limits = {"document_id": document_id, "before": min(before, end + 1)}
     row = connection.execute(_checkpoint, limits).one_or_none()
     checkpoint = None if row is None else PackedCheckpoint(*row)

@@ -24,6 +24,7 @@ from cowrite.stores.encoding import (
     check_submitted,
     pack_checkpoint,
 )
+from cowrite.stores.past import check_versions
 from cowrite.stores.sqlalchemy.changes import share_access_revision
 from cowrite.stores.sqlalchemy.checkpoints import save_checkpoint
 from cowrite.stores.sqlalchemy.database import Database, Transaction, write
@@ -164,6 +165,7 @@ class _SqlTransaction:
         check_next(document_id, head, entries)
         after = Head(head.epoch, entries[-1].offset, entries[-1].id) if entries else head
         check_submitted(document_id, after, entries, submitted)
+        check_versions(document_id, versions, first_offset=self._first_offsets[document_id], head=after.offset)
         if entries:
             number, log_bytes = self._numbers[document_id], self._log_bytes[document_id]
             encode = partial(entries_to_write, document_id, number, entries, log_bytes=log_bytes)

@@ -152,6 +152,13 @@ updates = Table(
     ),
     Column("deleted", BigInteger, nullable=False, comment="How much its operations delete, in the same units."),
     Column("cause", TEXT, nullable=True, comment="Why the server made it, as a JSON object; null: an edit of a client's."),
+    Column(
+        "copies",
+        BYTES,
+        nullable=True,
+        comment="Of what the cause brought back, for each piece: Yjs client, clock, length, and client and clock of what "
+        "was written first, as varUint of lib0.",
+    ),
     # The last one: what stands behind many bytes is slow to read.
     Column("update_bytes", BYTES, nullable=False, comment="The Yjs update (v1): what was new at this offset."),
     PrimaryKeyConstraint("document_number", "entry_offset"),
@@ -240,6 +247,17 @@ retired_clients = Table(
     PrimaryKeyConstraint("document_id", "client_id"),
     sqlite_with_rowid=False,
     comment="The Yjs clients that wrote what was deleted for good: nothing is taken from them any more.",
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("document_id", ID, ForeignKey("documents.document_id"), primary_key=True, comment="The document."),
+    Column("id", UUID, nullable=False, comment="Id of the erasure (UUIDv7)."),
+    Column("until_offset", BigInteger, nullable=False, comment="The last entry that goes."),
+    Column("rows_gone", Boolean, nullable=False, comment="Whether all rows are gone, and only the files are to be scrubbed."),
+    sqlite_with_rowid=False,
+    comment="What was forgotten or purged and is not gone altogether: it is out of sight, and goes a few rows at a time.",
 )
 
 versions = Table(

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select, u
 from cowrite.core.ports import Versions
 from cowrite.core.records import Version, VersionKind
 from cowrite.stores.encoding import MAX_UUID, check_appendable, check_id
-from cowrite.stores.past import check_moment, check_version, too_many
+from cowrite.stores.past import CLOCKS_DIFFER, check_moment, check_version, too_many
 from cowrite.stores.sqlalchemy.database import Database, insert_or_ignore, write
 from cowrite.stores.sqlalchemy.reading import Rows, lock_documents
 from cowrite.stores.sqlalchemy.tables import versions
@@ -33,7 +33,9 @@ _this = and_(versions.c.id == bindparam("this_id"), versions.c.document_id == bi
 _change = update(versions).where(_this)
 _remove = delete(versions).where(_this)
 _newest_automatic = select(func.max(versions.c.created_at)).where(
-    versions.c.document_id == bindparam("document_id"), versions.c.kind == VersionKind.AUTOMATIC.value
+    versions.c.document_id == bindparam("document_id"),
+    versions.c.kind == VersionKind.AUTOMATIC.value,
+    versions.c.created_at <= bindparam("latest"),
 )
 _same_offset = (
     select(versions.c.id)
@@ -92,7 +94,7 @@ def _add(connection: Connection, *, version: Version) -> bool:
     check_appendable(version.document_id, deleted=document.deleted_at is not None)
     if version.offset > document.head.offset:
         return False
-    check_moment(version.document_id, version.offset, first_offset=document.first_offset, head=document.head.offset)
+    check_moment(version.document_id, version.offset, first_offset=document.first_offset)
     row = {"id": version.id, "document_id": version.document_id, "entry_offset": version.offset, **_changeable(version)}
     row |= {"author_id": version.author, "created_at": version.created_at}
     return connection.execute(insert_or_ignore(versions, connection.dialect), row).rowcount > 0
@@ -102,7 +104,8 @@ def _add_automatic(connection: Connection, *, version: Version, interval: int) -
     place: dict[str, Any] = {"document_id": version.document_id}
     # The lock comes first: who looks before it does not see what another process is just adding.
     lock_documents(connection, [version.document_id], skip_locked=False)
-    newest: int | None = connection.execute(_newest_automatic, place).scalar_one()
+    latest = version.created_at + CLOCKS_DIFFER
+    newest: int | None = connection.execute(_newest_automatic, place | {"latest": latest}).scalar_one()
     if newest is not None and version.created_at - newest < interval:
         return False
     if connection.execute(_same_offset, place | {"entry_offset": version.offset}).first() is not None:

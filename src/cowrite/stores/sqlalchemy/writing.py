@@ -19,8 +19,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from cowrite.core.ports import StoreCorrupt, StoreRefused
 from cowrite.core.records import Entry, Quarantined, Version
 from cowrite.stores.encoding import check_quarantined, encode_operation, printable
-from cowrite.stores.packing import encode_cause, pack_id, pack_ranges, units
-from cowrite.stores.past import check_version
+from cowrite.stores.packing import encode_cause, pack_copies, pack_id, pack_ranges, units
 from cowrite.stores.sqlalchemy.database import insert_or_ignore
 from cowrite.stores.sqlalchemy.tables import (
     clients,
@@ -83,6 +82,7 @@ def entries_to_write(document_id: str, number: int, entries: Iterable[Entry], *,
                 log_bytes,
                 *units(entry.operations),
                 encode_cause(entry.cause),
+                pack_copies(entry.cause),
                 entry.update,
             )
         )
@@ -117,8 +117,7 @@ def quarantined_to_write(update: Quarantined) -> Values:
 
 
 def version_to_write(version: Version) -> Values:
-    """The row of a version. Raises :class:`StoreRefused` for texts that cannot be kept."""
-    check_version(version)
+    """The row of a version, which was checked."""
     kind, at = version.kind.value, version.created_at
     return (version.id, version.document_id, version.offset, kind, version.author, at, version.name, version.note)
 

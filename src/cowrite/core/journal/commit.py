@@ -250,7 +250,11 @@ class GroupCommit:
         if replicas.log is None:
             # Under the lock nobody else writes, so what is loaded is the log up to this head.
             stored = await self._store.load(room.document_id)
-            replicas.load(stored, await make_log(stored))
+            log = await make_log(stored)
+            if replicas.head != head:
+                # Entries were passed over. Readers that came since the others were sent away begin before these.
+                room.readership.send_away(CloseCode.DOCUMENT_REBUILT, "the document is loaded anew; reconnect")
+            replicas.load(stored, log)
             replicas.head = head
         if replicas.live is None:
             assert replicas.log is not None, "it was made just now"

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from cowrite.history_commands import COMMANDS
 from cowrite.startup import StartError, require_loopback
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -192,6 +193,10 @@ def token(
         print(issue(keys[0], sub=sub, name=name, documents=dict.fromkeys(document, grant), ttl=seconds, single_use=once))
     except ValueError as error:
         raise StartError(f"no token was made: {error}") from None
+
+
+for command in COMMANDS:
+    app.command(cls=_Command)(command)
 
 
 def _no_secret() -> StartError:

@@ -176,8 +176,7 @@ def letters(text: str) -> str:
 def check(seed: int, roots: list[str]) -> None:
     log = record(seed, roots)
     start, end = sorted(random.Random(seed).choices(range(len(log.updates) + 1), k=2))
-    entries = [(offset, log.updates[offset - 1]) for offset in range(start + 1, end + 1)]
-    page = diff_to_html(diff(log.states[start], log.states[end], log.document.roots, log.attribution, entries))
+    page = diff_to_html(diff(log.states[start], log.states[end], log.document.roots, log.attribution))
     ReadHtml(page)
     for hidden, offset in (("ins", start), ("del", end)):
         state = get_state(rebuild_at(None, {}, log.updates[:offset]))

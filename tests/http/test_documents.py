@@ -271,6 +271,12 @@ async def test_presence(server: Api) -> None:
     await ana.poll()
     (present,) = (await server.client.get(path("d", "/presence"), headers=WRITER)).json()["presence"]
     assert present["user"]["id"] == "ana"
+    bob = await server.connect("empty", token("bob"))
+    await bob.poll()
+    (present,) = (await server.client.get(path("empty", "/presence"), headers=WRITER)).json()["presence"]
+    assert present["user"]["id"] == "bob", "nobody has written in it"
+    await server.client.delete(path("d"), headers=ADMIN)
+    assert problem(await server.client.get(path("d", "/presence"), headers=WRITER)) == (410, "document_deleted")
     assert problem(await server.client.get(path("d", "/presence"), headers=bearer(token("r", e="read")))) == (403, "forbidden")
 
 

@@ -277,6 +277,7 @@ async def test_old_entries_are_counted(tmp_path: Path, monkeypatch: pytest.Monke
     script = SCRIPTS.get_revision("0005").module
     monkeypatch.setattr(script, "BATCH_ROWS", 3)
     monkeypatch.setattr(script, "BATCH_BYTES", 1000)
+    monkeypatch.setattr(script, "PAGE_ROWS", 2)
     operations = [
         make_operation(content="aé😀"),
         make_operation(content=["a", "b"]),

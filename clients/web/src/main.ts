@@ -28,7 +28,10 @@ const documents: Record<EditorKind, LiveDocument> = { markdown: join('markdown')
 const showPanel = panels(documents)
 const showStatus = statusLine()
 const showPeople = peopleList()
-const showIdentity = profile((next) => become(next, true))
+const showIdentity = profile((next) => {
+  colourIsSettled = true
+  become(next, true)
+})
 const showHistory = historyButton((editor) => ({
   editor,
   live: documents[editor],

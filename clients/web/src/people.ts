@@ -42,6 +42,19 @@ export function checkedStates(states: ReadonlyMap<number, unknown>): Map<number,
   return new Map(Array.from(states, ([client, state]) => [client, checkedState(state)]))
 }
 
+/**
+ * The same for y-codemirror.next, which takes two carets of one colour for the same and leaves the older flag where it is: with a
+ * comment of CSS in each colour that tells them apart.
+ */
+export function distinctStates(states: ReadonlyMap<number, CaretState>): Map<number, CaretState> {
+  return new Map(
+    Array.from(states, ([client, { user, cursor }]) => {
+      const mark = Array.from(user.name, (letter) => letter.codePointAt(0)?.toString(36)).join('-')
+      return [client, { user: { ...user, color: `${user.color}/*${client} ${mark}*/` }, cursor }]
+    }),
+  )
+}
+
 export interface CaretState {
   readonly user: Announced['user']
   readonly cursor: { readonly anchor: unknown; readonly head: unknown } | null

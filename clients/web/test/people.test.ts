@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { contrast, inkOn } from '../src/colour.ts'
 import { COLOURS, distinct, initials, inventIdentity, recallIdentity, rememberIdentity, tidyName } from '../src/identity.ts'
-import { announced, checkedStates, othersIn } from '../src/people.ts'
+import { announced, checkedStates, distinctStates, othersIn } from '../src/people.ts'
 
 const ANA = { name: 'Ana Lima', colour: COLOURS[0] }
 
@@ -95,6 +95,23 @@ describe('[PG22] what editors are given', () => {
       { name: 'Somebody', color: '#6b7280', colorLight: '#6b728033' },
       { name: 'Ana Lima', color: ANA.colour, colorLight: `${ANA.colour}33` },
     ])
+  })
+})
+
+describe('[PG22] carets of people with one colour', () => {
+  test('are told apart, by client and by name', () => {
+    const states = checkedStates(
+      new Map<number, unknown>([
+        [2, announced(ANA, true)],
+        [3, announced(ANA, true)],
+        [4, announced({ ...ANA, name: '*/;*{}\ud800' }, true)],
+      ]),
+    )
+    const colours = Array.from(distinctStates(states).values(), ({ user }) => user.color)
+    expect(new Set(colours).size).toBe(3)
+    for (const colour of colours) expect(colour).toMatch(/^#[\da-f]{6}\/\*\d+ [^*]*\*\/$/iu)
+    const renamed = checkedStates(new Map([[2, announced({ ...ANA, name: 'Ana' }, true)]]))
+    expect(distinctStates(renamed).get(2)?.user.color).not.toBe(colours[0])
   })
 })
 

@@ -201,7 +201,7 @@ class DocumentInfo:
 
 @dataclass(frozen=True, slots=True)
 class Authored:
-    """An entry without what it changed: who made it, when, and how much."""
+    """An entry without its update and operations: who made it, when, how much, and with which clocks."""
 
     offset: int
     author: str
@@ -213,6 +213,11 @@ class Authored:
     """Units of its operations: one for each UTF-16 code unit of text, embedded value, item, node and entry."""
     deleted: int
     cause: Cause | None = None
+    writers: tuple[str, ...] = ()
+    """For each range who wrote it: whoever has claimed its Yjs client. Empty when its author wrote all of it: so it is when all
+    ranges are of one client, whoever has claimed that."""
+    deletes: tuple[ClockRange, ...] = ()
+    """What it deleted, by Yjs client."""
 
 
 @dataclass(frozen=True, slots=True)

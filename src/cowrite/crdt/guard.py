@@ -70,6 +70,7 @@ SYNC_LIMITS = GuardLimits(
 _FEW, _SHORT = 64, 16_384  # structs and bytes, up to which even the worst update costs no more than a few milliseconds
 _CHUNK = 16_384  # integers of rows that are gathered in a list, before they move to an array (8 bytes each instead of about 40)
 _FEW_ROWS = 8  # so many stay in a list: an array of its own takes as much, and keystrokes are inspected sooner without
+_LONG = 5  # bytes: so many the ids of most clients have at least; shorter ones are read as soon as they are looked up
 _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
 _new = tuple.__new__  # makes a named tuple in a third of the time
 _XML_TYPES = (3, 6)
@@ -140,6 +141,7 @@ def _walk(data: bytes, limits: GuardLimits) -> Outline:  # noqa: C901  (see the 
     rows: list[int] | array[int] = []
     fresh: list[int] = []  # rows that are not yet in rows
     halves: list[int] = []
+    seen: dict[bytes, tuple[bytes, int, int]] = {}  # the first bytes of a client's id → all of them, the id, its base
     types = row = 0
 
     count = data[0]
@@ -184,7 +186,7 @@ def _walk(data: bytes, limits: GuardLimits) -> Outline:  # noqa: C901  (see the 
                         _refuse_future(client, clock, left)
                     left |= base
                 else:
-                    left, at = _foreign_id(data, at, clients, numbers, abroad, row, clock)
+                    left, at = _foreign_id(data, at, clients, numbers, abroad, row, clock, seen)
             if info & 0x40:
                 if data.startswith(own, at):
                     at += width
@@ -196,13 +198,13 @@ def _walk(data: bytes, limits: GuardLimits) -> Outline:  # noqa: C901  (see the 
                         _refuse_future(client, clock, right)
                     right |= base
                 else:
-                    right, at = _foreign_id(data, at, clients, numbers, abroad, row, clock)
+                    right, at = _foreign_id(data, at, clients, numbers, abroad, row, clock, seen)
             elif not left and content and content != SKIP:
                 if data[at] == 1:
                     parent: int | str
                     parent, at = read_text(data, at + 1, MAX_ROOT_BYTES, "a root's name")
                 elif data[at] == 0:
-                    parent, at = _foreign_id(data, at + 1, clients, numbers, abroad, row, clock)
+                    parent, at = _foreign_id(data, at + 1, clients, numbers, abroad, row, clock, seen)
                     if parent & ~CLOCK_MASK == base:
                         abroad.pop()
                         if parent & CLOCK_MASK >= clock:
@@ -281,17 +283,37 @@ def _walk(data: bytes, limits: GuardLimits) -> Outline:  # noqa: C901  (see the 
 
 
 def _foreign_id(
-    data: bytes, at: int, clients: list[int], numbers: dict[int, int], abroad: list[Reference], row: int, clock: int
+    data: bytes,
+    at: int,
+    clients: list[int],
+    numbers: dict[int, int],
+    abroad: list[Reference],
+    row: int,
+    clock: int,
+    seen: dict[bytes, tuple[bytes, int, int]],
 ) -> tuple[int, int]:
-    client, at = read_varuint(data, at)
-    other, at = read_varuint(data, at)
+    first = data[at : at + _LONG]
+    known = seen.get(first)
+    if known is not None and data.startswith(known[0], at):  # as nearly always: few clients are referred to often
+        own, client, base = known
+        at += len(own)
+    else:
+        before = at
+        client, at = read_varuint(data, at)
+        number = numbers.setdefault(client, len(clients))
+        if number == len(clients):
+            clients.append(client)
+        base = number + 1 << CLOCK_BITS
+        if at - before >= _LONG:
+            seen[first] = data[before:at], client, base
+    other = data[at]
+    at += 1
+    if other > 127:
+        other, at = read_long(data, at, other)
     if other >= MAX_CLOCK:
         _refuse("clock", f"it refers to clock {other} of client {client}")
     abroad.append((row, clock, client, other))
-    number = numbers.setdefault(client, len(clients))
-    if number == len(clients):
-        clients.append(client)
-    return number + 1 << CLOCK_BITS | other, at
+    return base | other, at
 
 
 def _learn(roots: dict[str, RootKind | None], name: str, info: int, next_byte: int) -> None:

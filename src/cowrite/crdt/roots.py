@@ -26,7 +26,7 @@ class Seen(StrEnum):
     """What can be seen in a root's list: the evidence for its kind."""
 
     TEXT = "text"
-    """Text, or a value embedded in text."""
+    """Text, a value embedded in text, or anything with a format."""
     NODE = "node"
     """An XML element or XML text."""
     FRAGMENT = "fragment"

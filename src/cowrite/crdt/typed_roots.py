@@ -138,9 +138,10 @@ class TypedRoots:
         return watch
 
     def _infer(self, name: str, watch: Watch, txn: Transaction) -> RootKind | None:
-        chunks = [chunk for chunk, _ in self._document.get_or_insert_text(txn, name).diff(txn)]
-        listed = [_SEEN.get(type(chunk), Seen.TEXT) for chunk in chunks]
-        if self._document.get_or_insert_array(txn, name).len(txn) > sum(map(units_of, chunks)):
+        chunks = self._document.get_or_insert_text(txn, name).diff(txn)
+        # Only texts have formats: a shared type in one may be all that can be seen of it yet.
+        listed = [Seen.TEXT if formats else _SEEN.get(type(chunk), Seen.TEXT) for chunk, formats in chunks]
+        if self._document.get_or_insert_array(txn, name).len(txn) > sum(units_of(chunk) for chunk, _ in chunks):
             listed.append(Seen.ITEM)
         kind = infer_kind(listed, keyed=bool(watch.entries.keys(txn)))
         if kind is not None and kind is not watch.cast:

@@ -198,9 +198,7 @@ def documents_routes(serving: Serving) -> APIRouter:
     )
     async def presence(request: Request, document_id: DocumentInPath, backend: Backend = given) -> PresenceList:
         await identify(backend, token_of(request.scope), document_id, Grant.READ)
-        await existing_document(backend, document_id)
-        persons = await backend.presence.of(document_id)
-        return PresenceList(presence=[Person.model_validate(one.to_json()) for one in persons])
+        return await _people(backend, document_id)
 
     return routes
 
@@ -295,6 +293,15 @@ async def _operations(backend: Backend, info: DocumentInfo, after: str | None, l
     following = json.dumps(last if offset < info.head.offset else None)
     operations = b",".join(encode_entry(entry) for entry in entries if entry.operations)
     return b'{"operations":[%s],"next":%s}' % (operations, following.encode())
+
+
+async def _people(backend: Backend, document_id: str) -> PresenceList:
+    info, persons = await backend.directory.info(document_id), await backend.presence.of(document_id)
+    if info is None and not persons:  # people may be in one in which nobody has written anything yet
+        raise _not_found()
+    if info is not None and info.deleted_at is not None:
+        raise _deleted()
+    return PresenceList(presence=[Person.model_validate(one.to_json()) for one in persons])
 
 
 async def existing_document(backend: Backend, document_id: str) -> DocumentInfo:

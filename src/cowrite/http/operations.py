@@ -16,7 +16,7 @@ from cowrite.core.operations.reading import Operations
 from cowrite.core.operations.submissions import Answer
 from cowrite.core.operations.writing import WriteRequest
 from cowrite.core.ports import Grant
-from cowrite.core.presence.presence import MAX_STATE_BYTES, PresenceRefused, size_of
+from cowrite.core.presence.refusals import MAX_STATE_BYTES, PresenceRefused, size_of
 from cowrite.core.rooms.room import Room
 from cowrite.core.sessions.session import Session
 from cowrite.http.backend import PRESENT_SECONDS, Backend, Serving, backend_of
@@ -168,7 +168,7 @@ def _be_present(backend: Backend, room: Room, session: Session, ttl: int | None,
     """Raises :class:`PresenceRefused`."""
     now = backend.clock.now()
     if ttl == 0:
-        room.presence.leave(session)
+        room.presence.go(session)
         return
     if ttl is None:
         room.presence.visit(session, now, backend.clock.monotonic(), PRESENT_SECONDS)

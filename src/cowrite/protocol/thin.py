@@ -28,6 +28,10 @@ class MalformedMessage(ValueError):
     """A text message that is none of the protocol's. The message says what is wrong with it, for people."""
 
 
+class MalformedState(MalformedMessage):
+    """What a session tells about itself is not what may be told. Nothing else is wrong with the connection."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hello:
     """The first message: who it is, and how far it has read."""
@@ -114,11 +118,13 @@ def _write(message: Mapping[str, Json], size: int) -> Write:
 
 
 def _tell(message: Mapping[str, Json], _size: int) -> Tell:
-    _check(message, {"type", *_TOLD})
+    for name in message:
+        if name not in ("type", *_TOLD):
+            raise MalformedState(f"presence: it has no field {name[:50]!r}")
     if message.get("state", "active") not in _STATES:
-        raise MalformedMessage(f"presence: state is one of {', '.join(_STATES)}")
+        raise MalformedState(f"presence: state is one of {', '.join(_STATES)}")
     if not isinstance(message.get("data"), dict | None):
-        raise MalformedMessage("presence: data is an object, or null")
+        raise MalformedState("presence: data is an object, or null")
     return Tell({name: message[name] for name in _TOLD if name in message})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from cowrite.core.records import Cause, CauseKind
 from cowrite.crdt.operations import ContentOperation, OperationType
@@ -12,6 +12,8 @@ from cowrite.stores.encoding import decode_json, encode_json
 MAX_PACKED_ID = 146
 """Bytes of the longest packed id: 36 characters of four bytes each, and the end."""
 _UUID_BYTES = 16
+_GOES_ON = bytes(range(0x80, 0x100))  # a byte with which no number ends
+_new = tuple.__new__  # makes a named tuple in a third of the time
 
 
 def pack_id(text: str) -> bytes:
@@ -43,8 +45,11 @@ def pack_ranges(ranges: Iterable[ClockRange]) -> bytes:
 
 def unpack_ranges(packed: bytes) -> tuple[ClockRange, ...]:
     """The ranges of :func:`pack_ranges`. Raises ValueError."""
-    columns = _columns(packed, 3, "a range")
-    return tuple(ClockRange(client, start, start + length) for client, start, length in zip(*columns, strict=True))
+    numbers = _numbers(packed, 3, "a range")
+    if len(numbers) == 3:  # as nearly always
+        client, start, length = numbers
+        return (_new(ClockRange, (client, start, start + length)),)
+    return tuple(ClockRange(client, start, start + length) for client, start, length in _rows(numbers, 3))
 
 
 def _pack_numbers(numbers: Iterable[int]) -> bytes:
@@ -57,20 +62,29 @@ def _pack_numbers(numbers: Iterable[int]) -> bytes:
     return bytes(packed)
 
 
-def _columns(packed: bytes, width: int, what: str) -> Sequence[Sequence[int]]:
-    """The numbers of rows of that width, by columns. Raises ValueError."""
+def _numbers(packed: bytes, width: int, what: str) -> Sequence[int]:
+    """The numbers of rows of that width. Raises ValueError."""
     numbers = []
     number = shift = 0
     for byte in packed:
-        number |= (byte & 0x7F) << shift
-        if byte & 0x80:
-            shift += 7
-        else:
-            numbers.append(number)
+        if byte < 0x80:  # the last byte of a number
+            numbers.append(number | byte << shift)
             number = shift = 0
+        else:
+            number |= (byte & 0x7F) << shift
+            shift += 7
     if shift or len(numbers) % width:
         raise ValueError(f"it ends within {what}")
-    return [numbers[column::width] for column in range(width)]
+    return numbers
+
+
+def _rows(numbers: Sequence[int], width: int) -> Iterator[tuple[int, ...]]:
+    return zip(*(numbers[column::width] for column in range(width)), strict=True)
+
+
+def has_several(packed: bytes) -> bool:
+    """Whether there is more than one range in these of :func:`pack_ranges`; sooner than unpacking them tells."""
+    return len(packed.translate(None, _GOES_ON)) > 3
 
 
 def encode_cause(cause: Cause | None) -> str | None:
@@ -111,7 +125,7 @@ def pack_copies(cause: Cause | None) -> bytes | None:
 
 def unpack_copies(packed: bytes) -> tuple[tuple[int, int, int, int, int], ...]:
     """The copies of :func:`pack_copies`. Raises ValueError."""
-    return tuple(zip(*_columns(packed, 5, "a copy"), strict=True))
+    return tuple((a, b, c, d, e) for a, b, c, d, e in _rows(_numbers(packed, 5, "a copy"), 5))
 
 
 def units(operations: Sequence[ContentOperation]) -> tuple[int, int]:

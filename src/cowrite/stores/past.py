@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import structlog
 
-from cowrite.core.ports import HistoryForgotten
+from cowrite.core.ports import HistoryForgotten, StoreCorrupt
 from cowrite.core.records import ActivityGroup, Authored, Cause, Version, VersionKind
 from cowrite.crdt.errors import HostileUpdate
-from cowrite.crdt.guard import outline_of_state
+from cowrite.crdt.guard import deletes_of, outline_of_state
+from cowrite.crdt.outline import ClockRange
 from cowrite.stores.encoding import MAX_UUID, check_id, check_offset, check_text
 
 log = structlog.get_logger(__name__)
@@ -22,6 +23,28 @@ CLOCKS_DIFFER = 60_000
 was far wrong: it counts as old, so that nothing waits until then."""
 MAX_NOTE = 10_000
 """Longest note of a version, in characters."""
+
+
+def clients_of_several(ranges: Sequence[ClockRange]) -> frozenset[int]:
+    """The Yjs clients of an entry's ranges, when they are more than one."""
+    clients = frozenset([known.client for known in ranges])
+    return clients if len(clients) > 1 else frozenset()
+
+
+def writers(ranges: Sequence[ClockRange], author: str, claimed: Mapping[int, str]) -> tuple[str, ...]:
+    """Who wrote each of an entry's ranges, as :attr:`Authored.writers` has it. ``claimed``: whose the Yjs clients are."""
+    names = tuple([claimed.get(known.client, author) for known in ranges]) if clients_of_several(ranges) else ()
+    return names if any(name != author for name in names) else ()
+
+
+def deletes(document_id: str, offset: int, update: bytes) -> tuple[ClockRange, ...]:
+    """What an entry deleted. Raises :class:`StoreCorrupt`."""
+    if update.endswith(b"\0"):  # the number of clients of which something is deleted
+        return ()
+    try:
+        return deletes_of(update)
+    except HostileUpdate as error:
+        raise StoreCorrupt(f"The entry of document {document_id!r} at offset {offset} is damaged ({error!r}).") from error
 
 
 def groups(newest_first: Iterable[Authored], *, pause: int, limit: int) -> Iterator[ActivityGroup]:

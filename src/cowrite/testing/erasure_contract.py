@@ -59,7 +59,7 @@ class ErasureContract:
             make_entry(
                 offset,
                 created_at=10 * offset,
-                update=bytes([offset]) * 100,
+                update=bytes([offset]) * 99 + b"\0",
                 claims=(offset,),
                 ranges=(ClockRange(offset, 0, 5), ClockRange(100, offset, 9)),
             )

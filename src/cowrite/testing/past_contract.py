@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from pycrdt import Text
 
 from cowrite.core.ports import HistoryForgotten, InvalidId, Storage, StoreCorrupt
 from cowrite.core.records import ActivityGroup, Authored, Cause, CauseKind, Entry
 from cowrite.crdt.operations import OperationType
 from cowrite.crdt.outline import ClockRange
+from cowrite.crdt.utf16 import utf16_document
 from cowrite.testing.records import fill, make_entry, make_operation, write
 from cowrite.testing.store_contract import StoreBackend
 
@@ -130,6 +132,44 @@ class PastContract:
         await backend.lose_entry("doc", 2)
         with pytest.raises(StoreCorrupt, match="'doc' has a gap: offset 2"):
             await history.authored("doc", after=0, limit=9)
+
+    @pytest.mark.rule("HS5")
+    @pytest.mark.rule("HI10")
+    async def test_what_entries_deleted(self, storage: Storage) -> None:
+        """It is in the update's own delete set, whether that brings something besides or not."""
+        doc = utf16_document(7)
+        updates: list[bytes] = []
+        subscription = doc.observe(lambda event: updates.append(event.update))
+        text = doc.get("body", type=Text)
+        text.insert(0, "abcdef")
+        del text[1:3]
+        with doc.transaction():
+            del text[0:1]
+            text.insert(1, "x" * 20_000)
+        doc.unobserve(subscription)
+        await write(storage.store, "doc", *(make_entry(at, update=update) for at, update in enumerate(updates, 1)))
+        entries = await storage.history.authored("doc", after=0, limit=9)
+        assert [entry.deletes for entry in entries] == [(), (ClockRange(7, 1, 3),), (ClockRange(7, 0, 1),)]
+
+    @pytest.mark.rule("HI13")
+    async def test_what_entries_carried_of_others(self, storage: Storage) -> None:
+        """Ranges of several clients are those authors' who claimed them; of one client, the author's."""
+        ben, other, free, big = (ClockRange(client, 0, 2) for client in (8, 9, 10, 2**53 - 1))
+        many = tuple(ClockRange(client, 0, 1) for client in range(100, 1300))
+        entries = [
+            make_entry(1, author="ben", ranges=(ben,), claims=(8, 2**53 - 1, 1299)),
+            make_entry(2, author="ana", ranges=(other,), claims=(9,)),
+            make_entry(3, author="ana", ranges=(other, ben, free, big)),
+            make_entry(4, author="ana", ranges=(ClockRange(8, 2, 3), ClockRange(8, 4, 5))),
+            make_entry(5, author="ana", ranges=(other, free)),
+            make_entry(6, author="ana", ranges=many),
+        ]
+        await write(storage.store, "doc", *entries)
+        await write(storage.store, "other", make_entry(1, author="eve", claims=(9, 10)))
+        found = await storage.history.authored("doc", after=0, limit=9)
+        kept = ("ana",) * 1199
+        assert [one.writers for one in found] == [(), (), ("ana", "ben", "ana", "ben"), (), (), (*kept, "ben")]
+        assert found[2].ranges == (other, ben, free, big)
 
     # ---- activity ----------------------------------------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ def make_entry(offset: int, **changes: object) -> Entry:
         "offset": offset,
         "author": "user_7",
         "created_at": 1790000000000,
-        "update": b"update %d" % offset,
+        "update": b"update %d\0" % offset,  # deletes nothing
         "ranges": (ClockRange(812345678, offset - 1, offset),),
         "operations": (make_operation(offset),),
     }

@@ -23,8 +23,8 @@ from cowrite.core.operations.state import State
 from cowrite.core.operations.submissions import Answer, Submission, SubmissionRefused
 from cowrite.core.operations.writing import WriteRequest
 from cowrite.core.ports import AccessDenied, Grant, StoreError, Timer
-from cowrite.core.presence.presence import MAX_STATE_BYTES, PresenceRefused, size_of
 from cowrite.core.presence.present import Transport
+from cowrite.core.presence.refusals import MAX_STATE_BYTES, PresenceRefused, size_of
 from cowrite.core.rooms.room import Room
 from cowrite.core.sessions.session import Session
 from cowrite.protocol.close_codes import CloseCode, cut_reason
@@ -34,6 +34,7 @@ from cowrite.protocol.thin import (
     Heartbeat,
     Hello,
     MalformedMessage,
+    MalformedState,
     Renew,
     Tell,
     Write,
@@ -198,6 +199,11 @@ class JsonConnection:
     def _take(self, text: bytes) -> None:
         try:
             self._understand(text)
+        except MalformedState as error:
+            if not isinstance(self._state, Attached):
+                self._fail(MalformedMessage("the first message is a hello"))
+                return
+            self._refuse(None, SubmissionRefused("unprocessable_entity", str(error)))
         except Exception as error:
             self._fail(error)
 
@@ -233,7 +239,9 @@ class JsonConnection:
 
     def _tell(self, state: Attached, told: Mapping[str, Json]) -> None:
         if size_of(told) > MAX_STATE_BYTES:
-            raise MalformedMessage(f"presence: cursor and data have more than {MAX_STATE_BYTES} bytes")
+            detail = f"cursor and data have more than {MAX_STATE_BYTES} bytes together"
+            self._refuse(None, SubmissionRefused("too_large", detail))
+            return
         if not state.session.may(Grant.COMMENT):
             self._refuse(None, SubmissionRefused("grant_too_low", "the grant does not allow telling others anything"))
             return

@@ -9,8 +9,10 @@ import pytest
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Access, Grant, PresenceNews, PresenceRecord
-from cowrite.core.presence.presence import PresenceList, PresenceRefused, Urgency, size_of
+from cowrite.core.presence.notes import Urgency
+from cowrite.core.presence.presence import PresenceList
 from cowrite.core.presence.present import PresenceChange, Present, Transport
+from cowrite.core.presence.refusals import PresenceRefused, size_of
 from cowrite.core.sessions.session import Session
 from cowrite.testing.clock import ManualClock
 
@@ -255,11 +257,11 @@ def test_what_other_processes_say() -> None:
     ben, second, large = other(people, "ben"), other(people, "ben"), other(people, "cem", data={"x": "x" * 30})
     taken = other(people, "eve", session_id=ana.id)
     people.hear(PresenceNews("doc", "there", (ben, second, large, taken), ("unknown",)), 1.0)
-    assert users(people) == ["ana", "ben"]
+    assert [(one.user_id, one.data) for one in people.crowd] == [("ana", None), ("ben", None), ("cem", None)]
     people.hear(PresenceNews("doc", "elsewhere", (), (ben.session_id,)), 2.0)
-    assert users(people) == ["ana", "ben"], "it is not theirs"
+    assert users(people) == ["ana", "ben", "cem"], "it is not theirs"
     people.hear(PresenceNews("doc", "there", (), (ben.session_id, ana.id)), 3.0)
-    assert told.words() == ["+ana", "+ben", "-ben"]
+    assert told.words() == ["+ana", "+ben", "+cem", "-ben"]
     assert noted == [("ana", Urgency.NOW)], "others have been told that it is gone"
 
 

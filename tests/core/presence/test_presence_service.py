@@ -108,6 +108,7 @@ async def test_a_cursor_that_moves_is_written_now_and_then() -> None:
             "state": "active",
             "cursor": 49,
             "data": None,
+            "told_at": [0, presence.written[-1].last_active, 0],
         }
 
 

@@ -127,3 +127,55 @@ async def test_in_the_end_everybody_is_shown_and_nobody_else(seed: int) -> None:
             assert shown(room) == simulation.truth()
     for process in list(simulation.rooms):
         await simulation.kill(process)
+
+
+@pytest.mark.rule("PE15", "PE19")
+@pytest.mark.parametrize("seed", range(6 * MANY))
+async def test_what_sessions_tell_now_one_process_and_now_another_is_not_lost(seed: int) -> None:
+    """Some poll, one has a socket, one stays for a time; all of them tell wherever they please."""
+    chance = random.Random(seed)
+    linked = chance.random() < 0.5
+    town = Town(linked=linked)
+    lost = 0.0
+    town.loses = lambda: chance.random() < lost
+    processes = [town.process() for _ in range(3)]
+    rooms: dict[Process, Room] = {}
+    for process in processes:
+        await process.__aenter__()
+        rooms[process] = await look(process)
+        await process.join(user="watching")
+    await town.step(6)
+    bot, dan = session(processes[0], "bot"), session(processes[0], "dan")
+    rooms[processes[0]].presence.connect(dan, Transport.WEBSOCKET, processes[0].clock.now())
+    sessions = [session(processes[0], user) for user in ("ana", "ben", "ben")] + [dan, bot]
+    told: dict[str, dict[str, object]] = {one.id: {"cursor": None, "data": None} for one in sessions}
+
+    def visit(one: Session, where: Process) -> None:
+        people, now = rooms[where].presence, where.clock.now()
+        if one is bot:
+            people.stay(one, now, 600_000)
+        else:
+            people.visit(one, now, where.clock.monotonic(), 30)
+
+    for round_ in range(100 if linked else 60):  # what was lost with a signal is read once a minute
+        lost = 0.3 if round_ < 40 else 0.0
+        for where in processes:
+            town.presences[where].fails = round_ < 40 and chance.random() < 0.1
+        for one in sessions:
+            where = chance.choice(processes)
+            if one is not bot or round_ % 5 == 0:
+                visit(one, where)
+            if round_ < 40 and chance.random() < 0.3:
+                value = {"n": chance.random()}
+                name = chance.choice(["cursor", "data"])
+                visit(one, where)
+                if rooms[where].presence.crowd.get(one.id) is not None:
+                    rooms[where].presence.tell(one, {name: value}, where.clock.now())
+                    told[one.id][name] = value
+        await town.step(chance.choice([0.2, 0.4, 1.0, 2.0]))
+    await town.step(3)
+    for room in rooms.values():
+        shown_here = {one.session_id: {"cursor": one.cursor, "data": one.data} for one in room.presence.crowd}
+        assert shown_here.items() >= told.items()
+    for process in processes:
+        await town.kill(process)

@@ -7,10 +7,13 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from cowrite.crdt.guard import deletes_of
 from cowrite.crdt.history.attribution import Attribution, Authored
 from cowrite.crdt.log_document import LogDocument
 from cowrite.crdt.operations import OperationDraft
+from cowrite.crdt.roots import RootKind
 from cowrite.testing.model import ArrayNode, MapNode, Model, Node, TextNode, XmlNode
+from cowrite.testing.yjs_writer import block, subdocument, values, write_update
 from crdt.random_edits import RandomReplica, commit
 
 Position = tuple[str | int, ...]
@@ -33,7 +36,8 @@ class RecordedLog:
             self.states.append(self.document.encode())
             self.operations.append(change.operations)
             offset = len(self.updates)
-            self.authored.append(Authored(offset, f"by {offset}", offset * 3_600_000, change.ranges))
+            deletes = deletes_of(change.update)
+            self.authored.append(Authored(offset, f"by {offset}", offset * 3_600_000, change.ranges, deletes=deletes))
 
     @property
     def attribution(self) -> Attribution:
@@ -54,6 +58,31 @@ def record(seed: int, roots: Sequence[str]) -> RecordedLog:
             log.commit(replica.take())
         if rng.random() < 0.4:
             replica.receive(log.document.encode())
+    assert RootKind.MIXED not in log.document.roots.values(), f"seed {seed}: no editor can make a root mixed"
+    return log
+
+
+def record_subdocuments(seed: int) -> RecordedLog:
+    """Subdocuments that come and go in an array and a map, one in each entry (pycrdt panics when it writes some of them)."""
+    rng = random.Random(seed)
+    log = RecordedLog()
+    array: list[tuple[int, int]] = []
+    entries: dict[str, tuple[int, int]] = {}
+    for clock in range(rng.randrange(5, 30)):
+        place: dict[str, Any]
+        key = rng.choice("abc")
+        if rng.random() < 0.4:
+            place = {"origin": entries[key]} if key in entries else {"root": "map", "key": key}
+            entries[key] = (1, clock)
+        else:
+            at = rng.randrange(len(array) + 1)
+            place = {"origin": array[at - 1]} if at else {}
+            place |= {"right": array[at]} if at < len(array) else {}
+            place = place or {"root": "array"}
+            array.insert(at, (1, clock))
+        struct = subdocument(f"doc {clock}", {}, **place) if rng.random() < 0.6 else values(clock, **place)
+        gone = {1: [(rng.randrange(clock), 1)]} if clock and rng.random() < 0.4 else {}
+        log.commit([write_update([block(1, clock, struct)], gone)])
     return log
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 
 import pytest
@@ -26,8 +27,7 @@ def test_clocks_belong_to_the_entry_that_brought_them() -> None:
     assert attribution.goes_on(0, 2)
     assert not attribution.goes_on(0, 1)
     assert not attribution.goes_on(0, NOBODY)
-    assert (attribution.number_of(3), attribution.head) == (2, 3)
-    assert attribution.number_of(4) == attribution.number_of(0) == NOBODY
+    assert attribution.head == 3
 
 
 @pytest.mark.rule("HI6")
@@ -73,3 +73,52 @@ def test_entries_come_in_order() -> None:
     attribution = attributed(("ana", [(7, 0, 3)], ()))
     with pytest.raises(ValueError, match="entry 1 does not come after entry 1"):
         attribution.append([Authored(1, "ana", 0, ())])
+
+
+@pytest.mark.rule("HI13")
+def test_what_an_entry_carried_of_others_is_theirs() -> None:
+    """Also what a restore brought back of it; neighbours of two authors are not told as one."""
+    attribution = Attribution()
+    ranges = [(7, 0, 3), (8, 0, 2), (9, 0, 1)]
+    attribution.append([Authored(4, "ana", 1000, ranges, writers=["ana", "ben", "ben"], deletes=[(8, 1, 2)])])
+    attribution.append([Authored(5, "ben", 2000, [(8, 2, 4)], [(8, 3, 1, 7, 2)])])
+    (mine,) = attribution.spans(7, 0, 3)
+    (his,) = attribution.spans(8, 0, 2)
+    assert attribution.spans(9, 0, 1)[0][2] == his[2]
+    assert attribution.credit(mine[2]) == Credit("ana", 1000, 4)
+    assert attribution.credit(his[2]) == Credit("ben", 1000, 4)
+    assert attribution.credit(attribution.deletions(8, 1, 2)[0][2]) == Credit("ana", 1000, 4)
+    (own, copied) = attribution.spans(8, 2, 4)
+    assert attribution.goes_on(his[2], own[2])
+    assert not attribution.goes_on(mine[2], his[2])
+    assert (copied[2], copied[3]) == (mine[2], own[2])
+    with pytest.raises(ValueError, match="shorter"):
+        attribution.append([Authored(6, "ana", 3000, ranges, writers=["ana"])])
+
+
+@pytest.mark.rule("HI10")
+def test_deletions_belong_to_the_entry_that_deleted() -> None:
+    """Each clock once; what no entry deleted by itself is of the one that is given."""
+    attribution = Attribution()
+    assert attribution.deletions(1, 0, 8, 9) == [(0, 8, 9)]
+    attribution.append([Authored(1, "ana", 0, (), deletes=[(1, 5, 6), (1, 7, 16)])])
+    attribution.append([Authored(2, "ben", 0, (), deletes=[(1, 1, 3), (2, 0, 1)])])
+    assert attribution.deletions(1, 0, 8, 9) == [(0, 1, 9), (1, 3, 1), (3, 5, 9), (5, 6, 0), (6, 7, 9), (7, 8, 0)]
+    assert attribution.deletions(2, 0, 1) == [(0, 1, 1)]
+    assert attribution.deletions(3, 0, 1) == [(0, 1, NOBODY)]
+
+
+@pytest.mark.rule("HI10")
+@pytest.mark.parametrize("portion", [1, 7, 1000])
+def test_deletions_in_any_order(portion: int) -> None:
+    """However many come at once, and however often somebody asks in between."""
+    clocks = random.Random(5).sample(range(1000), 900)
+    attribution = Attribution()
+    for start in range(0, len(clocks), portion):
+        batch = enumerate(clocks[start : start + portion], start + 1)
+        attribution.append([Authored(offset, "ana", 0, (), deletes=[(1, clock, clock + 1)]) for offset, clock in batch])
+        attribution.deletions(1, 0, 1000)
+    by = {clock: number for number, clock in enumerate(clocks)}
+    found = attribution.deletions(1, 0, 1000)
+    assert {clock: number for start, end, number in found for clock in range(start, end) if number != NOBODY} == by
+    assert [span[0] for span in found[1:]] == [span[1] for span in found[:-1]]

@@ -10,9 +10,11 @@ import pytest
 from cowrite.crdt.history.attribution import Attribution, Authored, Copy
 from cowrite.crdt.history.blame import blame
 from cowrite.crdt.history.items import read_items
+from cowrite.crdt.history.showing import Now, Showing
 from cowrite.crdt.roots import RootKind
+from cowrite.crdt.state import get_state
 from cowrite.testing.yjs_writer import block, embed, mark, shared_type, text, values, write_update
-from crdt.history.recorded import Position, RecordedLog, record, writers
+from crdt.history.recorded import Position, RecordedLog, record, record_subdocuments, writers
 from crdt.random_edits import seeds
 
 ALL = ["text", "xml", "map", "array"]
@@ -45,6 +47,19 @@ def test_blame_is_what_the_operations_tell(roots: list[str], count: int) -> None
             check(record(seed, roots))
         except BaseException as error:
             raise AssertionError(f"seed {seed}, roots {roots}") from error
+
+
+@pytest.mark.fuzz
+@pytest.mark.rule("HI2", "HI3")
+def test_subdocuments_are_blamed() -> None:
+    for seed in seeds(10, start=5000):
+        log = record_subdocuments(seed)
+        try:
+            shown = Showing(read_items(log.document.encode()), Now()).content(log.document.roots)
+            assert shown == get_state(log.document)
+            check(log)
+        except BaseException as error:
+            raise AssertionError(f"seed {seed}") from error
 
 
 @pytest.mark.rule("HI3", "HI4")

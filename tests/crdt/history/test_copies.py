@@ -122,9 +122,9 @@ def test_all_of_it_is_theirs_again(edits: Sequence[Edit], way: str) -> None:
     before = rebuild_at(None, {}, log.updates[:-1])
     head = log.document
     if way == "restore":
-        update = (result := restore(before.encode(), head.roots, log.updates[-1:], None, get_state(before))).update
+        update = (result := restore(before.encode(), head.roots, head.encode(), None, get_state(before))).update
     else:
-        update = (result := undo_of(before.encode(), head.roots, [(log.updates[-1], True)])).update  # type: ignore[assignment]
+        update = (result := undo_of(before.encode(), head.roots, [(log.updates[-1], True)], head.encode())).update  # type: ignore[assignment]
     assert update is not None
     attribution = log.attribution
     change = commit(head, [update])
@@ -138,7 +138,7 @@ def test_what_a_person_wrote_themselves_does_not_come_back() -> None:
     """In a paragraph that they deleted they had typed before: the rest of it comes back, and is credited."""
     log = recorded(write_nodes, type_in_nodes, delete_nodes)
     first = rebuild_at(None, {}, log.updates[:1])
-    result = undo_of(first.encode(), log.document.roots, [(update, True) for update in log.updates[1:]])
+    result = undo_of(first.encode(), log.document.roots, [(update, True) for update in log.updates[1:]], log.document.encode())
     assert result.update is not None
     attribution = log.attribution
     change = commit(log.document, [result.update])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cowrite.crdt.engine import rebuild_at
-from cowrite.crdt.errors import EngineFault
+from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.history.items import read_items
 from cowrite.crdt.history.showing import Now, Showing
 from cowrite.crdt.log_document import LogDocument
@@ -151,3 +151,13 @@ def test_a_part_of_a_string_is_cut_by_utf16() -> None:
 def test_what_is_no_state_is_a_fault(state: bytes) -> None:
     with pytest.raises(EngineFault, match="cannot be read"):
         read_items(state)
+
+
+@pytest.mark.rule("HI14")
+def test_reading_takes_a_bounded_number_of_steps() -> None:
+    structs = [text("a", root="t"), *(text("b", origin=(1, at)) for at in range(9)), text("x", right=(1, 9))]
+    state = write_update([block(1, 0, *structs)])
+    assert len(read_items(state).root("t").pieces) == 11
+    with pytest.raises(HostileUpdate, match="too long") as caught:
+        read_items(state, max_steps=5)
+    assert caught.value.code == "conflicts"

@@ -82,14 +82,6 @@ def test_a_random_history() -> None:
     compare_moments(random.Random(5), log.updates, log.document.roots)
 
 
-def test_an_entry_that_is_seen_as_mixed_for_a_moment() -> None:
-    """Entry 5 of this history makes a root mixed; together with entry 6 it would not."""
-    log = record(722, ALL)
-    assert log.document.roots["xml"] is RootKind.MIXED
-    for offset in range(len(log.updates) + 1):
-        compare(None, {}, log.updates[:offset], log.document.roots)
-
-
 STRAY = [
     write_update([block(1, 0, values(1, 2, root="list"))]),
     write_update([block(1, 2, text("stray", origin=(1, 1)))]),

@@ -52,7 +52,6 @@ def patched(kind: RootKind, have: Json, want: Json) -> tuple[int, int]:
     updates = scratch.patch(["r"], {"r": want})
     for document in (scratch, scratch.replica()):
         assert json.dumps(document.content()["r"]) == json.dumps(want)
-        assert document.differing({"r": want}) == []
     if not updates:
         return 0, 0
     outline = inspect(updates[0])
@@ -119,7 +118,7 @@ def test_a_shared_type_in_an_attribute() -> None:
     structs = [shared_type("xmlelement", "p", root="r"), shared_type("array", parent=(1, 0), key="k"), values(1, parent=(1, 1))]
     state = write_update([block(1, 0, *structs)])
     target = {"r": node(None, node("p", k={"$array": [1, 2]}))}
-    result = restore(state, {"r": XML}, [], None, target)
+    result = restore(state, {"r": XML}, state, None, target)
     assert result.update is not None
     scratch = Scratch(state, {"r": XML})
     scratch.apply([result.update], tracked=False)
@@ -134,10 +133,10 @@ def test_any_state_can_be_patched_to_any_other(root: str) -> None:
     done = 0
     for seed in seeds(25):
         log, other = record(seed, [root]).document, record(seed + 1000, [root]).document
-        have, want = get_state(log), get_state(other)
-        if root in have and root in want:
+        if root in log.roots.keys() & other.roots.keys():
+            have, want = get_state(log), get_state(other)
             with suppress(RestoreFailed) if "$xml" in json.dumps(want) else nullcontext():
-                result = restore(log.encode(), log.roots, [], None, want)
+                result = restore(log.encode(), log.roots, log.encode(), None, want)
                 assert result.patched is (json.dumps(have) != json.dumps(want)), seed
                 done += 1
     assert done > 5
@@ -156,7 +155,7 @@ def test_any_state_can_be_patched_to_any_other(root: str) -> None:
 def test_the_last_resort_replaces_a_root(kind: RootKind, structs: list[bytes], want: Json) -> None:
     """In a text with values that cannot be seen, positions mean nothing: an edit would hit something else."""
     state = write_update([block(1, 0, *structs)])
-    result = restore(state, {"r": kind}, [], None, {"r": want})
+    result = restore(state, {"r": kind}, state, None, {"r": want})
     assert result.patched
     assert result.update is not None
     scratch = Scratch(state, {"r": kind})

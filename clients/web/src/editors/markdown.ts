@@ -9,6 +9,7 @@ import { GFM, parser } from '@lezer/markdown'
 import { yCollab, yUndoManagerKeymap } from 'y-codemirror.next'
 import { ROOTS } from '../address.ts'
 import type { LiveDocument } from '../live.ts'
+import { distinctStates } from '../people.ts'
 import type { MountedEditor } from './editor.ts'
 
 const marks = HighlightStyle.define([
@@ -30,7 +31,7 @@ export function mount(parent: HTMLElement, live: LiveDocument): MountedEditor {
     doc: text.toString(),
     extensions: [
       keymap.of([...yUndoManagerKeymap, ...defaultKeymap]), // Tab is not bound: it leaves the editor
-      yCollab(text, live.carets),
+      yCollab(text, { ...live.carets, getStates: () => distinctStates(live.carets.getStates()) }),
       markdown(),
       lineNumbers(),
       EditorView.lineWrapping,

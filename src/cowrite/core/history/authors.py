@@ -1,4 +1,4 @@
-"""Who wrote which Yjs ids of a document, read from the log once and then only what is new."""
+"""Who wrote and deleted which Yjs ids of a document, read from the log once and then only what is new."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from cowrite.core.history.cache import Cache
 from cowrite.core.history.worker import HistoryWorker
-from cowrite.core.ports import History
+from cowrite.core.ports import History, HistoryForgotten
 from cowrite.core.records import Authored, DocumentInfo
 from cowrite.crdt.history.attribution import Attribution
 from cowrite.crdt.history.attribution import Authored as Brought
@@ -28,12 +28,18 @@ class Authors:
         self._worker = worker
         self._kept: Cache[Attribution] = Cache(max_bytes)
 
-    async def until(self, info: DocumentInfo, offset: int) -> Attribution:
-        """Whose the entries are up to that offset at least; nobody's those that were forgotten."""
+    async def until(self, info: DocumentInfo, offset: int, *, since: int | None = None) -> Attribution:
+        """Whose the entries are up to that offset at least; nobody's those that were forgotten.
+
+        Raises :class:`HistoryForgotten` when that befell entries behind ``since`` meanwhile.
+        """
         attribution = self._kept.get(info, None) or Attribution()
         after = max(attribution.head, info.first_offset - 1)
         while after < offset:
             entries = await self._history.authored(info.document_id, after=after, limit=_PORTION)
+            first = entries[0].offset if entries else offset + 1
+            if since is not None and first > max(after, since) + 1:
+                raise HistoryForgotten(info.document_id, first)
             if not entries:
                 break
             await self._worker.run(info.document_id, partial(_append, attribution, entries))
@@ -49,4 +55,4 @@ def _append(attribution: Attribution, entries: Sequence[Authored]) -> None:
 
 def _brought(entry: Authored) -> Brought:
     copies = entry.cause.copies if entry.cause is not None else ()
-    return Brought(entry.offset, entry.author, entry.created_at, entry.ranges, copies)
+    return Brought(entry.offset, entry.author, entry.created_at, entry.ranges, copies, entry.writers, entry.deletes)

@@ -11,12 +11,10 @@ from typing import Final
 
 from cowrite.core.history.authors import Authors
 from cowrite.core.history.cache import Cache
-from cowrite.core.history.entries import entries_between
 from cowrite.core.history.faults import reading
 from cowrite.core.history.moments import Moment, Moments
 from cowrite.core.history.worker import HistoryWorker
 from cowrite.core.operations.state import State
-from cowrite.core.ports import History
 from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.history.attribution import Attribution
 from cowrite.crdt.history.diff import diff
@@ -47,7 +45,6 @@ class DiffFormat(StrEnum):
 class Diffs:
     """Answers what changed. Remembers what was asked for last."""
 
-    history: History
     moments: Moments
     authors: Authors
     worker: HistoryWorker
@@ -70,10 +67,9 @@ class Diffs:
         before, after = await self.moments.state(first), await self.moments.state(second)
         if form is DiffFormat.OPERATIONS:
             return await self.worker.run(info.document_id, partial(_operations, info.document_id, before, after, root))
-        earlier, later = min(first.offset, second.offset), max(first.offset, second.offset)
-        attribution = await self.authors.until(info, later)
-        entries = [(entry.offset, entry.update) async for entry in entries_between(self.history, info, earlier, later)]
-        work = partial(_tree, info.document_id, before, after, attribution, entries, form, root)
+        earlier, later = sorted((first.offset, second.offset))
+        attribution = await self.authors.until(info, later, since=earlier)
+        work = partial(_tree, info.document_id, before, after, attribution, form, root)
         return await self.worker.run(info.document_id, work)
 
 
@@ -82,14 +78,13 @@ def _tree(
     before: State,
     after: State,
     attribution: Attribution,
-    entries: Sequence[tuple[int, bytes]],
     form: DiffFormat,
     root: str | None,
 ) -> bytes:
     turned = before.offset > after.offset
     earlier, later = (after, before) if turned else (before, after)
     with reading(document_id):
-        tree = diff(earlier.committed.state, later.committed.state, _chosen(later, root), attribution, entries)
+        tree = diff(earlier.committed.state, later.committed.state, _chosen(later, root), attribution)
     if turned:
         tree = reversed_diff(tree)
     return diff_to_html(tree).encode() if form is DiffFormat.HTML else _encode(tree["roots"]).encode()
@@ -107,8 +102,7 @@ def _way_back(before: State, after: State) -> bytes | None:
     """The update that makes the later document what it was earlier; None when it looks as it did then."""
     if before.content == after.content:
         return None
-    roots = {name: kind for name, kind in before.committed.roots.items() if kind is not RootKind.MIXED}
-    return restore(after.committed.state, roots, [before.committed.state], None, after.content).update
+    return restore(after.committed.state, before.committed.roots, before.committed.state, None, after.content).update
 
 
 def _translated(before: State, update: bytes | None) -> Sequence[OperationDraft]:

@@ -60,7 +60,7 @@ def open_past(
         worker=worker,
         moments=moments,
         blames=Blames(moments, known, worker, Cache(blames.CACHE_BYTES)),
-        diffs=Diffs(storage.history, moments, known, worker, Cache(diffs.CACHE_BYTES)),
+        diffs=Diffs(moments, known, worker, Cache(diffs.CACHE_BYTES)),
         versions=VersionKeeper(storage.versions, clock, ids),
         automatic=AutomaticVersions(storage.versions, clock, ids, times),
         restoring=Restoring(storage, moments, worker, registry, clock, ids, limits),

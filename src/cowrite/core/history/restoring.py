@@ -25,10 +25,8 @@ from cowrite.core.rooms.registry import Registry
 from cowrite.core.sessions.session import Session
 from cowrite.crdt.guard import SYNC_LIMITS, inspect
 from cowrite.crdt.history import restoring
-from cowrite.crdt.history.patching import EMPTY
 from cowrite.crdt.operations import ContentOperation
 from cowrite.crdt.roots import RootKind
-from cowrite.crdt.values import Json
 
 _TRIES: Final = 3
 """How often something is made anew because somebody else restored or undid something meanwhile."""
@@ -186,18 +184,12 @@ def _restore(document_id: str, then: State, now: State, root: str | None) -> tup
         reason = f"the root {mixed[0]!r} holds things that do not go together, and what it was cannot be told"
         raise HistoryRefused("root_unreadable", f"{reason}; restore the other roots by name")
     wanted = None if root is None else [root]
-    if all(_shown(then, name, kind) == _shown(now, name, kind) for name, kind in roots.items() if root in (None, name)):
-        return None, ()  # it looks as it did, whatever happened in between
     with reading(document_id):
-        made = restoring.restore(then.committed.state, roots, [now.committed.state], wanted, then.content)
+        made = restoring.restore(then.committed.state, roots, now.committed.state, wanted, then.content)
     return made.update, made.copies
-
-
-def _shown(state: State, name: str, kind: RootKind) -> Json:
-    return state.content.get(name, EMPTY[kind])
 
 
 def _undo(document_id: str, then: State, now: State, updates: Sequence[tuple[bytes, bool]]) -> tuple[bytes | None, Copies]:
     with reading(document_id):
-        made = restoring.undo_of(then.committed.state, now.committed.roots, updates)
+        made = restoring.undo_of(then.committed.state, now.committed.roots, updates, now.committed.state)
     return made.update, made.copies

@@ -71,7 +71,7 @@ class History(Protocol):
 
     async def authored(self, document_id: str, *, after: int, limit: int) -> Sequence[Authored]:
         """At most ``limit`` entries behind the offset ``after``, in order, without their updates and operations. What was
-        forgotten is left out.
+        forgotten is left out. Ranges of several Yjs clients in one entry are credited to those authors who have claimed them.
         """
         ...
 

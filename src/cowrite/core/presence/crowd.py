@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from cowrite.core.presence.present import Person, PresenceChange, Present
-from cowrite.protocol.thin import encode_value, json_list
+from cowrite.protocol.thin import json_list
 
 
 class Crowd:
@@ -21,6 +21,7 @@ class Crowd:
         self._sizes: dict[str, int] = {}
         """Bytes of what sessions tell."""
         self._bytes = 0
+        self._json = (-1, b"")
         self.version = 0
         """Grows with each change."""
 
@@ -44,17 +45,24 @@ class Crowd:
 
     @property
     def json(self) -> bytes:
-        """The same as a JSON list."""
-        return json_list([person.json for person in self.persons])
+        """The same as a JSON list, for whoever comes: encoded once until something changes that others are told."""
+        version, text = self._json
+        if version != self.version:
+            text = json_list([person.json for person in self.persons])
+            self._json = self.version, text
+        return text
 
     def is_full_for(self, user_id: str, coming: int = 0) -> bool:
         """The user has as many sessions here as are shown of one, with those that are about to come."""
         return len(self._persons.get(user_id, ())) + coming >= self._max_sessions
 
-    def has_room_for(self, present: Present) -> bool:
-        """What the session tells fits in beside what the others tell."""
-        size = _size(present)
-        return not size or self._bytes - self._sizes.get(present.session_id, 0) + size <= self._max_bytes
+    def has_room_for(self, present: Present, coming: int = 0) -> bool:
+        """What the session tells fits in beside what the others tell, with the bytes that are about to come."""
+        return not present.size or self._bytes + coming + self.growth(present) <= self._max_bytes
+
+    def growth(self, present: Present) -> int:
+        """Bytes that the session tells more than before."""
+        return present.size - self._sizes.get(present.session_id, 0)
 
     def change(self, put: Iterable[Present] = (), removed: Iterable[str] = ()) -> None:
         """Show sessions, in the place of what was shown of them; and others, that are shown, no longer. A session keeps its
@@ -74,9 +82,8 @@ class Crowd:
             self._sessions[present.session_id] = self._persons[present.user_id][present.session_id] = present
             if known is None or known.looks != present.looks:
                 news.add(present.user_id)
-                size = _size(present)
-                self._bytes += size - self._sizes.get(present.session_id, 0)
-                self._sizes[present.session_id] = size
+                self._bytes += self.growth(present)
+                self._sizes[present.session_id] = present.size
         self._tell(before, news)
 
     def _touch(self, before: dict[str, bool], user_id: str) -> None:
@@ -98,7 +105,3 @@ class Crowd:
         if joined or updated or left:
             self.version += 1
             self._told(PresenceChange(joined, updated, left))
-
-
-def _size(present: Present) -> int:
-    return sum(len(encode_value(told)) for told in (present.cursor, present.data) if told is not None)

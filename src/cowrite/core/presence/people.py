@@ -12,6 +12,7 @@ from cowrite.core.ports import PresenceNews, Signal, StatelessNews
 from cowrite.core.presence.announcements import Announcements
 from cowrite.core.presence.awareness import Awareness
 from cowrite.core.presence.awareness_exchange import AwarenessExchange
+from cowrite.core.presence.endings import Endings
 from cowrite.core.presence.notices import PresenceNotices
 from cowrite.core.presence.presence import PresenceList
 from cowrite.core.presence.present import Transport
@@ -41,7 +42,9 @@ class People:
             ports.limits,
             process=ports.process,
             note=lambda present, urgency: ports.presence.note(document_id, present, urgency),
+            ends=lambda until, expires_at: self._endings.note(until, expires_at),
         )
+        self._endings = Endings(ports.clock, self._end)
         self._service = ports.presence
         self._process = ports.process
         self._clock = ports.clock
@@ -105,6 +108,7 @@ class People:
         self._exchange.close()
         self.presence.close()
         self.notices.close()
+        self._endings.close()
         self._service.closed(self.document_id, self.presence)
 
     def tend(self, now: float) -> None:
@@ -115,3 +119,7 @@ class People:
                 self.presence.active(peer.session.id, self._clock.now())
         self._announcements.expire(now)
         self.presence.tend(self._clock.now(), now)
+
+    def _end(self) -> tuple[float | None, int | None]:
+        self.presence.end(self._clock.now(), self._clock.monotonic())
+        return self.presence.next_end()

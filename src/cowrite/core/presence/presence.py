@@ -4,49 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from enum import IntEnum
+from dataclasses import replace
 from typing import Final
 
 from cowrite.core.limits import Limits
 from cowrite.core.ports import PresenceNews, PresenceRecord
 from cowrite.core.presence.crowd import Crowd
-from cowrite.core.presence.present import Activity, Person, PresenceChange, Present, Transport, activity_at
+from cowrite.core.presence.notes import Ends, Note, Urgency
+from cowrite.core.presence.present import Activity, Person, PresenceChange, Present, Transport
+from cowrite.core.presence.refusals import crowded, full
 from cowrite.core.sessions.session import Session
 from cowrite.protocol.strict_json import Json
-from cowrite.protocol.thin import encode_value
 
-MAX_STATE_BYTES: Final = 16 << 10
-"""What one session may tell the others about itself, as JSON."""
 _CLAIM_SECONDS: Final = 10.0
 """So long after another process has written down a session that polls here, this one does, too: it has moved."""
-_CROWDED: Final = "the user has {} other sessions in this document, and no more are shown; close some of them"
-_FULL: Final = "the states of all sessions in this document have at most {} bytes together; tell less, or later"
-
-
-class Urgency(IntEnum):
-    """How soon other processes must know of a change."""
-
-    NOW = 0
-    """Somebody has come."""
-    SOON = 1
-    """Somebody tells something: a cursor perhaps, many times a second."""
-    LATER = 2
-    """Somebody was active again."""
-    GONE = 3
-    """The session has gone: as soon as when it had come."""
-
-
-class PresenceRefused(Exception):
-    """What a session tells about itself is not taken. ``code`` is stable, ``reason`` is for people."""
-
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
-
-
-Note = Callable[[Present, Urgency], None]
-"""Told of a session of this process that has changed, or has gone."""
 
 
 class PresenceList:
@@ -63,11 +34,15 @@ class PresenceList:
         *,
         process: str = "",
         note: Note = lambda present, urgency: None,
+        ends: Ends = lambda until, expires_at: None,
     ) -> None:
-        """``told`` is called after each change that others see, ``note`` after each that other processes must be told of."""
+        """``told`` is called after each change that others see, ``note`` after each that other processes must be told of, and
+        ``ends`` when :meth:`end` has something to do at a later time.
+        """
         self._limits = limits if limits is not None else Limits()
         self._process = process
         self._note = note
+        self._ends = ends
         self.crowd = Crowd(told, sessions=self._limits.presence_sessions, size=self._limits.presence_bytes)
         self._waiting: dict[str, dict[str, tuple[Session, Transport, int]]] = {}
         """Sessions with open sockets that find no place, by user and id, and since when."""
@@ -75,8 +50,10 @@ class PresenceList:
         """Open sockets by session."""
         self._until: dict[str, float] = {}
         """When those go that have none: monotonic seconds."""
-        self._told: dict[str, Activity] = {}
-        """What sessions say of themselves; it holds until they do something."""
+        self._visits: dict[str, float] = {}
+        """The same of those that poll here while another process answers for them, or none."""
+        self._seen: dict[str, tuple[PresenceRecord, Present]] = {}
+        """Sessions of other processes as they were read last, and what was made of that."""
         self._heard: dict[str, float] = {}
         """Sessions of other processes, and when they were last heard of; for a moment also those that have gone."""
 
@@ -109,12 +86,16 @@ class PresenceList:
         """The session has polled; it leaves by itself after so many ``seconds``, unless it comes again before."""
         if self._connections[session.id] > 0:
             return
-        known = self.crowd.get(session.id)
+        known, until = self.crowd.get(session.id), monotonic + seconds
         if known is not None and (known.expires_at is not None or self._is_elsewhere(known, monotonic)):
+            self._visits[session.id] = until
             return
-        renamed = known is None or (known.name, known.colour) != (session.access.name, session.access.colour)
+        looks = session.access.name, session.access.colour, Transport.POLLING
+        renamed = known is None or (known.name, known.colour, known.transport) != looks
         if (not renamed and self._is_own(known)) or self._enter(session, Transport.POLLING, now):
-            self._until[session.id] = monotonic + seconds
+            self._visits.pop(session.id, None)
+            self._until[session.id] = until
+            self._ends(until, None)
 
     def stay(self, session: Session, now: int, milliseconds: int) -> None:
         """The session is here for so long, whatever becomes of this process; of one with a socket that says nothing.
@@ -124,11 +105,13 @@ class PresenceList:
         if self._connections[session.id] > 0:
             return
         if not self._enter(session, Transport.POLLING, now, process=None, expires_at=now + milliseconds):
-            raise self._crowded()
+            raise crowded(self._limits.presence_sessions)
         self._until.pop(session.id, None)
+        self._ends(None, now + milliseconds)
 
     def tell(self, session: Session, told: Mapping[str, Json], now: int) -> None:
         """The session tells something about itself: ``state``, ``cursor``, ``data``, or some of them; the others stay.
+        One that polls here while another process answers for it is this one's from now on, unless the other one objects.
 
         Nothing happens when it is not here. Raises :class:`PresenceRefused` where its user's other sessions leave it no place,
         and where all sessions tell too much; then what it told before stays.
@@ -136,19 +119,19 @@ class PresenceList:
         known = self.crowd.get(session.id)
         if known is None:
             if self.crowd.is_full_for(session.author):
-                raise self._crowded()
+                raise crowded(self._limits.presence_sessions)
             return
-        changes = {name: value for name, value in told.items() if name in ("cursor", "data")}
-        activity = Activity(told["state"]) if told.get("state") is not None else Activity.ACTIVE
-        changed = known.but(**changes, activity=activity, last_active=now if activity is Activity.ACTIVE else known.last_active)
+        elsewhere = known.process not in (self._process, None)
+        if elsewhere and session.id not in self._visits:
+            return
+        changed = known.telling(told, now, process=self._process)
         if not self.crowd.has_room_for(changed):
-            raise PresenceRefused("presence_full", _FULL.format(self._limits.presence_bytes))
-        if activity is Activity.ACTIVE:
-            self._told.pop(session.id, None)
-        else:
-            self._told[session.id] = activity
-        if changed.lasting == known.lasting:
-            self._change(known.seen(changed.last_active), Urgency.LATER)
+            raise full(self._limits.presence_bytes)
+        if elsewhere:
+            self._until[session.id] = self._visits.pop(session.id)
+            self._change(changed.but(process=self._process), Urgency.SOON)
+        elif changed.lasting == known.lasting:
+            self._change(replace(changed, lasting=known.lasting), Urgency.LATER)
         else:
             self._change(changed, Urgency.SOON)
 
@@ -156,7 +139,6 @@ class PresenceList:
         """The session has done something. Cheap; nothing happens when it is not here."""
         known = self.crowd.get(session_id)
         if known is not None and known.last_active < now:
-            self._told.pop(session_id, None)
             if known.activity is Activity.ACTIVE:
                 self._change(known.seen(now), Urgency.LATER)
             else:
@@ -172,26 +154,54 @@ class PresenceList:
             if known.process is None:
                 self._note(known, Urgency.GONE)
 
+    def go(self, session: Session) -> None:
+        """The session says that it goes; of one with a socket that says nothing. Idempotent."""
+        if self._connections[session.id] <= 0:
+            self.leave(session)
+
     def tend(self, now: int, monotonic: float) -> None:
-        """Every few seconds: those whose time is over have gone, and those who do nothing become idle, and away."""
-        over = {session_id for session_id, until in self._until.items() if until <= monotonic}
-        gone = [one for one in self.crowd if one.session_id in over or (one.expires_at is not None and one.expires_at <= now)]
-        if gone:
-            self._remove(gone)
+        """Every few seconds: those who do nothing become idle, and away, and those that poll here are this process's when no
+        other one has spoken of them for a while.
+        """
+        self.end(now, monotonic)
         still = []
         for one in self._own():
-            activity = self._told.get(one.session_id) or activity_at(now, one.last_active)
+            activity = one.activity_at(now)
             if activity is not one.activity:
                 still.append(one.but(activity=activity))
         if still:
             self.crowd.change(still)
             for one in still:
                 self._note(one, Urgency.SOON)
+        for session_id, until in list(self._visits.items()):
+            known = self.crowd.get(session_id)
+            if until <= monotonic or known is None:
+                del self._visits[session_id]
+            elif known.expires_at is None and not self._is_elsewhere(known, monotonic):
+                self._take(known)
         self._heard = {
             session_id: at
             for session_id, at in self._heard.items()
             if session_id in self.crowd or monotonic - at < _CLAIM_SECONDS
         }
+
+    def end(self, now: int, monotonic: float) -> None:
+        """Those whose time is over have gone; one that also polls here stays, with what it told."""
+        over = {session_id for session_id, until in self._until.items() if until <= monotonic}
+        ended = [one for one in self.crowd if one.expires_at is not None and one.expires_at <= now]
+        gone = [one for one in self.crowd if one.session_id in over]
+        for one in ended:
+            if self._visits.get(one.session_id, monotonic) > monotonic:
+                self._take(one)
+            else:
+                gone.append(one)
+        if gone:
+            self._remove(gone)
+
+    def next_end(self) -> tuple[float | None, int | None]:
+        """The times when :meth:`end` has something to do: in monotonic seconds, and in milliseconds since 1970."""
+        ends = [one.expires_at for one in self.crowd if one.expires_at is not None]
+        return min(self._until.values(), default=None), min(ends, default=None)
 
     def close(self) -> None:
         """The document is closed here: other processes are told that its sessions have left, but for those that stay."""
@@ -201,7 +211,7 @@ class PresenceList:
 
     def hear(self, news: PresenceNews, monotonic: float) -> None:
         """What another process has written down."""
-        self._adopt(news.put, monotonic)
+        self._adopt(news.put, monotonic, news=True)
         gone = []
         for session_id in news.removed:
             known = self.crowd.get(session_id)
@@ -213,21 +223,31 @@ class PresenceList:
         self._drop(gone)
 
     def compare(self, records: Sequence[PresenceRecord], asked_at: float, *, settled: bool) -> None:
-        """Everything that is written down of this document, as it was at ``asked_at`` (monotonic) or a little later.
-
-        What was heard since then is newer. ``settled``: what is not there is gone; else it may not be written down yet.
+        """Everything that is written down of this document, as it was at ``asked_at`` (monotonic) or a little later: what
+        :meth:`learn` and :meth:`settle` do, at once.
         """
+        self.learn(records, asked_at)
+        self.settle(records, asked_at, settled=settled)
+
+    def learn(self, records: Sequence[PresenceRecord], asked_at: float) -> None:
+        """Some of what is written down. What was heard since ``asked_at`` is newer."""
         fresh = [one for one in records if self._heard.get(one.session_id, asked_at) <= asked_at]
-        self._adopt([one for one in fresh if one.process != self._process], asked_at)
-        written = {one.session_id: one for one in records}
+        self._adopt([one for one in fresh if one.process != self._process], asked_at, news=False)
         for record in fresh:
             if record.process == self._process and record.session_id not in self.crowd:
                 stale = Present.read(record)
                 if stale is not None:
                     self._note(stale, Urgency.GONE)
+
+    def settle(self, records: Sequence[PresenceRecord], asked_at: float, *, settled: bool) -> None:
+        """All that is written down, which was learned. ``settled``: what is not there is gone; else it may not be written
+        down yet.
+        """
+        written = {one.session_id: one.process for one in records}
         for one in self._own():
-            known = written.get(one.session_id)
-            if known is None or (known.process != self._process and self._connections[one.session_id] > 0):
+            if one.session_id not in written or (
+                written[one.session_id] != self._process and self._connections[one.session_id] > 0
+            ):
                 self._note(one, Urgency.NOW)
         if settled:
             unknown = [one for one in self.crowd if not self._is_own(one) and one.session_id not in written]
@@ -239,23 +259,67 @@ class PresenceList:
         gone = [one.session_id for one in self.crowd if one.process not in known]
         self._drop([session_id for session_id in gone if monotonic - self._heard.get(session_id, 0.0) >= _CLAIM_SECONDS])
 
-    def _adopt(self, records: Sequence[PresenceRecord], heard_at: float) -> None:
-        put = []
+    def _adopt(self, records: Sequence[PresenceRecord], heard_at: float, *, news: bool) -> None:
+        """``news``: of the process that answers for them now; else what is as it was read before says nothing."""
+        put: list[Present] = []
         coming: Counter[str] = Counter()
+        size = 0
         for record in records:
-            present = Present.read(record)
-            if present is None or self._connections[record.session_id] > 0:
+            known, seen = self.crowd.get(record.session_id), self._seen.get(record.session_id)
+            if seen is not None and seen[1] is known and seen[0] == record:
+                if news:
+                    self._heard[record.session_id] = heard_at
                 continue
-            known, user_id = self.crowd.get(record.session_id), present.user_id
-            has_place = known.user_id == user_id if known is not None else not self.crowd.is_full_for(user_id, coming[user_id])
-            if has_place and self.crowd.has_room_for(present):
-                coming[user_id] += known is None
-                self._until.pop(record.session_id, None)
+            present = self._judge(record, known, size, coming)
+            if present is not None:
+                coming[present.user_id] += known is None
+                size += self.crowd.growth(present)
                 self._heard[record.session_id] = heard_at
+                self._seen[record.session_id] = record, present
+                if (until := self._until.pop(record.session_id, None)) is not None:
+                    self._visits[record.session_id] = until
                 put.append(present)
         self.crowd.change(put)
+        for present in put:
+            if present.expires_at is not None:
+                self._ends(None, present.expires_at)
+            if present.process is None and self._seen[present.session_id][0].metadata.get("told_at") != list(present.told_at):
+                self._note(present, Urgency.SOON)  # it was told more, and nobody answers for it
+
+    def _judge(self, record: PresenceRecord, known: Present | None, size: int, coming: Counter[str]) -> Present | None:
+        """What is to be shown of a record; None when it is not: it cannot be read, has no place, or the session is this
+        process's and stays that.
+        """
+        present = Present.read(record)
+        if present is None or (known is not None and known.user_id != present.user_id):
+            return None
+        connected = self._connections[record.session_id] > 0
+        if known is None:
+            if connected or self.crowd.is_full_for(present.user_id, coming[present.user_id]):
+                return None
+        elif self._is_own(known) and (connected or present.is_behind(known)):
+            self._heed(known, present, connected=connected)
+            return None
+        else:
+            present = present.heed(known)
+        if self.crowd.has_room_for(present, size):
+            return present
+        return present.but(cursor=None, data=None, told_at=(present.told_at[0], 0, 0))  # who is here is known all the same
+
+    def _heed(self, known: Present, other: Present, *, connected: bool) -> None:
+        """A session of this process has been at another one, too: what it told there counts, if that is newer."""
+        heeded = known.heed(other)
+        if not self.crowd.has_room_for(heeded):
+            return
+        if not connected:
+            self._change(heeded, Urgency.NOW)  # the other process does not know what it told here
+        elif heeded is not known:
+            self._change(heeded, Urgency.SOON)
 
     def _drop(self, session_ids: Sequence[str]) -> None:
+        for session_id in session_ids:
+            for kept in (self._until, self._visits, self._seen):
+                kept.pop(session_id, None)
         users = {shown.user_id for session_id in session_ids if (shown := self.crowd.get(session_id)) is not None}
         self.crowd.change(removed=session_ids)
         for user_id in users:
@@ -276,11 +340,16 @@ class PresenceList:
     def _enter(self, session: Session, transport: Transport, now: int, **stays: Json) -> bool:
         """False: there is no place for it."""
         known = self.crowd.get(session.id)
+        if known is not None and known.user_id != session.author:
+            self._drop([session.id])  # somebody else wrote it down under this id
+            known = None
         if known is None and self.crowd.is_full_for(session.author):
             return False
         present = Present.of(session, transport, now, process=self._process)
         if known is not None:
-            present = present.but(cursor=known.cursor, data=known.data)
+            present = present.but(cursor=known.cursor, data=known.data, told_at=known.told_at)
+            if transport is Transport.POLLING:  # to ask is to do nothing
+                present = present.but(activity=known.activity, last_active=known.last_active)
         if stays:
             present = present.but(**stays)
         if known == present.seen(known.last_active if known is not None else now):
@@ -288,14 +357,16 @@ class PresenceList:
         self._change(present, Urgency.NOW)
         return True
 
+    def _take(self, known: Present) -> None:
+        """A session that polls here is this process's from now on."""
+        self._until[known.session_id] = self._visits.pop(known.session_id)
+        self._change(known.but(process=self._process, expires_at=None, transport=Transport.POLLING), Urgency.NOW)
+
     def _change(self, present: Present, urgency: Urgency) -> None:
         self.crowd.change([present])
         self._note(present, urgency)
 
     def _remove(self, gone: Sequence[Present]) -> None:
-        for one in gone:
-            self._until.pop(one.session_id, None)
-            self._told.pop(one.session_id, None)
         self._drop([one.session_id for one in gone])
         for one in gone:
             if self._is_own(one):
@@ -313,11 +384,3 @@ class PresenceList:
         waiting = self._waiting.get(session.author, {})
         if waiting.pop(session.id, None) is not None and not waiting:
             del self._waiting[session.author]
-
-    def _crowded(self) -> PresenceRefused:
-        return PresenceRefused("too_many_sessions", _CROWDED.format(self._limits.presence_sessions))
-
-
-def size_of(told: Mapping[str, Json]) -> int:
-    """Bytes of what a session tells, as JSON."""
-    return sum(len(encode_value(told[name])) for name in ("cursor", "data") if told.get(name) is not None)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from cowrite.core.ports import PresenceRecord
 from cowrite.core.sessions.session import Session
@@ -17,6 +17,7 @@ IDLE_AFTER: Final = 60_000
 """Milliseconds without doing anything after which a session is idle."""
 AWAY_AFTER: Final = 600_000
 """Milliseconds after which it is away."""
+_TOLD: Final = ("activity", "cursor", "data")
 
 
 class Transport(StrEnum):
@@ -59,8 +60,14 @@ class Present:
     """The process that it is connected to. None: none, it is here until ``expires_at``."""
     expires_at: int | None = None
     """Milliseconds since 1970; None: as long as its process says so."""
+    told_at: tuple[int, ...] = (0, 0, 0)
+    """When ``activity``, ``cursor`` and ``data`` were told last, in milliseconds since 1970; of each the newer word counts. A
+    state that was told later than the session was active holds until it is active again.
+    """
     lasting: bytes = field(default=b"", compare=False, repr=False)
     """All that others are told but ``last_active`` as JSON, without the closing brace: encoded once for all who are told."""
+    size: int = field(default=0, compare=False, repr=False)
+    """Bytes of cursor and data as JSON."""
 
     @classmethod
     def of(cls, session: Session, transport: Transport, now: int, *, process: str) -> Present:
@@ -92,6 +99,7 @@ class Present:
             data,
             record.process,
             record.expires_at,
+            _times(told.get("told_at")),
         ).but()
 
     def record(self, document_id: str) -> PresenceRecord:
@@ -104,15 +112,51 @@ class Present:
             "state": self.activity.value,
             "cursor": self.cursor,
             "data": self.data,
+            "told_at": list(self.told_at),
         }
         return PresenceRecord(self.session_id, self.user_id, document_id, self.last_active, self.process, self.expires_at, told)
 
-    def but(self, **changes: Json) -> Present:
+    def but(self, **changes: Any) -> Present:
         """The same with changes, and written anew."""
         changed = replace(self, **changes)
         lasting = changed.to_json()
         del lasting["last_active"]
-        return replace(changed, lasting=encode_value(lasting)[:-1])
+        size = sum(len(encode_value(told)) for told in (changed.cursor, changed.data) if told is not None)
+        return replace(changed, lasting=encode_value(lasting)[:-1], size=size)
+
+    def telling(self, told: Mapping[str, Json], now: int, *, process: str) -> Present:
+        """The same, having told something: ``state``, ``cursor``, ``data``, or some of them. To tell is to be active, unless
+        the state that is told is another one. ``process``: the one that was told.
+        """
+        changes: dict[str, Any] = {name: value for name, value in told.items() if name in ("cursor", "data")}
+        activity = Activity(told["state"]) if told.get("state") is not None else Activity.ACTIVE
+        # Clocks of processes differ: what is told here comes after what is known to have been told elsewhere.
+        now = now if self.process == process else max(now, *(at + 1 for at in self.told_at))
+        if activity is Activity.ACTIVE:
+            changes["last_active"] = now
+        else:
+            now = max(now, self.last_active + 1)
+        names = {"activity" if name == "state" else name for name in told}
+        times = tuple(now if name in names else at for name, at in zip(_TOLD, self.told_at, strict=True))
+        return self.but(**changes, activity=activity, told_at=times)
+
+    def is_behind(self, other: Present) -> bool:
+        """The other one knows something that the session has told later."""
+        return any(mine < theirs for mine, theirs in zip(self.told_at, other.told_at, strict=True))
+
+    def heed(self, other: Present) -> Present:
+        """The same, with what the session is known to have told later by the other one."""
+        if not self.is_behind(other):
+            return self
+        pairs = zip(_TOLD, self.told_at, other.told_at, strict=True)
+        changes = {name: getattr(other, name) for name, mine, theirs in pairs if mine < theirs}
+        if other.last_active > self.last_active:
+            changes |= {"activity": other.activity, "last_active": other.last_active}
+        return self.but(**changes, told_at=tuple(map(max, self.told_at, other.told_at)))
+
+    def activity_at(self, now: int) -> Activity:
+        """What the session has said of itself, or how long it has done nothing; ``now`` is in milliseconds since 1970."""
+        return self.activity if self.told_at[0] > self.last_active else activity_at(now, self.last_active)
 
     def seen(self, now: int) -> Present:
         """The same, last active now: nothing has to be written anew."""
@@ -185,6 +229,13 @@ class PresenceChange:
         """As a message of :mod:`cowrite.protocol.thin`, encoded once for all readers."""
         joined, updated = (json_list([person.json for person in some]) for some in (self.joined, self.updated))
         return encode_with("presence", {"joined": joined, "updated": updated}, left=list(self.left))
+
+
+def _times(told: Json) -> tuple[int, ...]:
+    """When things were told, of a record; a release that did not write it knew of one process only."""
+    if isinstance(told, list) and len(told) == len(_TOLD) and all(type(at) is int for at in told):
+        return tuple(told)
+    return (0,) * len(_TOLD)
 
 
 def activity_at(now: int, last_active: int) -> Activity:

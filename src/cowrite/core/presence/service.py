@@ -18,7 +18,8 @@ from typing import Final, TypeAlias, TypeVar
 import structlog
 
 from cowrite.core.ports import Broker, Clock, Presence, PresenceError, PresenceNews, PresenceRecord
-from cowrite.core.presence.presence import PresenceList, Urgency
+from cowrite.core.presence.notes import Urgency
+from cowrite.core.presence.presence import PresenceList
 from cowrite.core.presence.present import Person, Present
 from cowrite.core.presence_records import checked
 
@@ -28,6 +29,8 @@ _GAP_SECONDS: Final = 0.2
 """Between two rounds, at least."""
 _WRITE_AFTER: Final = {Urgency.NOW: 0.0, Urgency.SOON: 2.0, Urgency.LATER: 30.0, Urgency.GONE: 0.0}
 """Seconds."""
+_WRITE_BY_ITSELF: Final = 0.5
+"""The same of ``SOON`` where others hear of it only by reading."""
 _LOOK_SECONDS: Final = 0.5
 """How often it is looked whether another storage has taken over."""
 _READ_WITH_BROKER: Final = 60.0
@@ -37,6 +40,10 @@ _SETTLING_SECONDS: Final = 6.0
 _RETRY_SECONDS: Final = 1.0
 _AT_ONCE: Final = 500
 """Records written, and documents read, in one call."""
+_LEARNED: Final = 200
+"""Records that are learned in one step of the event loop, and"""
+_DOCUMENTS: Final = 20
+"""documents."""
 
 _Key: TypeAlias = tuple[str, str]
 """A document and a session."""
@@ -96,7 +103,10 @@ class PresenceService:
     def note(self, document_id: str, present: Present, urgency: Urgency) -> None:
         """A session of this process has changed, or has gone. Cheap."""
         key = document_id, present.session_id
-        due = self._clock.monotonic() + _WRITE_AFTER[urgency]
+        after = _WRITE_AFTER[urgency]
+        if urgency is Urgency.SOON and len(self._living) > 1 and not self._broker.reaches_others:
+            after = _WRITE_BY_ITSELF
+        due = self._clock.monotonic() + after
         if (known := self._unwritten.get(key)) is not None:
             due = min(due, known[1])
         noted = present, urgency is Urgency.GONE
@@ -115,7 +125,7 @@ class PresenceService:
             return people.persons
         people = PresenceList(lambda change: None, process=self.process)
         records = (await self._presence.read([document_id])).get(document_id, ())
-        people.compare(records, self._clock.monotonic(), settled=True)
+        await _compare(people, records, self._clock.monotonic())
         return people.persons
 
     # ---- its life ----------------------------------------------------------------------------------------------------
@@ -260,12 +270,24 @@ class PresenceService:
                 asked_at = self._clock.monotonic()
                 found = await self._presence.read(part)
                 settled = asked_at >= self._settled_at and self._presence.generation == self._generation
-                for document_id in part:
+                for number, document_id in enumerate(part, 1):
                     if (people := self._lists.get(document_id)) is not None:
-                        people.compare(found.get(document_id, ()), asked_at, settled=settled)
+                        await _compare(people, found.get(document_id, ()), asked_at)
+                    if (people := self._lists.get(document_id)) is not None:
+                        people.settle(found.get(document_id, ()), asked_at, settled=settled)
+                    if number % _DOCUMENTS == 0:
+                        await asyncio.sleep(0)
         except BaseException:
             self._unread = asked | self._unread
             raise
+
+
+async def _compare(people: PresenceList, records: Sequence[PresenceRecord], asked_at: float) -> None:
+    """The event loop has other things to do than to learn of thousands at once."""
+    for start in range(0, len(records), _LEARNED):
+        if start:
+            await asyncio.sleep(0)
+        people.learn(records[start : start + _LEARNED], asked_at)
 
 
 def _can_be_kept(record: PresenceRecord) -> bool:

@@ -1,9 +1,10 @@
-"""Who wrote which clocks of which Yjs client, and when: from what each entry of the log brought.
+"""Who wrote which clocks of which Yjs client, who deleted them, and when: from what each entry of the log brought and deleted.
 
 Theory of operation. In a log the clocks of one Yjs client ascend without gaps, so an entry's range needs only its start. All is
-in arrays: 20 bytes per entry and 8 per range. What a restore or an undo brought back has new clocks; its cause says which ones
-these were before (``copies``), and they are credited to who wrote them first. That is found when the entry is appended, so a
-copy of a copy costs no more to look up.
+in arrays: 20 bytes per entry, 8 per range and 12 per deleted range. An entry that carried what others wrote has a number of its
+own for each of them: such an entry is one for each author. What a restore or an undo brought back has new clocks; its cause
+says which ones these were before (``copies``), and they are credited to who wrote them first. That is found when the entry is
+appended, so a copy of a copy costs no more to look up.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ NOBODY: Final = -1
 PAUSE_MS: Final = 60_000
 """What one author wrote with no longer pauses is told as one."""
 
+_FEW: Final = 100
+
 Copy = tuple[int, int, int, int, int]
 """(Yjs client, clock, length, Yjs client before, clock before)."""
 
@@ -37,6 +40,10 @@ class Authored(NamedTuple):
     """(Yjs client, first clock, the clock behind the last)."""
     copies: Sequence[Copy] = ()
     """What it brought back; empty but for a restore or an undo."""
+    writers: Sequence[str] = ()
+    """Who wrote each of the ranges; empty when all of them are its author's."""
+    deletes: Sequence[tuple[int, int, int]] = ()
+    """What it deleted: as ``ranges``."""
 
 
 class Credit(NamedTuple):
@@ -54,13 +61,59 @@ back or NOBODY)."""
 
 
 class _Client:
-    __slots__ = ("copies", "end", "entries", "starts")
+    __slots__ = ("copies", "deletions", "end", "entries", "starts")
 
     def __init__(self) -> None:
+        self.deletions = _Deletions()
         self.starts = array("I")
         self.entries = array("i")
         self.end = 0
         self.copies: list[tuple[int, int, int]] = []  # ascending: (first clock, the clock behind the last, entry)
+
+
+class _Deletions:
+    """Who deleted clocks of one client: ascending ranges, which do not overlap, as nothing is deleted twice in a log."""
+
+    __slots__ = ("_ends", "_entries", "_new", "_starts")
+
+    def __init__(self) -> None:
+        self._starts = array("I")
+        self._ends = array("I")
+        self._entries = array("I")
+        self._new: list[tuple[int, int, int]] = []
+
+    def add(self, start: int, end: int, number: int) -> None:
+        self._new.append((start, end, number))
+
+    def spans(self, clock: int, end: int, otherwise: int) -> list[tuple[int, int, int]]:
+        if self._new:
+            self._sort()
+        spans = []
+        at = bisect_right(self._ends, clock)
+        while clock < end:
+            if at == len(self._starts) or self._starts[at] >= end:
+                spans.append((clock, end, otherwise))
+                break
+            start, stop = self._starts[at], min(self._ends[at], end)
+            if start > clock:
+                spans.append((clock, start, otherwise))
+                clock = start
+            spans.append((clock, stop, self._entries[at]))
+            clock = stop
+            at += 1
+        return spans
+
+    def _sort(self) -> None:
+        if len(self._new) <= _FEW:  # what was deleted since somebody last asked
+            for start, end, number in self._new:
+                at = bisect_left(self._starts, start)
+                self._starts.insert(at, start)
+                self._ends.insert(at, end)
+                self._entries.insert(at, number)
+        else:
+            ranges = sorted([*zip(self._starts, self._ends, self._entries, strict=True), *self._new])
+            self._starts, self._ends, self._entries = (array("I", column) for column in zip(*ranges, strict=True))
+        self._new = []
 
 
 class Attribution:
@@ -81,19 +134,23 @@ class Attribution:
 
     def append(self, entries: Iterable[Authored]) -> None:
         """Take the next entries of the log. Raises ValueError when one does not follow on the last one."""
-        for offset, author, created_at, ranges, copies in entries:
+        for offset, author, created_at, ranges, copies, writers, deletes in entries:
             if offset <= self.head:
                 raise ValueError(f"entry {offset} does not come after entry {self.head}")
-            number = len(self._offsets)
-            self._offsets.append(offset)
-            self._times.append(created_at)
-            self._authors.append(self._numbers.setdefault(author, len(self._names)))
-            if len(self._names) < len(self._numbers):
-                self._names.append(author)
-            for client, start, end in ranges:
-                self._add(client, start, end, number)
+            number = self._number(offset, author, created_at)
+            if not writers:
+                for client, start, end in ranges:
+                    self._add(client, start, end, number)
+            else:
+                numbers = {author: number}
+                for (client, start, end), writer in zip(ranges, writers, strict=True):
+                    if writer not in numbers:
+                        numbers[writer] = self._number(offset, writer, created_at)
+                    self._add(client, start, end, numbers[writer])
             for copy in copies:
                 self._copy(*copy)
+            for client, start, end in deletes:
+                self._known(client).deletions.add(start, end, number)
 
     def spans(self, client: int, clock: int, end: int) -> list[Span]:
         """Tell whose the clocks from ``clock`` up to ``end`` are, in order, each exactly once."""
@@ -102,6 +159,14 @@ class Attribution:
             return [(clock, end, NOBODY, NOBODY)]
         spans = _own(known, clock, end)
         return [part for span in spans for part in _with_copies(known.copies, *span[:3])] if known.copies else spans
+
+    def deletions(self, client: int, clock: int, end: int, otherwise: int = NOBODY) -> list[tuple[int, int, int]]:
+        """Tell which entries deleted the clocks from ``clock`` up to ``end``, in order, each exactly once.
+
+        Each is (first clock, the clock behind the last, the entry's number); ``otherwise`` where no entry has deleted them.
+        """
+        known = self._clients.get(client)
+        return [(clock, end, otherwise)] if known is None else known.deletions.spans(clock, end, otherwise)
 
     def goes_on(self, number: int, other: int) -> bool:
         """Tell whether two entries that are not the same are of one author, with at most a minute between them."""
@@ -119,15 +184,22 @@ class Attribution:
         """Write an entry's author, time and offset into a JSON object; None for NOBODY."""
         run["author"], run["created_at"], run["offset"] = self.credit(number) or (None, None, None)
 
-    def number_of(self, offset: int) -> int:
-        """Return the number of the entry at an offset, NOBODY when it is not known."""
-        number = bisect_left(self._offsets, offset)
-        return number if number < len(self._offsets) and self._offsets[number] == offset else NOBODY
+    def _number(self, offset: int, author: str, created_at: int) -> int:
+        self._offsets.append(offset)
+        self._times.append(created_at)
+        self._authors.append(self._numbers.setdefault(author, len(self._names)))
+        if len(self._names) < len(self._numbers):
+            self._names.append(author)
+        return len(self._offsets) - 1
 
-    def _add(self, client: int, start: int, end: int, number: int) -> None:
+    def _known(self, client: int) -> _Client:
         known = self._clients.get(client)
         if known is None:
             known = self._clients[client] = _Client()
+        return known
+
+    def _add(self, client: int, start: int, end: int, number: int) -> None:
+        known = self._known(client)
         if start > known.end:
             known.starts.append(known.end)
             known.entries.append(NOBODY)
@@ -137,7 +209,7 @@ class Attribution:
             known.end = end
 
     def _copy(self, client: int, clock: int, length: int, old_client: int, old_clock: int) -> None:
-        copies = self._clients.setdefault(client, _Client()).copies
+        copies = self._known(client).copies
         found = [
             (clock + start - old_clock, clock + end - old_clock, number)
             for start, end, number, _ in self.spans(old_client, old_clock, old_clock + length)

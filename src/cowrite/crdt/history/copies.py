@@ -16,6 +16,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
+from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.history.items import BINARY, DOCUMENT, EMBED, FORMAT, Holder, Items, Piece, read_items
 from cowrite.crdt.history.scratch import Scratch
 from cowrite.crdt.outline import ANY, CLOCK_BITS, CLOCK_MASK, CONTENT, DELETED, GC, SKIP, STRING, TYPE, ClockRange, Outline
@@ -35,12 +36,14 @@ def copies_of_restore(
     return copies_of_undo(scratch, *undone) if named is None else _joined(named)
 
 
-def copies_of_mended(scratch: Scratch, beginning: Mapping[int, int], gone_before: Iterable[ClockRange]) -> Sequence[Copy]:
-    """Return what a restore brings back that was mended. ``beginning`` is the state vector at the moment, ``gone_before`` what
-    was deleted by then.
-    """
+def copies_of_mended(scratch: Scratch, then: bytes) -> Sequence[Copy]:
+    """Return what a restore brings back that was mended. ``then`` is the state at the moment."""
     items = read_items(scratch.encode())
-    return _joined(_Restored(items, scratch.client_id, beginning, _Ranges(gone_before)).copies())
+    outline = outline_of_state(then)
+    beginning: dict[int, int] = {}
+    for client, _, end in outline.brings:
+        beginning[client] = max(end, beginning.get(client, 0))
+    return _joined(_Restored(items, scratch.client_id, beginning, _Ranges(outline.deletes)).copies())
 
 
 def copies_of_undo(scratch: Scratch, inserted: Iterable[ClockRange], deleted: Iterable[ClockRange]) -> Sequence[Copy]:

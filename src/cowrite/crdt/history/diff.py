@@ -19,7 +19,7 @@ deleted, before), and ``"attribute_changes": {name: {"before", "after", "author"
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from cowrite.crdt.history import contents
@@ -28,7 +28,7 @@ from cowrite.crdt.history.blame import IN_ARRAYS, IN_XML
 from cowrite.crdt.history.items import FORMAT, Holder, Piece
 from cowrite.crdt.history.runs import NOTHING_MORE, Runs, same
 from cowrite.crdt.history.showing import Now, Showing, chunk_of, set_attribute
-from cowrite.crdt.history.sides import Deletions, Part, Sides
+from cowrite.crdt.history.sides import Part, Sides
 from cowrite.crdt.outline import STRING, TYPE
 from cowrite.crdt.roots import RootKind
 from cowrite.crdt.values import Json
@@ -36,30 +36,21 @@ from cowrite.crdt.values import Json
 EQUAL, INSERT, DELETE, CHANGED_FORMAT, REPLACE = "equal", "insert", "delete", "format", "replace"
 
 
-def diff(
-    before: bytes,
-    after: bytes,
-    roots: Mapping[str, RootKind],
-    attribution: Attribution,
-    entries: Iterable[tuple[int, bytes]],
-) -> Json:
+def diff(before: bytes, after: bytes, roots: Mapping[str, RootKind], attribution: Attribution) -> Json:
     """Return what changed from an encoded state to a later one, as a tree (see above).
 
-    ``roots`` are those to look at, with their kinds after; ``entries`` the offset and update of each entry between the two: by
-    them deletions have their authors. Raises :class:`~cowrite.crdt.errors.EngineFault`.
+    ``roots`` are those to look at, with their kinds after; ``attribution`` is that of the log up to the later state at least.
+    Raises :class:`~cowrite.crdt.errors.EngineFault`.
     """
-    sides = Sides(before, after)
-    deletions = Deletions(entries, attribution.number_of)
-    walk = _Walk(sides, attribution, deletions)
+    walk = _Walk(Sides(before, after), attribution)
     return {"roots": [walk.root(name, kind) for name, kind in sorted(roots.items())]}
 
 
 class _Walk:
-    def __init__(self, sides: Sides, attribution: Attribution, deletions: Deletions) -> None:
+    def __init__(self, sides: Sides, attribution: Attribution) -> None:
         self._sides = sides
         self._items = sides.items
         self._attribution = attribution
-        self._deletions = deletions
         self._before = Showing(sides.items, sides)
         self._after = Showing(sides.items, Now())
         self._changed = False
@@ -205,7 +196,7 @@ class _Walk:
         part = Part(piece, old is not None, new is not None)
         entry: Json = {"change": EQUAL if old and new else INSERT if new else DELETE}
         if piece.content == TYPE:
-            entry["node"] = self.node(part, self._deletions.of_last(piece, gone_by) if new is None else gone_by)
+            entry["node"] = self.node(part, self._who_deleted(piece, gone_by) if new is None else gone_by)
         else:
             entry["value"] = self._after.value(piece)
         return entry
@@ -217,7 +208,8 @@ class _Walk:
         piece = part.piece
         end = piece.clock + piece.length
         if not part.after:
-            return DELETE, [(*span, NOBODY) for span in self._deletions.spans(piece, gone_by)]
+            deletions = self._attribution.deletions(piece.client, piece.clock, end, gone_by)
+            return DELETE, [(*span, NOBODY) for span in deletions]
         if part.before:
             return EQUAL, ((piece.clock, end, NOBODY, NOBODY),)
         return INSERT, self._attribution.spans(piece.client, piece.clock, end)
@@ -227,7 +219,12 @@ class _Walk:
         new = written[-1]
         if not new.deleted:
             return self._attribution.spans(new.client, new.clock + new.length - 1, new.clock + new.length)[0][2:]
-        return self._deletions.of_last(new, gone_by), NOBODY
+        return self._who_deleted(new, gone_by), NOBODY
+
+    def _who_deleted(self, piece: Piece, otherwise: int) -> int:
+        """Return the entry that deleted a piece's last clock."""
+        end = piece.clock + piece.length
+        return self._attribution.deletions(piece.client, end - 1, end, otherwise)[0][2]
 
     def _sign(self, change: dict[str, Json], number: int, restored: int) -> None:
         self._changed = True

@@ -37,7 +37,8 @@ from cowrite.crdt.values import Json
 BINARY, EMBED, FORMAT, DOCUMENT = 3, 5, 6, 9
 """Kinds of contents that :mod:`cowrite.crdt.outline` does not name."""
 
-_NO_STEPS_LIMIT = 2**62
+MAX_STEPS: Final = 4_000_000
+"""Steps past concurrent pieces that reading one state may take, about 1 µs each: twice what one update may cause."""
 _new = tuple.__new__  # makes a named tuple in a third of the time
 
 
@@ -129,11 +130,12 @@ class Items:
         return contents.content_at(self._data, piece.at)
 
 
-def read_items(state: bytes) -> Items:
+def read_items(state: bytes, *, max_steps: int = MAX_STEPS) -> Items:
     """Read a whole state, as a document encodes it.
 
     Takes time in proportion to the structs (about 12 µs each) and does not call the engine. Raises
-    :class:`~cowrite.crdt.errors.EngineFault` when that is no state.
+    :class:`~cowrite.crdt.errors.EngineFault` when that is no state, :class:`~cowrite.crdt.errors.HostileUpdate`
+    (``conflicts``) when finding the order of what was written at the same time takes more than ``max_steps``.
     """
     try:
         outline = outline_of_state(state)
@@ -141,7 +143,7 @@ def read_items(state: bytes) -> Items:
         raise EngineFault(f"A state cannot be read: {error}") from error
     if outline.needs:
         raise EngineFault("A state cannot be read: it needs something that it does not hold itself.")
-    return _Building(state, outline).items()
+    return _Building(state, outline).items(max_steps)
 
 
 class _Building:
@@ -155,10 +157,10 @@ class _Building:
         self._deletes: dict[int, list[ClockRange]] = {}
         self._partly: set[int] = set()  # first ids of structs of which only some clocks are deleted
 
-    def items(self) -> Items:
+    def items(self, max_steps: int) -> Items:
         self._read_rows()
         layout = self._outline.layout
-        lists = Lists(layout, _NO_STEPS_LIMIT)
+        lists = Lists(layout, max_steps)
         lists.integrate()
         roots: dict[str, tuple[list[Piece], dict[str, list[Piece]]]] = {}
         types: dict[tuple[int, int], tuple[list[Piece], dict[str, list[Piece]]]] = {}
@@ -188,13 +190,13 @@ class _Building:
             base = number + 1 << CLOCK_BITS
             gone = self._deletes.get(client, [])
             next_gone = 0
-            for at in range(4 * first, 4 * behind, 4):
-                head = rows[at]
+            heads, lefts, places = (rows[4 * first + column : 4 * behind : 4] for column in (0, 1, 3))
+            clocks = [head & CLOCK_MASK for head in heads]
+            columns = zip(heads, clocks, [*clocks[1:], end_clock], lefts, places, range(first, behind), strict=True)
+            for head, clock, end, left, place, row in columns:
                 content = head >> CLOCK_BITS & CONTENT
                 if content in (GC, SKIP):
                     continue
-                clock = head & CLOCK_MASK
-                end = rows[at + 4] & CLOCK_MASK if at + 4 < 4 * behind else end_clock
                 while next_gone < len(gone) and gone[next_gone][2] <= clock:
                     next_gone += 1
                 deleted = content == DELETED
@@ -202,10 +204,10 @@ class _Building:
                     deleted = gone[next_gone][1] <= clock and end <= gone[next_gone][2]
                     if not deleted:
                         self._partly.add(base | clock)
-                pieces[base | clock] = _new(Piece, (client, clock, end - clock, content, deleted, rows[at + 3], 0))
+                pieces[base | clock] = _new(Piece, (client, clock, end - clock, content, deleted, place, 0))
                 ends[base | clock] = (base | end) - 1
-                if 0 < rows[at + 1] <= CLOCK_MASK:
-                    self._first_rows.setdefault(rows[at + 1], at)
+                if 0 < left <= CLOCK_MASK:
+                    self._first_rows.setdefault(left, 4 * row)
 
     def _in_order(self, order: Sequence[tuple[int, int]]) -> list[Piece]:
         pieces, ends, partly = self._pieces, self._ends, self._partly

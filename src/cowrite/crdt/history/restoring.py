@@ -1,11 +1,12 @@
 """A moment of the past as a new edit of today, and a person's changes taken back as one.
 
-Theory of operation. In a scratch document at the moment A, what came after it is applied as one step of the engine's undo
+Theory of operation. In a scratch document at the moment A, the document of today is applied as one step of the engine's undo
 manager, and undone. So what is still there stays what it is, with the carets and comments in it; only what was deleted since is
-written again, under a fresh Yjs client id. The undo manager alone fails in about one of a thousand random histories: an entry
-that it writes again counts in its own document, but not in those of others. Therefore what others will see is compared with
-what the document showed at A, and mended where it differs. All of that happens in scratch documents. What is written meanwhile
-merges with the update as with every other one.
+written again, under a fresh Yjs client id. (Applying the log's entries one by one instead, the undo manager writes entries that
+count in its own document, but not in those of others, in three of a hundred random histories.) The engine may panic at it, and
+others may see something else. Therefore the update is tried on a copy of the log (:mod:`cowrite.crdt.history.proof`), and
+mended where what it shows differs from what the document showed at A. What is written meanwhile merges with the update as with
+every other one.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
-from cowrite.crdt.errors import EngineFault, HostileUpdate
-from cowrite.crdt.guard import SYNC_LIMITS, GuardLimits, inspect
+from cowrite.crdt.errors import EngineFault
+from cowrite.crdt.guard import SYNC_LIMITS, GuardLimits
 from cowrite.crdt.history.copies import Copy, copies_of_mended, copies_of_restore, copies_of_undo
 from cowrite.crdt.history.patching import EMPTY, Unpatchable
+from cowrite.crdt.history.proof import Proof
 from cowrite.crdt.history.scratch import RestoreFailed, Scratch, merge
-from cowrite.crdt.outline import ClockRange, Outline, missing
+from cowrite.crdt.outline import ClockRange, Outline
 from cowrite.crdt.roots import RootKind
 from cowrite.crdt.values import Json
 
@@ -55,7 +57,7 @@ class Undone:
 def restore(
     state: bytes,
     roots: Mapping[str, RootKind],
-    updates: Iterable[bytes],
+    head: bytes,
     wanted: Collection[str] | None,
     target: Mapping[str, Json],
     *,
@@ -64,10 +66,10 @@ def restore(
 ) -> Restored:
     """Make the update that brings a document back to a moment A.
 
-    ``state`` is the document at A; ``updates`` are the log's entries from there to the head, ``roots`` the kinds at the head
-    (the log's own: see :class:`~cowrite.crdt.history.scratch.Scratch`); ``wanted`` are the roots to bring back, None all of
-    them; ``target`` is what the document showed at A. The update is made under the Yjs ``client_id``, by default a random one;
-    of one client id only one update may ever be applied. It keeps to ``limits``.
+    ``state`` is the document at A and ``head`` the document now, as updates; ``roots`` are the kinds of all roots now (the
+    log's own: see :class:`~cowrite.crdt.history.scratch.Scratch`); ``wanted`` are the roots to bring back, None all of them;
+    ``target`` is what the document showed at A. The update is made under the Yjs ``client_id``, by default a random one; of one
+    client id only one update may ever be applied. It keeps to ``limits``.
 
     Raises :class:`RestoreFailed`, :class:`~cowrite.crdt.errors.EngineFault`.
     """
@@ -76,28 +78,24 @@ def restore(
     if wanted is not None and mixed:
         raise RestoreFailed(f"The root {mixed[0]!r} holds things that do not go together; what it was cannot be told.")
     shown = {name: kind for name, kind in chosen.items() if kind is not RootKind.MIXED}
-    scratch = Scratch(state, shown, client_id=client_id)
-    scratch.track()
-    beginning, gone_before = scratch.state, scratch.deletions()
-    scratch.apply(updates, tracked=True)
-    head = scratch.state
-    since = scratch.tracked()
-    undone = scratch.undo()
     want = {name: target.get(name, EMPTY[kind]) for name, kind in shown.items()}
-    scratch, patches = _made(scratch, want)
-    update = merge([*undone, *patches])
-    outline = _checked(update, head, scratch.client_id, limits)
-    if update is None or outline is None:
+    proof = Proof(head, roots, limits)
+    if not proof.differing(None, want):
         return Restored(None, left=mixed)
-    if patches:
-        return Restored(update, copies_of_mended(scratch, beginning, gone_before), True, mixed)
-    return Restored(update, copies_of_restore(scratch, since, outline), False, mixed)
+    scratch, since, undone = _brought_back(state, shown, head, client_id)
+    scratch, update, patched = _made(scratch, undone, want, proof)
+    if update is None or (outline := _checked(update, proof, scratch.client_id)) is None:
+        return Restored(None, left=mixed)
+    if not patched:
+        return Restored(update, copies_of_restore(scratch, since, outline), False, mixed)
+    return Restored(update, copies_of_mended(scratch, state), True, mixed)
 
 
 def undo_of(
     state: bytes,
     roots: Mapping[str, RootKind],
     updates: Iterable[tuple[bytes, bool]],
+    head: bytes,
     *,
     client_id: int | None = None,
     limits: GuardLimits = SYNC_LIMITS,
@@ -105,9 +103,9 @@ def undo_of(
     """Make the update that takes back what one person changed: what they inserted goes, what they deleted comes back.
 
     ``state`` is the document before the first of these changes; ``updates`` are the log's entries from there to the head, each
-    with whether it is to be taken back; ``roots``, ``client_id`` and ``limits`` are as for :func:`restore`. What others have
-    written stays, but for what stands inside of something that goes (their text in a paragraph that the person had inserted);
-    an entry that others have written since stays theirs; mixed roots stay as they are.
+    with whether it is to be taken back; ``roots``, ``head``, ``client_id`` and ``limits`` are as for :func:`restore`. What
+    others have written stays, but for what stands inside of something that goes (their text in a paragraph that the person had
+    inserted); an entry that others have written since stays theirs; mixed roots stay as they are.
 
     Raises :class:`RestoreFailed`, :class:`~cowrite.crdt.errors.EngineFault`.
     """
@@ -118,11 +116,10 @@ def undo_of(
     except EngineFault:
         # The engine panics at some sets of ids that begin and end within one run of values.
         taken = _take_back(Scratch(state, shown, client_id=client_id), steps, separately=True)
-    scratch, head, (inserted, deleted), undone = taken
-    scratch, patches = _made(scratch, scratch.content())
-    update = merge([*undone, *patches])
-    outline = _checked(update, head, scratch.client_id, limits)
-    if update is None or outline is None:
+    scratch, (inserted, deleted), undone = taken
+    proof = Proof(head, roots, limits)
+    scratch, update, _ = _made(scratch, undone, scratch.content(), proof)
+    if update is None or (outline := _checked(update, proof, scratch.client_id)) is None:
         return Undone(None)
     return Undone(update, copies_of_undo(scratch, inserted, deleted) if outline.brings else ())
 
@@ -130,44 +127,59 @@ def undo_of(
 _Ids = tuple[Sequence[ClockRange], Sequence[ClockRange]]
 
 
+def _brought_back(
+    state: bytes, roots: Mapping[str, RootKind], head: bytes, client_id: int | None
+) -> tuple[Scratch, _Ids, list[bytes]]:
+    """Undo what came after a moment; returns also what that was. Where the engine panics nothing is undone: all is left to
+    mending.
+    """
+    scratch = Scratch(state, roots, client_id=client_id)
+    try:
+        return _take_back(scratch, [([head], True)], separately=False)
+    except EngineFault:
+        scratch = Scratch(state, roots, client_id=client_id)
+        scratch.apply([head], tracked=False)
+        return scratch, ((), ()), []
+
+
 def _take_back(
     scratch: Scratch, steps: Sequence[tuple[Sequence[bytes], bool]], *, separately: bool
-) -> tuple[Scratch, Mapping[int, int], _Ids, list[bytes]]:
-    """Undo some steps; returns also the state vector and what was tracked before that."""
+) -> tuple[Scratch, _Ids, list[bytes]]:
+    """Undo some steps; returns also what was tracked before that."""
     scratch.track(separately=separately)
     for entries, theirs in steps:
         scratch.apply(entries, tracked=theirs)
-    head, tracked = scratch.state, scratch.tracked()
-    return scratch, head, tracked, scratch.undo()
+    tracked = scratch.tracked()
+    return scratch, tracked, scratch.undo()
 
 
-def _made(scratch: Scratch, want: Mapping[str, Json]) -> tuple[Scratch, list[bytes]]:
+def _made(
+    scratch: Scratch, undone: Sequence[bytes], want: Mapping[str, Json], proof: Proof
+) -> tuple[Scratch, bytes | None, bool]:
     """Look whether others will see what they should, and mend it where they will not: what differs is edited, and where that
-    does not help all of the root is replaced. Returns a document that shows it, and what was done as updates.
+    does not help all of the root is replaced. Returns a document in which all of it was done, the update, and whether
+    anything was mended.
     """
-    patches: list[bytes] = []
+    done = list(undone)
+    update = merge(done)
+    differing = proof.differing(update, want)
     for mend in (Scratch.patch, Scratch.replace):
-        replica = scratch.replica()
-        differing = replica.differing(want)
         if not differing:
-            return replica, patches
+            break
+        # Others see something else than this document because of how the undo manager has written it.
+        replica = scratch.replica()
         with suppress(Unpatchable):
-            patches += mend(replica, differing, want)
-            scratch = replica
-    replica = scratch.replica()
-    if differing := replica.differing(want):
+            done += mend(replica, differing, want)
+            scratch, update = replica, merge(done)
+            differing = proof.differing(update, want)
+    if differing:
         raise RestoreFailed(f"The root {differing[0]!r} cannot be made what it was: the engine writes something else.")
-    return replica, patches
+    return scratch, update, len(done) > len(undone)
 
 
-def _checked(update: bytes | None, head: Mapping[int, int], client_id: int, limits: GuardLimits) -> Outline | None:
+def _checked(update: bytes, proof: Proof, client_id: int) -> Outline | None:
     """Look whether what came out is what it should be; None when it is nothing."""
-    if update is None:
-        return None
-    try:
-        outline = inspect(update, limits)
-    except HostileUpdate as error:
-        raise RestoreFailed(f"What would have to be written is too much for one update: {error.reason}.") from error
-    if client_id in head or missing(outline, head) or any(client != client_id for client, _, _ in outline.brings):
+    outline = proof.inspect(update)
+    if client_id in proof.state or any(client != client_id for client, _, _ in outline.brings):
         raise EngineFault("The engine made an update that cannot be merged.")
     return None if outline.is_empty else outline

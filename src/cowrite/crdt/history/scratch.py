@@ -13,12 +13,11 @@ from pycrdt import _pycrdt as engine
 
 from cowrite.crdt.document import _raise_fault as raise_fault
 from cowrite.crdt.document import merge_updates
-from cowrite.crdt.guard import deletes_of, read_delete_set
-from cowrite.crdt.history.patching import Patcher, Unpatchable, same
+from cowrite.crdt.guard import read_delete_set
+from cowrite.crdt.history.patching import Patcher, Unpatchable
 from cowrite.crdt.outline import ClockRange
 from cowrite.crdt.roots import RootKind
 from cowrite.crdt.shared_types import Handle, Misfit, Reader
-from cowrite.crdt.state_vector import decode_state_vector
 from cowrite.crdt.typed_roots import read_root, root_handle
 from cowrite.crdt.utf16 import EngineMemory, utf16_document
 from cowrite.crdt.values import InvalidValue, Json
@@ -56,20 +55,10 @@ class Scratch:
     def client_id(self) -> int:
         return self._document.client_id
 
-    @property
-    def state(self) -> dict[int, int]:
-        """For each Yjs client its next clock."""
-        return decode_state_vector(self._call(self._document.get_state))
-
     def encode(self) -> bytes:
         """Give the whole state, with what was deleted since the beginning."""
         state: bytes = self._call(self._document.get_update)
         return state
-
-    def deletions(self) -> Sequence[ClockRange]:
-        """Return all that is deleted."""
-        update: bytes = self._call(self._document.get_update, self._call(self._document.get_state))
-        return deletes_of(update)
 
     def content(self) -> dict[str, Json]:
         """Return what each root holds, as :func:`cowrite.crdt.state.get_state` does. Raises :class:`RestoreFailed`."""
@@ -107,11 +96,6 @@ class Scratch:
         one, where it does not count.
         """
         return Scratch(self.encode(), self._roots, client_id=self.client_id)
-
-    def differing(self, want: Mapping[str, Json]) -> list[str]:
-        """Return the names of the roots that do not hold what they should. Raises :class:`RestoreFailed`."""
-        have = self.content()
-        return [name for name in self._roots if not same(have[name], want[name])]
 
     def patch(self, names: Sequence[str], want: Mapping[str, Json]) -> list[bytes]:
         """Edit what differs in some roots; returns it as updates.

@@ -8,12 +8,11 @@ state vector of then and it was not deleted then; it is there after when it is n
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from cowrite.crdt.document import Document
-from cowrite.crdt.errors import EngineFault, HostileUpdate
-from cowrite.crdt.guard import deletes_of, outline_of_state
+from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.history.items import Holder, Items, Piece, cut_by, read_items
 from cowrite.crdt.outline import ClockRange
 from cowrite.crdt.state_vector import encode_state_vector
@@ -96,50 +95,6 @@ class Sides:
         return parts
 
 
-class Deletions:
-    """By which entries what was deleted. ``entries`` are pairs of an entry's offset and its update.
-
-    Entries have the numbers that ``number_of`` gives for their offsets.
-    """
-
-    def __init__(self, entries: Iterable[tuple[int, bytes]], number_of: Callable[[int], int]) -> None:
-        self._ranges: dict[int, list[tuple[int, int, int]]] = {}
-        for offset, update in entries:
-            if update[-1]:  # the last byte is the number of clients in the delete set when that is empty
-                number = number_of(offset)
-                for client, start, end in _deletes(update):
-                    self._ranges.setdefault(client, []).append((start, end, number))
-        for ranges in self._ranges.values():
-            ranges.sort()
-
-    def spans(self, piece: Piece, otherwise: int) -> list[tuple[int, int, int]]:
-        """Tell whose entries deleted a piece: (first clock, the clock behind, the entry's number), each clock exactly once.
-
-        ``otherwise`` is the entry for those that none of them names.
-        """
-        clock, end = piece.clock, piece.clock + piece.length
-        ranges = self._ranges.get(piece.client, ())
-        at = bisect_right(ranges, clock, key=_end)
-        spans = []
-        while clock < end:
-            if at == len(ranges) or ranges[at][0] >= end:
-                spans.append((clock, end, otherwise))
-                break
-            start, stop, number = ranges[at]
-            if start > clock:
-                spans.append((clock, start, otherwise))
-                clock = start
-            stop = min(stop, end)
-            spans.append((clock, stop, number))
-            clock = stop
-            at += 1
-        return spans
-
-    def of_last(self, piece: Piece, otherwise: int) -> int:
-        """Return the entry that deleted a piece's last clock."""
-        return self.spans(piece, otherwise)[-1][2]
-
-
 class _KeepingDocument(Document):
     def __init__(self) -> None:
         super().__init__(keep_deleted=True)
@@ -150,19 +105,8 @@ class _KeepingDocument(Document):
         self._encoded = self._deletions = None
 
 
-def _deletes(update: bytes) -> Sequence[ClockRange]:
-    try:
-        return deletes_of(update)
-    except HostileUpdate as error:
-        raise EngineFault(f"An entry of the log cannot be read: {error}") from error
-
-
 def _by_client(ranges: Iterable[ClockRange]) -> Mapping[int, list[ClockRange]]:
     by_client: dict[int, list[ClockRange]] = {}
     for deleted in ranges:
         by_client.setdefault(deleted.client, []).append(deleted)
     return by_client
-
-
-def _end(deleted: tuple[int, int, int]) -> int:
-    return deleted[1]

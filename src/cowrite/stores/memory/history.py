@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -93,7 +93,8 @@ class MemoryHistory:
             return ()
         start = max(after + 1, document.first_offset)
         end = min(document.head.offset, start + max(0, limit) - 1)
-        entries = tuple(map(_authored, rows_between(document.rows, start, end)))
+        rows = rows_between(document.rows, start, end)
+        entries = tuple([_with_clocks(document_id, row, document.clients) for row in rows])
         check_log(document_id, entries, start=start, end=end)
         return entries
 
@@ -114,6 +115,15 @@ def _authored(row: Row) -> Authored:
 
 def _without_copies(row: Row) -> Authored:
     return replace(_authored(row), cause=row.entry.cause)
+
+
+def _with_clocks(document_id: str, row: Row, claimed: Mapping[int, str]) -> Authored:
+    entry = row.entry
+    return replace(
+        _authored(row),
+        writers=past.writers(entry.ranges, entry.author, claimed),
+        deletes=past.deletes(document_id, entry.offset, entry.update),
+    )
 
 
 def _size(row: Row) -> int:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, LargeBinary, bindparam, case, func, literal, select
 
 from cowrite.core.ports import HistoryForgotten, StoreCorrupt
 from cowrite.core.records import ActivityGroup, Authored
+from cowrite.crdt.outline import ClockRange
 from cowrite.stores import past
 from cowrite.stores.encoding import check_log, gap
-from cowrite.stores.packing import decode_cause, unpack_ranges
+from cowrite.stores.packing import decode_cause, has_several, unpack_ranges
 from cowrite.stores.sqlalchemy.reading import Rows, number_of_document, read_documents
-from cowrite.stores.sqlalchemy.tables import updates
+from cowrite.stores.sqlalchemy.tables import clients, updates
 
 _time = select(updates.c.created_at).where(
     updates.c.document_number == number_of_document, updates.c.entry_offset == bindparam("entry_offset")
@@ -27,9 +29,12 @@ _columns = (
     updates.c.deleted,
     updates.c.cause,
 )
+_last_byte = func.substr(updates.c.update_bytes, func.length(updates.c.update_bytes), 1)
+_deleting = case((_last_byte == literal(b"\0", LargeBinary), None), else_=updates.c.update_bytes)
+"""The update of an entry that may have deleted something; the last byte of others is 0."""
 _mine = updates.c.document_number == number_of_document
 _in_order = (
-    select(*_columns, updates.c.copies)
+    select(*_columns, updates.c.copies, _deleting)
     .where(_mine, updates.c.entry_offset.between(bindparam("first"), bindparam("last")))
     .order_by(updates.c.entry_offset)
 )
@@ -39,16 +44,25 @@ _newest_first = (
     .order_by(updates.c.entry_offset.desc())
     .limit(bindparam("most"))
 )
+_claims = select(clients.c.client_id, clients.c.author_id).where(
+    clients.c.document_id == bindparam("document_id"), clients.c.client_id.in_(bindparam("clients", expanding=True))
+)
+_CLAIMS = 500  # are asked for at once
 
 
 class RawAuthored:
-    """Rows of :func:`read_authored`: the entries ``start`` to ``end``."""
+    """Rows of :func:`read_authored`: the entries ``start`` to ``end``, with what each deleted; who has claimed the clients of
+    those with several.
+    """
 
-    def __init__(self, document_id: str, start: int, end: int, rows: Rows) -> None:
+    def __init__(
+        self, document_id: str, start: int, end: int, rows: Rows = (), claimed: Mapping[int, str] = MappingProxyType({})
+    ) -> None:
         self.document_id = document_id
         self.start = start
         self.end = end
         self.rows = rows
+        self.claimed = claimed
 
 
 def read_offset_at(connection: Connection, document_id: str, *, at: int) -> int:
@@ -70,20 +84,34 @@ def read_offset_at(connection: Connection, document_id: str, *, at: int) -> int:
 
 
 def read_authored(connection: Connection, document_id: str, *, after: int, limit: int) -> RawAuthored:
-    """At most ``limit`` entries behind ``after``, from the oldest one that is kept on."""
+    """At most ``limit`` entries behind ``after``, from the oldest one that is kept on. Raises :class:`StoreCorrupt`."""
     document = read_documents(connection, [document_id]).get(document_id)
     if document is None:
-        return RawAuthored(document_id, after + 1, after, ())
+        return RawAuthored(document_id, after + 1, after)
     start = max(after + 1, document.first_offset)
     end = min(document.head.offset, start + limit - 1)
-    place = {"document_id": document_id, "first": start, "last": end}
-    rows = connection.execute(_in_order, place).all() if start <= end else ()
-    return RawAuthored(document_id, start, end, rows)
+    if start > end:
+        return RawAuthored(document_id, start, end)
+    rows = []
+    with connection.execute(_in_order, {"document_id": document_id, "first": start, "last": end}) as found:
+        for *columns, update in found:  # no more than one update is kept at a time: they may be large
+            rows.append((*columns, () if update is None else past.deletes(document_id, columns[0], update)))
+    return RawAuthored(document_id, start, end, rows, _read_claims(connection, document_id, rows))
+
+
+def _read_claims(connection: Connection, document_id: str, rows: Rows) -> dict[int, str]:
+    several = {client for row in rows if has_several(row[3]) for client in past.clients_of_several(_ranges(document_id, row))}
+    wanted, claimed = sorted(several), dict[int, str]()
+    for first in range(0, len(wanted), _CLAIMS):
+        place = {"document_id": document_id, "clients": wanted[first : first + _CLAIMS]}
+        for client, author in connection.execute(_claims, place):
+            claimed[client] = author
+    return claimed
 
 
 def decode_authored(raw: RawAuthored) -> tuple[Authored, ...]:
     """Raises :class:`StoreCorrupt`."""
-    entries = tuple(_decode(raw.document_id, row) for row in raw.rows)
+    entries = tuple([_decode(raw.document_id, row[:-1], raw.claimed, row[-1]) for row in raw.rows])
     check_log(raw.document_id, entries, start=raw.start, end=raw.end)
     return entries
 
@@ -106,9 +134,28 @@ def _decoded(document_id: str, rows: Any) -> Iterator[Authored]:
         yield _decode(document_id, row)
 
 
-def _decode(document_id: str, row: Sequence[Any]) -> Authored:
-    offset, author, created_at, ranges, inserted, deleted, *cause = row
+def _decode(
+    document_id: str,
+    row: Sequence[Any],
+    claimed: Mapping[int, str] = MappingProxyType({}),
+    deletes: tuple[ClockRange, ...] = (),
+) -> Authored:
+    offset, author, created_at, _, inserted, deleted, *cause = row
+    ranges = _ranges(document_id, row)
+    writers = past.writers(ranges, author, claimed) if claimed and len(ranges) > 1 else ()
     try:
-        return Authored(offset, author, created_at, unpack_ranges(ranges), inserted, deleted, decode_cause(*cause))
+        made_for = None if cause[0] is None else decode_cause(*cause)
     except (ValueError, TypeError, LookupError) as error:
-        raise StoreCorrupt(f"The entry of document {document_id!r} at offset {offset} is damaged ({error!r}).") from error
+        raise _damaged(document_id, offset, error) from error
+    return Authored(offset, author, created_at, ranges, inserted, deleted, made_for, writers, deletes)
+
+
+def _ranges(document_id: str, row: Sequence[Any]) -> tuple[ClockRange, ...]:
+    try:
+        return unpack_ranges(row[3])
+    except ValueError as error:
+        raise _damaged(document_id, row[0], error) from error
+
+
+def _damaged(document_id: str, offset: int, error: Exception) -> StoreCorrupt:
+    return StoreCorrupt(f"The entry of document {document_id!r} at offset {offset} is damaged ({error!r}).")

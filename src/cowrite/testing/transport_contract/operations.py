@@ -234,6 +234,7 @@ class OperationsContract:
             b'{"type": "hello", "access_token": 7}',
             b"\xff",
             b"[" * 100_000,
+            b'{"type":"presence","state":7}',
         ],
     )
     async def test_first_messages_that_are_none(self, start: StartServer, message: bytes) -> None:
@@ -260,8 +261,6 @@ class OperationsContract:
         [
             {"type": "hello"},
             {"type": "operations", "operations": []},
-            {"type": "presence", "state": 7},
-            {"type": "presence", "data": {"large": "x" * 20_000}},
             {"type": "refresh"},
         ],
     )
@@ -274,6 +273,22 @@ class OperationsContract:
         other.write(insert(0, "x"))
         await other.expect("acknowledged")
         await other.socket.close()
+
+    @pytest.mark.rule("JS14")
+    async def test_what_may_not_be_told(self, start: StartServer) -> None:
+        """It is refused with the code of HTTP, and the connection stays."""
+        client = await JsonClient.connect(await start(ServerOptions()))
+        for told, code in (
+            ({"state": 7}, "unprocessable_entity"),
+            ({"data": []}, "unprocessable_entity"),
+            ({"colour": "red"}, "unprocessable_entity"),
+            ({"data": {"large": "x" * 20_000}}, "too_large"),
+        ):
+            client.send({"type": "presence", **told})
+            assert (await client.expect("refused"))["code"] == code
+        client.write(insert(0, "x"))
+        await client.expect("acknowledged")
+        await client.socket.close()
 
     @pytest.mark.rule("JS7")
     async def test_binary_and_too_large_messages(self, start: StartServer) -> None:

@@ -6,9 +6,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -39,8 +36,8 @@ TEXT = sa.Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8m
 OLD_INDEX = "ix_content_operations_document_id_entry_offset_sequence"
 NEW_INDEX = "ix_content_operations_document_number_entry_offset_sequence"
 CHECKPOINTS = "Encoded states, so that opening a document does not replay its whole log. "
-BATCH_ROWS, BATCH_BYTES = 1000, 4 << 20
-"""How much is copied at a time."""
+BATCH_ROWS, BATCH_BYTES, PAGE_ROWS = 1000, 4 << 20, 50
+"""How much is copied at a time, and read at once."""
 
 
 def upgrade() -> None:
@@ -230,34 +227,44 @@ def _number_documents(connection: sa.Connection) -> None:
     names = connection.execute(sa.select(_documents.c.document_id).order_by(_documents.c.document_id)).scalars().all()
     for number, name in enumerate(names, 1):
         connection.execute(sa.update(_documents).where(_documents.c.document_id == name).values(number=number))
-        mine = sa.update(_operations).where(_operations.c.document_id == name)
-        connection.execute(mine.values(document_number=number))
+        mine = _operations.c.document_id == name
+        last = connection.execute(sa.select(sa.func.max(_operations.c.entry_offset)).where(mine)).scalar_one()
+        for first in range(0, (last or -1) + 1, BATCH_ROWS):
+            some = _operations.c.entry_offset.between(first, first + BATCH_ROWS - 1)
+            connection.execute(sa.update(_operations).where(mine, some).values(document_number=number))
 
 
 def _copy_updates(connection: sa.Connection) -> None:
     for name, number in _numbers(connection):
-        rows = connection.execute(
-            sa.select(*(_old.c[column] for column in _SHARED)).where(_old.c.document_id == name).order_by(_old.c.entry_offset)
-        )
-        counts = _counts(connection, number)
-        counted = next(counts, None)
-        batch: list[dict[str, Any]] = []
-        size = 0
-        for row in rows:
-            values = {"document_number": number, **dict(zip(_SHARED, row, strict=True)), "inserted": 0, "deleted": 0}
-            values["entry_id"], values["group_id"] = _packed_id(values["entry_id"]), _packed_id(values["group_id"])
-            values["ranges"] = _packed_ranges(values["ranges"])
-            while counted is not None and counted[0] < values["entry_offset"]:
-                counted = next(counts, None)
-            if counted is not None and counted[0] == values["entry_offset"]:
-                values["inserted"], values["deleted"] = counted[1:]
-            batch.append(values)
-            size += len(values["update_bytes"])
-            if len(batch) >= BATCH_ROWS or size >= BATCH_BYTES:
-                connection.execute(sa.insert(_new), batch)
-                batch, size = [], 0
-        if batch:
-            connection.execute(sa.insert(_new), batch)
+        last = 0
+        while rows := _next_updates(connection, name, last):
+            counts = _counts(connection, number, rows[0][0], rows[-1][0])
+            connection.execute(sa.insert(_new), [_copied(number, row, counts) for row in rows])
+            last = rows[-1][0]
+
+
+def _next_updates(connection: sa.Connection, name: str, after: int) -> list[Any]:
+    """Some of the document's rows behind that offset. No more of them are asked for than are kept in memory."""
+    mine = sa.select(*(_old.c[column] for column in _SHARED)).where(_old.c.document_id == name, _old.c.entry_offset > after)
+    rows: list[Any] = []
+    size = 0
+    while len(rows) < BATCH_ROWS and size < BATCH_BYTES:
+        last = rows[-1][0] if rows else after
+        some = mine.where(_old.c.entry_offset > last).order_by(_old.c.entry_offset).limit(PAGE_ROWS)
+        page = connection.execute(some).all()
+        rows += page
+        size += sum(len(row[-1]) for row in page)
+        if len(page) < PAGE_ROWS:
+            break
+    return rows
+
+
+def _copied(number: int, row: Any, counts: dict[int, tuple[int, int]]) -> dict[str, Any]:
+    values = {"document_number": number, **dict(zip(_SHARED, row, strict=True))}
+    values["entry_id"], values["group_id"] = _packed_id(values["entry_id"]), _packed_id(values["group_id"])
+    values["ranges"] = _packed_ranges(values["ranges"])
+    values["inserted"], values["deleted"] = counts.get(values["entry_offset"], (0, 0))
+    return values
 
 
 def _numbers(connection: sa.Connection) -> list[tuple[str, int]]:
@@ -265,22 +272,23 @@ def _numbers(connection: sa.Connection) -> list[tuple[str, int]]:
     return [(name, number) for name, number in rows.all()]
 
 
-def _counts(connection: sa.Connection, number: int) -> Iterator[tuple[int, int, int]]:
-    """Offset, and what the operations there insert and delete; see ``cowrite.stores.packing.units``."""
+def _counts(connection: sa.Connection, number: int, first: int, last: int) -> dict[int, tuple[int, int]]:
+    """By offset what the operations there insert and delete; see ``cowrite.stores.packing.units``."""
     table = _operations.c
     rows = connection.execute(
-        sa.select(table.entry_offset, table.operation_type, table.position, table.content, table.length)
-        .where(table.document_number == number)
-        .order_by(table.entry_offset)
+        sa.select(table.entry_offset, table.operation_type, table.position, table.content, table.length).where(
+            table.document_number == number, table.entry_offset.between(first, last)
+        )
     )
-    for offset, some in groupby(rows, key=itemgetter(0)):
-        inserted = deleted = 0
-        for _, kind, position, content, length in some:
-            if kind == "insert":
-                inserted += _inserted(position, content)
-            elif kind == "delete":
-                deleted += 1 if length is None else length
-        yield offset, inserted, deleted
+    counts: dict[int, tuple[int, int]] = {}
+    for offset, kind, position, content, length in rows:
+        inserted, deleted = counts.get(offset, (0, 0))
+        if kind == "insert":
+            inserted += _inserted(position, content)
+        elif kind == "delete":
+            deleted += 1 if length is None else length
+        counts[offset] = inserted, deleted
+    return counts
 
 
 def _inserted(position_text: str, content_text: str | None) -> int:

@@ -1,0 +1,201 @@
+"""Whether what is stored of a document agrees with itself: the log is replayed from its beginning, and compared.
+
+Compared are each entry with what it does (its update brings something new, and its operations are those that follow from it),
+the state at each checkpoint, and at the end what opening the document would give. Only reads, portion by portion; a document
+that is being edited meanwhile is looked at up to the head that it had at the beginning.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cowrite.core.ports import History, HistoryForgotten, Storage, StoreCorrupt
+from cowrite.core.records import Checkpoint, Entry
+from cowrite.core.rooms.replicas import log_document
+from cowrite.crdt.errors import EngineFault, HostileUpdate
+from cowrite.crdt.guard import outline_of_state
+from cowrite.crdt.log_document import LogDocument
+from cowrite.crdt.operations import ContentOperation, OperationDraft
+from cowrite.crdt.outline import missing
+
+_ENTRIES: Final = 500
+_BYTES: Final = 1 << 20
+"""What is read, and replayed beside the event loop, at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first thing that does not agree."""
+
+    offset: int
+    """The entry, or the checkpoint at that entry, that is to blame; everything before it agrees."""
+    reason: str
+    """For people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What came out."""
+
+    document_id: str
+    entries: int
+    """How many were replayed."""
+    states: int
+    """How many states were compared."""
+    first_offset: int
+    """The oldest entry that is kept; what was forgotten before it cannot be replayed."""
+    head: int
+    difference: Difference | None
+
+
+class _Differs(Exception):
+    def __init__(self, offset: int, reason: str) -> None:
+        super().__init__(reason)
+        self.difference = Difference(offset, reason)
+
+
+async def verify(storage: Storage, document_id: str) -> Verified | None:
+    """Replay a document's log and compare. None: there is no such document.
+
+    Raises what reading the store raises but :class:`StoreCorrupt`, which is a difference.
+    """
+    info = await storage.directory.info(document_id)
+    if info is None:
+        return None
+    check = _Check(storage, document_id, info.head.offset, info.first_offset)
+    difference = None
+    try:
+        await check.run()
+    except _Differs as differs:
+        difference = differs.difference
+    except StoreCorrupt as corrupt:
+        difference = Difference(check.replayed + 1, f"it cannot be read: {corrupt}")
+    return Verified(document_id, check.entries, check.compared, info.first_offset, info.head.offset, difference)
+
+
+class _Check:
+    """One document on its way through the comparison."""
+
+    def __init__(self, storage: Storage, document_id: str, head: int, first_offset: int) -> None:
+        self._store = storage.store
+        self._history: History = storage.history
+        self._document_id = document_id
+        self._head = head
+        self.replayed = first_offset - 1
+        self.entries = self.compared = 0
+        self._checkpoints: dict[int, Checkpoint] = {}
+        self._at_once = _ENTRIES
+
+    async def run(self) -> None:
+        """Raises :class:`_Differs`."""
+        await self._find_checkpoints()
+        base = self._checkpoints.pop(self.replayed, None) if self.replayed else None
+        if self.replayed and base is None:
+            raise _Differs(self.replayed, "the state of what was forgotten is not there, so nothing after it can be replayed")
+        document = await asyncio.to_thread(self._begin, base)
+        while self.replayed < self._head:
+            await asyncio.to_thread(self._replay, document, await self._read())
+        await self._compare_opened(document)
+
+    async def _read(self) -> Sequence[Entry]:
+        """The next entries."""
+        try:
+            entries = await self._next()
+        except StoreCorrupt:
+            # One of them cannot be read: up to that one they can be replayed.
+            self._at_once = 1
+            entries = await self._next()
+        entries = [entry for entry in entries if entry.offset <= self._head]
+        if not entries:
+            raise _Differs(self.replayed + 1, f"the log ends before it, and its head is {self._head}")
+        return entries
+
+    async def _next(self) -> Sequence[Entry]:
+        return await self._history.operations(self._document_id, after=self.replayed, limit=self._at_once, size=_BYTES)
+
+    async def _find_checkpoints(self) -> None:
+        """All that there are, from the newest on."""
+        offset = self._head
+        while offset > 0:
+            try:
+                stored = await self._history.load_at(self._document_id, offset)
+            except (HistoryForgotten, StoreCorrupt):
+                break  # replaying finds what is wrong, and says where
+            checkpoint = stored.checkpoint if stored is not None else None
+            if checkpoint is None:
+                break
+            self._checkpoints[checkpoint.offset] = checkpoint
+            offset = checkpoint.offset - 1
+
+    def _begin(self, base: Checkpoint | None) -> LogDocument:
+        try:
+            return log_document(base, ())
+        except (EngineFault, HostileUpdate) as error:
+            raise _Differs(self.replayed, f"the state of what was forgotten cannot be read: {error}") from error
+
+    def _replay(self, document: LogDocument, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            _apply(document, entry)
+            self.replayed = entry.offset
+            self.entries += 1
+            if (checkpoint := self._checkpoints.get(entry.offset)) is not None:
+                if checkpoint.entry_id != entry.id:
+                    raise _Differs(entry.offset, "the checkpoint here is of another log")
+                _compare(document, checkpoint.state, checkpoint, entry.offset, "the checkpoint here")
+                self.compared += 1
+
+    async def _compare_opened(self, document: LogDocument) -> None:
+        """What opening the document gives: the newest checkpoint with what comes behind it."""
+        stored = await self._history.load_at(self._document_id, self._head) if self._head else None
+        if stored is not None:
+            await asyncio.to_thread(self._compare_last, document, log_document(stored.checkpoint, stored.entries))
+
+    def _compare_last(self, document: LogDocument, opened: LogDocument) -> None:
+        _compare(document, opened.encode(), None, self._head, "the document as it is opened")
+        if opened.roots != document.roots:
+            raise _Differs(self._head, f"the document as it is opened has the roots {opened.roots}, and not {document.roots}")
+        self.compared += 1
+
+
+def _apply(document: LogDocument, entry: Entry) -> None:
+    """Apply an entry, and compare what it does with what is stored of it. Raises :class:`_Differs`."""
+    try:
+        outline = outline_of_state(entry.update)
+        if lacking := missing(outline, document.state):
+            client, clock = lacking[0]
+            raise _Differs(entry.offset, f"it builds on clock {clock} of Yjs client {client}, which is not there before it")
+        change = document.commit([entry.update], [outline])
+    except (EngineFault, HostileUpdate) as error:
+        raise _Differs(entry.offset, f"its update cannot be applied: {error}") from error
+    if change is None:
+        raise _Differs(entry.offset, "its update brings nothing new")
+    if tuple(change.ranges) != tuple(entry.ranges):
+        raise _Differs(entry.offset, "its update brings other structs than are written down of it")
+    derived = [_shape(draft) for draft in change.operations]
+    if derived != (told := [_shape(operation) for operation in entry.operations]):
+        raise _Differs(entry.offset, f"its operations are {told}, and its update makes {derived}"[:500])
+
+
+def _shape(operation: OperationDraft | ContentOperation) -> tuple[object, ...]:
+    return (operation.type, operation.position, operation.content, operation.length, dict(operation.attributes or {}))
+
+
+def _compare(document: LogDocument, state: bytes, checkpoint: Checkpoint | None, head: int, what: str) -> None:
+    """Raises :class:`_Differs`."""
+    offset = checkpoint.offset if checkpoint is not None else head
+    try:
+        other = LogDocument.from_state(state, checkpoint.roots if checkpoint is not None else document.roots)
+        theirs, ours = outline_of_state(state), outline_of_state(document.encode())
+    except (EngineFault, HostileUpdate) as error:
+        raise _Differs(offset, f"{what} cannot be read: {error}") from error
+    if dict(other.state) != dict(document.state):
+        raise _Differs(offset, f"{what} holds other structs than the log up to here")
+    if sorted(theirs.deletes) != sorted(ours.deletes):
+        raise _Differs(offset, f"{what} holds other deletions than the log up to here")
+    if checkpoint is not None and dict(checkpoint.roots) != document.roots:
+        raise _Differs(offset, f"{what} has the roots {dict(checkpoint.roots)}, and the log {document.roots}")
+    if other.content() != document.content():
+        raise _Differs(offset, f"{what} shows something else than the log up to here")

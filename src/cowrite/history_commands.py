@@ -1,0 +1,107 @@
+"""The commands that look at documents' pasts. They work on the database itself, also while a server runs on it.
+
+What they do is in ``history_work.py``, which is loaded when one of them runs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DocumentId = Annotated[str, typer.Argument(metavar="DOCUMENT", help="The document's id.")]
+DataDir = Annotated[
+    str | None,
+    typer.Option("--data-dir", metavar="VALUE", show_default=False, help="The folder of the documents. Else COWRITE_DATA_DIR."),
+]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option("--database-url", metavar="VALUE", show_default=False, help="The database. Else COWRITE_DATABASE_URL."),
+]
+Root = Annotated[str | None, typer.Option("--root", metavar="NAME", show_default=False, help="Only this root.")]
+MOMENT = "an offset, a time (2026-11-28T14:02:00Z), or the id of a version or an operation"
+
+
+def history(
+    document: DocumentId,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="How many lines of activity.")] = 50,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Tell who did how much when, newest first, with the versions between."""
+    from cowrite import history_work as work
+
+    work.run(data_dir, database_url, lambda archive: work.print_history(archive, document, limit))
+
+
+def diff(
+    document: DocumentId,
+    first: Annotated[str, typer.Argument(metavar="FROM", help=f"A moment: {MOMENT}.")],
+    second: Annotated[
+        str | None, typer.Argument(metavar="[TO]", show_default=False, help="Another one; now, if left out.")
+    ] = None,
+    form: Annotated[str, typer.Option("--format", metavar="FORM", help="text, json, operations or html.")] = "text",
+    root: Root = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Tell what changed between two moments, and whose the changes are."""
+    from cowrite import history_work as work
+
+    work.run(data_dir, database_url, lambda archive: work.print_diff(archive, document, first, second, form, root))
+
+
+def restore(
+    document: DocumentId,
+    to: Annotated[str, typer.Option("--to", metavar="MOMENT", help=f"{MOMENT[0].upper()}{MOMENT[1:]}.")],
+    root: Root = None,
+    by: Annotated[str, typer.Option("--by", metavar="USER", help="Whose edit it is to be.")] = "cowrite",
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Bring a document, or one root of it, back to a moment, as an edit that everybody sees arrive.
+
+    Nothing is lost by it: what was there before is a version.
+    """
+    from cowrite import history_work as work
+
+    work.run(data_dir, database_url, lambda archive: work.restore_document(archive, document, to, root, by))
+
+
+def export(
+    document: DocumentId,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="MOMENT", show_default=False, help="A moment; now, if left out.")
+    ] = None,
+    form: Annotated[str, typer.Option("--format", metavar="FORM", help="json, text, html, markdown or yjs.")] = "json",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", show_default=False, help="Write it there.")
+    ] = None,
+    root: Root = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Write a document, as it is or was, to a file or to the standard output."""
+    from cowrite import history_work as work
+
+    work.run(data_dir, database_url, lambda archive: work.export_document(archive, document, at, form, root, output))
+
+
+def verify(
+    documents: Annotated[
+        list[str] | None, typer.Argument(metavar="[DOCUMENT]...", show_default=False, help="Documents' ids; none: all.")
+    ] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Replay documents' logs, and compare them with all that is stored of them.
+
+    Prints a line for each document; the exit code is 1 when something does not agree.
+    """
+    from cowrite import history_work as work
+
+    raise typer.Exit(work.run(data_dir, database_url, lambda archive: work.verify_all(archive, documents or [])))
+
+
+COMMANDS = (history, diff, restore, export, verify)

@@ -1,0 +1,254 @@
+"""What the commands on documents' pasts do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, TypeVar
+
+from cowrite.app import database_url as url_of
+from cowrite.brokers.local import LocalBroker
+from cowrite.composition import Given, Parts, compose
+from cowrite.core.clock import SystemClock
+from cowrite.core.errors import RoomClosed
+from cowrite.core.history.diffs import DiffFormat
+from cowrite.core.history.errors import HistoryRefused
+from cowrite.core.history.moments import Moment
+from cowrite.core.history.verifying import Verified, verify
+from cowrite.core.ids import Ids
+from cowrite.core.limits import Limits
+from cowrite.core.operations.submissions import SubmissionRefused
+from cowrite.core.ports import Access, AccessDenied, Grant, Storage, StoreError
+from cowrite.core.records import ActivityGroup, DocumentInfo, Version
+from cowrite.core.sessions.session import Session
+from cowrite.formats.diff_text import diff_to_text
+from cowrite.http.document_formats import Format, rendered
+from cowrite.http.problems import Refusal
+from cowrite.log import configure
+from cowrite.presence.local import LocalPresence
+from cowrite.settings import Settings, load_settings
+from cowrite.startup import StartError
+from cowrite.stores.errors import StoreSetupError
+from cowrite.stores.opening import open_store
+from cowrite.tokens import AccessTokens, ephemeral_keys
+from cowrite.transports.origins import OriginPolicy
+from cowrite.transports.services import SocketTimes
+
+_AT_ONCE: Final = 1000
+_PAUSE: Final = 5 * 60_000
+"""Milliseconds; the same author's edits with no longer pause between are told as one."""
+_TEXT: Final = "text"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A database, and the services on it: those of a server, without a server."""
+
+    storage: Storage
+    parts: Parts
+
+    async def info(self, document_id: str) -> DocumentInfo:
+        """Raises :class:`StartError` when there is no such document."""
+        info = await self.storage.directory.info(document_id)
+        if info is None or info.deleted_at is not None:
+            there = "there is no document" if info is None else "deleted is the document"
+            raise StartError(f"{there} {document_id!r} in this database")
+        return info
+
+    async def moment(self, document_id: str, at: str | None) -> Moment:
+        """The moment that is meant, or the newest."""
+        info = await self.info(document_id)
+        moments = self.parts.past.moments
+        return await moments.resolve(info, at) if at is not None else await moments.at(info, info.head.offset)
+
+
+def run(data_dir: str | None, database_url: str | None, work: Callable[[Archive], Awaitable[T]]) -> T:
+    """Do something with the database that the settings name. Raises :class:`StartError` with a line for people."""
+    settings = load_settings(data_dir=data_dir, database_url=database_url)
+    configure("error", settings.log_format)
+    if settings.database_url is None and not settings.database_file.exists():
+        raise StartError(f"there is no database {settings.database_file}; --data-dir or --database-url says where it is")
+    return asyncio.run(_run(settings, work))
+
+
+async def _run(settings: Settings, work: Callable[[Archive], Awaitable[T]]) -> T:
+    try:
+        async with _opened(settings) as archive:
+            return await work(archive)
+    except StoreSetupError as error:
+        raise StartError(str(error)) from None
+    except (StoreError, HistoryRefused, SubmissionRefused, RoomClosed) as error:
+        raise StartError(getattr(error, "reason", "") or str(error)) from None
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[Archive]:
+    clock = SystemClock()
+    storage = await open_store(url_of(settings), clock=clock, upgrade=False)
+    parts = compose(
+        Given(
+            settings,
+            storage,
+            LocalBroker(),
+            LocalPresence(clock),
+            _nobody,
+            AccessTokens(ephemeral_keys(), clock),
+            clock,
+            Limits(),
+            OriginPolicy(frozenset(), demo=False),
+            SocketTimes(),
+        )
+    )
+    journal = asyncio.get_running_loop().create_task(parts.journal.run())
+    try:
+        yield Archive(storage, parts)
+    finally:
+        await parts.journal.close()
+        journal.cancel()
+        with suppress(asyncio.CancelledError):
+            await journal
+        await parts.past.worker.close()
+        await parts.registry.close()
+        await storage.close()
+
+
+async def _nobody(token: str | None, document_id: str) -> Access:
+    raise AccessDenied("Nobody comes in here.", known=False)
+
+
+# -- history ------------------------------------------------------------------------------------------------------------------
+
+
+async def print_history(archive: Archive, document_id: str, limit: int) -> None:
+    """Print activity and versions, newest first."""
+    info = await archive.info(document_id)
+    groups = await archive.storage.history.activity(document_id, before=None, pause=_PAUSE, limit=limit)
+    versions = list(await archive.storage.versions.list(document_id, limit=_AT_ONCE))
+    for group in groups:
+        while versions and versions[0].offset >= group.last_offset:
+            print(_version(versions.pop(0)))
+        print(_group(group))
+    for version in versions:
+        print(_version(version))
+    if info.first_offset > 1:
+        print(f"what was before offset {info.first_offset} is forgotten")
+
+
+def _group(group: ActivityGroup) -> str:
+    offsets = f"{group.first_offset}" if group.entries == 1 else f"{group.first_offset}-{group.last_offset}"
+    why = f"  {group.cause.kind}, back to {group.cause.until}" if group.cause is not None else ""
+    return f"{_span(group.began_at, group.ended_at)}  {group.author}  +{group.inserted} -{group.deleted}  ({offsets}){why}"
+
+
+def _version(version: Version) -> str:
+    name = f" {version.name!r}" if version.name else ""
+    what = f"version{name} of offset {version.offset}, {version.kind}, by {version.author}"
+    return f"{_time(version.created_at)}  {what}: {version.id}"
+
+
+def _span(began: int, ended: int) -> str:
+    first, last = _time(began), _time(ended)
+    if first == last:
+        return first
+    return f"{first}-{last[-5:]}" if first[:10] == last[:10] else f"{first}  to  {last}"
+
+
+def _time(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+# -- diff, restore, export ----------------------------------------------------------------------------------------------------
+
+
+async def print_diff(archive: Archive, document_id: str, first: str, second: str | None, form: str, root: str | None) -> None:
+    """Print what changed."""
+    if form not in (_TEXT, *DiffFormat):
+        raise StartError(f"--format is {form}; it takes one of {', '.join((_TEXT, *DiffFormat))}")
+    moments = await archive.moment(document_id, first), await archive.moment(document_id, second)
+    wanted = DiffFormat.JSON if form == _TEXT else DiffFormat(form)
+    told = (await archive.parts.past.diffs.between(*moments, wanted, root)).decode()
+    print(diff_to_text(json.loads(told), colours=sys.stdout.isatty()) if form == _TEXT else told)
+
+
+async def restore_document(archive: Archive, document_id: str, to: str, root: str | None, by: str) -> None:
+    """Restore, and say what became of it."""
+    moment = await archive.moment(document_id, to)
+    now = archive.parts.services.clock.now()
+    access = Access(by, Grant.WRITE, issued_at=now)
+    session = Session(Ids(archive.parts.services.clock).new(), document_id, access, now)
+    made = await archive.parts.past.restoring.restore(session, moment, root=root)
+    if made.version_id is None:
+        print(f"{document_id!r} is as it was at {moment.offset} already; nothing was changed")
+    else:
+        done = f"{document_id!r} is as it was at {moment.offset}, from offset {made.offset} on"
+        print(f"{done}; what was before is version {made.version_id}")
+
+
+async def export_document(
+    archive: Archive, document_id: str, at: str | None, form: str, root: str | None, output: Path | None
+) -> None:
+    """Write a document to a file, or to the standard output."""
+    if form not in set(Format):
+        raise StartError(f"--format is {form}; it takes one of {', '.join(Format)}")
+    moment = await archive.moment(document_id, at)
+    state = await archive.parts.past.moments.state(moment)
+    try:
+        content = await rendered(state, document_id, Format(form), root)
+    except Refusal as refusal:
+        raise StartError(str(refusal)) from None
+    await asyncio.to_thread(_write, content, output, newline=form != Format.YJS)
+
+
+def _write(content: bytes, output: Path | None, *, newline: bool) -> None:
+    if output is None:
+        sys.stdout.buffer.write(content + (b"\n" if newline and not content.endswith(b"\n") else b""))
+        sys.stdout.buffer.flush()
+        return
+    try:
+        output.write_bytes(content)
+    except OSError as error:
+        raise StartError(f"{output} cannot be written: {error.strerror}") from None
+
+
+# -- verify -------------------------------------------------------------------------------------------------------------------
+
+
+async def verify_all(archive: Archive, documents: Sequence[str]) -> int:
+    """Verify these documents, or all, and print a line for each. Returns 1 when something does not agree, else 0."""
+    code = 0
+    async for document_id in _each(documents) if documents else _all(archive.storage):
+        found = await verify(archive.storage, document_id)
+        if found is None:
+            raise StartError(f"there is no document {document_id!r} in this database")
+        print(_said(found), flush=True)
+        code = code if found.difference is None else 1
+    return code
+
+
+def _said(found: Verified) -> str:
+    name = repr(found.document_id)
+    if found.difference is not None:
+        return f"{name} differs at offset {found.difference.offset}: {found.difference.reason}"
+    forgotten = f"; what was before offset {found.first_offset} is forgotten" if found.first_offset > 1 else ""
+    return f"{name} agrees: entries replayed: {found.entries}, states compared: {found.states}{forgotten}"
+
+
+async def _each(documents: Sequence[str]) -> AsyncIterator[str]:
+    for document_id in documents:
+        yield document_id
+
+
+async def _all(storage: Storage) -> AsyncIterator[str]:
+    after: str | None = None
+    while infos := await storage.directory.list(after=after, limit=_AT_ONCE):
+        for info in infos:
+            yield info.document_id
+        after = infos[-1].document_id

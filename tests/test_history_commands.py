@@ -1,0 +1,198 @@
+"""The commands that look at documents' pasts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pycrdt import Doc, Text
+
+from cowrite import cli
+from cowrite.brokers.local import LocalBroker
+from cowrite.core.clock import SystemClock
+from cowrite.stores import open_store
+from cowrite.testing.process import Process
+
+
+async def write(path: Path, document_id: str, *keys: tuple[str, int, str]) -> None:
+    """Type into a document: whose key, where, and what."""
+    storage = await open_store(f"sqlite:///{path}")
+    async with Process(storage, LocalBroker()) as server:
+        connections = {}
+        for user, index, text in keys:
+            if user not in connections:
+                connections[user] = await server.join(document_id, user=user)
+            client = connections[user].client
+            while not client.synced:
+                await server.quiet()
+            client.text.insert(index, text)
+            while not client.saved:
+                await server.quiet()
+    await storage.close()
+
+
+@pytest.fixture
+async def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder with two documents."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COWRITE_DATA_DIR", str(tmp_path))
+    path = tmp_path / "cowrite.sqlite3"
+    for document_id in ("one", "two"):
+        await write(path, document_id, ("ana", 0, "Hello"))
+    await write(path, "two", ("bo", 5, " there"))
+    return path
+
+
+class Run:
+    """Runs the command line in this process."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch = monkeypatch
+        self.capsys = capsys
+
+    def __call__(self, *arguments: str) -> tuple[object, str, str]:
+        self.monkeypatch.setattr(sys, "argv", ["cowrite", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        written = self.capsys.readouterr()
+        return caught.value.code, written.out, written.err
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    return Run(monkeypatch, capsys)
+
+
+@pytest.mark.rule("VF1", "VF3")
+def test_verify_all_documents(data: Path, run: Run) -> None:
+    code, out, err = run("verify")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "'one' agrees: entries replayed: 1, states compared: 1",
+        "'two' agrees: entries replayed: 2, states compared: 1",
+    ]
+
+
+@pytest.mark.rule("VF2")
+def test_verify_says_where_it_differs(data: Path, run: Run) -> None:
+    connection = sqlite3.connect(data)
+    with connection:
+        connection.execute(
+            """update content_operations set content = '"Hullo"' where document_id = 'two' and entry_offset = 1"""
+        )
+    connection.close()
+    code, out, err = run("verify", "two")
+    assert (code, err) == (1, "")
+    assert out.startswith("'two' differs at offset 1: its operations are")
+
+
+@pytest.mark.rule("VF3")
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("three",), "there is no document 'three' in this database"),
+        (("--data-dir", "nowhere"), "there is no database nowhere"),
+    ],
+)
+def test_verify_what_is_not_there(arguments: tuple[str, ...], reason: str, data: Path, run: Run) -> None:
+    code, out, err = run("verify", *arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"cowrite: {reason}")
+
+
+@pytest.mark.rule("CL30")
+def test_history_tells_who_did_how_much_and_the_versions(data: Path, run: Run) -> None:
+    code, out, err = run("history", "two")
+    assert (code, err) == (0, "")
+    lines = [line.split("  ", 1)[1] for line in out.splitlines()]
+    assert lines == ["bo  +6 -0  (2)", "ana  +5 -0  (1)"]
+    assert run("restore", "two", "--to", "1", "--by", "eve")[0] == 0
+    lines = [line.split("  ", 1)[1] for line in run("history", "two")[1].splitlines()]
+    assert lines[0] == "eve  +0 -6  (3)  restore, back to 1"
+    assert lines[1].startswith("version of offset 2, restore, by eve: ")
+    assert lines[2:] == ["bo  +6 -0  (2)", "ana  +5 -0  (1)"]
+    assert run("verify", "two")[0] == 0
+
+
+@pytest.mark.rule("CL31")
+def test_diff_tells_what_changed(data: Path, run: Run) -> None:
+    assert run("diff", "two", "1") == (0, "root 'body':\nHello{+ there+} (bo)\n", "")
+    assert run("diff", "two", "2", "1")[1] == "root 'body':\nHello[- there-] (bo)\n"
+    assert json.loads(run("diff", "two", "1", "--format", "operations")[1])[0]["content"] == " there"
+    assert "<ins" in run("diff", "two", "1", "--format", "html")[1]
+    assert run("diff", "two", "1", "--root", "other")[1] == "nothing has changed\n"
+
+
+@pytest.mark.rule("CL32")
+def test_restore_says_what_became_of_it(data: Path, run: Run) -> None:
+    code, out, err = run("restore", "two", "--to", "offset:1")
+    assert (code, err) == (0, "")
+    found = re.fullmatch(r"'two' is as it was at 1, from offset 3 on; what was before is version ([0-9a-f-]{36})\n", out)
+    assert found is not None
+    assert run("export", "two", "--format", "text")[1] == "Hello\n"
+    assert run("export", "two", "--format", "text", "--at", f"version:{found[1]}")[1] == "Hello there\n"
+    assert run("restore", "two", "--to", "1")[1] == "'two' is as it was at 1 already; nothing was changed\n"
+
+
+@pytest.mark.rule("CL33")
+def test_export_writes_a_moment(data: Path, run: Run, tmp_path: Path) -> None:
+    assert json.loads(run("export", "two")[1])["content"]["body"] == {"$text": [{"insert": "Hello there"}]}
+    assert run("export", "two", "--at", "1", "--format", "html", "--root", "body")[1].count("Hello") == 1
+    assert run("export", "two", "--format", "yjs", "-o", str(tmp_path / "two.yjs")) == (0, "", "")
+    document: Doc[Any] = Doc()
+    document.apply_update((tmp_path / "two.yjs").read_bytes())
+    assert str(document.get("body", type=Text)) == "Hello there"
+
+
+@pytest.mark.rule("CL34")
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("history", "three"), "there is no document 'three' in this database"),
+        (("diff", "two", "7"), "this document has no moment '7'"),
+        (("diff", "two", "1", "--format", "pdf"), "--format is pdf; it takes one of text, json, operations, html"),
+        (("export", "two", "--format", "pdf"), "--format is pdf; it takes one of json, text, html, markdown, yjs"),
+        (("export", "two", "-o", "no/such/folder/x"), "no/such/folder/x cannot be written: No such file or directory"),
+        (("restore", "two", "--to", "yesterday"), "this document has no moment 'yesterday'"),
+    ],
+)
+def test_what_is_wrong_is_one_line(arguments: tuple[str, ...], reason: str, data: Path, run: Run) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"cowrite: {reason}")
+
+
+@pytest.mark.rule("CL32")
+async def test_a_server_that_runs_meanwhile_sees_a_restore_arrive(data: Path, run: Run) -> None:
+    """And whoever is in the document goes on typing."""
+    storage = await open_store(f"sqlite:///{data}")
+    async with Process(storage, LocalBroker(), clock=SystemClock()) as server:
+        ana = await server.join("two", user="ana")
+        while not ana.client.synced:
+            await server.quiet()
+        code, out, err = await asyncio.to_thread(run_apart, data, "restore", "two", "--to", "1")
+        assert (code, err) == (0, ""), out
+        while str(ana.client.text) != "Hello":
+            await server.quiet()
+            await asyncio.sleep(0.01)
+        ana.client.text.insert(5, "!")
+        while not ana.client.saved:
+            await server.quiet()
+            await asyncio.sleep(0.01)
+    await storage.close()
+
+
+def run_apart(data: Path, *arguments: str) -> tuple[int, str, str]:
+    """As a process of its own."""
+    environment = os.environ | {"COWRITE_DATA_DIR": str(data.parent)}
+    program = [sys.executable, "-c", "from cowrite.cli import main; main()", *arguments]
+    answer = subprocess.run(program, capture_output=True, text=True, check=False, env=environment)
+    return answer.returncode, answer.stdout, answer.stderr

@@ -60,6 +60,9 @@ class PresenceNews:
     process: str
     put: tuple[PresenceRecord, ...]
     removed: tuple[str, ...]
+    """Of sessions that it answered for."""
+    ended: tuple[str, ...] = ()
+    """Of sessions that no process answers for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -65,7 +65,7 @@ class PresenceList:
     @property
     def writable(self) -> Iterable[Present]:
         """The sessions that this process answers for, and those that no process does: what it may write down."""
-        return [one for one in self.crowd if one.process in (self._process, None)]
+        return [one for one in self.crowd if self._is_own(one) or (one.process is None and not self._is_cut(one))]
 
     # ---- sessions of this process ------------------------------------------------------------------------------------
 
@@ -213,10 +213,10 @@ class PresenceList:
         """What another process has written down."""
         self._adopt(news.put, monotonic, news=True)
         gone = []
-        for session_id in news.removed:
+        for session_id in (*news.removed, *news.ended):
             known = self.crowd.get(session_id)
             self._heard[session_id] = monotonic
-            if known is not None and known.process in (news.process, None):
+            if known is not None and known.process == (None if session_id in news.ended else news.process):
                 gone.append(session_id)
             elif known is not None and self._is_own(known):
                 self._note(known, Urgency.NOW)  # others have been told that it is gone
@@ -229,9 +229,11 @@ class PresenceList:
         self.learn(records, asked_at)
         self.settle(records, asked_at, settled=settled)
 
-    def learn(self, records: Sequence[PresenceRecord], asked_at: float) -> None:
-        """Some of what is written down. What was heard since ``asked_at`` is newer."""
-        fresh = [one for one in records if self._heard.get(one.session_id, asked_at) <= asked_at]
+    def learn(self, records: Sequence[PresenceRecord], asked_at: float, unwritten: Container[str] = ()) -> None:
+        """Some of what is written down. What was heard since ``asked_at`` is newer, and so is what is here of those who stay
+        for a time and are ``unwritten`` yet.
+        """
+        fresh = [one for one in records if not self._is_newer_here(one.session_id, asked_at, unwritten)]
         self._adopt([one for one in fresh if one.process != self._process], asked_at, news=False)
         for record in fresh:
             if record.process == self._process and record.session_id not in self.crowd:
@@ -239,7 +241,9 @@ class PresenceList:
                 if stale is not None:
                     self._note(stale, Urgency.GONE)
 
-    def settle(self, records: Sequence[PresenceRecord], asked_at: float, *, settled: bool) -> None:
+    def settle(
+        self, records: Sequence[PresenceRecord], asked_at: float, *, settled: bool, unwritten: Container[str] = ()
+    ) -> None:
         """All that is written down, which was learned. ``settled``: what is not there is gone; else it may not be written
         down yet.
         """
@@ -251,7 +255,8 @@ class PresenceList:
                 self._note(one, Urgency.NOW)
         if settled:
             unknown = [one for one in self.crowd if not self._is_own(one) and one.session_id not in written]
-            self._drop([one.session_id for one in unknown if self._heard.get(one.session_id, asked_at) <= asked_at])
+            ids = [one.session_id for one in unknown]
+            self._drop([session_id for session_id in ids if not self._is_newer_here(session_id, asked_at, unwritten)])
 
     def keep(self, living: frozenset[str], monotonic: float) -> None:
         """Only these processes live: the sessions of others have gone, but for those that were heard of just now."""
@@ -283,7 +288,12 @@ class PresenceList:
         for present in put:
             if present.expires_at is not None:
                 self._ends(None, present.expires_at)
-            if present.process is None and self._seen[present.session_id][0].metadata.get("told_at") != list(present.told_at):
+            written = self._seen[present.session_id][0]
+            if (
+                present.process is None
+                and not self._is_cut(present)
+                and written.metadata.get("told_at") != list(present.told_at)
+            ):
                 self._note(present, Urgency.SOON)  # it was told more, and nobody answers for it
 
     def _judge(self, record: PresenceRecord, known: Present | None, size: int, coming: Counter[str]) -> Present | None:
@@ -326,6 +336,17 @@ class PresenceList:
             self._fill(user_id)
 
     # ---- inside ------------------------------------------------------------------------------------------------------
+
+    def _is_cut(self, present: Present) -> bool:
+        """More is written down of it than is shown here: it did not fit in."""
+        seen = self._seen.get(present.session_id)
+        written = Present.read(seen[0]) if seen is not None else None
+        return written is not None and present.is_behind(written)
+
+    def _is_newer_here(self, session_id: str, asked_at: float, unwritten: Container[str]) -> bool:
+        known = self.crowd.get(session_id)
+        stays = known is not None and known.process is None
+        return (stays and session_id in unwritten) or self._heard.get(session_id, asked_at) > asked_at
 
     def _own(self) -> Sequence[Present]:
         return [one for one in self.crowd if self._is_own(one)]

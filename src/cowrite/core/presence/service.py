@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final, TypeAlias, TypeVar
 
@@ -218,14 +218,15 @@ class PresenceService:
     def _tell(self) -> None:
         """Other processes, by the broker."""
         unsent, self._unsent = self._unsent, {}
-        told: defaultdict[str, tuple[list[PresenceRecord], list[str]]] = defaultdict(lambda: ([], []))
+        told: defaultdict[str, tuple[list[PresenceRecord], list[str], list[str]]] = defaultdict(lambda: ([], [], []))
         put, removed = self._outcome(unsent)
         for record in put:
             told[record.document_id][0].append(record)
         for record in removed:
-            told[record.document_id][1].append(record.session_id)
-        for document_id, (here, gone) in told.items():
-            self._broker.send(PresenceNews(document_id, self.process, tuple(here), tuple(gone)))
+            _, left, ended = told[record.document_id]
+            (left if record.process is not None else ended).append(record.session_id)
+        for document_id, (here, left, ended) in told.items():
+            self._broker.send(PresenceNews(document_id, self.process, tuple(here), tuple(left), tuple(ended)))
 
     async def _write(self) -> None:
         now = self._clock.monotonic()
@@ -257,6 +258,11 @@ class PresenceService:
                 (removed if gone and current is None else put).append(newest.record(document_id))
         return put, removed
 
+    def _is_news(self, key: _Key) -> bool:
+        """More is known here of the session than is written down. That it was active again can wait, and does not count."""
+        noted = self._unwritten.get(key)
+        return noted is not None and noted[1] <= self._clock.monotonic() + _WRITE_AFTER[Urgency.SOON]
+
     async def _read(self) -> None:
         now = self._clock.monotonic()
         if len(self._living) > 1 and now >= self._read_at:
@@ -271,10 +277,11 @@ class PresenceService:
                 found = await self._presence.read(part)
                 settled = asked_at >= self._settled_at and self._presence.generation == self._generation
                 for number, document_id in enumerate(part, 1):
+                    records, unwritten = found.get(document_id, ()), _Unwritten(self._is_news, document_id)
                     if (people := self._lists.get(document_id)) is not None:
-                        await _compare(people, found.get(document_id, ()), asked_at)
+                        await _compare(people, records, asked_at, unwritten)
                     if (people := self._lists.get(document_id)) is not None:
-                        people.settle(found.get(document_id, ()), asked_at, settled=settled)
+                        people.settle(records, asked_at, settled=settled, unwritten=unwritten)
                     if number % _DOCUMENTS == 0:
                         await asyncio.sleep(0)
         except BaseException:
@@ -282,12 +289,25 @@ class PresenceService:
             raise
 
 
-async def _compare(people: PresenceList, records: Sequence[PresenceRecord], asked_at: float) -> None:
+class _Unwritten(Container[str]):
+    """The sessions in a document of which something is to be written soon, as it is when it is asked."""
+
+    def __init__(self, is_news: Callable[[_Key], bool], document_id: str) -> None:
+        self._is_news = is_news
+        self._document_id = document_id
+
+    def __contains__(self, session_id: object) -> bool:
+        return isinstance(session_id, str) and self._is_news((self._document_id, session_id))
+
+
+async def _compare(
+    people: PresenceList, records: Sequence[PresenceRecord], asked_at: float, unwritten: Container[str] = ()
+) -> None:
     """The event loop has other things to do than to learn of thousands at once."""
     for start in range(0, len(records), _LEARNED):
         if start:
             await asyncio.sleep(0)
-        people.learn(records[start : start + _LEARNED], asked_at)
+        people.learn(records[start : start + _LEARNED], asked_at, unwritten)
 
 
 def _can_be_kept(record: PresenceRecord) -> bool:

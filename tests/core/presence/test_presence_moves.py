@@ -304,3 +304,17 @@ def test_one_that_polls_elsewhere_does_not_go_when_its_last_poll_here_is_long_ag
     here.hear(PresenceNews("doc", "there", (record(ana),), ()), 29.0)
     here.end(2, 31.0)
     assert [one.process for one in here.crowd] == ["there"]
+
+
+@pytest.mark.rule("PE15")
+def test_one_that_polls_here_is_not_taken_from_a_process_that_speaks_of_it() -> None:
+    """Also when that says what it has said before."""
+    here, ana = people(), visitor("ana")
+    said = PresenceNews("doc", "there", (record(ana),), ())
+    here.hear(said, 0.0)
+    here.visit(ana, 1, 1.0, 30.0)
+    here.hear(said, 9.0)
+    here.tend(2, 15.0)
+    assert [one.process for one in here.crowd] == ["there"]
+    here.tend(3, 19.0)
+    assert [one.process for one in here.crowd] == ["here"]

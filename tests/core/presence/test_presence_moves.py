@@ -318,3 +318,14 @@ def test_one_that_polls_here_is_not_taken_from_a_process_that_speaks_of_it() -> 
     assert [one.process for one in here.crowd] == ["there"]
     here.tend(3, 19.0)
     assert [one.process for one in here.crowd] == ["here"]
+
+
+@pytest.mark.rule("PE6", "PE19")
+def test_who_tells_something_to_another_process_is_active() -> None:
+    here, ana = people(), visitor("ana")
+    here.connect(ana, Transport.WEBSOCKET, 1)
+    here.tend(70_000, 70.0)
+    assert [one.activity for one in here.crowd] == [Activity.IDLE]
+    here.learn([replace(record(ana, cursor=5, told_at=[0, 80_000, 0]), last_active=80_000)], 80.0)
+    here.tend(81_000, 81.0)
+    assert [(one.cursor, one.activity, one.last_active) for one in here.crowd] == [(5, Activity.ACTIVE, 80_000)]

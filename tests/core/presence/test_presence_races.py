@@ -136,6 +136,20 @@ def test_what_does_not_fit_in_here_is_not_taken_from_others() -> None:
     assert [one.data for one in here.crowd] == [None]
     assert noted == []
     assert here.writable == []
+    other = visitor("ben")
+    here.compare([written, record(other, user="ben", data={"x": 1})], 2.0, settled=True)
+    assert [one.data for one in here.crowd] == [None, {"x": 1}]
+
+
+@pytest.mark.rule("PE4")
+def test_what_did_not_fit_in_is_shown_when_there_is_room() -> None:
+    here, ana, ben = people(size=30), visitor("ana"), visitor("ben")
+    records = [record(one, user=one.author, data={"x": "x" * 15}, told_at=[0, 0, 5]) for one in (ana, ben)]
+    here.compare(records, 1.0, settled=True)
+    assert [one.data is not None for one in here.crowd] == [True, False]
+    here.compare(records[1:], 2.0, settled=True)
+    here.compare(records[1:], 3.0, settled=True)
+    assert [one.data for one in here.crowd] == [{"x": "x" * 15}]
 
 
 @pytest.mark.rule("PE1", "PE15")

@@ -52,6 +52,8 @@ class PresenceList:
         """When those go that have none: monotonic seconds."""
         self._visits: dict[str, float] = {}
         """The same of those that poll here while another process answers for them, or none."""
+        self._cut: set[str] = set()
+        """Sessions of which more is written down than is shown: it does not fit in."""
         self._seen: dict[str, tuple[PresenceRecord, Present]] = {}
         """Sessions of other processes as they were read last, and what was made of that."""
         self._heard: dict[str, float] = {}
@@ -65,7 +67,7 @@ class PresenceList:
     @property
     def writable(self) -> Iterable[Present]:
         """The sessions that this process answers for, and those that no process does: what it may write down."""
-        return [one for one in self.crowd if self._is_own(one) or (one.process is None and not self._is_cut(one))]
+        return [one for one in self.crowd if self._is_own(one) or (one.process is None and one.session_id not in self._cut)]
 
     # ---- sessions of this process ------------------------------------------------------------------------------------
 
@@ -271,7 +273,7 @@ class PresenceList:
         size = 0
         for record in records:
             known, seen = self.crowd.get(record.session_id), self._seen.get(record.session_id)
-            if seen is not None and seen[1] is known and seen[0] == record:
+            if seen is not None and seen[1] is known and seen[0] == record and record.session_id not in self._cut:
                 if news:
                     self._heard[record.session_id] = heard_at
                 continue
@@ -291,7 +293,7 @@ class PresenceList:
             written = self._seen[present.session_id][0]
             if (
                 present.process is None
-                and not self._is_cut(present)
+                and present.session_id not in self._cut
                 and written.metadata.get("told_at") != list(present.told_at)
             ):
                 self._note(present, Urgency.SOON)  # it was told more, and nobody answers for it
@@ -313,7 +315,9 @@ class PresenceList:
         else:
             present = present.heed(known)
         if self.crowd.has_room_for(present, size):
+            self._cut.discard(record.session_id)
             return present
+        self._cut.add(record.session_id)
         return present.but(cursor=None, data=None, told_at=(present.told_at[0], 0, 0))  # who is here is known all the same
 
     def _heed(self, known: Present, other: Present, *, connected: bool) -> None:
@@ -330,18 +334,13 @@ class PresenceList:
         for session_id in session_ids:
             for kept in (self._until, self._visits, self._seen):
                 kept.pop(session_id, None)
+            self._cut.discard(session_id)
         users = {shown.user_id for session_id in session_ids if (shown := self.crowd.get(session_id)) is not None}
         self.crowd.change(removed=session_ids)
         for user_id in users:
             self._fill(user_id)
 
     # ---- inside ------------------------------------------------------------------------------------------------------
-
-    def _is_cut(self, present: Present) -> bool:
-        """More is written down of it than is shown here: it did not fit in."""
-        seen = self._seen.get(present.session_id)
-        written = Present.read(seen[0]) if seen is not None else None
-        return written is not None and present.is_behind(written)
 
     def _is_newer_here(self, session_id: str, asked_at: float, unwritten: Container[str]) -> bool:
         known = self.crowd.get(session_id)

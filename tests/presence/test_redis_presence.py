@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -38,6 +40,25 @@ async def test_nothing_stays_for_ever(redis: RedisBackend) -> None:
     await redis.redis.pexpire(day, 100_000)
     await presence.read(["doc"])
     assert await redis.redis.pttl(day) > 100_000
+
+
+@pytest.mark.rule("PS8")
+async def test_what_stays_for_longer_is_not_taken_out_by_who_has_read_that_it_ended(redis: RedisBackend) -> None:
+    """It was renewed by another process between the two."""
+    one, two = await redis.open(), await redis.open()
+    now = redis.clock.now()
+    await one.write([make_record("bot", process=None, expires_at=now + 1000)], [])
+    redis.clock.step_wall(2000)
+    assert isinstance(one, RedisPresence)
+    forget = one._forget
+
+    async def late(gone: Mapping[str, Sequence[tuple[str, str]]]) -> None:
+        await two.write([make_record("bot", process=None, expires_at=now + 600_000)], [])
+        await forget(gone)
+
+    one._forget = late  # type: ignore[method-assign]
+    assert await present(one) == []
+    assert [record.session_id for record in await present(two)] == ["bot"]
 
 
 @pytest.mark.rule("PS13")

@@ -128,6 +128,22 @@ async def test_what_went_away_meanwhile_is_not_in_the_primary_again(place: Place
 
 
 @pytest.mark.rule("PS22")
+async def test_who_went_away_and_came_back_meanwhile_stays(place: Place, one: SwitchableProcess) -> None:
+    """Though nobody writes it again."""
+    one.diligent = False
+    end = place.clock.now() + 3_600_000
+    await one.come("bot", process=None, expires_at=end)
+    one.primary.down = True
+    await place.turn(1)
+    await one.go("bot")
+    await one.come("bot", process=None, expires_at=end)
+    one.primary.down = False
+    await place.turn(SETTLE_SECONDS + 10)
+    assert not one.failover.degraded
+    assert await one.sees() == ["bot"]
+
+
+@pytest.mark.rule("PS22")
 async def test_who_stays_for_a_time_is_taken_along(place: Place, one: SwitchableProcess) -> None:
     """Though nobody writes it again; unless its time is over by then."""
     now = place.clock.now()

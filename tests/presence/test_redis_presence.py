@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pytest
 from structlog.testing import capture_logs
 
 from cowrite.core.ports import LEASE_SECONDS, PresenceError
+from cowrite.core.presence_records import CLOCKS_APART
 from cowrite.presence.redis import HASH_MILLISECONDS, PATIENCE, PROCESSES_KEY, RedisPresence
 from cowrite.testing.clock import ManualClock
 from cowrite.testing.presence_contract import PresenceBackend, PresenceContract, make_record, present
@@ -51,6 +54,25 @@ async def test_a_server_that_has_lost_everything_is_noticed_by_reading(redis: Re
     await redis.redis.flushall()
     await presence.read(["doc"])
     assert presence.generation == 1
+
+
+@pytest.mark.rule("PS8")
+async def test_what_stays_for_longer_is_not_taken_out_by_who_has_read_that_it_ended(redis: RedisBackend) -> None:
+    """It was renewed by another process between the two."""
+    one, two = await redis.open(), await redis.open()
+    now = redis.clock.now()
+    await one.write([make_record("bot", process=None, expires_at=now + 1000)], [])
+    redis.clock.step_wall(2000 + CLOCKS_APART)
+    assert isinstance(one, RedisPresence)
+    forget = one._forget
+
+    async def late(gone: Mapping[str, Sequence[tuple[str, str]]]) -> None:
+        await two.write([make_record("bot", process=None, expires_at=now + 10 * CLOCKS_APART)], [])
+        await forget(gone)
+
+    one._forget = late  # type: ignore[method-assign]
+    assert await present(one) == []
+    assert [record.session_id for record in await present(two)] == ["bot"]
 
 
 @pytest.mark.rule("PS13")

@@ -119,7 +119,7 @@ def make_signals(document_id: str = "doc") -> list[Signal]:
         AwarenessNews(document_id, "p", large, (text,) * len(large)),
         AwarenessLost(document_id, "p", (0, 1, 2**32 - 1)),
         PresenceNews(document_id, "p", (record, PresenceRecord(new_id(), text, document_id, 0)), (new_id(), "x")),
-        PresenceNews(document_id, "p", (), ()),
+        PresenceNews(document_id, "p", (), (), (new_id(), text)),
         StatelessNews(document_id, "p", text * 1000),
         ProcessLeft(document_id, "p"),
     ]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from core.presence.awareness_world import Server, Tab, World
-from cowrite.core.ports import AwarenessLost, AwarenessNews, AwarenessQuery, ProcessLeft
+from cowrite.core.ports import AwarenessLost, AwarenessNews, AwarenessQuery, ProcessLeft, Signal
 from cowrite.core.presence import announcements
 from cowrite.core.presence.announcements import LONGEST_INTERVAL, SMALL_ROOM, interval
+from cowrite.core.presence.awareness import Awareness
+from cowrite.core.presence.awareness_exchange import AwarenessExchange
+from cowrite.core.presence.awareness_owners import Owner
 from cowrite.protocol.awareness import AwarenessEntry
 
 MOVER = 1
@@ -270,3 +273,15 @@ def test_in_a_large_room_the_newest_of_each_client_is_sent_now_and_then() -> Non
     assert [[entry.state for entry in message] for message in watcher.socket.down] == [['{"at": 0}'], ['{"at": 4}']]
     scene.world.clock.advance(60)
     assert len(watcher.socket.down) == 2
+
+
+@pytest.mark.rule("AW40")
+def test_what_is_claimed_or_lost_is_told_once() -> None:
+    told: list[Signal] = []
+    awareness = Awareness()
+    exchange = AwarenessExchange("doc", "p", awareness, told.append)
+    announced = awareness.announce(Owner("a1", "a"), [AwarenessEntry(1, 1, "{}")], 0.0)
+    exchange.note(announced.news)
+    exchange.claim(announced.claims)
+    exchange.flush()
+    assert told == [AwarenessNews("doc", "p", (AwarenessEntry(1, 1, "{}"),), ("a",))]

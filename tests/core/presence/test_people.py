@@ -7,6 +7,7 @@ from itertools import count
 import pytest
 
 from core.presence.presence_tools import Town, look, session
+from cowrite.core.presence import announcements
 from cowrite.core.presence.present import Activity
 from cowrite.core.rooms.room import Room
 from cowrite.protocol import yjs
@@ -102,3 +103,28 @@ async def test_the_peers_of_a_large_room_take_turns() -> None:
             await town.step(1)
         assert told == [50, 100]
         assert {tuple(states(wire)) for wire in wires} == {("3", "6")}
+
+
+@pytest.mark.rule("AW21")
+async def test_a_large_room_is_told_no_more_than_so_many_bytes_in_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(announcements, "BYTES_PER_SECOND", 50_000)
+    town = Town()
+    async with town.process() as server:
+        room = await look(server)
+        wires = [FakeWire() for _ in range(50)]
+        peers = [
+            room.attach(session(server, f"u{number}"), wire, YjsDialect(), acknowledgements=None)
+            for number, wire in enumerate(wires)
+        ]
+        await town.step(1)
+
+        def told() -> int:
+            return sum(len(frame) for wire in wires for frame in wire.received)
+
+        before, size = told(), 0
+        for clock in range(1, 51):
+            room.announce(peers[0], [AwarenessEntry(7, clock, '"%s"' % ("x" * 1000))])
+            await town.step(0.2)
+            size = size or told() - before
+        assert size > 50_000
+        assert told() - before <= 10 * 50_000 + size

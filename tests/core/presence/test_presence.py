@@ -220,6 +220,9 @@ def test_what_everybody_is_told_is_encoded_once() -> None:
     assert json.loads(b"[%s}]" % person.lasting)[1]["data"] == {"n": "é\0"}
     assert [one.last_active for one in people.crowd] == [2, 3]
     assert all(one.lasting is same for one, same in zip(people.crowd, before, strict=True))
+    people.tell(ben, {"cursor": 1}, 4)
+    assert json.loads(people.crowd.json) == [one.to_json() for one in people.persons]
+    assert people.crowd.json is people.crowd.json
 
 
 @pytest.mark.rule("PE8")

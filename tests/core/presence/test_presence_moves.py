@@ -14,6 +14,7 @@ from cowrite.core.ports import Access, Grant, PresenceNews, PresenceRecord
 from cowrite.core.presence.notes import Urgency
 from cowrite.core.presence.presence import PresenceList
 from cowrite.core.presence.present import Activity, Present, Transport
+from cowrite.core.presence_records import check_records
 from cowrite.core.sessions.session import Session
 from cowrite.testing.clock import ManualClock
 
@@ -281,3 +282,64 @@ async def test_thousands_are_learned_while_other_things_happen(opened: bool) -> 
             assert len(await other.presence.of("other")) == 1000
             assert steps >= 4
         watching.cancel()
+
+
+@pytest.mark.rule("PE19")
+def test_what_is_told_after_a_move_is_newer_whatever_the_clocks_say() -> None:
+    """The process that it comes from is five minutes ahead."""
+    noted: list[tuple[Present, Urgency]] = []
+    here, there = people(noted=noted), people("there")
+    ana = visitor("ana")
+    there.visit(ana, 300_000, 0.0, 30.0)
+    there.tell(ana, {"cursor": 1}, 300_000)
+    here.learn([one.record("doc") for one in there.crowd], 0.0)
+    here.visit(ana, 1000, 0.1, 30.0)
+    for cursor in (2, 3):
+        here.tell(ana, {"cursor": cursor}, 1000 + cursor)
+        there.hear(PresenceNews("doc", "here", (noted[-1][0].record("doc"),), ()), 1.0)
+        assert [one.cursor for one in there.crowd] == [cursor]
+
+
+@pytest.mark.rule("PE16")
+@pytest.mark.parametrize("at", [2**60, -1, True, 10**4000])
+def test_a_time_at_which_nothing_can_have_been_told(at: int) -> None:
+    noted: list[tuple[Present, Urgency]] = []
+    here, ana = people(noted=noted), visitor("ana")
+    here.learn([record(ana, told_at=[0, at, 0])], 0.0)
+    here.visit(ana, 1000, 0.1, 30.0)
+    here.tell(ana, {"cursor": 1}, 1001)
+    check_records([noted[-1][0].record("doc")])
+
+
+@pytest.mark.rule("PE15")
+def test_one_that_polls_elsewhere_does_not_go_when_its_last_poll_here_is_long_ago() -> None:
+    here, ana = people(), visitor("ana")
+    here.visit(ana, 1, 0.0, 30.0)
+    here.hear(PresenceNews("doc", "there", (record(ana),), ()), 29.0)
+    here.end(2, 31.0)
+    assert [one.process for one in here.crowd] == ["there"]
+
+
+@pytest.mark.rule("PE15")
+def test_one_that_polls_here_is_not_taken_from_a_process_that_speaks_of_it() -> None:
+    """Also when that says what it has said before."""
+    here, ana = people(), visitor("ana")
+    said = PresenceNews("doc", "there", (record(ana),), ())
+    here.hear(said, 0.0)
+    here.visit(ana, 1, 1.0, 30.0)
+    here.hear(said, 9.0)
+    here.tend(2, 15.0)
+    assert [one.process for one in here.crowd] == ["there"]
+    here.tend(3, 19.0)
+    assert [one.process for one in here.crowd] == ["here"]
+
+
+@pytest.mark.rule("PE6", "PE19")
+def test_who_tells_something_to_another_process_is_active() -> None:
+    here, ana = people(), visitor("ana")
+    here.connect(ana, Transport.WEBSOCKET, 1)
+    here.tend(70_000, 70.0)
+    assert [one.activity for one in here.crowd] == [Activity.IDLE]
+    here.learn([replace(record(ana, cursor=5, told_at=[0, 80_000, 0]), last_active=80_000)], 80.0)
+    here.tend(81_000, 81.0)
+    assert [(one.cursor, one.activity, one.last_active) for one in here.crowd] == [(5, Activity.ACTIVE, 80_000)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -52,6 +52,8 @@ class PresenceList:
         """When those go that have none: monotonic seconds."""
         self._visits: dict[str, float] = {}
         """The same of those that poll here while another process answers for them, or none."""
+        self._cut: set[str] = set()
+        """Sessions of which more is written down than is shown: it does not fit in."""
         self._seen: dict[str, tuple[PresenceRecord, Present]] = {}
         """Sessions of other processes as they were read last, and what was made of that."""
         self._heard: dict[str, float] = {}
@@ -65,7 +67,7 @@ class PresenceList:
     @property
     def writable(self) -> Iterable[Present]:
         """The sessions that this process answers for, and those that no process does: what it may write down."""
-        return [one for one in self.crowd if one.process in (self._process, None)]
+        return [one for one in self.crowd if self._is_own(one) or (one.process is None and one.session_id not in self._cut)]
 
     # ---- sessions of this process ------------------------------------------------------------------------------------
 
@@ -216,10 +218,10 @@ class PresenceList:
         """What another process has written down."""
         self._adopt(news.put, monotonic, news=True)
         gone = []
-        for session_id, process in [*((one, news.process) for one in news.removed), *((one, None) for one in news.ended)]:
+        for session_id in (*news.removed, *news.ended):
             known = self.crowd.get(session_id)
             self._heard[session_id] = monotonic
-            if known is not None and known.process == process:
+            if known is not None and known.process == (None if session_id in news.ended else news.process):
                 gone.append(session_id)
             elif known is not None and self._is_own(known):
                 self._note(known, Urgency.NOW)  # others have been told that it is gone
@@ -232,9 +234,11 @@ class PresenceList:
         self.learn(records, asked_at)
         self.settle(records, asked_at, settled=settled)
 
-    def learn(self, records: Sequence[PresenceRecord], asked_at: float) -> None:
-        """Some of what is written down. What was heard since ``asked_at`` is newer."""
-        fresh = [one for one in records if self._heard.get(one.session_id, asked_at) <= asked_at]
+    def learn(self, records: Sequence[PresenceRecord], asked_at: float, unwritten: Container[str] = ()) -> None:
+        """Some of what is written down. What was heard since ``asked_at`` is newer, and so is what is here of those who stay
+        for a time and are ``unwritten`` yet.
+        """
+        fresh = [one for one in records if not self._is_newer_here(one.session_id, asked_at, unwritten)]
         self._adopt([one for one in fresh if one.process != self._process], asked_at, news=False)
         for record in fresh:
             if record.process == self._process and record.session_id not in self.crowd:
@@ -242,9 +246,11 @@ class PresenceList:
                 if stale is not None:
                     self._note(stale, Urgency.GONE)
 
-    def settle(self, records: Sequence[PresenceRecord], asked_at: float, *, settled: bool, newer: Collection[str] = ()) -> None:
-        """All that is written down, which was learned. ``settled``: what is not there is gone, unless it is ``newer``; else it
-        may not be written down yet.
+    def settle(
+        self, records: Sequence[PresenceRecord], asked_at: float, *, settled: bool, unwritten: Container[str] = ()
+    ) -> None:
+        """All that is written down, which was learned. ``settled``: what is not there is gone; else it may not be written
+        down yet.
         """
         written = {one.session_id: one.process for one in records}
         for one in self._own():
@@ -252,9 +258,9 @@ class PresenceList:
             if process == "" or (process != self._process and self._connections[one.session_id] > 0):
                 self._note(one, Urgency.NOW)
         if settled:
-            known = {*written, *newer}
-            unknown = [one for one in self.crowd if not self._is_own(one) and one.session_id not in known]
-            self._drop([one.session_id for one in unknown if self._heard.get(one.session_id, asked_at) <= asked_at])
+            unknown = [one for one in self.crowd if not self._is_own(one) and one.session_id not in written]
+            ids = [one.session_id for one in unknown]
+            self._drop([session_id for session_id in ids if not self._is_newer_here(session_id, asked_at, unwritten)])
 
     def keep(self, living: frozenset[str], monotonic: float) -> None:
         """Only these processes live: the sessions of others have gone, but for those that were heard of just now."""
@@ -273,7 +279,7 @@ class PresenceList:
         size = 0
         for record in records:
             known, seen = self.crowd.get(record.session_id), self._seen.get(record.session_id)
-            if seen is not None and seen[1] is known and seen[0] == record:
+            if seen is not None and seen[1] is known and seen[0] == record and record.session_id not in self._cut:
                 if news:
                     self._heard[record.session_id] = heard_at
                 continue
@@ -290,7 +296,12 @@ class PresenceList:
         for present in put:
             if present.expires_at is not None:
                 self._ends(None, present.expires_at)
-            if present.process is None and self._seen[present.session_id][0].metadata.get("told_at") != list(present.told_at):
+            written = self._seen[present.session_id][0]
+            if (
+                present.process is None
+                and present.session_id not in self._cut
+                and written.metadata.get("told_at") != list(present.told_at)
+            ):
                 self._note(present, Urgency.SOON)  # it was told more, and nobody answers for it
 
     def _judge(self, record: PresenceRecord, known: Present | None, size: int, coming: Counter[str]) -> Present | None:
@@ -310,7 +321,9 @@ class PresenceList:
         else:
             present = present.heed(known)
         if self.crowd.has_room_for(present, size):
+            self._cut.discard(record.session_id)
             return present
+        self._cut.add(record.session_id)
         return present.but(cursor=None, data=None, told_at=(present.told_at[0], 0, 0))  # who is here is known all the same
 
     def _heed(self, known: Present, other: Present, *, connected: bool) -> None:
@@ -327,12 +340,18 @@ class PresenceList:
         for session_id in session_ids:
             for kept in (self._until, self._visits, self._seen):
                 kept.pop(session_id, None)
+            self._cut.discard(session_id)
         users = {shown.user_id for session_id in session_ids if (shown := self.crowd.get(session_id)) is not None}
         self.crowd.change(removed=session_ids)
         for user_id in users:
             self._fill(user_id)
 
     # ---- inside ------------------------------------------------------------------------------------------------------
+
+    def _is_newer_here(self, session_id: str, asked_at: float, unwritten: Container[str]) -> bool:
+        known = self.crowd.get(session_id)
+        stays = known is not None and known.process is None
+        return (stays and session_id in unwritten) or self._heard.get(session_id, asked_at) > asked_at
 
     def _own(self) -> Sequence[Present]:
         return [one for one in self.crowd if self._is_own(one)]

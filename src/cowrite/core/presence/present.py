@@ -18,6 +18,8 @@ IDLE_AFTER: Final = 60_000
 AWAY_AFTER: Final = 600_000
 """Milliseconds after which it is away."""
 _TOLD: Final = ("activity", "cursor", "data")
+_END_OF_TIME: Final = 2**47
+"""In the year 6429: no session has told anything later, and what it tells then can still be written down."""
 
 
 class Transport(StrEnum):
@@ -130,8 +132,8 @@ class Present:
         """
         changes: dict[str, Any] = {name: value for name, value in told.items() if name in ("cursor", "data")}
         activity = Activity(told["state"]) if told.get("state") is not None else Activity.ACTIVE
-        # Clocks of processes differ: what is told here comes after what is known to have been told elsewhere.
-        now = now if self.process == process else max(now, *(at + 1 for at in self.told_at))
+        # Clocks of processes differ: what is told here comes after all that is known to have been told, here or elsewhere.
+        now = max(now, *(at if self.process == process else at + 1 for at in self.told_at))
         if activity is Activity.ACTIVE:
             changes["last_active"] = now
         else:
@@ -233,7 +235,7 @@ class PresenceChange:
 
 def _times(told: Json) -> tuple[int, ...]:
     """When things were told, of a record; a release that did not write it knew of one process only."""
-    if isinstance(told, list) and len(told) == len(_TOLD) and all(type(at) is int for at in told):
+    if isinstance(told, list) and len(told) == len(_TOLD) and all(type(at) is int and 0 <= at < _END_OF_TIME for at in told):
         return tuple(told)
     return (0,) * len(_TOLD)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final, TypeAlias, TypeVar
 
@@ -325,6 +325,11 @@ class PresenceService:
         for record in gone:
             self._staying.pop((record.document_id, record.session_id), None)
 
+    def _is_news(self, key: _Key) -> bool:
+        """More is known here of the session than is written down. That it was active again can wait, and does not count."""
+        noted = self._unwritten.get(key)
+        return noted is not None and noted[1] <= self._clock.monotonic() + _WRITE_AFTER[Urgency.SOON]
+
     async def _read(self) -> None:
         now = self._clock.monotonic()
         if len(self._living) > 1 and now >= self._read_at:
@@ -338,33 +343,38 @@ class PresenceService:
                 asked_at = self._clock.monotonic()
                 found = await self._presence.read(part)
                 settled = asked_at >= self._settled_at and self._presence.generation == self._generation
-                newer = self._newer()
                 for number, document_id in enumerate(part, 1):
-                    records, changed = found.get(document_id, ()), newer.get(document_id, set())
+                    records, unwritten = found.get(document_id, ()), _Unwritten(self._is_news, document_id)
                     if (people := self._lists.get(document_id)) is not None:
-                        await _compare(people, [one for one in records if one.session_id not in changed], asked_at)
+                        await _compare(people, records, asked_at, unwritten)
                     if (people := self._lists.get(document_id)) is not None:
-                        people.settle(records, asked_at, settled=settled, newer=changed)
+                        people.settle(records, asked_at, settled=settled, unwritten=unwritten)
                     if number % _DOCUMENTS == 0:
                         await asyncio.sleep(0)
         except BaseException:
             self._unread = asked | self._unread
             raise
 
-    def _newer(self) -> Mapping[str, set[str]]:
-        """By document the sessions of which something is not written down yet: what was read of them is older."""
-        newer: defaultdict[str, set[str]] = defaultdict(set)
-        for document_id, session_id in self._unwritten:
-            newer[document_id].add(session_id)
-        return newer
+
+class _Unwritten(Container[str]):
+    """The sessions in a document of which something is to be written soon, as it is when it is asked."""
+
+    def __init__(self, is_news: Callable[[_Key], bool], document_id: str) -> None:
+        self._is_news = is_news
+        self._document_id = document_id
+
+    def __contains__(self, session_id: object) -> bool:
+        return isinstance(session_id, str) and self._is_news((self._document_id, session_id))
 
 
-async def _compare(people: PresenceList, records: Sequence[PresenceRecord], asked_at: float) -> None:
+async def _compare(
+    people: PresenceList, records: Sequence[PresenceRecord], asked_at: float, unwritten: Container[str] = ()
+) -> None:
     """The event loop has other things to do than to learn of thousands at once."""
     for start in range(0, len(records), _LEARNED):
         if start:
             await asyncio.sleep(0)
-        people.learn(records[start : start + _LEARNED], asked_at)
+        people.learn(records[start : start + _LEARNED], asked_at, unwritten)
 
 
 def _can_be_kept(record: PresenceRecord) -> bool:

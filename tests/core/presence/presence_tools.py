@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from cowrite.brokers.local import LocalBroker, LocalHub
 from cowrite.core.ports import Access, Grant, PresenceError, PresenceRecord, Signal
+from cowrite.core.presence.presence import PresenceList
 from cowrite.core.rooms.room import Room
 from cowrite.core.sessions.session import Session
 from cowrite.presence.local import LocalPresence, LocalPresenceHub
@@ -135,3 +136,9 @@ def shown(room: Room) -> dict[str, int]:
 
 def session(process: Process, user: str) -> Session:
     return Session(process.ids.new(), "doc", Access(user, Grant.WRITE), process.clock.now())
+
+
+def compare(people: PresenceList, records: Sequence[PresenceRecord], asked_at: float, *, settled: bool) -> None:
+    """All that is written down, learned and settled at once."""
+    people.learn(records, asked_at)
+    people.settle(records, asked_at, settled=settled)

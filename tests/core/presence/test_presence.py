@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from core.presence.presence_tools import compare
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Access, Grant, PresenceNews, PresenceRecord
@@ -274,11 +275,11 @@ def test_what_is_read_is_older_than_what_was_heard_meanwhile() -> None:
     ben, cem, eve = (other(people, user) for user in ("ben", "cem", "eve"))
     people.hear(PresenceNews("doc", "there", (ben, cem), ()), 1.0)
     people.hear(PresenceNews("doc", "there", (eve,), (cem.session_id,)), 3.0)
-    people.compare([ben, cem], 2.0, settled=True)
+    compare(people, [ben, cem], 2.0, settled=True)
     assert users(people) == ["ben", "eve"]
-    people.compare([], 4.0, settled=False)
+    compare(people, [], 4.0, settled=False)
     assert users(people) == ["ben", "eve"]
-    people.compare([eve], 4.0, settled=True)
+    compare(people, [eve], 4.0, settled=True)
     assert users(people) == ["eve"]
 
 
@@ -290,7 +291,7 @@ def test_what_is_written_of_this_process_is_what_is_here() -> None:
     people.connect(session("ana"), Transport.YJS, 1)
     noted.clear()
     unreadable = PresenceRecord("s", "who", "doc", 1, "here", None, {})
-    people.compare([other(people, "gone", process="here"), unreadable], 1.0, settled=True)
+    compare(people, [other(people, "gone", process="here"), unreadable], 1.0, settled=True)
     assert noted == [("gone", Urgency.GONE), ("ana", Urgency.NOW)]
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from core.presence.presence_tools import Town, look, session
+from core.presence.presence_tools import Town, compare, look, session
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Access, Grant, PresenceNews, PresenceRecord
@@ -95,10 +95,10 @@ def test_what_was_told_here_is_not_replaced_by_what_is_older() -> None:
     here.visit(ana, 1, 0.0, 30.0)
     here.tell(ana, {"cursor": 5}, 10)
     noted.clear()
-    here.compare([record(ana, cursor=4, told_at=[0, 9, 0])], 1.0, settled=True)
+    compare(here, [record(ana, cursor=4, told_at=[0, 9, 0])], 1.0, settled=True)
     [(kept, urgency)] = noted
     assert (kept.process, kept.cursor, urgency) == ("here", 5, Urgency.NOW)
-    here.compare([record(ana, cursor=6, told_at=[0, 11, 0])], 2.0, settled=True)
+    compare(here, [record(ana, cursor=6, told_at=[0, 11, 0])], 2.0, settled=True)
     assert [(one.process, one.cursor) for one in here.crowd] == [("there", 6)]
     here.hear(PresenceNews("doc", "there", (record(ana, cursor=3, told_at=[0, 8, 0]),), ()), 3.0)
     assert [(one.process, one.cursor) for one in here.crowd] == [("there", 6)]
@@ -118,7 +118,7 @@ def test_what_does_not_fit_is_not_taken_over() -> None:
 def test_what_other_processes_tell_is_bounded_together() -> None:
     here = people(size=50)
     records = [record(visitor(user), user=user, data={"x": "x" * 20}) for user in ("ana", "ben", "cem")]
-    here.compare(records, 1.0, settled=True)
+    compare(here, records, 1.0, settled=True)
     assert [one.data is not None for one in here.crowd] == [True, False, False]
 
 
@@ -130,7 +130,7 @@ def test_who_stays_for_a_time_is_written_down_with_what_was_told_last() -> None:
     here.tell(bot, {"cursor": 5}, 10)
     noted.clear()
     older = PresenceRecord(bot.id, "bot", "doc", 1, None, 60_001, {"transport": "polling", "state": "active"})
-    here.compare([older], 1.0, settled=True)
+    compare(here, [older], 1.0, settled=True)
     assert [(one.cursor, urgency) for one, urgency in noted] == [(5, Urgency.SOON)]
 
 
@@ -209,7 +209,7 @@ def test_one_that_polls_here_is_taken_when_nobody_speaks_of_it_any_more() -> Non
     here.hear(PresenceNews("doc", "there", told, ()), 0.0)
     here.visit(ana, 1, 5.0, 30.0)
     here.visit(cem, 1, 5.0, 3.0)
-    here.compare(list(told), 9.0, settled=True)
+    compare(here, list(told), 9.0, settled=True)
     here.tend(10_000, 9.5)
     assert {one.process for one in here.crowd} == {"there"}
     here.tend(11_000, 11.0)
@@ -243,15 +243,15 @@ def test_a_record_that_somebody_else_has_written_under_the_id_of_a_session() -> 
 @pytest.mark.rule("PE20")
 def test_a_record_that_is_as_it_was_is_not_looked_at_again() -> None:
     here, ana = people(), visitor("ana")
-    here.compare([record(ana, cursor=[1])], 1.0, settled=True)
+    compare(here, [record(ana, cursor=[1])], 1.0, settled=True)
     before = here.crowd.get(ana.id)
-    here.compare([record(ana, cursor=[1])], 2.0, settled=True)
+    compare(here, [record(ana, cursor=[1])], 2.0, settled=True)
     assert here.crowd.get(ana.id) is before
     here.hear(PresenceNews("doc", "there", (record(ana, cursor=[1]),), ()), 20.0)
     assert here.crowd.get(ana.id) is before
     here.keep(frozenset({"here"}), 21.0)
     assert here.crowd.get(ana.id) is before, "it was heard of just now"
-    here.compare([record(ana, cursor=[2])], 22.0, settled=True)
+    compare(here, [record(ana, cursor=[2])], 22.0, settled=True)
     assert here.crowd.get(ana.id) is not before
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from core.presence.presence_tools import Town, Watched, look, session, shown
+from core.presence.presence_tools import Town, Watched, compare, look, session, shown
 from core.presence.test_presence_moves import people, record, visitor
 from cowrite.core.ports import PresenceNews, PresenceRecord
 from cowrite.core.presence.notes import Urgency
@@ -132,12 +132,12 @@ def test_what_does_not_fit_in_here_is_not_taken_from_others() -> None:
     here = people(size=30, noted=noted)
     bot = visitor("ana")
     written = replace(record(bot, data={"x": "x" * 40}, told_at=[0, 5, 5]), process=None, expires_at=10_000)
-    here.compare([written], 1.0, settled=True)
+    compare(here, [written], 1.0, settled=True)
     assert [one.data for one in here.crowd] == [None]
     assert noted == []
     assert here.writable == []
     other = visitor("ben")
-    here.compare([written, record(other, user="ben", data={"x": 1})], 2.0, settled=True)
+    compare(here, [written, record(other, user="ben", data={"x": 1})], 2.0, settled=True)
     assert [one.data for one in here.crowd] == [None, {"x": 1}]
 
 
@@ -145,10 +145,10 @@ def test_what_does_not_fit_in_here_is_not_taken_from_others() -> None:
 def test_what_did_not_fit_in_is_shown_when_there_is_room() -> None:
     here, ana, ben = people(size=30), visitor("ana"), visitor("ben")
     records = [record(one, user=one.author, data={"x": "x" * 15}, told_at=[0, 0, 5]) for one in (ana, ben)]
-    here.compare(records, 1.0, settled=True)
+    compare(here, records, 1.0, settled=True)
     assert [one.data is not None for one in here.crowd] == [True, False]
-    here.compare(records[1:], 2.0, settled=True)
-    here.compare(records[1:], 3.0, settled=True)
+    compare(here, records[1:], 2.0, settled=True)
+    compare(here, records[1:], 3.0, settled=True)
     assert [one.data for one in here.crowd] == [{"x": "x" * 15}]
 
 

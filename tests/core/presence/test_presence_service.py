@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from core.presence.presence_tools import Town, look, session, shown
+from core.presence.presence_tools import Town, compare, look, session, shown
 from cowrite.core.ports import PresenceError, PresenceNews, PresenceRecord
 from cowrite.core.presence.present import Transport
 from cowrite.presence.local import LocalPresenceHub
@@ -257,7 +257,7 @@ async def test_what_cannot_be_read_is_left_out() -> None:
         ]
         await town.presences[server].write(records, [])
         room = server.room()
-        room.presence.compare(records, server.clock.monotonic(), settled=True)
+        compare(room.presence, records, server.clock.monotonic(), settled=True)
         await quiet(server)
         assert shown(room) == {"ben": 1, "u5": 1}
 

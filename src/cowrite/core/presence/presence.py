@@ -13,6 +13,7 @@ from cowrite.core.presence.crowd import Crowd
 from cowrite.core.presence.notes import Ends, Note, Urgency
 from cowrite.core.presence.present import Activity, Person, PresenceChange, Present, Transport
 from cowrite.core.presence.refusals import crowded, full
+from cowrite.core.presence.waiting import WaitingSessions
 from cowrite.core.sessions.session import Session
 from cowrite.protocol.strict_json import Json
 
@@ -44,10 +45,8 @@ class PresenceList:
         self._note = note
         self._ends = ends
         self.crowd = Crowd(told, sessions=self._limits.presence_sessions, size=self._limits.presence_bytes)
-        self._waiting: dict[str, dict[str, tuple[Session, Transport, int]]] = {}
-        """Sessions with open sockets that find no place, by user and id, and since when."""
-        self._connections: Counter[str] = Counter()
-        """Open sockets by session."""
+        self._waiting, self._connections = WaitingSessions(), Counter[str]()
+        """… and the open sockets by session."""
         self._until: dict[str, float] = {}
         """When those go that have none: monotonic seconds."""
         self._visits: dict[str, float] = {}
@@ -76,7 +75,7 @@ class PresenceList:
         self._connections[session.id] += 1
         self._until.pop(session.id, None)
         if not self._enter(session, transport, now):
-            self._waiting.setdefault(session.author, {})[session.id] = session, transport, now
+            self._waiting.put(session, transport, now)
 
     def disconnect(self, session: Session) -> None:
         """A socket of the session has closed. With the last one it leaves."""
@@ -149,7 +148,7 @@ class PresenceList:
     def leave(self, session: Session) -> None:
         """The session has gone, whatever it had open. Idempotent."""
         self._connections.pop(session.id, None)
-        self._forget_waiting(session)
+        self._waiting.forget(session)
         known = self.crowd.get(session.id)
         if known is not None:
             self._send_away([known])
@@ -227,13 +226,6 @@ class PresenceList:
                 self._note(known, Urgency.NOW)  # others have been told that it is gone
         self._drop(gone)
 
-    def compare(self, records: Sequence[PresenceRecord], asked_at: float, *, settled: bool) -> None:
-        """Everything that is written down of this document, as it was at ``asked_at`` (monotonic) or a little later: what
-        :meth:`learn` and :meth:`settle` do, at once.
-        """
-        self.learn(records, asked_at)
-        self.settle(records, asked_at, settled=settled)
-
     def learn(self, records: Sequence[PresenceRecord], asked_at: float, unwritten: Container[str] = ()) -> None:
         """Some of what is written down. What was heard since ``asked_at`` is newer, and so is what is here of those who stay
         for a time and are ``unwritten`` yet.
@@ -241,25 +233,21 @@ class PresenceList:
         fresh = [one for one in records if not self._is_newer_here(one.session_id, asked_at, unwritten)]
         self._adopt([one for one in fresh if one.process != self._process], asked_at, news=False)
         for record in fresh:
-            if record.process == self._process and record.session_id not in self.crowd:
-                stale = Present.read(record)
-                if stale is not None:
-                    self._note(stale, Urgency.GONE)
+            ours = record.process == self._process and record.session_id not in self.crowd
+            if ours and (stale := Present.read(record)) is not None:
+                self._note(stale, Urgency.GONE)
 
     def settle(
         self, records: Sequence[PresenceRecord], asked_at: float, *, settled: bool, unwritten: Container[str] = ()
     ) -> None:
-        """All that is written down, which was learned. ``settled``: what is not there is gone; else it may not be written
-        down yet.
-        """
+        """All that is written down, which was learned. ``settled``: what is not there is gone, else perhaps not yet there."""
         written = {one.session_id: one.process for one in records}
         for one in self._own():
             process = written.get(one.session_id, "")
             if process == "" or (process != self._process and self._connections[one.session_id] > 0):
                 self._note(one, Urgency.NOW)
         if settled:
-            unknown = [one for one in self.crowd if not self._is_own(one) and one.session_id not in written]
-            ids = [one.session_id for one in unknown]
+            ids = [one.session_id for one in self.crowd if not self._is_own(one) and one.session_id not in written]
             self._drop([session_id for session_id in ids if not self._is_newer_here(session_id, asked_at, unwritten)])
 
     def keep(self, living: frozenset[str], monotonic: float) -> None:
@@ -407,13 +395,6 @@ class PresenceList:
 
     def _fill(self, user_id: str) -> None:
         """A place of the user is free: for the one that has waited longest."""
-        waiting = self._waiting.get(user_id)
-        while waiting and not self.crowd.is_full_for(user_id):
-            session, transport, since = waiting[next(iter(waiting))]
-            self._forget_waiting(session)
-            self._enter(session, transport, since)
-
-    def _forget_waiting(self, session: Session) -> None:
-        waiting = self._waiting.get(session.author, {})
-        if waiting.pop(session.id, None) is not None and not waiting:
-            del self._waiting[session.author]
+        while (first := self._waiting.first(user_id)) is not None and not self.crowd.is_full_for(user_id):
+            self._waiting.forget(first[0])
+            self._enter(*first)

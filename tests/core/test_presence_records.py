@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from cowrite.core.presence_records import (
     check_document_ids,
     check_process,
     check_records,
+    checked,
     decode_object,
     decode_with_lease,
     encode_metadata,
@@ -93,3 +95,20 @@ def test_expired() -> None:
     record = make_record(expires_at=5)
     assert [expired(record, now) for now in (4, 5, 6)] == [False, True, True]
     assert not expired(make_record(), 2**60)
+
+
+@pytest.mark.rule("PS12")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metadata": {"name": "x" * MAX_METADATA_BYTES}},
+        {"metadata": {"cursor": float("nan")}},
+        {"metadata": {"cursor": object()}},
+        {"user_id": b"u"},
+        {"last_active": -1},
+    ],
+)
+def test_what_was_read_and_could_not_have_been_written(changes: dict[str, Any]) -> None:
+    assert checked(make_record("1")) == make_record("1")
+    with pytest.raises(ValueError, match="."):
+        checked(replace(make_record("1"), **changes))

@@ -57,6 +57,7 @@ def test_messages_of_clients() -> None:
         b'{"type": "operations", "operations": []}',
         b'{"type": "refresh", "access_token": null}',
         b'{"type": "presence", "state": "gone"}',
+        b'{"type": "presence", "colour": "red"}',
         b'{"type": "presence", "state": []}',
         b'{"type": "presence", "data": []}',
         b'{"type": "heartbeat", "echo": [1]}',

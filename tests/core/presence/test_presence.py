@@ -311,3 +311,14 @@ def test_only_those_of_living_processes_are_kept() -> None:
 def test_the_size_of_what_is_told() -> None:
     assert size_of({"cursor": [1], "data": {"é": None}, "state": "away"}) == 3 + len('{"\\u00e9":null}')
     assert size_of({"cursor": None}) == 0
+
+
+@pytest.mark.rule("PE18")
+def test_the_list_is_encoded_once_until_something_changes() -> None:
+    people = PresenceList(lambda change: None, process="here")
+    ana = session("ana")
+    people.connect(ana, Transport.YJS, 1)
+    before = people.crowd.json
+    assert people.crowd.json is before
+    people.active(ana.id, 60_000)
+    assert b'"last_active":60000' in people.crowd.json

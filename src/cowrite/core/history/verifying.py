@@ -8,18 +8,19 @@ that is being edited meanwhile is looked at up to the head that it had at the be
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from cowrite.core.ports import History, HistoryForgotten, Storage, StoreCorrupt
-from cowrite.core.records import Checkpoint, Entry
+from cowrite.core.records import Checkpoint, Entry, StoredDocument
 from cowrite.core.rooms.replicas import log_document
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.log_document import LogDocument
 from cowrite.crdt.operations import ContentOperation, OperationDraft
 from cowrite.crdt.outline import missing
+from cowrite.crdt.roots import RootKind
 
 _ENTRIES: Final = 500
 _BYTES: Final = 1 << 20
@@ -92,7 +93,7 @@ class _Check:
     async def run(self) -> None:
         """Raises :class:`_Differs`."""
         await self._find_checkpoints()
-        base = self._checkpoints.pop(self.replayed, None) if self.replayed else None
+        base = self._checkpoints.get(self.replayed)
         if self.replayed and base is None:
             raise _Differs(self.replayed, "the state of what was forgotten is not there, so nothing after it can be replayed")
         document = await asyncio.to_thread(self._begin, base)
@@ -108,10 +109,9 @@ class _Check:
             # One of them cannot be read: up to that one they can be replayed.
             self._at_once = 1
             entries = await self._next()
-        entries = [entry for entry in entries if entry.offset <= self._head]
         if not entries:
-            raise _Differs(self.replayed + 1, f"the log ends before it, and its head is {self._head}")
-        return entries
+            raise _Differs(self.replayed + 1, f"the log ends before it, and its head was {self._head}")
+        return [entry for entry in entries if entry.offset <= self._head]
 
     async def _next(self) -> Sequence[Entry]:
         return await self._history.operations(self._document_id, after=self.replayed, limit=self._at_once, size=_BYTES)
@@ -144,19 +144,18 @@ class _Check:
             if (checkpoint := self._checkpoints.get(entry.offset)) is not None:
                 if checkpoint.entry_id != entry.id:
                     raise _Differs(entry.offset, "the checkpoint here is of another log")
-                _compare(document, checkpoint.state, checkpoint, entry.offset, "the checkpoint here")
+                _compare(document, checkpoint.state, checkpoint.roots, entry.offset, "the checkpoint here")
                 self.compared += 1
 
     async def _compare_opened(self, document: LogDocument) -> None:
         """What opening the document gives: the newest checkpoint with what comes behind it."""
-        stored = await self._history.load_at(self._document_id, self._head) if self._head else None
-        if stored is not None:
-            await asyncio.to_thread(self._compare_last, document, log_document(stored.checkpoint, stored.entries))
+        stored = await self._history.load_at(self._document_id, self._head)
+        assert stored is not None, "its head was read before"
+        await asyncio.to_thread(self._compare_last, document, stored)
 
-    def _compare_last(self, document: LogDocument, opened: LogDocument) -> None:
-        _compare(document, opened.encode(), None, self._head, "the document as it is opened")
-        if opened.roots != document.roots:
-            raise _Differs(self._head, f"the document as it is opened has the roots {opened.roots}, and not {document.roots}")
+    def _compare_last(self, document: LogDocument, stored: StoredDocument) -> None:
+        opened = log_document(stored.checkpoint, stored.entries)
+        _compare(document, opened.encode(), opened.roots, self._head, "the document as it is opened")
         self.compared += 1
 
 
@@ -183,19 +182,18 @@ def _shape(operation: OperationDraft | ContentOperation) -> tuple[object, ...]:
     return (operation.type, operation.position, operation.content, operation.length, dict(operation.attributes or {}))
 
 
-def _compare(document: LogDocument, state: bytes, checkpoint: Checkpoint | None, head: int, what: str) -> None:
+def _compare(document: LogDocument, state: bytes, roots: Mapping[str, RootKind], offset: int, what: str) -> None:
     """Raises :class:`_Differs`."""
-    offset = checkpoint.offset if checkpoint is not None else head
     try:
-        other = LogDocument.from_state(state, checkpoint.roots if checkpoint is not None else document.roots)
         theirs, ours = outline_of_state(state), outline_of_state(document.encode())
+        other = LogDocument.from_state(state, roots)
     except (EngineFault, HostileUpdate) as error:
         raise _Differs(offset, f"{what} cannot be read: {error}") from error
     if dict(other.state) != dict(document.state):
         raise _Differs(offset, f"{what} holds other structs than the log up to here")
     if sorted(theirs.deletes) != sorted(ours.deletes):
         raise _Differs(offset, f"{what} holds other deletions than the log up to here")
-    if checkpoint is not None and dict(checkpoint.roots) != document.roots:
-        raise _Differs(offset, f"{what} has the roots {dict(checkpoint.roots)}, and the log {document.roots}")
+    if dict(roots) != document.roots:
+        raise _Differs(offset, f"{what} has the roots {dict(roots)}, and the log {document.roots}")
     if other.content() != document.content():
         raise _Differs(offset, f"{what} shows something else than the log up to here")

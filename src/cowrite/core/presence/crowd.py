@@ -21,7 +21,7 @@ class Crowd:
         self._sizes: dict[str, int] = {}
         """Bytes of what sessions tell."""
         self._bytes = 0
-        self._json = (-1, b"")
+        self._json: bytes | None = None
         self.version = 0
         """Grows with each change."""
 
@@ -45,12 +45,10 @@ class Crowd:
 
     @property
     def json(self) -> bytes:
-        """The same as a JSON list, for whoever comes: encoded once until something changes that others are told."""
-        version, text = self._json
-        if version != self.version:
-            text = json_list([person.json for person in self.persons])
-            self._json = self.version, text
-        return text
+        """The same as a JSON list, for whoever comes: encoded once until something changes."""
+        if self._json is None:
+            self._json = json_list([person.json for person in self.persons])
+        return self._json
 
     def is_full_for(self, user_id: str, coming: int = 0) -> bool:
         """The user has as many sessions here as are shown of one, with those that are about to come."""
@@ -68,6 +66,7 @@ class Crowd:
         """Show sessions, in the place of what was shown of them; and others, that are shown, no longer. A session keeps its
         user.
         """
+        self._json = None
         before: dict[str, bool] = {}
         news = set()
         for session_id in removed:

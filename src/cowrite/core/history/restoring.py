@@ -20,7 +20,7 @@ from cowrite.core.operations.state import State
 from cowrite.core.operations.submissions import Answer, Prepared, SubmissionRefused
 from cowrite.core.operations.writing import enqueue
 from cowrite.core.ports import Clock, Directory, Grant, HistoryForgotten, Storage
-from cowrite.core.records import Authored, Cause, CauseKind, DocumentInfo, Entry
+from cowrite.core.records import Cause, CauseKind, DocumentInfo, Entry
 from cowrite.core.rooms.registry import Registry
 from cowrite.core.sessions.session import Session
 from cowrite.crdt.guard import SYNC_LIMITS, inspect
@@ -178,33 +178,25 @@ class Restoring:
 
     async def _make_undo(self, author: str, after: Moment, until: Moment, head: Moment) -> tuple[bytes | None, Copies]:
         document_id = head.document_id
-        changes: list[_Change] = []
-        copies: list[tuple[int, int, int, int, int]] = []
+        changes = []
         async for entry in entries_between(self._history, head.info, after.offset, head.offset):
-            if entry.cause is not None:
-                cause = (await self._authored(document_id, entry)).cause
-                copies += cause.copies if cause is not None else ()
             in_range = entry.offset <= until.offset
             theirs = await self._whose(document_id, entry, author) if in_range else None
             changes.append(_Change(entry.update, in_range and entry.author == author, theirs))
         if not any(change.theirs or any((change.clients or {}).values()) for change in changes):
             return None, ()
         then, now = await self._moments.state(after), await self._moments.state(head)
-        return await self._worker.run(document_id, partial(_undo, document_id, then, now, changes, copies))
+        return await self._worker.run(document_id, partial(_undo, document_id, then, now, changes))
 
     async def _whose(self, document_id: str, entry: Entry, author: str) -> Mapping[int, bool] | None:
         """For each Yjs client whether what it brings is the author's; None when all of it is whose the entry is."""
         if len({brought.client for brought in entry.ranges}) < 2:
             return None
-        known = await self._authored(document_id, entry)
-        credited = zip(entry.ranges, known.writers, strict=False)  # no writers: all of it is the entry's author's
-        return {brought.client: writer == author for brought, writer in credited} or None
-
-    async def _authored(self, document_id: str, entry: Entry) -> Authored:
         known = await self._history.authored(document_id, after=entry.offset - 1, limit=1)
         if not known or known[0].offset != entry.offset:
             raise HistoryForgotten(document_id, entry.offset + 1)
-        return known[0]
+        credited = zip(entry.ranges, known[0].writers, strict=False)  # no writers: all of it is the entry's author's
+        return {brought.client: writer == author for brought, writer in credited} or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,15 +223,13 @@ def _restore(document_id: str, then: State, now: State, root: str | None) -> tup
     return made.update, made.copies
 
 
-def _undo(document_id: str, then: State, now: State, changes: Sequence[_Change], copies: Copies) -> tuple[bytes | None, Copies]:
+def _undo(document_id: str, then: State, now: State, changes: Sequence[_Change]) -> tuple[bytes | None, Copies]:
     with reading(document_id):
-        back = restoring.brought_back(copies, now.committed.state)
         updates: list[tuple[bytes, bool]] = []
         for change in changes:
-            parts = [(change.update, change.theirs)]
-            if change.clients is not None:
-                parts = restoring.by_writer(change.update, change.clients, change.theirs)
-            for part, theirs in parts:
-                updates += restoring.without_deleting(part, back) if theirs and back else [(part, theirs)]
+            if change.clients is None:
+                updates.append((change.update, change.theirs))
+            else:
+                updates += restoring.by_writer(change.update, change.clients, change.theirs)
         made = restoring.undo_of(then.committed.state, now.committed.roots, updates, now.committed.state)
     return made.update, made.copies

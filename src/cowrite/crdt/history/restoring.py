@@ -11,7 +11,7 @@ every other one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
@@ -28,7 +28,7 @@ from cowrite.crdt.roots import RootKind
 from cowrite.crdt.slices import slices
 from cowrite.crdt.values import Json
 
-__all__ = ["RestoreFailed", "Restored", "Undone", "brought_back", "by_writer", "restore", "undo_of", "without_deleting"]
+__all__ = ["RestoreFailed", "Restored", "Undone", "by_writer", "restore", "undo_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,59 +136,6 @@ def by_writer(update: bytes, theirs: Mapping[int, bool], deletions: bool) -> lis
         brought = outline_of_state(part).brings
         parts.append((part, theirs[brought[0].client] if brought else deletions))
     return parts
-
-
-def brought_back(copies: Iterable[Copy], head: bytes) -> Sequence[ClockRange]:
-    """Return what of these copies is still there at the head, by the ids that it had before: it must not come back again."""
-    deleted: dict[int, list[ClockRange]] = {}
-    for one in outline_of_state(head).deletes:
-        deleted.setdefault(one.client, []).append(one)
-    living = []
-    for client, clock, length, old_client, old_clock in copies:
-        for start, end in _without(clock, clock + length, deleted.get(client, ())):
-            living.append(ClockRange(old_client, old_clock + start - clock, old_clock + end - clock))
-    return living
-
-
-def without_deleting(update: bytes, back: Sequence[ClockRange]) -> list[tuple[bytes, bool]]:
-    """Cut an entry that is to be taken back, for :func:`undo_of`: what it deletes of ``back`` is none of it.
-
-    Raises :class:`~cowrite.crdt.errors.HostileUpdate`.
-    """
-    outline = outline_of_state(update)
-    by_client: dict[int, list[ClockRange]] = {}
-    for one in sorted(back):
-        by_client.setdefault(one.client, []).append(one)
-    left = [
-        ClockRange(client, first, last)
-        for client, start, end in outline.deletes
-        for first, last in _without(start, end, by_client.get(client, ()))
-    ]
-    if tuple(left) == outline.deletes:
-        return [(update, True)]
-    rest: dict[int, list[ClockRange]] = {}
-    for one in left:
-        rest.setdefault(one.client, []).append(one)
-    back_again = [
-        ClockRange(client, first, last)
-        for client, start, end in outline.deletes
-        for first, last in _without(start, end, rest.get(client, ()))
-    ]
-    taken = slices(update, outline._replace(deletes=tuple(left)), structs=_ALL, ranges=_ALL)
-    kept = slices(update, Outline((), tuple(back_again), (), {}), structs=_ALL, ranges=_ALL)
-    return [*((part, True) for part in taken), *((part, False) for part in kept)]
-
-
-def _without(start: int, end: int, holes: Iterable[ClockRange]) -> Iterator[tuple[int, int]]:
-    """The parts of a range of clocks that are in none of these ascending ranges."""
-    for hole in holes:
-        if hole.end <= start or hole.start >= end:
-            continue
-        if hole.start > start:
-            yield start, hole.start
-        start = hole.end
-    if start < end:
-        yield start, end
 
 
 _ALL = 2**53

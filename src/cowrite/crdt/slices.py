@@ -62,6 +62,11 @@ def ready_part(update: bytes, outline: Outline, state: Mapping[int, int]) -> byt
     return _write(blocks, [each for each in deletes if each.start < each.end])
 
 
+def deletion(deletes: Sequence[ClockRange]) -> bytes:
+    """Write an update that only deletes. ``deletes``: as in an outline."""
+    return _write([], deletes)
+
+
 def struct_end(layout: Layout, index: int, row: int) -> int:
     """Return the place behind the bytes of a row's struct; ``index`` is its block."""
     if row + 1 < layout.blocks[index][2]:

@@ -174,7 +174,7 @@ async def test_what_cannot_be_brought_back_changes_nothing(
     async with process(database) as (server, past):
         await write(server, "a", "b")
 
-        def fails(*_: Any) -> None:
+        def fails(*_: Any, **__: Any) -> None:
             raise fault
 
         monkeypatch.setattr("cowrite.crdt.history.restoring.restore", fails)
@@ -215,6 +215,51 @@ async def test_undo_of_what_is_no_longer_to_be_seen_makes_no_entry() -> None:
         again = await done(server, past.restoring.undo(session(), "ben", first, last))
         assert again.offset == made.offset
         assert (await info_of(server)).head == info.head
+
+
+async def undone(server: Process, past: Past, author: str, after: int, until: int | None = None) -> None:
+    info = await info_of(server)
+    moments = [await past.moments.at(info, info.head.offset if at is None else at) for at in (after, until)]
+    await done(server, past.restoring.undo(session(), author, *moments))
+
+
+@pytest.mark.rule("HV41", "HV42", "RS12")
+async def test_what_has_come_back_already_comes_back_once() -> None:
+    """Whether it was restored or undone, also as a copy of a copy that the same person deleted again."""
+    async with process(MemoryDatabase()) as (server, past):
+        ana, ben = await server.join(user="ana"), await server.join(user="ben")
+        ana.client.text.insert(0, "Hello")
+        await quiet(server)
+        del ben.client.text[1:5]
+        await quiet(server)
+        for until in (2, 2, None, None):
+            await undone(server, past, "ben", 1, until)
+            assert body(server) == "Hello"
+        del ben.client.text[0:3]
+        await quiet(server)
+        for _ in range(2):
+            await undone(server, past, "ben", 1)
+            assert body(server) == "Hello"
+        # A copy that goes again does not count: what it stood for comes back.
+        await undone(server, past, "root", 2)
+        assert body(server) == ""
+        await undone(server, past, "ben", 1, 2)
+        assert body(server) == "ello"
+
+
+@pytest.mark.rule("HV41", "RS12")
+async def test_undo_of_what_was_restored_meanwhile() -> None:
+    async with process(MemoryDatabase()) as (server, past):
+        ana, ben = await server.join(user="ana"), await server.join(user="ben")
+        ana.client.text.insert(0, "Hello")
+        await quiet(server)
+        ben.client.text.clear()
+        await quiet(server)
+        await restored(server, past, 1)
+        head = (await info_of(server)).head
+        await undone(server, past, "ben", 1)
+        assert body(server) == "Hello"
+        assert (await info_of(server)).head == head
 
 
 async def send_together(server: Process) -> None:

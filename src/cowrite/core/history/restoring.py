@@ -20,7 +20,7 @@ from cowrite.core.operations.state import State
 from cowrite.core.operations.submissions import Answer, Prepared, SubmissionRefused
 from cowrite.core.operations.writing import enqueue
 from cowrite.core.ports import Clock, Directory, Grant, HistoryForgotten, Storage
-from cowrite.core.records import Cause, CauseKind, DocumentInfo, Entry
+from cowrite.core.records import Authored, Cause, CauseKind, DocumentInfo, Entry
 from cowrite.core.rooms.registry import Registry
 from cowrite.core.sessions.session import Session
 from cowrite.crdt.guard import SYNC_LIMITS, inspect
@@ -182,7 +182,8 @@ class Restoring:
         async for entry in entries_between(self._history, head.info, after.offset, head.offset):
             in_range = entry.offset <= until.offset
             theirs = await self._whose(document_id, entry, author) if in_range else None
-            changes.append(_Change(entry.update, in_range and entry.author == author, theirs))
+            copies = await self._copies(document_id, entry) if entry.cause is not None else ()
+            changes.append(_Change(entry.update, in_range and entry.author == author, theirs, copies))
         if not any(change.theirs or any((change.clients or {}).values()) for change in changes):
             return None, ()
         then, now = await self._moments.state(after), await self._moments.state(head)
@@ -192,11 +193,19 @@ class Restoring:
         """For each Yjs client whether what it brings is the author's; None when all of it is whose the entry is."""
         if len({brought.client for brought in entry.ranges}) < 2:
             return None
+        known = await self._authored(document_id, entry)
+        credited = zip(entry.ranges, known.writers, strict=False)  # no writers: all of it is the entry's author's
+        return {brought.client: writer == author for brought, writer in credited} or None
+
+    async def _copies(self, document_id: str, entry: Entry) -> Copies:
+        cause = (await self._authored(document_id, entry)).cause
+        return cause.copies if cause is not None else ()
+
+    async def _authored(self, document_id: str, entry: Entry) -> Authored:
         known = await self._history.authored(document_id, after=entry.offset - 1, limit=1)
         if not known or known[0].offset != entry.offset:
             raise HistoryForgotten(document_id, entry.offset + 1)
-        credited = zip(entry.ranges, known[0].writers, strict=False)  # no writers: all of it is the entry's author's
-        return {brought.client: writer == author for brought, writer in credited} or None
+        return known[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +217,8 @@ class _Change:
     """Whether it is to be taken back."""
     clients: Mapping[int, bool] | None
     """When it brings what several people wrote: for each Yjs client whether that is to be taken back."""
+    copies: Copies
+    """What it brings that had been there before."""
 
 
 def _restore(document_id: str, then: State, now: State, root: str | None) -> tuple[bytes | None, Copies]:
@@ -231,5 +242,6 @@ def _undo(document_id: str, then: State, now: State, changes: Sequence[_Change])
                 updates.append((change.update, change.theirs))
             else:
                 updates += restoring.by_writer(change.update, change.clients, change.theirs)
-        made = restoring.undo_of(then.committed.state, now.committed.roots, updates, now.committed.state)
+        copies = [(copy, change.theirs) for change in changes for copy in change.copies]
+        made = restoring.undo_of(then.committed.state, now.committed.roots, updates, now.committed.state, copies=copies)
     return made.update, made.copies

@@ -11,21 +11,22 @@ every other one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 
 from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.guard import SYNC_LIMITS, GuardLimits, outline_of_state
 from cowrite.crdt.history.copies import Copy, copies_of_mended, copies_of_restore, copies_of_undo
+from cowrite.crdt.history.living import Spans, standing_in
 from cowrite.crdt.history.patching import EMPTY, Unpatchable
 from cowrite.crdt.history.proof import Proof
 from cowrite.crdt.history.scratch import RestoreFailed, Scratch, merge
 from cowrite.crdt.outline import ClockRange, Outline
 from cowrite.crdt.roots import RootKind
-from cowrite.crdt.slices import slices
+from cowrite.crdt.slices import deletion, slices
 from cowrite.crdt.values import Json
 
 __all__ = ["RestoreFailed", "Restored", "Undone", "by_writer", "restore", "undo_of"]
@@ -98,6 +99,7 @@ def undo_of(
     updates: Iterable[tuple[bytes, bool]],
     head: bytes,
     *,
+    copies: Sequence[tuple[Copy, bool]] = (),
     client_id: int | None = None,
     limits: GuardLimits = SYNC_LIMITS,
 ) -> Undone:
@@ -106,11 +108,15 @@ def undo_of(
     ``state`` is the document before the first of these changes; ``updates`` are the log's entries from there to the head, each
     with whether it is to be taken back; ``roots``, ``head``, ``client_id`` and ``limits`` are as for :func:`restore`. What
     others have written stays, but for what stands inside of something that goes (their text in a paragraph that the person had
-    inserted); an entry that others have written since stays theirs; mixed roots stay as they are.
+    inserted); an entry that others have written since stays theirs; mixed roots stay as they are. ``copies`` are those that
+    these entries have brought, in order, each with whether its entry is to be taken back: what is there again as a copy is not
+    brought back another time.
 
     Raises :class:`RestoreFailed`, :class:`~cowrite.crdt.errors.EngineFault`.
     """
     shown = {name: kind for name, kind in roots.items() if kind is not RootKind.MIXED}
+    if copies:
+        updates = _without_what_is_back(list(updates), head, copies)
     steps = [([update for update, _ in entries], theirs) for theirs, entries in groupby(updates, key=itemgetter(1))]
     try:
         taken = _take_back(Scratch(state, shown, client_id=client_id), steps, separately=False)
@@ -136,6 +142,19 @@ def by_writer(update: bytes, theirs: Mapping[int, bool], deletions: bool) -> lis
         brought = outline_of_state(part).brings
         parts.append((part, theirs[brought[0].client] if brought else deletions))
     return parts
+
+
+def _without_what_is_back(
+    updates: Sequence[tuple[bytes, bool]], head: bytes, copies: Sequence[tuple[Copy, bool]]
+) -> Iterator[tuple[bytes, bool]]:
+    """Delete what is there as a copy before the person does: so it is not they who did, and it stays deleted."""
+    deletes = [outline_of_state(update).deletes if theirs else () for update, theirs in updates]
+    back = Spans(chain.from_iterable(deletes))
+    found = standing_in(copies, Spans(outline_of_state(head).deletes), back)
+    for (update, theirs), deleted in zip(updates, deletes, strict=True):
+        if known := found.common(deleted):
+            yield deletion(known), False
+        yield update, theirs
 
 
 _ALL = 2**53

@@ -236,6 +236,26 @@ async def test_restores_at_once_under_one_id_name_one_version(server: Api) -> No
     assert (await get(server, f"versions/{version}"))["kind"] == "restore"
 
 
+@pytest.mark.rule("HV41", "HV42", "RS12")
+async def test_what_is_back_already_does_not_come_back_again(server: Api) -> None:
+    """By a restore, by an undo, and by several at once; without what was deleted of it since."""
+    ana, ben = await server.connect("d", token("ana")), await server.connect("d", token("ben"))
+    await ana.type("Hello")
+    ben.head = ana.head
+    await ben.write({"type": "delete", "position": ["body", 0], "length": 5})
+    undo = {"author": "ben", "from_": "1", "to": "2"}
+    await asyncio.gather(*(post(server, "undo", ADMIN, **undo) for _ in range(3)))
+    assert await text(server) == "Hello"
+    assert (await post(server, "undo", ADMIN, **undo)).json()["operations"] == []
+    ana.head = (await get(server, "operations"))["operations"][-1]["id"]
+    await ana.write({"type": "delete", "position": ["body", 1], "length": 3})
+    assert (await post(server, "undo", ADMIN, **undo)).status_code == 200
+    assert sorted(await text(server)) == sorted("Hello")
+    assert (await post(server, "restore", to="1")).status_code == 200
+    await post(server, "undo", ADMIN, **undo)
+    assert await text(server) == "Hello"
+
+
 @pytest.mark.rule("HV42")
 async def test_undo(server: Api) -> None:
     """What a person inserted goes, what they deleted comes back, what others did stays."""

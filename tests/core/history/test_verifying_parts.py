@@ -62,6 +62,8 @@ async def verified(database: MemoryDatabase) -> Verified:
 @pytest.mark.rule("VF1")
 async def test_all_agrees(database: MemoryDatabase) -> None:
     assert await verified(database) == Verified("doc", 3, 2, 1, 3, None)
+    await keep(database, 1, state(database, 1), {"body": RootKind.TEXT})
+    assert await verified(database) == Verified("doc", 3, 2, 1, 3, None)
 
 
 @pytest.mark.rule("VF1")

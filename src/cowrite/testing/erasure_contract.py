@@ -109,6 +109,16 @@ class ErasureContract(PurgingContract):
         assert await storage.erasure.purge("doc", deleted_before=1001, at=5000)
         assert await history.locate("doc", fourth.operations[-1].id) is None
 
+    @pytest.mark.rule("HV10")
+    async def test_a_time_when_all_is_forgotten(self, storage: Storage) -> None:
+        """One behind the last change means the head; one before it means something that is not kept."""
+        entries = await fill(storage.store, "doc", number=3)
+        assert await storage.erasure.forget("doc", checkpoint_of(entries[-1]))
+        assert await storage.history.offset_at("doc", (await info_of(storage)).updated_at) == 3
+        assert await storage.history.offset_at("doc", 2**50) == 3
+        with pytest.raises(HistoryForgotten):
+            await storage.history.offset_at("doc", 0)
+
     @pytest.mark.rule("HS12")
     async def test_present_is_untouched(self, backend: StoreBackend, storage: Storage) -> None:
         """The document is what it was, at the head and at every offset that is kept; and it can be written to."""

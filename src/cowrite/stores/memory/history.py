@@ -84,7 +84,9 @@ class MemoryHistory:
             return 0
         check_log(document_id, [row.entry for row in document.rows], start=document.first_offset, end=document.head.offset)
         found = document.first_offset - 1 + bisect_right(document.rows, at, key=lambda row: row.entry.created_at)
-        if found < document.first_offset > 1:
+        # Of an entry that was forgotten the time is not kept: that of the last change stands for the head's.
+        is_head = found == document.head.offset and at >= document.updated_at
+        if found < document.first_offset > 1 and not is_head:
             raise HistoryForgotten(document_id, document.first_offset)
         return found
 

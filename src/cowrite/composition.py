@@ -130,6 +130,7 @@ def compose(given: Given) -> Parts:
     polling = PollingPeers(registry, services.reader, access, clock, limits, ids.new())
     backend = _backend(storage, services, presence, polling, load, past)
     access.listen(backend.access_changed)
+    access.listen(past.erasing.heard)
     presence.follow(access)
     return Parts(storage, journal, registry, heads, presence, backlog, services, backend, polling, past)
 

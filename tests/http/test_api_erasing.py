@@ -176,3 +176,21 @@ async def test_who_is_there_when_history_is_forgotten_goes_on(server: Api) -> No
     assert problem(await server.client.get(f"{PATH}?at=2", headers=WRITER)) == (410, "history_forgotten")
     activity = (await server.client.get(f"{PATH}/activity", headers=WRITER)).json()
     assert [(one["first_offset"], one["last_offset"]) for one in activity["activity"]] == [(4, 4)]
+
+
+@pytest.mark.rule("ER5")
+async def test_writing_goes_on_when_all_was_forgotten(server: Api) -> None:
+    """For those who were there and those who come, with the last operation as the base; nothing of it but its id is told."""
+    ana = await server.connect("d", token("ana"))
+    await ana.type("a")
+    await ana.type("b")
+    assert (await server.client.delete(f"{PATH}/history?before=2", headers=ADMIN)).json() == {"first_offset": 3}
+    read = (await server.client.get(PATH, headers=WRITER)).json()
+    assert read["head"] == ana.head
+    ben = await server.connect("d", token("ben"))
+    assert ben.answer["head"] == ana.head
+    insert = {"type": "insert", "position": ["body", 0], "content": "c"}
+    for member in (ben, ana):
+        answer = await member.write(insert, base=read["head"])
+        assert answer.status_code == 200, answer.text
+    assert (await server.client.get(f"{PATH}?format=text", headers=WRITER)).text in {"ccba", "ccab"}

@@ -60,7 +60,8 @@ class ErasureContract(PurgingContract):
             (),
         )
         assert await history.load_at("doc", 4) is not None
-        assert await history.last_operation("doc", until=3) is None
+        assert await history.last_operation("doc", until=3) == entries[2].operations[-1].id
+        assert await history.locate("doc", entries[2].operations[-1].id) == 3
         activity = await history.activity("doc", before=None, pause=99, limit=9)
         assert [(group.first_offset, group.last_offset) for group in activity] == [(4, 6)]
         assert len(await storage.store.entries("other", start=1, limit=99)) == 6
@@ -86,6 +87,37 @@ class ErasureContract(PurgingContract):
             own = await transaction.own_updates("doc", session, after=3)
             assert [one.offset for one in own] == [4, 5, 6]
             assert await transaction.own_updates("doc", session, after=0) == own
+
+    @pytest.mark.rule("ER5")
+    async def test_the_last_operation_stays_as_an_id(self, storage: Storage) -> None:
+        """Also one that nobody submitted, and where the last entries have none; until more is forgotten or it is purged."""
+        first, second, third, fourth = [make_entry(offset) for offset in range(1, 5)]
+        third = replace(third, operations=())
+        await write(storage.store, "doc", first, second, third, fourth)
+        kept, history = second.operations[-1].id, storage.history
+        assert await storage.erasure.forget("doc", checkpoint_of(third))
+        assert await history.last_operation("doc", until=3) == kept
+        assert await history.last_operation("doc", until=2) is None
+        assert [await history.locate("doc", one.operations[-1].id) for one in (first, second, fourth)] == [None, 3, 4]
+        async with storage.store.writing(["doc"]) as transaction:
+            assert (await transaction.submitted([kept]))[kept].operations == ()
+        assert await history.activity("doc", before=None, pause=0, limit=9) != ()
+        assert await storage.erasure.forget("doc", checkpoint_of(fourth))
+        assert await history.locate("doc", kept) is None
+        assert await history.last_operation("doc", until=4) == fourth.operations[-1].id
+        await self.deleted(storage, at=1000)
+        assert await storage.erasure.purge("doc", deleted_before=1001, at=5000)
+        assert await history.locate("doc", fourth.operations[-1].id) is None
+
+    @pytest.mark.rule("HV10")
+    async def test_a_time_when_all_is_forgotten(self, storage: Storage) -> None:
+        """One behind the last change means the head; one before it means something that is not kept."""
+        entries = await fill(storage.store, "doc", number=3)
+        assert await storage.erasure.forget("doc", checkpoint_of(entries[-1]))
+        assert await storage.history.offset_at("doc", (await info_of(storage)).updated_at) == 3
+        assert await storage.history.offset_at("doc", 2**50) == 3
+        with pytest.raises(HistoryForgotten):
+            await storage.history.offset_at("doc", 0)
 
     @pytest.mark.rule("HS12")
     async def test_present_is_untouched(self, backend: StoreBackend, storage: Storage) -> None:

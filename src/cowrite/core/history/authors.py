@@ -28,6 +28,10 @@ class Authors:
         self._worker = worker
         self._kept: Cache[Attribution] = Cache(max_bytes)
 
+    def forget(self, document_id: str) -> None:
+        """Keep nothing of this document."""
+        self._kept.forget(document_id)
+
     async def until(self, info: DocumentInfo, offset: int, *, since: int | None = None) -> Attribution:
         """Whose the entries are up to that offset at least; nobody's those that were forgotten.
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
 
 from cowrite.core.history.errors import HistoryRefused
 from cowrite.core.history.moments import Moment, Moments
-from cowrite.core.ports import Clock, Erasure, StoreError
-from cowrite.core.records import Checkpoint
+from cowrite.core.ids import Ids
+from cowrite.core.ports import Clock, Storage, StoreError
+from cowrite.core.records import AccessChange, Checkpoint
+from cowrite.core.rooms.deletion import NO_SESSION
 from cowrite.core.rooms.registry import Registry
 
 SWEEP_SECONDS: Final = 3600.0
@@ -24,9 +27,24 @@ _log = structlog.get_logger(__name__)
 class Erasing:
     """Purges deleted documents, and forgets histories."""
 
-    def __init__(self, erasure: Erasure, moments: Moments, registry: Registry, clock: Clock, *, grace_days: int) -> None:
-        """``grace_days``: how long a deleted document can be undeleted before it is purged; 0: as long as nobody asks."""
-        self._erasure = erasure
+    def __init__(
+        self,
+        storage: Storage,
+        moments: Moments,
+        registry: Registry,
+        clock: Clock,
+        ids: Ids,
+        *,
+        grace_days: int,
+        caches: Sequence[Callable[[str], None]],
+    ) -> None:
+        """``grace_days``: how long a deleted document can be undeleted before it is purged; 0: as long as nobody asks.
+        ``caches``: each forgets what it keeps of a document.
+        """
+        self._erasure = storage.erasure
+        self._access = storage.access
+        self._ids = ids
+        self._caches = caches
         self._moments = moments
         self._registry = registry
         self._clock = clock
@@ -83,10 +101,31 @@ class Erasing:
             room = self._registry.get(moment.document_id)
             if room is not None and room.readership.feed is not None:
                 room.readership.feed.forget(moment.offset)
+        # Also when that much was forgotten before: whoever did that may have ended before it was told.
+        self._drop(moment.document_id)
+        await self._tell(moment.document_id)
         return max(moment.offset + 1, moment.info.first_offset)
+
+    def heard(self, change: AccessChange) -> None:
+        """A change was learned: if it is about a document itself, something of it may be erased, or will be."""
+        if change.session_id == NO_SESSION and change.document_id is not None:
+            self._drop(change.document_id)
+
+    def _drop(self, document_id: str) -> None:
+        for forget in self._caches:
+            forget(document_id)
+
+    async def _tell(self, document_id: str) -> None:
+        """All processes, by the way that deleting takes (see :mod:`cowrite.core.rooms.deletion`): that loses nothing."""
+        reason = "the document's history was forgotten"
+        now = self._clock.now()
+        await self._access.change(
+            AccessChange(self._ids.new(), "cowrite", now, document_id, session_id=NO_SESSION, reason=reason, restores=True)
+        )
 
     async def _purge(self, document_id: str, before: int, *, scrub: bool = True) -> bool:
         purged = await self._erasure.purge(document_id, deleted_before=before, at=self._clock.now(), scrub=scrub)
+        self._drop(document_id)
         if purged:
             _log.info("document purged", document=document_id)
         return purged

@@ -67,6 +67,10 @@ class Moments:
         self._worker = worker
         self._states: Cache[State] = Cache(max_bytes)
 
+    def forget(self, document_id: str) -> None:
+        """Keep nothing of this document."""
+        self._states.forget(document_id)
+
     async def resolve(self, info: DocumentInfo, at: str) -> Moment:
         """The moment that is meant: ``offset:42``, ``time:`` and milliseconds since 1970, ``version:`` or ``operation:`` and an
         id; or without the word before it: digits are an offset, a date with time and zone (RFC 3339) is a time, everything else

@@ -55,14 +55,17 @@ def open_past(
     worker = HistoryWorker()
     moments = Moments(storage, worker)
     known = Authors(storage.history, worker, max_bytes=authors.CACHE_BYTES)
+    blames_made = Blames(moments, known, worker, Cache(blames.CACHE_BYTES))
+    diffs_made = Diffs(moments, known, worker, Cache(diffs.CACHE_BYTES))
+    caches = [moments.forget, known.forget, blames_made.kept.forget, diffs_made.kept.forget]
     return Past(
         history=storage.history,
         worker=worker,
         moments=moments,
-        blames=Blames(moments, known, worker, Cache(blames.CACHE_BYTES)),
-        diffs=Diffs(moments, known, worker, Cache(diffs.CACHE_BYTES)),
+        blames=blames_made,
+        diffs=diffs_made,
         versions=VersionKeeper(storage.versions, clock, ids),
         automatic=AutomaticVersions(storage.versions, clock, ids, times),
         restoring=Restoring(storage, moments, worker, registry, clock, ids, limits),
-        erasing=Erasing(storage.erasure, moments, registry, clock, grace_days=grace_days),
+        erasing=Erasing(storage, moments, registry, clock, ids, grace_days=grace_days, caches=caches),
     )

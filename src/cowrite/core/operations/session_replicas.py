@@ -98,14 +98,13 @@ class SessionReplicas:
         key = _key(submission)
         self._check_name(key, room)
         if not self.fits(submission, before.epoch):
-            self._drop(key)
-            kept = await self._build(submission, transaction, before)
-            self._replicas[key] = kept
-            self._bytes += kept.cost
-            return kept
+            return await self._build_anew(submission, transaction, before)
         kept = self._replicas[key]
         self._replicas.move_to_end(key)
-        updates = await self._between(room, kept, submission.base)
+        try:
+            updates = await self._between(room, kept, submission.base)
+        except HistoryForgotten:  # some of what it lacks; the state at the base may be kept all the same
+            return await self._build_anew(submission, transaction, before)
         kept.base = submission.base
         kept.made = {offset for offset in kept.made if offset > kept.base}
         known = max(kept.base, kept.own)
@@ -156,6 +155,14 @@ class SessionReplicas:
         key = _key(submission)
         self._drop(key)
         self._names.pop(key, None)
+
+    async def _build_anew(self, submission: Submission, transaction: WriteTransaction, before: StateBefore) -> SessionReplica:
+        key = _key(submission)
+        self._drop(key)
+        kept = await self._build(submission, transaction, before)
+        self._replicas[key] = kept
+        self._bytes += kept.cost
+        return kept
 
     async def _build(self, submission: Submission, transaction: WriteTransaction, before: StateBefore) -> SessionReplica:
         document_id, base = submission.session.document_id, submission.base

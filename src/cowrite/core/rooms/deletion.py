@@ -55,7 +55,9 @@ class Deletion:
         return await self._erasure.recreate(document_id, self._news(document_id, by, _MADE_AGAIN))
 
     def heard(self, change: AccessChange) -> None:
-        """A change was learned: if it is about a document that is open here, look whether that was deleted."""
+        """A change was learned: if it is about a document that is open here, look whether that was deleted, or history of it
+        forgotten.
+        """
         document_id = change.document_id if change.session_id == NO_SESSION else None
         if document_id is not None and self._registry.is_known(document_id):
             again = change.reason == _reason(_MADE_AGAIN)
@@ -77,6 +79,8 @@ class Deletion:
         outlived = again and room.replicas.head.epoch != info.head.epoch
         if info.deleted_at is not None or outlived:
             room.delete()
+        elif room.readership.feed is not None:
+            room.readership.feed.forget(info.first_offset - 1)  # perhaps its history was forgotten elsewhere
 
     def _news(self, document_id: str, by: str, what: str) -> AccessChange:
         now = self._clock.now()

@@ -46,7 +46,11 @@ class MemoryErasure:
         row = next((row for row in document.rows if row.entry.offset == packed.offset), None)
         if row is None or row.entry.id != packed.entry_id:
             return False
+        rows = [other for other in document.rows if other.entry.offset <= packed.offset]
+        document.emptied = next((other.operations[-1].id for other in reversed(rows) if other.operations), document.emptied)
         self._drop_until(document_id, until=packed.offset)
+        if document.emptied is not None:
+            self._tables.operations[document.emptied] = document_id, packed.offset
         document.rows = [other for other in document.rows if other.entry.offset > packed.offset]
         later = [kept for kept in document.checkpoints if kept[0].offset > packed.offset]
         document.checkpoints = [(packed, row.log_bytes), *later]

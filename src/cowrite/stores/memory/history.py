@@ -32,8 +32,9 @@ class MemoryHistory:
         check_id("The operation id", operation_id, longest=MAX_UUID)
         await self._connection.begin("locate", [document_id])
         row = self._tables.submitted.get(operation_id)
-        place = (row.record.document_id, row.record.offset) if row else self._tables.operations.get(operation_id)
-        return place[1] if place is not None and place[0] == document_id else None
+        places = [self._tables.operations.get(operation_id), (row.record.document_id, row.record.offset) if row else None]
+        # The last operation of what was forgotten is one of the end of that.
+        return max((place[1] for place in places if place is not None and place[0] == document_id), default=None)
 
     async def operations(self, document_id: str, *, after: int, limit: int, size: int) -> Sequence[Entry]:
         check_offset(after)
@@ -72,7 +73,9 @@ class MemoryHistory:
         if document is None:
             return None
         rows = rows_between(document.rows, document.first_offset, until)
-        return next((row.operations[-1].id for row in reversed(rows) if row.operations), None)
+        found = next((row.operations[-1].id for row in reversed(rows) if row.operations), None)
+        boundary = document.first_offset - 1
+        return document.emptied if found is None and until >= boundary else found
 
     async def offset_at(self, document_id: str, at: int) -> int:
         await self._connection.begin("offset_at", [document_id])
@@ -81,7 +84,9 @@ class MemoryHistory:
             return 0
         check_log(document_id, [row.entry for row in document.rows], start=document.first_offset, end=document.head.offset)
         found = document.first_offset - 1 + bisect_right(document.rows, at, key=lambda row: row.entry.created_at)
-        if found < document.first_offset > 1:
+        # Of an entry that was forgotten the time is not kept: that of the last change stands for the head's.
+        is_head = found == document.head.offset and at >= document.updated_at
+        if found < document.first_offset > 1 and not is_head:
             raise HistoryForgotten(document_id, document.first_offset)
         return found
 

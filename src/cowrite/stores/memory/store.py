@@ -127,7 +127,9 @@ class _MemoryTransaction:
                 found[id_] = self._read_submitted(rows[id_], operations)
             elif id_ in operations:
                 document_id, offset = operations[id_]
-                found[id_] = Submitted(id_, document_id, "", "", offset, "", (self._operation(id_, operations),), None)
+                emptied = offset < self._tables.documents[document_id].first_offset
+                became = () if emptied else (self._operation(id_, operations),)
+                found[id_] = Submitted(id_, document_id, "", "", offset, "", became, None)
         return found
 
     async def own_updates(self, document_id: str, session_id: str, *, after: int) -> Sequence[OwnUpdate]:

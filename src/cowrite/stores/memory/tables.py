@@ -59,6 +59,8 @@ class Document:
     deleted_at: int | None = None
     purged_at: int | None = None
     first_offset: int = 1
+    emptied: str | None = None
+    """The id of the last operation of what was forgotten, which is all that is kept of it."""
     rows: list[Row] = field(default_factory=list)
     clients: dict[int, str] = field(default_factory=dict)
     checkpoints: list[tuple[PackedCheckpoint, int]] = field(default_factory=list)

@@ -15,7 +15,7 @@ from cowrite.stores import past
 from cowrite.stores.encoding import check_log, gap
 from cowrite.stores.packing import decode_cause, has_several, unpack_ranges
 from cowrite.stores.sqlalchemy.reading import Rows, number_of_document, read_documents
-from cowrite.stores.sqlalchemy.tables import clients, updates
+from cowrite.stores.sqlalchemy.tables import clients, documents, updates
 
 _time = select(updates.c.created_at).where(
     updates.c.document_number == number_of_document, updates.c.entry_offset == bindparam("entry_offset")
@@ -78,9 +78,15 @@ def read_offset_at(connection: Connection, document_id: str, *, at: int) -> int:
         if made is None:
             raise gap(document_id, middle)
         low, high = (middle, high) if made <= at else (low, middle - 1)
-    if low < document.first_offset > 1:
+    if low < document.first_offset > 1 and not (low == document.head.offset and at >= _last_change(connection, document_id)):
         raise HistoryForgotten(document_id, document.first_offset)
     return low
+
+
+def _last_change(connection: Connection, document_id: str) -> int:
+    """When the document was changed last: of an entry that was forgotten the time is not kept."""
+    changed: int = connection.execute(select(documents.c.updated_at).where(documents.c.document_id == document_id)).scalar_one()
+    return changed
 
 
 def read_authored(connection: Connection, document_id: str, *, after: int, limit: int) -> RawAuthored:

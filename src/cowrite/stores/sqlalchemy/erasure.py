@@ -23,7 +23,7 @@ from cowrite.stores.sqlalchemy.changes import add_change
 from cowrite.stores.sqlalchemy.checkpoints import insert_checkpoint
 from cowrite.stores.sqlalchemy.database import Database, insert_or_ignore, write
 from cowrite.stores.sqlalchemy.reading import DocumentRow, lock_documents, read_documents
-from cowrite.stores.sqlalchemy.remains import begin_erasure, drop_remains, has_remains, read_unfinished
+from cowrite.stores.sqlalchemy.remains import begin_erasure, drop_remains, has_remains, keep_last_operation, read_unfinished
 from cowrite.stores.sqlalchemy.remains import scrub as scrub_files
 from cowrite.stores.sqlalchemy.tables import (
     checkpoints,
@@ -141,6 +141,7 @@ def begin_forgetting(connection: Connection, *, erasure_id: str, document_id: st
         connection.execute(statement, place)
     insert_checkpoint(connection, document_id, packed, log_bytes=log_bytes, now=now)
     connection.execute(_document.values(first_offset=packed.offset + 1), {"name": document_id})
+    keep_last_operation(connection, document.number, until=packed.offset)
     begin_erasure(connection, erasure_id, document_id, until=packed.offset)
     return True
 

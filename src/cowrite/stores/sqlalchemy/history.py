@@ -38,7 +38,8 @@ _nth_operation = (
 _last_operation = (
     select(content_operations.c.id)
     .where(documents.c.document_id == bindparam("document_id"), content_operations.c.document_number == documents.c.number)
-    .where(content_operations.c.entry_offset.between(documents.c.first_offset, bindparam("until")))
+    # Of what was forgotten its last operation is still named.
+    .where(content_operations.c.entry_offset.between(documents.c.first_offset - 1, bindparam("until")))
     .where(documents.c.head_offset > 0)
     .order_by(content_operations.c.entry_offset.desc(), content_operations.c.sequence.desc())
     .limit(1)
@@ -117,11 +118,9 @@ def _as_it_is(found: T) -> T:
 
 
 def _locate(connection: Connection, document_id: str, operation_id: str) -> int | None:
-    # An operation that keeps its client's id is found twice, at the same offset.
-    found: int | None = (
-        connection.execute(_places, {"document_id": document_id, "operation_id": operation_id}).scalars().first()
-    )
-    return found
+    # An operation that keeps its client's id is found twice: at the same offset, unless it is the end of what was forgotten.
+    places = connection.execute(_places, {"document_id": document_id, "operation_id": operation_id}).scalars()
+    return max(places, default=None)
 
 
 def _read_entries(connection: Connection, *, document_id: str, after: int, limit: int) -> RawEntries:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, bindparam, delete, func, select, update
+from sqlalchemy import Column, ColumnElement, Connection, bindparam, delete, func, or_, select, update
 from sqlalchemy.sql.dml import UpdateBase
 
 from cowrite.stores.sqlalchemy.database import Database, upsert, write
@@ -59,8 +59,31 @@ _finished = delete(erasures).where(erasures.c.id.in_(bindparam("ids", expanding=
 _first_entry = select(func.min(updates.c.entry_offset)).where(
     updates.c.document_number == bindparam("number"), updates.c.entry_offset <= bindparam("until")
 )
+EMPTIED: Final = -1
+"""The time of the last operation of what was forgotten, which is kept as an id: whoever has read so far can go on from it."""
+_goes = or_(content_operations.c.timestamp != EMPTIED, content_operations.c.entry_offset != bindparam("kept"))
 _first_operation = select(func.min(content_operations.c.entry_offset)).where(
-    content_operations.c.document_number == bindparam("number"), content_operations.c.entry_offset <= bindparam("until")
+    content_operations.c.document_number == bindparam("number"), content_operations.c.entry_offset <= bindparam("until"), _goes
+)
+_last_operation = (
+    select(content_operations.c.id)
+    .where(content_operations.c.document_number == bindparam("number"), content_operations.c.entry_offset <= bindparam("until"))
+    .order_by(content_operations.c.entry_offset.desc(), content_operations.c.sequence.desc())
+    .limit(1)
+)
+_empty = (
+    update(content_operations)
+    .where(content_operations.c.id == bindparam("last_id"))
+    .values(
+        entry_offset=bindparam("until"),
+        position="[]",
+        content=None,
+        author_id="",
+        timestamp=EMPTIED,
+        vector_clock="{}",
+        length=None,
+        attributes=None,
+    )
 )
 _nth_operation = (
     select(content_operations.c.entry_offset)
@@ -69,16 +92,25 @@ _nth_operation = (
     .limit(1)
     .offset(BATCH_ROWS)
 )
-_drop_entries = [
+_drop_updates, _drop_operations = (
     delete(table).where(table.c.document_number == bindparam("this_number"), table.c.entry_offset <= bindparam("last"))
     for table in (updates, content_operations)
-]
+)
+_drop_operations = _drop_operations.where(_goes)
 
 
 def begin_erasure(connection: Connection, erasure_id: str, document_id: str, *, until: int) -> None:
     """Note, under the lock of the document, that everything up to that entry is to go."""
     row = {"document_id": document_id, "id": erasure_id, "until_offset": until, "rows_gone": False}
     connection.execute(upsert(erasures, connection.dialect), row)
+
+
+def keep_last_operation(connection: Connection, number: int, *, until: int) -> None:
+    """Leave of the last operation up to that entry its id, as one of that entry."""
+    place = {"number": number, "until": until}
+    last: str | None = connection.execute(_last_operation, place).scalar_one_or_none()
+    if last is not None:
+        connection.execute(_empty, {"last_id": last, "until": until})
 
 
 def has_remains(connection: Connection, document_id: str) -> bool:
@@ -144,7 +176,7 @@ class Entries:
     """Entries with their operations, the oldest ones first."""
 
     def find(self, connection: Connection, *, remains: Remains, after: str) -> Sequence[Any]:
-        place = {"number": remains.number, "until": remains.until}
+        place = {"number": remains.number, "until": remains.until, "kept": _kept(remains)}
         found = [connection.execute(first, place).scalar_one() for first in (_first_entry, _first_operation)]
         lowest = min((offset for offset in found if offset is not None), default=None)
         if lowest is None:
@@ -153,8 +185,14 @@ class Entries:
         return [min(remains.until, lowest + BATCH_ENTRIES - 1, remains.until if last is None else last)]
 
     def drop(self, connection: Connection, *, remains: Remains, keys: Sequence[Any]) -> None:
-        for statement in _drop_entries:
-            connection.execute(statement, {"this_number": remains.number, "last": keys[-1]})
+        place = {"this_number": remains.number, "last": keys[-1]}
+        connection.execute(_drop_updates, place)
+        connection.execute(_drop_operations, place | {"kept": _kept(remains)})
+
+
+def _kept(remains: Remains) -> int:
+    """The offset of the emptied operation that stays; none has a negative one."""
+    return -1 if remains.purged else remains.until
 
 
 _up_to = submitted.c.entry_offset <= bindparam("until")

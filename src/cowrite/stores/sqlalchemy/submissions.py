@@ -13,6 +13,7 @@ from cowrite.core.records import Entry, OwnUpdate, Submitted
 from cowrite.crdt.operations import ContentOperation
 from cowrite.stores.encoding import decode_json, encode_json, update_made, update_to_keep
 from cowrite.stores.sqlalchemy.reading import OPERATION_COLUMNS, Rows, operation_of
+from cowrite.stores.sqlalchemy.remains import EMPTIED
 from cowrite.stores.sqlalchemy.tables import content_operations, documents, submitted, updates
 from cowrite.stores.sqlalchemy.writing import Values
 
@@ -95,11 +96,15 @@ def decode_submitted(raw: RawSubmitted) -> dict[str, Submitted]:
     operations = {row[2]: operation_of(*row) for row in raw.operations}
     # Of an operation that nobody submitted only the place is known.
     known = {
-        id_: Submitted(id_, document_id, "", "", offset, "", (operations[id_],), None)
+        id_: Submitted(id_, document_id, "", "", offset, "", _what_is_left(operations[id_]), None)
         for document_id, offset, id_, *_ in raw.operations
         if id_ in raw.ids
     }
     return known | {row[0]: _decode_submitted(row, operations) for row in raw.rows}
+
+
+def _what_is_left(operation: ContentOperation) -> tuple[ContentOperation, ...]:
+    return () if operation.created_at == EMPTIED else (operation,)
 
 
 def _decode_submitted(row: Sequence[Any], operations: Mapping[str, ContentOperation]) -> Submitted:

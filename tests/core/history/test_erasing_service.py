@@ -300,3 +300,42 @@ async def test_a_retired_client_is_told_so_by_a_room_that_was_opened_since() -> 
         await quiet(server)
         assert ben.closed is not None
         assert ben.closed[0] == 4410
+
+
+@pytest.mark.rule("ER5")
+async def test_a_program_whose_last_words_are_forgotten_goes_on() -> None:
+    """The replica that is run for it lacks what is not kept any more, and is made again from what is."""
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        ana, bot = await server.join(user="ana"), ThinClient("bot")
+        await answered(server, await bot.insert(server, 0, "one "))
+        for word in ("two ", "three "):
+            ana.client.text.insert(0, word)
+            await quiet(server)
+        await bot.read(server)
+        await past.erasing.forget(await past.moments.at(await info_of(server), 2))
+        server.room().readership.feed = None
+        await answered(server, await bot.insert(server, 0, "four "))
+        assert body(server) == "four three two one "
+
+
+@pytest.mark.rule("HV31")
+async def test_what_is_forgotten_while_it_is_looked_at() -> None:
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        await write(server, "one", "two", "three")
+        before = await info_of(server)
+        await past.erasing.forget(await past.moments.at(before, 2))
+        with pytest.raises(HistoryForgotten):
+            await past.diffs.authors.until(before, 3, since=0)
+
+
+@pytest.mark.rule("HV14")
+async def test_other_changes_of_access_forget_nothing() -> None:
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        await write(server, "one")
+        moment = await past.moments.at(await info_of(server), 1)
+        state = await past.moments.state(moment)
+        past.erasing.heard(make_change())
+        assert await past.moments.state(moment) is state

@@ -122,3 +122,13 @@ def test_deletions_in_any_order(portion: int) -> None:
     found = attribution.deletions(1, 0, 1000)
     assert {clock: number for start, end, number in found for clock in range(start, end) if number != NOBODY} == by
     assert [span[0] for span in found[1:]] == [span[1] for span in found[:-1]]
+
+
+@pytest.mark.rule("HV14")
+def test_it_knows_what_it_takes() -> None:
+    """An entry that deletes in many places takes more than one that types a letter."""
+    letter, pieces = Attribution(), Attribution()
+    letter.append([Authored(1, "ana", 0, [(7, 0, 1)])])
+    pieces.append([Authored(1, "ana", 0, (), deletes=[(7, 2 * at, 2 * at + 1) for at in range(5000)])])
+    assert letter.size < 1000
+    assert pieces.size > 5000 * 100

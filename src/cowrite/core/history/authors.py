@@ -15,7 +15,7 @@ from cowrite.crdt.history.attribution import Authored as Brought
 
 CACHE_BYTES: Final = 32 << 20
 """What the attributions that are kept may take, about."""
-_ENTRY_BYTES: Final = 40
+_LEAST_BYTES: Final = 4000
 _PORTION: Final = 5000
 """Entries that are read at once."""
 
@@ -48,7 +48,7 @@ class Authors:
                 break
             await self._worker.run(info.document_id, partial(_append, attribution, entries))
             after = entries[-1].offset
-        self._kept.put(info, None, attribution, _ENTRY_BYTES * (attribution.head + 100))
+        self._kept.put(info, None, attribution, attribution.size + _LEAST_BYTES)
         return attribution
 
 

@@ -31,7 +31,7 @@ def once_read(presence: Watched, act: Callable[[], None]) -> Callable[[], bool]:
     return lambda: done
 
 
-@pytest.mark.rule("PE8")
+@pytest.mark.rule("PE8", "PE23")
 async def test_who_comes_for_a_time_while_the_document_is_read() -> None:
     """It is not written down yet, and nobody else is here who would have it read once more."""
     town = Town()
@@ -44,7 +44,7 @@ async def test_who_comes_for_a_time_while_the_document_is_read() -> None:
         assert shown(room) == {"bot": 1}
 
 
-@pytest.mark.rule("PE8")
+@pytest.mark.rule("PE8", "PE23")
 async def test_who_stays_for_longer_while_the_document_is_read() -> None:
     town = Town()
     async with town.process() as here, town.process() as there:
@@ -164,3 +164,21 @@ def test_one_that_polls_here_when_another_process_answers_for_it_stays_when_that
     assert len(here.persons) == 1
     here.tend(4, 30.0)
     assert here.persons == []
+
+
+@pytest.mark.rule("PE8", "PE23")
+@pytest.mark.parametrize("linked", [False, True])
+async def test_what_a_program_that_stays_tells_later(linked: bool) -> None:
+    town = Town(linked=linked)
+    async with town.process() as here, town.process() as there:
+        rooms = [await look(here), await look(there)]
+        await here.join(user="ana")
+        await there.join(user="ben")
+        bot = session(here, "bot")
+        rooms[0].presence.stay(bot, here.clock.now(), 600_000)
+        await town.step(10)
+        for number in range(6):
+            rooms[0].presence.tell(bot, {"cursor": number}, here.clock.now())
+            await town.step(5.2)
+            seen = [room.presence.crowd.get(bot.id) for room in rooms]
+            assert [one.cursor for one in seen if one is not None] == [number, number]

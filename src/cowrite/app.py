@@ -17,6 +17,7 @@ from cowrite.brokers.local import LocalBroker
 from cowrite.composition import Given, Parts, compose
 from cowrite.core.clock import SystemClock
 from cowrite.core.limits import Limits
+from cowrite.core.memory import give_back_memory
 from cowrite.core.ports import Authorizer, Broker, Clock, Presence, Storage
 from cowrite.http.api import include_api
 from cowrite.http.backend import Backend
@@ -46,6 +47,8 @@ from cowrite.web import PAGES
 _VERSION: Final = version("cowrite")
 TEND_SECONDS: Final = 5.0
 """How often rooms are looked after."""
+_GIVE_BACK_SECONDS: Final = 60.0
+"""How often memory that was freed is given back to the system."""
 _RESTART_SECONDS: Final = 1.0
 """The pause before a background task that failed is started again."""
 
@@ -288,12 +291,17 @@ class Runtime:
         await asyncio.wait((closing, self._committing), timeout=self._drain_seconds)
 
     async def _tend(self) -> None:
+        freed, given_back = False, self._clock.monotonic()
         while True:
             await self._clock.sleep(TEND_SECONDS)
+            now = self._clock.monotonic()
             if self._parts is not None:
                 self._parts.services.access.tend(self._clock.now())
-            for room in self._parts.registry.rooms if self._parts is not None else ():
-                room.tend(self._clock.monotonic())
+                for room in self._parts.registry.rooms:
+                    freed = room.tend(now) or freed
+            if freed and now - given_back >= _GIVE_BACK_SECONDS:
+                freed, given_back = False, now
+                await asyncio.to_thread(give_back_memory)
 
     def _run(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         return asyncio.get_running_loop().create_task(_keep_running(work))

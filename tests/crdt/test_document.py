@@ -12,6 +12,7 @@ from pycrdt import Doc, Text
 from cowrite.crdt.document import Document, merge_updates
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import SYNC_LIMITS, inspect, outline_of_state
+from cowrite.crdt.log_document import LogDocument
 from cowrite.crdt.outline import ClockRange, covers, missing
 from cowrite.crdt.state_vector import MalformedStateVector, decode_state_vector, encode_state_vector
 from cowrite.testing.yjs_writer import block, shared_type, text, values, write_update
@@ -133,7 +134,7 @@ def broken(made: Document, error: BaseException, monkeypatch: pytest.MonkeyPatch
     def fail(*arguments: object) -> NoReturn:
         raise error
 
-    monkeypatch.setattr(made, "_engine", type("Broken", (), {"apply_update": fail, "get_update": fail, "get_state": fail})())
+    monkeypatch.setattr(made, "_awake", type("Broken", (), {"apply_update": fail, "get_update": fail, "get_state": fail})())
 
 
 CALLS: list[Callable[[Document], object]] = [
@@ -369,3 +370,49 @@ def test_ranges_that_cover_others() -> None:
     assert covers(ranges, [])
     for outside in (ClockRange(1, 1, 3), ClockRange(1, 5, 7), ClockRange(1, 6, 8), ClockRange(1, 8, 10), ClockRange(2, 0, 1)):
         assert not covers(ranges, [outside])
+
+
+# ---- at rest ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("RO25")
+def test_a_document_at_rest_is_read_without_the_engine() -> None:
+    made = document(AB)
+    encoded, state = made.encode(), dict(made.state)
+    made.rest()
+    assert made.resting
+    assert (made.encode(), dict(made.state), made.diff(b"\x00"), made.encoded_size) == (encoded, state, encoded, len(encoded))
+    assert made.holds(inspect(AB))
+    assert made.resting, "reading the whole state needs no engine"
+    made.rest()
+    assert made.encode() is encoded
+
+
+@pytest.mark.rule("RO25")
+def test_a_document_at_rest_wakes_when_something_is_written() -> None:
+    twin, made = document(AB), document(AB)
+    made.rest()
+    more = write_update([block(7, 0, text("c", root="t"))])
+    assert made.apply(more, inspect(more)) == twin.apply(more, inspect(more))
+    assert not made.resting
+    assert (seen(made.encode()), made.state) == (seen(twin.encode()), twin.state)
+    assert made.apply(more, inspect(more)) is None
+
+
+@pytest.mark.rule("RO25")
+def test_two_documents_at_rest_share_their_bytes() -> None:
+    one, other = document(AB), document(AB)
+    one.rest()
+    other.rest(one.encode())
+    assert one.encode() is other.encode()
+
+
+@pytest.mark.rule("RO25")
+@pytest.mark.parametrize("kind", [Document, LogDocument])
+def test_a_document_that_cannot_wake_is_unusable(kind: type[Document]) -> None:
+    made = kind.from_state(AB)
+    made.rest(b"\x01\x01\x01")
+    for _ in range(2):
+        with pytest.raises(EngineFault):
+            made.apply(AB, inspect(AB))
+    assert not made.usable

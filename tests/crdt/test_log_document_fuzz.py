@@ -39,12 +39,16 @@ class Log:
         assert self.model.state == json.loads(json.dumps(get_state(self.document)))
 
     def check_replay(self) -> None:
-        """Somebody who replays the entries gets the same roots and operations; so does one who starts in the middle."""
+        """Somebody who replays the entries gets the same roots and operations; so does one who starts in the middle, and rests
+        now and then.
+        """
         replayed = LogDocument.empty()
         middle = len(self.entries) // 2
         for number, update in enumerate(self.entries):
             if number == middle:
                 replayed = LogDocument.from_state(replayed.encode(), replayed.roots)
+            if number % 3 == 2:
+                replayed.rest()
             change = commit(replayed, [update])
             assert change is not None
             assert [json.loads(json.dumps(draft.to_json())) for draft in change.operations] == self.told[number]

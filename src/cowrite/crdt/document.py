@@ -40,7 +40,8 @@ class Document:
     """
 
     def __init__(self, *, keep_deleted: bool = False) -> None:
-        self._engine = utf16_document(keep_deleted=keep_deleted)
+        self._awake: pycrdt.Doc[Any] | None = utf16_document(keep_deleted=keep_deleted)
+        """The engine's document; None: :meth:`rest` was called, and nobody has needed it since."""
         self._fault: str | None = None
         self._state: dict[int, int] = {}
         self._encoded: bytes | None = _NOTHING
@@ -51,7 +52,8 @@ class Document:
         self._may_hold_halves = False
         self._fresh: list[bytes] = []
         fresh = self._fresh  # not self: in a cycle the engine's memory would wait for a collection
-        self._memory = EngineMemory(self._engine, self._engine.observe(lambda event: fresh.append(event.update)))
+        engine = self._awake
+        self._memory: EngineMemory | None = EngineMemory(engine, engine.observe(lambda event: fresh.append(event.update)))
 
     @classmethod
     def empty(cls) -> Self:
@@ -63,6 +65,7 @@ class Document:
         """Make a document from what :meth:`encode` gave, or another update that needs nothing. Raises :class:`EngineFault`."""
         document = cls()
         document._integrate(state)
+        document._fresh.clear()  # the whole state once more
         document._encoded = document._deletions = None
         document._state = decode_state_vector(document._call(document._engine.get_state))
         document._size = len(state)
@@ -92,6 +95,21 @@ class Document:
             encoded = self._encoded = self._call(self._engine.get_update)
             self._size = len(encoded)
         return encoded
+
+    def rest(self, encoded: bytes | None = None) -> None:
+        """Keep the encoded state alone until the engine is needed again, which then costs what :meth:`from_state` costs.
+
+        ``encoded``: the bytes of another document with the same content, so that both share them. Raises :class:`EngineFault`.
+        """
+        if self._awake is not None:
+            self._encoded = encoded if encoded is not None else self.encode()
+            self._size = len(self._encoded)
+            self._awake = self._memory = self._places = self._deletions = None
+
+    @property
+    def resting(self) -> bool:
+        """Whether there is nothing of it but its encoded state."""
+        return self._awake is None
 
     def diff(self, state_vector: bytes) -> bytes:
         """Give what is behind that state vector, and all deletions (a state vector says nothing of them).
@@ -188,24 +206,46 @@ class Document:
 
         Returns what was new as an update, None when nothing was. Raises :class:`EngineFault`.
         """
+        if outline.is_empty and self._fault is None:
+            return None  # what most who come in say; a document at rest need not wake for it
         self._integrate(update)
         return self._applied(outline)
+
+    @property
+    def _engine(self) -> pycrdt.Doc[Any]:
+        if self._awake is None:
+            self._wake()
+        assert self._awake is not None, "it is awake now"
+        return self._awake
+
+    def _wake(self) -> None:
+        assert self._encoded is not None, "a document rests on its encoded state"
+        try:
+            self._take_engine_of(type(self).from_state(self._encoded))
+        except EngineFault as fault:
+            self._fault = str(fault)
+            raise
+
+    def _take_engine_of(self, other: Self) -> None:
+        self._awake, self._memory, self._fresh = other._awake, other._memory, other._fresh
 
     def _diff(self, known: Mapping[int, int]) -> bytes:
         update: bytes = self._call(self._engine.get_update, encode_state_vector(known))
         return update
 
     def _integrate(self, update: bytes) -> None:
+        engine = self._engine
         self._fresh.clear()
-        self._call(self._engine.apply_update, update)
+        self._call(engine.apply_update, update)
 
     def _integrate_in_slices(self, updates: Iterable[bytes], parts: int) -> None:
         allowed = _CPU_SECONDS + _CPU_SECONDS_PER_PART * parts
         deadline = time.thread_time() + allowed
+        engine = self._engine
         self._fresh.clear()
-        with self._engine.transaction():
+        with engine.transaction():
             for update in updates:
-                self._engine.apply_update(update)
+                engine.apply_update(update)
                 if time.thread_time() > deadline:
                     raise TimeoutError(f"an update of {parts} structs and deletions took more than {allowed:.1f} s of CPU time")
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from cowrite.crdt.document import Document
+from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.operations import OperationDraft
 from cowrite.crdt.outline import ClockRange, Outline
@@ -37,7 +38,10 @@ class LogDocument(Document):
 
     def __init__(self) -> None:
         super().__init__()
-        self._roots = TypedRoots(self._engine._doc, {})
+        self._watched: TypedRoots | None = TypedRoots(self._engine._doc, {})
+        """None while it rests."""
+        self._kinds: Mapping[str, RootKind] = {}
+        """What the roots were when it was put to rest."""
 
     @classmethod
     def from_state(cls, state: bytes, roots: Mapping[str, RootKind] | None = None) -> Self:
@@ -46,15 +50,22 @@ class LogDocument(Document):
         A root that is missing in ``roots`` gets the kind that its content shows now; that takes a look at all of the state.
         """
         document = super().from_state(state)
-        document._roots = known = document._call(TypedRoots, document._engine._doc, roots or {})
+        document._watched = known = document._call(TypedRoots, document._engine._doc, roots or {})
         if known.unvetted:
             document._call(known.vet, state, document._call(outline_of_state, state).layout)
         return cls.from_state(state, known.kinds) if known.miscast else document
 
+    def rest(self, encoded: bytes | None = None) -> None:
+        """As :meth:`Document.rest`; made anew as from a checkpoint."""
+        if self._watched is not None:
+            self._kinds = self._watched.kinds
+            super().rest(encoded)
+            self._watched = None
+
     @property
     def roots(self) -> dict[str, RootKind]:
         """The kinds of the roots, as far as they have shown themselves; by name in order."""
-        return self._roots.kinds
+        return self._watched.kinds if self._watched is not None else dict(self._kinds)
 
     @property
     def settled(self) -> bool:
@@ -76,8 +87,9 @@ class LogDocument(Document):
         Each was inspected (these are its ``outlines``), nothing of it is missing, and it contradicts nothing. Raises
         :class:`EngineFault`; whatever cannot be applied or told as operations is one.
         """
+        engine = self._engine._doc
         self._fresh.clear()
-        self._call(self._apply_all, updates)
+        self._call(self._apply_all, engine, updates)
         if not self._fresh:
             return None
         emitted = self._fresh[0]
@@ -88,8 +100,7 @@ class LogDocument(Document):
             self._recast()
         return Change(emitted, outline.brings, tuple(operations))
 
-    def _apply_all(self, updates: Sequence[bytes]) -> None:
-        engine = self._engine._doc
+    def _apply_all(self, engine: Any, updates: Sequence[bytes]) -> None:
         txn = engine.create_transaction()
         try:
             for update in updates:
@@ -109,7 +120,22 @@ class LogDocument(Document):
 
     def _recast(self) -> None:
         """Make the engine's document anew, so that it knows what the roots are."""
-        fresh = self.from_state(self.encode(), self._roots.kinds)
-        self._engine, self._memory = fresh._engine, fresh._memory
-        self._fresh = fresh._fresh
-        self._roots = fresh._roots
+        self._take_engine_of(self.from_state(self.encode(), self._roots.kinds))
+
+    @property
+    def _roots(self) -> TypedRoots:
+        if self._watched is None:
+            self._wake()
+        assert self._watched is not None, "it is awake now"
+        return self._watched
+
+    def _wake(self) -> None:
+        try:
+            self._take_engine_of(self.from_state(self.encode(), self._kinds))
+        except EngineFault as fault:
+            self._fault = str(fault)
+            raise
+
+    def _take_engine_of(self, other: Self) -> None:
+        super()._take_engine_of(other)
+        self._watched = other._watched

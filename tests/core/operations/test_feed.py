@@ -84,3 +84,17 @@ def test_the_operation_before_it() -> None:
     assert feed.offset_of("before") == 5
     feed.append([entry(6, "a"), entry(7, "b")])
     assert (feed.start, feed.offset_of("before"), feed.offset_of("b")) == (6, None, 7)
+
+
+@pytest.mark.rule("RO25")
+def test_at_rest_it_knows_where_it_ended() -> None:
+    feed = Feed(0)
+    feed.rest()
+    assert (feed.start, feed.offset_of("b")) == (0, None)
+    feed.append([entry(1, "a"), entry(2, "b")])
+    assert feed.message(0) is not None
+    feed.rest()
+    assert (feed.start, feed.head, feed.since(0), feed.since(2), feed.message(0)) == (2, 2, None, [], None)
+    assert (feed.offset_of("a"), feed.offset_of("b")) == (None, 2)
+    feed.rest()
+    assert feed.offset_of("b") == 2

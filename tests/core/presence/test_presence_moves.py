@@ -160,7 +160,7 @@ async def test_whose_time_is_over_is_gone_at_once(linked: bool) -> None:
         await other.join(user="cem")
         await town.step(6)
         for room in rooms:
-            room.tend = lambda now: None  # type: ignore[method-assign]
+            room.tend = lambda now: False  # type: ignore[method-assign]
         ana, ben, dan = (session(one, user) for user in ("ana", "ben", "dan"))
         rooms[0].presence.visit(ana, one.clock.now(), one.clock.monotonic(), 4)
         rooms[0].presence.stay(ben, one.clock.now(), 9000)

@@ -20,6 +20,10 @@ class StateFrames:
         self._last: tuple[bytes, Dialect, bytes] | None = None
         """The last update that was asked for, its dialect, and the frame."""
 
+    def forget(self) -> None:
+        """Keep no frame."""
+        self._last = None
+
     def behind(self, state_vector: bytes, live: Document, dialect: Dialect) -> bytes:
         """What is behind that state vector, and all deletions. The same object as last time while the answer is the same."""
         update = live.diff(state_vector)

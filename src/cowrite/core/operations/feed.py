@@ -118,6 +118,14 @@ class Feed:
             self._drop()
         self._message = None
 
+    def rest(self) -> None:
+        """Keep no entries, only where they end: whoever has not read them yet gets them from the store."""
+        if self._entries:
+            while self._entries:
+                self._drop()
+            self.before = self.last_operation
+        self._message = None
+
     async def wait(self, offset: int) -> None:
         """Wait until there is something behind ``offset``, or :meth:`wake` is called."""
         if self.head <= offset:

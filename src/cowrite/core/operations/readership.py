@@ -53,6 +53,12 @@ class Readership:
             for reader in list(self.readers):
                 reader.read()
 
+    def rest(self) -> None:
+        """Keep nothing that can be had from the store."""
+        self.state = None
+        if self.feed is not None:
+            self.feed.rest()
+
     def people(self, change: PresenceChange) -> None:
         """Somebody came, went or told something."""
         if self.feed is not None:

@@ -174,6 +174,18 @@ class Replicas:
         self.holds_unseen = False
         self.log = None
 
+    def rest(self) -> bool:
+        """Keep both as one encoded state until one of them is needed again. Only while nothing is on its way. False: they are
+        that already.
+
+        Raises :class:`EngineFault`.
+        """
+        if self.log is None or self.live is None or (self.log.resting and self.live.resting):
+            return False
+        self.log.rest()
+        self.live.rest(self.log.encode())
+        return True
+
     def committed(self) -> Committed | None:
         """The log as it is, encoded; None when it has to be made again from the store. Only outside of a transaction."""
         return Committed(self.head, self.log.encode(), self.log.roots) if self.log is not None else None

@@ -17,11 +17,9 @@ from collections.abc import Mapping, Sequence
 from cowrite.core.delivery.acknowledgements import Acknowledgements
 from cowrite.core.delivery.broadcast import Broadcast
 from cowrite.core.delivery.dialect import Dialect
-from cowrite.core.delivery.outbox import Arrears, Wire
+from cowrite.core.delivery.outbox import Wire
 from cowrite.core.delivery.peer import Peer
-from cowrite.core.delivery.state_frames import StateFrames
 from cowrite.core.delivery.window import FlushWindow
-from cowrite.core.errors import PeerError
 from cowrite.core.journal.derived import Derived
 from cowrite.core.operations.feed import Feed
 from cowrite.core.operations.readership import Reader, Readership
@@ -35,12 +33,13 @@ from cowrite.core.rooms.large_updates import LargeUpdates
 from cowrite.core.rooms.pending import PendingUpdates
 from cowrite.core.rooms.received import Received
 from cowrite.core.rooms.replicas import Committed, Gap, Replicas, Unfit
+from cowrite.core.rooms.rest import Rest
 from cowrite.core.rooms.room_ports import RoomPorts
+from cowrite.core.rooms.synchronising import Synchronising
 from cowrite.core.rooms.turn import TransactionTurn
 from cowrite.core.sessions.session import Session
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.outline import Outline
-from cowrite.crdt.state_vector import MalformedStateVector, decode_state_vector
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.messages import AwarenessUpdate
@@ -71,10 +70,11 @@ class Room:
         self.retire = self._intake.retire
         self.large = LargeUpdates(self._intake, self.pending, self.peers, ports, wake=self._wake)
         self._turn = TransactionTurn()
-        self._frames = StateFrames()
+        self._rest = Rest()
         self.people = People(document_id, self.peers, self._broadcast, self.readership, ports, wake=self._wake)
         self.awareness = self.people.awareness
         self.presence = self.people.presence
+        self._synchronising = Synchronising(self._intake, self.awareness)
 
     # ---- peers -------------------------------------------------------------------------------------------------------
 
@@ -100,7 +100,7 @@ class Room:
             clock=self._clock,
             limits=self._limits,
             acknowledgements=acknowledgements,
-            settle=self._make_good,
+            settle=self._synchronising.make_good,
             ask=self._intake.ask,
             give_up=self._give_up,
         )
@@ -129,8 +129,11 @@ class Room:
     @property
     def idle(self) -> bool:
         """Nobody is here, and nothing is on its way to the disk or to anybody."""
-        busy = self.pending or self.submissions or self._broadcast or self._turn.running
-        return not (self.occupied or busy)
+        return not (self.occupied or self._busy)
+
+    @property
+    def _busy(self) -> bool:
+        return bool(self.pending or self.submissions or self._broadcast or self._turn.running)
 
     @property
     def occupied(self) -> bool:
@@ -173,17 +176,7 @@ class Room:
 
     def synchronise(self, peer: Peer, state_vector: bytes) -> None:
         """SyncStep1: queue what the peer lacks, and let it go live in the same step. Raises :class:`PeerError`."""
-        try:
-            has = decode_state_vector(state_vector)
-        except MalformedStateVector as error:
-            raise PeerError(CloseCode.MALFORMED_FRAME, f"the state vector cannot be read: {error}") from error
-        peer.acknowledgements.begin(has)
-        live = self._intake.live
-        if peer.outbox.blocked:
-            peer.outbox.owe({client: has.get(client, 0) for client, clock in live.state.items() if has.get(client, 0) < clock})
-        else:
-            peer.outbox.send(self._frames.behind(state_vector, live, peer.dialect))
-        peer.live = True
+        self._synchronising.begin(peer, state_vector)
 
     def ask(self, peer: Peer) -> None:
         """Ask a peer for what it has (SyncStep1). Raises :class:`RoomClosed`."""
@@ -341,15 +334,28 @@ class Room:
         self._window.cancel()
         self._flush()
 
-    def tend(self, now: float) -> None:
-        """Every few seconds: remove states that nobody renews, and say something to peers that heard nothing for long."""
+    def tend(self, now: float) -> bool:
+        """Every few seconds: remove states that nobody renews, and say something to peers that heard nothing for long. A
+        document that nothing happens to for long is put to rest: returns whether it was just now.
+        """
         self.people.tend(now)
         self._intake.ask_starved(self.peers)
         for peer in self.peers:
             if now - peer.outbox.last_sent >= self._limits.keepalive_seconds and not peer.outbox.blocked:
                 peer.send(AwarenessUpdate(()))
+        return self._rest.is_due(now, self.replicas.head, busy=self._busy) and self._lie_down()
 
     # ---- inside ------------------------------------------------------------------------------------------------------
+
+    def _lie_down(self) -> bool:
+        self._synchronising.rest()
+        self.readership.rest()
+        try:
+            return self.replicas.rest()
+        except EngineFault:
+            self.replicas.abandon()
+            self._rebuild()
+            return False
 
     def _acknowledge(self, durable: Sequence[Received], offsets: Mapping[Received, int]) -> None:
         for pending in durable:
@@ -388,12 +394,3 @@ class Room:
     def _give_up(self, peer: Peer) -> None:
         peer.close(CloseCode.MISSING_DEPENDENCIES, "an update builds on others that did not arrive; reconnect and sync")
         self.detach(peer, clean=False)
-
-    def _make_good(self, peer: Peer, arrears: Arrears) -> None:
-        """A slow peer reads again: give it, newest only, what it was not given meanwhile."""
-        if arrears.lacks is not None:
-            peer.outbox.send(self._frames.lacking(arrears.lacks, self._intake.live, peer.dialect))
-        if arrears.acknowledgement is not None:
-            peer.outbox.acknowledge(arrears.acknowledgement)
-        if arrears.awareness:
-            peer.announce(self.awareness.entries(arrears.awareness))

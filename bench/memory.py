@@ -15,6 +15,7 @@ import gc
 import random
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pycrdt
@@ -38,7 +39,7 @@ _AT_ONCE = 100
 
 def typed(characters: int) -> bytes:
     """A text that was typed ten characters at a time, one in ten of them somewhere in it."""
-    document: pycrdt.Doc[object] = pycrdt.Doc()
+    document: pycrdt.Doc[Any] = pycrdt.Doc()
     text, place = document.get("body", type=pycrdt.Text), random.Random(1)
     for number in range(characters // 10):
         text.insert(place.randrange(len(text) + 1) if number % 10 == 0 else len(text), "abcdefghij")

@@ -18,11 +18,11 @@ PATIENCE = 5_000 * MS
 class ValkeyServer:
     """Keeps nothing on a disk, and its port when it is started again."""
 
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+    def __init__(self, folder: Path, *more: str) -> None:
+        """``more``: arguments of the program."""
+        self.port = free_port()
         self._folder = folder
+        self._more = more
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -33,7 +33,7 @@ class ValkeyServer:
         """Start it, and wait until it answers."""
         arguments = ("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--databases", "1")
         self._process = subprocess.Popen(
-            [binary(), *arguments, "--dir", self._folder], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [binary(), *arguments, "--dir", self._folder, *self._more], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         until = time.monotonic() + PATIENCE
         while not self._answers():
@@ -48,6 +48,12 @@ class ValkeyServer:
                 return connection.recv(100).startswith(b"+PONG")
         except OSError:
             return False
+
+    def call(self, *parts: str) -> str:
+        """Send a command, and return the beginning of its answer as it comes."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as connection:
+            connection.sendall(" ".join(parts).encode() + b"\r\n")
+            return connection.recv(65536).decode()
 
     def kill(self) -> None:
         """``kill -9``, and all that it had is gone."""
@@ -66,6 +72,44 @@ class ValkeyServer:
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         os.kill(self._process.pid, number)
+
+
+class ValkeyCluster:
+    """Three servers that share out the slots among them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.servers: list[ValkeyServer] = []
+        self._buses = [str(free_port()) for _ in range(3)]
+        for bus in self._buses:
+            (own := folder / bus).mkdir(parents=True)
+            cluster = ("--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "1000")
+            self.servers.append(ValkeyServer(own, *cluster))
+
+    @property
+    def url(self) -> str:
+        return self.servers[0].url
+
+    def start(self) -> None:
+        """Start them, and wait until each knows of all."""
+        for server, slots in zip(self.servers, ("0 5000", "5001 11000", "11001 16383"), strict=True):
+            server.start()
+            server.call("CLUSTER", "ADDSLOTSRANGE", slots)
+            server.call("CLUSTER", "MEET", "127.0.0.1", str(self.servers[0].port), self._buses[0])
+        until = time.monotonic() + PATIENCE
+        while not all("cluster_state:ok" in server.call("CLUSTER", "INFO") for server in self.servers):
+            assert time.monotonic() < until, "the cluster does not come up"
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        for server in self.servers:
+            server.kill()
+
+
+def free_port() -> int:
+    """One that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def binary() -> Path:

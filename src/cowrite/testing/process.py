@@ -17,6 +17,7 @@ from cowrite.core.limits import Limits
 from cowrite.core.ports import Access, Broker, Clock, Grant, Presence, Storage
 from cowrite.core.presence.service import PresenceService
 from cowrite.core.rooms.heads import HeadWatch
+from cowrite.core.rooms.misses import make_good
 from cowrite.core.rooms.pending import Backlog
 from cowrite.core.rooms.registry import Registry
 from cowrite.core.rooms.room import Room
@@ -160,6 +161,7 @@ class Process:
             erasure=storage.erasure,
         )
         self.heads = HeadWatch(store, broker, self.clock, self.registry)
+        make_good(broker, self.heads, self.registry, self.presence)
         self.connections: list[Connection] = []
         self._tasks: list[asyncio.Task[None]] = []
 

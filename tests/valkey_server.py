@@ -49,6 +49,11 @@ class ValkeyServer:
         except OSError:
             return False
 
+    @property
+    def running(self) -> bool:
+        """It was started, and not killed."""
+        return self._process is not None
+
     def call(self, *parts: str) -> str:
         """Send a command, and return the beginning of its answer as it comes."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as connection:
@@ -95,6 +100,15 @@ class ValkeyCluster:
             server.start()
             server.call("CLUSTER", "ADDSLOTSRANGE", slots)
             server.call("CLUSTER", "MEET", "127.0.0.1", str(self.servers[0].port), self._buses[0])
+        self._wait()
+
+    def restart(self) -> None:
+        """Start those that were killed; they remember the others."""
+        for server in self.servers:
+            if not server.running:
+                server.start()
+
+    def _wait(self) -> None:
         until = time.monotonic() + PATIENCE
         while not all("cluster_state:ok" in server.call("CLUSTER", "INFO") for server in self.servers):
             assert time.monotonic() < until, "the cluster does not come up"

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from timing import MS
@@ -54,11 +55,14 @@ class ValkeyServer:
         """It was started, and not killed."""
         return self._process is not None
 
-    def call(self, *parts: str) -> str:
-        """Send a command, and return the beginning of its answer as it comes."""
+    def call(self, *parts: str, also: Sequence[str] = ()) -> str:
+        """Send a command, and return the beginning of its answer as it comes; ``also``: another one after it."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as connection:
-            connection.sendall(" ".join(parts).encode() + b"\r\n")
-            return connection.recv(65536).decode()
+            answer = ""
+            for command in (parts, also) if also else (parts,):
+                connection.sendall(" ".join(command).encode() + b"\r\n")
+                answer = connection.recv(65536).decode()
+            return answer
 
     def kill(self) -> None:
         """``kill -9``, and all that it had is gone."""

@@ -15,6 +15,7 @@ from redis.crc import key_slot
 from cowrite.brokers.link import Address, Link, LinkLost, Refused
 
 _SLOTS: Final = 16384
+_NOBODYS: Final = b"cowrite:news:{}"
 
 
 class Contact:
@@ -34,6 +35,8 @@ class Contact:
         try:
             if found.get("mode") == "cluster":
                 await self._spread(first)
+            # Nobody has this channel. Who may not tell, or to whom nobody can, is told so now and not by the first edit.
+            await self.link(_NOBODYS).call(b"SPUBLISH", _NOBODYS, b"")
         except BaseException:
             self.close()
             raise

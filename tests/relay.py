@@ -15,6 +15,8 @@ class Relay:
         self._server_port = port
         self.port = 0
         self.url = ""
+        self.name = ""
+        """What the server calls the newest connection."""
         self._flows = asyncio.Event()
         self._flows.set()
         self._left: int | None = None
@@ -55,6 +57,7 @@ class Relay:
             far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             far.setblocking(False)
             await asyncio.get_running_loop().sock_connect(far, ("127.0.0.1", self._server_port))
+            self.name = "{}:{}".format(*far.getsockname())
             far_reader, far_writer = await asyncio.open_connection(sock=far, limit=4096)
         except OSError:
             far.close()

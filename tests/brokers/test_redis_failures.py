@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
-from relay import Relay, relay
 
 from cowrite.brokers.redis import RedisBroker
 from cowrite.core.clock import SystemClock
 from cowrite.core.ports import StatelessNews
 from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.testing.process import Connection, Process, quiet
+from relay import Relay, relay
 from timing import MS
 from valkey_server import ValkeyServer
 

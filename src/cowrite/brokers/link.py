@@ -11,7 +11,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import hiredis
 from redis.asyncio.connection import SSLConnection, parse_url
@@ -163,9 +163,8 @@ class Link(asyncio.Protocol):
     # ---- what the event loop says ------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=_PAUSE_AT)
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's do not inherit from it
+        self._transport.set_write_buffer_limits(high=_PAUSE_AT)
         self._schedule()
 
     def pause_writing(self) -> None:

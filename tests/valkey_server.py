@@ -46,7 +46,7 @@ class ValkeyServer:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as connection:
                 connection.sendall(b"PING\r\n")
-                return connection.recv(100).startswith(b"+PONG")
+                return connection.recv(100).startswith((b"+PONG", b"-NOAUTH"))
         except OSError:
             return False
 
@@ -70,6 +70,8 @@ class ValkeyServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    close = kill
 
     def freeze(self) -> None:
         """It takes connections (the system does), and answers nothing."""

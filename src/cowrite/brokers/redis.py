@@ -313,7 +313,9 @@ class RedisBroker:
                 self._contact = contact
                 reason = await self._hold(contact)
             except Refused as error:
-                self._refusal = None if self._tried.is_set() else error
+                if not self._tried.is_set():
+                    self._refusal = error  # for whoever starts it
+                    return
                 reason = str(error)
             except LinkLost as error:
                 reason = str(error)
@@ -325,7 +327,7 @@ class RedisBroker:
             finally:
                 contact.close()
                 self._let_go()
-            self._tried.set()
+                self._tried.set()
             self._fails(reason)
             if time.monotonic() - began > _STEADY_SECONDS:
                 retry = FIRST_RETRY

@@ -47,7 +47,7 @@ client: $(VENV)/.test $(JS)/node_modules/.ready
 fuzz: $(VENV)/.test
 	@COWRITE_FUZZ=$${COWRITE_FUZZ:-50} $(BIN)/python -m pytest -m fuzz --timeout 0 -o faulthandler_timeout=0 -n auto $(ARGS)
 
-#: bench    CPU per delivered update, and latency; per JSON operation; of 500 who poll, are present, point and type; memory; links (some minutes)
+#: bench    CPU per delivered update, and latency; per JSON operation; of 500 who poll, are present, point and type; memory; links; a message between processes (some minutes)
 bench: $(VENV)/.test $(VENV)/.node
 	@$(BIN)/python -m bench.fanout $(ARGS)
 	@$(BIN)/python -m bench.operations
@@ -57,6 +57,7 @@ bench: $(VENV)/.test $(VENV)/.node
 	@$(BIN)/python -m bench.people
 	@$(BIN)/python -m bench.memory
 	@PYTHONPATH=tests $(BIN)/python -m bench.links
+	@PYTHONPATH=tests $(BIN)/python -m bench.broker
 
 #: web      build the page anew into src/cowrite/web
 web: $(WEB)/node_modules/.ready

@@ -13,7 +13,8 @@ import structlog
 from fastapi import FastAPI
 from starlette.routing import WebSocketRoute
 
-from cowrite.brokers.local import LocalBroker
+from cowrite.brokers.errors import BrokerSetupError
+from cowrite.brokers.opening import open_broker
 from cowrite.composition import Given, Parts, compose
 from cowrite.core.clock import SystemClock
 from cowrite.core.limits import Limits
@@ -52,6 +53,10 @@ _GIVE_BACK_SECONDS: Final = 60.0
 _RESTART_SECONDS: Final = 1.0
 """The pause before a background task that failed is started again."""
 
+_NOT_RUNNING: Final = Health(
+    status="ok", store="ok", presence="ok", broker="ok", pending_bytes=0, documents=0, failing_documents=0, connections=0
+)
+
 _log = structlog.get_logger(__name__)
 
 
@@ -77,14 +82,15 @@ def create_app(
     ``drain_seconds``: how long a shutdown waits for edits to reach the store.
 
     Raises :class:`cowrite.settings.SettingsError`, and ``ValueError`` when neither a secret nor ``authorize`` nor ``demo`` says
-    who may come in; at start-up :class:`cowrite.stores.errors.StoreSetupError`.
+    who may come in; at start-up :class:`cowrite.stores.errors.StoreSetupError` and
+    :class:`cowrite.brokers.errors.BrokerSetupError`.
     """
     settings = settings if settings is not None else load_settings()
     clock = clock if clock is not None else SystemClock()
     runtime = Runtime(
         settings,
         storage=storage,
-        broker=broker if broker is not None else LocalBroker(),
+        broker=broker,
         presence=presence,
         authorize=authorize if authorize is not None else _authorizer(settings, clock, demo=demo),
         access_tokens=AccessTokens(settings.keys or ephemeral_keys(), clock),
@@ -140,7 +146,7 @@ class Runtime:
         settings: Settings,
         *,
         storage: Storage | None,
-        broker: Broker,
+        broker: Broker | None,
         presence: Presence | None,
         authorize: Authorizer,
         access_tokens: AccessTokens,
@@ -178,15 +184,14 @@ class Runtime:
         """The state of this process."""
         parts = self._parts
         if parts is None:
-            return Health(
-                status="ok", store="ok", presence="ok", pending_bytes=0, documents=0, failing_documents=0, connections=0
-            )
+            return _NOT_RUNNING
         failing, documents = parts.journal.failing_since is not None, parts.journal.failing_documents
-        presence_degraded = parts.presence.degraded
+        presence_degraded, broker_degraded = parts.presence.degraded, parts.broker.degraded
         return Health(
-            status="degraded" if failing or documents or presence_degraded else "ok",
+            status="degraded" if failing or documents or presence_degraded or broker_degraded else "ok",
             store="failing" if failing else "ok",
             presence="degraded" if presence_degraded else "ok",
+            broker="degraded" if broker_degraded else "ok",
             pending_bytes=parts.backlog.bytes,
             documents=len(parts.registry),
             failing_documents=len(documents),
@@ -205,11 +210,19 @@ class Runtime:
             await self.stop()
 
     async def start(self) -> None:
-        """Open the storage and let connections in. Raises :class:`cowrite.stores.errors.StoreSetupError`."""
+        """Open the storage and the broker, and let connections in.
+
+        Raises :class:`cowrite.stores.errors.StoreSetupError` and :class:`cowrite.brokers.errors.BrokerSetupError`.
+        """
         storage = (
             self._storage if self._storage is not None else await open_store(database_url(self._settings), clock=self._clock)
         )
-        parts = self._parts = self._compose(storage)
+        try:
+            broker = self._broker if self._broker is not None else await open_broker(self._settings.redis_url)
+        except BrokerSetupError:
+            await storage.close()
+            raise
+        parts = self._parts = self._compose(storage, broker)
         self._committing = self._run(parts.journal.run)
         await parts.services.access.catch_up()
         await parts.services.access.look_for_ends()
@@ -248,16 +261,16 @@ class Runtime:
         await parts.past.close()
         await parts.registry.close()
         await parts.presence.close()
-        await self._broker.close()
+        await parts.broker.close()
         await parts.storage.close()
 
     # ---- inside ------------------------------------------------------------------------------------------------------
 
-    def _compose(self, storage: Storage) -> Parts:
+    def _compose(self, storage: Storage, broker: Broker) -> Parts:
         given = Given(
             settings=self._settings,
             storage=storage,
-            broker=self._broker,
+            broker=broker,
             presence=self._presence,
             authorize=self._authorize,
             access_tokens=self.access_tokens,

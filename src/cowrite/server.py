@@ -15,6 +15,8 @@ import structlog
 import uvicorn
 
 from cowrite.app import Runtime, create_app, database_url
+from cowrite.brokers.errors import BrokerSetupError
+from cowrite.brokers.opening import open_broker
 from cowrite.settings import Settings
 from cowrite.startup import StartError, listen, prepare_folder
 from cowrite.stores.errors import StoreSetupError
@@ -51,8 +53,13 @@ async def _serve(settings: Settings, sockets: list[socket.socket], *, demo: bool
         storage = await open_store(database_url(settings))
     except StoreSetupError as error:
         raise StartError(str(error)) from None
+    try:
+        broker = await open_broker(settings.redis_url)
+    except BrokerSetupError as error:
+        await storage.close()
+        raise StartError(str(error)) from None
     runtime: Runtime
-    app = create_app(settings, demo=demo, storage=storage)
+    app = create_app(settings, demo=demo, storage=storage, broker=broker)
     runtime = app.state.cowrite
     config = uvicorn.Config(
         app,

@@ -17,11 +17,15 @@ class Health(BaseModel):
     """The state of one process."""
 
     status: Literal["ok", "degraded"] = Field(
-        description="`degraded`: it serves, but edits are not reaching the store, or presence is not kept where it should be."
+        description="`degraded`: it serves, but edits are not reaching the store, other processes' edits come "
+        "late, or presence is not kept where it should be."
     )
     store: Literal["ok", "failing"]
     presence: Literal["ok", "degraded"] = Field(
         description="`degraded`: kept in the database in the place of Redis, or known of this process only."
+    )
+    broker: Literal["ok", "degraded"] = Field(
+        description="`degraded`: Redis does not work; what other processes store is looked for four times a second."
     )
     pending_bytes: int = Field(description="Updates that were taken from editors and are not stored yet.")
     documents: int = Field(description="Documents that are open in this process.")

@@ -19,9 +19,11 @@ from cowrite.core.clock import SystemClock
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Authorizer, Broker, Clock, Presence, Storage
 from cowrite.draining import REASON, send_away
+from cowrite.figures import figures_of
 from cowrite.http.api import include_api
 from cowrite.http.backend import Backend
 from cowrite.http.health import Health, health_routes
+from cowrite.http.metrics import ByWorker, Figures, metrics_routes
 from cowrite.http.origins import CrossOrigin
 from cowrite.http.pages import Pages
 from cowrite.http.problems import answer_with_problems
@@ -104,6 +106,7 @@ def create_app(
     app.add_middleware(HostCheck, allows=runtime.origins.allows_host)
     app.add_middleware(SecurityHeaders)
     app.include_router(health_routes(runtime.health, lambda: runtime.serving() is not None))
+    app.include_router(metrics_routes(runtime.all_figures))
     include_api(app, runtime.backend, limits=runtime.limits, batch_milliseconds=settings.batch_ms)
     app.router.routes.append(WebSocketRoute("/{path:path}", SocketEndpoint(runtime.serving)))
     if demo:
@@ -166,6 +169,8 @@ class Runtime:
         self._accepting = False
         self.left_behind = 0
         """Updates that were not stored when it stopped, and that nobody was told to be."""
+        self.ask_all: Callable[[], Awaitable[ByWorker]] | None = None
+        """Asks all workers for their figures. None: there is no other."""
         self._committing: asyncio.Task[None]
         self._watching: tuple[asyncio.Task[None], ...] = ()
 
@@ -195,6 +200,14 @@ class Runtime:
             failing_documents=len(documents),
             connections=len(parts.services.connections),
         )
+
+    def figures(self) -> Figures:
+        """What this process counts and measures; nothing while it does not run."""
+        return figures_of(self._parts, self._broker) if self._parts is not None else {}
+
+    async def all_figures(self) -> ByWorker:
+        """Those of all workers behind the port, by number."""
+        return await self.ask_all() if self.ask_all is not None else {1: self.figures()}
 
     # ---- its life ----------------------------------------------------------------------------------------------------
 

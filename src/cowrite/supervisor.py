@@ -12,19 +12,21 @@ machines do.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import secrets
 import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE
+from collections import Counter
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from typing import Final
 
 import structlog
 
-from cowrite.control import MAX_LINE_BYTES, Assignment, Message, decode
+from cowrite.control import MAX_LINE_BYTES, Assignment, Message, decode, encode
 from cowrite.settings import Settings
 from cowrite.startup import StartError, listen, prepare_folder, ready_line
 
@@ -34,6 +36,8 @@ _LASTING_SECONDS: Final = 30.0
 """A worker that has served so long before it died is started again as though it were the first time."""
 _STOP_SECONDS: Final = 30.0
 """How long a worker may take to stop beyond the drain of its sockets."""
+_FIGURES_SECONDS: Final = 1.0
+"""How long a worker may take to tell its figures."""
 _SECRET_BYTES: Final = 32
 _UNSUPPORTED: Final = "more than one worker needs Linux or macOS: set COWRITE_WORKERS to 1 or unset it"
 
@@ -74,6 +78,12 @@ class _Worker:
         """Why it cannot start."""
         self.began = asyncio.get_running_loop().time()
 
+    def say(self, message: Message) -> None:
+        """Send it a message, unless it is being drained."""
+        assert self.process.stdin is not None
+        if not self.process.stdin.is_closing():
+            self.process.stdin.write(encode(message))
+
     def drain(self) -> None:
         """Tell it to stop. Idempotent."""
         assert self.process.stdin is not None
@@ -108,6 +118,10 @@ class _Supervisor:
         self._living: set[_Worker] = set()
         """All that have not ended."""
         self._pauses: dict[int, float] = {}
+        self._restarts: Counter[int] = Counter()
+        self._questions = itertools.count()
+        self._asked: dict[int, dict[int, asyncio.Future[Message]]] = {}
+        """By question: the workers that are asked for their figures, by number."""
         self._serving = False
         """All were ready once: from then on one that dies is started again."""
         self._stopping = False
@@ -189,6 +203,29 @@ class _Supervisor:
                 worker.told.set()
             case {"problems": [*problems]}:
                 worker.problems = tuple(map(str, problems))
+            case {"ask": question}:
+                self._run(self._collect(worker, question))
+            case {"told": question, "figures": figures}:
+                waiting = self._asked.get(question, {}).get(worker.number)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(figures)
+
+    async def _collect(self, asking: _Worker, asked: int) -> None:
+        """Ask all for their figures, and answer with those that come soon."""
+        loop, question = asyncio.get_running_loop(), next(self._questions)
+        there = {number: worker for number, worker in self._current.items() if worker.ready and worker in self._living}
+        waiting = self._asked[question] = {number: loop.create_future() for number in there}
+        for worker in there.values():
+            worker.say({"tell": question})
+        if waiting:
+            await asyncio.wait(waiting.values(), timeout=_FIGURES_SECONDS)
+        del self._asked[question]
+        figures = {
+            number: {**answer.result(), "cowrite_worker_restarts_total": self._restarts[number]}
+            for number, answer in waiting.items()
+            if answer.done()
+        }
+        asking.say({"answer": asked, "figures": figures})
 
     # ---- one that has ended ------------------------------------------------------------------------------------------
 
@@ -206,6 +243,7 @@ class _Supervisor:
         number = worker.number
         pause = _FIRST_PAUSE if worker.lasted >= _LASTING_SECONDS else self._pauses.get(number, _FIRST_PAUSE)
         self._pauses[number] = min(2 * pause, _LONGEST_PAUSE)
+        self._restarts[number] += 1
         log = _log.error if worker.process.returncode else _log.info
         log("worker ended; it is started again", number=number, end=worker.end, problems=worker.problems or None, after=pause)
         self._run(self._start_again(worker, pause))
@@ -265,7 +303,7 @@ class _Supervisor:
         except TimeoutError:
             _log.error("replaced worker does not end; it is killed", number=number)
             worker.kill()
-        return True
+        return not self._stopping
 
     # ---- stopping ----------------------------------------------------------------------------------------------------
 

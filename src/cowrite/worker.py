@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ import structlog
 
 from cowrite.app import Runtime
 from cowrite.control import MAX_LINE_BYTES, Assignment, Message, decode, encode
+from cowrite.http.metrics import ByWorker
 from cowrite.log import configure
 from cowrite.server import run_server
 from cowrite.startup import StartError
@@ -26,6 +28,7 @@ from cowrite.tokens import parse_secrets
 
 _INPUT, _OUTPUT = 0, 1
 _CANNOT_START: Final = 2
+_ANSWER_SECONDS: Final = 2.0
 _log = structlog.get_logger(__name__)
 
 
@@ -62,6 +65,9 @@ class SupervisedHost:
         self._stop: Callable[[], None]
         self._output: asyncio.WriteTransport
         self._listening: asyncio.Task[None]
+        self._runtime: Runtime
+        self._questions = itertools.count()
+        self._asked: dict[int, asyncio.Future[ByWorker]] = {}
 
     @contextmanager
     def watch(self, stop: Callable[[], None]) -> Iterator[None]:
@@ -77,6 +83,8 @@ class SupervisedHost:
         self._output, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, io.FileIO(_OUTPUT, "w", closefd=False))
         reader = asyncio.StreamReader(MAX_LINE_BYTES)
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), io.FileIO(_INPUT, closefd=False))
+        self._runtime = runtime
+        runtime.ask_all = self._ask_all
         self._say({"ready": True})
         self._listening = loop.create_task(self._listen(reader))
 
@@ -84,10 +92,29 @@ class SupervisedHost:
         with suppress(OSError):
             while line := await reader.readline():
                 self._hear(decode(line))
+        self._runtime.ask_all = None
         self._stop()
 
     def _hear(self, message: Message) -> None:
-        pass
+        match message:
+            case {"tell": question}:
+                self._say({"told": question, "figures": self._runtime.figures()})
+            case {"answer": question, "figures": figures} if question in self._asked and not self._asked[question].done():
+                self._asked[question].set_result({int(number): of_one for number, of_one in figures.items()})
+
+    async def _ask_all(self) -> ByWorker:
+        """By way of the supervisor; when that does not answer, its own alone."""
+        question = next(self._questions)
+        answer: asyncio.Future[ByWorker] = asyncio.get_running_loop().create_future()
+        self._asked[question] = answer
+        self._say({"ask": question})
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return await answer
+        except TimeoutError:
+            return {self._number: self._runtime.figures()}
+        finally:
+            del self._asked[question]
 
     def _say(self, message: Message) -> None:
         self._output.write(encode(message))

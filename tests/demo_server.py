@@ -55,6 +55,24 @@ class DemoServer:
         with urllib.request.urlopen(f"{self.url}healthz", timeout=START_SECONDS) as answer:
             return json.load(answer)
 
+    def text(self, path: str) -> str:
+        """What is at this path of HTTP."""
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=START_SECONDS) as answer:
+            return bytes(answer.read()).decode()
+
+    def refuses(self) -> bool:
+        """Nobody listens at the port."""
+        try:
+            socket.create_connection(("127.0.0.1", self.port)).close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
+    def code(self) -> int:
+        """Wait until the process has ended; its exit code."""
+        assert self._process is not None
+        return self._process.wait(STOP_SECONDS)
+
     def start(self) -> None:
         """Start the process and wait until it serves. Raises ``AssertionError`` with its log when it does not."""
         own = {name: value for name, value in os.environ.items() if not name.startswith("COWRITE_")}

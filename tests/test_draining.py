@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sqlite3
 import time
@@ -18,8 +19,8 @@ from cowrite.protocol.close_codes import CloseCode
 from cowrite.stores import open_store
 from cowrite.testing.client import LiveClient, live_client
 from cowrite.testing.transport_contract import ServerOptions
+from demo_server import DemoServer
 from live_server import LiveServer, live_server
-from test_server import served
 
 DRAIN = 1.0
 CLIENTS = 8
@@ -36,27 +37,31 @@ async def ended(client: LiveClient) -> float:
 @pytest.mark.rule("WK20", "WK21")
 async def test_sockets_are_closed_over_the_time_set(tmp_path: Path) -> None:
     """None before its turn, the first one at once; meanwhile nobody listens at the port, and a poll that waits is answered."""
-    async with served(tmp_path, COWRITE_DRAIN_SECONDS=str(DRAIN)) as server, AsyncExitStack() as stack:
-        http = await stack.enter_async_context(httpx.AsyncClient(base_url=server.url.replace("ws", "http", 1), trust_env=False))
-        answer = await http.post("/api/v2/realtime/connect", json={"document_id": "doc"})
-        bearer = {"authorization": f"Bearer {answer.json()['access_token']}"}
-        query = {"document_id": "doc", "wait": "20", "last_operation": ""}
-        clients = [await stack.enter_async_context(live_client(f"{server.url}/yjs/doc")) for _ in range(CLIENTS)]
-        poll = asyncio.create_task(http.get("/api/v2/realtime/poll", params=query, headers=bearer))
-        await asyncio.sleep(0.2)
-        began = time.monotonic()
-        server.process.send_signal(signal.SIGTERM)
-        ends = [asyncio.create_task(ended(client)) for client in clients]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        assert sum(end.done() for end in ends) < CLIENTS
-        with pytest.raises(httpx.ConnectError):
-            await http.post("/api/v2/realtime/connect", json={"document_id": "doc"})
-        assert (await poll).status_code in {200, 503}
-        after = sorted([await end - began for end in ends])
-        early = [number for number, seconds in enumerate(after) if seconds < number * DRAIN / CLIENTS]
-        assert early == []
-        code, _ = await server.end()
-        assert code == 0
+    with DemoServer(tmp_path, COWRITE_DRAIN_SECONDS=str(DRAIN)) as server:
+        async with AsyncExitStack() as stack:
+            await _watch_the_drain(server, stack)
+        assert await asyncio.to_thread(server.code) == 0
+
+
+async def _watch_the_drain(server: DemoServer, stack: AsyncExitStack) -> None:
+    http = await stack.enter_async_context(httpx.AsyncClient(base_url=server.url, trust_env=False))
+    answer = await http.post("/api/v2/realtime/connect", json={"document_id": "doc"})
+    bearer = {"authorization": f"Bearer {answer.json()['access_token']}"}
+    query = {"document_id": "doc", "wait": "20", "last_operation": ""}
+    clients = [await stack.enter_async_context(live_client(f"ws://127.0.0.1:{server.port}/yjs/doc")) for _ in range(CLIENTS)]
+    poll = asyncio.create_task(http.get("/api/v2/realtime/poll", params=query, headers=bearer))
+    await asyncio.sleep(0.2)
+    began = time.monotonic()
+    os.kill(server.pid, signal.SIGTERM)
+    ends = [asyncio.create_task(ended(client)) for client in clients]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    assert sum(end.done() for end in ends) < CLIENTS
+    with pytest.raises(httpx.ConnectError):
+        await http.post("/api/v2/realtime/connect", json={"document_id": "doc"})
+    assert (await poll).status_code in {200, 503}
+    after = sorted([await end - began for end in ends])
+    early = [number for number, seconds in enumerate(after) if seconds < number * DRAIN / CLIENTS]
+    assert early == []
 
 
 @asynccontextmanager

@@ -68,10 +68,10 @@ class DemoServer:
             return True
         return False
 
-    def code(self) -> int:
-        """Wait until the process has ended; its exit code."""
+    def code(self, within: float = STOP_SECONDS) -> int:
+        """Wait until the process has ended, for so many seconds at most; its exit code."""
         assert self._process is not None
-        return self._process.wait(STOP_SECONDS)
+        return self._process.wait(within)
 
     def start(self) -> None:
         """Start the process and wait until it serves. Raises ``AssertionError`` with its log when it does not."""

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sqlite3
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from pathlib import Path
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosedError
 
 from cowrite.draining import send_away
+from cowrite.protocol import hocuspocus, yjs
 from cowrite.protocol.close_codes import CloseCode
+from cowrite.protocol.messages import Acknowledged, SyncStep1
 from cowrite.stores import open_store
 from cowrite.testing.client import LiveClient, live_client
 from cowrite.testing.transport_contract import ServerOptions
+from cowrite.testing.yjs_client import YjsClient
 from demo_server import DemoServer
 from live_server import LiveServer, live_server
+from socket_writers import ACKNOWLEDGED
+from timing import MS
 
 DRAIN = 1.0
 CLIENTS = 8
@@ -71,27 +79,94 @@ async def server_on(file: Path) -> AsyncIterator[LiveServer]:
         yield server
 
 
+def yjs_update() -> bytes:
+    client, frames = YjsClient(), list[bytes]()
+    client.connect(frames.append)
+    client.text += "hello"
+    return frames[-1]
+
+
+def is_acknowledged(frame: str | bytes) -> bool:
+    if isinstance(frame, str):
+        return bool(json.loads(frame)["type"] == "acknowledged")
+    try:
+        return isinstance(yjs.decode(frame), Acknowledged)
+    except yjs.MalformedFrame:
+        return False
+
+
+def is_status(frame: str | bytes) -> bool:
+    assert isinstance(frame, bytes)
+    message = hocuspocus.decode(frame)
+    return isinstance(message, hocuspocus.Addressed) and message.message == hocuspocus.SyncStatus(True)
+
+
+HELLO = json.dumps({"type": "hello", "document_id": "doc"})
+INSERT = {"type": "insert", "position": ["body", 0], "content": "hello"}
+DIALECT = hocuspocus.HocuspocusDialect("doc")
+LANGUAGES: dict[str, tuple[list[str | bytes], Callable[[], str | bytes], Callable[[str | bytes], bool]]] = {
+    "yjs/doc": ([], yjs_update, is_acknowledged),
+    "api/v2/realtime/ws": (
+        [HELLO],
+        lambda: json.dumps({"type": "operations", "operations": [INSERT], "base": None}),
+        is_acknowledged,
+    ),
+    "hocuspocus": (
+        [DIALECT.encode(hocuspocus.Authenticate("", "4.8.0")), DIALECT.encode(SyncStep1(b"\0"))],
+        lambda: DIALECT.encode(yjs.decode(yjs_update())),
+        is_status,
+    ),
+}
+
+
 @pytest.mark.rule("WK22")
-@pytest.mark.parametrize("path", ["yjs/doc"])
+@pytest.mark.parametrize("path", LANGUAGES)
 async def test_a_socket_is_closed_after_its_acknowledgements(tmp_path: Path, path: str) -> None:
-    """While the database is locked its turn waits; then the client knows that all is stored."""
+    """While the database is locked its turn waits; then the client knows that all is stored, whatever it speaks."""
     file = tmp_path / "cowrite.db"
-    async with server_on(file) as server, live_client(f"{server.url}/{path}") as client:
-        client.yjs.text += "hello"
-        await client.until(lambda: client.yjs.saved)
+    greeting, edit, acknowledges = LANGUAGES[path]
+    async with (
+        server_on(file) as server,
+        connect(f"{server.url}/{path}", subprotocols=ACKNOWLEDGED, compression=None) as client,
+        asyncio.timeout(20_000 * MS),
+    ):
+        for message in greeting:
+            await client.send(message)
+        await client.recv()
+        services = server.runtime.serving()
+        assert services is not None
+        (connection,) = services.connections
         with closing(sqlite3.connect(file, isolation_level=None, timeout=5)) as other:
             other.execute("BEGIN IMMEDIATE")
-            client.yjs.text += " world"
-            await client.socket.drain()
-            services = server.runtime.serving()
-            assert services is not None
-            (connection,) = services.connections
+            await client.send(edit())
             while connection.settled:  # noqa: ASYNC110
                 await asyncio.sleep(0)
             going = asyncio.create_task(send_away(services, 5.0))
             await asyncio.sleep(0.1)
-            assert client.socket.ended is None
+            assert not going.done()
             other.execute("ROLLBACK")
-        await ended(client)
+        frames = []
+        with suppress(ConnectionClosedError):
+            while True:
+                frames.append(await client.recv())
         await going
-        assert client.yjs.saved
+        assert client.close_code == CloseCode.SERVICE_RESTART
+        assert any(map(acknowledges, frames))
+
+
+@pytest.mark.chaos  # for its time: the server waits for 10 s, twice
+@pytest.mark.rule("WK23")
+async def test_what_could_not_be_stored_is_told(tmp_path: Path) -> None:
+    """The database is locked for as long as the server waits for it: the exit code is 1; nothing was acknowledged."""
+    with DemoServer(tmp_path) as server:
+        async with live_client(f"ws://127.0.0.1:{server.port}/yjs/doc") as client:
+            with closing(sqlite3.connect(server.database, isolation_level=None, timeout=5)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                client.yjs.text += "hello"
+                await client.socket.drain()
+                os.kill(server.pid, signal.SIGTERM)
+                await ended(client)
+                assert not client.yjs.saved
+                assert await asyncio.to_thread(server.code, 60.0) == 1
+        (line,) = [line for line in server.errors() if "edits not stored" in line]
+        assert json.loads(line)["updates"] >= 1

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 from cowrite.composition import Parts
@@ -14,7 +12,6 @@ from cowrite.core.ports import Broker
 from cowrite.http.metrics import METRICS, Figures
 
 _STARTED: Final = time.time()
-_STATM: Final = Path("/proc/self/statm")
 _KNOWN: Final = {meaning.name for meaning in METRICS}
 
 
@@ -40,12 +37,24 @@ def figures_of(parts: Parts, broker: Broker) -> Figures:
         "cowrite_journal_failing_documents": len(journal.failing_documents),
         "cowrite_presence_degraded": parts.presence.degraded,
     }
-    with suppress(OSError):  # where there is no such file
-        figures["cowrite_memory_bytes"] = int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+    if (memory := _resident_bytes()) is not None:
+        figures["cowrite_memory_bytes"] = memory
     if told := dict(_of("cowrite_broker_", broker)):
         figures.update(told, cowrite_broker_connected=broker.reaches_others)
     figures.update(_of("cowrite_database_", parts.storage))
     return {name: float(value) for name, value in figures.items()}
+
+
+def _resident_bytes() -> int | None:
+    """None where the system does not say it this way."""
+    try:
+        opened = os.open("/proc/self/statm", os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        return int(os.pread(opened, 200, 0).split()[1]) * os.sysconf("SC_PAGESIZE")
+    finally:
+        os.close(opened)
 
 
 def _of(prefix: str, part: object) -> Iterator[tuple[str, float]]:

@@ -6,20 +6,23 @@ import asyncio
 import os
 import random
 import signal
+import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import httpx
+import psutil
 import pytest
 
 from cowrite.protocol import yjs
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.envelope import seal, unseal
 from cowrite.protocol.messages import SyncStep2, Update
+from cowrite.stores.sqlalchemy.tables import VERSION_TABLE
 from cowrite.testing.client import LiveClient, live_client
 from cowrite.testing.yjs_client import YjsClient
 from http_api import REALTIME, SECRET, Api, Member, bearer, token
@@ -175,6 +178,10 @@ async def until_present(api: Api, document: str, people: int) -> None:
             await asyncio.sleep(0.05)
 
 
+def sockets_of(pid: int) -> int:
+    return sum(one.status == psutil.CONN_ESTABLISHED for one in psutil.Process(pid).net_connections())
+
+
 class Load:
     """Writers that come back each time they are cut off; and what they were promised is never missing."""
 
@@ -224,7 +231,7 @@ async def test_a_worker_is_killed_under_load(server: WorkersServer, document: st
     """Its clients come back, elsewhere or to its successor; nothing that was acknowledged is missing, and nothing is twice."""
     async with Load(server.port, document, 6) as load:
         before = server.workers()
-        os.kill(before[0], signal.SIGKILL)
+        os.kill(max(before, key=sockets_of), signal.SIGKILL)
         await load.more()
         await asyncio.to_thread(server.wait, lambda: len(set(server.workers()) - set(before)) == 1)
         await load.more()
@@ -269,3 +276,20 @@ async def test_workers_are_replaced_under_load(server: WorkersServer, document: 
         assert await call("unhandled") == []
     finally:
         await asyncio.to_thread(node.close)
+
+
+@pytest.mark.rule("WK8")
+async def test_a_successor_that_does_not_start(server: WorkersServer) -> None:
+    """The database has tables of a newer release by now: the log says so, and those that are there stay."""
+    before = server.workers()
+    with closing(sqlite3.connect(server.database, isolation_level=None, timeout=5)) as database:
+        ((version,),) = database.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall()
+        database.execute(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+        os.kill(server.pid, signal.SIGHUP)
+        await asyncio.to_thread(server.wait, lambda: server.log("worker not replaced"))
+        database.execute(f"UPDATE {VERSION_TABLE} SET version_num = ?", [version])
+    (line,) = server.log("worker not replaced")
+    assert "newer" in line
+    assert server.workers() == before
+    assert len([line for line in server.log("workers are replaced")]) > len(server.log("workers were replaced"))
+    assert await read_text(server.port, "untouched") == ""

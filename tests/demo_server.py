@@ -77,6 +77,7 @@ class DemoServer:
         """Start the process and wait until it serves. Raises ``AssertionError`` with its log when it does not."""
         own = {name: value for name, value in os.environ.items() if not name.startswith("COWRITE_")}
         settings = {"COWRITE_PORT": str(self.port), "COWRITE_DATA_DIR": str(self._data), "COWRITE_LOG_FORMAT": "json"}
+        settings["COWRITE_DRAIN_SECONDS"] = "0"  # tests do not wait for one another's clients
         settings |= self._settings
         with self._log.open("ab") as log:
             command = [str(Path(sys.executable).parent / "cowrite"), "serve", *self._arguments]

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from timing import MS
 from workers_server import WorkersServer
 
 SOON = 25_000 * MS
+IN_TERMINAL = "import os, sys; os.login_tty(int(sys.argv[1])); os.execvp(sys.argv[2], sys.argv[2:])"
 
 
 def gone(pids: Iterable[int]) -> bool:
@@ -124,13 +126,35 @@ async def test_workers_without_their_supervisor_drain(tmp_path: Path) -> None:
         assert server.errors() == []
 
 
+@pytest.mark.rule("WK8")
+async def test_its_terminal_is_closed(tmp_path: Path) -> None:
+    """Then it stops, although SIGHUP from elsewhere replaces workers."""
+    ours, its = os.openpty()
+    own = {name: value for name, value in os.environ.items() if not name.startswith("COWRITE_")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", IN_TERMINAL, str(its), "cowrite", "serve", "--demo", "--workers", "2", "--port", "0",
+        env=own, cwd=tmp_path, pass_fds=[its],
+    )  # fmt: skip
+    os.close(its)
+    parent = psutil.Process(process.pid)
+    async with asyncio.timeout(SOON):
+        while not (workers := [child.pid for child in parent.children()]):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        os.close(ours)
+        assert await process.wait() == 0
+    await until_gone(workers)
+
+
 @pytest.mark.rule("WK10")
-def test_an_assignment_has_all_that_the_settings_have() -> None:
-    """Secrets, and what no variable of the environment has."""
+def test_an_assignment_has_all_that_the_settings_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Secrets, and what the environment says otherwise."""
+    monkeypatch.setenv("COWRITE_PORT", "9999")
+    monkeypatch.setenv("COWRITE_REDIS_URL", "redis://elsewhere")
     settings = Settings(
         secret=SecretStr(generate_secret()),
         allowed_origins=("https://a.example",),
         port=0,
+        redis_url=None,
         workers=3,
         drain_seconds=1.5,
         jwt_secret=SecretStr("s" * 40),

@@ -39,7 +39,7 @@ async def send_away(services: Services, seconds: float) -> None:
     _log.info("connections are sent away", connections=len(leaving), seconds=seconds)
     began, due = clock.monotonic(), 0
     waiting: list[tuple[float, Connection]] = []
-    while due < len(leaving) or waiting:
+    while services.connections and (due < len(leaving) or waiting):
         now = clock.monotonic()
         # The first one goes at once: a server with one client is not kept up by it.
         count = min(len(leaving), 1 + int((now - began) * len(leaving) / seconds))

@@ -106,6 +106,14 @@ class _Worker:
         return f"exit status {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
 
 
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
 class _Supervisor:
     def __init__(self, settings: Settings, sockets: list[socket.socket], *, demo: bool) -> None:
         self._settings = settings
@@ -122,6 +130,7 @@ class _Supervisor:
         self._questions = itertools.count()
         self._asked: dict[int, dict[int, asyncio.Future[Message]]] = {}
         """By question: the workers that are asked for their figures, by number."""
+        self._in_terminal = _has_terminal() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN  # nohup
         self._serving = False
         """All were ready once: from then on one that dies is started again."""
         self._stopping = False
@@ -137,7 +146,7 @@ class _Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stopped_by, number)
-        loop.add_signal_handler(signal.SIGHUP, self._replace)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         try:
             await self._start()
         except StartError:
@@ -158,9 +167,15 @@ class _Supervisor:
             await self._start_these(numbers)
 
     async def _start_these(self, numbers: Iterable[int]) -> None:
-        started = [] if self._stopping else [await self._launch(number) for number in numbers]
-        for worker in started:
-            self._current[worker.number] = worker
+        started = []
+        for number in numbers:
+            if self._stopping:
+                return
+            try:
+                worker = self._current[number] = await self._launch(number)
+            except OSError as error:
+                raise StartError(f"worker {number} cannot be started: {error.strerror}") from None
+            started.append(worker)
         for worker in started:
             await worker.told.wait()
             if not (worker.ready or self._stopping):
@@ -169,7 +184,8 @@ class _Supervisor:
     async def _launch(self, number: int) -> _Worker:
         process = await asyncio.create_subprocess_exec(
             # -P: the folder where the server was started is no place for modules.
-            sys.executable, "-P", "-m", "cowrite.worker",
+            # A group of its own: a terminal's Ctrl-C is for the supervisor.
+            sys.executable, "-P", "-m", "cowrite.worker", process_group=0,
             stdin=PIPE, stdout=PIPE, limit=MAX_LINE_BYTES, pass_fds=[opened.fileno() for opened in self._sockets],
         )  # fmt: skip
         worker = _Worker(number, process)
@@ -260,8 +276,14 @@ class _Supervisor:
 
     # ---- replacing ---------------------------------------------------------------------------------------------------
 
+    def _hang_up(self) -> None:
+        """SIGHUP: somebody asks for new workers, or the terminal is gone in which the server was started."""
+        if self._in_terminal and not _has_terminal():
+            self._stop()
+        else:
+            self._replace()
+
     def _replace(self) -> None:
-        """SIGHUP."""
         if self._replacing is not None:
             self._again = True
         elif self._serving and not self._stopping:
@@ -296,6 +318,8 @@ class _Supervisor:
                 _log.error("worker not replaced: its successor did not start; the others stay", number=number, reason=reason)
             return False
         worker, self._current[number] = self._current[number], successor
+        if successor not in self._living:
+            self._bring_back(successor)  # it died before it had the place
         worker.drain()
         try:
             async with asyncio.timeout(self._stop_seconds):
@@ -323,6 +347,8 @@ class _Supervisor:
         os.kill(os.getpid(), number)
 
     def _stop(self) -> None:
+        if self._stopping:
+            return
         self._stopping = True
         for opened in self._sockets:
             opened.close()  # else who connects now would wait for an answer that nobody gives

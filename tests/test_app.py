@@ -343,6 +343,7 @@ async def test_stop_counts_what_could_not_be_stored() -> None:
     assert (line["log_level"], line["documents"]) == ("error", 1)
     assert line["updates"] >= 1
     assert line["bytes"] > 0
+    assert runtime.left_behind == line["updates"]
 
 
 @pytest.mark.rule("SB4")

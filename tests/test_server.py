@@ -81,7 +81,7 @@ async def test_serve_and_stop(tmp_path: Path, number: signal.Signals) -> None:
             assert client.socket.ended.code == 1012
         assert code == 0
         assert "Traceback" not in logged
-        assert [json.loads(line)["message"] for line in logged.splitlines()] == ["all connections closed", "stopped"]
+        assert [json.loads(line)["message"] for line in logged.splitlines()] == ["connections are sent away", "stopped"]
     async with served(tmp_path) as server:
         assert await text_of(f"{server.url}/yjs/doc") == "hello world"
 

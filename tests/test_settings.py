@@ -58,7 +58,7 @@ def test_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("PORT", "abc", "COWRITE_PORT is abc; it takes a whole number from 0 to 65535"),
         ("PORT", "65536", "COWRITE_PORT is 65536; it takes a whole number from 0 to 65535"),
-        ("WORKERS", "0", "COWRITE_WORKERS is 0; it takes 1"),
+        ("WORKERS", "0", "COWRITE_WORKERS is 0; it takes a whole number from 1 to 256"),
         ("BATCH_MS", "101", "COWRITE_BATCH_MS is 101; it takes a whole number from 0 to 100"),
         ("BATCH_MIN_MS", "-1", "COWRITE_BATCH_MIN_MS is -1; it takes a whole number from 0 to 100"),
         ("LOG_LEVEL", "loud", "COWRITE_LOG_LEVEL is loud; it takes debug, info, warning or error"),
@@ -207,7 +207,6 @@ def test_names_of_the_tests_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("flags", "line"),
     [
-        ({"workers": "2"}, "--workers is 2, but this release runs one process: set it to 1 or unset it"),
         (
             {"database_url": "postgresql://h/db"},
             "--database-url is no URL that this release can use: it stores in SQLite, sqlite:///path/to/file",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -20,9 +20,12 @@ from cowrite.core.clock import SystemClock
 from cowrite.core.limits import Limits
 from cowrite.core.memory import give_back_memory
 from cowrite.core.ports import Authorizer, Broker, Clock, Presence, Storage
+from cowrite.draining import REASON, send_away
+from cowrite.figures import figures_of
 from cowrite.http.api import include_api
 from cowrite.http.backend import Backend
 from cowrite.http.health import Health, health_routes
+from cowrite.http.metrics import ByWorker, Figures, metrics_routes
 from cowrite.http.origins import CrossOrigin
 from cowrite.http.pages import Pages
 from cowrite.http.problems import answer_with_problems
@@ -34,6 +37,7 @@ from cowrite.stores.opening import open_store
 from cowrite.tokens import (
     AccessTokens,
     DemoAuthorizer,
+    Key,
     KeySource,
     KeysUnavailable,
     SignedTokens,
@@ -72,13 +76,15 @@ def create_app(
     limits: Limits | None = None,
     times: SocketTimes | None = None,
     drain_seconds: float = 10.0,
+    access_keys: Sequence[Key] | None = None,
 ) -> FastAPI:
     """Make the ASGI application. It runs under any ASGI server; its lifespan must be on.
 
     What is not given is chosen by the settings (by default those of the environment): SQLite, one process, session tokens made
     with the secret, and access tokens made with its first key. Where there is no secret (``demo``, or ``authorize`` given) the
-    key of access tokens is random and ends with the process: after a restart clients connect anew. ``demo``: anyone may write
-    without a token, and the demo page is served. ``storage``, ``broker`` and ``presence`` are closed with the application.
+    key of access tokens is random and ends with the process, unless there are ``access_keys``: after a restart clients connect
+    anew. ``demo``: anyone may write without a token, and the demo page is served. ``storage``, ``broker`` and ``presence`` are
+    closed with the application.
     ``drain_seconds``: how long a shutdown waits for edits to reach the store.
 
     Raises :class:`cowrite.settings.SettingsError`, and ``ValueError`` when neither a secret nor ``authorize`` nor ``demo`` says
@@ -93,7 +99,7 @@ def create_app(
         broker=broker,
         presence=presence,
         authorize=authorize if authorize is not None else _authorizer(settings, clock, demo=demo),
-        access_tokens=AccessTokens(settings.keys or ephemeral_keys(), clock),
+        access_tokens=AccessTokens(settings.keys or access_keys or ephemeral_keys(), clock),
         clock=clock,
         limits=limits if limits is not None else Limits(),
         origins=OriginPolicy(frozenset(settings.allowed_origins), demo),
@@ -109,6 +115,7 @@ def create_app(
     app.add_middleware(HostCheck, allows=runtime.origins.allows_host)
     app.add_middleware(SecurityHeaders)
     app.include_router(health_routes(runtime.health, lambda: runtime.serving() is not None))
+    app.include_router(metrics_routes(runtime.all_figures))
     include_api(app, runtime.backend, limits=runtime.limits, batch_milliseconds=settings.batch_ms)
     app.router.routes.append(WebSocketRoute("/{path:path}", SocketEndpoint(runtime.serving)))
     if demo:
@@ -169,6 +176,10 @@ class Runtime:
         self._drain_seconds = drain_seconds
         self._parts: Parts | None = None
         self._accepting = False
+        self.left_behind = 0
+        """Updates that were not stored when it stopped, and that nobody was told to be."""
+        self.ask_all: Callable[[], Awaitable[ByWorker]] | None = None
+        """Asks all workers for their figures. None: there is no other."""
         self._committing: asyncio.Task[None]
         self._watching: tuple[asyncio.Task[None], ...] = ()
 
@@ -197,6 +208,14 @@ class Runtime:
             failing_documents=len(documents),
             connections=len(parts.services.connections),
         )
+
+    def figures(self) -> Figures:
+        """What this process counts and measures; nothing while it does not run."""
+        return figures_of(self._parts, self._broker) if self._parts is not None else {}
+
+    async def all_figures(self) -> ByWorker:
+        """Those of all workers behind the port, by number."""
+        return await self.ask_all() if self.ask_all is not None else {1: self.figures()}
 
     # ---- its life ----------------------------------------------------------------------------------------------------
 
@@ -239,14 +258,25 @@ class Runtime:
         self._watching = tuple(self._run(work) for work in watched)
         self._accepting = True
 
-    def refuse_connections(self) -> None:
-        """The beginning of the end: nobody comes in any more, and who is here is told to come back later. Idempotent."""
+    def begin_drain(self) -> None:
+        """The beginning of the end: nobody comes in any more, and whoever waits for something is answered. Idempotent."""
         self._accepting = False
         if self._parts is not None:
             self._parts.backend.drain()
             self._parts.polling.close()
             self._parts.services.load.draining = True
-            self._parts.services.close_connections(CloseCode.SERVICE_RESTART, "the server is restarting")
+
+    async def send_away(self, seconds: float) -> None:
+        """Tell those who are here to come back, one after the other. Returns when all have been told."""
+        self.begin_drain()
+        if self._parts is not None:
+            await send_away(self._parts.services, seconds)
+
+    def refuse_connections(self) -> None:
+        """Nobody comes in any more, and all who are here are told to come back. Idempotent."""
+        self.begin_drain()
+        if self._parts is not None:
+            self._parts.services.close_connections(CloseCode.SERVICE_RESTART, REASON)
 
     async def stop(self) -> None:
         """Bring to the disk what is pending, within the time given for it, and close everything."""
@@ -292,9 +322,10 @@ class Runtime:
                 await parts.journal.drained()
         except TimeoutError:
             left = {room.document_id: len(list(room.pending)) for room in parts.registry.rooms if room.pending}
+            self.left_behind = sum(left.values())
             _log.error(
                 "edits not stored at shutdown; they were not acknowledged, and come back with the editors that hold them",
-                updates=sum(left.values()),
+                updates=self.left_behind,
                 documents=len(left),
                 bytes=parts.backlog.bytes,
                 reason=parts.journal.failure,

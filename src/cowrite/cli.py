@@ -103,7 +103,10 @@ def serve(
     jwks: Annotated[str | None, _flag("jwks", "The public keys of signed JWTs: a file or a URL.")] = None,
     jwt_issuer: Annotated[str | None, _flag("jwt_issuer", "The issuer that signed JWTs must name.")] = None,
     jwt_audience: Annotated[str | None, _flag("jwt_audience", "The audience that signed JWTs must name.")] = None,
-    workers: Annotated[str | None, _flag("workers", "For a later release.")] = None,
+    workers: Annotated[str | None, _flag("workers", "How many processes serve.")] = None,
+    drain_seconds: Annotated[
+        str | None, _flag("drain_seconds", "Over how many seconds sockets are sent away when it is told to stop.")
+    ] = None,
     allowed_origins: Annotated[str | None, _flag("allowed_origins", "Web pages that may connect.")] = None,
     max_connections: Annotated[str | None, _flag("max_connections", "How many sockets are taken.")] = None,
     batch_ms: Annotated[str | None, _flag("batch_ms", "The longest time that edits are collected, in ms.")] = None,
@@ -119,7 +122,7 @@ def serve(
     log_level: Annotated[str | None, _flag("log_level", "debug, info, warning or error.")] = None,
     log_format: Annotated[str | None, _flag("log_format", "auto, console or json.")] = None,
 ) -> None:
-    """Start the server. It runs until it is told to stop (Ctrl-C, SIGTERM)."""
+    """Start the server. It runs until it is told to stop (Ctrl-C, SIGTERM). With workers, SIGHUP replaces them one by one."""
     from cowrite.settings import load_settings, unknown_names
 
     settings = load_settings(
@@ -133,6 +136,7 @@ def serve(
         jwt_issuer=jwt_issuer,
         jwt_audience=jwt_audience,
         workers=workers,
+        drain_seconds=drain_seconds,
         allowed_origins=allowed_origins,
         max_connections=max_connections,
         batch_ms=batch_ms,
@@ -152,9 +156,12 @@ def serve(
         raise _no_secret()
 
     from cowrite.log import configure
-    from cowrite.server import serve as run
 
     configure(settings.log_level, settings.log_format)
+    if settings.workers > 1:
+        from cowrite.supervisor import supervise as run
+    else:
+        from cowrite.server import serve as run
     raise typer.Exit(run(settings, demo=demo))
 
 

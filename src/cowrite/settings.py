@@ -112,9 +112,19 @@ class Settings(BaseSettings):
     )
     workers: int = _setting(
         1,
-        takes="1",
-        description="How many processes serve. Kept for a later release; this one runs one process and refuses more.",
+        takes="a whole number from 1 to 256",
+        description="How many processes serve behind the one port. A good number is that of the processor's cores.",
         ge=1,
+        le=256,
+    )
+    drain_seconds: float = _setting(
+        5.0,
+        takes="a number of seconds from 0 to 300",
+        description="When the server is told to stop, it sends its sockets away spread over so many seconds, so that not all "
+        "clients come back at once, elsewhere or to its successor. 0: all at once.",
+        ge=0,
+        le=300,
+        allow_inf_nan=False,
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = _setting(
         (),
@@ -233,13 +243,6 @@ class Settings(BaseSettings):
             raise ValueError(
                 "COWRITE_JWKS is no URL that can be used: write https://host/path, without a user, a password or a #fragment"
             )
-        return value
-
-    @field_validator("workers")
-    @classmethod
-    def _one_process(cls, value: int) -> int:
-        if value > 1:
-            raise ValueError(f"COWRITE_WORKERS is {value}, but this release runs one process: set it to 1 or unset it")
         return value
 
     @field_validator("allowed_origins", mode="before")

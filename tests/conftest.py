@@ -104,7 +104,15 @@ def no_blocking_calls() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
+def patient() -> None:
+    """On a busy machine a client may do nothing for long. Tests of deadlines make their own."""
+    from cowrite.stores.sqlalchemy.server_kinds import Deadlines, ServerKind
+
+    ServerKind.deadlines = Deadlines(connect=30, pool=30, statement=60, idle=60, lock=30, call=70)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(patient: None) -> Iterator[PostgresServer]:
     """Of all tests of this process, for those who leave it as it is."""
     from postgres_server import PostgresServer  # here: most runs need none
 
@@ -123,7 +131,7 @@ def postgres_url(postgres_server: PostgresServer) -> str:
 
 
 @pytest.fixture(scope="session")
-def mariadb_server() -> Iterator[MariadbServer]:
+def mariadb_server(patient: None) -> Iterator[MariadbServer]:
     """As the PostgreSQL server. Tests with it are skipped where the machine has no ``mariadbd``."""
     from mariadb_server import started
 

@@ -77,7 +77,15 @@ class MariadbServer:
         program = binary()
         assert program is not None
         place = (f"--datadir={self._data}", f"--socket={self._folder}/socket", f"--pid-file={self._folder}/pid")
-        return [program, "--no-defaults", *place, f"--port={self.port}", f"--init-file={self._folder}/users.sql", f"--tmpdir={self._folder}", *_SETTINGS]
+        return [
+            program,
+            "--no-defaults",
+            *place,
+            f"--port={self.port}",
+            f"--init-file={self._folder}/users.sql",
+            f"--tmpdir={self._folder}",
+            *_SETTINGS,
+        ]
 
     def url(self, database: str = "mysql", *, user: str = "cowrite", scheme: str = "mariadb") -> str:
         return f"{scheme}://{user}@127.0.0.1:{self.port}/{database}"

@@ -6,23 +6,17 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, event, text
 
-from cowrite.core.ports import StoreUnavailable
-from cowrite.stores.sqlalchemy.server_kinds import (
-    CONNECT_SECONDS,
-    IDLE_SECONDS,
-    LOCK_SECONDS,
-    STATEMENT_SECONDS,
-    Place,
-    ServerKind,
-)
+from cowrite.core.ports import StoreRefused, StoreUnavailable
+from cowrite.stores.sqlalchemy.server_kinds import Place, ServerKind
 
 _OLDEST: Final = {"MariaDB": (10, 6), "MySQL": (8, 0, 1)}
 _SCHEMA_LOCK: Final = "CONCAT('cowrite schema ', MD5(DATABASE()))"
 _SCHEMA_LOCK_SECONDS: Final = 3600
-_ROW_BYTES: Final = 64
-"""What of a packet a row takes beside its values, at most, for each of them."""
+_LARGE: Final = 64 << 10
+_STATEMENT_BYTES: Final = 16 << 10
+"""What a statement takes beside the values of a large row, at most."""
 
 
 class MySQL(ServerKind):
@@ -63,8 +57,7 @@ class MySQL(ServerKind):
 
     def __init__(self) -> None:
         self._mariadb = True
-        self._place: Place
-        self._largest: dict[int, int] = {}
+        self._packet_bytes = 1 << 24
 
     def drivername(self, version: str) -> str:
         return "mariadb+asyncmy" if _product(version) == "MariaDB" else "mysql+asyncmy"
@@ -78,8 +71,8 @@ class MySQL(ServerKind):
             "password": (place.password or "").encode(),
             "database": place.database,
             "charset": "utf8mb4",
-            "binary_prefix": True,
-            "connect_timeout": CONNECT_SECONDS,
+            "conv": _conversions(),
+            "connect_timeout": self.deadlines.connect,
             "ssl": place.tls,
         }
         return arguments if place.socket_path is None else arguments | {"unix_socket": place.socket_path}
@@ -90,8 +83,8 @@ class MySQL(ServerKind):
         connection = await asyncmy.connect(**self.connect_arguments(place))
         try:
             async with connection.cursor() as cursor:
-                await cursor.execute("SELECT VERSION()")
-                [version] = await cursor.fetchone()
+                await cursor.execute("SELECT VERSION(), @@max_allowed_packet")
+                version, self._packet_bytes = await cursor.fetchone()
         finally:
             connection.close()
         self._mariadb = _product(version) == "MariaDB"
@@ -110,22 +103,53 @@ class MySQL(ServerKind):
             "time_zone = '+00:00'",
             # The driver would ask for each warning, such as of a row that is there already and is left as it is.
             "max_error_count = 0",
-            f"innodb_lock_wait_timeout = {LOCK_SECONDS}",
+            f"innodb_lock_wait_timeout = {self.deadlines.lock}",
         ]
         if self._mariadb:
-            settings += [f"max_statement_time = {STATEMENT_SECONDS}", f"idle_transaction_timeout = {IDLE_SECONDS}"]
+            settings += [
+                f"max_statement_time = {self.deadlines.statement}",
+                f"idle_transaction_timeout = {self.deadlines.idle}",
+            ]
         else:
             # MySQL ends only connections on which nothing happens, in a transaction or not: the pool makes new ones.
-            settings += [f"max_execution_time = {STATEMENT_SECONDS * 1000}", f"wait_timeout = {2 * IDLE_SECONDS}"]
+            settings += [f"max_execution_time = {self.deadlines.statement * 1000}", f"wait_timeout = {2 * self.deadlines.idle}"]
         return f"SET NAMES utf8mb4 COLLATE {collation}", "SET SESSION " + ", ".join(settings)
+
+    def watch_statements(self, engine: Engine) -> None:
+        @event.listens_for(engine, "before_cursor_execute", retval=True)
+        def look(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> Any:
+            if not many:
+                return statement, self._fitted(parameters) if self._is_large(parameters) else parameters
+            if any(map(self._is_large, parameters)):
+                parameters = [self._fitted(row) for row in parameters]
+            return statement, parameters
+
+    def _is_large(self, row: Any) -> bool:
+        return isinstance(row, tuple) and any(isinstance(value, bytes | str) and len(value) > _LARGE for value in row)
+
+    def _fitted(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The row with large bytes in a form that is made quickly. Raises :class:`StoreRefused`.
+
+        The server ends the connection when a statement is larger than it takes, so that nobody would know why.
+        """
+        values = tuple(_Hexadecimal(value) if isinstance(value, bytes) and len(value) > _LARGE else value for value in row)
+        size = sum(
+            len(value) * 4 if isinstance(value, str) else len(value) * 2 for value in values if hasattr(value, "__len__")
+        )
+        if size + _STATEMENT_BYTES > self._packet_bytes:
+            raise StoreRefused(
+                f"This takes up to {size >> 20} MB in a statement, and the server takes {self._packet_bytes >> 20} MB; "
+                "raise max_allowed_packet there."
+            )
+        return values
 
     def transport(self, driver: Any) -> Any:
         return getattr(driver, "_transport", None)
 
     def wait_for_locks(self, connection: Connection, seconds: float | None) -> None:
-        wanted = LOCK_SECONDS if seconds is None else max(1, round(seconds))
+        wanted = self.deadlines.lock if seconds is None else max(1, round(seconds))
         # A setting of the session: it stays with the connection, whoever has it.
-        if connection.info.get("waits", LOCK_SECONDS) != wanted:
+        if connection.info.get("waits", self.deadlines.lock) != wanted:
             connection.exec_driver_sql(f"SET SESSION innodb_lock_wait_timeout = {wanted}")
             connection.info["waits"] = wanted
 
@@ -152,6 +176,22 @@ class MySQL(ServerKind):
 
     def undone(self, code: str) -> bool:
         return code in self.busy or code in self.refused
+
+
+class _Hexadecimal:
+    """Bytes that are written as X'…': escaping many of them takes the driver ten times as long."""
+
+    def __init__(self, value: bytes) -> None:
+        self.value = value
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+
+def _conversions() -> dict[Any, Any]:
+    from asyncmy.converters import conversions
+
+    return {**conversions, _Hexadecimal: lambda one, _mapping: f"X'{one.value.hex()}'"}
 
 
 def _product(version: str) -> str:

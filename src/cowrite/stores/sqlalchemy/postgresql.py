@@ -8,15 +8,7 @@ from typing import Any, ClassVar, Final
 
 from sqlalchemy import Connection, text
 
-from cowrite.stores.sqlalchemy.server_kinds import (
-    CONNECT_SECONDS,
-    IDLE_SECONDS,
-    LOCK_SECONDS,
-    SILENCE_SECONDS,
-    STATEMENT_SECONDS,
-    Place,
-    ServerKind,
-)
+from cowrite.stores.sqlalchemy.server_kinds import Place, ServerKind
 
 _OLDEST: Final = 13
 _SCHEMA_LOCK: Final = 7_161_427_633_580
@@ -62,13 +54,13 @@ class PostgreSQL(ServerKind):
             "password": place.password,
             "database": place.database,
             "ssl": place.tls,
-            "timeout": CONNECT_SECONDS,
+            "timeout": self.deadlines.connect,
             "server_settings": {
                 "application_name": "cowrite",
-                "statement_timeout": str(STATEMENT_SECONDS * 1000),
-                "idle_in_transaction_session_timeout": str(IDLE_SECONDS * 1000),
-                "lock_timeout": str(LOCK_SECONDS * 1000),
-                "tcp_user_timeout": str(SILENCE_SECONDS * 1000),
+                "statement_timeout": str(self.deadlines.statement * 1000),
+                "idle_in_transaction_session_timeout": str(self.deadlines.idle * 1000),
+                "lock_timeout": str(self.deadlines.lock * 1000),
+                "tcp_user_timeout": str(self.deadlines.silence * 1000),
                 "timezone": "UTC",
             },
         }

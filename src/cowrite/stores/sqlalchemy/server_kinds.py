@@ -7,23 +7,32 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from cowrite.core.ports import CommitDoubtful, StoreBusy, StoreCorrupt, StoreError, StoreRefused, StoreUnavailable
 
-CONNECT_SECONDS: Final = 5.0
-"""How long connecting may take."""
-STATEMENT_SECONDS: Final = 10
-"""How long the server works on one statement before it gives up."""
-IDLE_SECONDS: Final = 5
-"""How long a transaction may do nothing before the server ends it: the locks of a process that is frozen are free then."""
-LOCK_SECONDS: Final = 5
-"""How long a statement waits for locks of others, where nothing else is said."""
-SILENCE_SECONDS: Final = 10
-"""How long sent bytes may stay unconfirmed by the other side's system before the connection is given up."""
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds after which things are given up."""
+
+    connect: float = 5.0
+    pool: float = 5.0
+    """Waiting for a connection that is free."""
+    statement: int = 10
+    """The server works on one statement."""
+    idle: int = 5
+    """Nothing happens in a transaction: the locks of a process that is frozen are free then."""
+    lock: int = 5
+    """A statement waits for locks of others, where nothing else is said."""
+    call: float = 12.0
+    """One call of ours: more than the server gives a statement, so that the server's answer comes first."""
+    silence: int = 10
+    """What was sent is not confirmed by the other side's system."""
+    scrub: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,7 @@ class Place:
 class ServerKind(ABC):
     """PostgreSQL, or MySQL with MariaDB."""
 
+    deadlines: ClassVar[Deadlines] = Deadlines()
     title: ClassVar[str]
     package: ClassVar[str]
     """The driver."""
@@ -86,6 +96,9 @@ class ServerKind(ABC):
     @abstractmethod
     def set_up(self, connection: Any) -> Sequence[str]:
         """Statements for a new connection of SQLAlchemy's adapter. Raises :class:`StoreUnavailable`."""
+
+    def watch_statements(self, engine: Engine) -> None:
+        """Look at statements before the driver gets them, where that is needed."""
 
     @abstractmethod
     def transport(self, driver: Any) -> Any:
@@ -160,15 +173,15 @@ class ServerKind(ABC):
         return self.code_of(original), _in_one_line(original)
 
 
-def guard_socket(transport: Any) -> None:
+def guard_socket(transport: Any, silence: int) -> None:
     """Have the system notice that the other machine is gone: keepalive, and a limit to unconfirmed bytes."""
     opened = transport.get_extra_info("socket") if transport is not None else None
     if opened is None or opened.family not in {socket.AF_INET, socket.AF_INET6}:
         return
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if sys.platform == "linux":
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_SECONDS * 1000)
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENCE_SECONDS)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, silence * 1000)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, silence)
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 2)
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
 

@@ -20,17 +20,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from cowrite.core.ports import PoolUse, StoreBusy, StoreCorrupt, StoreError, StoreUnavailable
 from cowrite.stores.sqlalchemy.database import Database, Transaction, uninterrupted, write
-from cowrite.stores.sqlalchemy.server_kinds import CONNECT_SECONDS, Place, ServerKind, guard_socket
+from cowrite.stores.sqlalchemy.server_kinds import Place, ServerKind, guard_socket
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-POOL_SECONDS: Final = 5.0
-"""How long a caller waits for a connection that is free."""
-CALL_SECONDS: Final = 12.0
-"""How long one call may take: more than the server gives a statement, so that the server's answer comes first."""
-SCRUB_SECONDS: Final = 600.0
-_OPEN_SECONDS: Final = 2 * CONNECT_SECONDS
 _CLOSE_SECONDS: Final = 2.0
 _RECYCLE_SECONDS: Final = 1800
 _ERASED: Final = (
@@ -49,8 +43,9 @@ _ERASED: Final = (
 class Pool:
     """How many connections are in use, and who waits for one."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, patience: float) -> None:
         self.size = size
+        self._patience = patience
         self.in_use = 0
         self.waits = 0
         self.waited_seconds = 0.0
@@ -62,11 +57,11 @@ class Pool:
             self.waits += 1
             began = time.monotonic()
             try:
-                async with asyncio.timeout(POOL_SECONDS):
+                async with asyncio.timeout(self._patience):
                     await self._free.acquire()
             except TimeoutError:
                 raise StoreBusy(
-                    f"All {self.size} connections to {place} are in use for over {POOL_SECONDS:g} s; "
+                    f"All {self.size} connections to {place} are in use for over {self._patience:g} s; "
                     "raise COWRITE_DATABASE_POOL_SIZE when that happens often."
                 ) from None
             finally:
@@ -97,7 +92,7 @@ class ServerDatabase:
     def __init__(self, kind: ServerKind, place: Place, version: str, *, pool_size: int) -> None:
         self.kind = kind
         self.place = place.name
-        self.pool = Pool(pool_size)
+        self.pool = Pool(pool_size, kind.deadlines.pool)
         self._closed = False
         self._drivers: WeakSet[Any] = WeakSet()
         self._engine = self._make_engine(place, version)
@@ -120,12 +115,13 @@ class ServerDatabase:
         def set_up(connection: Any, _record: object) -> None:
             driver = connection.driver_connection
             self._drivers.add(driver)
-            guard_socket(self.kind.transport(driver))
+            guard_socket(self.kind.transport(driver), self.kind.deadlines.silence)
             cursor = connection.cursor()
             for statement in self.kind.set_up(connection):
                 cursor.execute(statement)
             cursor.close()
 
+        self.kind.watch_statements(engine.sync_engine)
         return engine
 
     async def read(self, work: Callable[[Connection], R], decode: Callable[[R], T]) -> T:
@@ -155,7 +151,7 @@ class ServerDatabase:
     async def change_tables(self, work: Callable[[Connection], T]) -> T:
         """Run work in a writing transaction that nobody else is in at the same time, and that may take as long as it does."""
         self._check_open()
-        lease = _Lease(self, deadline=None)
+        lease = _Lease(self, patient=True)
 
         def alone(connection: Connection) -> T:
             self.kind.patient(connection)
@@ -176,7 +172,7 @@ class ServerDatabase:
             await uninterrupted(self._vacuum(statements))
 
     async def _vacuum(self, statements: Sequence[str]) -> None:
-        lease = _Lease(self, deadline=SCRUB_SECONDS, options={"isolation_level": "AUTOCOMMIT"})
+        lease = _Lease(self, deadline=self.kind.deadlines.scrub, options={"isolation_level": "AUTOCOMMIT"})
 
         def vacuum(connection: Connection) -> None:
             for statement in statements:
@@ -208,7 +204,7 @@ class ServerDatabase:
 
     async def connect(self) -> AsyncConnection:
         """A connection of the pool; raises what the driver raises, and ``TimeoutError``."""
-        async with asyncio.timeout(_OPEN_SECONDS):
+        async with asyncio.timeout(2 * self.kind.deadlines.connect):
             return await self._engine.connect()
 
     def _check_open(self) -> None:
@@ -246,14 +242,15 @@ class _Lease:
         *,
         reading: bool = False,
         wait: float | None = None,
-        deadline: float | None = CALL_SECONDS,
+        deadline: float | None = None,
+        patient: bool = False,
         options: dict[str, Any] | None = None,
     ) -> None:
         self._database = database
         self._kind = database.kind
         self._reading = reading
         self._wait = wait
-        self._deadline = deadline
+        self._deadline = None if patient else deadline or self._kind.deadlines.call
         self._options = options if options is not None else dict(self._kind.read_options) if reading else {}
         self._connection: AsyncConnection | None = None
         self._has_place = False
@@ -377,7 +374,7 @@ class _Lease:
             )
         if isinstance(error, TimeoutError):
             return StoreUnavailable(
-                f"No connection to {place} within {CONNECT_SECONDS:g} s: see that the database server runs and can be reached."
+                f"No connection to {place} within {self._kind.deadlines.connect:g} s: see that the database server runs and can be reached."
             )
         return self._kind.store_error(error, place)
 

@@ -7,12 +7,17 @@ import linecache
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import uvloop
 from blockbuster import BlockBuster
 
 from timing import MS
+
+if TYPE_CHECKING:
+    from mariadb_server import MariadbServer
+    from postgres_server import PostgresServer
 
 # The contracts' asserts tell what they have compared; it must be said before anything imports them.
 pytest.register_assert_rewrite(*(f"cowrite.testing.{port}_contract" for port in ("access", "directory", "history", "presence")))
@@ -38,6 +43,10 @@ FIRST = "node", "transports", "http"
 MAY_BLOCK: dict[str, set[str]] = {
     # Writing a traceback reads source files; it happens once for each outage of a kind that nobody thought of.
     "cowrite/core/journal/journal.py": {"_set_apart"},
+    # For each new connection asyncpg looks whether there are the files that psql would use, as psql does.
+    "asyncpg/connect_utils.py": {"_parse_connect_dsn_and_args"},
+    # On a database server it has a loop, in a thread, to itself.
+    "cowrite/stores/sqlalchemy/schema.py": {"_run_migrations"},
     # Coverage's own lock, which the threads that cowrite starts take as well.
     "coverage/collector.py": {"lock_data"},
 }
@@ -92,3 +101,48 @@ def no_blocking_calls() -> Iterator[None]:
     detector.activate()
     yield
     detector.deactivate()
+
+
+@pytest.fixture(scope="session")
+def patient() -> None:
+    """On a busy machine a client may do nothing for long. Tests of deadlines make their own."""
+    from cowrite.stores.sqlalchemy.server_kinds import Deadlines, ServerKind
+
+    ServerKind.deadlines = Deadlines(connect=30, pool=30, statement=60, idle=60, lock=30, call=70)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(patient: None) -> Iterator[PostgresServer]:
+    """Of all tests of this process, for those who leave it as it is."""
+    from postgres_server import PostgresServer  # here: most runs need none
+
+    server = PostgresServer()
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """A database with cowrite's tables, which are empty."""
+    from postgres_server import emptied
+
+    return emptied(postgres_server)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(patient: None) -> Iterator[MariadbServer]:
+    """As the PostgreSQL server. Tests with it are skipped where the machine has no ``mariadbd``."""
+    from mariadb_server import started
+
+    server = started()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: MariadbServer) -> str:
+    """A database with cowrite's tables, which are empty."""
+    from mariadb_server import emptied
+
+    return emptied(mariadb_server)

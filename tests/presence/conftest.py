@@ -11,7 +11,8 @@ import pytest
 from redis import Redis
 
 from cowrite.stores import open_store
-from presence.presence_backends import FailoverBackend, LocalBackend, RedisBackend, SqliteBackend
+from presence.presence_backends import FailoverBackend, LocalBackend, RedisBackend, ServerBackend, SqliteBackend
+from stores.store_backends import MariadbBackend, PostgresBackend
 from valkey_server import ValkeyServer
 
 
@@ -82,5 +83,19 @@ async def sqlite(database: Path) -> AsyncIterator[SqliteBackend]:
 @pytest.fixture
 async def failover(valkey: ValkeyServer, database: Path) -> AsyncIterator[FailoverBackend]:
     backend = FailoverBackend(valkey.url, database)
+    yield backend
+    await backend.close()
+
+
+@pytest.fixture
+async def postgres(postgres_url: str) -> AsyncIterator[ServerBackend]:
+    backend = ServerBackend(PostgresBackend(postgres_url), postgres_url)
+    yield backend
+    await backend.close()
+
+
+@pytest.fixture
+async def mariadb(mariadb_url: str) -> AsyncIterator[ServerBackend]:
+    backend = ServerBackend(MariadbBackend(mariadb_url), mariadb_url)
     yield backend
     await backend.close()

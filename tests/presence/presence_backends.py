@@ -17,6 +17,7 @@ from cowrite.presence.redis import PROCESSES_KEY, RedisPresence
 from cowrite.stores import open_store
 from cowrite.stores.sqlalchemy.presence import SqlPresence
 from cowrite.testing.presence_contract import PresenceBackend
+from stores.store_backends import SqlBackend
 
 
 class LocalBackend(PresenceBackend):
@@ -90,6 +91,29 @@ class SqliteBackend(PresenceBackend):
         await super().close()
         for storage in self._storages:
             await storage.close()
+
+
+class ServerBackend(SqliteBackend):
+    """A database on a server."""
+
+    def __init__(self, store: SqlBackend, url: str) -> None:
+        PresenceBackend.__init__(self)
+        self._store = store
+        self._url = url
+        self._storages = []
+
+    async def connect(self) -> SqlPresence:
+        storage = await open_store(self._url, clock=self.clock)
+        self._storages.append(storage)
+        assert isinstance(storage.presence, SqlPresence)
+        return storage.presence
+
+    async def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        return await self._store.sql(statement, *values)
+
+    async def close(self) -> None:
+        await super().close()
+        await self._store.close()
 
 
 class FailoverBackend(PresenceBackend):

@@ -21,7 +21,7 @@ from cowrite.core.ports.broker import (
 from cowrite.core.ports.clock import Clock, Timer
 from cowrite.core.ports.history import Erasure, History, Versions
 from cowrite.core.ports.presence import LEASE_SECONDS, LeasedPresence, Presence, PresenceError, PresenceRecord
-from cowrite.core.ports.storage import AccessChanges, AccessLog, Directory, Sessions, Storage
+from cowrite.core.ports.storage import AccessChanges, AccessLog, Directory, PoolUse, Sessions, Storage
 from cowrite.core.ports.store import (
     CommitDoubtful,
     DocumentDeleted,
@@ -61,6 +61,7 @@ __all__ = [
     "LeasedPresence",
     "Missed",
     "News",
+    "PoolUse",
     "Presence",
     "PresenceError",
     "PresenceNews",

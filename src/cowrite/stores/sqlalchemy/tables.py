@@ -53,7 +53,9 @@ PACKED_ID = LargeBinary(MAX_PACKED_ID).with_variant(mysql.VARBINARY(MAX_PACKED_I
 """The same in 16 bytes, where there is one in every entry; see :func:`cowrite.stores.packing.pack_id`."""
 BYTES = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 TEXT = Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
-JSON_TEXT = JSON(none_as_null=True)
+# MariaDB and MySQL take no half of a surrogate pair in JSON, and MySQL puts members into another order.
+JSON_TEXT = JSON(none_as_null=True).with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+TIME = TIMESTAMP(timezone=True).with_variant(mysql.TIMESTAMP(fsp=6), "mysql", "mariadb")
 MILLISECONDS = BigInteger()
 DIGEST = _bytewise(DIGEST_LENGTH)
 
@@ -318,7 +320,7 @@ collaboration_sessions = Table(
     Column("session_id", UUID, primary_key=True, comment="Id of the session (UUIDv7)."),
     Column("user_id", ID, nullable=False, comment="Whose session it is."),
     Column("document_id", ID, nullable=False, index=True, comment="The document that it is in."),
-    Column("last_active", TIMESTAMP(timezone=True), nullable=False, index=True, comment="When it was last heard of (UTC)."),
+    Column("last_active", TIME, nullable=False, index=True, comment="When it was last heard of (UTC)."),
     Column("metadata", JSON_TEXT, nullable=True, comment="Name, colour, cursor and what else the session tells, as an object."),
     comment="Who is in which document, where presence is kept in the database.",
 )

@@ -61,7 +61,7 @@ class Cluster:
         member.up = False
         member.server.kill()
         await asyncio.sleep(rng.uniform(0, 0.3))
-        await asyncio.to_thread(member.server.start)
+        await asyncio.to_thread(_start_again, member.server)
         member.up = True
 
     async def stop_valkey(self, rng: random.Random) -> None:
@@ -120,6 +120,16 @@ class Cluster:
     def faults(self) -> list[Callable[[random.Random], Awaitable[None]]]:
         """All that may happen."""
         return [self.kill, self.stop_valkey, self.stop_postgres, self.cut, self.delay, self.part, self.freeze]
+
+
+def _start_again(server: DemoServer) -> None:
+    """As a service manager does: a server that does not find its database ends, and is started again."""
+    for left in reversed(range(3)):
+        try:
+            return server.start()
+        except AssertionError:
+            if not left:
+                raise
 
 
 @asynccontextmanager

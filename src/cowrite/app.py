@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -20,7 +21,7 @@ from cowrite.core.limits import Limits
 from cowrite.core.ports import Authorizer, Broker, Clock, Presence, Storage
 from cowrite.http.api import include_api
 from cowrite.http.backend import Backend
-from cowrite.http.health import Health, health_routes
+from cowrite.http.health import DatabaseConnections, Health, health_routes
 from cowrite.http.origins import CrossOrigin
 from cowrite.http.pages import Pages
 from cowrite.http.problems import answer_with_problems
@@ -188,6 +189,7 @@ class Runtime:
             documents=len(parts.registry),
             failing_documents=len(documents),
             connections=len(parts.services.connections),
+            database=None if parts.storage.pool is None else DatabaseConnections(**asdict(parts.storage.pool())),
         )
 
     # ---- its life ----------------------------------------------------------------------------------------------------
@@ -203,9 +205,7 @@ class Runtime:
 
     async def start(self) -> None:
         """Open the storage and let connections in. Raises :class:`cowrite.stores.errors.StoreSetupError`."""
-        storage = (
-            self._storage if self._storage is not None else await open_store(database_url(self._settings), clock=self._clock)
-        )
+        storage = self._storage if self._storage is not None else await open_database(self._settings, self._clock)
         parts = self._parts = self._compose(storage)
         self._committing = self._run(parts.journal.run)
         await parts.services.access.catch_up()
@@ -313,4 +313,13 @@ async def _keep_running(work: Callable[[], Awaitable[None]]) -> None:
 
 def database_url(settings: Settings) -> str:
     """The URL of the database that the settings name."""
-    return settings.database_url if settings.database_url is not None else f"sqlite:///{settings.database_file.absolute()}"
+    if settings.database_url is not None:
+        return settings.database_url
+    assert settings.database_file is not None, "there is a file where no URL is set"
+    return f"sqlite:///{settings.database_file.absolute()}"
+
+
+async def open_database(settings: Settings, clock: Clock | None = None, *, upgrade: bool = True) -> Storage:
+    """Open the storage that the settings name. Raises :class:`cowrite.stores.errors.StoreSetupError`."""
+    url = database_url(settings)
+    return await open_store(url, clock=clock, upgrade=upgrade, pool_size=settings.database_pool_size)

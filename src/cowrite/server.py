@@ -14,11 +14,10 @@ from typing import Final
 import structlog
 import uvicorn
 
-from cowrite.app import Runtime, create_app, database_url
+from cowrite.app import Runtime, create_app, open_database
 from cowrite.settings import Settings
 from cowrite.startup import StartError, listen, prepare_folder
 from cowrite.stores.errors import StoreSetupError
-from cowrite.stores.opening import open_store
 from cowrite.transports.websocket import picows_protocol
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -34,7 +33,8 @@ def serve(settings: Settings, *, demo: bool) -> int:
 
     Raises :class:`StartError` for what stops it from starting: the data folder, the port, the database.
     """
-    prepare_folder(settings.database_file.parent)
+    if settings.database_file is not None:
+        prepare_folder(settings.database_file.parent)
     sockets = listen(settings.host, settings.port)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -48,7 +48,7 @@ def serve(settings: Settings, *, demo: bool) -> int:
 
 async def _serve(settings: Settings, sockets: list[socket.socket], *, demo: bool) -> None:
     try:
-        storage = await open_store(database_url(settings))
+        storage = await open_database(settings)
     except StoreSetupError as error:
         raise StartError(str(error)) from None
     runtime: Runtime

@@ -177,7 +177,14 @@ class Runtime:
         parts = self._parts
         if parts is None:
             return Health(
-                status="ok", store="ok", presence="ok", pending_bytes=0, documents=0, failing_documents=0, connections=0
+                status="ok",
+                store="ok",
+                presence="ok",
+                pending_bytes=0,
+                documents=0,
+                failing_documents=0,
+                connections=0,
+                database=None,
             )
         failing, documents = parts.journal.failing_since is not None, parts.journal.failing_documents
         presence_degraded = parts.presence.degraded

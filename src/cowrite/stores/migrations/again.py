@@ -35,16 +35,16 @@ class _Again(MySQLImpl):
             case AddColumn():
                 return _has(found.get_columns(construct.table_name), construct.column.name)
             case CreateIndex():
-                return _has(found.get_indexes(str(construct.element.table.name)), construct.element.name)
+                return _has(found.get_indexes(_table(construct.element)), construct.element.name)
             case DropIndex():
-                return not _has(found.get_indexes(str(construct.element.table.name)), construct.element.name)
+                return not _has(found.get_indexes(_table(construct.element)), construct.element.name)
             case RenameTable():
                 # Or it has made way for the new one already, and is gone.
                 return found.has_table(str(construct.new_table_name)) or not _has(
                     found.get_columns(construct.table_name), "document_id"
                 )
             case DropConstraint():
-                return not _has(found.get_foreign_keys(str(construct.element.table.name)), construct.element.name)
+                return not _has(found.get_foreign_keys(_table(construct.element)), construct.element.name)
             case TextClause() | str() if str(construct).startswith("INSERT INTO access_head"):
                 return self.connection.exec_driver_sql("SELECT 1 FROM access_head").first() is not None
             case _:
@@ -53,6 +53,10 @@ class _Again(MySQLImpl):
 
 class _AgainOnMariaDB(_Again, MariaDBImpl):
     __dialect__ = "mariadb"
+
+
+def _table(element: Any) -> str:
+    return str(element.table.name)
 
 
 def _has(things: Any, name: Any) -> bool:

@@ -46,7 +46,7 @@ MAY_BLOCK: dict[str, set[str]] = {
     # For each new connection asyncpg looks whether there are the files that psql would use, as psql does.
     "asyncpg/connect_utils.py": {"_parse_connect_dsn_and_args"},
     # On a database server it has a loop, in a thread, to itself.
-    "cowrite/stores/sqlalchemy/schema.py": {"_run_migrations"},
+    "cowrite/stores/sqlalchemy/schema.py": {"run_migrations"},
     # Coverage's own lock, which the threads that cowrite starts take as well.
     "coverage/collector.py": {"lock_data"},
 }

@@ -65,8 +65,16 @@ class MariadbServer:
             "CREATE USER IF NOT EXISTS cowrite@'127.0.0.1';\nGRANT ALL ON *.* TO cowrite@'127.0.0.1' WITH GRANT OPTION;\n"
         )
         made = subprocess.run(
-            ["mariadb-install-db", "--no-defaults", f"--datadir={self._data}", f"--user={account.pw_name}"]
-            + ["--skip-test-db", "--skip-name-resolve", "--auth-root-authentication-method=normal", *_SMALL],
+            [
+                "mariadb-install-db",
+                "--no-defaults",
+                f"--datadir={self._data}",
+                f"--user={account.pw_name}",
+                "--skip-test-db",
+                "--skip-name-resolve",
+                "--auth-root-authentication-method=normal",
+                *_SMALL,
+            ],
             capture_output=True,
             text=True,
             check=False,

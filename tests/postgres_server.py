@@ -79,7 +79,7 @@ class PostgresServer:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         settings = [argument for name, value in _SETTINGS.items() for argument in ("-c", f"{name}={value}")]
-        command = [binary("postgres"), "-D", self._data, "-p", str(self.port), *settings]
+        command = [str(binary("postgres")), "-D", str(self._data), "-p", str(self.port), *settings]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **self._as)
         until = time.monotonic() + PATIENCE

@@ -378,6 +378,7 @@ async def test_edits_survive(tmp_path: Path) -> None:
     app = await asyncio.to_thread(create_app, chosen)
     async with runtime_of(app).lifespan(app):
         pass
+    assert chosen.database_file is not None
     assert chosen.database_file.exists()
     storage = await open_store(database_url(chosen))
     assert await storage.store.load("doc") is None

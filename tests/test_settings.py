@@ -14,6 +14,10 @@ from cowrite.settings import Settings, SettingsError, load_settings, unknown_nam
 from cowrite.tokens import generate_secret
 
 ROOT = Path(__file__).resolve().parent.parent
+NO_DATABASE = (
+    "--database-url is no URL that can be used: write sqlite:///path/to/file, "
+    "postgresql://user:password@host/database, mariadb://… or mysql://…"
+)
 REFERENCE = ROOT / "docs" / "reference" / "settings.md"
 SECRET = "A" * 43
 
@@ -208,12 +212,12 @@ def test_names_of_the_tests_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     ("flags", "line"),
     [
         (
-            {"database_url": "postgresql://h/db"},
-            "--database-url is no URL that this release can use: it stores in SQLite, sqlite:///path/to/file",
+            {"database_url": "oracle://h/db"},
+            NO_DATABASE,
         ),
         (
             {"database_url": "sqlite:///"},
-            "--database-url is no URL that this release can use: it stores in SQLite, sqlite:///path/to/file",
+            NO_DATABASE,
         ),
     ],
 )
@@ -270,6 +274,8 @@ def test_database_file() -> None:
     assert load_settings(data_dir="here").database_file == Path("here/cowrite.sqlite3")
     assert load_settings(database_url="sqlite:///a/b.db").database_file == Path("a/b.db")
     assert load_settings(database_url="sqlite+aiosqlite:////a/b.db").database_file == Path("/a/b.db")
+    for scheme in ("postgres", "postgresql", "postgresql+asyncpg", "mysql", "mariadb"):
+        assert load_settings(database_url=f"{scheme}://u:p@h/db").database_file is None
 
 
 def test_keys_in_order(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -24,7 +25,7 @@ from cowrite.draining import REASON, send_away
 from cowrite.figures import figures_of
 from cowrite.http.api import include_api
 from cowrite.http.backend import Backend
-from cowrite.http.health import Health, health_routes
+from cowrite.http.health import DatabaseConnections, Health, health_routes
 from cowrite.http.metrics import ByWorker, Figures, metrics_routes
 from cowrite.http.origins import CrossOrigin
 from cowrite.http.pages import Pages
@@ -58,7 +59,7 @@ _RESTART_SECONDS: Final = 1.0
 """The pause before a background task that failed is started again."""
 
 _NOT_RUNNING: Final = Health(
-    status="ok", store="ok", presence="ok", broker="ok", pending_bytes=0, documents=0, failing_documents=0, connections=0
+    status="ok", store="ok", presence="ok", broker="ok", pending_bytes=0, documents=0, failing_documents=0, connections=0, database=None
 )
 
 _log = structlog.get_logger(__name__)
@@ -207,6 +208,7 @@ class Runtime:
             documents=len(parts.registry),
             failing_documents=len(documents),
             connections=len(parts.services.connections),
+            database=None if parts.storage.pool is None else DatabaseConnections(**asdict(parts.storage.pool())),
         )
 
     def figures(self) -> Figures:
@@ -233,9 +235,7 @@ class Runtime:
 
         Raises :class:`cowrite.stores.errors.StoreSetupError` and :class:`cowrite.brokers.errors.BrokerSetupError`.
         """
-        storage = (
-            self._storage if self._storage is not None else await open_store(database_url(self._settings), clock=self._clock)
-        )
+        storage = self._storage if self._storage is not None else await open_database(self._settings, self._clock)
         try:
             broker = self._broker if self._broker is not None else await open_broker(self._settings.redis_url)
         except BrokerSetupError:
@@ -365,4 +365,13 @@ async def _keep_running(work: Callable[[], Awaitable[None]]) -> None:
 
 def database_url(settings: Settings) -> str:
     """The URL of the database that the settings name."""
-    return settings.database_url if settings.database_url is not None else f"sqlite:///{settings.database_file.absolute()}"
+    if settings.database_url is not None:
+        return settings.database_url
+    assert settings.database_file is not None, "there is a file where no URL is set"
+    return f"sqlite:///{settings.database_file.absolute()}"
+
+
+async def open_database(settings: Settings, clock: Clock | None = None, *, upgrade: bool = True) -> Storage:
+    """Open the storage that the settings name. Raises :class:`cowrite.stores.errors.StoreSetupError`."""
+    url = database_url(settings)
+    return await open_store(url, clock=clock, upgrade=upgrade, pool_size=settings.database_pool_size)

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from cowrite.history_commands import COMMANDS
+from cowrite.migrate_command import migrate
 from cowrite.startup import StartError, require_loopback
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -96,6 +97,7 @@ def serve(
     port: Annotated[str | None, _flag("port", "The port to listen on; 0 takes any free one.")] = None,
     data_dir: Annotated[str | None, _flag("data_dir", "The folder of the documents.")] = None,
     database_url: Annotated[str | None, _flag("database_url", "The database, instead of one in the data folder.")] = None,
+    database_pool_size: Annotated[str | None, _flag("database_pool_size", "Connections to a database server, at most.")] = None,
     redis_url: Annotated[str | None, _flag("redis_url", "A Redis or Valkey server.")] = None,
     single_use_tokens: Annotated[
         str | None, _flag("single_use_tokens", "true: a session token opens one session only.")
@@ -130,6 +132,7 @@ def serve(
         port=port,
         data_dir=data_dir,
         database_url=database_url,
+        database_pool_size=database_pool_size,
         redis_url=redis_url,
         single_use_tokens=single_use_tokens,
         jwks=jwks,
@@ -202,7 +205,7 @@ def token(
         raise StartError(f"no token was made: {error}") from None
 
 
-for command in COMMANDS:
+for command in (migrate, *COMMANDS):
     app.command(cls=_Command)(command)
 
 

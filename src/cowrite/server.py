@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 import uvicorn
 
-from cowrite.app import Runtime, create_app, database_url
+from cowrite.app import Runtime, create_app, open_database
 from cowrite.brokers.errors import BrokerSetupError
 from cowrite.brokers.opening import open_broker
 from cowrite.settings import Settings
 from cowrite.startup import StartError, listen, prepare_folder, ready_line
 from cowrite.stores.errors import StoreSetupError
-from cowrite.stores.opening import open_store
 from cowrite.tokens import Key
 from cowrite.transports.websocket import is_websocket, picows_protocol
 
@@ -50,7 +49,8 @@ def serve(settings: Settings, *, demo: bool) -> int:
 
     Raises :class:`StartError` for what stops it from starting: the data folder, the port, the database.
     """
-    prepare_folder(settings.database_file.parent)
+    if settings.database_file is not None:
+        prepare_folder(settings.database_file.parent)
     sockets = listen(settings.host, settings.port)
     return run_server(settings, sockets, demo=demo, host=LoneHost(ready_line(settings.host, sockets, demo=demo)))
 
@@ -82,7 +82,7 @@ async def _serve(
     settings: Settings, sockets: list[socket.socket], *, demo: bool, host: Host, access_keys: Sequence[Key] | None
 ) -> bool:
     try:
-        storage = await open_store(database_url(settings))
+        storage = await open_database(settings)
     except StoreSetupError as error:
         raise StartError(str(error)) from None
     try:

@@ -27,6 +27,7 @@ ENV_FILE: Final = ".env"
 _HIDDEN: Final = frozenset({"secret", "database_url", "redis_url", "jwt_secret", "jwks"})
 """Settings whose values hold passwords: no message shows them."""
 _OF_THE_TESTS: Final = ("COWRITE_CHAOS", "COWRITE_CHROMIUM", "COWRITE_FUZZ", "COWRITE_TEST_")
+_SERVERS: Final = frozenset({"postgresql", "postgres", "mariadb", "mysql"})
 _WEB: Final = re.compile(r"https?://", re.IGNORECASE)
 _WEB_URL: Final = re.compile(r"https?://[^/?#@\s]+(?:[/?][^#\s]*)?", re.IGNORECASE)
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#@\s]+")
@@ -64,11 +65,16 @@ class Settings(BaseSettings):
     )
     database_url: str | None = _setting(
         None,
-        takes="a URL `sqlite:///path/to/file`",
-        description="The database. Three slashes: a path from the folder where the server is started; four "
-        "(`sqlite:////var/lib/x.db`): from the root. Its folder is created when it does not exist. "
-        "Without it: the file `cowrite.sqlite3` in the data folder. This release takes SQLite only.",
+        takes="a URL `sqlite:///path/to/file`, `postgresql://user:password@host/database`, `mariadb://…` or `mysql://…`",
+        description="The database, see [Databases](../databases.md). Without it: `cowrite.sqlite3` in the data folder.",
         repr=False,
+    )
+    database_pool_size: int = _setting(
+        10,
+        takes="a whole number from 2 to 1000",
+        description="How many connections to a database server a process opens at most. SQLite is not concerned.",
+        ge=2,
+        le=1000,
     )
     redis_url: str | None = _setting(
         None,
@@ -194,24 +200,22 @@ class Settings(BaseSettings):
 
     @field_validator("database_url")
     @classmethod
-    def _sqlite_only(cls, value: str | None) -> str | None:
+    def _usable_database(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        scheme, _, file = value.partition(":///")
-        if scheme not in {"sqlite", "sqlite+aiosqlite"} or not file:
-            raise ValueError(
-                "COWRITE_DATABASE_URL is no URL that this release can use: it stores in SQLite, sqlite:///path/to/file"
-            )
+        scheme, _, rest = value.partition("://")
+        file = scheme in {"sqlite", "sqlite+aiosqlite"} and rest[:1] == "/" != rest
+        if not rest or not (file or scheme.partition("+")[0] in _SERVERS):
+            uses = "sqlite:///path/to/file, postgresql://user:password@host/database, mariadb://… or mysql://…"
+            raise ValueError(f"COWRITE_DATABASE_URL is no URL that can be used: write {uses}")
         return value
 
     @field_validator("redis_url")
     @classmethod
     def _usable_redis(cls, value: str | None) -> str | None:
         if value is not None and not _is_redis(value):
-            raise ValueError(
-                "COWRITE_REDIS_URL is no URL that can be used: write redis://host:6379/0, rediss://host:6379/0 "
-                "or unix:///path/to/socket, without a ?query or a #fragment"
-            )
+            uses = "redis://host:6379/0, rediss://host:6379/0 or unix:///path/to/socket, without a ?query or a #fragment"
+            raise ValueError(f"COWRITE_REDIS_URL is no URL that can be used: write {uses}")
         return value
 
     @field_validator("secret")
@@ -299,11 +303,11 @@ class Settings(BaseSettings):
         return self.jwks if self.jwks is not None and _WEB.match(self.jwks) else None
 
     @property
-    def database_file(self) -> Path:
-        """The SQLite file that the documents are in."""
+    def database_file(self) -> Path | None:
+        """The SQLite file that the documents are in; None: they are on a database server."""
         if self.database_url is None:
             return self.data_dir / "cowrite.sqlite3"
-        return Path(self.database_url.partition(":///")[2])
+        return Path(self.database_url.partition(":///")[2]) if self.database_url.startswith("sqlite") else None
 
 
 def _is_redis(url: str) -> bool:

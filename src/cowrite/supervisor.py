@@ -52,7 +52,8 @@ def supervise(settings: Settings, *, demo: bool) -> int:
     """
     if sys.platform == "win32":
         raise StartError(_UNSUPPORTED)
-    prepare_folder(settings.database_file.parent)
+    if settings.database_file is not None:
+        prepare_folder(settings.database_file.parent)
     sockets = listen(settings.host, settings.port)
     if settings.redis_url is None:
         _log.warning(

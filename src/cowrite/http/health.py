@@ -13,6 +13,15 @@ from pydantic import BaseModel, Field
 from cowrite.http.problems import problem
 
 
+class DatabaseConnections(BaseModel):
+    """The connections to a database server, of one process."""
+
+    size: int = Field(description="How many there may be.")
+    in_use: int
+    waits: int = Field(description="How often something had to wait for one, since the start.")
+    waited_seconds: float = Field(description="How long, all together.")
+
+
 class Health(BaseModel):
     """The state of one process."""
 
@@ -31,6 +40,7 @@ class Health(BaseModel):
     documents: int = Field(description="Documents that are open in this process.")
     failing_documents: int = Field(description="Documents that cannot be stored although the store can; the log says why.")
     connections: int
+    database: DatabaseConnections | None = Field(None, description="Only where the store is on a database server.")
 
 
 class Ready(BaseModel):

@@ -101,7 +101,7 @@ def _sqlite_path(url: URL) -> Path:
 
 
 async def _sqlite_version(path: Path) -> str | None:
-    if not path.exists():
+    if not await asyncio.to_thread(path.exists):
         return None
     database = await asyncio.to_thread(SqliteDatabase, path)
     try:

@@ -84,25 +84,25 @@ def _kind(scheme: str) -> ServerKind:
     return kind
 
 
+def _why(kind: ServerKind, place: Place, error: Exception) -> str:
+    said = kind.said(error)
+    if isinstance(error, ssl.SSLError) or (place.tls_required and "SSL" in said):
+        return f"No TLS with {place.name} ({said}): see sslmode in the database's URL."
+    if isinstance(error, OSError) or kind.code_of(error).startswith("20"):  # MySQL's errors of the network
+        return f"Nobody answers at {place.name} ({said}): see host and port in the database's URL."
+    return f"The server does not let us use {place.name} ({said}): {kind.advice_for(error)}."
+
+
 async def _probe(kind: ServerKind, place: Place) -> str:
     """The server's version. Connecting without the pool tells best what is wrong."""
     try:
         version = await kind.probe(place)
     except TimeoutError:
         raise StoreSetupError(f"There is no answer from {place.name}: see host and port in the database's URL.") from None
-    except ssl.SSLError as error:
-        raise StoreSetupError(
-            f"No TLS with {place.name} ({error.reason or error}): see sslmode in the database's URL."
-        ) from None
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise StoreSetupError(f"Nobody answers at {place.name} ({reason}): see host and port in the database's URL.") from None
     except (StoreError, StoreSetupError):
         raise
     except Exception as error:
-        raise StoreSetupError(
-            f"The server does not let us use {place.name} ({kind.said(error)}): {kind.advice_for(error)}."
-        ) from None
+        raise StoreSetupError(_why(kind, place, error)) from None
     needed = kind.too_old(version)
     if needed is not None:
         raise StoreSetupError(f"The server of {place.name} is {kind.title} {version}; cowrite needs {needed} or newer.")

@@ -67,7 +67,8 @@ class SqlDirectory:
             # Again, when on a server somebody else was given the same number at the same time.
             self._writer.create_documents(connection, [(document_id, epoch)], now=now)
             rows = _read_info(connection, document_id)
-        return bool(rows[0].epoch == epoch)
+        _, found, *_ = rows[0]
+        return bool(found == epoch)
 
     async def delete(self, document_id: str, change: AccessChange) -> bool:
         check_change_of(document_id, change)

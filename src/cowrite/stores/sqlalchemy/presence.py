@@ -194,8 +194,9 @@ class _Statements:
         self._renew = upsert(presence_processes, dialect)
         self._end = delete(presence_processes).where(leases.process_id == bindparam("this_process"))
         self._put = upsert(collaboration_sessions, dialect)
-        self._remove = delete(collaboration_sessions).where(this_session, _is_of(dialect))
-        self._remove_unkept = delete(collaboration_sessions).where(this_session, _is_nobodys(dialect))
+        these = table.session_id.in_(bindparam("sessions", expanding=True))
+        self._remove = delete(collaboration_sessions).where(these, _is_of(dialect))
+        self._remove_unkept = delete(collaboration_sessions).where(these, _is_nobodys(dialect))
         self._forget = delete(collaboration_sessions).where(_is_of(dialect))
         self._forget_ended = delete(collaboration_sessions).where(
             this_session, _text(dialect) == bindparam("this_text", type_=String)
@@ -231,15 +232,14 @@ class _Statements:
         connection.execute(self._put, [_row(record) for record in records])
 
     def remove(self, connection: Connection, records: Sequence[PresenceRecord]) -> None:
-        kept = [record for record in records if record.process is not None]
-        unkept = [{"this_session": record.session_id} for record in records if record.process is None]
-        if kept:
-            connection.execute(
-                self._remove,
-                [{"this_session": record.session_id, "this_process": self._named(record.process)} for record in kept],
-            )
-        if unkept:
-            connection.execute(self._remove_unkept, unkept)
+        sessions = defaultdict[str | None, list[str]](list)
+        for record in records:
+            sessions[record.process].append(record.session_id)
+        for process, some in sessions.items():
+            if process is None:
+                connection.execute(self._remove_unkept, {"sessions": some})
+            else:
+                connection.execute(self._remove, {"sessions": some, "this_process": self._named(process)})
 
     def read(self, connection: Connection, document_ids: Sequence[str]) -> tuple[frozenset[str], Rows]:
         return self.living(connection), connection.execute(self._found, {"document_ids": document_ids}).all()
@@ -285,8 +285,7 @@ def _process_in_sqlite() -> ColumnElement[str]:
     return case((func.json_valid(type_coerce(column, String)) == 1, column["process"].as_string()))
 
 
-def _named(process: str | None, dialect: Dialect) -> str:
-    assert process is not None
+def _named(process: str, dialect: Dialect) -> str:
     return process if dialect.name == "sqlite" else beginning_with_lease(process)
 
 

@@ -38,13 +38,14 @@ def ensure_schema(connection: Connection, *, place: str, tables: Tables) -> str 
         return version
     if version is None:
         taken = sorted(present & metadata.tables.keys())
-        if taken:
+        # On MySQL each statement is for good: where the version table is empty, the making of the tables was cut.
+        if taken and VERSION_TABLE not in present:
             raise StoreSetupError(
                 f"There is a table {taken[0]!r} in {place} that is not cowrite's; give cowrite a database of its own."
             )
     if tables is Tables.LEAVE or (tables is Tables.CREATE and version is not None):
         raise _outdated(connection, version, place)
-    _run_migrations(connection, version, place)
+    run_migrations(connection, version, place)
     return version
 
 
@@ -69,16 +70,19 @@ def _outdated(connection: Connection, version: str | None, place: str) -> StoreS
     return StoreOutdated(f"{place} {found}, and {NEWEST} is needed; {advice}.")
 
 
-def _run_migrations(connection: Connection, version: str | None, place: str) -> None:
+def run_migrations(connection: Connection, version: str | None, place: str, *, to: str = NEWEST) -> None:
+    """From that version (None: from nothing) to another, within the connection's transaction."""
     # Imported only when something is to be done: it takes longer than all the rest of opening a store.
     from alembic import command
     from alembic.config import Config
+
+    import cowrite.stores.migrations.again  # noqa: F401  (MySQL's way to do it, which Alembic finds by itself)
 
     _check_known(version, place)
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, NEWEST)
+    command.upgrade(config, to)
 
 
 def _check_known(version: str | None, place: str) -> None:

@@ -99,6 +99,7 @@ class ServerKind(ABC):
 
     def watch_statements(self, engine: Engine) -> None:
         """Look at statements before the driver gets them, where that is needed."""
+        return
 
     @abstractmethod
     def transport(self, driver: Any) -> Any:

@@ -66,7 +66,8 @@ def _query(url: URL, example: str) -> dict[str, str]:
     for name, value in url.query.items():
         if name not in (*_TAKEN, "host"):
             raise StoreSetupError(
-                f"The database's URL has {_harmless(name)!r} behind the ?; it takes {', '.join(_TAKEN)} there, {example}?sslmode=verify-full."
+                f"The database's URL has {_harmless(name)!r} behind the ?; it takes {', '.join(_TAKEN)} there, "
+                f"{example}?sslmode=verify-full."
             )
         if not isinstance(value, str):
             raise StoreSetupError(f"The database's URL says {name} twice.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakSet
@@ -330,7 +330,7 @@ class _Lease:
         assert self._connection is not None
         return await self._watched(self._connection, self._connection.run_sync(work))
 
-    async def _watched(self, connection: AsyncConnection, doing: Any) -> Any:
+    async def _watched(self, connection: AsyncConnection, doing: Awaitable[T]) -> T:
         """Await it; at the deadline the connection is cut, which ends it with an error."""
         if self._deadline is None:
             return await doing
@@ -374,7 +374,8 @@ class _Lease:
             )
         if isinstance(error, TimeoutError):
             return StoreUnavailable(
-                f"No connection to {place} within {self._kind.deadlines.connect:g} s: see that the database server runs and can be reached."
+                f"No connection to {place} within {self._kind.deadlines.connect:g} s: "
+                "see that the database server runs and can be reached."
             )
         return self._kind.store_error(error, place)
 

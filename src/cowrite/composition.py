@@ -53,6 +53,7 @@ class Parts:
     """What runs between start and stop."""
 
     storage: Storage
+    broker: Broker
     journal: Journal
     registry: Registry
     heads: HeadWatch
@@ -132,7 +133,7 @@ def compose(given: Given) -> Parts:
     access.listen(backend.access_changed)
     access.listen(past.erasing.heard)
     presence.follow(access)
-    return Parts(storage, journal, registry, heads, presence, backlog, services, backend, polling, past)
+    return Parts(storage, given.broker, journal, registry, heads, presence, backlog, services, backend, polling, past)
 
 
 def _backend(

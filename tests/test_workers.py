@@ -98,8 +98,8 @@ async def test_serves_and_ends_at_once_at_a_second_signal(tmp_path: Path) -> Non
             assert all(client.yjs.synced for client in clients)
             os.kill(server.pid, signal.SIGTERM)
             await asyncio.to_thread(server.wait, server.refuses)
-            os.kill(server.pid, signal.SIGTERM)
-            assert await asyncio.to_thread(server.code) == -signal.SIGTERM
+            os.kill(server.pid, signal.SIGINT)
+            assert await asyncio.to_thread(server.code) == -signal.SIGINT
         await until_gone(workers)
 
 

@@ -19,6 +19,7 @@ import pytest
 from cowrite.testing.client import UpgradeRefused, WebSocketClient, live_client
 from cowrite.testing.transport_contract.server import text_of
 from cowrite.tokens import generate_secret
+from timing import MS
 from valkey_server import ValkeyServer
 
 COWRITE = Path(sys.executable).parent / "cowrite"
@@ -43,7 +44,7 @@ class Served:
         for number in signals:
             self.process.send_signal(number)
             await asyncio.sleep(0.05)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(15_000 * MS):
             _, logged = await self.process.communicate()
         return self.process.returncode, logged.decode()
 
@@ -56,7 +57,7 @@ async def served(folder: Path, *flags: str, **more: str) -> AsyncIterator[Served
     )  # fmt: skip
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(20_000 * MS):
             line = (await process.stdout.readline()).decode()
         yield Served(process, line)
     finally:

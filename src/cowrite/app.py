@@ -213,7 +213,7 @@ class Runtime:
 
     def figures(self) -> Figures:
         """What this process counts and measures; nothing while it does not run."""
-        return figures_of(self._parts, self._broker) if self._parts is not None else {}
+        return figures_of(self._parts) if self._parts is not None else {}
 
     async def all_figures(self) -> ByWorker:
         """Those of all workers behind the port, by number."""

@@ -8,18 +8,16 @@ from collections.abc import Iterator
 from typing import Final
 
 from cowrite.composition import Parts
-from cowrite.core.ports import Broker
 from cowrite.http.metrics import METRICS, Figures
 
 _STARTED: Final = time.time()
-_KNOWN: Final = {meaning.name for meaning in METRICS}
 
 
-def figures_of(parts: Parts, broker: Broker) -> Figures:
+def figures_of(parts: Parts) -> Figures:
     """What there is now.
 
-    A broker and a storage have figures of their own by a method ``figures()``, with the names of the metrics without
-    ``cowrite_broker_``, ``cowrite_database_`` and ``_total``; those that have none say nothing.
+    A broker that counts has ``counters``, and a storage on a server has ``pool()``: their fields are metrics of the same names
+    behind ``cowrite_broker_`` and ``cowrite_database_pool_``. Of a part that has none nothing is told.
     """
     load, journal = parts.services.load, parts.journal
     figures: dict[str, float] = {
@@ -39,9 +37,12 @@ def figures_of(parts: Parts, broker: Broker) -> Figures:
     }
     if (memory := _resident_bytes()) is not None:
         figures["cowrite_memory_bytes"] = memory
-    if told := dict(_of("cowrite_broker_", broker)):
-        figures.update(told, cowrite_broker_connected=broker.reaches_others)
-    figures.update(_of("cowrite_database_", parts.storage))
+    counters, pool = getattr(parts.broker, "counters", None), getattr(parts.storage, "pool", None)
+    if counters is not None:
+        figures["cowrite_broker_connected"] = parts.broker.reaches_others
+        figures.update(_fields("cowrite_broker_", counters))
+    if pool is not None:
+        figures.update(_fields("cowrite_database_pool_", pool()))
     return {name: float(value) for name, value in figures.items()}
 
 
@@ -57,7 +58,8 @@ def _resident_bytes() -> int | None:
         os.close(opened)
 
 
-def _of(prefix: str, part: object) -> Iterator[tuple[str, float]]:
-    told = getattr(part, "figures", None)
-    for name, value in told().items() if told is not None else ():
-        yield next(full for full in (f"{prefix}{name}", f"{prefix}{name}_total") if full in _KNOWN), value
+def _fields(prefix: str, told: object) -> Iterator[tuple[str, float]]:
+    for meaning in METRICS:
+        field = meaning.name.removeprefix(prefix).removesuffix("_total")
+        if meaning.name.startswith(prefix) and hasattr(told, field):
+            yield meaning.name, getattr(told, field)

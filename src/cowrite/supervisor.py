@@ -343,8 +343,8 @@ class _Supervisor:
             return
         for worker in self._living:
             worker.kill()
-        loop = asyncio.get_running_loop()
-        loop.remove_signal_handler(number)
+        asyncio.get_running_loop().remove_signal_handler(number)
+        signal.signal(number, signal.SIG_DFL)  # of SIGINT the loop makes a KeyboardInterrupt
         os.kill(os.getpid(), number)
 
     def _stop(self) -> None:

@@ -45,18 +45,22 @@ METRICS: Final = (
     ),
     Meaning("cowrite_presence_degraded", "gauge", "1: presence is not kept where the settings say."),
     Meaning("cowrite_broker_connected", "gauge", "1: news reaches other processes by the broker now."),
-    Meaning("cowrite_broker_published_total", "counter", "Messages that were given to the broker."),
+    Meaning("cowrite_broker_contacts_total", "counter", "How often contact with the broker was made."),
+    Meaning("cowrite_broker_sent_total", "counter", "Messages that were given to the broker."),
+    Meaning("cowrite_broker_sent_bytes_total", "counter", "The bytes of these."),
     Meaning("cowrite_broker_received_total", "counter", "Messages of other processes that came by the broker."),
+    Meaning("cowrite_broker_received_bytes_total", "counter", "The bytes of these."),
+    Meaning("cowrite_broker_own_total", "counter", "Messages of this process that came back."),
     Meaning(
-        "cowrite_broker_dropped_total", "counter", "Messages that the broker did not take in time; others read the database."
+        "cowrite_broker_dropped_total", "counter", "Messages that could not be sent; others read the database in their place."
     ),
     Meaning(
-        "cowrite_broker_undecodable_total", "counter", "Messages that could not be read; the database was read in their place."
+        "cowrite_broker_undecodable_total", "counter", "Messages that could not be read; the database was, in their place."
     ),
     Meaning("cowrite_database_pool_size", "gauge", "Connections to the database server that there may be."),
     Meaning("cowrite_database_pool_in_use", "gauge", "How many of them are at work."),
     Meaning("cowrite_database_pool_waits_total", "counter", "How often work had to wait for a connection."),
-    Meaning("cowrite_database_pool_wait_seconds_total", "counter", "How long it waited, in all."),
+    Meaning("cowrite_database_pool_waited_seconds_total", "counter", "How long it waited, in all."),
 )
 _WORKER: Final = "worker"
 _TOTAL: Final = "_total"

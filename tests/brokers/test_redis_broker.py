@@ -13,7 +13,7 @@ import cowrite.brokers.redis as module
 from cowrite.brokers.encoding import encode
 from cowrite.brokers.link import command
 from cowrite.brokers.redis import MOST_NEWS, RedisBroker
-from cowrite.core.ports import News, StatelessNews
+from cowrite.core.ports import News, ProcessLeft, StatelessNews
 from cowrite.testing.broker_contract import Receiver, make_news
 from cowrite.testing.broker_outage_contract import Missed
 from cowrite.testing.records import make_entry, make_operation
@@ -128,6 +128,29 @@ async def test_no_more_waits_than_8_mb(shared_valkey: ValkeyServer) -> None:
         await broker.publish(make_news(1))
         await receiver.wait_for(1)
         assert len(receiver.told) == 9
+
+
+@pytest.mark.rule("BR29")
+async def test_last_words_are_sent(shared_valkey: ValkeyServer) -> None:
+    async with brokers(shared_valkey.url, shared_valkey.url) as (broker, other):
+        receiver = Receiver()
+        await other.subscribe("doc", receiver)
+        for _ in range(6):
+            broker.send(StatelessNews("doc", "p", "x" * 1_000_000))
+        broker.send(ProcessLeft("doc", "p"))
+        await broker.close()
+        await receiver.wait_for_signals(7)
+
+
+@pytest.mark.rule("BR29")
+async def test_nobody_waits_for_last_words_that_are_not_taken(valkey: ValkeyServer) -> None:
+    async with brokers(valkey.url) as [broker]:
+        valkey.freeze()
+        for _ in range(8):
+            broker.send(StatelessNews("doc", "p", "x" * 1_000_000))
+        await broker.close()
+        valkey.thaw()
+        assert broker.degraded
 
 
 @pytest.mark.rule("BR28")

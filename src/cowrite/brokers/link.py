@@ -144,6 +144,13 @@ class Link(asyncio.Protocol):
         """Send a command that is answered by a push, and never dropped."""
         self._put(written)
 
+    async def drain(self) -> None:
+        """Wait until nothing waits to be sent any more, or it is over."""
+        self._flush()
+        assert self._transport is not None, "it was opened"
+        while self.lost is None and (self._waiting or self._transport.get_write_buffer_size()):  # noqa: ASYNC110 # it is the end
+            await asyncio.sleep(0.005)
+
     def _put(self, written: bytes) -> None:
         self._waiting.append(written)
         self._waiting_bytes += len(written)

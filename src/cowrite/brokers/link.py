@@ -171,6 +171,9 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's do not inherit from it
+        if self.lost is not None:  # it was given up meanwhile
+            self._transport.abort()
+            return
         self._transport.set_write_buffer_limits(high=_PAUSE_AT)
         self._schedule()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -12,11 +13,14 @@ from cowrite.app import Runtime, create_app
 from cowrite.brokers.errors import BrokerSetupError
 from cowrite.brokers.local import LocalBroker
 from cowrite.core.ports import StoreError
+from cowrite.server import serve
 from cowrite.settings import Settings
+from cowrite.startup import StartError
 from cowrite.stores import open_store
 from cowrite.stores.memory import memory_storage
 from cowrite.testing.transport_contract.server import everybody_writes
 from relay import talking
+from valkey_server import ValkeyServer
 
 
 def settings(**values: object) -> Settings:
@@ -70,3 +74,15 @@ async def test_a_redis_that_refuses_is_found_at_the_start(tmp_path: Path) -> Non
             await app.state.cowrite.start()
     with pytest.raises(StoreError, match="closed"):
         await storage.store.load("doc")
+
+
+@pytest.mark.rule("BR24")
+def test_serve_does_not_start_with_a_redis_that_refuses(tmp_path: Path) -> None:
+    """One line, without the password."""
+    valkey = ValkeyServer(tmp_path, "--requirepass", "sesame")
+    valkey.start()
+    with closing(valkey), pytest.raises(StartError, match="WRONGPASS") as refused:
+        serve(settings(data_dir=tmp_path / "data", port=0, redis_url=valkey.url.replace("//", "//:wrong@")), demo=True)
+    (line,) = refused.value.problems
+    assert "wrong" not in line
+    assert "\n" not in line

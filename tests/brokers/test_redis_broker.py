@@ -131,7 +131,8 @@ async def test_no_more_waits_than_8_mb(shared_valkey: ValkeyServer) -> None:
 
 
 @pytest.mark.rule("BR29")
-async def test_last_words_are_sent(shared_valkey: ValkeyServer) -> None:
+async def test_last_words_are_sent(shared_valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LAST_WORDS_SECONDS", PATIENCE)
     async with brokers(shared_valkey.url, shared_valkey.url) as (broker, other):
         receiver = Receiver()
         await other.subscribe("doc", receiver)

@@ -145,10 +145,10 @@ class Link(asyncio.Protocol):
         self._put(written)
 
     async def drain(self) -> None:
-        """Wait until nothing waits to be sent any more, or it is over."""
-        self._flush()
-        assert self._transport is not None, "it was opened"
-        while self.lost is None and (self._waiting or self._transport.get_write_buffer_size()):  # noqa: ASYNC110 # it is the end
+        """Wait until all that was sent is answered, or it is over. Bytes alone are not enough: a socket that is closed while
+        answers are unread takes them back.
+        """
+        while self.lost is None and (self._waiting or self._answers):  # noqa: ASYNC110 # once, at the end
             await asyncio.sleep(0.005)
 
     def _put(self, written: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 
@@ -108,3 +108,35 @@ async def relay(port: int) -> AsyncIterator[Relay]:
         between.cut()
         await between.ended()
         await server.wait_closed()
+        await _let_go()
+
+
+@asynccontextmanager
+async def talking(talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> AsyncIterator[str]:
+    """The URL of something that is no Redis: it talks as it is told to."""
+    served: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        served.add(task)
+        with suppress(OSError):
+            await talk(reader, writer)
+            await reader.read()
+        writer.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        if served:
+            await asyncio.wait(served)
+        await server.wait_closed()
+        await _let_go()
+
+
+async def _let_go() -> None:
+    """The event loop closes a socket in a turn of its own."""
+    for _ in range(3):
+        await asyncio.sleep(0)

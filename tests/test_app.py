@@ -13,8 +13,6 @@ from fastapi import FastAPI
 from structlog.testing import capture_logs
 
 from cowrite.app import Runtime, create_app, database_url
-from cowrite.brokers.errors import BrokerSetupError
-from cowrite.brokers.local import LocalBroker
 from cowrite.core.clock import SystemClock
 from cowrite.core.ports import AccessDenied, PresenceError, PresenceRecord, StoreError
 from cowrite.core.rooms.registry import Registry
@@ -106,57 +104,6 @@ async def test_health() -> None:
             await until_health(client, "status", "ok")
         answer = await client.get("/readyz")
         assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
-
-
-class Broken(LocalBroker):
-    """Should reach others, and does while it works."""
-
-    works = True
-
-    @property
-    def reaches_others(self) -> bool:
-        return self.works
-
-    @property
-    def degraded(self) -> bool:
-        return not self.works
-
-
-@pytest.mark.rule("BR26", "JS6")
-async def test_health_and_heartbeats_tell_of_the_broker() -> None:
-    broker = Broken()
-    app = create_app(settings(), storage=memory_storage(), authorize=everybody_writes, broker=broker)
-    runtime = runtime_of(app)
-    async with client_of(app) as client, runtime.lifespan(app):
-        for works in (True, False, True):
-            broker.works = works
-            status = "ok" if works else "degraded"
-            health = (await client.get("/healthz")).json()
-            assert (health["status"], health["broker"], health["store"]) == (status, status, "ok")
-            services = runtime.serving()
-            assert services is not None
-            services.load.lag = 0.0  # of this machine
-            assert services.load.status == status
-
-
-@pytest.mark.rule("BR24")
-async def test_a_redis_that_refuses_is_found_at_the_start(tmp_path: Path) -> None:
-    """Also under another server than cowrite's own; what was opened before is closed."""
-
-    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"cowrite-broker\r\n")
-        writer.write(b"-WRONGPASS invalid username-password pair or user is disabled.\r\n")
-        await reader.read()
-        writer.close()
-
-    storage = await open_store(f"sqlite:///{tmp_path / 'documents.db'}")
-    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
-        url = f"redis://:sesame@127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        app = create_app(settings(redis_url=url), storage=storage, authorize=everybody_writes)
-        with pytest.raises(BrokerSetupError, match="refuses the user or the password"):
-            await runtime_of(app).start()
-    with pytest.raises(StoreError, match="closed"):
-        await storage.store.load("doc")
 
 
 class Forgetful(LocalPresence):

@@ -11,7 +11,7 @@ import socket
 import sys
 import urllib.request
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -124,12 +124,10 @@ async def _stubborn_client(server: Served) -> tuple[asyncio.StreamReader, asynci
     return reader, writer
 
 
-@pytest.mark.rule("TR39", "BR24")
+@pytest.mark.rule("TR39")
 async def test_what_keeps_it_from_starting(tmp_path: Path) -> None:
-    """A taken port, a data folder that is a file, a database that is none, a wrong password: one line each, exit code 2."""
-    valkey = ValkeyServer(tmp_path, "--requirepass", "sesame")
-    valkey.start()
-    with closing(valkey), socket.create_server(("127.0.0.1", 0)) as taken:
+    """A taken port, a data folder that is a file, a database that is none: one line each, and exit code 2."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         (tmp_path / "file").write_text("no folder")
         (tmp_path / "broken.db").write_text("this is no database, whatever its name says" * 100)
@@ -137,7 +135,6 @@ async def test_what_keeps_it_from_starting(tmp_path: Path) -> None:
             "taken": {"COWRITE_PORT": port},
             "data folder": {"COWRITE_DATA_DIR": str(tmp_path / "file")},
             "database": {"COWRITE_DATABASE_URL": f"sqlite:///{tmp_path / 'broken.db'}"},
-            "password": {"COWRITE_REDIS_URL": valkey.url.replace("//", "//:wrong@")},
         }
         ends = await asyncio.gather(*(_start_and_end(tmp_path, setting) for setting in cases.values()))
     for word, (printed, code, logged) in zip(cases, ends, strict=True):
@@ -146,7 +143,6 @@ async def test_what_keeps_it_from_starting(tmp_path: Path) -> None:
         (line,) = [line for line in logged.splitlines() if line.startswith("cowrite: ")]
         assert word in line
         assert "Traceback" not in logged
-        assert "wrong" not in logged
 
 
 async def _start_and_end(folder: Path, setting: dict[str, str]) -> tuple[str, int | None, str]:

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from cowrite.brokers.redis import RedisBroker
-from cowrite.testing.broker_contract import BrokerBackend, BrokerContract, BrokerOutageContract, OutageBackend
+from cowrite.testing.broker_contract import BrokerBackend, BrokerContract
+from cowrite.testing.broker_outage_contract import BrokerOutageContract, OutageBackend
 from valkey_server import ValkeyCluster, ValkeyServer
 
 

@@ -14,21 +14,12 @@ from cowrite.core.clock import SystemClock
 from cowrite.core.ports import StatelessNews
 from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.testing.process import Connection, Process, quiet
+from redis_brokers import brokers
 from relay import Relay, relay
 from timing import MS
 from valkey_server import ValkeyServer
 
 PATIENCE = 20_000 * MS
-
-
-@asynccontextmanager
-async def brokers(*urls: str) -> AsyncIterator[Sequence[RedisBroker]]:
-    made = [RedisBroker(url) for url in urls]
-    for broker in made:
-        await broker.start()
-    yield made
-    for broker in made:
-        await broker.close()
 
 
 @asynccontextmanager

@@ -144,6 +144,13 @@ class Link(asyncio.Protocol):
         """Send a command that is answered by a push, and never dropped."""
         self._put(written)
 
+    async def drain(self) -> None:
+        """Wait until all that was sent is answered, or it is over. Bytes alone are not enough: a socket that is closed while
+        answers are unread takes them back.
+        """
+        while self.lost is None and (self._waiting or self._answers):  # noqa: ASYNC110 # once, at the end
+            await asyncio.sleep(0.005)
+
     def _put(self, written: bytes) -> None:
         self._waiting.append(written)
         self._waiting_bytes += len(written)
@@ -164,6 +171,9 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's do not inherit from it
+        if self.lost is not None:  # it was given up meanwhile
+            self._transport.abort()
+            return
         self._transport.set_write_buffer_limits(high=_PAUSE_AT)
         self._schedule()
 

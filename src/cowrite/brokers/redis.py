@@ -19,11 +19,11 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from cowrite.brokers.channel import BrokerCounters, Channel, channel_name
 from cowrite.brokers.contact import Contact
 from cowrite.brokers.encoding import SENDER_BYTES, Undecodable, decode, encode, sender_of
 from cowrite.brokers.errors import BrokerSetupError
@@ -43,49 +43,16 @@ _MOST_UNREAD: Final = 4 << 20
 _SLICE_SECONDS: Final = 0.005
 """How long messages are handled without a turn of the event loop for others."""
 _SUBSCRIBE_AT_ONCE: Final = 500
+_LAST_WORDS_SECONDS: Final = 0.3
+"""How long what was told before the end may take to be sent: that a process leaves is among it."""
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class BrokerCounters:
-    """What has happened since the start, for people and metrics."""
-
-    contacts: int = 0
-    """How often contact was made."""
-    sent: int = 0
-    """Messages handed to the server."""
-    sent_bytes: int = 0
-    dropped: int = 0
-    """Messages that others were not told: no contact, or too much waiting."""
-    received: int = 0
-    """Messages of others."""
-    received_bytes: int = 0
-    own: int = 0
-    """Messages that came back."""
-    undecodable: int = 0
-    """Messages that could not be read; the documents are compared with the store instead."""
-
-
-@dataclass(slots=True, eq=False)
-class _Channel:
-    """A document that is subscribed."""
-
-    document_id: str
-    name: bytes
-    receivers: dict[RedisSubscription, Receiver] = field(default_factory=dict)
-    contact: Contact | None = None
-    """Where it was subscribed last."""
-    confirmed: asyncio.Future[None] | None = None
-    """Done when the server has confirmed that, or contact is lost."""
-    late: bool = False
-    """Somebody has not waited for it: something may have been told meanwhile."""
 
 
 class RedisSubscription:
     """One receiver of one document's news."""
 
-    def __init__(self, broker: RedisBroker, channel: _Channel) -> None:
+    def __init__(self, broker: RedisBroker, channel: Channel) -> None:
         self._broker = broker
         self._channel = channel
 
@@ -100,11 +67,11 @@ class RedisBroker:
         self._url = url
         self._seeds: Sequence[Address] = ()
         self._me = secrets.token_bytes(SENDER_BYTES)
-        self._channels: dict[bytes, _Channel] = {}
+        self._channels: dict[bytes, Channel] = {}
         self._contact: Contact | None = None
         """Connected, perhaps not with everything subscribed yet."""
         self._works = False
-        self._expected: dict[Link, deque[tuple[bytes, _Channel]]] = {}
+        self._expected: dict[Link, deque[tuple[bytes, Channel]]] = {}
         """What each server has still to confirm, in order: the kind, and the channel."""
         self._unread: deque[tuple[bytes, bytes]] = deque()
         self._unread_bytes = 0
@@ -149,10 +116,10 @@ class RedisBroker:
         self._tell(signal)
 
     async def subscribe(self, document_id: str, receive: Receiver) -> RedisSubscription:
-        name = _channel_name(document_id)
+        name = channel_name(document_id)
         channel = self._channels.get(name)
         if channel is None:
-            channel = self._channels[name] = _Channel(document_id, name)
+            channel = self._channels[name] = Channel(document_id, name)
         subscription = RedisSubscription(self, channel)
         channel.receivers[subscription] = receive
         if self._contact is not None and not self._contact.lost.done():
@@ -166,7 +133,7 @@ class RedisBroker:
             channel.late = channel.late or not done
         return subscription
 
-    def unsubscribe(self, subscription: RedisSubscription, channel: _Channel) -> None:
+    def unsubscribe(self, subscription: RedisSubscription, channel: Channel) -> None:
         """End a subscription. Idempotent."""
         if channel.receivers.pop(subscription, None) is None or channel.receivers:
             return
@@ -182,6 +149,11 @@ class RedisBroker:
         for channel in list(self._channels.values()):
             channel.receivers.clear()
         self._channels.clear()
+        if self._contact is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS_SECONDS):
+                    for link in self._contact.links:
+                        await link.drain()
         if self._keeping is not None:
             self._keeping.cancel()
             with suppress(asyncio.CancelledError):
@@ -192,10 +164,10 @@ class RedisBroker:
     def _tell(self, told: News | Signal) -> None:
         if self._closed:
             return
-        name = _channel_name(told.document_id)
+        name = channel_name(told.document_id)
         channel = self._channels.get(name)
         if channel is not None:
-            _hand_over(channel, told)
+            channel.hand_over(told)
         if not self.reaches_others:
             self.counters.dropped += 1
             return
@@ -259,7 +231,7 @@ class RedisBroker:
             for each in self._contact.links:
                 each.resume()
 
-    def _read(self, channel: _Channel, message: bytes) -> None:
+    def _read(self, channel: Channel, message: bytes) -> None:
         try:
             told = decode(channel.document_id, message)
         except Undecodable as error:
@@ -268,7 +240,7 @@ class RedisBroker:
                 _log.warning("a message of another process was not understood", document=channel.document_id, reason=str(error))
             self._missed(channel.document_id)
             return
-        _hand_over(channel, told)
+        channel.hand_over(told)
 
     def _missed(self, document_id: str | None) -> None:
         for missed in self._listeners:
@@ -276,7 +248,7 @@ class RedisBroker:
 
     # ---- subscribing -------------------------------------------------------------------------------------------------
 
-    def _request(self, contact: Contact, channel: _Channel) -> None:
+    def _request(self, contact: Contact, channel: Channel) -> None:
         """Subscribe a channel, unless that is done."""
         if channel.contact is contact:
             return
@@ -376,23 +348,6 @@ class RedisBroker:
         if self._failing_since is None:
             self._failing_since = time.monotonic()
             _log.warning("broker does not work: other processes' edits are read from the database", reason=reason)
-
-
-def _channel_name(document_id: str) -> bytes:
-    return b"cowrite:news:{%b}" % document_id.encode(errors="surrogatepass")
-
-
-def _hand_over(channel: _Channel, told: News | Signal) -> None:
-    for subscription, receive in list(channel.receivers.items()):
-        if subscription not in channel.receivers:
-            continue
-        try:
-            receive(told)
-        except Exception as error:
-            # A receiver's fault is neither the publisher's nor the other receivers': it goes where those of callbacks go.
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": f"news of document {told.document_id!r} not taken by {receive!r}", "exception": error}
-            )
 
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ A mistake of the caller's is one clear line on stderr and exit code 2; there is 
 
 from __future__ import annotations
 
+import gc
 import re
 import shlex
 import shutil
@@ -151,11 +152,16 @@ def serve(
     elif settings.secret is None:
         raise _no_secret()
 
-    from cowrite.log import configure
-    from cowrite.server import serve as run
+    # What is imported and made until the server is ready stays: to look through it for garbage takes an eighth of that time.
+    gc.disable()
+    try:
+        from cowrite.log import configure
+        from cowrite.server import serve as run
 
-    configure(settings.log_level, settings.log_format)
-    raise typer.Exit(run(settings, demo=demo))
+        configure(settings.log_level, settings.log_format)
+        raise typer.Exit(run(settings, demo=demo))
+    finally:
+        gc.enable()
 
 
 @app.command(cls=_Command)

@@ -77,6 +77,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         gc.collect()
         gc.freeze()  # what is here now stays: the collector need not look at it again and again
+        gc.enable()  # the command line has turned it off
         sys.stdout.write(f"{self._ready}\n")
         sys.stdout.flush()
 

@@ -26,6 +26,9 @@ BIN = Path(sys.executable).parent
 # random or large do not (tests/conftest.py): they run with the others.
 COUNTED = "tests/protocol tests/crdt tests/formats tests/core"
 
+# A step that runs the tests of some folders names these: each process of xdist imports all tests that it is shown, which takes
+# some seconds. tests/conftest.py sees to it that such tests are nowhere else. The two longest tests of chaos come first, in one
+# file: they are handed out one at a time, else one process would have both.
 STEPS: dict[str, tuple[str, ...]] = {
     "lint": ("ruff format --check .", "ruff check ."),
     "types": ("mypy",),
@@ -38,8 +41,8 @@ STEPS: dict[str, tuple[str, ...]] = {
         "coverage report",
     ),
     "others": ("pytest -n 4 --dist loadfile --no-loadscope-reorder -m 'not counted and not browser and not chaos'",),
-    "browser": ("pytest -m browser -n 3 --dist worksteal",),
-    "chaos": ("pytest -m chaos -n 2 --dist worksteal",),
+    "browser": ("pytest -m browser -n 4 --dist worksteal tests/browser",),
+    "chaos": ("pytest -m chaos -n 2 --dist load --maxschedchunk 1 tests/chaos tests/stores",),
 }
 
 ONLY_BY_NAME: dict[str, tuple[str, ...]] = {

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import linecache
 import os
+import sys
+import traceback
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,11 +37,18 @@ TIMEOUTS = {
 }
 """Seconds for the tests with these marks."""
 
+NOTED_FRAMES = 3
+"""How many frames asyncio's debug mode remembers of each callback."""
+WALK_STACK = traceback.walk_stack
+PRINTERS = {traceback.format_stack.__code__, traceback.print_stack.__code__}
+
 HERE = Path(__file__).parent
 COUNTED = {"protocol", "crdt", "formats", "core"}
 """The folders whose tests run counted (scripts/check.py) …"""
 UNCOUNTED = "fuzz", "large"
 """… but for those with these marks: counting makes Python several times slower."""
+PLACES = {"browser": {"browser"}, "chaos": {"chaos", "stores"}}
+"""Marks, and the folders where scripts/check.py looks for tests that have them."""
 FIRST = "node", "transports", "http"
 """The folders with the files that take longest: where files are shared out to processes, none of these should be the last."""
 
@@ -57,9 +69,16 @@ def pytest_configure() -> None:
     # Coverage counts in the processes of pytest-xdist, not in the servers that tests start: those would take twice as long.
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
-    # In its debug mode asyncio notes for each callback who scheduled it, and looks for each frame whether its source file has
-    # changed meanwhile, which takes a sixth of the time of such tests. No source changes while tests run.
+    # In its debug mode asyncio notes for each callback and each future who made it: all the frames, up to pytest's, which takes
+    # a third of the time of such tests. The next frames tell who it was; and no source changes while tests run.
     linecache.checkcache = lambda filename=None: None
+    traceback.walk_stack = _walk_stack
+
+
+def pytest_collection_finish() -> None:
+    # What was imported and collected stays to the end: the garbage collector need not look through it again and again.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -77,9 +96,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _folder(item) in COUNTED and not any(item.get_closest_marker(mark) for mark in UNCOUNTED):
             item.add_marker("counted")
+        for mark, folders in PLACES.items():
+            if item.get_closest_marker(mark) and _folder(item) not in folders:
+                raise pytest.UsageError(f"{item.nodeid}: scripts/check.py runs {mark} tests of {sorted(folders)} only")
         if not item.get_closest_marker("timeout"):
             limits = [seconds for mark, seconds in TIMEOUTS.items() if item.get_closest_marker(mark)]
             item.add_marker(pytest.mark.timeout(max(limits, default=TIMEOUT)))
+
+
+def _walk_stack(f: FrameType | None) -> Iterator[tuple[FrameType, int]]:
+    """The frames from this one on: all of them for who prints them, the nearest ones for asyncio, which keeps them."""
+    frames = WALK_STACK(f)
+    return frames if sys._getframe(2).f_code in PRINTERS else islice(frames, NOTED_FRAMES)
 
 
 def _folder(item: pytest.Item) -> str:

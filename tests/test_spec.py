@@ -6,6 +6,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,12 +20,18 @@ TITLE = re.compile(r"^\s*(?:describe|test|it)(?:\.each\([^`]*?\))?\(\s*['\"`]\[(
 ID = re.compile(r"\b[A-Z]{2}\d+\b")
 
 
-def ids_of_rules() -> list[str]:
-    return [rule for page in PAGES for rule in RULE.findall(page.read_text())]
+@cache
+def ids_of_rules() -> tuple[str, ...]:
+    return tuple(rule for page in PAGES for rule in RULE.findall(page.read_text()))
+
+
+@cache
+def module(file: Path) -> ast.Module:
+    return ast.parse(file.read_text())
 
 
 def classes(files: list[Path]) -> dict[str, ast.ClassDef]:
-    return {node.name: node for file in files for node in ast.parse(file.read_text()).body if isinstance(node, ast.ClassDef)}
+    return {node.name: node for file in files for node in module(file).body if isinstance(node, ast.ClassDef)}
 
 
 def bases(node: ast.ClassDef) -> set[str]:
@@ -65,10 +72,11 @@ def ids_in(expressions: list[ast.expr]) -> Iterator[str]:
                 yield from (str(ast.literal_eval(argument)) for argument in node.args)
 
 
+@cache
 def cited_ids() -> dict[str, Path]:
-    cited = {rule: test for test in PYTHON_TESTS for rule in marks(ast.parse(test.read_text()).body)}
+    cited = {rule: test for test in PYTHON_TESTS for rule in marks(module(test).body)}
     suites = tuple(suites_that_run())
-    cited |= {rule: suite for suite in SUITES for rule in marks(ast.parse(suite.read_text()).body, collected=suites)}
+    cited |= {rule: suite for suite in SUITES for rule in marks(module(suite).body, collected=suites)}
     titles = {test: TITLE.findall(test.read_text()) for test in TYPESCRIPT_TESTS}
     return cited | {rule: test for test, found in titles.items() for title in found for rule in ID.findall(title)}
 

@@ -59,7 +59,15 @@ _RESTART_SECONDS: Final = 1.0
 """The pause before a background task that failed is started again."""
 
 _NOT_RUNNING: Final = Health(
-    status="ok", store="ok", presence="ok", broker="ok", pending_bytes=0, documents=0, failing_documents=0, connections=0, database=None
+    status="ok",
+    store="ok",
+    presence="ok",
+    broker="ok",
+    pending_bytes=0,
+    documents=0,
+    failing_documents=0,
+    connections=0,
+    database=None,
 )
 
 _log = structlog.get_logger(__name__)

@@ -5,6 +5,7 @@ A mistake of the caller's is one clear line on stderr and exit code 2; there is 
 
 from __future__ import annotations
 
+import gc
 import re
 import shlex
 import shutil
@@ -162,10 +163,17 @@ def serve(
 
     configure(settings.log_level, settings.log_format)
     if settings.workers > 1:
-        from cowrite.supervisor import supervise as run
-    else:
+        from cowrite.supervisor import supervise
+
+        raise typer.Exit(supervise(settings, demo=demo))
+    # What is imported and made until the server is ready stays: to look through it for garbage takes an eighth of that time.
+    gc.disable()
+    try:
         from cowrite.server import serve as run
-    raise typer.Exit(run(settings, demo=demo))
+
+        raise typer.Exit(run(settings, demo=demo))
+    finally:
+        gc.enable()
 
 
 @app.command(cls=_Command)

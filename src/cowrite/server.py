@@ -143,6 +143,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         gc.collect()
         gc.freeze()  # what is here now stays: the collector need not look at it again and again
+        gc.enable()  # whoever started this process has turned it off
         await self._host.began(self._runtime)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from functools import cache
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -105,17 +106,24 @@ def unavailable(detail: str, *, code: str = "unavailable", seconds: int = RETRY_
     return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, code, detail, headers=headers, retry=True)
 
 
+@cache
+def _problem_schema() -> dict[str, Any]:
+    """Made once: each status of each route needs it, and making them all takes a quarter of a second."""
+    return Problem.model_json_schema()
+
+
 def documented(**codes: str) -> dict[int | str, dict[str, Any]]:
     """The errors of a route for OpenAPI: ``documented(s403="forbidden grant_too_low")``."""
     found: dict[int | str, dict[str, Any]] = {}
+    schema = _problem_schema()
     for status, names in codes.items():
         number = int(status.removeprefix("s"))
-        schema = Problem.model_json_schema()
-        schema["properties"]["status"]["const"] = number
-        schema["properties"]["code"]["enum"] = names.split()
+        fields = dict(schema["properties"])
+        fields["status"] = fields["status"] | {"const": number}
+        fields["code"] = fields["code"] | {"enum": names.split()}
         found[number] = {
             "description": f"{HTTPStatus(number).phrase}: {', '.join(f'`{name}`' for name in names.split())}",
-            "content": {_MEDIA_TYPE: {"schema": schema}},
+            "content": {_MEDIA_TYPE: {"schema": schema | {"properties": fields}}},
         }
         if number == HTTPStatus.SERVICE_UNAVAILABLE:
             found[number]["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}

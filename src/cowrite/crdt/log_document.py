@@ -70,19 +70,22 @@ class LogDocument(Document):
         content: dict[str, Json] = self._call(self._roots.content)
         return content
 
-    def commit(self, updates: Sequence[bytes], outlines: Sequence[Outline]) -> Change | None:
+    def commit(self, updates: Sequence[bytes], outlines: Sequence[Outline] | None = None) -> Change | None:
         """Apply updates in one transaction; None when nothing of them was new.
 
-        Each was inspected (these are its ``outlines``), nothing of it is missing, and it contradicts nothing. Raises
-        :class:`EngineFault`; whatever cannot be applied or told as operations is one.
+        Each was inspected (these are its ``outlines``; left out, it is what a document of the same log has encoded, or an
+        entry of it), nothing of it is missing, and it contradicts nothing. Raises :class:`EngineFault`; whatever cannot be
+        applied or told as operations is one.
         """
         self._fresh.clear()
         self._call(self._apply_all, updates)
         if not self._fresh:
             return None
         emitted = self._fresh[0]
-        outline = outlines[0] if len(updates) == 1 and updates[0] == emitted else self._call(outline_of_state, emitted)
-        operations = self._call(self._roots.operations, self._new_roots(outlines), emitted, outline.layout)
+        known = outlines[0] if outlines and len(updates) == 1 and updates[0] == emitted else None
+        outline = known or self._call(outline_of_state, emitted)
+        new = self._new_roots(outlines or [outline])
+        operations = self._call(self._roots.operations, new, emitted, outline.layout)
         self._applied(outline)
         if self._roots.miscast:
             self._recast()

@@ -212,7 +212,8 @@ class _Walk:
             return DELETE, [(*span, NOBODY) for span in deletions]
         if part.before:
             return EQUAL, ((piece.clock, end, NOBODY, NOBODY),)
-        return INSERT, self._attribution.spans(piece.client, piece.clock, end)
+        runs = self._attribution.runs(piece.client, piece.clock, end)
+        return INSERT, [(start, stop, last, restored) for start, stop, _, last, restored in runs]
 
     def _who_wrote(self, written: Sequence[Piece], gone_by: int) -> tuple[int, int]:
         """Return who changed an entry or attribute: (entry, entry that brought it back)."""

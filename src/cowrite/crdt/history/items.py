@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from cowrite.crdt.conflicts import Lists
-from cowrite.crdt.content import read_sized
+from cowrite.crdt.content import read_long
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.history import contents
@@ -98,8 +98,11 @@ class Items:
     def text(self, piece: Piece) -> str:
         """Return the text of a string, or of a part of one that cuts no character in two."""
         data = self._data
-        start, end = read_sized(data, contents.content_at(data, piece.at))
-        text = data[start:end].decode()
+        start = contents.content_at(data, piece.at) + 1
+        size = data[start - 1]
+        if size > 127:
+            size, start = read_long(data, start, size)
+        text = data[start : start + size].decode()
         if text.isascii():
             return text[piece.skipped : piece.skipped + piece.length]
         units = text.encode("utf-16-le")

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from cowrite.crdt.content import MAX_CLOCK
 from cowrite.crdt.document import Document
-from cowrite.crdt.guard import outline_of_state
+from cowrite.crdt.guard import deletes_of
 from cowrite.crdt.history.items import Holder, Items, Piece, cut_by, read_items
 from cowrite.crdt.outline import ClockRange
-from cowrite.crdt.state_vector import encode_state_vector
+from cowrite.crdt.state_vector import decode_state_vector, encode_state_vector
 
 _new = tuple.__new__  # makes a named tuple in a third of the time
 _NOTHING_GONE: tuple[Sequence[int], Sequence[int]] = ((MAX_CLOCK + 1,), ())
@@ -37,9 +37,10 @@ class Sides:
     """
 
     def __init__(self, before: bytes, after: bytes) -> None:
-        document = _KeepingDocument.from_state(before)
+        document = _KeepingDocument()
+        document.take_in(before)
         self._vector = dict(document.state)
-        self._deletes = _by_client(outline_of_state(document.diff(encode_state_vector(self._vector))).deletes)
+        self._deletes = _by_client(deletes_of(document.diff(encode_state_vector(self._vector))))
         # Of each client where its deleted ranges begin and end; behind the last one begins none.
         self._gone: Mapping[int, tuple[Sequence[int], Sequence[int]]] = {
             client: ([*(known.start for known in ranges), MAX_CLOCK + 1], [known.end for known in ranges])
@@ -101,6 +102,7 @@ class _KeepingDocument(Document):
     def take_in(self, state: bytes) -> None:
         """Apply what a document has encoded itself."""
         self._integrate(state)
+        self._state = decode_state_vector(self._call(self._engine.get_state))
         self._encoded = self._deletions = None
 
 

@@ -3,10 +3,10 @@
     PYTHONPATH=tests python -m bench.cluster [--edits 200] [--documents 200] [--rate 2000] [--seconds 10]
 
 *Across*: two servers on one PostgreSQL and one Valkey; one client at each types a character, now and then; it counts from the
-call that makes the edit until the other client has it (target: p95 ≤ 30 ms). *Committed*: one server, and in each document one
-client that types, all together ``--rate`` edits a second, first on PostgreSQL, then on SQLite (which writes through to the disk;
-so does PostgreSQL here). It says how many were acknowledged a second, how late, and what waited at the end (target: no backlog),
-and what the database did for each: commits, rows, bytes of its write-ahead log.
+call that makes the edit until the other client has it (target: p95 ≤ 30 ms). *Committed*: one server, and in each document
+one client that types, all together ``--rate`` edits a second, first on PostgreSQL, then on SQLite (which writes through to the
+disk; so does PostgreSQL here). It says how many were acknowledged a second, how late, and what waited at the end (target: no
+backlog), and what the database did for each: commits, rows, bytes of its write-ahead log.
 """
 
 from __future__ import annotations
@@ -112,7 +112,8 @@ async def committed(server: DemoServer, options: argparse.Namespace) -> None:
     quantiles = statistics.quantiles(late, n=100)
     cores = (after.user + after.system - cpu.user - cpu.system) / options.seconds
     print(
-        f"  {len(late)} edits, all acknowledged {over - options.seconds:.2f} s after the last; {len(late) / over:.0f} a second; "
+        f"  {len(late)} edits, all acknowledged {over - options.seconds:.2f} s after the last; "
+        f"{len(late) / over:.0f} a second; "
         f"p50 {quantiles[49]:.0f} ms, p95 {quantiles[94]:.0f}, p99 {quantiles[98]:.0f}; waiting at the end "
         f"{health['pending_bytes']} bytes; server {cores:.2f} cores, generator {generator / options.seconds:.2f}"
     )
@@ -152,8 +153,8 @@ def main() -> None:
         commits, inserted, updated, wal = (late - early for late, early in zip(after, before, strict=True))
         edits = options.rate * options.seconds
         print(
-            f"  for each edit: {commits / edits:.3f} commits, {inserted / edits:.2f} rows inserted, {updated / edits:.2f} updated, "
-            f"{wal / edits:.0f} bytes of write-ahead log"
+            f"  for each edit: {commits / edits:.3f} commits, {inserted / edits:.2f} rows inserted, "
+            f"{updated / edits:.2f} updated, {wal / edits:.0f} bytes of write-ahead log"
         )
         (Path(folder) / "three").mkdir()
         with DemoServer(Path(folder) / "three") as server:

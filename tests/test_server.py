@@ -20,7 +20,6 @@ from cowrite.testing.client import UpgradeRefused, WebSocketClient, live_client
 from cowrite.testing.transport_contract.server import text_of
 from cowrite.tokens import generate_secret
 from timing import MS
-from valkey_server import ValkeyServer
 
 COWRITE = Path(sys.executable).parent / "cowrite"
 

@@ -126,7 +126,8 @@ def _start_again(server: DemoServer) -> None:
     """As a service manager does: a server that does not find its database ends, and is started again."""
     for left in reversed(range(3)):
         try:
-            return server.start()
+            server.start()
+            break
         except AssertionError:
             if not left:
                 raise

@@ -81,17 +81,14 @@ async def converged(
         found = []
         for document in documents:
             typed = sum(len(one.words) for one in (*editors, *programs) if one.document == document)
-            for one in editors:
-                if one.document == document and not (one.client.saved and str(one.client.text).count(";") == typed):
-                    found.append(f"{one.name} of {document}: saved {one.client.saved}")
-            for poller in pollers:
-                if poller.document == document and poller.text.count(";") != typed:
-                    found.append(f"{poller.name} of {document}")
+            mine = [one for one in editors if one.document == document]
+            found += [one.name for one in mine if not (one.client.saved and str(one.client.text).count(";") == typed)]
+            found += [one.name for one in pollers if one.document == document and one.text.count(";") != typed]
         return found
 
     try:
         async with asyncio.timeout(HEALED):
-            while missing():
+            while missing():  # noqa: ASYNC110 - what is waited for sets no event
                 await asyncio.sleep(0.05)
     except TimeoutError:
         raise AssertionError(f"not converged: {missing()[:10]}") from None

@@ -23,7 +23,7 @@ _WITHIN = "SELECT pid FROM pg_stat_activity WHERE state = 'idle in transaction' 
 async def freeze_within_transaction(running: Cluster, member: Member) -> tuple[int]:
     """The only one that writes just now. Returns the database's process that holds the lock."""
     member.database.delay = 0.3
-    while not (holding := await running.postgres.sql(_WITHIN)):
+    while not (holding := await running.postgres.sql(_WITHIN)):  # noqa: ASYNC110
         await asyncio.sleep(0.02)
     os.kill(member.server.pid, signal.SIGSTOP)
     member.up = False

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, LargeBinary, bindparam, case, func, literal, select
 
 from cowrite.core.ports import HistoryForgotten, StoreCorrupt
-from cowrite.core.records import ActivityGroup, Authored
+from cowrite.core.records import ActivityGroup, Authored, Cause
 from cowrite.crdt.outline import ClockRange
 from cowrite.stores import past
 from cowrite.stores.encoding import check_log, gap
@@ -39,7 +39,14 @@ _in_order = (
     .order_by(updates.c.entry_offset)
 )
 _newest_first = (
-    select(*_columns)
+    select(
+        updates.c.entry_offset,
+        updates.c.author_id,
+        updates.c.created_at,
+        updates.c.inserted,
+        updates.c.deleted,
+        updates.c.cause,
+    )
     .where(_mine, updates.c.entry_offset.between(bindparam("first"), bindparam("last")))
     .order_by(updates.c.entry_offset.desc())
     .limit(bindparam("most"))
@@ -136,24 +143,29 @@ def read_activity(
 
 
 def _decoded(document_id: str, rows: Any) -> Iterator[Authored]:
-    for row in rows:
-        yield _decode(document_id, row)
+    for offset, author, created_at, inserted, deleted, cause in rows:
+        made_for = _cause(document_id, offset, (cause,))
+        yield Authored(offset, author, created_at, (), inserted, deleted, made_for)
 
 
 def _decode(
     document_id: str,
     row: Sequence[Any],
-    claimed: Mapping[int, str] = MappingProxyType({}),
-    deletes: tuple[ClockRange, ...] = (),
+    claimed: Mapping[int, str],
+    deletes: tuple[ClockRange, ...],
 ) -> Authored:
     offset, author, created_at, _, inserted, deleted, *cause = row
     ranges = _ranges(document_id, row)
     writers = past.writers(ranges, author, claimed) if claimed and len(ranges) > 1 else ()
+    made_for = _cause(document_id, offset, cause)
+    return Authored(offset, author, created_at, ranges, inserted, deleted, made_for, writers, deletes)
+
+
+def _cause(document_id: str, offset: int, cause: Sequence[Any]) -> Cause | None:
     try:
-        made_for = None if cause[0] is None else decode_cause(*cause)
+        return None if cause[0] is None else decode_cause(*cause)
     except (ValueError, TypeError, LookupError) as error:
         raise _damaged(document_id, offset, error) from error
-    return Authored(offset, author, created_at, ranges, inserted, deleted, made_for, writers, deletes)
 
 
 def _ranges(document_id: str, row: Sequence[Any]) -> tuple[ClockRange, ...]:

@@ -120,6 +120,7 @@ def compose(given: Given) -> Parts:
     past = open_past(
         storage,
         registry,
+        journal.accounts,
         clock,
         ids,
         limits,

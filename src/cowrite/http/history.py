@@ -45,6 +45,7 @@ _READING: Final = ON_ONE | {
 _WRITING: Final = _READING | {
     "s409": "history_replaced restored_meanwhile restore_failed root_unreadable operation_id_taken",
     "s413": "too_large",
+    "s429": "too_fast",
     "s422": "unprocessable_entity bad_document_id unsupported not_storable wrong_order history_too_costly",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 from typing import Any
 
 import pytest
@@ -311,3 +312,47 @@ async def test_a_diff_is_made_once() -> None:
             assert await past.diffs.between(first, last, form, None) is made
             assert made != await past.diffs.between(last, first, form, None)
         assert await past.diffs.between(first, first, DiffFormat.OPERATIONS, None) == b"[]"
+
+
+def at_a_cost(server: Process, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Whoever measures CPU time from here on has used so much each time."""
+    monkeypatch.setattr(server.clock, "cpu", count(step=seconds).__next__)
+
+
+@pytest.mark.rule("HV45")
+async def test_who_causes_too_much_work_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with process(MemoryDatabase()) as (server, past):
+        ana = await server.join(user="ana")
+        ana.client.text.insert(0, "x")
+        await quiet(server)
+        ana.client.text.clear()
+        await quiet(server)
+        at_a_cost(server, monkeypatch, 0.8)
+        made = await restored(server, past, 1, id="first")
+        at_a_cost(server, monkeypatch, 0.0)
+        with pytest.raises(SubmissionRefused, match="ask again in 2") as caught:
+            await restored(server, past, 2)
+        assert (caught.value.code, caught.value.retry, caught.value.seconds > 1) == ("too_fast", True, True)
+        assert (await restored(server, past, 1, id="first")).version_id == made.version_id
+        moment = await past.moments.at(await info_of(server), 2)
+        await done(server, past.restoring.restore(session("ben"), moment))
+        server.clock.advance(3)  # type: ignore[attr-defined] # turned by hand
+        await restored(server, past, 1)
+        assert body(server) == "x"
+
+
+@pytest.mark.rule("HV45")
+async def test_work_that_comes_to_nothing_is_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with process(MemoryDatabase()) as (server, past):
+        await write(server, "one", "two")
+
+        def failing(*_: Any) -> None:
+            raise RestoreFailed("it cannot be")
+
+        monkeypatch.setattr("cowrite.crdt.history.restoring.restore", failing)
+        at_a_cost(server, monkeypatch, 1.5)
+        with pytest.raises(HistoryRefused):
+            await restored(server, past, 1)
+        with pytest.raises(SubmissionRefused) as caught:
+            await restored(server, past, 1)
+        assert caught.value.code == "too_fast"

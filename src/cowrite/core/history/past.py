@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from cowrite.core.cpu_account import SessionAccounts
 from cowrite.core.history import authors, blames, diffs
 from cowrite.core.history.authors import Authors
 from cowrite.core.history.automatic import AutomaticVersions, VersionTimes
@@ -46,6 +47,7 @@ class Past:
 def open_past(
     storage: Storage,
     registry: Registry,
+    accounts: SessionAccounts,
     clock: Clock,
     ids: Ids,
     limits: Limits,
@@ -69,6 +71,6 @@ def open_past(
         diffs=diffs_made,
         versions=VersionKeeper(storage.versions, clock, ids),
         automatic=AutomaticVersions(storage.versions, clock, ids, times),
-        restoring=Restoring(storage, moments, worker, registry, clock, ids, limits),
+        restoring=Restoring(storage, moments, worker, registry, accounts, clock, ids, limits),
         erasing=Erasing(storage, moments, registry, clock, ids, grace_days=grace_days, caches=caches),
     )

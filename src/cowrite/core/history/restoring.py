@@ -7,8 +7,9 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
+from cowrite.core.cpu_account import SessionAccounts
 from cowrite.core.history.entries import entries_between
 from cowrite.core.history.errors import HistoryRefused
 from cowrite.core.history.faults import reading
@@ -17,7 +18,7 @@ from cowrite.core.history.worker import HistoryWorker
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
 from cowrite.core.operations.state import State
-from cowrite.core.operations.submissions import Answer, Prepared, SubmissionRefused
+from cowrite.core.operations.submissions import Answer, Prepared, SubmissionRefused, account_of
 from cowrite.core.operations.writing import enqueue
 from cowrite.core.ports import Clock, Directory, Grant, HistoryForgotten, Storage
 from cowrite.core.records import Authored, Cause, CauseKind, DocumentInfo, Entry
@@ -33,6 +34,7 @@ _TRIES: Final = 3
 _NOTHING: Final = b"\x00\x00"
 """The empty update."""
 
+T = TypeVar("T")
 Copies: TypeAlias = Sequence[tuple[int, int, int, int, int]]
 
 
@@ -80,6 +82,7 @@ class Restoring:
         moments: Moments,
         worker: HistoryWorker,
         registry: Registry,
+        accounts: SessionAccounts,
         clock: Clock,
         ids: Ids,
         limits: Limits,
@@ -89,6 +92,7 @@ class Restoring:
         self._moments = moments
         self._worker = worker
         self._registry = registry
+        self._accounts = accounts
         self._clock = clock
         self._ids = ids
         self._limits = limits
@@ -130,14 +134,15 @@ class Restoring:
         return await self._do(wanted, until.info, partial(self._make_undo, author, after, until))
 
     async def _do(
-        self, wanted: Wanted, info: DocumentInfo, make: Callable[[Moment], Awaitable[tuple[bytes | None, Copies]]]
+        self, wanted: Wanted, info: DocumentInfo, make: Callable[[Moment, Session], Awaitable[tuple[bytes | None, Copies]]]
     ) -> Made:
         if wanted.id is not None and await self._history.locate(info.document_id, wanted.id) is not None:
             return await self._submit(wanted, await self._moments.at(info, info.head.offset), _NOTHING, ())
         tries = 0
         while True:
+            self._refuse_costly(wanted.session)
             head = await self._moments.at(info, info.head.offset)
-            update, copies = await make(head)
+            update, copies = await make(head, wanted.session)
             if update is None:
                 return Made(head.offset, (), None)
             try:
@@ -147,6 +152,28 @@ class Restoring:
                 if refused.code != "restored_meanwhile" or tries == _TRIES:
                     raise
             info = await self._look_again(info)
+
+    def _refuse_costly(self, session: Session) -> None:
+        if wait := self._accounts.wait(account_of(session)):
+            reason = f"what you have restored and undone here took more work than one may cause; ask again in {wait:.1f} s"
+            raise SubmissionRefused("too_fast", reason, retry=True, seconds=wait)
+
+    async def _charged(self, session: Session, work: Callable[[], T]) -> T:
+        """Have it done in the worker's thread, at the cost of whoever asks."""
+        spent = 0.0
+
+        def timed() -> T:
+            nonlocal spent
+            began = self._clock.cpu()
+            try:
+                return work()
+            finally:
+                spent = self._clock.cpu() - began
+
+        try:
+            return await self._worker.run(session.document_id, timed)
+        finally:
+            self._accounts.charge(account_of(session), spent)
 
     async def _look_again(self, info: DocumentInfo) -> DocumentInfo:
         now = await self._directory.info(info.document_id)
@@ -172,11 +199,15 @@ class Restoring:
             answer: Answer = await prepared.answer
         return Made(answer.offset, answer.operations, answer.version_id)
 
-    async def _make_restore(self, moment: Moment, root: str | None, head: Moment) -> tuple[bytes | None, Copies]:
+    async def _make_restore(
+        self, moment: Moment, root: str | None, head: Moment, session: Session
+    ) -> tuple[bytes | None, Copies]:
         then, now = await self._moments.state(moment), await self._moments.state(head)
-        return await self._worker.run(head.document_id, partial(_restore, head.document_id, then, now, root))
+        return await self._charged(session, partial(_restore, head.document_id, then, now, root))
 
-    async def _make_undo(self, author: str, after: Moment, until: Moment, head: Moment) -> tuple[bytes | None, Copies]:
+    async def _make_undo(
+        self, author: str, after: Moment, until: Moment, head: Moment, session: Session
+    ) -> tuple[bytes | None, Copies]:
         document_id = head.document_id
         changes = []
         async for entry in entries_between(self._history, head.info, after.offset, head.offset):
@@ -187,7 +218,7 @@ class Restoring:
         if not any(change.theirs or any((change.clients or {}).values()) for change in changes):
             return None, ()
         then, now = await self._moments.state(after), await self._moments.state(head)
-        return await self._worker.run(document_id, partial(_undo, document_id, then, now, changes))
+        return await self._charged(session, partial(_undo, document_id, then, now, changes))
 
     async def _whose(self, document_id: str, entry: Entry, author: str) -> Mapping[int, bool] | None:
         """For each Yjs client whether what it brings is the author's; None when all of it is whose the entry is."""

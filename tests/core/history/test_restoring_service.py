@@ -21,7 +21,7 @@ from cowrite.core.ports import Grant, HistoryForgotten, StoreCorrupt
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.history.scratch import RestoreFailed
 from cowrite.protocol import yjs
-from cowrite.protocol.messages import Update
+from cowrite.protocol.messages import SyncStep2, Update
 from cowrite.stores.memory import MemoryDatabase
 from cowrite.testing.process import Process, quiet
 from cowrite.testing.yjs_writer import block, shared_type, text, values, write_update
@@ -282,6 +282,22 @@ async def test_what_was_sent_together_is_taken_back_from_whoever_wrote_it(author
         info = await info_of(server)
         first, last = await past.moments.at(info, 0), await past.moments.at(info, 2)
         await done(server, past.restoring.undo(session(), author, first, last))
+        assert body(server) == left
+
+
+@pytest.mark.rule("HV42", "RS6", "HI13")
+@pytest.mark.parametrize(("author", "left"), [("bo", "xab"), ("ana", "x")])
+async def test_what_somebody_else_brought_is_taken_back_from_whoever_wrote_it(author: str, left: str) -> None:
+    """Bo's first message after a while offline holds only what he has of Ana."""
+    async with process(MemoryDatabase()) as (server, past):
+        ana, bo = await server.join(user="ana"), await server.join(user="bo")
+        ana.send(yjs.encode(Update(write_update([block(70, 0, text("a", root="body"))]))))
+        await quiet(server)
+        bo.send(yjs.encode(SyncStep2(write_update([block(70, 1, text("b", origin=(70, 0)))]))))
+        await quiet(server)
+        await write(server, "x", user="eve")
+        assert body(server) == "xab"
+        await undone(server, past, author, 0)
         assert body(server) == left
 
 

@@ -21,7 +21,7 @@ from cowrite.core.operations.state import State
 from cowrite.core.operations.submissions import Answer, Prepared, SubmissionRefused, account_of
 from cowrite.core.operations.writing import enqueue
 from cowrite.core.ports import Clock, Directory, Grant, HistoryForgotten, Storage
-from cowrite.core.records import Authored, Cause, CauseKind, DocumentInfo, Entry
+from cowrite.core.records import Authored, Cause, CauseKind, DocumentInfo
 from cowrite.core.rooms.registry import Registry
 from cowrite.core.sessions.session import Session
 from cowrite.crdt.guard import SYNC_LIMITS, inspect
@@ -31,6 +31,8 @@ from cowrite.crdt.roots import RootKind
 
 _TRIES: Final = 3
 """How often something is made anew because somebody else restored or undid something meanwhile."""
+_PORTION: Final = 1000
+"""Entries of which it is read at once who wrote them."""
 _NOTHING: Final = b"\x00\x00"
 """The empty update."""
 
@@ -210,33 +212,38 @@ class Restoring:
     ) -> tuple[bytes | None, Copies]:
         document_id = head.document_id
         changes = []
+        known = await self._others(head.info, after.offset, head.offset)
         async for entry in entries_between(self._history, head.info, after.offset, head.offset):
             in_range = entry.offset <= until.offset
-            theirs = await self._whose(document_id, entry, author) if in_range else None
-            copies = await self._copies(document_id, entry) if entry.cause is not None else ()
+            theirs = _whose(known.get(entry.offset), author) if in_range else None
+            copies = _copies(known.get(entry.offset))
             changes.append(_Change(entry.update, in_range and entry.author == author, theirs, copies))
         if not any(change.theirs or any((change.clients or {}).values()) for change in changes):
             return None, ()
         then, now = await self._moments.state(after), await self._moments.state(head)
         return await self._charged(session, partial(_undo, document_id, then, now, changes))
 
-    async def _whose(self, document_id: str, entry: Entry, author: str) -> Mapping[int, bool] | None:
-        """For each Yjs client whether what it brings is the author's; None when all of it is whose the entry is."""
-        if len({brought.client for brought in entry.ranges}) < 2:
-            return None
-        known = await self._authored(document_id, entry)
-        credited = zip(entry.ranges, known.writers, strict=False)  # no writers: all of it is the entry's author's
-        return {brought.client: writer == author for brought, writer in credited} or None
+    async def _others(self, info: DocumentInfo, after: int, until: int) -> Mapping[int, Authored]:
+        """By their offsets the entries of these that brought what others wrote, or what had been there before."""
+        found: dict[int, Authored] = {}
+        while after < until:
+            known = await self._history.authored(info.document_id, after=after, limit=min(_PORTION, until - after))
+            if not known or known[0].offset != after + 1:
+                raise HistoryForgotten(info.document_id, known[0].offset if known else until + 1)
+            found.update((entry.offset, entry) for entry in known if entry.writers or entry.cause is not None)
+            after = known[-1].offset
+        return found
 
-    async def _copies(self, document_id: str, entry: Entry) -> Copies:
-        cause = (await self._authored(document_id, entry)).cause
-        return cause.copies if cause is not None else ()
 
-    async def _authored(self, document_id: str, entry: Entry) -> Authored:
-        known = await self._history.authored(document_id, after=entry.offset - 1, limit=1)
-        if not known or known[0].offset != entry.offset:
-            raise HistoryForgotten(document_id, entry.offset + 1)
-        return known[0]
+def _whose(entry: Authored | None, author: str) -> Mapping[int, bool] | None:
+    """For each Yjs client whether what it brings is the author's; None when all of it is whose the entry is."""
+    if entry is None or not entry.writers:
+        return None
+    return {brought.client: writer == author for brought, writer in zip(entry.ranges, entry.writers, strict=True)}
+
+
+def _copies(entry: Authored | None) -> Copies:
+    return entry.cause.copies if entry is not None and entry.cause is not None else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from cowrite.core.records import ActivityGroup, Authored, Cause
 from cowrite.crdt.outline import ClockRange
 from cowrite.stores import past
 from cowrite.stores.encoding import check_log, gap
-from cowrite.stores.packing import decode_cause, has_several, unpack_ranges
+from cowrite.stores.packing import decode_cause, has_several, is_relayed, unpack_ranges
 from cowrite.stores.sqlalchemy.reading import Rows, number_of_document, read_documents
 from cowrite.stores.sqlalchemy.tables import clients, documents, updates
 
@@ -113,13 +113,17 @@ def read_authored(connection: Connection, document_id: str, *, after: int, limit
 
 
 def _read_claims(connection: Connection, document_id: str, rows: Rows) -> dict[int, str]:
-    several = {client for row in rows if has_several(row[3]) for client in past.clients_of_several(_ranges(document_id, row))}
+    several = {client for row in rows if has_several(row[3]) for client in _clients_of_others(document_id, row)}
     wanted, claimed = sorted(several), dict[int, str]()
     for first in range(0, len(wanted), _CLAIMS):
         place = {"document_id": document_id, "clients": wanted[first : first + _CLAIMS]}
         for client, author in connection.execute(_claims, place):
             claimed[client] = author
     return claimed
+
+
+def _clients_of_others(document_id: str, row: Sequence[Any]) -> frozenset[int]:
+    return past.clients_of_others(_ranges(document_id, row), relayed=is_relayed(row[3]))
 
 
 def decode_authored(raw: RawAuthored) -> tuple[Authored, ...]:
@@ -156,7 +160,7 @@ def _decode(
 ) -> Authored:
     offset, author, created_at, _, inserted, deleted, *cause = row
     ranges = _ranges(document_id, row)
-    writers = past.writers(ranges, author, claimed) if claimed and len(ranges) > 1 else ()
+    writers = past.writers(ranges, author, claimed, relayed=is_relayed(row[3])) if claimed else ()
     made_for = _cause(document_id, offset, cause)
     return Authored(offset, author, created_at, ranges, inserted, deleted, made_for, writers, deletes)
 

@@ -263,6 +263,41 @@ async def test_undo_of_what_was_restored_meanwhile() -> None:
         assert (await info_of(server)).head == head
 
 
+@pytest.mark.rule("HV42", "RS12")
+async def test_what_somebody_wrote_goes_also_where_others_brought_it_back() -> None:
+    async with process(MemoryDatabase()) as (server, past):
+        ana, ben = await server.join(user="ana"), await server.join(user="ben")
+        ana.client.text.insert(0, "Hello")
+        await quiet(server)
+        ben.client.text.insert(5, " all")
+        await quiet(server)
+        ben.client.text.clear()
+        await quiet(server)
+        await restored(server, past, 2)
+        assert body(server) == "Hello all"
+        await undone(server, past, "ana", 0)
+        assert body(server) == " all"
+        head = (await info_of(server)).head
+        await undone(server, past, "ana", 0)
+        assert (await info_of(server)).head == head, "there is nothing left to take back"
+
+
+@pytest.mark.rule("HV42", "RS12")
+async def test_a_copy_of_what_somebody_wrote_that_they_deleted_stays_deleted() -> None:
+    async with process(MemoryDatabase()) as (server, past):
+        ana, ben = await server.join(user="ana"), await server.join(user="ben")
+        ana.client.text.insert(0, "Hello")
+        await quiet(server)
+        ben.client.text.clear()
+        await quiet(server)
+        await restored(server, past, 1)
+        del ana.client.text[0:2]
+        await quiet(server)
+        assert body(server) == "llo"
+        await undone(server, past, "ana", 0)
+        assert body(server) == ""
+
+
 async def send_together(server: Process) -> None:
     """Bo sends what Ana has typed offline beside his own, as a client does that comes back."""
     ana, bo = await server.join(user="ana"), await server.join(user="bo")

@@ -58,7 +58,7 @@ def test_ids_under_which_what_a_person_wrote_is_there_again() -> None:
             length = rng.randrange(1, 6)
             old = rng.choice((*CLIENTS, *range(10, client)))
             copies.append(((client, rng.randrange(4), length, old, rng.randrange(8)), rng.random() < 0.3))
-        inserted = some_ranges(rng, 3) + [ClockRange(10, 0, rng.randrange(1, 6))]
+        inserted = [*some_ranges(rng, 3), ClockRange(10, 0, rng.randrange(1, 6))]
         new = {(client, clock + number) for (client, clock, length, *_), _ in copies for number in range(length)}
         theirs, cut = ids(inserted) - new, set()
         for (client, clock, length, old, old_clock), taken in copies:

@@ -333,6 +333,30 @@ async def test_a_retired_client_is_told_so_by_a_room_that_was_opened_since() -> 
 
 
 @pytest.mark.rule("ER5")
+async def test_who_has_no_base_writes_also_when_what_was_forgotten_had_no_operations() -> None:
+    async with process(MemoryDatabase()) as (server, past):
+        ana, bot = await server.join(user="ana"), ThinClient("bot")
+        for word in ("typed and", "taken back"):
+            with ana.client.doc.transaction():
+                ana.client.text.insert(0, word)
+                ana.client.text.clear()
+            await quiet(server)
+        info = await info_of(server)
+        assert (info.head.offset, await server.storage.history.last_operation("doc", until=2)) == (2, None)
+        assert await past.erasing.forget(await past.moments.at(info, 1)) == 2
+        await bot.read(server)
+        assert bot.head is None
+        await answered(server, await bot.insert(server, 0, "one"))
+        await bot.read(server)
+        await answered(server, await bot.insert(server, 3, " two"))
+        assert body(server) == str(ana.client.text) == "one two"
+        # Whoever has read nothing of this is not at the beginning any more.
+        assert await past.erasing.forget(await past.moments.at(await info_of(server), 3)) == 4
+        late = ThinClient("late")
+        assert (await refused(server, await late.insert(server, 0, "x"))).code == "unknown_base"
+
+
+@pytest.mark.rule("ER5")
 async def test_a_program_whose_last_words_are_forgotten_goes_on() -> None:
     """The replica that is run for it lacks what is not kept any more, and is made again from what is."""
     database = MemoryDatabase()

@@ -44,7 +44,9 @@ _SETTINGS: Final = {
 class PostgresServer:
     """Keeps its data and its port when it is started again. Each backend asks for a database of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
+        """``durable``: what is committed is written through to the disk, as by default."""
+        self._settings = _SETTINGS | ({"fsync": "on"} if durable else {})
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
@@ -78,7 +80,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        settings = [argument for name, value in _SETTINGS.items() for argument in ("-c", f"{name}={value}")]
+        settings = [argument for name, value in self._settings.items() for argument in ("-c", f"{name}={value}")]
         command = [str(binary("postgres")), "-D", str(self._data), "-p", str(self.port), *settings]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **self._as)

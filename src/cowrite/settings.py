@@ -11,12 +11,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from cowrite.setting_values import is_database, is_redis, try_key_set
 from cowrite.startup import StartError
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ ENV_FILE: Final = ".env"
 _HIDDEN: Final = frozenset({"secret", "database_url", "redis_url", "jwt_secret", "jwks"})
 """Settings whose values hold passwords: no message shows them."""
 _OF_THE_TESTS: Final = ("COWRITE_CHAOS", "COWRITE_CHROMIUM", "COWRITE_FUZZ", "COWRITE_TEST_")
-_SERVERS: Final = frozenset({"postgresql", "postgres", "mariadb", "mysql"})
 _WEB: Final = re.compile(r"https?://", re.IGNORECASE)
 _WEB_URL: Final = re.compile(r"https?://[^/?#@\s]+(?:[/?][^#\s]*)?", re.IGNORECASE)
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#@\s]+")
@@ -202,11 +201,7 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _usable_database(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        scheme, _, rest = value.partition("://")
-        file = scheme in {"sqlite", "sqlite+aiosqlite"} and rest[:1] == "/" != rest
-        if not rest or not (file or scheme.partition("+")[0] in _SERVERS):
+        if value is not None and not is_database(value):
             uses = "sqlite:///path/to/file, postgresql://user:password@host/database, mariadb://… or mysql://…"
             raise ValueError(f"COWRITE_DATABASE_URL is no URL that can be used: write {uses}")
         return value
@@ -214,7 +209,7 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _usable_redis(cls, value: str | None) -> str | None:
-        if value is not None and not _is_redis(value):
+        if value is not None and not is_redis(value):
             uses = "redis://host:6379/0, rediss://host:6379/0 or unix:///path/to/socket, without a ?query or a #fragment"
             raise ValueError(f"COWRITE_REDIS_URL is no URL that can be used: write {uses}")
         return value
@@ -243,7 +238,7 @@ class Settings(BaseSettings):
         if value is None:
             return None
         if not _WEB.match(value):
-            _try_key_set(Path(value))
+            try_key_set(Path(value))
         elif not _WEB_URL.fullmatch(value):
             raise ValueError(
                 "COWRITE_JWKS is no URL that can be used: write https://host/path, without a user, a password or a #fragment"
@@ -309,30 +304,6 @@ class Settings(BaseSettings):
         if self.database_url is None:
             return self.data_dir / "cowrite.sqlite3"
         return Path(self.database_url.partition(":///")[2]) if self.database_url.startswith("sqlite") else None
-
-
-def _is_redis(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        named = parts.hostname and (parts.port is None or parts.port > 0) and re.fullmatch(r"/?[0-9]{0,4}", parts.path)
-    except ValueError:  # a port or an address that is none
-        return False
-    if any(character in url for character in "?#") or not url.isprintable() or " " in url:
-        return False
-    if parts.scheme == "unix":
-        return len(parts.path) > 1 and not parts.netloc
-    return parts.scheme in {"redis", "rediss"} and bool(named)
-
-
-def _try_key_set(file: Path) -> None:
-    from cowrite.tokens import MAX_JWKS_BYTES, JwksInvalid, parse_jwks
-
-    try:
-        with file.open("rb") as opened:
-            parse_jwks(opened.read(MAX_JWKS_BYTES + 1))
-    except (OSError, ValueError) as error:  # ValueError: U+0000 in the path
-        reason = error if isinstance(error, JwksInvalid) else f"it cannot be read: {getattr(error, 'strerror', error)}"
-        raise ValueError(f"COWRITE_JWKS names the file {file}, which is no key set that can be used: {reason}") from None
 
 
 class SettingsError(StartError):

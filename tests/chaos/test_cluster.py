@@ -59,14 +59,17 @@ async def play(running: Cluster, seed: int) -> None:
         for fault in rng.sample(running.faults, FAULTS):
             await asyncio.sleep(rng.uniform(0.2, 0.6))
             await fault(rng)
-        for writer in (*editors, *programs):
-            writer.typing = False
+        for editor in editors:
+            editor.typing = False
+        for program in programs:
+            program.typing = False
         await asyncio.wait_for(asyncio.gather(*writing), HEALED)
         await converged(documents, editors, programs, pollers)
         for task in lasting:
             task.cancel()
     for document in documents:
-        mine = [one for one in (*editors, *programs) if one.document == document]
+        mine: list[Writer | HttpPeer] = [one for one in editors if one.document == document]
+        mine += [one for one in programs if one.document == document]
         await check(running, document, mine)
         [poller] = [one for one in pollers if one.document == document]
         assert poller.operations == [one["id"] for one in await operations(running.ports[0], document)]
@@ -80,7 +83,8 @@ async def converged(
     def missing() -> list[str]:
         found = []
         for document in documents:
-            typed = sum(len(one.words) for one in (*editors, *programs) if one.document == document)
+            typed = sum(len(one.words) for one in editors if one.document == document)
+            typed += sum(len(one.words) for one in programs if one.document == document)
             mine = [one for one in editors if one.document == document]
             found += [one.name for one in mine if not (one.client.saved and str(one.client.text).count(";") == typed)]
             found += [one.name for one in pollers if one.document == document and one.text.count(";") != typed]

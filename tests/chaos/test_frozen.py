@@ -20,7 +20,7 @@ HELD, FREE = "frozen/held", "frozen/free"
 _WITHIN = "SELECT pid FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = 'chaos'"
 
 
-async def freeze_within_transaction(running: Cluster, member: Member) -> tuple[int]:
+async def freeze_within_transaction(running: Cluster, member: Member) -> tuple[int, ...]:
     """The only one that writes just now. Returns the database's process that holds the lock."""
     member.database.delay = 0.3
     while not (holding := await running.postgres.sql(_WITHIN)):  # noqa: ASYNC110
@@ -28,7 +28,7 @@ async def freeze_within_transaction(running: Cluster, member: Member) -> tuple[i
     os.kill(member.server.pid, signal.SIGSTOP)
     member.up = False
     member.database.delay = 0.0
-    return holding[0]  # type: ignore[return-value]
+    return holding[0]
 
 
 @pytest.mark.timeout(300)

@@ -163,7 +163,7 @@ def test_passwords_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a message nor a representation shows what may hold a password."""
     hidden = generate_secret()
     for name in ("DATABASE_URL", "REDIS_URL"):
-        monkeypatch.setenv(f"COWRITE_{name}", f"postgresql://user:{hidden}@host/db")
+        monkeypatch.setenv(f"COWRITE_{name}", f"oracle://user:{hidden}@host/db")
     monkeypatch.setenv("COWRITE_SECRET", f"{SECRET},{hidden}x")
     shown = problems()
     assert len(shown) == 3
@@ -176,6 +176,7 @@ def test_passwords_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COWRITE_SECRET", hidden)
     assert hidden not in repr(load_settings(database_url="sqlite:///secret/folder"))
     assert "secret/folder" not in repr(load_settings(database_url="sqlite:///secret/folder"))
+    assert hidden not in repr(load_settings(database_url=f"postgresql://user:{hidden}@host/db"))
 
 
 @pytest.mark.rule("CL5")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from cowrite.history_commands import DatabaseUrl, DataDir
 from cowrite.startup import StartError
 
 
 def migrate(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """Make the tables of the database, or bring them up to date. A server needs it after an upgrade; SQLite does it itself."""
+    import asyncio
+
     from cowrite.app import database_url as url_of
     from cowrite.log import configure
     from cowrite.settings import load_settings

@@ -153,6 +153,7 @@ async def test_frozen_server(server: Server, monkeypatch: pytest.MonkeyPatch) ->
     storage = await opened(server)
     await next_entry(storage, "frozen")
     transaction, _ = await database(storage).begin(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
+    assert await offset(storage, "frozen") > 0  # on a second connection
     server.freeze()
     try:
         with pytest.raises(StoreUnavailable, match=r"has not answered for .* s; the connection was cut"):

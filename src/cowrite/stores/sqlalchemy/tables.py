@@ -58,8 +58,7 @@ TEXT = Text().with_variant(_LONG_TEXT, "mysql", "mariadb")
 JSON_TEXT = JSON(none_as_null=True).with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
 # TIMESTAMP begins in the first second of 1970 there, and ends in 2038.
 TIME = TIMESTAMP(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
-MILLISECONDS = BigInteger()
-DIGEST = _bytewise(DIGEST_LENGTH)
+MILLISECONDS, DIGEST = BigInteger(), _bytewise(DIGEST_LENGTH)
 
 metadata = MetaData(
     naming_convention={

@@ -79,8 +79,8 @@ class Settings(BaseSettings):
         None,
         takes="a URL `redis://host:6379/0`, `rediss://host:6379/0` (TLS) or `unix:///path/to/socket`",
         description="A Redis (7 or newer) or Valkey server, or any server of a cluster. By it processes tell one another of "
-        "edits and cursors, and there it is noted who is in which document (not in a cluster: then the database keeps that, "
-        "and `/healthz` says so). Without it, and while it does not work, edits and presence of other processes come from the "
+        "edits and cursors, and there it is noted who is in which document. "
+        "Without it, and while it does not work, edits and presence of other processes come from the "
         "database, and cursors stay within a process. User and password go before the host: `redis://user:password@host`, "
         "percent-encoded.",
         repr=False,

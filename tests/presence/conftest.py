@@ -11,9 +11,9 @@ import pytest
 from redis import Redis
 
 from cowrite.stores import open_store
-from presence.presence_backends import FailoverBackend, LocalBackend, RedisBackend, ServerBackend, SqliteBackend
+from presence.presence_backends import ClusterBackend, FailoverBackend, LocalBackend, RedisBackend, ServerBackend, SqliteBackend
 from stores.store_backends import MariadbBackend, PostgresBackend
-from valkey_server import ValkeyServer
+from valkey_server import ValkeyCluster, ValkeyServer
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +69,25 @@ async def local() -> AsyncIterator[LocalBackend]:
 @pytest.fixture
 async def redis(valkey: ValkeyServer) -> AsyncIterator[RedisBackend]:
     backend = RedisBackend(valkey.url)
+    yield backend
+    await backend.close()
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyCluster]:
+    cluster = ValkeyCluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.kill()
+
+
+@pytest.fixture
+async def redis_cluster(shared_cluster: ValkeyCluster) -> AsyncIterator[ClusterBackend]:
+    for server in shared_cluster.servers:
+        server.call("FLUSHALL")
+    backend = ClusterBackend(shared_cluster.url)
     yield backend
     await backend.close()
 

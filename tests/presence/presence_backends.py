@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 
 from cowrite.core.ports import Presence, Storage
 from cowrite.presence.failover import FailoverPresence
@@ -45,6 +45,30 @@ class RedisBackend(PresenceBackend):
 
     async def connect(self) -> RedisPresence:
         return RedisPresence(self.url, self.clock, patience=10)  # a busy machine is no outage
+
+    async def pass_time(self, seconds: float) -> None:
+        for process in await self.redis.zrange(PROCESSES_KEY, 0, -1):
+            assert isinstance(process, bytes)
+            await self.redis.zincrby(PROCESSES_KEY, -1000 * seconds, process)
+
+    async def stored(self) -> int:
+        return sum([await self.redis.hlen(key) async for key in self.redis.scan_iter("cowrite:presence:*")])
+
+    async def close(self) -> None:
+        await super().close()
+        await self.redis.aclose()
+
+
+class ClusterBackend(PresenceBackend):
+    """The same of a cluster, with a client for clusters."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.url = url
+        self.redis = RedisCluster.from_url(url)
+
+    async def connect(self) -> RedisPresence:
+        return RedisPresence(self.url, self.clock, patience=10)
 
     async def pass_time(self, seconds: float) -> None:
         for process in await self.redis.zrange(PROCESSES_KEY, 0, -1):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
 
+from cowrite.core.history.authors import Authors
 from cowrite.core.history.entries import entries_between
 from cowrite.core.history.errors import HistoryRefused
 from cowrite.core.history.faults import reading
@@ -25,6 +26,7 @@ from cowrite.core.rooms.registry import Registry
 from cowrite.core.sessions.session import Session
 from cowrite.crdt.guard import SYNC_LIMITS, inspect
 from cowrite.crdt.history import restoring
+from cowrite.crdt.history.origins import Origins
 from cowrite.crdt.operations import ContentOperation
 from cowrite.crdt.roots import RootKind
 
@@ -78,6 +80,7 @@ class Restoring:
         self,
         storage: Storage,
         moments: Moments,
+        authors: Authors,
         worker: HistoryWorker,
         registry: Registry,
         clock: Clock,
@@ -87,6 +90,7 @@ class Restoring:
         self._history = storage.history
         self._directory: Directory = storage.directory
         self._moments = moments
+        self._authors = authors
         self._worker = worker
         self._registry = registry
         self._clock = clock
@@ -174,7 +178,8 @@ class Restoring:
 
     async def _make_restore(self, moment: Moment, root: str | None, head: Moment) -> tuple[bytes | None, Copies]:
         then, now = await self._moments.state(moment), await self._moments.state(head)
-        return await self._worker.run(head.document_id, partial(_restore, head.document_id, then, now, root))
+        origins = (await self._authors.until(head.info, head.offset)).origins
+        return await self._worker.run(head.document_id, partial(_restore, head.document_id, then, now, root, origins))
 
     async def _make_undo(self, author: str, after: Moment, until: Moment, head: Moment) -> tuple[bytes | None, Copies]:
         document_id = head.document_id
@@ -221,7 +226,7 @@ class _Change:
     """What it brings that had been there before."""
 
 
-def _restore(document_id: str, then: State, now: State, root: str | None) -> tuple[bytes | None, Copies]:
+def _restore(document_id: str, then: State, now: State, root: str | None, origins: Origins) -> tuple[bytes | None, Copies]:
     roots = now.committed.roots
     mixed = sorted(name for name, kind in roots.items() if kind is RootKind.MIXED and root in (None, name))
     if mixed:
@@ -230,7 +235,7 @@ def _restore(document_id: str, then: State, now: State, root: str | None) -> tup
         raise HistoryRefused("root_unreadable", f"{reason}; restore the other roots by name")
     wanted = None if root is None else [root]
     with reading(document_id):
-        made = restoring.restore(then.committed.state, roots, now.committed.state, wanted, then.content)
+        made = restoring.restore(then.committed.state, roots, now.committed.state, wanted, then.content, origins=origins)
     return made.update, made.copies
 
 

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from pycrdt import Text
+from pycrdt import Array, Map, Text, XmlElement, XmlFragment, XmlText
 
 from cowrite.crdt.guard import inspect
 from cowrite.crdt.history.restoring import edited
@@ -120,3 +120,32 @@ def test_what_was_typed_again_is_no_change_where_nothing_else_is() -> None:
     assert root["runs"] == [{"change": "equal", "text": "abc"}]
     (root,) = log.told(0, 3)["roots"]
     assert [run["change"] for run in root["runs"]] == ["insert", "insert", "insert"]
+
+
+@pytest.mark.rule("HI15")
+def test_a_tree_that_was_written_again_is_no_change() -> None:
+    def write(root: XmlFragment) -> None:
+        root.children.append(XmlElement("p", {"level": "1"}, [XmlText("abc"), XmlElement("br")]))
+
+    log = CopyingLog()
+    log.edit(XmlFragment, "x", write)
+    log.edit(Map, "m", lambda root: root.update({"k": Map({"in": Array([1, Map()])}), "n": 1}))
+    log.edit(XmlFragment, "x", lambda root: root.children.__delitem__(0))
+    log.edit(XmlFragment, "x", write)
+    log.edit(Map, "m", lambda root: root.update({"k": Map({"in": Array([1, Map()])}), "n": 1}))
+    roots = log.told(2, 5)["roots"]
+    assert not any(root["changed"] for root in roots)
+    assert {part["change"] for root in roots for part in changes(root)} == {"equal"}
+    assert [part.get("tag") for part in changes(roots[1]) if part.get("kind") == "element"] == ["p", "br"]
+
+
+@pytest.mark.rule("HI15")
+def test_what_is_not_the_same_is_told_whatever_it_is_said_to_copy() -> None:
+    log = CopyingLog()
+    log.edit(Text, "t", lambda typed: typed.insert(0, "abc"))
+    log.edit(Text, "t", lambda typed: typed.clear())
+    log.edit(Text, "t", lambda typed: typed.insert(0, "xyz"))
+    ((new, start, end),), ((old, _, _),) = log.authored[2].ranges, log.authored[0].ranges
+    log.authored[2] = log.authored[2]._replace(copies=[(new, start, end - start, old, 0)])
+    (root,) = log.told(1, 3)["roots"]
+    assert [(run["change"], run["text"]) for run in root["runs"]] == [("delete", "abc"), ("insert", "xyz")]

@@ -15,6 +15,13 @@ def test_a_copy_of_a_copy_is_the_same() -> None:
     assert origins.spans(2, 1, 6) == [(1, 4, 1, 11), (4, 6, 2, 4)]
     assert origins.spans(3, 0, 9) == [(0, 1, 9, 0), (1, 5, 3, 1), (5, 7, 1, 11), (7, 9, 3, 7)]
     assert origins.spans(4, 1, 5) == [(1, 2, 3, 4), (2, 4, 1, 11), (4, 5, 3, 7)]
+    assert [origins.copied(*span) for span in ((1, 0, 99), (2, 3, 9), (2, 4, 9), (3, 0, 1), (4, 6, 7))] == [
+        False,
+        True,
+        False,
+        True,
+        False,
+    ]
     assert origins
     assert not Origins()
 

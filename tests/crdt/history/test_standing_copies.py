@@ -118,6 +118,13 @@ def test_what_was_brought_back_twice_at_once_stays_once() -> None:
     again.bring(second)
     assert text_of(again.document) == "Hello brave brave world"
     assert written(again.restore(1)) == (0, 6)
+    again.edit(Text, "t", lambda typed: typed.insert(0, "?"))
+    again.restore(2)
+    assert text_of(again.document) == "Hello world"
+    again.restore(4)
+    assert text_of(again.document) == "Hello brave brave world"
+    again.edit(Text, "t", lambda typed: typed.insert(0, "?"))
+    assert written(again.restore(4))[1] == 7  # one of both is not known as what it is
 
 
 @pytest.mark.rule("RS13")

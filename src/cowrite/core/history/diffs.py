@@ -16,7 +16,7 @@ from cowrite.core.history.faults import reading
 from cowrite.core.history.moments import Moment, Moments
 from cowrite.core.history.worker import HistoryWorker
 from cowrite.core.operations.state import State
-from cowrite.crdt.errors import EngineFault
+from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.history.attribution import Attribution
 from cowrite.crdt.history.diff import diff
@@ -109,7 +109,7 @@ def _drafts(before: State, after: State, origins: Origins) -> Sequence[Operation
         return _translated(before, made.update)
     drafts = _translated(before, later.state)
     if origins and drafts and RootKind.MIXED not in later.roots.values():
-        with suppress(RestoreFailed, EngineFault):
+        with suppress(RestoreFailed, EngineFault, HostileUpdate):
             update = edited(log.state, later.roots, later.state, after.content, origins)
             drafts = min(drafts, _translated(before, update), key=_cost)
     return drafts

@@ -55,7 +55,7 @@ class Alignment:
     def _entry(self, key: str) -> Part | None:
         old = self._paired.entry(self._place.old.entries.get(key, ()))
         new = Now().entry(self._place.new.entries.get(key, ()))
-        if old is None or new is None or not (old is new or self._paired.same(old, new)):
+        if old is None or new is None or not self._paired.same(old, new):
             return None
         return Part(new, True, True, old)
 

@@ -208,7 +208,7 @@ class _Walk:
         piece = new or old
         assert piece is not None, "an entry was there before or is there after"
         part = Part(piece, old is not None, new is not None, old)
-        if old is not None and new is not None and old is not new and not self._sides.same(old, new):
+        if old is not None and new is not None and not self._sides.same(old, new):
             before, after = self._before.value(old), self._after.value(new)
             if TYPE in (old.content, new.content) or not same(before, after):
                 return {"change": REPLACE, "before": before, "value": after}

@@ -60,6 +60,8 @@ class Paired:
 
     def same(self, old: Piece, new: Piece) -> bool:
         """Tell whether two pieces are, or were, the same."""
+        if old is new:
+            return True
         origins = [self._origins.spans(piece.client, piece.clock, piece.clock + 1)[0][2:] for piece in (old, new)]
         return origins[0] == origins[1] and equal(self.items, old, new)
 

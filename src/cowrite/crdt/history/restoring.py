@@ -5,8 +5,9 @@ manager, and undone. So what is still there stays what it is, with the carets an
 written again, under a fresh Yjs client id. (Applying the log's entries one by one instead, the undo manager writes entries that
 count in its own document, but not in those of others, in three of a hundred random histories.) The engine may panic at it, and
 others may see something else. Therefore the update is tried on a copy of the log (:mod:`cowrite.crdt.history.proof`), and
-mended where what it shows differs from what the document showed at A. What is written meanwhile merges with the update as with
-every other one.
+mended where what it shows differs from what the document showed at A. Where the undo would take away copies, which an earlier
+restore brought, another way is tried as well: to edit today's document past all that A shows too, be it as a copy. What is
+written meanwhile merges with the update as with every other one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, groupby
+from itertools import chain, groupby, starmap
 from operator import itemgetter
 
 from cowrite.crdt.errors import EngineFault, HostileUpdate
@@ -92,7 +93,7 @@ def restore(
     if not proof.differing(None, want):
         return Restored(None, left=mixed)
     undone = _undone(state, shown, head, want, proof, client_id)
-    if origins and undone.outline.brings:
+    if origins and undone.outline.brings and any(starmap(origins.copied, undone.outline.deletes)):
         # The undo manager takes away what an earlier restore has brought back, to bring it back again.
         with suppress(RestoreFailed, EngineFault, HostileUpdate):
             along = _along(state, shown, head, want, proof, client_id, origins)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
 from cowrite.core.cpu_account import SessionAccounts
+from cowrite.core.history.authors import Authors
 from cowrite.core.history.entries import entries_between
 from cowrite.core.history.errors import HistoryRefused
 from cowrite.core.history.faults import reading
@@ -26,6 +27,7 @@ from cowrite.core.rooms.registry import Registry
 from cowrite.core.sessions.session import Session
 from cowrite.crdt.guard import SYNC_LIMITS, inspect
 from cowrite.crdt.history import restoring
+from cowrite.crdt.history.origins import Origins
 from cowrite.crdt.operations import ContentOperation
 from cowrite.crdt.roots import RootKind
 
@@ -84,6 +86,7 @@ class Restoring:
         self,
         storage: Storage,
         moments: Moments,
+        authors: Authors,
         worker: HistoryWorker,
         registry: Registry,
         accounts: SessionAccounts,
@@ -94,6 +97,7 @@ class Restoring:
         self._history = storage.history
         self._directory: Directory = storage.directory
         self._moments = moments
+        self._authors = authors
         self._worker = worker
         self._registry = registry
         self._accounts = accounts
@@ -209,7 +213,8 @@ class Restoring:
         self, moment: Moment, root: str | None, head: Moment, session: Session
     ) -> tuple[bytes | None, Copies]:
         then, now = await self._moments.state(moment), await self._moments.state(head)
-        return await self._charged(session, partial(_restore, head.document_id, then, now, root))
+        origins = (await self._authors.until(head.info, head.offset)).origins
+        return await self._charged(session, partial(_restore, head.document_id, then, now, root, origins))
 
     async def _make_undo(
         self, author: str, after: Moment, until: Moment, head: Moment, session: Session
@@ -267,7 +272,7 @@ def _mixed(roots: Mapping[str, RootKind]) -> list[str]:
     return sorted(name for name, kind in roots.items() if kind is RootKind.MIXED)
 
 
-def _restore(document_id: str, then: State, now: State, root: str | None) -> tuple[bytes | None, Copies]:
+def _restore(document_id: str, then: State, now: State, root: str | None, origins: Origins) -> tuple[bytes | None, Copies]:
     roots = now.committed.roots
     mixed = [name for name in _mixed(roots) if root in (None, name)]
     if mixed:
@@ -276,7 +281,7 @@ def _restore(document_id: str, then: State, now: State, root: str | None) -> tup
         raise HistoryRefused("root_unreadable", f"{reason}; restore the other roots by name")
     wanted = None if root is None else [root]
     with reading(document_id):
-        made = restoring.restore(then.committed.state, roots, now.committed.state, wanted, then.content)
+        made = restoring.restore(then.committed.state, roots, now.committed.state, wanted, then.content, origins=origins)
     return made.update, made.copies
 
 

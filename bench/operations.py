@@ -132,6 +132,7 @@ class Core:
         self._writer = DocumentWriter(
             process.registry,
             process.storage.history,
+            process.storage.directory,
             process.access,
             process.journal.accounts,
             process.clock,

@@ -107,7 +107,7 @@ def compose(given: Given) -> Parts:
         bridge=SessionBridge(given.authorize, given.access_tokens, storage.access, access, clock, ids),
         access=access,
         reader=DocumentReader(storage),
-        writer=DocumentWriter(registry, storage.history, access, journal.accounts, clock, ids, limits),
+        writer=DocumentWriter(registry, storage.history, storage.directory, access, journal.accounts, clock, ids, limits),
         clock=clock,
         ids=ids,
         limits=limits,
@@ -120,6 +120,7 @@ def compose(given: Given) -> Parts:
     past = open_past(
         storage,
         registry,
+        journal.accounts,
         clock,
         ids,
         limits,

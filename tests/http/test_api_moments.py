@@ -163,7 +163,7 @@ async def test_who_has_gone_is_not_worked_for(server: Api, monkeypatch: pytest.M
         with pytest.raises(httpx.ReadTimeout):
             await leaving.get(f"{PATH}?at=2", headers=WRITER, timeout=httpx.Timeout(20, read=300 * MS))
     async with asyncio.timeout(20):
-        while any(not job.done.done() for jobs in worker._waiting.values() for job in jobs):  # noqa: ASYNC110 - nothing tells
+        while any(not job.done.done() for jobs in worker._turns._waiting.values() for job in jobs):  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(MS)
     gate.set()
     assert await busy

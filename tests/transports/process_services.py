@@ -22,7 +22,9 @@ def services_of(process: Process, authorize: Authorizer) -> Services:
         bridge=SessionBridge(authorize, AccessTokens(ephemeral_keys(), clock), storage.access, access, clock, ids),
         access=access,
         reader=DocumentReader(storage),
-        writer=DocumentWriter(process.registry, storage.history, access, process.journal.accounts, clock, ids, process.limits),
+        writer=DocumentWriter(
+            process.registry, storage.history, storage.directory, access, process.journal.accounts, clock, ids, process.limits
+        ),
         clock=clock,
         ids=ids,
         limits=process.limits,

@@ -214,8 +214,8 @@ class Authored:
     deleted: int
     cause: Cause | None = None
     writers: tuple[str, ...] = ()
-    """For each range who wrote it: whoever has claimed its Yjs client. Empty when its author wrote all of it: so it is when all
-    ranges are of one client, whoever has claimed that."""
+    """For each range who wrote it: whoever has claimed its Yjs client. Empty when its author wrote all of it: so it is when
+    they have claimed the only client by this entry, whoever was first to claim it."""
     deletes: tuple[ClockRange, ...] = ()
     """What it deleted, by Yjs client."""
 

@@ -45,6 +45,7 @@ _READING: Final = ON_ONE | {
 _WRITING: Final = _READING | {
     "s409": "history_replaced restored_meanwhile restore_failed root_unreadable operation_id_taken",
     "s413": "too_large",
+    "s429": "too_fast",
     "s422": "unprocessable_entity bad_document_id unsupported not_storable wrong_order history_too_costly",
 }
 
@@ -118,7 +119,7 @@ def _reading(routes: APIRouter, serving: Serving) -> None:
         "/activity",
         summary="Who did how much, and when",
         description="Newest first. What one author did without a pause is one group; what was restored or undone stands alone.",
-        responses=documented(**ON_ONE),
+        responses=documented(**ON_ONE | {"s503": "unavailable overloaded draining"}),
     )
     async def activity(
         request: Request,
@@ -129,7 +130,8 @@ def _reading(routes: APIRouter, serving: Serving) -> None:
         pause: Annotated[int, Query(ge=0, le=86_400, description="Seconds.")] = 300,
     ) -> Activity:
         _, info = await entered(backend, request, document_id, Grant.READ)
-        groups = await backend.past.history.activity(document_id, before=before, pause=pause * 1000, limit=limit)
+        read = backend.past.history.activity(document_id, before=before, pause=pause * 1000, limit=limit)
+        groups = await while_connected(request, read)
         oldest = groups[-1].first_offset if groups else 0
         following = oldest if oldest > info.first_offset else None
         return Activity(activity=[ActivityShown.of(group) for group in groups], next=following)

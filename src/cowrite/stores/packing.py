@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from cowrite.core.records import Cause, CauseKind
 from cowrite.crdt.operations import ContentOperation, OperationType
@@ -38,14 +39,28 @@ def unpack_id(packed: bytes) -> str:
     return packed.rstrip(b"\0").decode()
 
 
+_RELAYED: Final = b"\0\0\0"
+"""Behind the ranges, as one of no clocks: who brought them has not shown the Yjs client to be their own."""
+
+
+def pack_brought(ranges: Sequence[ClockRange], claims: Sequence[int]) -> bytes:
+    """The ranges of an entry as :func:`pack_ranges`, and whether others may have written them; see :func:`is_relayed`."""
+    return pack_ranges(ranges) + (b"" if claims or not ranges else _RELAYED)
+
+
+def is_relayed(packed: bytes) -> bool:
+    """Whether whoever brought these ranges of :func:`pack_brought` has claimed none of their clients by that."""
+    return packed.endswith(_RELAYED)  # a range ends with its length
+
+
 def pack_ranges(ranges: Iterable[ClockRange]) -> bytes:
     """For each range its client, its start and its length, as variable-length integers (lib0)."""
     return _pack_numbers(number for client, start, end in ranges for number in (client, start, end - start))
 
 
 def unpack_ranges(packed: bytes) -> tuple[ClockRange, ...]:
-    """The ranges of :func:`pack_ranges`. Raises ValueError."""
-    numbers = _numbers(packed, 3, "a range")
+    """The ranges of :func:`pack_brought`. Raises ValueError."""
+    numbers = _numbers(packed.removesuffix(_RELAYED), 3, "a range")
     if len(numbers) == 3:  # as nearly always
         client, start, length = numbers
         return (_new(ClockRange, (client, start, start + length)),)
@@ -83,7 +98,9 @@ def _rows(numbers: Sequence[int], width: int) -> Iterator[tuple[int, ...]]:
 
 
 def has_several(packed: bytes) -> bool:
-    """Whether there is more than one range in these of :func:`pack_ranges`; sooner than unpacking them tells."""
+    """Whether there is more than one range in these of :func:`pack_brought`, or they are relayed; sooner than unpacking them
+    tells.
+    """
     return len(packed.translate(None, _GOES_ON)) > 3
 
 

@@ -25,15 +25,17 @@ MAX_NOTE = 10_000
 """Longest note of a version, in characters."""
 
 
-def clients_of_several(ranges: Sequence[ClockRange]) -> frozenset[int]:
-    """The Yjs clients of an entry's ranges, when they are more than one."""
+def clients_of_others(ranges: Sequence[ClockRange], *, relayed: bool) -> frozenset[int]:
+    """The Yjs clients of an entry's ranges, when somebody else may have written them: when they are more than one, or its
+    author has not claimed any by it (``relayed``).
+    """
     clients = frozenset([known.client for known in ranges])
-    return clients if len(clients) > 1 else frozenset()
+    return clients if relayed or len(clients) > 1 else frozenset()
 
 
-def writers(ranges: Sequence[ClockRange], author: str, claimed: Mapping[int, str]) -> tuple[str, ...]:
+def writers(ranges: Sequence[ClockRange], author: str, claimed: Mapping[int, str], *, relayed: bool) -> tuple[str, ...]:
     """Who wrote each of an entry's ranges, as :attr:`Authored.writers` has it. ``claimed``: whose the Yjs clients are."""
-    names = tuple([claimed.get(known.client, author) for known in ranges]) if clients_of_several(ranges) else ()
+    names = tuple([claimed.get(known.client, author) for known in ranges]) if clients_of_others(ranges, relayed=relayed) else ()
     return names if any(name != author for name in names) else ()
 
 

@@ -153,7 +153,7 @@ class PastContract:
 
     @pytest.mark.rule("HI13")
     async def test_what_entries_carried_of_others(self, storage: Storage) -> None:
-        """Ranges of several clients are those authors' who claimed them; of one client, the author's."""
+        """Ranges of several clients, and of one that the author has not typed with, are those authors' who claimed them."""
         ben, other, free, big = (ClockRange(client, 0, 2) for client in (8, 9, 10, 2**53 - 1))
         many = tuple(ClockRange(client, 0, 1) for client in range(100, 1300))
         entries = [
@@ -163,12 +163,25 @@ class PastContract:
             make_entry(4, author="ana", ranges=(ClockRange(8, 2, 3), ClockRange(8, 4, 5))),
             make_entry(5, author="ana", ranges=(other, free)),
             make_entry(6, author="ana", ranges=many),
+            make_entry(7, author="ana", ranges=(ClockRange(8, 5, 6), ClockRange(8, 7, 8)), claims=(8,)),
+            make_entry(8, author="ana", ranges=(ClockRange(9, 5, 6),)),
+            make_entry(9, author="ana", ranges=()),
         ]
         await write(storage.store, "doc", *entries)
         await write(storage.store, "other", make_entry(1, author="eve", claims=(9, 10)))
         found = await storage.history.authored("doc", after=0, limit=9)
         kept = ("ana",) * 1199
-        assert [one.writers for one in found] == [(), (), ("ana", "ben", "ana", "ben"), (), (), (*kept, "ben")]
+        assert [one.writers for one in found] == [
+            (),
+            (),
+            ("ana", "ben", "ana", "ben"),
+            ("ben", "ben"),
+            (),
+            (*kept, "ben"),
+            (),
+            (),
+            (),
+        ]
         assert found[2].ranges == (other, ben, free, big)
 
     # ---- activity ----------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ async def process(
         past = open_past(
             server.storage,
             server.registry,
+            server.journal.accounts,
             server.clock,
             server.ids,
             server.limits,

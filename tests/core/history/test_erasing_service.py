@@ -12,7 +12,10 @@ from core.operations.process_tools import answered, body, refused
 from core.operations.thin_client import ThinClient
 from cowrite.brokers.local import LocalHub
 from cowrite.core.history.errors import HistoryRefused
+from cowrite.core.operations.reading import DocumentReader, Operations
+from cowrite.core.operations.state import State
 from cowrite.core.ports import HistoryForgotten, StoreUnavailable
+from cowrite.core.records import Checkpoint
 from cowrite.core.rooms.deletion import Deletion
 from cowrite.protocol import yjs
 from cowrite.protocol.messages import SyncStep2
@@ -257,6 +260,33 @@ async def test_what_was_forgotten_is_forgotten_by_all_processes() -> None:
         assert bot.closed is None
 
 
+@pytest.mark.rule("ER6")
+async def test_what_was_forgotten_is_not_read_before_the_news_of_it_comes() -> None:
+    """The process that forgot it has ended: nobody is told."""
+    database, hub = MemoryDatabase(), LocalHub()
+    async with process(database, hub=hub) as (one, past), process(database) as (other, _):
+        reader = DocumentReader(other.storage)
+        await ThinClient("reader").read(other)
+        ana = await other.join(user="ana")
+        for word in ("secret", "more", "last"):
+            ana.client.text.insert(0, word)
+            await quiet(other)
+        found = await reader.since(other.room(), None)
+        assert isinstance(found, Operations)
+        second = found.entries[1].entry.operations[0].id
+        info = await info_of(other)
+        head = await past.moments.at(info, 2)
+        state = (await past.moments.state(head)).committed
+        checkpoint = Checkpoint(2, state.head.entry_id, state.state, dict(state.roots))
+        assert await one.storage.erasure.forget("doc", checkpoint)
+        found, *same = await asyncio.gather(*[reader.since(other.room(), None) for _ in range(3)])
+        assert isinstance(found, State)
+        assert all(isinstance(one, State) for one in same)
+        behind = await reader.since(other.room(), second)
+        assert isinstance(behind, Operations)
+        assert [entry.offset for entry in behind.entries] == [3]
+
+
 @pytest.mark.rule("ER2", "HV14")
 async def test_what_was_computed_of_a_purged_document_goes() -> None:
     database = MemoryDatabase()
@@ -300,6 +330,30 @@ async def test_a_retired_client_is_told_so_by_a_room_that_was_opened_since() -> 
         await quiet(server)
         assert ben.closed is not None
         assert ben.closed[0] == 4410
+
+
+@pytest.mark.rule("ER5")
+async def test_who_has_no_base_writes_also_when_what_was_forgotten_had_no_operations() -> None:
+    async with process(MemoryDatabase()) as (server, past):
+        ana, bot = await server.join(user="ana"), ThinClient("bot")
+        for word in ("typed and", "taken back"):
+            with ana.client.doc.transaction():
+                ana.client.text.insert(0, word)
+                ana.client.text.clear()
+            await quiet(server)
+        info = await info_of(server)
+        assert (info.head.offset, await server.storage.history.last_operation("doc", until=2)) == (2, None)
+        assert await past.erasing.forget(await past.moments.at(info, 1)) == 2
+        await bot.read(server)
+        assert bot.head is None
+        await answered(server, await bot.insert(server, 0, "one"))
+        await bot.read(server)
+        await answered(server, await bot.insert(server, 3, " two"))
+        assert body(server) == str(ana.client.text) == "one two"
+        # Whoever has read nothing of this is not at the beginning any more.
+        assert await past.erasing.forget(await past.moments.at(await info_of(server), 3)) == 4
+        late = ThinClient("late")
+        assert (await refused(server, await late.insert(server, 0, "x"))).code == "unknown_base"
 
 
 @pytest.mark.rule("ER5")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from cowrite.core.ports import Grant, HistoryForgotten, StoreCorrupt
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.history.scratch import RestoreFailed
 from cowrite.protocol import yjs
-from cowrite.protocol.messages import Update
+from cowrite.protocol.messages import SyncStep2, Update
 from cowrite.stores.memory import MemoryDatabase
 from cowrite.testing.process import Process, quiet
 from cowrite.testing.yjs_writer import block, shared_type, text, values, write_update
@@ -262,6 +263,41 @@ async def test_undo_of_what_was_restored_meanwhile() -> None:
         assert (await info_of(server)).head == head
 
 
+@pytest.mark.rule("HV42", "RS12")
+async def test_what_somebody_wrote_goes_also_where_others_brought_it_back() -> None:
+    async with process(MemoryDatabase()) as (server, past):
+        ana, ben = await server.join(user="ana"), await server.join(user="ben")
+        ana.client.text.insert(0, "Hello")
+        await quiet(server)
+        ben.client.text.insert(5, " all")
+        await quiet(server)
+        ben.client.text.clear()
+        await quiet(server)
+        await restored(server, past, 2)
+        assert body(server) == "Hello all"
+        await undone(server, past, "ana", 0)
+        assert body(server) == " all"
+        head = (await info_of(server)).head
+        await undone(server, past, "ana", 0)
+        assert (await info_of(server)).head == head, "there is nothing left to take back"
+
+
+@pytest.mark.rule("HV42", "RS12")
+async def test_a_copy_of_what_somebody_wrote_that_they_deleted_stays_deleted() -> None:
+    async with process(MemoryDatabase()) as (server, past):
+        ana, ben = await server.join(user="ana"), await server.join(user="ben")
+        ana.client.text.insert(0, "Hello")
+        await quiet(server)
+        ben.client.text.clear()
+        await quiet(server)
+        await restored(server, past, 1)
+        del ana.client.text[0:2]
+        await quiet(server)
+        assert body(server) == "llo"
+        await undone(server, past, "ana", 0)
+        assert body(server) == ""
+
+
 async def send_together(server: Process) -> None:
     """Bo sends what Ana has typed offline beside his own, as a client does that comes back."""
     ana, bo = await server.join(user="ana"), await server.join(user="bo")
@@ -281,6 +317,22 @@ async def test_what_was_sent_together_is_taken_back_from_whoever_wrote_it(author
         info = await info_of(server)
         first, last = await past.moments.at(info, 0), await past.moments.at(info, 2)
         await done(server, past.restoring.undo(session(), author, first, last))
+        assert body(server) == left
+
+
+@pytest.mark.rule("HV42", "RS6", "HI13")
+@pytest.mark.parametrize(("author", "left"), [("bo", "xab"), ("ana", "x")])
+async def test_what_somebody_else_brought_is_taken_back_from_whoever_wrote_it(author: str, left: str) -> None:
+    """Bo's first message after a while offline holds only what he has of Ana."""
+    async with process(MemoryDatabase()) as (server, past):
+        ana, bo = await server.join(user="ana"), await server.join(user="bo")
+        ana.send(yjs.encode(Update(write_update([block(70, 0, text("a", root="body"))]))))
+        await quiet(server)
+        bo.send(yjs.encode(SyncStep2(write_update([block(70, 1, text("b", origin=(70, 0)))]))))
+        await quiet(server)
+        await write(server, "x", user="eve")
+        assert body(server) == "xab"
+        await undone(server, past, author, 0)
         assert body(server) == left
 
 
@@ -311,3 +363,47 @@ async def test_a_diff_is_made_once() -> None:
             assert await past.diffs.between(first, last, form, None) is made
             assert made != await past.diffs.between(last, first, form, None)
         assert await past.diffs.between(first, first, DiffFormat.OPERATIONS, None) == b"[]"
+
+
+def at_a_cost(server: Process, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Whoever measures CPU time from here on has used so much each time."""
+    monkeypatch.setattr(server.clock, "cpu", count(step=seconds).__next__)
+
+
+@pytest.mark.rule("HV45")
+async def test_who_causes_too_much_work_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with process(MemoryDatabase()) as (server, past):
+        ana = await server.join(user="ana")
+        ana.client.text.insert(0, "x")
+        await quiet(server)
+        ana.client.text.clear()
+        await quiet(server)
+        at_a_cost(server, monkeypatch, 0.8)
+        made = await restored(server, past, 1, id="first")
+        at_a_cost(server, monkeypatch, 0.0)
+        with pytest.raises(SubmissionRefused, match="ask again in 2") as caught:
+            await restored(server, past, 2)
+        assert (caught.value.code, caught.value.retry, caught.value.seconds > 1) == ("too_fast", True, True)
+        assert (await restored(server, past, 1, id="first")).version_id == made.version_id
+        moment = await past.moments.at(await info_of(server), 2)
+        await done(server, past.restoring.restore(session("ben"), moment))
+        server.clock.advance(3)  # type: ignore[attr-defined] # turned by hand
+        await restored(server, past, 1)
+        assert body(server) == "x"
+
+
+@pytest.mark.rule("HV45")
+async def test_work_that_comes_to_nothing_is_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with process(MemoryDatabase()) as (server, past):
+        await write(server, "one", "two")
+
+        def failing(*_: Any) -> None:
+            raise RestoreFailed("it cannot be")
+
+        monkeypatch.setattr("cowrite.crdt.history.restoring.restore", failing)
+        at_a_cost(server, monkeypatch, 1.5)
+        with pytest.raises(HistoryRefused):
+            await restored(server, past, 1)
+        with pytest.raises(SubmissionRefused) as caught:
+            await restored(server, past, 1)
+        assert caught.value.code == "too_fast"

@@ -85,7 +85,8 @@ class HistorySimulation(Simulation):
         await super().start_process()
         process = self.processes[-1]
         storage, registry, clock, ids = process.storage, process.registry, process.clock, process.ids
-        past = open_past(storage, registry, clock, ids, process.limits, times=VersionTimes(), grace_days=30)
+        accounts, limits, times = process.journal.accounts, process.limits, VersionTimes()
+        past = open_past(storage, registry, accounts, clock, ids, limits, times=times, grace_days=30)
         past.worker._thread = AtOnce()  # type: ignore[assignment]
         submit = past.restoring._submit
 

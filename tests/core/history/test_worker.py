@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from cowrite.core.history.errors import HistoryRefused
-from cowrite.core.history.worker import MAX_WAITING_OF_ONE, HistoryWorker
+from cowrite.core.history.turns import MAX_WAITING_OF_ONE
+from cowrite.core.history.worker import HistoryWorker
 
 
 class Gate:

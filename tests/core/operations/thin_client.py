@@ -24,8 +24,9 @@ from crdt.random_operations import random_operation
 
 
 def writer_of(process: Process) -> DocumentWriter:
-    access, accounts, history = process.access, process.journal.accounts, process.storage.history
-    return DocumentWriter(process.registry, history, access, accounts, process.clock, process.ids, process.limits)
+    access, accounts, storage = process.access, process.journal.accounts, process.storage
+    more = access, accounts, process.clock, process.ids, process.limits
+    return DocumentWriter(process.registry, storage.history, storage.directory, *more)
 
 
 @dataclass

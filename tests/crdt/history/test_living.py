@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from cowrite.crdt.history.living import Spans, standing_in
+from cowrite.crdt.history.living import Spans, standing_in, written_again
 from cowrite.crdt.outline import ClockRange
 
 CLIENTS = (1, 2)
@@ -47,3 +47,30 @@ def test_ids_that_something_stands_in_for() -> None:
                 if there or copy in lasting:
                     lasting.add((old, old_clock + number))
         assert held(standing_in(copies, Spans(gone), Spans(back))) == lasting
+
+
+@pytest.mark.rule("RS12")
+def test_ids_under_which_what_a_person_wrote_is_there_again() -> None:
+    rng = random.Random(6)
+    for _ in range(300):
+        copies = []
+        for client in range(10, 10 + rng.randrange(5)):
+            length = rng.randrange(1, 6)
+            old = rng.choice((*CLIENTS, *range(10, client)))
+            copies.append(((client, rng.randrange(4), length, old, rng.randrange(8)), rng.random() < 0.3))
+        inserted = [*some_ranges(rng, 3), ClockRange(10, 0, rng.randrange(1, 6))]
+        new = {(client, clock + number) for (client, clock, length, *_), _ in copies for number in range(length)}
+        theirs, cut = ids(inserted) - new, set()
+        for (client, clock, length, old, old_clock), taken in copies:
+            for number in range(length):
+                also = (old, old_clock + number) in theirs
+                cut.add((client, clock + number, old, old_clock + number, taken or also))
+                theirs |= {(client, clock + number)} if also else set()
+        pieces, found = written_again(copies, inserted)
+        assert ids(found) == theirs & new
+        told = {
+            (client, clock + number, old, old_clock + number, taken)
+            for (client, clock, length, old, old_clock), taken in pieces
+            for number in range(length)
+        }
+        assert told == cut

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from cowrite.core.cpu_account import SessionAccounts
 from cowrite.core.history import authors, blames, diffs
 from cowrite.core.history.authors import Authors
 from cowrite.core.history.automatic import AutomaticVersions, VersionTimes
@@ -12,12 +13,13 @@ from cowrite.core.history.cache import Cache
 from cowrite.core.history.diffs import Diffs
 from cowrite.core.history.erasing import Erasing
 from cowrite.core.history.moments import Moments
+from cowrite.core.history.reads import BoundedHistory
 from cowrite.core.history.restoring import Restoring
 from cowrite.core.history.versions import VersionKeeper
 from cowrite.core.history.worker import HistoryWorker
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
-from cowrite.core.ports import Clock, History, Storage
+from cowrite.core.ports import Clock, Storage
 from cowrite.core.rooms.registry import Registry
 
 
@@ -25,7 +27,7 @@ from cowrite.core.rooms.registry import Registry
 class Past:
     """One application's services of history, connected."""
 
-    history: History
+    history: BoundedHistory
     worker: HistoryWorker
     moments: Moments
     blames: Blames
@@ -38,12 +40,14 @@ class Past:
     async def close(self) -> None:
         """Make the versions that are due, and let the worker end. Before the storage is closed."""
         await self.automatic.close()
+        await self.history.close()
         await self.worker.close()
 
 
 def open_past(
     storage: Storage,
     registry: Registry,
+    accounts: SessionAccounts,
     clock: Clock,
     ids: Ids,
     limits: Limits,
@@ -52,20 +56,21 @@ def open_past(
     grace_days: int,
 ) -> Past:
     """Connect the services. Nothing runs yet."""
-    worker = HistoryWorker()
+    worker, history = HistoryWorker(), BoundedHistory(storage.history)
+    storage = replace(storage, history=history)
     moments = Moments(storage, worker)
-    known = Authors(storage.history, worker, max_bytes=authors.CACHE_BYTES)
+    known = Authors(history, worker, max_bytes=authors.CACHE_BYTES)
     blames_made = Blames(moments, known, worker, Cache(blames.CACHE_BYTES))
     diffs_made = Diffs(moments, known, worker, Cache(diffs.CACHE_BYTES))
     caches = [moments.forget, known.forget, blames_made.kept.forget, diffs_made.kept.forget]
     return Past(
-        history=storage.history,
+        history=history,
         worker=worker,
         moments=moments,
         blames=blames_made,
         diffs=diffs_made,
         versions=VersionKeeper(storage.versions, clock, ids),
         automatic=AutomaticVersions(storage.versions, clock, ids, times),
-        restoring=Restoring(storage, moments, worker, registry, clock, ids, limits),
+        restoring=Restoring(storage, moments, worker, registry, accounts, clock, ids, limits),
         erasing=Erasing(storage, moments, registry, clock, ids, grace_days=grace_days, caches=caches),
     )

@@ -7,8 +7,9 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
+from cowrite.core.cpu_account import SessionAccounts
 from cowrite.core.history.entries import entries_between
 from cowrite.core.history.errors import HistoryRefused
 from cowrite.core.history.faults import reading
@@ -17,10 +18,10 @@ from cowrite.core.history.worker import HistoryWorker
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
 from cowrite.core.operations.state import State
-from cowrite.core.operations.submissions import Answer, Prepared, SubmissionRefused
+from cowrite.core.operations.submissions import Answer, Prepared, SubmissionRefused, account_of
 from cowrite.core.operations.writing import enqueue
 from cowrite.core.ports import Clock, Directory, Grant, HistoryForgotten, Storage
-from cowrite.core.records import Authored, Cause, CauseKind, DocumentInfo, Entry
+from cowrite.core.records import Authored, Cause, CauseKind, DocumentInfo
 from cowrite.core.rooms.registry import Registry
 from cowrite.core.sessions.session import Session
 from cowrite.crdt.guard import SYNC_LIMITS, inspect
@@ -30,9 +31,12 @@ from cowrite.crdt.roots import RootKind
 
 _TRIES: Final = 3
 """How often something is made anew because somebody else restored or undid something meanwhile."""
+_PORTION: Final = 1000
+"""Entries of which it is read at once who wrote them."""
 _NOTHING: Final = b"\x00\x00"
 """The empty update."""
 
+T = TypeVar("T")
 Copies: TypeAlias = Sequence[tuple[int, int, int, int, int]]
 
 
@@ -80,6 +84,7 @@ class Restoring:
         moments: Moments,
         worker: HistoryWorker,
         registry: Registry,
+        accounts: SessionAccounts,
         clock: Clock,
         ids: Ids,
         limits: Limits,
@@ -89,6 +94,7 @@ class Restoring:
         self._moments = moments
         self._worker = worker
         self._registry = registry
+        self._accounts = accounts
         self._clock = clock
         self._ids = ids
         self._limits = limits
@@ -130,14 +136,15 @@ class Restoring:
         return await self._do(wanted, until.info, partial(self._make_undo, author, after, until))
 
     async def _do(
-        self, wanted: Wanted, info: DocumentInfo, make: Callable[[Moment], Awaitable[tuple[bytes | None, Copies]]]
+        self, wanted: Wanted, info: DocumentInfo, make: Callable[[Moment, Session], Awaitable[tuple[bytes | None, Copies]]]
     ) -> Made:
         if wanted.id is not None and await self._history.locate(info.document_id, wanted.id) is not None:
             return await self._submit(wanted, await self._moments.at(info, info.head.offset), _NOTHING, ())
         tries = 0
         while True:
+            self._refuse_costly(wanted.session)
             head = await self._moments.at(info, info.head.offset)
-            update, copies = await make(head)
+            update, copies = await make(head, wanted.session)
             if update is None:
                 return Made(head.offset, (), None)
             try:
@@ -147,6 +154,28 @@ class Restoring:
                 if refused.code != "restored_meanwhile" or tries == _TRIES:
                     raise
             info = await self._look_again(info)
+
+    def _refuse_costly(self, session: Session) -> None:
+        if wait := self._accounts.wait(account_of(session)):
+            reason = f"what you have restored and undone here took more work than one may cause; ask again in {wait:.1f} s"
+            raise SubmissionRefused("too_fast", reason, retry=True, seconds=wait)
+
+    async def _charged(self, session: Session, work: Callable[[], T]) -> T:
+        """Have it done in the worker's thread, at the cost of whoever asks."""
+        spent = 0.0
+
+        def timed() -> T:
+            nonlocal spent
+            began = self._clock.cpu()
+            try:
+                return work()
+            finally:
+                spent = self._clock.cpu() - began
+
+        try:
+            return await self._worker.run(session.document_id, timed)
+        finally:
+            self._accounts.charge(account_of(session), spent)
 
     async def _look_again(self, info: DocumentInfo) -> DocumentInfo:
         now = await self._directory.info(info.document_id)
@@ -172,40 +201,49 @@ class Restoring:
             answer: Answer = await prepared.answer
         return Made(answer.offset, answer.operations, answer.version_id)
 
-    async def _make_restore(self, moment: Moment, root: str | None, head: Moment) -> tuple[bytes | None, Copies]:
+    async def _make_restore(
+        self, moment: Moment, root: str | None, head: Moment, session: Session
+    ) -> tuple[bytes | None, Copies]:
         then, now = await self._moments.state(moment), await self._moments.state(head)
-        return await self._worker.run(head.document_id, partial(_restore, head.document_id, then, now, root))
+        return await self._charged(session, partial(_restore, head.document_id, then, now, root))
 
-    async def _make_undo(self, author: str, after: Moment, until: Moment, head: Moment) -> tuple[bytes | None, Copies]:
+    async def _make_undo(
+        self, author: str, after: Moment, until: Moment, head: Moment, session: Session
+    ) -> tuple[bytes | None, Copies]:
         document_id = head.document_id
         changes = []
+        known = await self._others(head.info, after.offset, head.offset)
         async for entry in entries_between(self._history, head.info, after.offset, head.offset):
             in_range = entry.offset <= until.offset
-            theirs = await self._whose(document_id, entry, author) if in_range else None
-            copies = await self._copies(document_id, entry) if entry.cause is not None else ()
+            theirs = _whose(known.get(entry.offset), author) if in_range else None
+            copies = _copies(known.get(entry.offset))
             changes.append(_Change(entry.update, in_range and entry.author == author, theirs, copies))
         if not any(change.theirs or any((change.clients or {}).values()) for change in changes):
             return None, ()
         then, now = await self._moments.state(after), await self._moments.state(head)
-        return await self._worker.run(document_id, partial(_undo, document_id, then, now, changes))
+        return await self._charged(session, partial(_undo, document_id, then, now, changes))
 
-    async def _whose(self, document_id: str, entry: Entry, author: str) -> Mapping[int, bool] | None:
-        """For each Yjs client whether what it brings is the author's; None when all of it is whose the entry is."""
-        if len({brought.client for brought in entry.ranges}) < 2:
-            return None
-        known = await self._authored(document_id, entry)
-        credited = zip(entry.ranges, known.writers, strict=False)  # no writers: all of it is the entry's author's
-        return {brought.client: writer == author for brought, writer in credited} or None
+    async def _others(self, info: DocumentInfo, after: int, until: int) -> Mapping[int, Authored]:
+        """By their offsets the entries of these that brought what others wrote, or what had been there before."""
+        found: dict[int, Authored] = {}
+        while after < until:
+            known = await self._history.authored(info.document_id, after=after, limit=min(_PORTION, until - after))
+            if not known or known[0].offset != after + 1:
+                raise HistoryForgotten(info.document_id, known[0].offset if known else until + 1)
+            found.update((entry.offset, entry) for entry in known if entry.writers or entry.cause is not None)
+            after = known[-1].offset
+        return found
 
-    async def _copies(self, document_id: str, entry: Entry) -> Copies:
-        cause = (await self._authored(document_id, entry)).cause
-        return cause.copies if cause is not None else ()
 
-    async def _authored(self, document_id: str, entry: Entry) -> Authored:
-        known = await self._history.authored(document_id, after=entry.offset - 1, limit=1)
-        if not known or known[0].offset != entry.offset:
-            raise HistoryForgotten(document_id, entry.offset + 1)
-        return known[0]
+def _whose(entry: Authored | None, author: str) -> Mapping[int, bool] | None:
+    """For each Yjs client whether what it brings is the author's; None when all of it is whose the entry is."""
+    if entry is None or not entry.writers:
+        return None
+    return {brought.client: writer == author for brought, writer in zip(entry.ranges, entry.writers, strict=True)}
+
+
+def _copies(entry: Authored | None) -> Copies:
+    return entry.cause.copies if entry is not None and entry.cause is not None else ()
 
 
 @dataclass(frozen=True, slots=True)

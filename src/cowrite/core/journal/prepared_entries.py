@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID, uuid5
 
+from cowrite.core.cpu_account import SessionAccounts
 from cowrite.core.journal.derived import Derived, Group
 from cowrite.core.journal.entries import EntryMaker
 from cowrite.core.operations.session_replicas import StateBefore
@@ -44,8 +45,9 @@ class Place:
 class PreparedEntryMaker:
     """Applies prepared updates to a room's log, behind all that was committed since they were made."""
 
-    def __init__(self, entries: EntryMaker, clock: Clock) -> None:
+    def __init__(self, entries: EntryMaker, clock: Clock, accounts: SessionAccounts) -> None:
         self._entries = entries
+        self._accounts = accounts
         self._clock = clock
 
     async def take(self, prepared: Prepared, place: Place) -> Answer:
@@ -68,7 +70,7 @@ class PreparedEntryMaker:
         replicas, derived = place.room.replicas, place.derived
         assert replicas.log is not None, "it is loaded under the lock"
         replicas.holds_unseen = True
-        change = await _commit(replicas.log, prepared)
+        change = await self._commit(replicas.log, prepared)
         if change is None:
             return None
         entry = self._entries.entry(
@@ -84,6 +86,15 @@ class PreparedEntryMaker:
         derived.outlines.append(prepared.outline if entry.update == prepared.update else outline_of_state(entry.update))
         return entry
 
+    async def _commit(self, log: LogDocument, prepared: Prepared) -> Change | None:
+        if len(prepared.update) < _IN_THREAD_BYTES:
+            change, seconds = _timed(log, prepared, self._clock)
+        else:
+            # Nobody else may touch it meanwhile: it is this transaction's alone.
+            change, seconds = await asyncio.to_thread(_timed, log, prepared, self._clock)
+        self._accounts.charge(prepared.account, seconds)
+        return change
+
     def _version(self, prepared: Prepared, offset: int) -> Version:
         author, document_id = prepared.session.author, prepared.document_id
         return Version(version_of(prepared.id), document_id, offset, VersionKind.RESTORE, author, self._clock.now())
@@ -94,12 +105,10 @@ def version_of(submission_id: str) -> str:
     return str(uuid5(_VERSIONS, submission_id))
 
 
-async def _commit(log: LogDocument, prepared: Prepared) -> Change | None:
-    arguments = [prepared.update], [prepared.outline]
-    if len(prepared.update) < _IN_THREAD_BYTES:
-        return log.commit(*arguments)
-    # Nobody else may touch it meanwhile: it is this transaction's alone.
-    return await asyncio.to_thread(log.commit, *arguments)
+def _timed(log: LogDocument, prepared: Prepared, clock: Clock) -> tuple[Change | None, float]:
+    began = clock.cpu()  # of this thread
+    change = log.commit([prepared.update], [prepared.outline])
+    return change, clock.cpu() - began
 
 
 def _answer_again(prepared: Prepared, known: Submitted) -> Answer:

@@ -35,10 +35,10 @@ class SubmittedEntryMaker:
 
     def __init__(self, entries: EntryMaker, replicas: SessionReplicas, clock: Clock, limits: Limits) -> None:
         self._entries = entries
-        self._prepared = PreparedEntryMaker(entries, clock)
         self._replicas = replicas
         self._clock = clock
         self.accounts = SessionAccounts(clock, limits)
+        self._prepared = PreparedEntryMaker(entries, clock, self.accounts)
 
     def before(self, room: Room, submissions: Sequence[Waiting]) -> StateBefore:
         """Call before the transaction's first own entry is derived."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from cowrite.core.operations.feed import FeedEntry, encode_entry
+from cowrite.core.operations.keeping import Keeping
 from cowrite.core.operations.state import State
 from cowrite.core.ports import History, HistoryForgotten, InvalidId, Storage
 from cowrite.core.records import Head
@@ -54,6 +55,7 @@ class DocumentReader:
     def __init__(self, storage: Storage) -> None:
         self._store = storage.store
         self._history: History = storage.history
+        self._keeping = Keeping(storage.directory)
 
     async def since(self, room: Room, cursor: str | None) -> Found:
         """What came behind the operation ``cursor`` (None: from the beginning); the state when that is too much, is not kept
@@ -76,10 +78,17 @@ class DocumentReader:
     async def entries(self, room: Room, offset: int) -> Sequence[FeedEntry] | None:
         """The entries behind ``offset``; None when they have too many operations or are not kept. Never older than asked."""
         feed = room.feed()
-        entries = feed.since(offset) if offset <= feed.head else None
+        entries = await self._from_memory(room, offset) if feed.start <= offset <= feed.head else None
         if entries is None:
             return await self._from_store(room, offset)
         return None if _is_much(entries) else entries
+
+    async def _from_memory(self, room: Room, offset: int) -> Sequence[FeedEntry] | None:
+        feed = room.feed()
+        if feed.since(offset):
+            # Another process may have forgotten these, and have ended before it could tell.
+            feed.forget(await self._keeping.first_offset(room.document_id) - 1)
+        return feed.since(offset)
 
     async def last_operation(self, room: Room) -> tuple[str | None, Head]:
         """The head of the log as this process knows it, and the id of the last operation up to there."""

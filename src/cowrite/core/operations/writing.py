@@ -10,7 +10,7 @@ from cowrite.core.cpu_account import SessionAccounts
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
 from cowrite.core.operations.submissions import Submission, SubmissionRefused, SubmittedDraft, Waiting, digest_of
-from cowrite.core.ports import Clock, Grant, History
+from cowrite.core.ports import Clock, Directory, Grant, History
 from cowrite.core.rooms.registry import Registry
 from cowrite.core.rooms.room import Room
 from cowrite.core.sessions.access import AccessControl
@@ -46,6 +46,7 @@ class DocumentWriter:
         self,
         registry: Registry,
         history: History,
+        directory: Directory,
         access: AccessControl,
         accounts: SessionAccounts,
         clock: Clock,
@@ -55,6 +56,7 @@ class DocumentWriter:
         self._registry = registry
         self._accounts = accounts
         self._history = history
+        self._directory = directory
         self._access = access
         self._clock = clock
         self._ids = ids
@@ -115,7 +117,7 @@ class DocumentWriter:
 
     async def _locate(self, room: Room, base: str | None) -> int:
         if base is None:
-            return 0
+            return await self._before_all(room)
         feed = room.readership.feed
         offset = feed.offset_of(base) if feed is not None else None
         if offset is None:
@@ -125,6 +127,18 @@ class DocumentWriter:
                 "unknown_base", "no operation of this document has that id; read the document anew", field="base"
             )
         return offset
+
+    async def _before_all(self, room: Room) -> int:
+        """Where a reader is who knows of no operation: at the beginning. It is later when what was forgotten had none, so that
+        there is no id to name it by; whoever has read the document has read up to there.
+        """
+        if not room.replicas.head.offset:
+            return 0
+        info = await self._directory.info(room.document_id)
+        beginning = info.first_offset - 1 if info is not None else 0
+        if beginning and await self._history.last_operation(room.document_id, until=beginning) is None:
+            return beginning
+        return 0
 
 
 def enqueue(room: Room, waiting: Waiting, clock: Clock, limits: Limits) -> None:

@@ -47,6 +47,34 @@ class Spans:
         ]
 
 
+def written_again(
+    copies: Sequence[tuple[Copy, bool]], inserted: Iterable[ClockRange]
+) -> tuple[list[tuple[Copy, bool]], list[ClockRange]]:
+    """Find what is there again of what a person wrote, whoever has brought it back.
+
+    ``copies`` are as for :func:`standing_in`, ``inserted`` is what the undo takes away. Returns the copies, of which those that
+    are copies of that go too, cut where they are so in part; and the ids of these.
+    """
+    again = Spans(ClockRange(client, clock, clock + length) for (client, clock, length, *_), _ in copies)
+    # What a person has only brought back they did not write.
+    mine = Spans(
+        ClockRange(client, first, last)
+        for client, start, end in inserted
+        for first, last, copied in again.parts(client, start, end)
+        if not copied
+    )
+    cut: list[tuple[Copy, bool]] = []
+    found: list[ClockRange] = []
+    for (client, clock, length, old_client, old_clock), taken in copies:
+        by = clock - old_clock
+        for start, end, theirs in list(mine.parts(old_client, old_clock, old_clock + length)):
+            cut.append(((client, start + by, end - start, old_client, start), taken or theirs))
+            if theirs:
+                mine.add(client, start + by, end + by)
+                found.append(ClockRange(client, start + by, end + by))
+    return cut, found
+
+
 def standing_in(copies: Sequence[tuple[Copy, bool]], gone: Spans, back: Spans) -> Spans:
     """Return the ids that something stands in for: of which a copy, or a copy of that, will be there after an undo.
 

@@ -20,7 +20,7 @@ from operator import itemgetter
 from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.guard import SYNC_LIMITS, GuardLimits, outline_of_state
 from cowrite.crdt.history.copies import Copy, copies_of_mended, copies_of_restore, copies_of_undo
-from cowrite.crdt.history.living import Spans, standing_in
+from cowrite.crdt.history.living import Spans, standing_in, written_again
 from cowrite.crdt.history.patching import EMPTY, Unpatchable
 from cowrite.crdt.history.proof import Proof
 from cowrite.crdt.history.scratch import RestoreFailed, Scratch, merge
@@ -110,13 +110,16 @@ def undo_of(
     others have written stays, but for what stands inside of something that goes (their text in a paragraph that the person had
     inserted); an entry that others have written since stays theirs; mixed roots stay as they are. ``copies`` are those that
     these entries have brought, in order, each with whether its entry is to be taken back: what is there again as a copy is not
-    brought back another time.
+    brought back another time, and what is there again of what the person wrote goes, too, whoever has brought it back.
 
     Raises :class:`RestoreFailed`, :class:`~cowrite.crdt.errors.EngineFault`.
     """
     shown = {name: kind for name, kind in roots.items() if kind is not RootKind.MIXED}
+    again: list[ClockRange] = []
     if copies:
-        updates = _without_what_is_back(list(updates), head, copies)
+        updates = list(updates)
+        copies, again = written_again(copies, _brought_by_them(updates))
+        updates = _without_what_is_back(updates, head, copies, Spans(again))
     steps = [([update for update, _ in entries], theirs) for theirs, entries in groupby(updates, key=itemgetter(1))]
     try:
         taken = _take_back(Scratch(state, shown, client_id=client_id), steps, separately=False)
@@ -124,6 +127,8 @@ def undo_of(
         # The engine panics at some sets of ids that begin and end within one run of values.
         taken = _take_back(Scratch(state, shown, client_id=client_id), steps, separately=True)
     scratch, (inserted, deleted), undone = taken
+    if left := _without(again, Spans(outline_of_state(head).deletes)):
+        undone = [deletion(left), *undone]
     proof = Proof(head, roots, limits)
     scratch, update, _ = _made(scratch, undone, scratch.content(), proof)
     if update is None or (outline := _checked(update, proof, scratch.client_id)).is_empty:
@@ -144,10 +149,25 @@ def by_writer(update: bytes, theirs: Mapping[int, bool], deletions: bool) -> lis
     return parts
 
 
+def _brought_by_them(updates: Sequence[tuple[bytes, bool]]) -> list[ClockRange]:
+    return [brought for update, theirs in updates if theirs for brought in outline_of_state(update).brings]
+
+
+def _without(ranges: Iterable[ClockRange], known: Spans) -> list[ClockRange]:
+    return [
+        ClockRange(client, first, last)
+        for client, start, end in ranges
+        for first, last, inside in known.parts(client, start, end)
+        if not inside
+    ]
+
+
 def _without_what_is_back(
-    updates: Sequence[tuple[bytes, bool]], head: bytes, copies: Sequence[tuple[Copy, bool]]
+    updates: Sequence[tuple[bytes, bool]], head: bytes, copies: Sequence[tuple[Copy, bool]], again: Spans
 ) -> Iterator[tuple[bytes, bool]]:
-    """Delete what is there as a copy before the person does: so it is not they who did, and it stays deleted."""
+    """Delete what is there as a copy before the person does: so it is not they who did, and it stays deleted. And delete the
+    copies of what they wrote as soon as these are there: nobody brings them back.
+    """
     deletes = [outline_of_state(update).deletes if theirs else () for update, theirs in updates]
     back = Spans(chain.from_iterable(deletes))
     found = standing_in(copies, Spans(outline_of_state(head).deletes), back)
@@ -155,6 +175,8 @@ def _without_what_is_back(
         if known := found.common(deleted):
             yield deletion(known), False
         yield update, theirs
+        if not theirs and (copied := again.common(outline_of_state(update).brings)):
+            yield deletion(copied), False
 
 
 _ALL = 2**53

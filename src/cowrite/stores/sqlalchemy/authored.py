@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import Connection, LargeBinary, bindparam, case, func, literal, select
 
 from cowrite.core.ports import HistoryForgotten, StoreCorrupt
-from cowrite.core.records import ActivityGroup, Authored
+from cowrite.core.records import ActivityGroup, Authored, Cause
 from cowrite.crdt.outline import ClockRange
 from cowrite.stores import past
 from cowrite.stores.encoding import check_log, gap
-from cowrite.stores.packing import decode_cause, has_several, unpack_ranges
+from cowrite.stores.packing import decode_cause, has_several, is_relayed, unpack_ranges
 from cowrite.stores.sqlalchemy.reading import Rows, number_of_document, read_documents
 from cowrite.stores.sqlalchemy.tables import clients, documents, updates
 
@@ -39,7 +39,14 @@ _in_order = (
     .order_by(updates.c.entry_offset)
 )
 _newest_first = (
-    select(*_columns)
+    select(
+        updates.c.entry_offset,
+        updates.c.author_id,
+        updates.c.created_at,
+        updates.c.inserted,
+        updates.c.deleted,
+        updates.c.cause,
+    )
     .where(_mine, updates.c.entry_offset.between(bindparam("first"), bindparam("last")))
     .order_by(updates.c.entry_offset.desc())
     .limit(bindparam("most"))
@@ -106,13 +113,17 @@ def read_authored(connection: Connection, document_id: str, *, after: int, limit
 
 
 def _read_claims(connection: Connection, document_id: str, rows: Rows) -> dict[int, str]:
-    several = {client for row in rows if has_several(row[3]) for client in past.clients_of_several(_ranges(document_id, row))}
+    several = {client for row in rows if has_several(row[3]) for client in _clients_of_others(document_id, row)}
     wanted, claimed = sorted(several), dict[int, str]()
     for first in range(0, len(wanted), _CLAIMS):
         place = {"document_id": document_id, "clients": wanted[first : first + _CLAIMS]}
         for client, author in connection.execute(_claims, place):
             claimed[client] = author
     return claimed
+
+
+def _clients_of_others(document_id: str, row: Sequence[Any]) -> frozenset[int]:
+    return past.clients_of_others(_ranges(document_id, row), relayed=is_relayed(row[3]))
 
 
 def decode_authored(raw: RawAuthored) -> tuple[Authored, ...]:
@@ -136,24 +147,29 @@ def read_activity(
 
 
 def _decoded(document_id: str, rows: Any) -> Iterator[Authored]:
-    for row in rows:
-        yield _decode(document_id, row)
+    for offset, author, created_at, inserted, deleted, cause in rows:
+        made_for = _cause(document_id, offset, (cause,))
+        yield Authored(offset, author, created_at, (), inserted, deleted, made_for)
 
 
 def _decode(
     document_id: str,
     row: Sequence[Any],
-    claimed: Mapping[int, str] = MappingProxyType({}),
-    deletes: tuple[ClockRange, ...] = (),
+    claimed: Mapping[int, str],
+    deletes: tuple[ClockRange, ...],
 ) -> Authored:
     offset, author, created_at, _, inserted, deleted, *cause = row
     ranges = _ranges(document_id, row)
-    writers = past.writers(ranges, author, claimed) if claimed and len(ranges) > 1 else ()
+    writers = past.writers(ranges, author, claimed, relayed=is_relayed(row[3])) if claimed else ()
+    made_for = _cause(document_id, offset, cause)
+    return Authored(offset, author, created_at, ranges, inserted, deleted, made_for, writers, deletes)
+
+
+def _cause(document_id: str, offset: int, cause: Sequence[Any]) -> Cause | None:
     try:
-        made_for = None if cause[0] is None else decode_cause(*cause)
+        return None if cause[0] is None else decode_cause(*cause)
     except (ValueError, TypeError, LookupError) as error:
         raise _damaged(document_id, offset, error) from error
-    return Authored(offset, author, created_at, ranges, inserted, deleted, made_for, writers, deletes)
 
 
 def _ranges(document_id: str, row: Sequence[Any]) -> tuple[ClockRange, ...]:

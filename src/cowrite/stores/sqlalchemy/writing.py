@@ -19,7 +19,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from cowrite.core.ports import StoreCorrupt, StoreRefused
 from cowrite.core.records import Entry, Quarantined, Version
 from cowrite.stores.encoding import check_quarantined, encode_operation, printable
-from cowrite.stores.packing import encode_cause, pack_copies, pack_id, pack_ranges, units
+from cowrite.stores.packing import encode_cause, pack_brought, pack_copies, pack_id, units
 from cowrite.stores.sqlalchemy.database import insert_or_ignore
 from cowrite.stores.sqlalchemy.tables import (
     clients,
@@ -77,7 +77,7 @@ def entries_to_write(document_id: str, number: int, entries: Iterable[Entry], *,
                 pack_id(entry.group),
                 entry.author,
                 entry.created_at,
-                pack_ranges(entry.ranges),
+                pack_brought(entry.ranges, entry.claims),
                 zlib.crc32(entry.update),
                 log_bytes,
                 *units(entry.operations),

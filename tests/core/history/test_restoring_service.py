@@ -224,6 +224,39 @@ async def undone(server: Process, past: Past, author: str, after: int, until: in
     await done(server, past.restoring.undo(session(), author, *moments))
 
 
+HELLO_TWICE_DELETED = {
+    "both from the beginning": ("ben", 1, 1),
+    "the second from the first": ("ben", 3, 1),
+    "the first copy is from before": ("cy", 1, 3),
+    "deleted once more": ("ben", 1, 1),
+}
+
+
+@pytest.mark.rule("HV41", "RS12")
+@pytest.mark.parametrize("case", HELLO_TWICE_DELETED)
+async def test_of_two_copies_of_the_same_one_comes_back(case: str) -> None:
+    """Also where the undo does not reach back to when the first one was made."""
+    who, second, after = HELLO_TWICE_DELETED[case]
+    async with process(MemoryDatabase()) as (server, past):
+        ana = await server.join(user="ana")
+        deleting = {name: await server.join(user=name) for name in ("ben", "cy")}
+        ana.client.text.insert(0, "Hello")
+        await quiet(server)
+        for name, to in (("ben", 1), (who, second)):
+            deleting[name].client.text.clear()
+            await quiet(server)
+            await restored(server, past, to)
+            await quiet(server)
+        if case == "deleted once more":
+            deleting["ben"].client.text.clear()
+            await quiet(server)
+        await undone(server, past, who, after)
+        assert body(server) == "Hello"
+        entries = (await info_of(server)).head.offset
+        await undone(server, past, who, after)
+        assert ((await info_of(server)).head.offset, body(server)) == (entries, "Hello")
+
+
 @pytest.mark.rule("HV41", "HV42", "RS12")
 async def test_what_has_come_back_already_comes_back_once() -> None:
     """Whether it was restored or undone, also as a copy of a copy that the same person deleted again."""

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
 from cowrite.core.cpu_account import SessionAccounts
+from cowrite.core.history.authors import Authors
 from cowrite.core.history.entries import entries_between
 from cowrite.core.history.errors import HistoryRefused
 from cowrite.core.history.faults import reading
@@ -82,6 +83,7 @@ class Restoring:
         self,
         storage: Storage,
         moments: Moments,
+        authors: Authors,
         worker: HistoryWorker,
         registry: Registry,
         accounts: SessionAccounts,
@@ -92,6 +94,7 @@ class Restoring:
         self._history = storage.history
         self._directory: Directory = storage.directory
         self._moments = moments
+        self._authors = authors
         self._worker = worker
         self._registry = registry
         self._accounts = accounts
@@ -221,7 +224,11 @@ class Restoring:
         if not any(change.theirs or any((change.clients or {}).values()) for change in changes):
             return None, ()
         then, now = await self._moments.state(after), await self._moments.state(head)
-        return await self._charged(session, partial(_undo, document_id, then, now, changes))
+        earlier: Callable[[], Copies] = tuple
+        if any(change.copies for change in changes):
+            # What was brought back before may be a copy of the same as what was brought back since.
+            earlier = partial((await self._authors.until(head.info, after.offset)).copies, after.offset)
+        return await self._charged(session, partial(_undo, document_id, then, now, changes, earlier))
 
     async def _others(self, info: DocumentInfo, after: int, until: int) -> Mapping[int, Authored]:
         """By their offsets the entries of these that brought what others wrote, or what had been there before."""
@@ -272,7 +279,9 @@ def _restore(document_id: str, then: State, now: State, root: str | None) -> tup
     return made.update, made.copies
 
 
-def _undo(document_id: str, then: State, now: State, changes: Sequence[_Change]) -> tuple[bytes | None, Copies]:
+def _undo(
+    document_id: str, then: State, now: State, changes: Sequence[_Change], earlier: Callable[[], Copies]
+) -> tuple[bytes | None, Copies]:
     with reading(document_id):
         updates: list[tuple[bytes, bool]] = []
         for change in changes:
@@ -280,6 +289,7 @@ def _undo(document_id: str, then: State, now: State, changes: Sequence[_Change])
                 updates.append((change.update, change.theirs))
             else:
                 updates += restoring.by_writer(change.update, change.clients, change.theirs)
-        copies = [(copy, change.theirs) for change in changes for copy in change.copies]
+        copies = [(copy, False) for copy in earlier()]
+        copies += [(copy, change.theirs) for change in changes for copy in change.copies]
         made = restoring.undo_of(then.committed.state, now.committed.roots, updates, now.committed.state, copies=copies)
     return made.update, made.copies

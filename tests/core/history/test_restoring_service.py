@@ -80,6 +80,18 @@ async def test_what_is_asked_for_again_is_answered_as_the_first_time() -> None:
         assert caught.value.code == "operation_id_taken"
 
 
+@pytest.mark.rule("HV7", "HV41")
+async def test_what_was_nothing_the_first_time_is_nothing_when_it_is_asked_for_again() -> None:
+    """It would take away what others have written since."""
+    async with process(MemoryDatabase()) as (server, past):
+        await write(server, "a")
+        first = await restored(server, past, 1, id="mine")
+        assert first == Made(1, (), None)
+        await write(server, "bo's work ")
+        assert await restored(server, past, 1, id="mine") == first
+        assert body(server) == "bo's work a"
+
+
 @pytest.mark.rule("HV40", "HV6")
 async def test_what_others_restore_meanwhile_is_seen() -> None:
     """It is computed anew, three times at most."""

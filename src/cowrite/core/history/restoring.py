@@ -149,7 +149,10 @@ class Restoring:
             head = await self._moments.at(info, info.head.offset)
             update, copies = await make(head, wanted.session)
             if update is None:
-                return Made(head.offset, (), None)
+                if wanted.id is None:
+                    return Made(head.offset, (), None)
+                # Asked for again after others have written, it would take away what they wrote.
+                update, copies = _NOTHING, ()
             try:
                 return await self._submit(wanted, head, update, copies)
             except SubmissionRefused as refused:

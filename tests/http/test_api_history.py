@@ -170,7 +170,7 @@ async def test_restore(server: Api) -> None:
     assert runs[0][:2] == (1, "ana")
     assert runs[0][2]["author"] == "ben", "ana wrote it, ben brought it back"
     nothing = (await post(server, "restore", to="2")).json()
-    assert nothing == {"offset": 5, "operations": [], "version": None}
+    assert nothing == {"offset": 5, "operations": [], "version": None, "left": []}
 
 
 @pytest.mark.rule("HV40")
@@ -268,7 +268,7 @@ async def test_undo(server: Api) -> None:
     assert await text(server) == "Hello"
     assert (await get(server, f"versions/{done['version']}"))["offset"] == 5
     nothing = (await post(server, "undo", ADMIN, author="nobody", from_="0")).json()
-    assert nothing == {"offset": 6, "operations": [], "version": None}
+    assert nothing == {"offset": 6, "operations": [], "version": None, "left": []}
     assert problem(await post(server, "undo", author="ana", from_="3", to="1")) == (422, "wrong_order")
     cause = (await get(server, "activity", limit=1))["activity"][0]["cause"]
     assert cause == {"kind": "undo", "until": 5, "after": 0, "root": None, "author": "ben"}

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from cowrite.core.records import Version, VersionKind
+from cowrite.testing.records import new_id
 from http_api import Api, api, bearer, problem, token
 
 PATH = "/api/v2/documents/d"
@@ -100,3 +102,14 @@ async def test_versions_of_what_was_forgotten_go_with_it(server: Api) -> None:
     listed = (await server.client.get(VERSIONS, headers=READER)).json()["versions"]
     assert [one["offset"] for one in listed] == [3]
     assert problem(await server.client.post(VERSIONS, json={"at": "1"}, headers=WRITER)) == (410, "history_forgotten")
+
+
+@pytest.mark.rule("HV23")
+async def test_versions_that_are_too_old_are_not_listed(server: Api) -> None:
+    """Though nobody has edited since."""
+    versions = server.backend.past.versions._versions
+    for offset in (1, 2):
+        old = Version(new_id(), "d", offset, VersionKind.AUTOMATIC, "ana", 1_500_000_000_000 + offset)
+        assert await versions.add(old)
+    found = (await server.client.get(VERSIONS, headers=READER)).json()["versions"]
+    assert [one["offset"] for one in found] == [2]

@@ -201,4 +201,4 @@ def _shown(moment: Moment) -> dict[str, int | None]:
 
 def _made(made: Made) -> Restored:
     operations = [Operation.model_validate(operation.to_json()) for operation in made.operations]
-    return Restored(offset=made.offset, operations=operations, version=made.version_id)
+    return Restored(offset=made.offset, operations=operations, version=made.version_id, left=list(made.left))

@@ -167,6 +167,10 @@ class Restored(BaseModel):
     version: str | None = Field(
         description="The id of a version: what was there before. Null: there was nothing to do, or it was done before."
     )
+    left: list[str] = Field(
+        description="Roots in which an undo has taken back nothing: they hold things that do not go together, so that it "
+        "cannot be told what was in them. A restore of such a root is refused."
+    )
 
 
 class Forgotten(BaseModel):

@@ -44,6 +44,8 @@ def versions_routes(serving: Serving) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = 100,
     ) -> Versions:
         await entered(backend, request, document_id, Grant.READ)
+        if before is None:  # the page that goes on must not lose its place
+            await backend.past.automatic.tidy(document_id)
         found, following = await backend.past.versions.list(document_id, kind=kind, before=before, limit=limit)
         return Versions(versions=[Version.of(one) for one in found], next=following)
 

@@ -6,6 +6,7 @@ import pytest
 
 from core.history.past_tools import info_of, process, write
 from cowrite.brokers.local import LocalHub
+from cowrite.core.history import automatic
 from cowrite.core.history.automatic import VersionTimes
 from cowrite.core.ports import StoreUnavailable
 from cowrite.core.records import Version, VersionKind
@@ -176,6 +177,30 @@ async def test_age_thins_them() -> None:
         assert kept[2] == 4, "two of them are of one week"
         oldest = (await server.storage.versions.list("doc"))[-1]
         assert (oldest.name, oldest.kind) == ("named", VersionKind.NAMED)
+
+
+@pytest.mark.rule("HV23")
+async def test_where_nobody_edits_they_go_before_they_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is looked once an hour; of many documents it is forgotten that they were."""
+    monkeypatch.setattr(automatic, "MAX_TIDY", 1)
+    async with process(MemoryDatabase(), times=VersionTimes(retention_days=3)) as (server, past):
+        await write(server, "a")
+        await later(server, 60)
+        server.clock.advance(3 * DAY - 60)  # type: ignore[attr-defined]
+        await past.automatic.tidy("doc")
+        await later(server, HOUR - 1)
+        await past.automatic.tidy("doc")
+        assert await versions(server) == [(1, "bot")]
+        await later(server, 1)
+        await past.automatic.tidy("doc")
+        assert await versions(server) == []
+
+        await write(server, "b")
+        await later(server, 3 * DAY)
+        await later(server, 3 * DAY + 60)
+        for document_id in ("doc", "other"):
+            await past.automatic.tidy(document_id)
+        assert list(past.automatic._tidied) == ["other"]
 
 
 @pytest.mark.rule("HV23")

@@ -149,7 +149,7 @@ async def test_a_document_that_is_replaced_meanwhile(monkeypatch: pytest.MonkeyP
         assert caught.value.code == "history_replaced"
 
 
-@pytest.mark.rule("HV44")
+@pytest.mark.rule("HV44", "HV42", "RS8")
 async def test_a_mixed_root_is_refused_by_name() -> None:
     """Also when the whole document is asked for; the others can be restored by name."""
     database = MemoryDatabase()
@@ -169,6 +169,11 @@ async def test_a_mixed_root_is_refused_by_name() -> None:
             assert caught.value.code == "root_unreadable"
         await restored(server, past, head - 1, root="body")
         assert body(server) == "one"
+        # An undo leaves it, and says so, also where there is nothing else.
+        made = await undone(server, past, "ana", 0)
+        assert (body(server), made.left, made.version_id is not None) == ("", ["odd"], True)
+        made = await undone(server, past, "ana", 0)
+        assert (made.left, made.version_id) == (["odd"], None)
 
 
 @pytest.mark.rule("HV44")
@@ -230,10 +235,10 @@ async def test_undo_of_what_is_no_longer_to_be_seen_makes_no_entry() -> None:
         assert (await info_of(server)).head == info.head
 
 
-async def undone(server: Process, past: Past, author: str, after: int, until: int | None = None) -> None:
+async def undone(server: Process, past: Past, author: str, after: int, until: int | None = None) -> Made:
     info = await info_of(server)
     moments = [await past.moments.at(info, info.head.offset if at is None else at) for at in (after, until)]
-    await done(server, past.restoring.undo(session(), author, *moments))
+    return await done(server, past.restoring.undo(session(), author, *moments))
 
 
 HELLO_TWICE_DELETED = {

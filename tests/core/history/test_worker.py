@@ -95,6 +95,12 @@ async def test_what_the_work_raises_is_raised() -> None:
     worker = HistoryWorker()
     with pytest.raises(ZeroDivisionError):
         await worker.run("a", lambda: 1 // 0)
+    gate = threading.Event()
+    left = asyncio.ensure_future(worker.run("a", lambda: 1 // int(not gate.wait(10))))
+    await asyncio.sleep(0)
+    left.cancel()
+    await asyncio.sleep(0)
+    gate.set()
     assert await worker.run("a", lambda: 1) == 1
     await worker.close()
 

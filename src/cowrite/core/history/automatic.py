@@ -8,6 +8,7 @@ looks whether a version is due (another process may have made one), in the step 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +21,8 @@ from cowrite.core.records import Version, VersionKind
 
 LONGEST_SECONDS: Final = 3600.0
 """After so long without a pause a version is made all the same."""
+MAX_TIDY: Final = 10_000
+"""Documents of which it is known that they were thinned a short time ago."""
 _HOUR: Final = 3_600_000
 _DAY: Final = 24 * _HOUR
 KEEP: Final = ((_DAY, _HOUR), (7 * _DAY, _DAY), (90 * _DAY, 7 * _DAY))
@@ -65,6 +68,8 @@ class AutomaticVersions:
         self._edited: dict[str, _Edited] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._tidied: OrderedDict[str, float] = OrderedDict()
+        """When documents were thinned, by the monotonic clock."""
 
     def committed(self, news: News) -> None:
         """These entries of a document were committed by this process."""
@@ -77,6 +82,14 @@ class AutomaticVersions:
             self._edited[news.document_id] = _Edited(newest.offset, newest.author, now, now, timer)
         else:
             edited.offset, edited.author, edited.last = newest.offset, newest.author, now
+
+    async def tidy(self, document_id: str) -> None:
+        """Remove those that age has made too many of, also where nobody edits any more: before they are shown. It is looked
+        once an hour.
+        """
+        tidied = self._tidied.get(document_id)
+        if tidied is None or self._clock.monotonic() - tidied >= LONGEST_SECONDS:
+            await self._thin(document_id, self._clock.now())
 
     async def close(self) -> None:
         """The process ends: make now what would be made later."""
@@ -116,11 +129,15 @@ class AutomaticVersions:
             self._again(document_id, edited, self._times.pause_seconds)
 
     async def _thin(self, document_id: str, now: int) -> None:
+        self._tidied[document_id] = self._clock.monotonic()
+        self._tidied.move_to_end(document_id)
+        if len(self._tidied) > MAX_TIDY:
+            self._tidied.popitem(last=False)
         older = self._times.retention_days * _DAY or None
         try:
             await self._versions.thin(document_id, now=now, keep=KEEP, older=older)
         except StoreError as error:
-            # With the next version.
+            # With the next version, or when they are shown in an hour.
             _log.warning("versions not thinned", document=document_id, reason=str(error))
 
     async def _due_in(self, version: Version) -> float | None:

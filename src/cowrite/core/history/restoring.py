@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
@@ -51,6 +51,8 @@ class Made:
     """As committed."""
     version_id: str | None
     """What was there before, marked as a version; None: there was nothing to do."""
+    left: Sequence[str] = ()
+    """Roots in which an undo has taken back nothing, because they are mixed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,9 @@ class Restoring:
         cause = Cause(CauseKind.UNDO, until.offset, after=after.offset, author=author)
         needs = Grant.WRITE if author == session.author else Grant.ADMIN
         wanted = Wanted(session, cause, needs, id, words)
-        return await self._do(wanted, until.info, partial(self._make_undo, author, after, until))
+        made = await self._do(wanted, until.info, partial(self._make_undo, author, after, until))
+        now = await self._moments.state(await self._moments.at(until.info, until.info.head.offset))
+        return replace(made, left=_mixed(now.committed.roots))
 
     async def _do(
         self, wanted: Wanted, info: DocumentInfo, make: Callable[[Moment, Session], Awaitable[tuple[bytes | None, Copies]]]
@@ -269,9 +273,13 @@ class _Change:
     """What it brings that had been there before."""
 
 
+def _mixed(roots: Mapping[str, RootKind]) -> list[str]:
+    return sorted(name for name, kind in roots.items() if kind is RootKind.MIXED)
+
+
 def _restore(document_id: str, then: State, now: State, root: str | None) -> tuple[bytes | None, Copies]:
     roots = now.committed.roots
-    mixed = sorted(name for name, kind in roots.items() if kind is RootKind.MIXED and root in (None, name))
+    mixed = [name for name in _mixed(roots) if root in (None, name)]
     if mixed:
         # Never left out in silence.
         reason = f"the root {mixed[0]!r} holds things that do not go together, and what it was cannot be told"

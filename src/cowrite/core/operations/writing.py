@@ -10,7 +10,7 @@ from cowrite.core.cpu_account import SessionAccounts
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
 from cowrite.core.operations.submissions import Submission, SubmissionRefused, SubmittedDraft, Waiting, digest_of
-from cowrite.core.ports import Clock, Directory, Grant, History
+from cowrite.core.ports import Clock, Directory, Grant, History, StoreUnavailable
 from cowrite.core.rooms.registry import Registry
 from cowrite.core.rooms.room import Room
 from cowrite.core.sessions.access import AccessControl
@@ -134,10 +134,13 @@ class DocumentWriter:
         """
         if not room.replicas.head.offset:
             return 0
-        info = await self._directory.info(room.document_id)
-        beginning = info.first_offset - 1 if info is not None else 0
-        if beginning and await self._history.last_operation(room.document_id, until=beginning) is None:
-            return beginning
+        try:
+            info = await self._directory.info(room.document_id)
+            beginning = info.first_offset - 1 if info is not None else 0
+            if beginning and await self._history.last_operation(room.document_id, until=beginning) is None:
+                return beginning
+        except StoreUnavailable:
+            pass  # it waits for the store; nearly always the beginning is the beginning
         return 0
 
 

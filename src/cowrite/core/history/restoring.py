@@ -138,8 +138,28 @@ class Restoring:
         cause = Cause(CauseKind.UNDO, until.offset, after=after.offset, author=author)
         needs = Grant.WRITE if author == session.author else Grant.ADMIN
         wanted = Wanted(session, cause, needs, id, words)
-        made = await self._do(wanted, until.info, partial(self._make_undo, author, after, until))
-        now = await self._moments.state(await self._moments.at(until.info, until.info.head.offset))
+        return await self._left(await self._do(wanted, until.info, partial(self._make_undo, author, after, until)), until.info)
+
+    async def done_before(
+        self,
+        session: Session,
+        info: DocumentInfo,
+        kind: CauseKind,
+        *,
+        id: str | None,  # noqa: A002
+        words: str,
+    ) -> Made | None:
+        """What became of it when the same was asked for with this id; None: it was not. The moments that were meant then may be
+        gone by now. Raises as :meth:`restore`.
+        """
+        if id is None or await self._history.locate(info.document_id, id) is None:
+            return None
+        wanted = Wanted(session, Cause(kind, 0), Grant.WRITE, id, words)
+        made = await self._submit(wanted, await self._moments.at(info, info.head.offset), _NOTHING, ())
+        return await self._left(made, info) if kind is CauseKind.UNDO else made
+
+    async def _left(self, made: Made, info: DocumentInfo) -> Made:
+        now = await self._moments.state(await self._moments.at(info, info.head.offset))
         return replace(made, left=_mixed(now.committed.roots))
 
     async def _do(

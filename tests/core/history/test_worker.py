@@ -117,3 +117,13 @@ async def test_who_waits_at_the_end_is_told() -> None:
     assert await first == "1"
     with pytest.raises(asyncio.CancelledError):
         await second
+
+
+@pytest.mark.rule("HV13")
+async def test_who_asks_after_the_end_is_refused() -> None:
+    worker = HistoryWorker()
+    await worker.close()
+    for _ in range(2):
+        with pytest.raises(HistoryRefused, match="stopping") as caught:
+            await worker.run("a", lambda: 1)
+        assert caught.value.code == "overloaded"

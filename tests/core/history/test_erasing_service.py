@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 
 import pytest
@@ -382,6 +383,28 @@ async def test_what_is_forgotten_while_it_is_looked_at() -> None:
         await past.erasing.forget(await past.moments.at(before, 2))
         with pytest.raises(HistoryForgotten):
             await past.diffs.authors.until(before, 3, since=0)
+
+
+@pytest.mark.rule("HV14", "ER1")
+async def test_what_is_being_computed_while_it_is_forgotten_is_not_remembered() -> None:
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        await write(server, "secret ", "b", "c")
+        info, go_on = await info_of(server), threading.Event()
+        old, until = await past.moments.at(info, 1), await past.moments.at(info, 2)
+        await past.moments.state(until)
+        busy = asyncio.ensure_future(past.worker.run("another", lambda: go_on.wait(30)))
+        looking, blaming = asyncio.ensure_future(past.moments.state(old)), asyncio.ensure_future(past.blames.of(old, None))
+        await quiet(server)
+        await past.erasing.forget(until)
+        go_on.set()
+        assert await busy
+        assert b"secret" in (await looking).json
+        assert await blaming
+        with pytest.raises(HistoryForgotten):
+            await past.moments.state(old)
+        with pytest.raises(HistoryForgotten):
+            await past.blames.of(old, None)
 
 
 @pytest.mark.rule("HV14")

@@ -108,6 +108,26 @@ async def test_what_was_interrupted_is_finished() -> None:
         assert list(await erasure.unfinished()) == []
 
 
+@pytest.mark.rule("HS25")
+async def test_files_are_scrubbed_once_for_all_that_was_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes as long for one document as for all."""
+    async with process(MemoryDatabase(), grace_days=0) as (server, past):
+        erasure, scrubbed = server.storage.erasure, []
+        for name in ("one", "other", "third"):
+            await server.storage.directory.create(name)
+            await server.storage.directory.delete(name, make_change(document_id=name, created_at=1))
+            assert await erasure.purge(name, deleted_before=2, at=3, scrub=False)
+        finish = erasure.finish
+
+        async def watched(document_id: str, *, scrub: bool = True) -> None:
+            scrubbed.append(scrub)
+            await finish(document_id, scrub=scrub)
+
+        monkeypatch.setattr(past.erasing._erasure, "finish", watched)
+        await past.erasing.sweep()
+        assert scrubbed == [False, False, True]
+
+
 @pytest.mark.rule("ER4")
 async def test_what_waits_of_a_purged_document_is_dropped() -> None:
     """Not put aside for people to look at, either."""

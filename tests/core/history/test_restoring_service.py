@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -18,6 +20,7 @@ from cowrite.core.history.past import Past
 from cowrite.core.history.restoring import Made
 from cowrite.core.operations.submissions import SubmissionRefused
 from cowrite.core.ports import Grant, HistoryForgotten, StoreCorrupt
+from cowrite.core.records import Authored
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.history.scratch import RestoreFailed
 from cowrite.protocol import yjs
@@ -134,19 +137,25 @@ async def test_other_refusals_are_told_at_once() -> None:
 
 
 @pytest.mark.rule("HV41")
-async def test_a_document_that_is_replaced_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("gone", [True, False])
+async def test_a_document_that_is_replaced_meanwhile(monkeypatch: pytest.MonkeyPatch, *, gone: bool) -> None:
+    """It is not there any more, or has another log: what was in the old one is not put there."""
     database = MemoryDatabase()
     async with process(database) as (server, past):
         await write(server, "a", "b")
+        tries: list[int] = []
 
         async def meanwhile(*_: Any) -> Made:
-            database.tables.documents.pop("doc")
+            tries.append(1)
+            was = database.tables.documents.pop("doc")
+            if not gone:
+                database.tables.documents["doc"] = replace(was, head=replace(was.head, epoch="another"))
             raise SubmissionRefused("restored_meanwhile", "again", retry=True)
 
         monkeypatch.setattr(past.restoring, "_submit", meanwhile)
         with pytest.raises(HistoryRefused) as caught:
             await restored(server, past, 1)
-        assert caught.value.code == "history_replaced"
+        assert (caught.value.code, len(tries)) == ("history_replaced", 1)
 
 
 @pytest.mark.rule("HV44", "HV42", "RS8")
@@ -387,14 +396,17 @@ async def test_what_somebody_else_brought_is_taken_back_from_whoever_wrote_it(au
 
 
 @pytest.mark.rule("HV42")
-async def test_who_wrote_it_was_forgotten_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("everything", [True, False])
+async def test_who_wrote_it_was_forgotten_meanwhile(monkeypatch: pytest.MonkeyPatch, *, everything: bool) -> None:
     async with process(MemoryDatabase()) as (server, past):
         await send_together(server)
         info = await info_of(server)
         first, last = await past.moments.at(info, 0), await past.moments.at(info, 2)
 
-        async def forgotten(*_: Any, **__: Any) -> tuple[()]:
-            return ()
+        known = await past.history.authored("doc", after=0, limit=9)
+
+        async def forgotten(*_: Any, **__: Any) -> Sequence[Authored]:
+            return known[len(known) if everything else 1 :]
 
         monkeypatch.setattr(past.restoring._history, "authored", forgotten)
         with pytest.raises(HistoryForgotten):

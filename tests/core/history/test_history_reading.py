@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pycrdt import Array
 
 from core.history.past_tools import info_of, process, session, write
 from cowrite.core.history.diffs import DiffFormat
@@ -127,6 +128,13 @@ async def test_the_way_back_from_what_looks_the_same_is_no_operation() -> None:
         await quiet(server)
         same = await past.moments.at(await info_of(server), 4)
         assert json.loads(await past.diffs.between(same, second, DiffFormat.OPERATIONS, None)) == []
+        items = ana.client.doc.get("items", type=Array)
+        items.append(1)
+        await quiet(server)
+        items.clear()
+        await quiet(server)
+        emptied = await past.moments.at(await info_of(server), 6)
+        assert json.loads(await past.diffs.between(emptied, second, DiffFormat.OPERATIONS, None)) == []
 
 
 @pytest.mark.rule("HV32")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
@@ -63,6 +64,35 @@ async def test_a_document_is_brought_back_and_goes_on() -> None:
         assert (entry.author, entry.operations) == ("root", tuple(made.operations))
         again = await restored(server, past, made.offset + 1)
         assert again == Made(made.offset + 1, (), None)
+
+
+@pytest.mark.rule("RS13", "HI15")
+async def test_what_is_there_as_a_copy_is_not_written_again() -> None:
+    async with process(MemoryDatabase()) as (server, past):
+        ana = await server.join(user="ana")
+        ana.client.text.insert(0, "Hello brave world")
+        await quiet(server)
+        del ana.client.text[6:12]
+        await quiet(server)
+        await restored(server, past, 1)
+        ana.client.text.insert(17, "!")
+        await quiet(server)
+        made = await restored(server, past, 1)
+        (operation,) = made.operations
+        assert (operation.type, operation.position, operation.length) == ("delete", ("body", 17), 1)
+        info = await info_of(server)
+        first, typed, last = [await past.moments.at(info, offset) for offset in (1, 4, 5)]
+        assert json.loads(await past.diffs.between(first, last, DiffFormat.OPERATIONS, None)) == []
+        (drafts, back) = [
+            json.loads(await past.diffs.between(*pair, DiffFormat.OPERATIONS, None))
+            for pair in ((first, typed), (typed, first))
+        ]
+        assert drafts == [{"type": "insert", "position": ["body", 17], "content": "!", "attributes": {}}]
+        assert back == [{"type": "delete", "position": ["body", 17], "length": 1}]
+        (root,) = json.loads(await past.diffs.between(first, last, DiffFormat.JSON, None))
+        assert root["runs"] == [{"change": "equal", "text": "Hello brave world"}]
+        assert b"<ins" not in (html := await past.diffs.between(first, last, DiffFormat.HTML, None))
+        assert b"<del" not in html
 
 
 @pytest.mark.rule("HV41")
@@ -459,7 +489,7 @@ async def test_work_that_comes_to_nothing_is_work(monkeypatch: pytest.MonkeyPatc
     async with process(MemoryDatabase()) as (server, past):
         await write(server, "one", "two")
 
-        def failing(*_: Any) -> None:
+        def failing(*_: Any, **__: Any) -> None:
             raise RestoreFailed("it cannot be")
 
         monkeypatch.setattr("cowrite.crdt.history.restoring.restore", failing)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from cowrite.crdt.history.attribution import NOBODY, Attribution, Authored, Copy, Credit
+from cowrite.crdt.history.attribution import NOBODY, Attribution, Authored, Credit
+from cowrite.crdt.history.copies import Copy
 
 
 def attributed(*entries: tuple[str, Sequence[tuple[int, int, int]], Sequence[Copy]], first: int = 1) -> Attribution:

@@ -9,7 +9,6 @@ import pytest
 
 from cowrite.crdt.history.copies import Copy
 from cowrite.crdt.history.living import Spans, standing_in, written_again
-from cowrite.crdt.history.origins import Origins
 from cowrite.crdt.outline import ClockRange
 
 CLIENTS = (1, 2)
@@ -99,11 +98,3 @@ def test_ids_under_which_what_a_person_wrote_is_there_again() -> None:
             for number in range(length)
         }
         assert told == cut
-
-
-@pytest.mark.rule("RS12")
-def test_a_copy_of_a_copy_is_a_copy_of_the_first() -> None:
-    origins = Origins([(2, 0, 4, 1, 10), (3, 5, 2, 2, 1), (3, 0, 1, 9, 0)])
-    assert origins
-    assert origins.spans(3, 0, 9) == [(0, 1, 9, 0), (1, 5, 3, 1), (5, 7, 1, 11), (7, 9, 3, 7)]
-    assert not Origins()

@@ -27,6 +27,7 @@ from cowrite.core.rooms.registry import Registry
 from cowrite.core.sessions.session import Session
 from cowrite.crdt.guard import SYNC_LIMITS, inspect
 from cowrite.crdt.history import restoring
+from cowrite.crdt.history.origins import Origins
 from cowrite.crdt.operations import ContentOperation
 from cowrite.crdt.roots import RootKind
 
@@ -235,7 +236,8 @@ class Restoring:
         self, moment: Moment, root: str | None, head: Moment, session: Session
     ) -> tuple[bytes | None, Copies]:
         then, now = await self._moments.state(moment), await self._moments.state(head)
-        return await self._charged(session, partial(_restore, head.document_id, then, now, root))
+        origins = (await self._authors.until(head.info, head.offset)).origins
+        return await self._charged(session, partial(_restore, head.document_id, then, now, root, origins))
 
     async def _make_undo(
         self, author: str, after: Moment, until: Moment, head: Moment, session: Session
@@ -297,7 +299,7 @@ def _mixed(roots: Mapping[str, RootKind]) -> list[str]:
     return sorted(name for name, kind in roots.items() if kind is RootKind.MIXED)
 
 
-def _restore(document_id: str, then: State, now: State, root: str | None) -> tuple[bytes | None, Copies]:
+def _restore(document_id: str, then: State, now: State, root: str | None, origins: Origins) -> tuple[bytes | None, Copies]:
     roots = now.committed.roots
     mixed = [name for name in _mixed(roots) if root in (None, name)]
     if mixed:
@@ -306,7 +308,7 @@ def _restore(document_id: str, then: State, now: State, root: str | None) -> tup
         raise HistoryRefused("root_unreadable", f"{reason}; restore the other roots by name")
     wanted = None if root is None else [root]
     with reading(document_id):
-        made = restoring.restore(then.committed.state, roots, now.committed.state, wanted, then.content)
+        made = restoring.restore(then.committed.state, roots, now.committed.state, wanted, then.content, origins=origins)
     return made.update, made.copies
 
 

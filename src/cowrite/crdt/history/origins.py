@@ -38,6 +38,12 @@ class Origins:
         at = bisect_right(known, clock, key=_FIRST)
         known[at:at] = found
 
+    def copied(self, client: int, clock: int, end: int) -> bool:
+        """Tell whether any of the clocks from ``clock`` up to ``end`` is a copy."""
+        known = self._clients.get(client, ())
+        at = bisect_right(known, clock, key=_BEHIND)
+        return at < len(known) and known[at][0] < end
+
     def spans(self, client: int, clock: int, end: int) -> list[Origin]:
         """Tell what the clocks from ``clock`` up to ``end`` were first, in order; what is no copy, is itself."""
         known = self._clients.get(client, ())

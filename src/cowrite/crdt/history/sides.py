@@ -26,6 +26,8 @@ class Part(NamedTuple):
     piece: Piece
     before: bool
     after: bool
+    was: Piece | None = None
+    """What was seen in its place before, when it is a copy of that (see :mod:`cowrite.crdt.history.pairing`)."""
 
 
 class Sides:
@@ -50,13 +52,13 @@ class Sides:
             known = vector(piece.client, 0)
             if piece.clock >= known:
                 if not piece.deleted:
-                    parts.append(_new(Part, (piece, False, True)))
+                    parts.append(_new(Part, (piece, False, True, None)))
                 continue
             was_there = self._was_there(piece) if piece.clock + piece.length <= known else None
             if was_there is None:
                 parts += self._cut(piece, known)
             elif was_there or not piece.deleted:
-                parts.append(_new(Part, (piece, was_there, not piece.deleted)))
+                parts.append(_new(Part, (piece, was_there, not piece.deleted, None)))
         return parts
 
     def pieces(self, holder: Holder) -> Iterable[Piece]:

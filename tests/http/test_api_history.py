@@ -208,6 +208,25 @@ async def test_restores_at_once_bring_everything_back_once(server: Api) -> None:
     assert await text(server) == "the text"
 
 
+@pytest.mark.rule("HV7")
+async def test_what_is_asked_for_again_after_its_moment_has_gone(server: Api) -> None:
+    """The answer to the first time was lost: it is the same."""
+    await two_authors(server)
+    version = (await post(server, "versions", name="kept", at="2")).json()["id"]
+    asked: dict[str, dict[str, Any]] = {
+        "restore": {"to": f"version:{version}", "id": "restored"},
+        "undo": {"author": "ana", "from_": f"version:{version}", "id": "undone"},
+    }
+    first = {what: await post(server, what, **body) for what, body in asked.items()}
+    assert {what: answer.status_code for what, answer in first.items()} == {"restore": 200, "undo": 200}
+    gone = await server.client.delete(f"{PATH}/versions/{version}", headers=WRITER)
+    assert gone.status_code == 204, gone.text
+    for what, body in asked.items():
+        assert (await post(server, what, **body)).json() == first[what].json()
+        assert problem(await post(server, what, **body | {"id": "another"})) == (404, "unknown_moment")
+    assert problem(await post(server, "undo", **asked["undo"] | {"id": "restored"})) == (409, "operation_id_taken")
+
+
 @pytest.mark.rule("HV7", "HV41")
 async def test_a_restore_that_is_asked_for_again_is_done_once(server: Api) -> None:
     await two_authors(server)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Final
+from typing import Annotated, Final, TypedDict
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
@@ -11,7 +11,7 @@ from cowrite.core.history.diffs import DiffFormat
 from cowrite.core.history.moments import Moment
 from cowrite.core.history.restoring import Made
 from cowrite.core.ports import Grant
-from cowrite.core.records import DocumentInfo
+from cowrite.core.records import CauseKind, DocumentInfo
 from cowrite.http.backend import Backend, Serving, backend_of
 from cowrite.http.bodies import Content
 from cowrite.http.credentials import require
@@ -52,6 +52,13 @@ _WRITING: Final = _READING | {
 _MomentQuery = Annotated[str | None, Query(min_length=1, max_length=MAX_MOMENT, description=f"{MOMENT} Now, if left out.")]
 _RootQuery = Annotated[str | None, Query(max_length=255, description=_ROOT)]
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
+
+
+class _Asked(TypedDict):
+    """How whoever asks names and words it: asked for again so, it is not done twice."""
+
+    id: str | None
+    words: str
 
 
 def history_routes(serving: Serving) -> APIRouter:
@@ -149,8 +156,12 @@ def _writing(routes: APIRouter, serving: Serving) -> None:
     )
     async def restore(request: Request, document_id: DocumentInPath, body: RestoreBody, backend: Backend = given) -> Restored:
         session, info = await entered(backend, request, document_id, Grant.WRITE)
-        moment = await backend.past.moments.resolve(info, body.to)
-        return _made(await backend.past.restoring.restore(session, moment, root=body.root, id=body.id, words=_words(body)))
+        restoring, asked = backend.past.restoring, _Asked(id=body.id, words=_words(body))
+        made = await restoring.done_before(session, info, CauseKind.RESTORE, **asked)
+        if made is None:
+            moment = await backend.past.moments.resolve(info, body.to)
+            made = await restoring.restore(session, moment, root=body.root, **asked)
+        return _made(made)
 
     @routes.post(
         "/undo",
@@ -163,9 +174,12 @@ def _writing(routes: APIRouter, serving: Serving) -> None:
         session, info = await entered(backend, request, document_id, Grant.WRITE)
         if body.author != session.author:
             require(session, Grant.ADMIN)
-        after = await backend.past.moments.resolve(info, body.from_)
-        until = await _resolved(backend, info, body.to)
-        return _made(await backend.past.restoring.undo(session, body.author, after, until, id=body.id, words=_words(body)))
+        restoring, asked = backend.past.restoring, _Asked(id=body.id, words=_words(body))
+        made = await restoring.done_before(session, info, CauseKind.UNDO, **asked)
+        if made is None:
+            after = await backend.past.moments.resolve(info, body.from_)
+            made = await restoring.undo(session, body.author, after, await _resolved(backend, info, body.to), **asked)
+        return _made(made)
 
     @routes.delete(
         "/history",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -73,6 +74,21 @@ async def test_what_goes_while_authors_are_read_is_nobodys(monkeypatch: pytest.M
 
         monkeypatch.setattr(past.moments, "state", meanwhile)
         assert authors(await past.blames.of(last, None)) == [(6, None)]
+
+
+@pytest.mark.rule("HV14")
+async def test_two_who_read_the_same_authors_at_once() -> None:
+    """What both have read is taken once."""
+    async with process(MemoryDatabase()) as (server, past):
+        await write(server, "a", "b", "c")
+        info, authors = await info_of(server), past.blames.authors
+        known = await authors.until(replace(info, head=replace(info.head, offset=1)), 1)
+        assert known.head == 3, "as many as there are at once"
+        await write(server, "d", "e", user="ana")
+        later = await info_of(server)
+        both = await asyncio.gather(*(authors.until(later, 5) for _ in range(2)))
+        assert [one.head for one in both] == [5, 5]
+        assert both[0] is both[1] is known
 
 
 @pytest.mark.rule("HV31")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -19,6 +21,7 @@ from cowrite.core.history.past import Past
 from cowrite.core.history.restoring import Made
 from cowrite.core.operations.submissions import SubmissionRefused
 from cowrite.core.ports import Grant, HistoryForgotten, StoreCorrupt
+from cowrite.core.records import Authored
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.history.scratch import RestoreFailed
 from cowrite.protocol import yjs
@@ -110,6 +113,18 @@ async def test_what_is_asked_for_again_is_answered_as_the_first_time() -> None:
         assert caught.value.code == "operation_id_taken"
 
 
+@pytest.mark.rule("HV7", "HV41")
+async def test_what_was_nothing_the_first_time_is_nothing_when_it_is_asked_for_again() -> None:
+    """It would take away what others have written since."""
+    async with process(MemoryDatabase()) as (server, past):
+        await write(server, "a")
+        first = await restored(server, past, 1, id="mine")
+        assert first == Made(1, (), None)
+        await write(server, "bo's work ")
+        assert await restored(server, past, 1, id="mine") == first
+        assert body(server) == "bo's work a"
+
+
 @pytest.mark.rule("HV40", "HV6")
 async def test_what_others_restore_meanwhile_is_seen() -> None:
     """It is computed anew, three times at most."""
@@ -152,19 +167,25 @@ async def test_other_refusals_are_told_at_once() -> None:
 
 
 @pytest.mark.rule("HV41")
-async def test_a_document_that_is_replaced_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("gone", [True, False])
+async def test_a_document_that_is_replaced_meanwhile(monkeypatch: pytest.MonkeyPatch, *, gone: bool) -> None:
+    """It is not there any more, or has another log: what was in the old one is not put there."""
     database = MemoryDatabase()
     async with process(database) as (server, past):
         await write(server, "a", "b")
+        tries: list[int] = []
 
         async def meanwhile(*_: Any) -> Made:
-            database.tables.documents.pop("doc")
+            tries.append(1)
+            was = database.tables.documents.pop("doc")
+            if not gone:
+                database.tables.documents["doc"] = replace(was, head=replace(was.head, epoch="another"))
             raise SubmissionRefused("restored_meanwhile", "again", retry=True)
 
         monkeypatch.setattr(past.restoring, "_submit", meanwhile)
         with pytest.raises(HistoryRefused) as caught:
             await restored(server, past, 1)
-        assert caught.value.code == "history_replaced"
+        assert (caught.value.code, len(tries)) == ("history_replaced", 1)
 
 
 @pytest.mark.rule("HV44", "HV42", "RS8")
@@ -257,6 +278,39 @@ async def undone(server: Process, past: Past, author: str, after: int, until: in
     info = await info_of(server)
     moments = [await past.moments.at(info, info.head.offset if at is None else at) for at in (after, until)]
     return await done(server, past.restoring.undo(session(), author, *moments))
+
+
+HELLO_TWICE_DELETED = {
+    "both from the beginning": ("ben", 1, 1),
+    "the second from the first": ("ben", 3, 1),
+    "the first copy is from before": ("cy", 1, 3),
+    "deleted once more": ("ben", 1, 1),
+}
+
+
+@pytest.mark.rule("HV41", "RS12")
+@pytest.mark.parametrize("case", HELLO_TWICE_DELETED)
+async def test_of_two_copies_of_the_same_one_comes_back(case: str) -> None:
+    """Also where the undo does not reach back to when the first one was made."""
+    who, second, after = HELLO_TWICE_DELETED[case]
+    async with process(MemoryDatabase()) as (server, past):
+        ana = await server.join(user="ana")
+        deleting = {name: await server.join(user=name) for name in ("ben", "cy")}
+        ana.client.text.insert(0, "Hello")
+        await quiet(server)
+        for name, to in (("ben", 1), (who, second)):
+            deleting[name].client.text.clear()
+            await quiet(server)
+            await restored(server, past, to)
+            await quiet(server)
+        if case == "deleted once more":
+            deleting["ben"].client.text.clear()
+            await quiet(server)
+        await undone(server, past, who, after)
+        assert body(server) == "Hello"
+        entries = (await info_of(server)).head.offset
+        await undone(server, past, who, after)
+        assert ((await info_of(server)).head.offset, body(server)) == (entries, "Hello")
 
 
 @pytest.mark.rule("HV41", "HV42", "RS12")
@@ -372,14 +426,17 @@ async def test_what_somebody_else_brought_is_taken_back_from_whoever_wrote_it(au
 
 
 @pytest.mark.rule("HV42")
-async def test_who_wrote_it_was_forgotten_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("everything", [True, False])
+async def test_who_wrote_it_was_forgotten_meanwhile(monkeypatch: pytest.MonkeyPatch, *, everything: bool) -> None:
     async with process(MemoryDatabase()) as (server, past):
         await send_together(server)
         info = await info_of(server)
         first, last = await past.moments.at(info, 0), await past.moments.at(info, 2)
 
-        async def forgotten(*_: Any, **__: Any) -> tuple[()]:
-            return ()
+        known = await past.history.authored("doc", after=0, limit=9)
+
+        async def forgotten(*_: Any, **__: Any) -> Sequence[Authored]:
+            return known[len(known) if everything else 1 :]
 
         monkeypatch.setattr(past.restoring._history, "authored", forgotten)
         with pytest.raises(HistoryForgotten):

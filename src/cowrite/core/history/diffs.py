@@ -60,8 +60,9 @@ class Diffs:
         info, key = second.info, (first.offset, second.offset, form, root)
         made = self.kept.get(info, key)
         if made is None:
-            made = await self._make(first, second, form, root)
-            self.kept.put(info, key, made, len(made) + 200)
+            with self.kept.making(info, key) as keep:
+                made = await self._make(first, second, form, root)
+                keep(made, len(made) + 200)
         return made
 
     async def _make(self, first: Moment, second: Moment, form: DiffFormat, root: str | None) -> bytes:

@@ -100,11 +100,11 @@ class Moments:
         kept = self._states.get(moment.info, moment.offset)
         if kept is not None:
             return kept
-        stored = await self._load(moment)
-        operation = await self._history.last_operation(document_id, until=moment.offset)
-        state = await self._worker.run(document_id, partial(_state, stored, moment, operation))
-        size = len(state.committed.state) + (1 + _STATE_COST) * len(state.json)
-        self._states.put(moment.info, moment.offset, state, size)
+        with self._states.making(moment.info, moment.offset) as keep:
+            stored = await self._load(moment)
+            operation = await self._history.last_operation(document_id, until=moment.offset)
+            state = await self._worker.run(document_id, partial(_state, stored, moment, operation))
+            keep(state, len(state.committed.state) + (1 + _STATE_COST) * len(state.json))
         return state
 
     async def _load(self, moment: Moment) -> StoredDocument:

@@ -139,8 +139,28 @@ class Restoring:
         cause = Cause(CauseKind.UNDO, until.offset, after=after.offset, author=author)
         needs = Grant.WRITE if author == session.author else Grant.ADMIN
         wanted = Wanted(session, cause, needs, id, words)
-        made = await self._do(wanted, until.info, partial(self._make_undo, author, after, until))
-        now = await self._moments.state(await self._moments.at(until.info, until.info.head.offset))
+        return await self._left(await self._do(wanted, until.info, partial(self._make_undo, author, after, until)), until.info)
+
+    async def done_before(
+        self,
+        session: Session,
+        info: DocumentInfo,
+        kind: CauseKind,
+        *,
+        id: str | None,  # noqa: A002
+        words: str,
+    ) -> Made | None:
+        """What became of it when the same was asked for with this id; None: it was not. The moments that were meant then may be
+        gone by now. Raises as :meth:`restore`.
+        """
+        if id is None or await self._history.locate(info.document_id, id) is None:
+            return None
+        wanted = Wanted(session, Cause(kind, 0), Grant.WRITE, id, words)
+        made = await self._submit(wanted, await self._moments.at(info, info.head.offset), _NOTHING, ())
+        return await self._left(made, info) if kind is CauseKind.UNDO else made
+
+    async def _left(self, made: Made, info: DocumentInfo) -> Made:
+        now = await self._moments.state(await self._moments.at(info, info.head.offset))
         return replace(made, left=_mixed(now.committed.roots))
 
     async def _do(
@@ -154,7 +174,10 @@ class Restoring:
             head = await self._moments.at(info, info.head.offset)
             update, copies = await make(head, wanted.session)
             if update is None:
-                return Made(head.offset, (), None)
+                if wanted.id is None:
+                    return Made(head.offset, (), None)
+                # Asked for again after others have written, it would take away what they wrote.
+                update, copies = _NOTHING, ()
             try:
                 return await self._submit(wanted, head, update, copies)
             except SubmissionRefused as refused:
@@ -230,7 +253,11 @@ class Restoring:
         if not any(change.theirs or any((change.clients or {}).values()) for change in changes):
             return None, ()
         then, now = await self._moments.state(after), await self._moments.state(head)
-        return await self._charged(session, partial(_undo, document_id, then, now, changes))
+        earlier: Callable[[], Copies] = tuple
+        if any(change.copies for change in changes):
+            # What was brought back before may be a copy of the same as what was brought back since.
+            earlier = partial((await self._authors.until(head.info, after.offset)).copies, after.offset)
+        return await self._charged(session, partial(_undo, document_id, then, now, changes, earlier))
 
     async def _others(self, info: DocumentInfo, after: int, until: int) -> Mapping[int, Authored]:
         """By their offsets the entries of these that brought what others wrote, or what had been there before."""
@@ -285,7 +312,9 @@ def _restore(document_id: str, then: State, now: State, root: str | None, origin
     return made.update, made.copies
 
 
-def _undo(document_id: str, then: State, now: State, changes: Sequence[_Change]) -> tuple[bytes | None, Copies]:
+def _undo(
+    document_id: str, then: State, now: State, changes: Sequence[_Change], earlier: Callable[[], Copies]
+) -> tuple[bytes | None, Copies]:
     with reading(document_id):
         updates: list[tuple[bytes, bool]] = []
         for change in changes:
@@ -293,6 +322,7 @@ def _undo(document_id: str, then: State, now: State, changes: Sequence[_Change])
                 updates.append((change.update, change.theirs))
             else:
                 updates += restoring.by_writer(change.update, change.clients, change.theirs)
-        copies = [(copy, change.theirs) for change in changes for copy in change.copies]
+        copies = [(copy, False) for copy in earlier()]
+        copies += [(copy, change.theirs) for change in changes for copy in change.copies]
         made = restoring.undo_of(then.committed.state, now.committed.roots, updates, now.committed.state, copies=copies)
     return made.update, made.copies

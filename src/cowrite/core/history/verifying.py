@@ -117,18 +117,19 @@ class _Check:
         return await self._history.operations(self._document_id, after=self.replayed, limit=self._at_once, size=_BYTES)
 
     async def _find_checkpoints(self) -> None:
-        """All that there are, from the newest on."""
-        offset = self._head
-        while offset > 0:
-            try:
-                stored = await self._history.load_at(self._document_id, offset)
-            except (HistoryForgotten, StoreCorrupt):
-                break  # replaying finds what is wrong, and says where
-            checkpoint = stored.checkpoint if stored is not None else None
-            if checkpoint is None:
-                break
-            self._checkpoints[checkpoint.offset] = checkpoint
-            offset = checkpoint.offset - 1
+        """All that there are, from the newest on; those before a damaged entry are found from the base on."""
+        for offset in (self._head, self.replayed):
+            while offset > 0 and (checkpoint := await self._newest_checkpoint(offset)) is not None:
+                self._checkpoints[checkpoint.offset] = checkpoint
+                offset = checkpoint.offset - 1
+
+    async def _newest_checkpoint(self, offset: int) -> Checkpoint | None:
+        """Up to that offset."""
+        try:
+            stored = await self._history.load_at(self._document_id, offset)
+        except (HistoryForgotten, StoreCorrupt):
+            return None  # replaying finds what is wrong, and says where
+        return stored.checkpoint if stored is not None else None
 
     def _begin(self, base: Checkpoint | None) -> LogDocument:
         try:

@@ -1,11 +1,12 @@
 """Who wrote which clocks of which Yjs client, who deleted them, and when: from what each entry of the log brought and deleted.
 
-Theory of operation. In a log the clocks of one Yjs client ascend without gaps, so an entry's range needs only its start. All is
-in arrays: 20 bytes per entry, 12 per range and 12 per deleted range. An entry that carried what others wrote has a number of
-its own for each of them: such an entry is one for each author. What a restore or an undo brought back has new clocks; its cause
-says which ones these were before (``copies``), and they are credited to who wrote them first. That is found when the entry is
-appended, so a copy of a copy costs no more to look up. So is where one author goes on without a pause: a thousand keys typed
-one after the other are one run, found in one step.
+Theory of operation. In a log the clocks of one Yjs client ascend without gaps, so an entry's range needs only its start.
+Entries, ranges and deletions are in arrays: 20 bytes, 12 and 12 for each, when they are full. What was brought back is in
+lists of tuples, and so is what was deleted since somebody last asked; therefore :attr:`Attribution.size` counts more. An
+entry that carried what others wrote has a number of its own for each of them: such an entry is one for each author. What a
+restore or an undo brought back has new clocks; its cause says which ones these were before (``copies``), and they are
+credited to who wrote them first. That is found when the entry is appended, so a copy of a copy costs no more to look up. So is
+where one author goes on without a pause: a thousand keys typed one after the other are one run, found in one step.
 """
 
 from __future__ import annotations
@@ -135,6 +136,7 @@ class Attribution:
         self._numbers: dict[str, int] = {}
         self._clients: dict[int, _Client] = {}
         self._parts = 0
+        self._copies = array("Q")  # six for each: the entry's offset, and as in Copy
         self._lost: dict[int, list[tuple[int, int, int]]] = {}  # of origins, ascending: the entry that deleted the last copy
         self.origins = Origins()
         """What the copies of these entries stand for."""
@@ -155,7 +157,7 @@ class Attribution:
             if offset <= self.head:
                 raise ValueError(f"entry {offset} does not come after entry {self.head}")
             number = self._number(offset, author, created_at)
-            self._parts += len(ranges) + 2 * len(copies) + len(deletes)
+            self._parts += len(ranges) + 3 * len(copies) + len(deletes)
             if not writers:
                 for client, start, end in ranges:
                     self._add(client, start, end, number)
@@ -166,12 +168,18 @@ class Attribution:
                         numbers[writer] = self._number(offset, writer, created_at)
                     self._add(client, start, end, numbers[writer])
             for copy in copies:
+                self._copies.extend((offset, *copy))
                 self._copy(*copy)
                 self.origins.add(*copy)
             for client, start, end in deletes:
                 self._known(client).deletions.add(start, end, number)
                 if self.origins:
                     self._lose(client, start, end, number)
+
+    def copies(self, until: int) -> list[Copy]:
+        """Return what the entries up to an offset have brought back, in the order of the log."""
+        known = zip(*(iter(self._copies),) * 6, strict=True)
+        return [(client, clock, length, old, was) for offset, client, clock, length, old, was in known if offset <= until]
 
     def spans(self, client: int, clock: int, end: int) -> list[Span]:
         """Tell whose the clocks from ``clock`` up to ``end`` are, in order, each exactly once."""

@@ -132,9 +132,9 @@ def undo_of(
     ``state`` is the document before the first of these changes; ``updates`` are the log's entries from there to the head, each
     with whether it is to be taken back; ``roots``, ``head``, ``client_id`` and ``limits`` are as for :func:`restore`. What
     others have written stays, but for what stands inside of something that goes (their text in a paragraph that the person had
-    inserted); an entry that others have written since stays theirs; mixed roots stay as they are. ``copies`` are those that
-    these entries have brought, in order, each with whether its entry is to be taken back: what is there again as a copy is not
-    brought back another time, and what is there again of what the person wrote goes, too, whoever has brought it back.
+    inserted); an entry that others have written since stays theirs; mixed roots stay as they are. ``copies`` are all that the
+    log has brought up to the head, in order, each with whether its entry is to be taken back: what is there again as a copy is
+    not brought back another time, and what is there again of what the person wrote goes, too, whoever has brought it back.
 
     Raises :class:`RestoreFailed`, :class:`~cowrite.crdt.errors.EngineFault`.
     """

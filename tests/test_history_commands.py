@@ -91,7 +91,7 @@ def test_verify_says_where_it_differs(data: Path, run: Run) -> None:
     connection.close()
     code, out, err = run("verify", "two")
     assert (code, err) == (1, "")
-    assert out.startswith("'two' differs at offset 1: its operations are")
+    assert out.startswith("'two' differs at offset 1: its operation 1 is {")
 
 
 @pytest.mark.rule("VF3")

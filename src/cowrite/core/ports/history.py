@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from cowrite.core.records import (
@@ -30,6 +30,12 @@ class History(Protocol):
 
         Raises :class:`HistoryForgotten` for what lies before the end of what was forgotten (0, the empty document, can be had
         as long as nothing was), :class:`StoreCorrupt`, and ``ValueError`` for a negative offset.
+        """
+        ...
+
+    async def damaged_checkpoints(self, document_id: str) -> Mapping[int, str]:
+        """The checkpoints that are kept and are not what was stored, by offset, and why, for people. :meth:`load_at` and
+        :meth:`Store.load` do without them in silence; each is read, one after the other.
         """
         ...
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cowrite.core.ports import History, HistoryForgotten
 from cowrite.core.records import ActivityGroup, Authored, Entry, StoredDocument
 from cowrite.stores import past
-from cowrite.stores.encoding import MAX_UUID, check_id, check_kept, check_log, check_offset
+from cowrite.stores.encoding import MAX_UUID, check_id, check_kept, check_log, check_offset, damage_of
 from cowrite.stores.memory.database import Connection
 from cowrite.stores.memory.tables import Row, read_document, read_rows, rows_between
 
@@ -27,6 +27,12 @@ class MemoryHistory:
         await self._connection.begin("load_at", [document_id])
         document = self._tables.documents.get(document_id)
         return None if document is None else read_document(document_id, document, until=offset)
+
+    async def damaged_checkpoints(self, document_id: str) -> Mapping[int, str]:
+        await self._connection.begin("damaged_checkpoints", [document_id])
+        document = self._tables.documents.get(document_id)
+        kept = [packed for packed, _ in document.checkpoints] if document is not None else []
+        return {packed.offset: damage for packed in kept if (damage := damage_of(packed)) is not None}
 
     async def locate(self, document_id: str, operation_id: str) -> int | None:
         check_id("The operation id", operation_id, longest=MAX_UUID)

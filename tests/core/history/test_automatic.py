@@ -101,6 +101,24 @@ async def test_at_the_end_the_last_edits_get_theirs() -> None:
 
 
 @pytest.mark.rule("HV22")
+async def test_at_the_end_no_interval_is_waited_for() -> None:
+    """An edit shortly after an automatic version has nothing else to wait for; what has a version gets no other."""
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        await write(server, "a")
+        await later(server, 60)
+        assert await versions(server) == [(1, "bot")]
+        await write(server, "b")
+        await later(server, 61)
+        assert await versions(server) == [(1, "bot")], "too early"
+        await past.automatic.close()
+        assert await versions(server) == [(1, "bot"), (2, "bot")]
+    async with process(database) as (server, past):
+        await past.automatic.close()
+        assert await versions(server) == [(1, "bot"), (2, "bot")]
+
+
+@pytest.mark.rule("HV22")
 async def test_while_the_store_fails_it_is_tried_again() -> None:
     database = MemoryDatabase()
     async with process(database) as (server, _):

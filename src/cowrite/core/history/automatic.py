@@ -103,7 +103,8 @@ class AutomaticVersions:
     async def _make(self, document_id: str, edited: _Edited) -> None:
         now = self._clock.now()
         version = Version(self._ids.new(), document_id, edited.offset, VersionKind.AUTOMATIC, edited.author, now)
-        interval = int(self._times.interval_seconds * 1000)
+        # Nobody may edit it for long after the process has ended, and no other one knows that an edit waits.
+        interval = 0 if self._closing else int(self._times.interval_seconds * 1000)
         try:
             if await self._versions.add_automatic(version, interval=interval):
                 await self._thin(document_id, now)

@@ -100,12 +100,15 @@ def test_verify_says_where_it_differs(data: Path, run: Run) -> None:
     [
         (("three",), "there is no document 'three' in this database"),
         (("--data-dir", "nowhere"), "there is no database nowhere"),
+        (("--database-url", "sqlite:///no/folder/x.db"), "there is no database no/folder/x.db"),
+        (("--database-url", "sqlite:///:memory:"), "The database's URL names no file"),
     ],
 )
 def test_verify_what_is_not_there(arguments: tuple[str, ...], reason: str, data: Path, run: Run) -> None:
     code, out, err = run("verify", *arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith(f"cowrite: {reason}")
+    assert not (data.parent / "no").exists(), "it only reads"
 
 
 @pytest.mark.rule("CL30")
@@ -161,6 +164,10 @@ def test_export_writes_a_moment(data: Path, run: Run, tmp_path: Path) -> None:
         (("diff", "two", "1", "--format", "pdf"), "--format is pdf; it takes one of text, json, operations, html"),
         (("export", "two", "--format", "pdf"), "--format is pdf; it takes one of json, text, html, markdown, yjs"),
         (("export", "two", "-o", "no/such/folder/x"), "no/such/folder/x cannot be written: No such file or directory"),
+        (("restore", "two", "--to", "1", "--by", ""), "--by is empty; give it 1 to 255 characters"),
+        (("restore", "two", "--to", "1", "--by", "x" * 256), "--by has 256 characters"),
+        (("restore", "two", "--to", "1", "--root", "bdoy"), "the document has no root 'bdoy'"),
+        (("restore", "two", "--to", "2026-11-28"), "'2026-11-28' is no time that can be looked for"),
         (("restore", "two", "--to", "yesterday"), "this document has no moment 'yesterday'"),
     ],
 )

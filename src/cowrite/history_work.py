@@ -34,8 +34,9 @@ from cowrite.log import configure
 from cowrite.presence.local import LocalPresence
 from cowrite.settings import Settings, load_settings
 from cowrite.startup import StartError
+from cowrite.stores.encoding import check_id
 from cowrite.stores.errors import StoreSetupError
-from cowrite.stores.opening import open_store
+from cowrite.stores.opening import file_of, open_store
 from cowrite.tokens import AccessTokens, ephemeral_keys
 from cowrite.transports.origins import OriginPolicy
 from cowrite.transports.services import SocketTimes
@@ -74,8 +75,13 @@ def run(data_dir: str | None, database_url: str | None, work: Callable[[Archive]
     """Do something with the database that the settings name. Raises :class:`StartError` with a line for people."""
     settings = load_settings(data_dir=data_dir, database_url=database_url)
     configure("error", settings.log_format)
-    if settings.database_url is None and not settings.database_file.exists():
-        raise StartError(f"there is no database {settings.database_file}; --data-dir or --database-url says where it is")
+    try:
+        file = settings.database_file if settings.database_url is None else file_of(settings.database_url)
+    except StoreSetupError as error:
+        raise StartError(str(error)) from None
+    if file is not None and not file.exists():
+        # Opening it would make it.
+        raise StartError(f"there is no database {file}; --data-dir or --database-url says where it is")
     return asyncio.run(_run(settings, work))
 
 
@@ -181,6 +187,7 @@ async def print_diff(archive: Archive, document_id: str, first: str, second: str
 
 async def restore_document(archive: Archive, document_id: str, to: str, root: str | None, by: str) -> None:
     """Restore, and say what became of it."""
+    check_id("--by", by)
     moment = await archive.moment(document_id, to)
     now = archive.parts.services.clock.now()
     access = Access(by, Grant.WRITE, issued_at=now)

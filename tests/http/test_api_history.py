@@ -162,6 +162,8 @@ async def test_restore(server: Api) -> None:
     made = done.json()
     assert made["offset"] == 5
     assert {one["author"] for one in made["operations"]} == {"ben"}
+    logged = (await get(server, "operations"))["operations"]
+    assert made["operations"] == logged[-len(made["operations"]) :], "told as everywhere, without fields that are not there"
     assert await text(server) == "Hello world"
     assert await text(server, 4) == "Jello world"
     version = await get(server, f"versions/{made['version']}")
@@ -179,9 +181,24 @@ async def test_restore_of_one_root(server: Api) -> None:
     await ana.write({"type": "insert", "position": ["m", "key"], "content": 1})
     await ana.write({"type": "insert", "position": ["m", "key"], "content": 2})
     assert (await post(server, "restore", to="4", root="body")).json()["operations"] == []
+    assert problem(await post(server, "restore", to="4", root="bdoy")) == (422, "root")
     await post(server, "restore", to="5", root="m")
     state = (await server.client.get(PATH, headers=READER)).json()["content"]
     assert state == {"body": {"$text": [{"insert": "Jello world"}]}, "m": {"$map": {"key": 1}}}
+
+
+@pytest.mark.rule("HV40")
+async def test_very_many_operations_are_not_told(server: Api) -> None:
+    ana = await server.connect("d", token("ana"))
+    for at in range(3):
+        operations = [{"type": "insert", "position": ["m", f"{at} {key}"], "content": 1} for key in range(334)]
+        await ana.write(*operations)
+    assert len((await post(server, "restore", to="1")).json()["operations"]) == 2 * 334
+    many = (await post(server, "restore", to="0")).json()
+    assert len(many["operations"]) == 334
+    await post(server, "restore", to="3")
+    many = (await post(server, "restore", to="0")).json()
+    assert (many["operations"], many["offset"]) == (None, 7)
 
 
 @pytest.mark.rule("HV40")

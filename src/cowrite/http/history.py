@@ -10,7 +10,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from cowrite.core.history.diffs import DiffFormat
 from cowrite.core.history.moments import Moment
 from cowrite.core.history.restoring import Made
-from cowrite.core.ports import Grant
+from cowrite.core.operations.reading import MAX_OPERATIONS
+from cowrite.core.ports import Grant, HistoryForgotten
 from cowrite.core.records import DocumentInfo
 from cowrite.http.backend import Backend, Serving, backend_of
 from cowrite.http.bodies import Content
@@ -143,7 +144,8 @@ def _writing(routes: APIRouter, serving: Serving) -> None:
         summary="Bring a document back to a moment",
         description="As a new edit, which those who are in it see arrive. What was there before becomes a version; what others "
         "write meanwhile stays.",
-        responses=documented(**_WRITING),
+        response_model_exclude_unset=True,  # as operations are told everywhere
+        responses=documented(**_WRITING | {"s422": f"{_WRITING['s422']} root"}),
     )
     async def restore(request: Request, document_id: DocumentInPath, body: RestoreBody, backend: Backend = given) -> Restored:
         session, info = await entered(backend, request, document_id, Grant.WRITE)
@@ -155,6 +157,7 @@ def _writing(routes: APIRouter, serving: Serving) -> None:
         summary="Take back what somebody did",
         description="As a new edit: what they inserted goes, what they deleted comes back, what others did stays. Everybody "
         "who may write may take back what they did themselves; an administrator, what others did.",
+        response_model_exclude_unset=True,
         responses=documented(**_WRITING),
     )
     async def undo(request: Request, document_id: DocumentInPath, body: UndoBody, backend: Backend = given) -> Restored:
@@ -169,8 +172,8 @@ def _writing(routes: APIRouter, serving: Serving) -> None:
         "/history",
         summary="Forget what happened before a moment",
         description="For good: the document as it was then is its beginning from now on. Offsets stay, and so does the "
-        "present: people who are in the document notice nothing.",
-        responses=documented(**_READING),
+        "present: people who are in the document notice nothing. Where that much is forgotten already, nothing happens.",
+        responses=documented(**_READING | {"s410": "document_deleted history_forgotten"}),
     )
     async def forget(
         request: Request,
@@ -179,7 +182,10 @@ def _writing(routes: APIRouter, serving: Serving) -> None:
         backend: Backend = given,
     ) -> Forgotten:
         _, info = await entered(backend, request, document_id, Grant.ADMIN)
-        moment = await backend.past.moments.resolve(info, before)
+        try:
+            moment = await backend.past.moments.resolve(info, before)
+        except HistoryForgotten as forgotten:  # that much was done before: whoever asks every night need not know
+            moment = await backend.past.moments.at(info, forgotten.first_offset - 1)
         return Forgotten(first_offset=await backend.past.erasing.forget(moment))
 
 
@@ -198,5 +204,7 @@ def _shown(moment: Moment) -> dict[str, int | None]:
 
 
 def _made(made: Made) -> Restored:
-    operations = [Operation.model_validate(operation.to_json()) for operation in made.operations]
+    operations = None
+    if len(made.operations) <= MAX_OPERATIONS:
+        operations = [Operation.model_validate(operation.to_json()) for operation in made.operations]
     return Restored(offset=made.offset, operations=operations, version=made.version_id)

@@ -57,6 +57,7 @@ class Problem(BaseModel):
     detail: str | None = None
     index: int | None = Field(None, description="The place in the request of the operation that is to blame.")
     field: str | None = Field(None, description="That of its fields which is.")
+    first_offset: int | None = Field(None, description="Where history was forgotten: the oldest entry that is kept.")
     retry: bool | None = Field(None, description="True: the same request may succeed later.")
 
 
@@ -197,7 +198,7 @@ def from_denied(denied: AccessDenied) -> Refusal:
 def from_store(error: StoreError) -> Refusal:
     """The database does not do it."""
     if isinstance(error, HistoryForgotten):
-        return Refusal(HTTPStatus.GONE, "history_forgotten", str(error))
+        return Refusal(HTTPStatus.GONE, "history_forgotten", str(error), first_offset=error.first_offset)
     if isinstance(error, DocumentDeleted):
         return Refusal(HTTPStatus.GONE, "document_deleted", str(error))
     if isinstance(error, InvalidId | StoreRefused):

@@ -45,6 +45,12 @@ async def open_store(url: str, *, clock: Clock | None = None, upgrade: bool = Tr
             raise StoreSetupError(f"Databases of the kind {other!r} are not supported; use SQLite, {_EXAMPLE}.")
 
 
+def file_of(url: str) -> Path | None:
+    """The file that opening the URL would make, or open; None: its database is no file. Raises :class:`StoreSetupError`."""
+    parsed = _parse(url)
+    return _sqlite_path(parsed) if parsed.get_backend_name() == "sqlite" else None
+
+
 def _parse(url: str) -> URL:
     try:
         return make_url(url)

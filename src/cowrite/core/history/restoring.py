@@ -223,6 +223,8 @@ class _Change:
 
 def _restore(document_id: str, then: State, now: State, root: str | None) -> tuple[bytes | None, Copies]:
     roots = now.committed.roots
+    if root is not None and root not in roots and root not in then.committed.roots:
+        raise HistoryRefused("root", f"the document has no root {root!r}, and had none then")
     mixed = sorted(name for name, kind in roots.items() if kind is RootKind.MIXED and root in (None, name))
     if mixed:
         # Never left out in silence.

@@ -289,6 +289,39 @@ async def test_undo(server: Api) -> None:
     assert cause == {"kind": "undo", "until": 5, "after": 0, "root": None, "author": "ben"}
 
 
+@pytest.mark.rule("HT12", "HT23")
+async def test_what_cannot_be_meant_is_refused(server: Api) -> None:
+    """Parameters that there are not, and bodies that are no JSON. What is JSON is read, whatever its type says."""
+    await two_authors(server)
+    for what in ("activity?after=5", "versions?foo=1", "blame?att=1", "operations?before=3", "?At=1", "/versions/x?at=1"):
+        answer = await server.client.get(f"{PATH}{'' if what[0] in '/?' else '/'}{what}", headers=READER)
+        assert problem(answer) == (422, "unprocessable_entity"), what
+        assert "this address has no such parameter; it has " in answer.json()["detail"]
+    assert (await server.client.get(f"{PATH}/blame?at=1&access_token={token('ana')}")).status_code == 200
+    for body in (b"{to:1}", b'{"to": NaN}', b"\xff"):
+        assert problem(await server.client.post(f"{PATH}/restore", content=body, headers=WRITER)) == (400, "malformed_json")
+    assert problem(await server.client.post(f"{PATH}/restore", headers=WRITER)) == (422, "unprocessable_entity")
+    as_curl = WRITER | {"content-type": "application/x-www-form-urlencoded"}
+    assert (await server.client.post(f"{PATH}/restore", content=b'{"to": "1"}', headers=as_curl)).status_code == 200
+    assert await text(server) == "Hello"
+
+
+@pytest.mark.rule("HV32")
+async def test_activity_by_author(server: Api) -> None:
+    """Of two who write at the same time, each has one group."""
+    ana, ben = await server.connect("d", token("ana")), await server.connect("d", token("ben"))
+    for _ in range(3):
+        for one, other in ((ana, ben), (ben, ana)):
+            await one.type("x")
+            other.head = one.head
+    assert [one["entries"] for one in (await get(server, "activity"))["activity"]] == [1] * 6
+    page = await get(server, "activity", by_author=True)
+    told = [(one["author"], one["first_offset"], one["last_offset"], one["entries"]) for one in page["activity"]]
+    assert (told, page["next"]) == ([("ben", 2, 6, 3), ("ana", 1, 5, 3)], None)
+    page = await get(server, "activity", by_author=True, limit=1)
+    assert (len(page["activity"]), page["next"]) == (1, 6)
+
+
 @pytest.mark.rule("HV43")
 async def test_who_may_do_what(server: Api) -> None:
     await two_authors(server)

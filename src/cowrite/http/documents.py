@@ -35,7 +35,7 @@ from cowrite.http.models import (
 )
 from cowrite.http.problems import Refusal, documented
 from cowrite.http.raw_paths import DocumentInPath
-from cowrite.http.strict_route import StrictRoute
+from cowrite.http.strict_route import ExactRoute
 from cowrite.http.waiting import while_connected
 from cowrite.protocol.close_codes import CloseCode
 
@@ -48,6 +48,7 @@ _PORTION_BYTES: Final = 1 << 20
 """Operations of more bytes come in several pages."""
 
 _ERRORS: Final = {"s400": "bad_request", "s401": "unauthorized", "s503": "unavailable draining"}
+WITH_BODY: Final = {"s400": "malformed_json bad_request"}
 ON_ONE: Final = _ERRORS | {
     "s403": "forbidden grant_too_low origin_refused",
     "s404": "document_not_found",
@@ -64,7 +65,7 @@ MOMENT: Final = (
 
 def documents_routes(serving: Serving) -> APIRouter:
     """``/api/v2/documents`` and what is below it."""
-    routes = APIRouter(prefix="/api/v2/documents", tags=["documents"], route_class=StrictRoute)
+    routes = APIRouter(prefix="/api/v2/documents", tags=["documents"], route_class=ExactRoute)
     given = Depends(backend_of(serving))
 
     @routes.get(
@@ -89,7 +90,7 @@ def documents_routes(serving: Serving) -> APIRouter:
         description="Not needed before editing: the first edit of a document makes it. One that was deleted for good an "
         "administrator makes again.",
         responses=documented(
-            **_ERRORS,
+            **_ERRORS | WITH_BODY,
             s403="forbidden grant_too_low origin_refused",
             s409="document_exists",
             s410="document_deleted",

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from cowrite.core.history.diffs import DiffFormat
+from cowrite.core.history.diffs import DiffFormat, told
 from cowrite.core.history.moments import Moment
 from cowrite.core.history.restoring import Made
 from cowrite.core.operations.reading import MAX_OPERATIONS
@@ -16,7 +16,7 @@ from cowrite.core.records import DocumentInfo
 from cowrite.http.backend import Backend, Serving, backend_of
 from cowrite.http.bodies import Content
 from cowrite.http.credentials import require
-from cowrite.http.documents import MAX_MOMENT, MOMENT, ON_ONE
+from cowrite.http.documents import MAX_MOMENT, MOMENT, ON_ONE, WITH_BODY
 from cowrite.http.history_models import (
     Activity,
     ActivityShown,
@@ -30,7 +30,7 @@ from cowrite.http.history_models import (
 from cowrite.http.models import Operation
 from cowrite.http.problems import documented
 from cowrite.http.raw_paths import DocumentInPath
-from cowrite.http.strict_route import StrictRoute
+from cowrite.http.strict_route import ExactRoute
 from cowrite.http.versions import entered
 from cowrite.http.waiting import while_connected
 
@@ -43,11 +43,15 @@ _READING: Final = ON_ONE | {
     "s422": "unprocessable_entity bad_document_id history_too_costly",
     "s503": "unavailable overloaded draining",
 }
-_WRITING: Final = _READING | {
-    "s409": "history_replaced restored_meanwhile restore_failed root_unreadable operation_id_taken",
-    "s413": "too_large",
-    "s422": "unprocessable_entity bad_document_id unsupported not_storable wrong_order history_too_costly",
-}
+_WRITING: Final = (
+    _READING
+    | WITH_BODY
+    | {
+        "s409": "history_replaced restored_meanwhile restore_failed root_unreadable operation_id_taken",
+        "s413": "too_large",
+        "s422": "unprocessable_entity bad_document_id unsupported not_storable wrong_order history_too_costly",
+    }
+)
 
 _MomentQuery = Annotated[str | None, Query(min_length=1, max_length=MAX_MOMENT, description=f"{MOMENT} Now, if left out.")]
 _RootQuery = Annotated[str | None, Query(max_length=255, description=_ROOT)]
@@ -56,7 +60,7 @@ _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", 
 
 def history_routes(serving: Serving) -> APIRouter:
     """What is below ``/api/v2/documents/{document_id}`` about its past, but for versions."""
-    routes = APIRouter(prefix="/api/v2/documents/{document_id}", tags=["history"], route_class=StrictRoute)
+    routes = APIRouter(prefix="/api/v2/documents/{document_id}", tags=["history"], route_class=ExactRoute)
     _reading(routes, serving)
     _writing(routes, serving)
     return routes
@@ -89,9 +93,7 @@ def _reading(routes: APIRouter, serving: Serving) -> None:
         changes = await while_connected(request, backend.past.diffs.between(*moments, format, root))
         if format is DiffFormat.HTML:
             return await Content(changes).answer(request.headers, media_type="text/html; charset=utf-8")
-        told = {"document_id": document_id, "from": _shown(moments[0]), "to": _shown(moments[1])}
-        name = b"roots" if format is DiffFormat.JSON else b"operations"
-        body = b'%s,"%s":%s}' % (_encode(told)[:-1].encode(), name, changes)
+        body = told(*moments, format, changes)
         return await Content(body).answer(request.headers, media_type="application/json")
 
     @routes.get(
@@ -111,8 +113,8 @@ def _reading(routes: APIRouter, serving: Serving) -> None:
         _, info = await entered(backend, request, document_id, Grant.READ)
         moment = await _resolved(backend, info, at)
         runs = await while_connected(request, backend.past.blames.of(moment, root))
-        told = {"document_id": document_id, "offset": moment.offset}
-        body = b'%s,"runs":%s}' % (_encode(told)[:-1].encode(), runs)
+        place = {"document_id": document_id, "offset": moment.offset}
+        body = b'%s,"runs":%s}' % (_encode(place)[:-1].encode(), runs)
         return await Content(body).answer(request.headers, media_type="application/json")
 
     @routes.get(
@@ -128,10 +130,15 @@ def _reading(routes: APIRouter, serving: Serving) -> None:
         before: Annotated[int | None, Query(ge=1, le=2**53, description="The `next` of the page before.")] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_GROUPS)] = 100,
         pause: Annotated[int, Query(ge=0, le=86_400, description="Seconds.")] = 300,
+        by_author: Annotated[
+            bool, Query(description="What an author did without a pause is one group, though others wrote meanwhile.")
+        ] = False,
     ) -> Activity:
         _, info = await entered(backend, request, document_id, Grant.READ)
-        groups = await backend.past.history.activity(document_id, before=before, pause=pause * 1000, limit=limit)
-        oldest = groups[-1].first_offset if groups else 0
+        groups = await backend.past.history.activity(
+            document_id, before=before, pause=pause * 1000, limit=limit, by_author=by_author
+        )
+        oldest = min((group.first_offset for group in groups), default=0)
         following = oldest if oldest > info.first_offset else None
         return Activity(activity=[ActivityShown.of(group) for group in groups], next=following)
 
@@ -197,10 +204,6 @@ async def _resolved(backend: Backend, info: DocumentInfo, at: str | None) -> Mom
 
 def _words(body: RestoreBody | UndoBody) -> str:
     return body.model_dump_json(exclude={"id"})
-
-
-def _shown(moment: Moment) -> dict[str, int | None]:
-    return {"offset": moment.offset, "created_at": moment.created_at}
 
 
 def _made(made: Made) -> Restored:

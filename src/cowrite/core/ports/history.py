@@ -81,11 +81,15 @@ class History(Protocol):
         """
         ...
 
-    async def activity(self, document_id: str, *, before: int | None, pause: int, limit: int) -> Sequence[ActivityGroup]:
+    async def activity(
+        self, document_id: str, *, before: int | None, pause: int, limit: int, by_author: bool = False
+    ) -> Sequence[ActivityGroup]:
         """At most ``limit`` groups of the entries before the offset ``before`` (None: all), newest first: neighbouring entries
-        of one author are in one group when no more than ``pause`` milliseconds lie between each two.
+        of one author are in one group when no more than ``pause`` milliseconds lie between each two. ``by_author``: also those
+        between which others have written; then groups overlap. What the server made ends all.
 
-        What was forgotten is left out. A group may be cut where looking at it takes too long; the next page goes on with it.
+        What was forgotten is left out. A group may be cut where looking at it takes too long, and ``by_author`` where the page
+        ends; the next page goes on before the first of all offsets in this one.
         """
         ...
 

@@ -109,14 +109,16 @@ class MemoryHistory:
         check_log(document_id, entries, start=start, end=end)
         return entries
 
-    async def activity(self, document_id: str, *, before: int | None, pause: int, limit: int) -> Sequence[ActivityGroup]:
+    async def activity(
+        self, document_id: str, *, before: int | None, pause: int, limit: int, by_author: bool = False
+    ) -> Sequence[ActivityGroup]:
         await self._connection.begin("activity", [document_id])
         document = self._tables.documents.get(document_id)
         if document is None or limit <= 0:
             return ()
         end = document.head.offset if before is None else before - 1
         rows = reversed(rows_between(document.rows, max(1, end - past.ACTIVITY_ENTRIES + 1), end))
-        return tuple(past.groups(map(_without_copies, rows), pause=pause, limit=limit))
+        return tuple(past.groups(map(_without_copies, rows), pause=pause, limit=limit, by_author=by_author))
 
 
 def _authored(row: Row) -> Authored:

@@ -110,10 +110,12 @@ class SqlHistory:
         read = partial(read_authored, document_id=document_id, after=after, limit=max(0, limit))
         return await self._database.read(read, decode_authored)
 
-    async def activity(self, document_id: str, *, before: int | None, pause: int, limit: int) -> Sequence[ActivityGroup]:
+    async def activity(
+        self, document_id: str, *, before: int | None, pause: int, limit: int, by_author: bool = False
+    ) -> Sequence[ActivityGroup]:
         check_id("The document id", document_id)
         end = NO_OFFSET if before is None else before
-        read = partial(read_activity, document_id=document_id, before=end, pause=pause, limit=limit)
+        read = partial(read_activity, document_id=document_id, before=end, pause=pause, limit=limit, by_author=by_author)
         return await self._database.read(read, _as_it_is)
 
 

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.routing import WebSocketRoute
 
 from cowrite.brokers.local import LocalBroker
-from cowrite.composition import Given, Parts, compose
+from cowrite.composition import Given, Parts, compose, database_url
 from cowrite.core.clock import SystemClock
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Authorizer, Broker, Clock, Presence, Storage
@@ -309,8 +309,3 @@ async def _keep_running(work: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(_RESTART_SECONDS)
         else:
             return
-
-
-def database_url(settings: Settings) -> str:
-    """The URL of the database that the settings name."""
-    return settings.database_url if settings.database_url is not None else f"sqlite:///{settings.database_file.absolute()}"

@@ -159,3 +159,8 @@ def _backend(
 
 def _version_times(settings: Settings) -> VersionTimes:
     return VersionTimes(settings.version_pause, settings.version_interval, settings.version_retention_days)
+
+
+def database_url(settings: Settings) -> str:
+    """The URL of the database that the settings name."""
+    return settings.database_url if settings.database_url is not None else f"sqlite:///{settings.database_file.absolute()}"

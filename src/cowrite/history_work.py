@@ -12,9 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
-from cowrite.app import database_url as url_of
 from cowrite.brokers.local import LocalBroker
-from cowrite.composition import Given, Parts, compose
+from cowrite.composition import Given, Parts, compose, database_url
 from cowrite.core.clock import SystemClock
 from cowrite.core.errors import RoomClosed
 from cowrite.core.history.diffs import DiffFormat, told
@@ -29,7 +28,7 @@ from cowrite.core.records import ActivityGroup, Cause, CauseKind, DocumentInfo, 
 from cowrite.core.sessions.session import Session
 from cowrite.formats.diff_text import diff_to_text, harmless
 from cowrite.http.document_formats import Format, rendered
-from cowrite.http.problems import Refusal
+from cowrite.http.refusals import Refusal
 from cowrite.log import configure
 from cowrite.presence.local import LocalPresence
 from cowrite.settings import Settings, load_settings
@@ -98,7 +97,7 @@ async def _run(settings: Settings, work: Callable[[Archive], Awaitable[T]]) -> T
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[Archive]:
     clock = SystemClock()
-    storage = await open_store(url_of(settings), clock=clock, upgrade=False)
+    storage = await open_store(database_url(settings), clock=clock, upgrade=False)
     parts = compose(
         Given(
             settings,

@@ -14,7 +14,8 @@ from typing import Final
 import structlog
 import uvicorn
 
-from cowrite.app import Runtime, create_app, database_url
+from cowrite.app import Runtime, create_app
+from cowrite.composition import database_url
 from cowrite.settings import Settings
 from cowrite.startup import StartError, listen, prepare_folder
 from cowrite.stores.errors import StoreSetupError

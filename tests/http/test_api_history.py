@@ -322,6 +322,17 @@ async def test_activity_by_author(server: Api) -> None:
     assert (len(page["activity"]), page["next"]) == (1, 6)
 
 
+@pytest.mark.rule("HV42")
+async def test_an_undo_that_was_done_does_nothing_again(server: Api) -> None:
+    """Though it takes back the first one, too: it would write again what stands there."""
+    await two_authors(server)
+    await post(server, "restore", ADMIN, to="1")
+    undo = {"author": "root", "from_": "4"}
+    assert (await post(server, "undo", ADMIN, **undo)).json()["offset"] == 6
+    assert await text(server) == "Jello world"
+    assert (await post(server, "undo", ADMIN, **undo)).json() == {"offset": 6, "operations": [], "version": None}
+
+
 @pytest.mark.rule("HV43")
 async def test_who_may_do_what(server: Api) -> None:
     await two_authors(server)

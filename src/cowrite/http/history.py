@@ -162,8 +162,9 @@ def _writing(routes: APIRouter, serving: Serving) -> None:
     @routes.post(
         "/undo",
         summary="Take back what somebody did",
-        description="As a new edit: what they inserted goes, what they deleted comes back, what others did stays. Everybody "
-        "who may write may take back what they did themselves; an administrator, what others did.",
+        description="As a new edit: what they inserted goes, what they deleted comes back, what others did stays, but for what "
+        "stands inside of something that goes (their text in a paragraph that the author had inserted: `version` has it). "
+        "Everybody who may write may take back what they did themselves; an administrator, what others did.",
         response_model_exclude_unset=True,
         responses=documented(**_WRITING),
     )

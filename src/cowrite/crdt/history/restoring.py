@@ -51,7 +51,7 @@ class Undone:
     """How a person's changes are taken back."""
 
     update: bytes | None
-    """As in :class:`Restored`; None when there is nothing to take back."""
+    """As in :class:`Restored`; None when there is nothing to take back, or nothing would look different."""
     copies: Sequence[Copy] = ()
     """As in :class:`Restored`."""
 
@@ -125,7 +125,10 @@ def undo_of(
         taken = _take_back(Scratch(state, shown, client_id=client_id), steps, separately=True)
     scratch, (inserted, deleted), undone = taken
     proof = Proof(head, roots, limits)
-    scratch, update, _ = _made(scratch, undone, scratch.content(), proof)
+    want = scratch.content()
+    if not proof.differing(None, want):
+        return Undone(None)  # taken back before: what stands there would only be written again
+    scratch, update, _ = _made(scratch, undone, want, proof)
     if update is None or (outline := _checked(update, proof, scratch.client_id)).is_empty:
         return Undone(None)
     return Undone(update, copies_of_undo(scratch, inserted, deleted) if outline.brings else ())

@@ -51,7 +51,8 @@ class Undone:
     """How a person's changes are taken back."""
 
     update: bytes | None
-    """As in :class:`Restored`; None when there is nothing to take back, or nothing would look different."""
+    """As in :class:`Restored`; None when there is nothing to take back, or when restores and undos are
+    taken back and nothing would look different."""
     copies: Sequence[Copy] = ()
     """As in :class:`Restored`."""
 
@@ -126,8 +127,9 @@ def undo_of(
     scratch, (inserted, deleted), undone = taken
     proof = Proof(head, roots, limits)
     want = scratch.content()
-    if not proof.differing(None, want):
-        return Undone(None)  # taken back before: what stands there would only be written again
+    if any(theirs for _, theirs in copies) and not proof.differing(None, want):
+        # What is taken back are restores and undos: what stands there already would only be written again.
+        return Undone(None)
     scratch, update, _ = _made(scratch, undone, want, proof)
     if update is None or (outline := _checked(update, proof, scratch.client_id)).is_empty:
         return Undone(None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from core.history.past_tools import info_of, process, write
@@ -115,6 +117,22 @@ async def test_at_the_end_no_interval_is_waited_for() -> None:
         assert await versions(server) == [(1, "bot"), (2, "bot")]
     async with process(database) as (server, past):
         await past.automatic.close()
+        assert await versions(server) == [(1, "bot"), (2, "bot")]
+
+
+@pytest.mark.rule("HV22")
+async def test_the_end_comes_while_it_is_too_early() -> None:
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        await write(server, "a")
+        await later(server, 60)
+        await write(server, "b")
+        hold = database.hold_next("add_version")
+        await later(server, 60)
+        closing = asyncio.ensure_future(past.automatic.close())
+        await quiet(server)
+        hold.release()
+        await closing
         assert await versions(server) == [(1, "bot"), (2, "bot")]
 
 

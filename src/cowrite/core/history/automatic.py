@@ -108,7 +108,11 @@ class AutomaticVersions:
         try:
             if await self._versions.add_automatic(version, interval=interval):
                 await self._thin(document_id, now)
-            elif (seconds := await self._due_in(version)) is not None:
+            elif (seconds := await self._due_in(version)) is None:
+                pass
+            elif interval and self._closing:  # it was not yet when this began
+                await self._make(document_id, edited)
+            else:
                 self._again(document_id, edited, seconds)
         except (DocumentDeleted, HistoryForgotten):
             return

@@ -47,6 +47,35 @@ async def restored(server: Process, past: Past, to: int, **more: Any) -> Made:
 
 
 @pytest.mark.rule("HV40")
+async def test_a_root_that_there_never_was_is_refused() -> None:
+    """One that came later can be emptied."""
+    async with process(MemoryDatabase()) as (server, past):
+        await write(server, "one")
+        with pytest.raises(HistoryRefused) as caught:
+            await restored(server, past, 0, root="bdoy")
+        assert caught.value.code == "root"
+        assert (await restored(server, past, 0, root="body")).version_id is not None
+
+
+@pytest.mark.rule("HV42")
+async def test_an_undo_of_a_restore_is_done_once() -> None:
+    async with process(MemoryDatabase()) as (server, past):
+        await write(server, "one")
+        await write(server, "two", user="ben")
+        ana = await server.join(user="ana")
+        await quiet(server)
+        del ana.client.text[0:3]
+        await quiet(server)
+        await restored(server, past, 2)
+        assert body(server) == "twoone"
+        for version in (True, False):
+            info = await info_of(server)
+            moments = [await past.moments.at(info, offset) for offset in (3, info.head.offset)]
+            made = await done(server, past.restoring.undo(session(), "root", *moments))
+            assert (body(server), made.version_id is not None, made.offset) == ("one", version, 5)
+
+
+@pytest.mark.rule("HV40")
 async def test_a_document_is_brought_back_and_goes_on() -> None:
     database = MemoryDatabase()
     async with process(database) as (server, past):

@@ -43,6 +43,13 @@ class DiffFormat(StrEnum):
     HTML = "html"
 
 
+def told(first: Moment, second: Moment, form: DiffFormat, changes: bytes) -> bytes:
+    """The whole answer to who asked what changed, as JSON. ``changes`` are those of :meth:`Diffs.between`, not as HTML."""
+    sides = {name: {"offset": one.offset, "created_at": one.created_at} for name, one in (("from", first), ("to", second))}
+    name = b"roots" if form is DiffFormat.JSON else b"operations"
+    return b'%s,"%s":%s}' % (_encode({"document_id": second.document_id, **sides})[:-1].encode(), name, changes)
+
+
 @dataclass(frozen=True, slots=True)
 class Diffs:
     """Answers what changed. Remembers what was asked for last."""

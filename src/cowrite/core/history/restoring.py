@@ -301,6 +301,8 @@ def _mixed(roots: Mapping[str, RootKind]) -> list[str]:
 
 def _restore(document_id: str, then: State, now: State, root: str | None, origins: Origins) -> tuple[bytes | None, Copies]:
     roots = now.committed.roots
+    if root is not None and root not in roots and root not in then.committed.roots:
+        raise HistoryRefused("root", f"the document has no root {root!r}, and had none then")
     mixed = [name for name in _mixed(roots) if root in (None, name)]
     if mixed:
         # Never left out in silence.

@@ -57,7 +57,8 @@ class Undone:
     """How a person's changes are taken back."""
 
     update: bytes | None
-    """As in :class:`Restored`; None when there is nothing to take back."""
+    """As in :class:`Restored`; None when there is nothing to take back, or when restores and undos are
+    taken back and nothing would look different."""
     copies: Sequence[Copy] = ()
     """As in :class:`Restored`."""
 
@@ -140,6 +141,7 @@ def undo_of(
     """
     shown = {name: kind for name, kind in roots.items() if kind is not RootKind.MIXED}
     again: list[ClockRange] = []
+    brought_back = any(theirs for _, theirs in copies)
     if copies:
         updates = list(updates)
         copies, again = written_again(copies, _brought_by_them(updates))
@@ -154,7 +156,11 @@ def undo_of(
     if left := _without(again, Spans(outline_of_state(head).deletes)):
         undone = [deletion(left), *undone]
     proof = Proof(head, roots, limits)
-    scratch, update, _ = _made(scratch, undone, scratch.content(), proof)
+    want = scratch.content()
+    if brought_back and not proof.differing(None, want):
+        # What is taken back are restores and undos: what stands there already would only be written again.
+        return Undone(None)
+    scratch, update, _ = _made(scratch, undone, want, proof)
     if update is None or (outline := _checked(update, proof, scratch.client_id)).is_empty:
         return Undone(None)
     return Undone(update, copies_of_undo(scratch, inserted, deleted) if outline.brings else ())

@@ -30,9 +30,12 @@ test: $(VENV)/.test $(WEB)/node_modules/.ready $(JS)/node_modules/.ready
 #: layers   who may import whom (import-linter)
 #: unit     the tests that need neither a browser nor kill -9
 #: coverage every branch of protocol/, crdt/, formats/ and core/ is covered by their tests
-#: chaos    the tests that kill processes
-lint types layers unit coverage chaos: $(VENV)/.test $(VENV)/.node
+lint types layers unit coverage: $(VENV)/.test $(VENV)/.node
 	@$(CHECK) $@ -- $(ARGS)
+
+#: chaos    the tests that kill processes, twenty times as long as in `make test` (an hour; COWRITE_CHAOS=1: as long as there)
+chaos: $(VENV)/.test $(VENV)/.node
+	@COWRITE_CHAOS=$${COWRITE_CHAOS:-20} $(CHECK) $@ -- $(ARGS)
 
 #: page     the page's own checks, and that the committed page is the one that its sources build
 #: browser  the tests in a real browser
@@ -47,7 +50,7 @@ client: $(VENV)/.test $(JS)/node_modules/.ready
 fuzz: $(VENV)/.test
 	@COWRITE_FUZZ=$${COWRITE_FUZZ:-50} $(BIN)/python -m pytest -m fuzz --timeout 0 -o faulthandler_timeout=0 -n auto $(ARGS)
 
-#: bench    CPU per delivered update, and latency; per JSON operation; of 500 who poll, are present, point and type; memory; links (some minutes)
+#: bench    CPU per delivered update, and latency; per JSON operation; of 500 who poll, are present, point and type; memory; links; a message between processes (some minutes)
 bench: $(VENV)/.test $(VENV)/.node
 	@$(BIN)/python -m bench.fanout $(ARGS)
 	@$(BIN)/python -m bench.operations
@@ -57,6 +60,7 @@ bench: $(VENV)/.test $(VENV)/.node
 	@$(BIN)/python -m bench.people
 	@$(BIN)/python -m bench.memory
 	@PYTHONPATH=tests $(BIN)/python -m bench.links
+	@PYTHONPATH=tests $(BIN)/python -m bench.broker
 
 #: web      build the page anew into src/cowrite/web
 web: $(WEB)/node_modules/.ready

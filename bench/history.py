@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import random
 import statistics
 import tempfile
@@ -127,6 +128,8 @@ class Server:
         app = create_app(settings, demo=True, storage=self.storage)
         self._runtime = app.state.cowrite
         await self._runtime.start()
+        gc.collect()
+        gc.freeze()  # as the server does
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1")
         return self
 

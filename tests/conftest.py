@@ -12,12 +12,17 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import pytest
 import uvloop
 from blockbuster import BlockBuster
 
 from timing import MS
+
+if TYPE_CHECKING:
+    from mariadb_server import MariadbServer
+    from postgres_server import PostgresServer
 
 # The contracts' asserts tell what they have compared; it must be said before anything imports them.
 pytest.register_assert_rewrite(*(f"cowrite.testing.{port}_contract" for port in ("access", "directory", "history", "presence")))
@@ -47,9 +52,18 @@ PLACES = {"browser": {"browser"}, "chaos": {"chaos", "stores"}}
 FIRST = "node", "transports", "http"
 """The folders with the files that take longest: where files are shared out to processes, none of these should be the last."""
 
+ON_SERVERS = "TestPostgres", "TestMariadb"
+ALL_ON_SERVERS = {"test_exact_content"}
+NOT_ON_SERVERS = {"test_offset_at_where_time_steps_back", "test_ten_thousand"}
+"""Thousands of statements of a kind that other tests make too."""
+
 MAY_BLOCK: dict[str, set[str]] = {
     # Writing a traceback reads source files; it happens once for each outage of a kind that nobody thought of.
     "cowrite/core/journal/journal.py": {"_set_apart"},
+    # For each new connection asyncpg looks whether there are the files that psql would use, as psql does.
+    "asyncpg/connect_utils.py": {"_parse_connect_dsn_and_args"},
+    # On a database server it has a loop, in a thread, to itself.
+    "cowrite/stores/sqlalchemy/schema.py": {"run_migrations"},
     # Coverage's own lock, which the threads that cowrite starts take as well.
     "coverage/collector.py": {"lock_data"},
 }
@@ -82,7 +96,8 @@ def pytest_asyncio_loop_factories(config: pytest.Config) -> dict[str, Callable[[
 
 
 @pytest.hookimpl(tryfirst=True)  # before items are chosen by their marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _thin_out(config, items)
     items.sort(key=_place)
     for item in items:
         if _folder(item) in COUNTED and not any(item.get_closest_marker(mark) for mark in UNCOUNTED):
@@ -99,6 +114,25 @@ def _walk_stack(f: FrameType | None) -> Iterator[tuple[FrameType, int]]:
     """The frames from this one on: all of them for who prints them, the nearest ones for asyncio, which keeps them."""
     frames = WALK_STACK(f)
     return frames if sys._getframe(2).f_code in PRINTERS else islice(frames, NOTED_FRAMES)
+
+
+def _thin_out(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of the contracts, database servers are asked for what could be another thing there: a test takes five times as long.
+
+    What is refused before a database is asked is refused on all in the same way, and of a test with many variants two will do.
+    """
+    variants: dict[tuple[object, str], list[pytest.Function]] = {}
+    for item in items:
+        if isinstance(item, pytest.Function) and item.cls is not None and item.cls.__name__.startswith(ON_SERVERS):
+            variants.setdefault((item.cls, item.originalname), []).append(item)
+    left_out: set[pytest.Item] = set()
+    for (_, name), some in variants.items():
+        if name.startswith("test_invalid_") or name in NOT_ON_SERVERS:
+            left_out.update(some)
+        elif name not in ALL_ON_SERVERS:
+            left_out.update(some[1:-1])
+    config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+    items[:] = [item for item in items if item not in left_out]
 
 
 def _folder(item: pytest.Item) -> str:
@@ -120,3 +154,48 @@ def no_blocking_calls() -> Iterator[None]:
     detector.activate()
     yield
     detector.deactivate()
+
+
+@pytest.fixture(scope="session")
+def patient() -> None:
+    """On a busy machine a client may do nothing for long. Tests of deadlines make their own."""
+    from cowrite.stores.sqlalchemy.server_kinds import Deadlines, ServerKind
+
+    ServerKind.deadlines = Deadlines(connect=30, pool=30, statement=60, idle=60, lock=30, call=70)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(patient: None) -> Iterator[PostgresServer]:
+    """Of all tests of this process, for those who leave it as it is."""
+    from postgres_server import PostgresServer  # here: most runs need none
+
+    server = PostgresServer()
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """A database with cowrite's tables, which are empty."""
+    from postgres_server import emptied
+
+    return emptied(postgres_server)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(patient: None) -> Iterator[MariadbServer]:
+    """As the PostgreSQL server. Tests with it are skipped where the machine has no ``mariadbd``."""
+    from mariadb_server import started
+
+    server = started()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: MariadbServer) -> str:
+    """A database with cowrite's tables, which are empty."""
+    from mariadb_server import emptied
+
+    return emptied(mariadb_server)

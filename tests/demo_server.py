@@ -55,10 +55,29 @@ class DemoServer:
         with urllib.request.urlopen(f"{self.url}healthz", timeout=START_SECONDS) as answer:
             return json.load(answer)
 
+    def text(self, path: str) -> str:
+        """What is at this path of HTTP."""
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=START_SECONDS) as answer:
+            return bytes(answer.read()).decode()
+
+    def refuses(self) -> bool:
+        """Nobody listens at the port."""
+        try:
+            socket.create_connection(("127.0.0.1", self.port)).close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
+    def code(self, within: float = STOP_SECONDS) -> int:
+        """Wait until the process has ended, for so many seconds at most; its exit code."""
+        assert self._process is not None
+        return self._process.wait(within)
+
     def start(self) -> None:
         """Start the process and wait until it serves. Raises ``AssertionError`` with its log when it does not."""
         own = {name: value for name, value in os.environ.items() if not name.startswith("COWRITE_")}
         settings = {"COWRITE_PORT": str(self.port), "COWRITE_DATA_DIR": str(self._data), "COWRITE_LOG_FORMAT": "json"}
+        settings["COWRITE_DRAIN_SECONDS"] = "0"  # tests do not wait for one another's clients
         settings |= self._settings
         with self._log.open("ab") as log:
             command = [str(Path(sys.executable).parent / "cowrite"), "serve", *self._arguments]

@@ -13,7 +13,7 @@ import httpx
 from cowrite.app import Runtime
 from cowrite.core.clock import SystemClock
 from cowrite.core.limits import Limits
-from cowrite.core.ports import Storage
+from cowrite.core.ports import Broker, Storage
 from cowrite.http.backend import Backend
 from cowrite.stores import open_store
 from cowrite.testing.transport_contract import ServerOptions
@@ -107,11 +107,16 @@ def problem(answer: httpx.Response) -> tuple[int, str]:
 
 @asynccontextmanager
 async def api(
-    *, demo: bool = False, storage: Storage | None = None, limits: Limits | None = None, **options: Any
+    *,
+    demo: bool = False,
+    storage: Storage | None = None,
+    limits: Limits | None = None,
+    broker: Broker | None = None,
+    **options: Any,
 ) -> AsyncIterator[Api]:
     authorize = (DemoAuthorizer if demo else TokenAuthorizer)(KEYS, SystemClock())
     wanted = ServerOptions(authorize=authorize, demo=demo, storage=storage, limits=limits or Limits(), **options)
-    async with live_server(wanted, picows=True) as server:
+    async with live_server(wanted, picows=True, broker=broker) as server:
         url = server.url.replace("ws:", "http:", 1)
         async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as client:
             yield Api(client, server.runtime, url)

@@ -92,7 +92,7 @@ async def test_health() -> None:
             await write(runtime, "hello")
             await until_health(client, "pending_bytes", 0)
             counts = {"pending_bytes": 0, "documents": 1, "failing_documents": 0, "connections": 1}
-            expected = {"status": "ok", "store": "ok", "presence": "ok", **counts}
+            expected = {"status": "ok", "store": "ok", "presence": "ok", "broker": "ok", **counts}
             assert (await client.get("/healthz")).json() == expected
             database.unavailable = True
             await write(runtime, "world")
@@ -290,6 +290,7 @@ async def test_stop_counts_what_could_not_be_stored() -> None:
     assert (line["log_level"], line["documents"]) == ("error", 1)
     assert line["updates"] >= 1
     assert line["bytes"] > 0
+    assert runtime.left_behind == line["updates"]
 
 
 @pytest.mark.rule("SB4")
@@ -324,6 +325,7 @@ async def test_edits_survive(tmp_path: Path) -> None:
     app = await asyncio.to_thread(create_app, chosen)
     async with runtime_of(app).lifespan(app):
         pass
+    assert chosen.database_file is not None
     assert chosen.database_file.exists()
     storage = await open_store(database_url(chosen))
     assert await storage.store.load("doc") is None

@@ -109,11 +109,11 @@ def test_unknown_name_is_a_warning(run: Run, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.rule("CL6")
 def test_what_this_release_cannot_do_is_refused(run: Run) -> None:
-    """More processes come with a later release; a Redis URL must be one."""
-    code, _, err = run("serve", "--demo", "--redis-url", "localhost:6379", "--workers", "4")
+    """A Redis URL must be one, and the number of workers has an end."""
+    code, _, err = run("serve", "--demo", "--redis-url", "localhost:6379", "--workers", "400")
     assert code == 2
     starts = [re.split("[,:]", line.removeprefix("cowrite: "))[0] for line in err.splitlines()]
-    assert starts == ["--redis-url is no URL that can be used", "--workers is 4"]
+    assert starts == ["--redis-url is no URL that can be used", "--workers is 400; it takes a whole number from 1 to 256"]
 
 
 @pytest.mark.rule("CL7")

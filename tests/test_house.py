@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import itertools
 import json
 import re
 import subprocess
@@ -117,7 +118,8 @@ def test_dependencies_are_what_is_imported() -> None:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 imported.add(node.module.partition(".")[0])
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
+    extras = itertools.chain.from_iterable(project["optional-dependencies"].values())
+    asked = {canonicalize_name(Requirement(line).name) for line in (*project["dependencies"], *extras)}
     by_another_name = {"dotenv": "python-dotenv"}
     needed = {canonicalize_name(by_another_name.get(name, name)) for name in imported - sys.stdlib_module_names - {"cowrite"}}
     assert needed - asked == {"pytest"}  # the contract suites of cowrite.testing, for authors of adapters, who have it

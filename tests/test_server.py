@@ -19,6 +19,7 @@ import pytest
 from cowrite.testing.client import UpgradeRefused, WebSocketClient, live_client
 from cowrite.testing.transport_contract.server import text_of
 from cowrite.tokens import generate_secret
+from timing import MS
 
 COWRITE = Path(sys.executable).parent / "cowrite"
 
@@ -42,7 +43,7 @@ class Served:
         for number in signals:
             self.process.send_signal(number)
             await asyncio.sleep(0.05)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(15_000 * MS):
             _, logged = await self.process.communicate()
         return self.process.returncode, logged.decode()
 
@@ -55,7 +56,7 @@ async def served(folder: Path, *flags: str, **more: str) -> AsyncIterator[Served
     )  # fmt: skip
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(20_000 * MS):
             line = (await process.stdout.readline()).decode()
         yield Served(process, line)
     finally:
@@ -80,7 +81,7 @@ async def test_serve_and_stop(tmp_path: Path, number: signal.Signals) -> None:
             assert client.socket.ended.code == 1012
         assert code == 0
         assert "Traceback" not in logged
-        assert [json.loads(line)["message"] for line in logged.splitlines()] == ["all connections closed", "stopped"]
+        assert [json.loads(line)["message"] for line in logged.splitlines()] == ["connections are sent away", "stopped"]
     async with served(tmp_path) as server:
         assert await text_of(f"{server.url}/yjs/doc") == "hello world"
 

@@ -14,6 +14,10 @@ from cowrite.settings import Settings, SettingsError, load_settings, unknown_nam
 from cowrite.tokens import generate_secret
 
 ROOT = Path(__file__).resolve().parent.parent
+NO_DATABASE = (
+    "--database-url is no URL that can be used: write sqlite:///path/to/file, "
+    "postgresql://user:password@host/database, mariadb://… or mysql://…"
+)
 REFERENCE = ROOT / "docs" / "reference" / "settings.md"
 SECRET = "A" * 43
 
@@ -58,7 +62,7 @@ def test_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("PORT", "abc", "COWRITE_PORT is abc; it takes a whole number from 0 to 65535"),
         ("PORT", "65536", "COWRITE_PORT is 65536; it takes a whole number from 0 to 65535"),
-        ("WORKERS", "0", "COWRITE_WORKERS is 0; it takes 1"),
+        ("WORKERS", "0", "COWRITE_WORKERS is 0; it takes a whole number from 1 to 256"),
         ("BATCH_MS", "101", "COWRITE_BATCH_MS is 101; it takes a whole number from 0 to 100"),
         ("BATCH_MIN_MS", "-1", "COWRITE_BATCH_MIN_MS is -1; it takes a whole number from 0 to 100"),
         ("LOG_LEVEL", "loud", "COWRITE_LOG_LEVEL is loud; it takes debug, info, warning or error"),
@@ -159,7 +163,7 @@ def test_passwords_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a message nor a representation shows what may hold a password."""
     hidden = generate_secret()
     for name in ("DATABASE_URL", "REDIS_URL"):
-        monkeypatch.setenv(f"COWRITE_{name}", f"postgresql://user:{hidden}@host/db")
+        monkeypatch.setenv(f"COWRITE_{name}", f"oracle://user:{hidden}@host/db")
     monkeypatch.setenv("COWRITE_SECRET", f"{SECRET},{hidden}x")
     shown = problems()
     assert len(shown) == 3
@@ -172,6 +176,7 @@ def test_passwords_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COWRITE_SECRET", hidden)
     assert hidden not in repr(load_settings(database_url="sqlite:///secret/folder"))
     assert "secret/folder" not in repr(load_settings(database_url="sqlite:///secret/folder"))
+    assert hidden not in repr(load_settings(database_url=f"postgresql://user:{hidden}@host/db"))
 
 
 @pytest.mark.rule("CL5")
@@ -207,14 +212,13 @@ def test_names_of_the_tests_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("flags", "line"),
     [
-        ({"workers": "2"}, "--workers is 2, but this release runs one process: set it to 1 or unset it"),
         (
-            {"database_url": "postgresql://h/db"},
-            "--database-url is no URL that this release can use: it stores in SQLite, sqlite:///path/to/file",
+            {"database_url": "oracle://h/db"},
+            NO_DATABASE,
         ),
         (
             {"database_url": "sqlite:///"},
-            "--database-url is no URL that this release can use: it stores in SQLite, sqlite:///path/to/file",
+            NO_DATABASE,
         ),
     ],
 )
@@ -271,6 +275,8 @@ def test_database_file() -> None:
     assert load_settings(data_dir="here").database_file == Path("here/cowrite.sqlite3")
     assert load_settings(database_url="sqlite:///a/b.db").database_file == Path("a/b.db")
     assert load_settings(database_url="sqlite+aiosqlite:////a/b.db").database_file == Path("/a/b.db")
+    for scheme in ("postgres", "postgresql", "postgresql+asyncpg", "mysql", "mariadb"):
+        assert load_settings(database_url=f"{scheme}://u:p@h/db").database_file is None
 
 
 def test_keys_in_order(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -13,15 +14,19 @@ import structlog
 from fastapi import FastAPI
 from starlette.routing import WebSocketRoute
 
-from cowrite.brokers.local import LocalBroker
+from cowrite.brokers.errors import BrokerSetupError
+from cowrite.brokers.opening import open_broker
 from cowrite.composition import Given, Parts, compose
 from cowrite.core.clock import SystemClock
 from cowrite.core.limits import Limits
 from cowrite.core.memory import give_back_memory
 from cowrite.core.ports import Authorizer, Broker, Clock, Presence, Storage
+from cowrite.draining import REASON, send_away
+from cowrite.figures import figures_of
 from cowrite.http.api import include_api
 from cowrite.http.backend import Backend
-from cowrite.http.health import Health, health_routes
+from cowrite.http.health import DatabaseConnections, Health, health_routes
+from cowrite.http.metrics import ByWorker, Figures, metrics_routes
 from cowrite.http.origins import CrossOrigin
 from cowrite.http.pages import Pages
 from cowrite.http.problems import answer_with_problems
@@ -33,6 +38,7 @@ from cowrite.stores.opening import open_store
 from cowrite.tokens import (
     AccessTokens,
     DemoAuthorizer,
+    Key,
     KeySource,
     KeysUnavailable,
     SignedTokens,
@@ -52,6 +58,18 @@ _GIVE_BACK_SECONDS: Final = 60.0
 _RESTART_SECONDS: Final = 1.0
 """The pause before a background task that failed is started again."""
 
+_NOT_RUNNING: Final = Health(
+    status="ok",
+    store="ok",
+    presence="ok",
+    broker="ok",
+    pending_bytes=0,
+    documents=0,
+    failing_documents=0,
+    connections=0,
+    database=None,
+)
+
 _log = structlog.get_logger(__name__)
 
 
@@ -67,27 +85,30 @@ def create_app(
     limits: Limits | None = None,
     times: SocketTimes | None = None,
     drain_seconds: float = 10.0,
+    access_keys: Sequence[Key] | None = None,
 ) -> FastAPI:
     """Make the ASGI application. It runs under any ASGI server; its lifespan must be on.
 
     What is not given is chosen by the settings (by default those of the environment): SQLite, one process, session tokens made
     with the secret, and access tokens made with its first key. Where there is no secret (``demo``, or ``authorize`` given) the
-    key of access tokens is random and ends with the process: after a restart clients connect anew. ``demo``: anyone may write
-    without a token, and the demo page is served. ``storage``, ``broker`` and ``presence`` are closed with the application.
+    key of access tokens is random and ends with the process, unless there are ``access_keys``: after a restart clients connect
+    anew. ``demo``: anyone may write without a token, and the demo page is served. ``storage``, ``broker`` and ``presence`` are
+    closed with the application.
     ``drain_seconds``: how long a shutdown waits for edits to reach the store.
 
     Raises :class:`cowrite.settings.SettingsError`, and ``ValueError`` when neither a secret nor ``authorize`` nor ``demo`` says
-    who may come in; at start-up :class:`cowrite.stores.errors.StoreSetupError`.
+    who may come in; at start-up :class:`cowrite.stores.errors.StoreSetupError` and
+    :class:`cowrite.brokers.errors.BrokerSetupError`.
     """
     settings = settings if settings is not None else load_settings()
     clock = clock if clock is not None else SystemClock()
     runtime = Runtime(
         settings,
         storage=storage,
-        broker=broker if broker is not None else LocalBroker(),
+        broker=broker,
         presence=presence,
         authorize=authorize if authorize is not None else _authorizer(settings, clock, demo=demo),
-        access_tokens=AccessTokens(settings.keys or ephemeral_keys(), clock),
+        access_tokens=AccessTokens(settings.keys or access_keys or ephemeral_keys(), clock),
         clock=clock,
         limits=limits if limits is not None else Limits(),
         origins=OriginPolicy(frozenset(settings.allowed_origins), demo),
@@ -103,6 +124,7 @@ def create_app(
     app.add_middleware(HostCheck, allows=runtime.origins.allows_host)
     app.add_middleware(SecurityHeaders)
     app.include_router(health_routes(runtime.health, lambda: runtime.serving() is not None))
+    app.include_router(metrics_routes(runtime.all_figures))
     include_api(app, runtime.backend, limits=runtime.limits, batch_milliseconds=settings.batch_ms)
     app.router.routes.append(WebSocketRoute("/{path:path}", SocketEndpoint(runtime.serving)))
     if demo:
@@ -140,7 +162,7 @@ class Runtime:
         settings: Settings,
         *,
         storage: Storage | None,
-        broker: Broker,
+        broker: Broker | None,
         presence: Presence | None,
         authorize: Authorizer,
         access_tokens: AccessTokens,
@@ -163,6 +185,10 @@ class Runtime:
         self._drain_seconds = drain_seconds
         self._parts: Parts | None = None
         self._accepting = False
+        self.left_behind = 0
+        """Updates that were not stored when it stopped, and that nobody was told to be."""
+        self.ask_all: Callable[[], Awaitable[ByWorker]] | None = None
+        """Asks all workers for their figures. None: there is no other."""
         self._committing: asyncio.Task[None]
         self._watching: tuple[asyncio.Task[None], ...] = ()
 
@@ -178,20 +204,28 @@ class Runtime:
         """The state of this process."""
         parts = self._parts
         if parts is None:
-            return Health(
-                status="ok", store="ok", presence="ok", pending_bytes=0, documents=0, failing_documents=0, connections=0
-            )
+            return _NOT_RUNNING
         failing, documents = parts.journal.failing_since is not None, parts.journal.failing_documents
-        presence_degraded = parts.presence.degraded
+        presence_degraded, broker_degraded = parts.presence.degraded, parts.broker.degraded
         return Health(
-            status="degraded" if failing or documents or presence_degraded else "ok",
+            status="degraded" if failing or documents or presence_degraded or broker_degraded else "ok",
             store="failing" if failing else "ok",
             presence="degraded" if presence_degraded else "ok",
+            broker="degraded" if broker_degraded else "ok",
             pending_bytes=parts.backlog.bytes,
             documents=len(parts.registry),
             failing_documents=len(documents),
             connections=len(parts.services.connections),
+            database=None if parts.storage.pool is None else DatabaseConnections(**asdict(parts.storage.pool())),
         )
+
+    def figures(self) -> Figures:
+        """What this process counts and measures; nothing while it does not run."""
+        return figures_of(self._parts) if self._parts is not None else {}
+
+    async def all_figures(self) -> ByWorker:
+        """Those of all workers behind the port, by number."""
+        return await self.ask_all() if self.ask_all is not None else {1: self.figures()}
 
     # ---- its life ----------------------------------------------------------------------------------------------------
 
@@ -205,11 +239,17 @@ class Runtime:
             await self.stop()
 
     async def start(self) -> None:
-        """Open the storage and let connections in. Raises :class:`cowrite.stores.errors.StoreSetupError`."""
-        storage = (
-            self._storage if self._storage is not None else await open_store(database_url(self._settings), clock=self._clock)
-        )
-        parts = self._parts = self._compose(storage)
+        """Open the storage and the broker, and let connections in.
+
+        Raises :class:`cowrite.stores.errors.StoreSetupError` and :class:`cowrite.brokers.errors.BrokerSetupError`.
+        """
+        storage = self._storage if self._storage is not None else await open_database(self._settings, self._clock)
+        try:
+            broker = self._broker if self._broker is not None else await open_broker(self._settings.redis_url)
+        except BrokerSetupError:
+            await storage.close()
+            raise
+        parts = self._parts = self._compose(storage, broker)
         self._committing = self._run(parts.journal.run)
         await parts.services.access.catch_up()
         await parts.services.access.look_for_ends()
@@ -226,14 +266,25 @@ class Runtime:
         self._watching = tuple(self._run(work) for work in watched)
         self._accepting = True
 
-    def refuse_connections(self) -> None:
-        """The beginning of the end: nobody comes in any more, and who is here is told to come back later. Idempotent."""
+    def begin_drain(self) -> None:
+        """The beginning of the end: nobody comes in any more, and whoever waits for something is answered. Idempotent."""
         self._accepting = False
         if self._parts is not None:
             self._parts.backend.drain()
             self._parts.polling.close()
             self._parts.services.load.draining = True
-            self._parts.services.close_connections(CloseCode.SERVICE_RESTART, "the server is restarting")
+
+    async def send_away(self, seconds: float) -> None:
+        """Tell those who are here to come back, one after the other. Returns when all have been told."""
+        self.begin_drain()
+        if self._parts is not None:
+            await send_away(self._parts.services, seconds)
+
+    def refuse_connections(self) -> None:
+        """Nobody comes in any more, and all who are here are told to come back. Idempotent."""
+        self.begin_drain()
+        if self._parts is not None:
+            self._parts.services.close_connections(CloseCode.SERVICE_RESTART, REASON)
 
     async def stop(self) -> None:
         """Bring to the disk what is pending, within the time given for it, and close everything."""
@@ -248,16 +299,16 @@ class Runtime:
         await parts.past.close()
         await parts.registry.close()
         await parts.presence.close()
-        await self._broker.close()
+        await parts.broker.close()
         await parts.storage.close()
 
     # ---- inside ------------------------------------------------------------------------------------------------------
 
-    def _compose(self, storage: Storage) -> Parts:
+    def _compose(self, storage: Storage, broker: Broker) -> Parts:
         given = Given(
             settings=self._settings,
             storage=storage,
-            broker=self._broker,
+            broker=broker,
             presence=self._presence,
             authorize=self._authorize,
             access_tokens=self.access_tokens,
@@ -279,9 +330,10 @@ class Runtime:
                 await parts.journal.drained()
         except TimeoutError:
             left = {room.document_id: len(list(room.pending)) for room in parts.registry.rooms if room.pending}
+            self.left_behind = sum(left.values())
             _log.error(
                 "edits not stored at shutdown; they were not acknowledged, and come back with the editors that hold them",
-                updates=sum(left.values()),
+                updates=self.left_behind,
                 documents=len(left),
                 bytes=parts.backlog.bytes,
                 reason=parts.journal.failure,
@@ -321,4 +373,13 @@ async def _keep_running(work: Callable[[], Awaitable[None]]) -> None:
 
 def database_url(settings: Settings) -> str:
     """The URL of the database that the settings name."""
-    return settings.database_url if settings.database_url is not None else f"sqlite:///{settings.database_file.absolute()}"
+    if settings.database_url is not None:
+        return settings.database_url
+    assert settings.database_file is not None, "there is a file where no URL is set"
+    return f"sqlite:///{settings.database_file.absolute()}"
+
+
+async def open_database(settings: Settings, clock: Clock | None = None, *, upgrade: bool = True) -> Storage:
+    """Open the storage that the settings name. Raises :class:`cowrite.stores.errors.StoreSetupError`."""
+    url = database_url(settings)
+    return await open_store(url, clock=clock, upgrade=upgrade, pool_size=settings.database_pool_size)

@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from cowrite.history_commands import COMMANDS
+from cowrite.migrate_command import migrate
 from cowrite.startup import StartError, require_loopback
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -97,6 +98,7 @@ def serve(
     port: Annotated[str | None, _flag("port", "The port to listen on; 0 takes any free one.")] = None,
     data_dir: Annotated[str | None, _flag("data_dir", "The folder of the documents.")] = None,
     database_url: Annotated[str | None, _flag("database_url", "The database, instead of one in the data folder.")] = None,
+    database_pool_size: Annotated[str | None, _flag("database_pool_size", "Connections to a database server, at most.")] = None,
     redis_url: Annotated[str | None, _flag("redis_url", "A Redis or Valkey server.")] = None,
     single_use_tokens: Annotated[
         str | None, _flag("single_use_tokens", "true: a session token opens one session only.")
@@ -104,7 +106,10 @@ def serve(
     jwks: Annotated[str | None, _flag("jwks", "The public keys of signed JWTs: a file or a URL.")] = None,
     jwt_issuer: Annotated[str | None, _flag("jwt_issuer", "The issuer that signed JWTs must name.")] = None,
     jwt_audience: Annotated[str | None, _flag("jwt_audience", "The audience that signed JWTs must name.")] = None,
-    workers: Annotated[str | None, _flag("workers", "For a later release.")] = None,
+    workers: Annotated[str | None, _flag("workers", "How many processes serve.")] = None,
+    drain_seconds: Annotated[
+        str | None, _flag("drain_seconds", "Over how many seconds sockets are sent away when it is told to stop.")
+    ] = None,
     allowed_origins: Annotated[str | None, _flag("allowed_origins", "Web pages that may connect.")] = None,
     max_connections: Annotated[str | None, _flag("max_connections", "How many sockets are taken.")] = None,
     batch_ms: Annotated[str | None, _flag("batch_ms", "The longest time that edits are collected, in ms.")] = None,
@@ -120,7 +125,7 @@ def serve(
     log_level: Annotated[str | None, _flag("log_level", "debug, info, warning or error.")] = None,
     log_format: Annotated[str | None, _flag("log_format", "auto, console or json.")] = None,
 ) -> None:
-    """Start the server. It runs until it is told to stop (Ctrl-C, SIGTERM)."""
+    """Start the server. It runs until it is told to stop (Ctrl-C, SIGTERM). With workers, SIGHUP replaces them one by one."""
     from cowrite.settings import load_settings, unknown_names
 
     settings = load_settings(
@@ -128,12 +133,14 @@ def serve(
         port=port,
         data_dir=data_dir,
         database_url=database_url,
+        database_pool_size=database_pool_size,
         redis_url=redis_url,
         single_use_tokens=single_use_tokens,
         jwks=jwks,
         jwt_issuer=jwt_issuer,
         jwt_audience=jwt_audience,
         workers=workers,
+        drain_seconds=drain_seconds,
         allowed_origins=allowed_origins,
         max_connections=max_connections,
         batch_ms=batch_ms,
@@ -152,13 +159,18 @@ def serve(
     elif settings.secret is None:
         raise _no_secret()
 
+    from cowrite.log import configure
+
+    configure(settings.log_level, settings.log_format)
+    if settings.workers > 1:
+        from cowrite.supervisor import supervise
+
+        raise typer.Exit(supervise(settings, demo=demo))
     # What is imported and made until the server is ready stays: to look through it for garbage takes an eighth of that time.
     gc.disable()
     try:
-        from cowrite.log import configure
         from cowrite.server import serve as run
 
-        configure(settings.log_level, settings.log_format)
         raise typer.Exit(run(settings, demo=demo))
     finally:
         gc.enable()
@@ -201,7 +213,7 @@ def token(
         raise StartError(f"no token was made: {error}") from None
 
 
-for command in COMMANDS:
+for command in (migrate, *COMMANDS):
     app.command(cls=_Command)(command)
 
 

@@ -15,6 +15,7 @@ from cowrite.core.ports import Authorizer, Broker, Clock, Presence, Storage
 from cowrite.core.presence.service import PresenceService
 from cowrite.core.rooms.deletion import Deletion
 from cowrite.core.rooms.heads import HeadWatch
+from cowrite.core.rooms.misses import make_good
 from cowrite.core.rooms.pending import Backlog
 from cowrite.core.rooms.registry import Registry
 from cowrite.core.rooms.room_ports import RoomPorts
@@ -53,6 +54,7 @@ class Parts:
     """What runs between start and stop."""
 
     storage: Storage
+    broker: Broker
     journal: Journal
     registry: Registry
     heads: HeadWatch
@@ -94,13 +96,14 @@ def compose(given: Given) -> Parts:
         failed=lambda room: registry.forget(room),
     )
     registry = Registry(store, given.broker, ports, storage.directory, storage.erasure)
-    heads = HeadWatch(store, given.broker, clock, registry)
+    heads = HeadWatch(store, given.broker, clock, registry, alone=given.settings.workers == 1)
+    make_good(given.broker, heads, registry, presence)
     connections: set[Connection] = set()
     load = ServerLoad(
         clock,
         max_connections=given.settings.max_connections,
         connections=lambda: len(connections),
-        failing=lambda: journal.failing_since is not None,
+        failing=lambda: journal.failing_since is not None or given.broker.degraded,
     )
     services = Services(
         registry=registry,
@@ -133,7 +136,7 @@ def compose(given: Given) -> Parts:
     access.listen(backend.access_changed)
     access.listen(past.erasing.heard)
     presence.follow(access)
-    return Parts(storage, journal, registry, heads, presence, backlog, services, backend, polling, past)
+    return Parts(storage, given.broker, journal, registry, heads, presence, backlog, services, backend, polling, past)
 
 
 def _backend(

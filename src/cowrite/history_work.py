@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
-from cowrite.app import database_url as url_of
+from cowrite.app import open_database
 from cowrite.brokers.local import LocalBroker
 from cowrite.composition import Given, Parts, compose
 from cowrite.core.clock import SystemClock
@@ -35,7 +35,6 @@ from cowrite.presence.local import LocalPresence
 from cowrite.settings import Settings, load_settings
 from cowrite.startup import StartError
 from cowrite.stores.errors import StoreSetupError
-from cowrite.stores.opening import open_store
 from cowrite.tokens import AccessTokens, ephemeral_keys
 from cowrite.transports.origins import OriginPolicy
 from cowrite.transports.services import SocketTimes
@@ -74,7 +73,7 @@ def run(data_dir: str | None, database_url: str | None, work: Callable[[Archive]
     """Do something with the database that the settings name. Raises :class:`StartError` with a line for people."""
     settings = load_settings(data_dir=data_dir, database_url=database_url)
     configure("error", settings.log_format)
-    if settings.database_url is None and not settings.database_file.exists():
+    if settings.database_url is None and settings.database_file is not None and not settings.database_file.exists():
         raise StartError(f"there is no database {settings.database_file}; --data-dir or --database-url says where it is")
     return asyncio.run(_run(settings, work))
 
@@ -92,7 +91,7 @@ async def _run(settings: Settings, work: Callable[[Archive], Awaitable[T]]) -> T
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[Archive]:
     clock = SystemClock()
-    storage = await open_store(url_of(settings), clock=clock, upgrade=False)
+    storage = await open_database(settings, clock, upgrade=False)
     parts = compose(
         Given(
             settings,

@@ -7,26 +7,41 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 import uvicorn
 
-from cowrite.app import Runtime, create_app, database_url
+from cowrite.app import Runtime, create_app, open_database
+from cowrite.brokers.errors import BrokerSetupError
+from cowrite.brokers.opening import open_broker
 from cowrite.settings import Settings
-from cowrite.startup import StartError, listen, prepare_folder
+from cowrite.startup import StartError, listen, prepare_folder, ready_line
 from cowrite.stores.errors import StoreSetupError
-from cowrite.stores.opening import open_store
-from cowrite.transports.websocket import picows_protocol
+from cowrite.tokens import Key
+from cowrite.transports.websocket import is_websocket, picows_protocol
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _CONNECTIONS_CLOSE_SECONDS: Final = 8
 """How long a shutdown waits for connections to end. A close handshake is cut before."""
-_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+_NOT_STORED: Final = 1
+"""The exit code when edits were left behind that nobody was told to be stored."""
 
 _log = structlog.get_logger(__name__)
+
+
+class Host(Protocol):
+    """Who has started this process, and stops it."""
+
+    def watch(self, stop: Callable[[], None]) -> AbstractContextManager[None]:
+        """While the block runs, ``stop`` is called when the server is to stop; more than once does no harm."""
+        ...
+
+    async def began(self, runtime: Runtime) -> None:
+        """It serves now."""
+        ...
 
 
 def serve(settings: Settings, *, demo: bool) -> int:
@@ -34,26 +49,49 @@ def serve(settings: Settings, *, demo: bool) -> int:
 
     Raises :class:`StartError` for what stops it from starting: the data folder, the port, the database.
     """
-    prepare_folder(settings.database_file.parent)
+    if settings.database_file is not None:
+        prepare_folder(settings.database_file.parent)
     sockets = listen(settings.host, settings.port)
+    return run_server(settings, sockets, demo=demo, host=LoneHost(ready_line(settings.host, sockets, demo=demo)))
+
+
+def run_server(
+    settings: Settings,
+    sockets: list[socket.socket],
+    *,
+    demo: bool,
+    host: Host,
+    access_keys: Sequence[Key] | None = None,
+) -> int:
+    """Serve on these sockets, which are closed in the end, until the host says stop.
+
+    Returns the exit code: 0, or 1 when edits were left that could not be stored, and that nobody was told to be.
+    ``access_keys``: those of access tokens, where not the settings have them. Raises :class:`StartError`.
+    """
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(settings, sockets, demo=demo))
+            stored = runner.run(_serve(settings, sockets, demo=demo, host=host, access_keys=access_keys))
     finally:
         for opened in sockets:
             opened.close()
     _log.info("stopped")
-    return 0
+    return 0 if stored else _NOT_STORED
 
 
-async def _serve(settings: Settings, sockets: list[socket.socket], *, demo: bool) -> None:
+async def _serve(
+    settings: Settings, sockets: list[socket.socket], *, demo: bool, host: Host, access_keys: Sequence[Key] | None
+) -> bool:
     try:
-        storage = await open_store(database_url(settings))
+        storage = await open_database(settings)
     except StoreSetupError as error:
         raise StartError(str(error)) from None
-    runtime: Runtime
-    app = create_app(settings, demo=demo, storage=storage)
-    runtime = app.state.cowrite
+    try:
+        broker = await open_broker(settings.redis_url)
+    except BrokerSetupError as error:
+        await storage.close()
+        raise StartError(str(error)) from None
+    app = create_app(settings, demo=demo, storage=storage, broker=broker, access_keys=access_keys)
+    runtime: Runtime = app.state.cowrite
     config = uvicorn.Config(
         app,
         http="httptools",
@@ -64,41 +102,70 @@ async def _serve(settings: Settings, sockets: list[socket.socket], *, demo: bool
         server_header=False,
         timeout_graceful_shutdown=_CONNECTIONS_CLOSE_SECONDS,
     )
-    await _Server(config, runtime, _ready(_url(settings.host, sockets), demo=demo)).serve(sockets)
+    await _Server(config, runtime, host, settings.drain_seconds).serve(sockets)
+    return runtime.left_behind == 0
 
 
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, runtime: Runtime, ready: str) -> None:
-        super().__init__(config)
-        self._runtime = runtime
+class LoneHost:
+    """A person or a service manager: signals, and one line when it serves."""
+
+    def __init__(self, ready: str) -> None:
         self._ready = ready
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        gc.collect()
-        gc.freeze()  # what is here now stays: the collector need not look at it again and again
-        gc.enable()  # the command line has turned it off
-        sys.stdout.write(f"{self._ready}\n")
-        sys.stdout.flush()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._runtime.refuse_connections()
-        await super().shutdown(sockets)
-
     @contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def watch(self, stop: Callable[[], None]) -> Iterator[None]:
         # Not uvicorn's own: it raises the signal again at the end, so that a tidy stop would look like a crash.
-        def stop(number: int, frame: object) -> None:
-            self.should_exit = True
+        def told(number: int, frame: object) -> None:
+            stop()
             for other in _SIGNALS:
                 signal.signal(other, signal.SIG_DFL)
 
-        before = {number: signal.signal(number, stop) for number in _SIGNALS}
+        before = {number: signal.signal(number, told) for number in _SIGNALS}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    async def began(self, runtime: Runtime) -> None:
+        sys.stdout.write(f"{self._ready}\n")
+        sys.stdout.flush()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, runtime: Runtime, host: Host, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._runtime = runtime
+        self._host = host
+        self._drain_seconds = drain_seconds
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()  # what is here now stays: the collector need not look at it again and again
+        gc.enable()  # whoever started this process has turned it off
+        await self._host.began(self._runtime)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._runtime.begin_drain()
+        for server in self.servers:
+            server.close()
+        for opened in sockets or ():
+            opened.close()  # another worker takes who comes now
+        for connection in list(self.server_state.connections):
+            # An HTTP connection ends with the answer that is under way; its client's next request goes elsewhere.
+            if not is_websocket(connection):
+                connection.shutdown()
+        await self._runtime.send_away(self._drain_seconds)
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with self._host.watch(self._stop):
+            yield
+
+    def _stop(self) -> None:
+        self.should_exit = True
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -109,12 +176,5 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def _ready(url: str, *, demo: bool) -> str:
-    if demo:
-        return f"cowrite is ready at {url}"
-    return f"cowrite is ready: editors at {url.replace('http', 'ws', 1)}yjs/{{document_id}}, HTTP at {url}docs"
-
-
-def _url(host: str, sockets: list[socket.socket]) -> str:
-    name = _EVERYWHERE.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{name}:{sockets[0].getsockname()[1]}/"
+if TYPE_CHECKING:
+    _: type[Host] = LoneHost

@@ -11,12 +11,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from cowrite.setting_values import is_database, is_redis, try_key_set
 from cowrite.startup import StartError
 
 if TYPE_CHECKING:
@@ -64,18 +64,25 @@ class Settings(BaseSettings):
     )
     database_url: str | None = _setting(
         None,
-        takes="a URL `sqlite:///path/to/file`",
-        description="The database. Three slashes: a path from the folder where the server is started; four "
-        "(`sqlite:////var/lib/x.db`): from the root. Its folder is created when it does not exist. "
-        "Without it: the file `cowrite.sqlite3` in the data folder. This release takes SQLite only.",
+        takes="a URL `sqlite:///path/to/file`, `postgresql://user:password@host/database`, `mariadb://…` or `mysql://…`",
+        description="The database, see [Databases](../databases.md). Without it: `cowrite.sqlite3` in the data folder.",
         repr=False,
+    )
+    database_pool_size: int = _setting(
+        10,
+        takes="a whole number from 2 to 1000",
+        description="How many connections to a database server a process opens at most. SQLite is not concerned.",
+        ge=2,
+        le=1000,
     )
     redis_url: str | None = _setting(
         None,
         takes="a URL `redis://host:6379/0`, `rediss://host:6379/0` (TLS) or `unix:///path/to/socket`",
-        description="A Redis or Valkey server, where it is noted who is in which document. Without it, and while it does not "
-        "work, the database keeps that. User and password go before the host: `redis://user:password@host`, percent-encoded. "
-        "Edits and awareness do not go by it yet.",
+        description="A Redis (7 or newer) or Valkey server, or any server of a cluster. By it processes tell one another of "
+        "edits and cursors, and there it is noted who is in which document. "
+        "Without it, and while it does not work, edits and presence of other processes come from the "
+        "database, and cursors stay within a process. User and password go before the host: `redis://user:password@host`, "
+        "percent-encoded.",
         repr=False,
     )
     secret: SecretStr | None = _setting(
@@ -111,9 +118,19 @@ class Settings(BaseSettings):
     )
     workers: int = _setting(
         1,
-        takes="1",
-        description="How many processes serve. Kept for a later release; this one runs one process and refuses more.",
+        takes="a whole number from 1 to 256",
+        description="How many processes serve behind the one port. A good number is that of the processor's cores.",
         ge=1,
+        le=256,
+    )
+    drain_seconds: float = _setting(
+        5.0,
+        takes="a number of seconds from 0 to 300",
+        description="When the server is told to stop, it sends its sockets away spread over so many seconds, so that not all "
+        "clients come back at once, elsewhere or to its successor. 0: all at once.",
+        ge=0,
+        le=300,
+        allow_inf_nan=False,
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = _setting(
         (),
@@ -183,24 +200,18 @@ class Settings(BaseSettings):
 
     @field_validator("database_url")
     @classmethod
-    def _sqlite_only(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        scheme, _, file = value.partition(":///")
-        if scheme not in {"sqlite", "sqlite+aiosqlite"} or not file:
-            raise ValueError(
-                "COWRITE_DATABASE_URL is no URL that this release can use: it stores in SQLite, sqlite:///path/to/file"
-            )
+    def _usable_database(cls, value: str | None) -> str | None:
+        if value is not None and not is_database(value):
+            uses = "sqlite:///path/to/file, postgresql://user:password@host/database, mariadb://… or mysql://…"
+            raise ValueError(f"COWRITE_DATABASE_URL is no URL that can be used: write {uses}")
         return value
 
     @field_validator("redis_url")
     @classmethod
     def _usable_redis(cls, value: str | None) -> str | None:
-        if value is not None and not _is_redis(value):
-            raise ValueError(
-                "COWRITE_REDIS_URL is no URL that can be used: write redis://host:6379/0, rediss://host:6379/0 "
-                "or unix:///path/to/socket, without a ?query or a #fragment"
-            )
+        if value is not None and not is_redis(value):
+            uses = "redis://host:6379/0, rediss://host:6379/0 or unix:///path/to/socket, without a ?query or a #fragment"
+            raise ValueError(f"COWRITE_REDIS_URL is no URL that can be used: write {uses}")
         return value
 
     @field_validator("secret")
@@ -227,18 +238,11 @@ class Settings(BaseSettings):
         if value is None:
             return None
         if not _WEB.match(value):
-            _try_key_set(Path(value))
+            try_key_set(Path(value))
         elif not _WEB_URL.fullmatch(value):
             raise ValueError(
                 "COWRITE_JWKS is no URL that can be used: write https://host/path, without a user, a password or a #fragment"
             )
-        return value
-
-    @field_validator("workers")
-    @classmethod
-    def _one_process(cls, value: int) -> int:
-        if value > 1:
-            raise ValueError(f"COWRITE_WORKERS is {value}, but this release runs one process: set it to 1 or unset it")
         return value
 
     @field_validator("allowed_origins", mode="before")
@@ -295,35 +299,11 @@ class Settings(BaseSettings):
         return self.jwks if self.jwks is not None and _WEB.match(self.jwks) else None
 
     @property
-    def database_file(self) -> Path:
-        """The SQLite file that the documents are in."""
+    def database_file(self) -> Path | None:
+        """The SQLite file that the documents are in; None: they are on a database server."""
         if self.database_url is None:
             return self.data_dir / "cowrite.sqlite3"
-        return Path(self.database_url.partition(":///")[2])
-
-
-def _is_redis(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        named = parts.hostname and (parts.port is None or parts.port > 0) and re.fullmatch(r"/?[0-9]{0,4}", parts.path)
-    except ValueError:  # a port or an address that is none
-        return False
-    if any(character in url for character in "?#") or not url.isprintable() or " " in url:
-        return False
-    if parts.scheme == "unix":
-        return len(parts.path) > 1 and not parts.netloc
-    return parts.scheme in {"redis", "rediss"} and bool(named)
-
-
-def _try_key_set(file: Path) -> None:
-    from cowrite.tokens import MAX_JWKS_BYTES, JwksInvalid, parse_jwks
-
-    try:
-        with file.open("rb") as opened:
-            parse_jwks(opened.read(MAX_JWKS_BYTES + 1))
-    except (OSError, ValueError) as error:  # ValueError: U+0000 in the path
-        reason = error if isinstance(error, JwksInvalid) else f"it cannot be read: {getattr(error, 'strerror', error)}"
-        raise ValueError(f"COWRITE_JWKS names the file {file}, which is no key set that can be used: {reason}") from None
+        return Path(self.database_url.partition(":///")[2]) if self.database_url.startswith("sqlite") else None
 
 
 class SettingsError(StartError):

@@ -7,7 +7,9 @@ import ipaddress
 import socket
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
 class StartError(Exception):
@@ -50,6 +52,15 @@ def listen(host: str, port: int) -> list[socket.socket]:
             opened.close()
         raise StartError(_reason(error, host, port)) from None
     return sockets
+
+
+def ready_line(host: str, sockets: list[socket.socket], *, demo: bool) -> str:
+    """What a server prints once it serves: where it can be reached, and what is there."""
+    name = _EVERYWHERE.get(host, f"[{host}]" if ":" in host else host)
+    url = f"http://{name}:{sockets[0].getsockname()[1]}/"
+    if demo:
+        return f"cowrite is ready at {url}"
+    return f"cowrite is ready: editors at {url.replace('http', 'ws', 1)}yjs/{{document_id}}, HTTP at {url}docs"
 
 
 def require_loopback(host: str) -> None:

@@ -70,7 +70,7 @@ async def test_transports_in_order(server: Api, monkeypatch: pytest.MonkeyPatch)
     assert await order("polling") == ["websocket", "yjs", "hocuspocus", "polling"]
 
 
-@pytest.mark.rule("HT3")
+@pytest.mark.rule("HT3", "WK20")
 async def test_no_more_than_it_can_take(server: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """At its limit, and while it stops, the server answers 503 and says when to come again."""
     monkeypatch.setattr(type(server.backend.load), "accepts", False)

@@ -11,8 +11,9 @@ import pytest
 from redis import Redis
 
 from cowrite.stores import open_store
-from presence.presence_backends import FailoverBackend, LocalBackend, RedisBackend, SqliteBackend
-from valkey_server import ValkeyServer
+from presence.presence_backends import ClusterBackend, FailoverBackend, LocalBackend, RedisBackend, ServerBackend, SqliteBackend
+from stores.store_backends import MariadbBackend, PostgresBackend
+from valkey_server import ValkeyCluster, ValkeyServer
 
 
 @pytest.fixture(scope="session")
@@ -72,6 +73,25 @@ async def redis(valkey: ValkeyServer) -> AsyncIterator[RedisBackend]:
     await backend.close()
 
 
+@pytest.fixture(scope="session")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyCluster]:
+    cluster = ValkeyCluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.kill()
+
+
+@pytest.fixture
+async def redis_cluster(shared_cluster: ValkeyCluster) -> AsyncIterator[ClusterBackend]:
+    for server in shared_cluster.servers:
+        server.call("FLUSHALL")
+    backend = ClusterBackend(shared_cluster.url)
+    yield backend
+    await backend.close()
+
+
 @pytest.fixture
 async def sqlite(database: Path) -> AsyncIterator[SqliteBackend]:
     backend = SqliteBackend(database)
@@ -82,5 +102,19 @@ async def sqlite(database: Path) -> AsyncIterator[SqliteBackend]:
 @pytest.fixture
 async def failover(valkey: ValkeyServer, database: Path) -> AsyncIterator[FailoverBackend]:
     backend = FailoverBackend(valkey.url, database)
+    yield backend
+    await backend.close()
+
+
+@pytest.fixture
+async def postgres(postgres_url: str) -> AsyncIterator[ServerBackend]:
+    backend = ServerBackend(PostgresBackend(postgres_url), postgres_url)
+    yield backend
+    await backend.close()
+
+
+@pytest.fixture
+async def mariadb(mariadb_url: str) -> AsyncIterator[ServerBackend]:
+    backend = ServerBackend(MariadbBackend(mariadb_url), mariadb_url)
     yield backend
     await backend.close()

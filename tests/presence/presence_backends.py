@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 
 from cowrite.core.ports import Presence, Storage
 from cowrite.presence.failover import FailoverPresence
@@ -17,6 +17,7 @@ from cowrite.presence.redis import PROCESSES_KEY, RedisPresence
 from cowrite.stores import open_store
 from cowrite.stores.sqlalchemy.presence import SqlPresence
 from cowrite.testing.presence_contract import PresenceBackend
+from stores.store_backends import SqlBackend
 
 
 class LocalBackend(PresenceBackend):
@@ -44,6 +45,30 @@ class RedisBackend(PresenceBackend):
 
     async def connect(self) -> RedisPresence:
         return RedisPresence(self.url, self.clock, patience=10)  # a busy machine is no outage
+
+    async def pass_time(self, seconds: float) -> None:
+        for process in await self.redis.zrange(PROCESSES_KEY, 0, -1):
+            assert isinstance(process, bytes)
+            await self.redis.zincrby(PROCESSES_KEY, -1000 * seconds, process)
+
+    async def stored(self) -> int:
+        return sum([await self.redis.hlen(key) async for key in self.redis.scan_iter("cowrite:presence:*")])
+
+    async def close(self) -> None:
+        await super().close()
+        await self.redis.aclose()
+
+
+class ClusterBackend(PresenceBackend):
+    """The same of a cluster, with a client for clusters."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.url = url
+        self.redis = RedisCluster.from_url(url)
+
+    async def connect(self) -> RedisPresence:
+        return RedisPresence(self.url, self.clock, patience=10)
 
     async def pass_time(self, seconds: float) -> None:
         for process in await self.redis.zrange(PROCESSES_KEY, 0, -1):
@@ -90,6 +115,29 @@ class SqliteBackend(PresenceBackend):
         await super().close()
         for storage in self._storages:
             await storage.close()
+
+
+class ServerBackend(SqliteBackend):
+    """A database on a server."""
+
+    def __init__(self, store: SqlBackend, url: str) -> None:
+        PresenceBackend.__init__(self)
+        self._store = store
+        self._url = url
+        self._storages = []
+
+    async def connect(self) -> SqlPresence:
+        storage = await open_store(self._url, clock=self.clock)
+        self._storages.append(storage)
+        assert isinstance(storage.presence, SqlPresence)
+        return storage.presence
+
+    async def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        return await self._store.sql(statement, *values)
+
+    async def close(self) -> None:
+        await super().close()
+        await self._store.close()
 
 
 class FailoverBackend(PresenceBackend):

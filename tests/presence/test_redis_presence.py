@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import pytest
+from redis.crc import key_slot
 from structlog.testing import capture_logs
 
 from cowrite.core.ports import LEASE_SECONDS, PresenceError
@@ -12,15 +13,50 @@ from cowrite.core.presence_records import CLOCKS_APART
 from cowrite.presence.redis import HASH_MILLISECONDS, PATIENCE, PROCESSES_KEY, RedisPresence
 from cowrite.testing.clock import ManualClock
 from cowrite.testing.presence_contract import PresenceBackend, PresenceContract, make_record, present
-from presence.presence_backends import RedisBackend
+from presence.presence_backends import ClusterBackend, RedisBackend
 from timing import MS
-from valkey_server import ValkeyServer
+from valkey_server import ValkeyCluster, ValkeyServer
 
 
 class TestRedisPresence(PresenceContract):
     @pytest.fixture
     def backend(self, redis: RedisBackend) -> PresenceBackend:
         return redis
+
+
+class TestRedisPresenceInCluster(PresenceContract):
+    @pytest.fixture
+    def backend(self, redis_cluster: ClusterBackend) -> PresenceBackend:
+        return redis_cluster
+
+
+@pytest.mark.rule("PS40")
+async def test_documents_are_spread_over_a_cluster(redis_cluster: ClusterBackend, shared_cluster: ValkeyCluster) -> None:
+    presence = await redis_cluster.open()
+    await presence.beat("one")
+    names = [f"document {number}" for number in range(30)]
+    await presence.write([make_record(f"s{name}", document_id=name) for name in names], [])
+    assert all("cowrite:presence:" in server.call("KEYS", "cowrite:presence:*") for server in shared_cluster.servers)
+    found = await presence.read(names)
+    assert {name: [one.session_id for one in found[name]] for name in names} == {name: [f"s{name}"] for name in names}
+
+
+@pytest.mark.rule("PS40")
+async def test_slots_that_move_are_followed(redis_cluster: ClusterBackend, shared_cluster: ValkeyCluster) -> None:
+    presence = await redis_cluster.open()
+    await presence.beat("one")
+    slot = str(key_slot(b"cowrite:presence:{doc}"))
+    old, new = "", ""
+    for server in shared_cluster.servers:
+        identity = server.call("CLUSTER", "MYID").split()[-1]
+        is_old = not server.call("HLEN", "cowrite:presence:{doc}").startswith("-")
+        old, new = (identity, new) if is_old else (old, identity)
+    for owner in (new, old):
+        for server in shared_cluster.servers:
+            server.call("CLUSTER", "SETSLOT", f"{slot} NODE {owner}")
+        await presence.write([make_record("1")], [])
+        assert [one.session_id for one in (await presence.read(["doc"]))["doc"]] == ["1"]
+        await presence.write([], [make_record("1")])
 
 
 @pytest.mark.rule("PS13")

@@ -1,4 +1,4 @@
-"""Presence in the database: the contract on SQLite, and what is its own."""
+"""Presence in the database: the contract on all kinds of databases, and what is its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cowrite.stores.sqlalchemy.database import now_milliseconds, upsert
 from cowrite.stores.sqlalchemy.presence import SWEEP_SECONDS
 from cowrite.stores.sqlalchemy.tables import presence_processes
 from cowrite.testing.presence_contract import PresenceBackend, PresenceContract, make_record, present
-from presence.presence_backends import SqliteBackend
+from presence.presence_backends import ServerBackend, SqliteBackend
 
 KINDS = {
     "sqlite": ("ON CONFLICT (process_id) DO UPDATE SET seen_at = excluded.seen_at", "julianday"),
@@ -28,6 +28,18 @@ class TestSqlPresence(PresenceContract):
     @pytest.fixture
     def backend(self, sqlite: SqliteBackend) -> PresenceBackend:
         return sqlite
+
+
+class TestPostgresPresence(PresenceContract):
+    @pytest.fixture
+    def backend(self, postgres: ServerBackend) -> PresenceBackend:
+        return postgres
+
+
+class TestMariadbPresence(PresenceContract):
+    @pytest.fixture
+    def backend(self, mariadb: ServerBackend) -> PresenceBackend:
+        return mariadb
 
 
 @pytest.mark.rule("PS15")

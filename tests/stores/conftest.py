@@ -11,7 +11,7 @@ import pytest
 
 from cowrite.stores import open_store
 from cowrite.stores.sqlalchemy.store import SqlStore
-from stores.store_backends import MemoryBackend, SqliteBackend
+from stores.store_backends import MariadbBackend, MemoryBackend, PostgresBackend, SqliteBackend
 
 
 @pytest.fixture
@@ -46,3 +46,17 @@ async def store(sqlite: SqliteBackend) -> SqlStore:
     store = await sqlite.open()
     assert isinstance(store, SqlStore)
     return store
+
+
+@pytest.fixture
+async def postgres(postgres_url: str) -> AsyncIterator[PostgresBackend]:
+    backend = PostgresBackend(postgres_url)
+    yield backend
+    await backend.close()
+
+
+@pytest.fixture
+async def mariadb(mariadb_url: str) -> AsyncIterator[MariadbBackend]:
+    backend = MariadbBackend(mariadb_url)
+    yield backend
+    await backend.close()

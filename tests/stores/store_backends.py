@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 from sqlalchemy import text
 
 from cowrite.core.ports import Storage
@@ -19,6 +22,7 @@ from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.stores.sqlalchemy.sqlite import SqliteDatabase
 from cowrite.stores.sqlalchemy.store import SqlStore
 from cowrite.testing.store_contract import StoreBackend
+from mariadb_server import run_sql
 
 OF_DOCUMENT = "document_number = (SELECT number FROM documents WHERE document_id = ?)"
 PROGRAM = str(Path(__file__).with_name("store_program.py"))
@@ -57,24 +61,12 @@ class MemoryBackend(StoreBackend):
         self.database.damage_checkpoint(document_id, offset)
 
 
-class SqliteBackend(StoreBackend):
-    """Looks into the file with a connection of its own, as a person with the ``sqlite3`` program would."""
-
-    locks_documents = False
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path = path
-
-    async def connect(self, *, patient: bool) -> Storage:
-        return await open_store(f"sqlite:///{self.path}", patience=30 if patient else 0.3)
+class SqlBackend(StoreBackend):
+    """Looks into the database with a connection of its own, as a person with the database's own program would."""
 
     async def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        return await asyncio.to_thread(self._sql, statement, values)
-
-    def _sql(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
-            return connection.execute(statement, values).fetchall()
+        """Run a statement with ``?`` where values stand."""
+        raise NotImplementedError
 
     async def clients(self, document_id: str) -> Mapping[int, str]:
         return dict(await self.sql("SELECT client_id, author_id FROM clients WHERE document_id = ?", document_id))
@@ -111,6 +103,62 @@ class SqliteBackend(StoreBackend):
         ((found,),) = await self.sql(f"SELECT {column} FROM {table} {place}", document_id, offset)
         damaged = found[:-1] + bytes([found[-1] ^ 1])
         await self.sql(f"UPDATE {table} SET {column} = ? {place}", damaged, document_id, offset)
+
+
+class SqliteBackend(SqlBackend):
+    locks_documents = False
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    async def connect(self, *, patient: bool) -> Storage:
+        return await open_store(f"sqlite:///{self.path}", patience=30 if patient else 0.3)
+
+    async def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        return await asyncio.to_thread(self._sql, statement, values)
+
+    def _sql(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            return connection.execute(statement, values).fetchall()
+
+
+class PostgresBackend(SqlBackend):
+    """A database that is there already, and empty."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.url = url
+        self._connection: asyncpg.Connection | None = None
+
+    async def connect(self, *, patient: bool) -> Storage:
+        return await open_store(self.url)
+
+    async def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        if self._connection is None:
+            self._connection = await asyncpg.connect(self.url)
+        numbers = count(1)
+        statement = re.sub(r"\?", lambda _: f"${next(numbers)}", statement)
+        return [tuple(row) for row in await self._connection.fetch(statement, *values)]
+
+    async def close(self) -> None:
+        await super().close()
+        if self._connection is not None:
+            await self._connection.close()
+
+
+class MariadbBackend(SqlBackend):
+    """A database that is there already, and empty."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.url = url
+
+    async def connect(self, *, patient: bool) -> Storage:
+        return await open_store(self.url)
+
+    async def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        return await run_sql(self.url, statement.replace("?", "%s"), *values)
 
 
 def database(store: SqlStore) -> SqliteDatabase:

@@ -2,7 +2,7 @@
 
 Commands: ``numbers URL DOCUMENT``: writes entries for ever and prints the offset of each when it is durable.
 ``many URL DOCUMENT NUMBER NAME``: writes so many entries, some at a time. ``changes URL NUMBER NAME``:
-changes access so often, and prints the revisions. ``full URL``: see :func:`full`.
+changes access so often, and prints the revisions. ``hold URL DOCUMENT``: locks it. ``full URL``: see :func:`full`.
 """
 
 from __future__ import annotations
@@ -57,6 +57,13 @@ async def changes(access: AccessLog, number: str, name: str) -> None:
         say(await access.change(make_change(changed_by=name)))
 
 
+async def hold(store: Store, document_id: str) -> None:
+    """Lock a document, and do nothing: the process is frozen then."""
+    async with store.writing([document_id]):
+        say("held")
+        await asyncio.sleep(3600)
+
+
 async def full(store: Store) -> None:
     """The disk is full for a while: no file may grow beyond what the largest has now plus a little."""
     await write(store, "doc", make_entry(1, update=bytes(100_000)))
@@ -82,7 +89,7 @@ async def full(store: Store) -> None:
 async def main() -> None:
     command, url, *arguments = sys.argv[1:]
     storage = await open_store(url)
-    commands = {"numbers": numbers, "many": many, "full": full, "changes": changes}
+    commands = {"hold": hold, "numbers": numbers, "many": many, "full": full, "changes": changes}
     port = storage.access if command == "changes" else storage.store
     await commands[command](port, *arguments)  # type: ignore[operator]
     await storage.close()

@@ -1,4 +1,4 @@
-"""Sessions, used tokens and changes of access: the contract, in memory and in SQLite."""
+"""Sessions, used tokens and changes of access: the contract, on all kinds of databases."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from cowrite.testing.access_contract import AccessContract
 from cowrite.testing.store_contract import StoreBackend
-from stores.store_backends import MemoryBackend, SqliteBackend, program
+from stores.store_backends import MariadbBackend, MemoryBackend, PostgresBackend, SqliteBackend, program
 
 
 class TestMemoryAccess(AccessContract):
@@ -21,6 +21,18 @@ class TestSqliteAccess(AccessContract):
     @pytest.fixture
     def backend(self, sqlite: SqliteBackend) -> StoreBackend:
         return sqlite
+
+
+class TestPostgresAccess(AccessContract):
+    @pytest.fixture
+    def backend(self, postgres: PostgresBackend) -> StoreBackend:
+        return postgres
+
+
+class TestMariadbAccess(AccessContract):
+    @pytest.fixture
+    def backend(self, mariadb: MariadbBackend) -> StoreBackend:
+        return mariadb
 
 
 @pytest.mark.rule("ST44")

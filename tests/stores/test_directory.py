@@ -1,4 +1,4 @@
-"""Which documents there are: the contract, in memory and in SQLite."""
+"""Which documents there are: the contract, on all kinds of databases."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from cowrite.testing.directory_contract import DirectoryContract
 from cowrite.testing.store_contract import StoreBackend
-from stores.store_backends import MemoryBackend, SqliteBackend
+from stores.store_backends import MariadbBackend, MemoryBackend, PostgresBackend, SqliteBackend
 
 
 class TestMemoryDirectory(DirectoryContract):
@@ -19,3 +19,15 @@ class TestSqliteDirectory(DirectoryContract):
     @pytest.fixture
     def backend(self, sqlite: SqliteBackend) -> StoreBackend:
         return sqlite
+
+
+class TestPostgresDirectory(DirectoryContract):
+    @pytest.fixture
+    def backend(self, postgres: PostgresBackend) -> StoreBackend:
+        return postgres
+
+
+class TestMariadbDirectory(DirectoryContract):
+    @pytest.fixture
+    def backend(self, mariadb: MariadbBackend) -> StoreBackend:
+        return mariadb

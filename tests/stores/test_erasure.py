@@ -1,4 +1,4 @@
-"""Deleting for good: the contract, in memory and in SQLite, and what is left in SQLite's files."""
+"""Deleting for good: the contract, on all kinds of databases, and what is left in SQLite's files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from cowrite.stores.sqlalchemy.store import SqlStore
 from cowrite.testing.erasure_contract import ErasureContract
 from cowrite.testing.records import make_change, make_entry, make_operation, make_session, make_submitted, make_version, write
 from cowrite.testing.store_contract import StoreBackend
-from stores.store_backends import MemoryBackend, SqliteBackend, database
+from stores.store_backends import MariadbBackend, MemoryBackend, PostgresBackend, SqliteBackend, database
 
 T = TypeVar("T")
 
@@ -40,6 +40,18 @@ class TestSqliteErasure(ErasureContract):
     @pytest.fixture
     def backend(self, sqlite: SqliteBackend) -> StoreBackend:
         return sqlite
+
+
+class TestPostgresErasure(ErasureContract):
+    @pytest.fixture
+    def backend(self, postgres: PostgresBackend) -> StoreBackend:
+        return postgres
+
+
+class TestMariadbErasure(ErasureContract):
+    @pytest.fixture
+    def backend(self, mariadb: MariadbBackend) -> StoreBackend:
+        return mariadb
 
 
 def words_in(path: Path) -> set[str]:

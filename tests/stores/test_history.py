@@ -1,4 +1,4 @@
-"""The past of documents: the contract, in memory and in SQLite."""
+"""The past of documents: the contract, on all kinds of databases."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cowrite.testing.history_contract import HistoryContract
 from cowrite.testing.past_contract import PastContract, timed
 from cowrite.testing.records import write
 from cowrite.testing.store_contract import StoreBackend
-from stores.store_backends import MemoryBackend, SqliteBackend
+from stores.store_backends import MariadbBackend, MemoryBackend, PostgresBackend, SqliteBackend
 
 
 class LongActivity:
@@ -36,3 +36,15 @@ class TestSqliteHistory(HistoryContract, PastContract, LongActivity):
     @pytest.fixture
     def backend(self, sqlite: SqliteBackend) -> StoreBackend:
         return sqlite
+
+
+class TestPostgresHistory(HistoryContract, PastContract, LongActivity):
+    @pytest.fixture
+    def backend(self, postgres: PostgresBackend) -> StoreBackend:
+        return postgres
+
+
+class TestMariadbHistory(HistoryContract, PastContract, LongActivity):
+    @pytest.fixture
+    def backend(self, mariadb: MariadbBackend) -> StoreBackend:
+        return mariadb

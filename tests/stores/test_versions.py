@@ -1,4 +1,4 @@
-"""Versions: the contract, in memory and in SQLite."""
+"""Versions: the contract, on all kinds of databases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cowrite.stores.sqlalchemy import versions
 from cowrite.testing.records import fill
 from cowrite.testing.store_contract import StoreBackend
 from cowrite.testing.versions_contract import NOW, VersionsContract, automatic
-from stores.store_backends import MemoryBackend, SqliteBackend
+from stores.store_backends import MariadbBackend, MemoryBackend, PostgresBackend, SqliteBackend
 
 
 class TestMemoryVersions(VersionsContract):
@@ -45,3 +45,15 @@ class TestSqliteVersions(VersionsContract):
         monkeypatch.setattr(versions, "too_many", as_read_before)
         assert await storage.versions.thin("doc", now=NOW, keep=(), older=1) == 1
         assert [version.name for version in await self.left(storage)] == ["mine"]
+
+
+class TestPostgresVersions(VersionsContract):
+    @pytest.fixture
+    def backend(self, postgres: PostgresBackend) -> StoreBackend:
+        return postgres
+
+
+class TestMariadbVersions(VersionsContract):
+    @pytest.fixture
+    def backend(self, mariadb: MariadbBackend) -> StoreBackend:
+        return mariadb

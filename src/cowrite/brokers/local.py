@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from cowrite.core.ports import Broker, News, Receiver, Signal
+from cowrite.core.ports import Broker, Missed, News, Receiver, Signal
 
 
 class LocalHub:
@@ -61,6 +61,13 @@ class LocalBroker:
     @property
     def reaches_others(self) -> bool:
         return False
+
+    @property
+    def degraded(self) -> bool:
+        return False  # nobody has asked for more
+
+    def listen(self, missed: Missed) -> None:
+        """Nothing is ever missed."""
 
     async def close(self) -> None:
         everybodys = [subscription for receivers in self._hub.receivers.values() for subscription in receivers]

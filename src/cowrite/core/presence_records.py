@@ -116,6 +116,11 @@ def encode_with_lease(record: PresenceRecord) -> str:
     return _encoder.encode(kept)[:-1] + ("}" if text == _EMPTY else f",{text[1:]}")
 
 
+def beginning_with_lease(process: str) -> str:
+    """How the text of :func:`encode_with_lease` begins for that process, and for no other."""
+    return _encoder.encode({_OWN[0]: process})[:-1]
+
+
 def decode_with_lease(text: str) -> tuple[str | None, int | None, Mapping[str, Json]]:
     """Process, end and metadata of :func:`encode_with_lease`. Raises ``ValueError``."""
     found = decode_object(text)

@@ -48,7 +48,7 @@ def needs_and_inner(
     for block in references:
         inner.append([])
         for reference in block:
-            client, clock = reference[2:]
+            _, _, client, clock = reference
             if _covers(ranges, client, clock):
                 inner[-1].append(reference)
             elif clock > needs.get(client, -1):
@@ -75,6 +75,9 @@ def _covers(ranges: dict[int, list[tuple[int, int]]], client: int, clock: int) -
     own = ranges.get(client)
     if own is None:
         return False
+    start, end = own[-1]
+    if start <= clock:  # as nearly always: few have holes
+        return clock < end
     at = bisect_right(own, (clock, CLOCK_MASK + 1)) - 1
     return at >= 0 and clock < own[at][1]
 

@@ -81,11 +81,12 @@ class LogDocument(Document):
         content: dict[str, Json] = self._call(self._roots.content)
         return content
 
-    def commit(self, updates: Sequence[bytes], outlines: Sequence[Outline]) -> Change | None:
+    def commit(self, updates: Sequence[bytes], outlines: Sequence[Outline] | None = None) -> Change | None:
         """Apply updates in one transaction; None when nothing of them was new.
 
-        Each was inspected (these are its ``outlines``), nothing of it is missing, and it contradicts nothing. Raises
-        :class:`EngineFault`; whatever cannot be applied or told as operations is one.
+        Each was inspected (these are its ``outlines``; left out, it is what a document of the same log has encoded, or an
+        entry of it), nothing of it is missing, and it contradicts nothing. Raises :class:`EngineFault`; whatever cannot be
+        applied or told as operations is one.
         """
         engine = self._engine._doc
         self._fresh.clear()
@@ -93,12 +94,34 @@ class LogDocument(Document):
         if not self._fresh:
             return None
         emitted = self._fresh[0]
-        outline = outlines[0] if len(updates) == 1 and updates[0] == emitted else self._call(outline_of_state, emitted)
-        operations = self._call(self._roots.operations, self._new_roots(outlines), emitted, outline.layout)
+        known = outlines[0] if outlines and len(updates) == 1 and updates[0] == emitted else None
+        outline = known or self._call(outline_of_state, emitted)
+        new = self._new_roots(outlines or [outline])
+        operations = self._call(self._roots.operations, new, emitted, outline.layout)
         self._applied(outline)
         if self._roots.miscast:
             self._recast()
         return Change(emitted, outline.brings, tuple(operations))
+
+    def replay(self, updates: Sequence[bytes], until: Mapping[int, int]) -> bool:
+        """Apply the next entries of the log in one transaction, several times sooner than :meth:`commit`: none is looked at
+        alone. The kinds of all roots must be known (:attr:`settled`). ``until`` are the clocks that the entries reach.
+
+        False: in this way it cannot be done, as they name a new root, or build on something that is not there. Then, and after
+        an :class:`EngineFault`, this document is of no use.
+        """
+        engine = self._engine._doc
+        self._fresh.clear()
+        self._call(self._apply_all, engine, updates)
+        if self._fresh:
+            emitted = self._fresh[0]
+            outline = self._call(outline_of_state, emitted)
+            if not all(map(self.has_root, outline.roots)):
+                return False
+            self._call(self._roots.operations, {}, emitted, outline.layout)  # finds roots that are mixed now
+            self._applied(outline)
+        # What builds on something that is not there waits in the engine, and nothing else tells of it.
+        return all(self._state.get(client, 0) >= clock for client, clock in until.items())
 
     def _apply_all(self, engine: Any, updates: Sequence[bytes]) -> None:
         txn = engine.create_transaction()

@@ -13,20 +13,34 @@ from pydantic import BaseModel, Field
 from cowrite.http.problems import problem
 
 
+class DatabaseConnections(BaseModel):
+    """The connections to a database server, of one process."""
+
+    size: int = Field(description="How many there may be.")
+    in_use: int
+    waits: int = Field(description="How often something had to wait for one, since the start.")
+    waited_seconds: float = Field(description="How long, all together.")
+
+
 class Health(BaseModel):
     """The state of one process."""
 
     status: Literal["ok", "degraded"] = Field(
-        description="`degraded`: it serves, but edits are not reaching the store, or presence is not kept where it should be."
+        description="`degraded`: it serves, but edits are not reaching the store, other processes' edits come "
+        "late, or presence is not kept where it should be."
     )
     store: Literal["ok", "failing"]
     presence: Literal["ok", "degraded"] = Field(
         description="`degraded`: kept in the database in the place of Redis, or known of this process only."
     )
+    broker: Literal["ok", "degraded"] = Field(
+        description="`degraded`: Redis does not work; what other processes store is looked for four times a second."
+    )
     pending_bytes: int = Field(description="Updates that were taken from editors and are not stored yet.")
     documents: int = Field(description="Documents that are open in this process.")
     failing_documents: int = Field(description="Documents that cannot be stored although the store can; the log says why.")
     connections: int
+    database: DatabaseConnections | None = Field(None, description="Only where the store is on a database server.")
 
 
 class Ready(BaseModel):
@@ -39,7 +53,7 @@ def health_routes(health: Callable[[], Health], ready: Callable[[], bool]) -> AP
     """``/healthz`` and ``/readyz``."""
     routes = APIRouter(tags=["operating"])
 
-    @routes.get("/healthz", summary="How this process is")
+    @routes.get("/healthz", summary="How this process is", response_model_exclude_none=True)
     async def healthz() -> Health:
         return health()
 

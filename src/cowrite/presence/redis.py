@@ -13,12 +13,9 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import structlog
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 from cowrite.core.ports import LEASE_SECONDS, Clock, LeasedPresence, PresenceError, PresenceRecord
@@ -34,7 +31,8 @@ from cowrite.core.presence_records import (
     text_or_none,
     whole_or_none,
 )
-from cowrite.presence.redis_scripts import BEAT, LEAVE, PROCESSES, READ, WRITE, Script
+from cowrite.presence.redis_scripts import BEAT, LEAVE, PROCESSES, READ, WRITE
+from cowrite.presence.redis_servers import Call, RedisServers
 
 T = TypeVar("T")
 
@@ -56,12 +54,6 @@ _CHARACTERS: Final = 256_000
 _log = structlog.get_logger(__name__)
 
 
-class _Call(NamedTuple):
-    script: Script
-    key: bytes
-    arguments: tuple[str | int, ...]
-
-
 _Found: TypeAlias = tuple[str, str, bytes]
 """Document, session, and the record's bytes."""
 
@@ -70,17 +62,8 @@ class RedisPresence:
     """The port :class:`cowrite.core.ports.Presence`. Connects with the first call; a round trip ends within ``PATIENCE``."""
 
     def __init__(self, url: str, clock: Clock, *, patience: float = PATIENCE) -> None:
-        # No retries: whoever calls knows better whether to try again, and must not wait.
-        self._redis = Redis.from_url(
-            url,
-            socket_timeout=None,  # _within is stricter, and knows a slow loop from a slow server
-            socket_connect_timeout=None,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-            client_name="cowrite",
-            driver_info=None,  # to tell its version, redis-py would search the file system for each connection
-        )
-        self.place = _place(self._redis)
+        self._servers = RedisServers(url)
+        self.place = self._servers.place
         self._clock = clock
         self._patience = patience
         self._beaten: set[str] = set()
@@ -99,7 +82,7 @@ class RedisPresence:
 
     async def beat(self, process: str) -> frozenset[str]:
         check_process(process)
-        [(held, *living)] = await self._run([_Call(BEAT, PROCESSES_KEY, (process, _LEASE, DEAD_MILLISECONDS))])
+        [(held, *living)] = await self._run([Call(BEAT, PROCESSES_KEY, (process, _LEASE, DEAD_MILLISECONDS))])
         if process in self._beaten and not held:
             self._generation += 1
         self._beaten.add(process)
@@ -122,7 +105,7 @@ class RedisPresence:
         if not ids:
             return {}
         beaten = frozenset(self._beaten)
-        leases, *hashes = await self._run_all([_processes(), *(_Call(READ, _key(id_), (HASH_MILLISECONDS,)) for id_ in ids)])
+        leases, *hashes = await self._run_all([_processes(), *(Call(READ, _key(id_), (HASH_MILLISECONDS,)) for id_ in ids)])
         found = [
             (id_, session.decode(errors="replace"), value)
             for id_, pairs in zip(ids, hashes, strict=True)
@@ -135,22 +118,22 @@ class RedisPresence:
 
     async def leave(self, process: str) -> None:
         check_process(process)
-        await self._run([_Call(LEAVE, PROCESSES_KEY, (process, _LEASE, DEAD_MILLISECONDS))])
+        await self._run([Call(LEAVE, PROCESSES_KEY, (process, _LEASE, DEAD_MILLISECONDS))])
         self._beaten.discard(process)
 
     async def close(self) -> None:
         self._closed = True
         with suppress(RedisError, OSError, TimeoutError):  # then it is gone already
             async with asyncio.timeout(PATIENCE):
-                await self._redis.aclose()
+                await self._servers.close()
 
     # ---- records -----------------------------------------------------------------------------------------------------
 
-    def _put(self, document_id: str, records: Sequence[PresenceRecord]) -> Iterator[_Call]:
+    def _put(self, document_id: str, records: Sequence[PresenceRecord]) -> Iterator[Call]:
         ends = [record.expires_at for record in records if record.expires_at is not None]
         lifetime = max([HASH_MILLISECONDS, *(end - self._clock.now() for end in ends)])
         for part in _parts([(record.session_id, _encode(record)) for record in records]):
-            yield _Call(WRITE, _key(document_id), (lifetime, 0, *part))
+            yield Call(WRITE, _key(document_id), (lifetime, 0, *part))
 
     async def _living(
         self, found: Sequence[_Found], *, living: frozenset[str], dead: frozenset[str]
@@ -199,14 +182,14 @@ class RedisPresence:
 
     # ---- round trips -------------------------------------------------------------------------------------------------
 
-    async def _run_all(self, calls: Sequence[_Call]) -> list[Any]:
+    async def _run_all(self, calls: Sequence[Call]) -> list[Any]:
         """Run them in as many round trips as it takes."""
         results: list[Any] = []
         for some in _batches(calls):
             results += await self._run(some)
         return results
 
-    async def _run(self, calls: Sequence[_Call]) -> list[Any]:
+    async def _run(self, calls: Sequence[Call]) -> list[Any]:
         """Run them in one round trip. Raises :class:`PresenceError`."""
         if self._closed:
             raise PresenceError(f"This process has closed its connections to {self.place}.")
@@ -221,24 +204,12 @@ class RedisPresence:
         self._failing = False
         return results
 
-    async def _send(self, calls: Sequence[_Call]) -> list[Any]:
+    async def _send(self, calls: Sequence[Call]) -> list[Any]:
         try:
-            return await self._try(calls)
+            return await self._servers.run(calls)
         except NoScriptError:  # a server that has started anew, or another one of the cluster
-            await self._load({call.script for call in calls})
-            return await self._try(calls)
-
-    async def _try(self, calls: Sequence[_Call]) -> list[Any]:
-        pipeline = self._redis.pipeline(transaction=False)
-        for call in calls:
-            pipeline.evalsha(call.script.sha, 1, call.key, *call.arguments)
-        return list(await pipeline.execute())
-
-    async def _load(self, scripts: Collection[Script]) -> None:
-        pipeline = self._redis.pipeline(transaction=False)
-        for script in scripts:
-            pipeline.script_load(script.text)
-        await pipeline.execute()
+            await self._servers.load({call.script for call in calls})
+            return await self._servers.run(calls)
 
 
 async def _within(seconds: float, call: Coroutine[Any, Any, T]) -> T:
@@ -258,8 +229,8 @@ def _key(document_id: str) -> bytes:
     return b"cowrite:presence:{%s}" % document_id.encode()
 
 
-def _processes() -> _Call:
-    return _Call(PROCESSES, PROCESSES_KEY, (_LEASE,))
+def _processes() -> Call:
+    return Call(PROCESSES, PROCESSES_KEY, (_LEASE,))
 
 
 def _names(found: Sequence[bytes]) -> frozenset[str]:
@@ -282,9 +253,9 @@ def _removal(record: PresenceRecord, *, with_end: bool = False) -> tuple[str, st
     return record.session_id, f'{beginning}"expires_at":{json.dumps(record.expires_at)},' if with_end else beginning
 
 
-def _remove(document_id: str, removals: Sequence[tuple[str, str]]) -> Iterator[_Call]:
+def _remove(document_id: str, removals: Sequence[tuple[str, str]]) -> Iterator[Call]:
     for part in _parts(removals):
-        yield _Call(WRITE, _key(document_id), (0, len(part) // 2, *part))
+        yield Call(WRITE, _key(document_id), (0, len(part) // 2, *part))
 
 
 def _by_document(records: Sequence[PresenceRecord]) -> Iterable[tuple[str, Sequence[PresenceRecord]]]:
@@ -308,9 +279,9 @@ def _parts(pairs: Sequence[tuple[str, str]]) -> Iterator[Sequence[str]]:
         yield part
 
 
-def _batches(calls: Sequence[_Call]) -> Iterator[Sequence[_Call]]:
+def _batches(calls: Sequence[Call]) -> Iterator[Sequence[Call]]:
     """Each no larger than the largest call, and for no more than so many documents."""
-    batch: list[_Call] = []
+    batch: list[Call] = []
     size = 0
     for call in calls:
         more = sum(len(argument) for argument in call.arguments if isinstance(argument, str))
@@ -321,12 +292,6 @@ def _batches(calls: Sequence[_Call]) -> Iterator[Sequence[_Call]]:
         batch.append(call)
     if batch:
         yield batch
-
-
-def _place(redis: Redis) -> str:
-    """The server's name for people, without user and password."""
-    options: Mapping[str, Any] = redis.connection_pool.connection_kwargs
-    return f"Redis at {options.get('path') or '{}:{}'.format(options.get('host', 'localhost'), options.get('port', 6379))}"
 
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@
             yield backend
             await backend.close()
 
-It needs pytest and pytest-asyncio in automatic mode. What a broker does while it is down is not tested here.
+What a broker does while it is down is in :mod:`cowrite.testing.broker_outage_contract`.
+It needs pytest and pytest-asyncio in automatic mode.
 """
 
 from __future__ import annotations
@@ -362,3 +363,13 @@ class BrokerContract:
         assert [type(fault) for fault in faults] == [IndexError, IndexError]
         await broker.close()
         broker.send(ProcessLeft("doc", "closed"))
+
+    @pytest.mark.rule("BR20")
+    async def test_nothing_is_missed_while_all_arrives(self, broker: Broker, other: Broker) -> None:
+        missed: list[str | None] = []
+        other.listen(missed.append)
+        receiver = Receiver()
+        await other.subscribe("doc", receiver)
+        await broker.publish(make_news(1))
+        await receiver.wait_for(1)
+        assert (broker.degraded, other.degraded, missed) == (False, False, [])

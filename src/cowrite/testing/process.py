@@ -17,6 +17,7 @@ from cowrite.core.limits import Limits
 from cowrite.core.ports import Access, Broker, Clock, Grant, Presence, Storage
 from cowrite.core.presence.service import PresenceService
 from cowrite.core.rooms.heads import HeadWatch
+from cowrite.core.rooms.misses import make_good
 from cowrite.core.rooms.pending import Backlog
 from cowrite.core.rooms.registry import Registry
 from cowrite.core.rooms.room import Room
@@ -126,7 +127,9 @@ class Process:
         presence: Presence | None = None,
         shortest_window: float = 0.0,
         longest_window: float = 0.1,
+        alone: bool = True,
     ) -> None:
+        """``alone``: no other process is expected on this storage."""
         self.clock = clock if clock is not None else ManualClock()
         self.ids = Ids(self.clock)
         self.limits = limits if limits is not None else Limits()
@@ -159,7 +162,8 @@ class Process:
             ),
             erasure=storage.erasure,
         )
-        self.heads = HeadWatch(store, broker, self.clock, self.registry)
+        self.heads = HeadWatch(store, broker, self.clock, self.registry, alone=alone)
+        make_good(broker, self.heads, self.registry, self.presence)
         self.connections: list[Connection] = []
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -93,6 +93,11 @@ class Attendance:
         self._services.access.unfollow(self.session, self._changed)
         self.room.detach(self.peer, clean=clean)
 
+    @property
+    def settled(self) -> bool:
+        """It is known what became of all that the client has sent."""
+        return self.peer.acknowledgements.ended == self.peer.acknowledgements.received
+
     def _take_update(self, update: bytes, *, everything: bool) -> None:
         outline = None
         writes = self.session.may(Grant.WRITE)

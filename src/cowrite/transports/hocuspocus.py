@@ -136,6 +136,11 @@ class HocuspocusConnection:
         log("connection closed", documents=len(self._documents), code=int(code), reason=reason)
         self._end(code, reason)
 
+    @property
+    def settled(self) -> bool:
+        """Nothing that it has sent, and will be told of, is on its way to the disk."""
+        return not self.lane.held and all(document.settled for document in self._documents.values())
+
     # ---- inside ------------------------------------------------------------------------------------------------------
 
     def _take(self, frame: bytes) -> None:

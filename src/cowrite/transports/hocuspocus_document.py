@@ -109,6 +109,11 @@ class HocuspocusDocument:
         """It is not known whether somebody may come in."""
         return isinstance(self._state, Checking)
 
+    @property
+    def settled(self) -> bool:
+        """The client has been told what became of all that it has sent here."""
+        return not isinstance(self._state, Attached) or self._state.attendance.settled
+
     # ---- what the connection says ------------------------------------------------------------------------------------
 
     def take(self, message: Message, frame: bytes) -> None:

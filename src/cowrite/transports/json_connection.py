@@ -85,6 +85,8 @@ class JsonConnection:
         self._writes: deque[Write] = deque()
         self._writing: asyncio.Task[None] | None = None
         self._waiting_bytes = 0
+        self._submitted = 0
+        """Requests that the journal has, and has not answered."""
         self._timer: Timer | None = None
 
     # ---- what the transport says -------------------------------------------------------------------------------------
@@ -131,6 +133,11 @@ class JsonConnection:
             _log.info("connection closed", **self._who(), code=int(code), reason=reason)
             self._leave()
             self._wire.close(int(code), cut_reason(reason))
+
+    @property
+    def settled(self) -> bool:
+        """Nothing that it has sent is on its way to the disk."""
+        return self._writing is None and not self._submitted
 
     # ---- coming in ---------------------------------------------------------------------------------------------------
 
@@ -301,9 +308,11 @@ class JsonConnection:
             _log.warning("operations not taken", **self._who(), reason=str(error))
             self._refuse(write.request, SubmissionRefused("unavailable", "the database cannot be read now", retry=True))
         else:
+            self._submitted += 1
             submission.answer.add_done_callback(lambda answer: self._answered(write.request, submission, answer))
 
     def _answered(self, request: Json, submission: Submission, answer: asyncio.Future[Answer]) -> None:
+        self._submitted -= 1
         if not isinstance(self._state, Attached) or answer.cancelled():
             return
         error = answer.exception()

@@ -53,7 +53,7 @@ class ServerLoad:
 
     @property
     def status(self) -> Status:
-        """What clients are told: ``degraded`` when it is late, crowded, or edits do not reach the store."""
+        """What clients are told: ``degraded`` when late, crowded, edits do not reach the store, or others' come late."""
         if self.draining:
             return "draining"
         return "degraded" if self.lag >= LATE_SECONDS or self.crowded or self._failing() else "ok"

@@ -53,6 +53,11 @@ class Connection(Protocol):
         """Send it away. Idempotent."""
         ...
 
+    @property
+    def settled(self) -> bool:
+        """Nothing that it has sent, and will be told of, is on its way to the disk."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class SocketTimes:

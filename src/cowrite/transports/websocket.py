@@ -50,6 +50,11 @@ def picows_protocol(serving: Serving) -> type[asyncio.Protocol]:
     return cast("type[asyncio.Protocol]", PicowsProtocol)
 
 
+def is_websocket(connection: object) -> bool:
+    """Whether one of uvicorn's connections is a WebSocket of these."""
+    return isinstance(connection, _PicowsProtocol)
+
+
 class _PicowsProtocol(WSProtocol):  # type: ignore[misc]
     def __init__(self, serving: Serving, connections: set[object]) -> None:
         services = serving()

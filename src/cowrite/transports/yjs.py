@@ -115,6 +115,11 @@ class YjsConnection:
             log("connection closed", document=self._upgrade.document_id, user=self._user_id, code=int(code), reason=reason)
             self._end(code, reason)
 
+    @property
+    def settled(self) -> bool:
+        """Nothing that it has sent, and will be told of, is on its way to the disk."""
+        return not isinstance(self._state, Attached) or (self._state.attendance.settled and not self._lane.held)
+
     # ---- inside ------------------------------------------------------------------------------------------------------
 
     async def _open(self, state: Opening, document_id: str) -> None:

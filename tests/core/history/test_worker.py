@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable
 
@@ -127,3 +128,20 @@ async def test_who_asks_after_the_end_is_refused() -> None:
         with pytest.raises(HistoryRefused, match="stopping") as caught:
             await worker.run("a", lambda: 1)
         assert caught.value.code == "overloaded"
+
+
+@pytest.mark.rule("HV13")
+@pytest.mark.parametrize("collected", [True, False])
+async def test_cycles_are_not_looked_for_while_it_works(collected: bool) -> None:
+    worker = HistoryWorker()
+    before = gc.isenabled()
+    try:
+        (gc.enable if collected else gc.disable)()
+        assert await worker.run("a", gc.isenabled) is False
+        assert gc.isenabled() is collected
+        with pytest.raises(ZeroDivisionError):
+            await worker.run("a", lambda: 1 // 0)
+        assert gc.isenabled() is collected
+    finally:
+        (gc.enable if before else gc.disable)()
+        await worker.close()

@@ -15,11 +15,21 @@ from cowrite.testing.process import Process, quiet
 
 
 class Far(LocalBroker):
-    """A broker that says that it reaches other processes."""
+    """A broker that says that it reaches other processes, or should and does not."""
+
+    works = True
 
     @property
     def reaches_others(self) -> bool:
-        return True
+        return self.works
+
+    @property
+    def degraded(self) -> bool:
+        return not self.works
+
+
+class Broken(Far):
+    works = False
 
 
 class Counting:
@@ -36,8 +46,8 @@ class Counting:
         monkeypatch.setattr(MemoryStore, "heads", counted)
 
 
-def process(database: MemoryDatabase, *, far: bool = False) -> Process:
-    return Process(memory_storage(database), Far() if far else LocalBroker())
+def process(database: MemoryDatabase, kind: type[LocalBroker] = LocalBroker, *, alone: bool = True) -> Process:
+    return Process(memory_storage(database), kind(), alone=alone)
 
 
 async def step(server: Process, seconds: float) -> None:
@@ -47,13 +57,27 @@ async def step(server: Process, seconds: float) -> None:
 
 
 @pytest.mark.rule("RE8")
-@pytest.mark.parametrize(("far", "looks"), [(False, 10), (True, 5)])
-async def test_how_often_heads_are_compared(monkeypatch: pytest.MonkeyPatch, far: bool, looks: int) -> None:
-    async with process(MemoryDatabase(), far=far) as server:
+@pytest.mark.parametrize(
+    ("kind", "alone", "looks"),
+    [
+        (LocalBroker, True, 10),
+        (LocalBroker, False, 40),
+        (Far, True, 5),
+        (Far, False, 5),
+        (Broken, True, 40),
+        (Broken, False, 40),
+    ],
+)
+async def test_how_often_heads_are_compared(
+    monkeypatch: pytest.MonkeyPatch, kind: type[LocalBroker], alone: bool, looks: int
+) -> None:
+    async with process(MemoryDatabase(), kind, alone=alone) as server:
         await server.join(user="ana")
         await quiet(server)
         counting = Counting(monkeypatch)
-        await step(server, 10)
+        for _ in range(200):  # a twentieth of a second each
+            server.clock.advance(0.05)  # type: ignore[attr-defined]
+            await quiet(server)
         assert counting.calls == looks
 
 

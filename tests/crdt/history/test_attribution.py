@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 
-from cowrite.crdt.history.attribution import NOBODY, Attribution, Authored, Credit
+from cowrite.crdt.history.attribution import NOBODY, PAUSE_MS, Attribution, Authored, Credit
 from cowrite.crdt.history.copies import Copy
 
 
@@ -46,6 +47,34 @@ def test_what_no_entry_brought_belongs_to_nobody() -> None:
     assert attribution.spans(8, 0, 2) == [(0, 2, NOBODY, NOBODY)]
     assert attribution.credit(NOBODY) is None
     assert Attribution().head == 0
+
+
+@pytest.mark.rule("HI5")
+@pytest.mark.parametrize("copies", [[], [(1, 3, 2, 2, 0)]], ids=["typed", "brought back"])
+def test_entries_that_go_on_are_one_run(copies: Sequence[Copy]) -> None:
+    """Wherever it begins and ends: the same clocks as span by span, each run of entries that go on with one another."""
+    rng = random.Random(7)
+    attribution, now, clocks = Attribution(), 0, [0, 0, 0]
+    for offset in range(1, 200):
+        now += rng.choice((1, 1000, PAUSE_MS, PAUSE_MS + 1))
+        client = rng.choice((1, 1, 2))
+        start = clocks[client] + rng.choice((0, 0, 0, 0, 2))
+        clocks[client] = start + rng.randrange(1, 4)
+        ranges = [(client, start, clocks[client])]
+        attribution.append([Authored(offset, rng.choice(("ana", "ana", "ben")), now, ranges, copies if offset == 199 else ())])
+    for _ in range(500):
+        clock = rng.randrange(clocks[1] + 3)
+        end = rng.randrange(clock + 1, clocks[1] + 5)
+        runs, spans = attribution.runs(1, clock, end), attribution.spans(1, clock, end)
+        assert [run[0] for run in runs[1:]] == [run[1] for run in runs[:-1]]
+        for start, stop, first, last, restored in runs:
+            within = [span for span in spans if start <= span[0] < stop]
+            assert (within[0][0], within[-1][1], within[0][2], within[-1][2]) == (start, stop, first, last)
+            assert all(attribution.goes_on(one[2], other[2]) for one, other in pairwise(within))
+            assert {span[3] for span in within} == {restored}
+        if not copies:
+            assert not any(attribution.goes_on(one[3], other[2]) for one, other in pairwise(runs))
+    assert attribution.runs(3, 1, 4) == [(1, 4, NOBODY, NOBODY, NOBODY)]
 
 
 @pytest.mark.rule("HI7")

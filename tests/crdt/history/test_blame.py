@@ -108,6 +108,14 @@ def test_neighbours_of_one_author_are_one_run() -> None:
     ]
 
 
+@pytest.mark.rule("HI8")
+def test_an_author_goes_on_in_another_place_of_the_log() -> None:
+    """What stands side by side is one run wherever it came from, and has the time of the last entry, in whatever order."""
+    attribution = attributed(("a", 1, 0, 1), ("a", 2, 0, 1), ("a", 1, 1, 2))
+    update = write_update([block(2, 0, text("y", origin=(1, 0), right=(1, 1))), block(1, 0, text("xz", root="r"))])
+    assert blame(read_items(update), attribution, {"r": RootKind.TEXT}) == [run(["r", 0], 3, 3, "a")]
+
+
 @pytest.mark.rule("HI7")
 def test_what_was_brought_back_says_so() -> None:
     attribution = attributed(("a", 7, 0, 3), ("r", 1, 0, 6), copies=[(1, 2, 2, 7, 1)])

@@ -139,6 +139,13 @@ def test_what_cannot_be_seen_is_left_out() -> None:
     }
 
 
+@pytest.mark.parametrize("length", [127, 128, 20_000])
+def test_strings_of_every_length(length: int) -> None:
+    items = read_items(write_update([block(1, 0, text("a" * (length - 1) + "b", root="r"))]))
+    (piece,) = items.root("r").pieces
+    assert items.text(piece) == "a" * (length - 1) + "b"
+
+
 def test_a_part_of_a_string_is_cut_by_utf16() -> None:
     piece = read_items(write_update([block(1, 0, text("a😀b漢", root="r"))])).root("r").pieces[0]
     items = read_items(write_update([block(1, 0, text("a😀b漢", root="r"))]))

@@ -30,10 +30,11 @@ def compare(
     state: bytes | None, roots: Mapping[str, RootKind], updates: Sequence[bytes], later: Mapping[str, RootKind] | None
 ) -> LogDocument:
     slowly = rebuild_at(state, roots, updates)
-    quickly = document_at(state, roots, updates, later=later)
-    assert quickly.roots == slowly.roots
-    assert json.dumps(get_state(quickly)) == json.dumps(get_state(slowly))
-    assert quickly.state == slowly.state
+    for until in (None, slowly.state):
+        quickly = document_at(state, roots, updates, later=later, until=until)
+        assert quickly.roots == slowly.roots
+        assert json.dumps(get_state(quickly)) == json.dumps(get_state(slowly))
+        assert quickly.state == slowly.state
     return slowly
 
 
@@ -99,6 +100,11 @@ def test_what_does_not_belong_and_goes_again() -> None:
     compare(head.encode(), head.roots, [], head.roots)
 
 
+def test_what_changes_nothing() -> None:
+    checkpoint = compare(None, {}, STRAY[:1], None)
+    compare(checkpoint.encode(), checkpoint.roots, STRAY[:1], None)
+
+
 def test_roots_that_show_their_kind_late() -> None:
     """A root in which nothing can be seen yet gets its kind from the entry that shows something, whatever comes next to it."""
     updates = [
@@ -112,6 +118,7 @@ def test_roots_that_show_their_kind_late() -> None:
     ]
     for offset in range(len(updates) + 1):
         at = compare(None, {}, updates[:offset], None)
+        compare(at.encode(), at.roots, updates[offset:], None)
     assert at.roots == {"late": RootKind.ARRAY, "new": RootKind.XML, "newer": RootKind.ARRAY, "t": RootKind.TEXT}
 
 
@@ -126,3 +133,8 @@ def test_roots_that_show_their_kind_late() -> None:
 def test_what_is_no_log_is_a_fault(updates: list[bytes], message: str) -> None:
     with pytest.raises(EngineFault, match=message):
         document_at(None, {}, updates)
+    # Also behind a checkpoint, where nobody looks at each entry unless something is wrong.
+    nothing = write_update([])
+    for until in (None, {1: 8}):
+        with pytest.raises(EngineFault, match=message):
+            document_at(updates[0], {"list": RootKind.ARRAY}, [nothing, *updates[1:]], until=until)

@@ -17,7 +17,6 @@ from cowrite.core.history.moments import Moment, Moments
 from cowrite.core.history.worker import HistoryWorker
 from cowrite.core.operations.state import State
 from cowrite.crdt.errors import EngineFault, HostileUpdate
-from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.history.attribution import Attribution
 from cowrite.crdt.history.diff import diff
 from cowrite.crdt.history.origins import Origins
@@ -127,7 +126,7 @@ def _translated(before: State, update: bytes | None) -> Sequence[OperationDraft]
     if update is None:
         return ()
     log = LogDocument.from_state(before.committed.state, before.committed.roots)
-    change = log.commit([update], [outline_of_state(update)])
+    change = log.commit([update])
     return change.operations if change is not None else ()
 
 

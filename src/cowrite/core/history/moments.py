@@ -172,4 +172,6 @@ def _state(stored: StoredDocument, moment: Moment, operation: str | None) -> Sta
 
 def _document(stored: StoredDocument) -> LogDocument:
     checkpoint, updates = stored.checkpoint, [entry.update for entry in stored.entries]
-    return document_at(checkpoint.state if checkpoint else None, checkpoint.roots if checkpoint else {}, updates)
+    # In a log the clocks of a Yjs client ascend: of each the last range counts.
+    until = {client: end for entry in stored.entries for client, _, end in entry.ranges}
+    return document_at(checkpoint.state if checkpoint else None, checkpoint.roots if checkpoint else {}, updates, until=until)

@@ -81,6 +81,10 @@ class Journal:
         self._closing = False
         self._listeners: list[Callable[[News], None]] = []
         self._busy_since: float | None = None
+        self.groups = 0
+        """Transactions that have brought something into the log."""
+        self.entries = 0
+        """Entries that these have brought."""
         self.failing_since: float | None = None
         """Monotonic time since when the store could not be written; None: it can."""
         self.failure: str | None = None
@@ -248,7 +252,9 @@ class Journal:
             # Before the others: whoever filled this transaction must not fill the next one, too.
             self._due = {room: None} | self._due
             self._quiet.clear()
+        self.groups += bool(outcome.news)
         for news in outcome.news:
+            self.entries += len(news.entries)
             for told in self._listeners:
                 told(news)
             large = sum(len(entry.update) for entry in news.entries) > _NEWS_BYTES

@@ -9,6 +9,7 @@ from cowrite.core.ports.broker import (
     AwarenessNews,
     AwarenessQuery,
     Broker,
+    Missed,
     News,
     PresenceNews,
     ProcessLeft,
@@ -20,7 +21,7 @@ from cowrite.core.ports.broker import (
 from cowrite.core.ports.clock import Clock, Timer
 from cowrite.core.ports.history import Erasure, History, Versions
 from cowrite.core.ports.presence import LEASE_SECONDS, LeasedPresence, Presence, PresenceError, PresenceRecord
-from cowrite.core.ports.storage import AccessChanges, AccessLog, Directory, Sessions, Storage
+from cowrite.core.ports.storage import AccessChanges, AccessLog, Directory, PoolUse, Sessions, Storage
 from cowrite.core.ports.store import (
     CommitDoubtful,
     DocumentDeleted,
@@ -58,7 +59,9 @@ __all__ = [
     "HistoryForgotten",
     "InvalidId",
     "LeasedPresence",
+    "Missed",
     "News",
+    "PoolUse",
     "Presence",
     "PresenceError",
     "PresenceNews",

@@ -86,6 +86,8 @@ Signal: TypeAlias = AwarenessNews | AwarenessLost | AwarenessQuery | PresenceNew
 """What is only of the moment: nothing stores it. ``process`` is the sender, which ignores its own."""
 Receiver: TypeAlias = Callable[[News | Signal], None]
 """A plain call on the event loop."""
+Missed: TypeAlias = Callable[[str | None], None]
+"""A plain call on the event loop."""
 
 
 class Subscription(Protocol):
@@ -119,6 +121,18 @@ class Broker(Protocol):
     @property
     def reaches_others(self) -> bool:
         """True when news crosses processes now; decides how often heads and presence are looked at."""
+        ...
+
+    @property
+    def degraded(self) -> bool:
+        """News should cross processes, and does not now: what others commit has to be looked for all the time."""
+        ...
+
+    def listen(self, missed: Missed) -> None:
+        """Call ``missed`` whenever something may not have arrived here: with a document's id when it was of that one; with None
+        when it may be of any, as when news has ceased to cross processes, and when it does so (again): then all that
+        was subscribed is.
+        """
         ...
 
     async def close(self) -> None:

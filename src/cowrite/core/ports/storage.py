@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -106,6 +106,19 @@ class Directory(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class PoolUse:
+    """The connections to a database server, of one process."""
+
+    size: int
+    """How many there may be."""
+    in_use: int
+    waits: int
+    """How often somebody had to wait for one, since the start."""
+    waited_seconds: float
+    """How long, all together."""
+
+
+@dataclass(frozen=True, slots=True)
 class Storage:
     """All that one database keeps. Its parts share their connections: what one has committed the others see."""
 
@@ -117,6 +130,8 @@ class Storage:
     erasure: Erasure
     presence: LeasedPresence | None = None
     """None: it keeps no presence. Its connections are those of the others, so closing the storage closes it, too."""
+    pool: Callable[[], PoolUse] | None = None
+    """None: it has no connections to a server."""
 
     async def close(self) -> None:
         """Release the connections of all parts. None is usable afterwards."""

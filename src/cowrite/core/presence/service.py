@@ -126,6 +126,11 @@ class PresenceService:
         if urgency is not Urgency.LATER or due < self._sleeping_until:
             self._wake.set()
 
+    def missed(self) -> None:
+        """The broker may have lost what other processes told: read it soon."""
+        self._read_at = float("-inf")
+        self._wake.set()
+
     def follow(self, access: AccessControl) -> None:
         """Be told of sessions that end, and of access that is revoked."""
         access.listen(self.access_changed)

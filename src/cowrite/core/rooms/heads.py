@@ -17,8 +17,10 @@ _log = structlog.get_logger(__name__)
 
 _WITH_BROKER = 2.0
 """Seconds between two looks when news crosses processes by the broker: the last message may be the lost one."""
-_BY_ITSELF = 1.0
-"""Seconds between two looks when nothing else carries news."""
+_ALONE = 1.0
+"""The same of a process that is the only one, as far as it knows."""
+_WITHOUT_BROKER = 0.25
+"""The same when others commit, and nothing else tells of it."""
 _READ_ENTRIES = 500
 """Entries read at once."""
 _ASK_HEADS = 500
@@ -28,11 +30,14 @@ _ASK_HEADS = 500
 class HeadWatch:
     """Compares the heads in the store with those of the open rooms, and lets rooms learn what they have not seen."""
 
-    def __init__(self, store: Store, broker: Broker, clock: Clock, registry: Registry) -> None:
+    def __init__(self, store: Store, broker: Broker, clock: Clock, registry: Registry, *, alone: bool = True) -> None:
+        """``alone``: no other process is expected on this store."""
         self._store = store
         self._broker = broker
         self._clock = clock
         self._registry = registry
+        self._alone = alone
+        self._overdue = False
         self._behind: dict[Room, None] = {}
         self._wake = asyncio.Event()
 
@@ -41,15 +46,23 @@ class HeadWatch:
         self._behind[room] = None
         self._wake.set()
 
+    def missed(self, document_id: str | None) -> None:
+        """The broker may have lost news of this document, or (None) of all: they are read now."""
+        if document_id is None:
+            self._overdue = True
+            self._wake.set()
+        elif (room := self._registry.get(document_id)) is not None:
+            self.behind(room)
+
     async def run(self) -> None:
         """Watch until cancelled. Rooms that are behind are read at once, all others when their time has come."""
         looked = float("-inf")
         while True:
             self._wake.clear()
             rooms, self._behind = list(self._behind), {}
-            now, interval = self._clock.monotonic(), _WITH_BROKER if self._broker.reaches_others else _BY_ITSELF
-            if now - looked >= interval:
-                looked, rooms = now, list(self._registry.rooms)
+            now, interval = self._clock.monotonic(), self._interval
+            if self._overdue or now - looked >= interval:
+                self._overdue, looked, rooms = False, now, list(self._registry.rooms)
             try:
                 await self.look(rooms)
             except StoreError as error:
@@ -59,6 +72,12 @@ class HeadWatch:
                 await self._wake.wait()
             finally:
                 timer.cancel()
+
+    @property
+    def _interval(self) -> float:
+        if self._broker.reaches_others:
+            return _WITH_BROKER
+        return _ALONE if self._alone and not self._broker.degraded else _WITHOUT_BROKER
 
     async def look(self, rooms: Sequence[Room]) -> None:
         """Bring these rooms to the heads in the store. Raises :class:`StoreError` when the heads cannot be read."""

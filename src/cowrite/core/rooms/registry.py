@@ -32,6 +32,8 @@ from cowrite.protocol.close_codes import CloseCode
 
 _log = structlog.get_logger(__name__)
 
+_REJOIN_AT_ONCE = 50
+"""Rooms in one step of the event loop."""
 _NOBODY: frozenset[int] = frozenset()
 
 
@@ -67,6 +69,9 @@ class Registry:
         self._grace: dict[Room, Timer] = {}
         """When empty rooms go."""
         self._closing: set[asyncio.Task[None]] = set()
+        self._rejoining: list[Room] = []
+        self._doubtful: set[str] = set()
+        """Documents that are being opened, and of which news may have been lost meanwhile."""
 
     def __len__(self) -> int:
         return len(self._rooms)
@@ -134,9 +139,26 @@ class Registry:
             task.add_done_callback(self._closing.discard)
 
     def rejoin(self) -> None:
-        """The broker may have lost what other processes said, and works again: ask them, and tell them."""
-        for room in self.rooms:
-            room.people.rejoin()
+        """The broker may have lost what other processes said, and works again: ask them, and tell them. Begins now, and gives
+        way to others after every few rooms.
+        """
+        rejoining, self._rejoining = bool(self._rejoining), list(self.rooms)
+        if not rejoining:
+            self._rejoin_some()
+
+    def _rejoin_some(self) -> None:
+        some, self._rejoining = self._rejoining[:_REJOIN_AT_ONCE], self._rejoining[_REJOIN_AT_ONCE:]
+        for room in some:
+            if self._rooms.get(room.document_id) is room:
+                room.people.rejoin()
+        if self._rejoining:
+            asyncio.get_running_loop().call_soon(self._rejoin_some)
+
+    def missed(self, document_id: str | None) -> None:
+        """The broker may have lost news of this document, or (None) of any. Those that are being opened are read once more when
+        they are open; of the others the watch over the heads takes care.
+        """
+        self._doubtful.update(self._opening if document_id is None else self._opening.keys() & {document_id})
 
     async def close(self) -> None:
         """Forget all rooms. Nothing may be pending any more."""
@@ -183,11 +205,15 @@ class Registry:
             raise RoomClosed(CloseCode.STORE_UNAVAILABLE, "the document cannot be loaded now; come back later") from error
         finally:
             del self._opening[document_id]
+            doubtful = document_id in self._doubtful
+            self._doubtful.discard(document_id)
         self._rooms[document_id] = room
         self._subscriptions[room] = subscription
         room.people.open()
         for told in came:
             _tell(room, told)
+        if doubtful:
+            self._ports.behind(room)
         if document_id not in self._pins:
             self.emptied(room)  # whoever wanted it has left while it was loaded
         return room

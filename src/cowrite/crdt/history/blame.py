@@ -55,21 +55,21 @@ class _Walk:
         self._showing = Showing(items, self._now)
 
     def list(self, holder: Holder, path: Sequence[str | int], seen: frozenset[int]) -> None:
-        spans_of, goes_on = self._attribution.spans, self._attribution.goes_on
+        runs_of, goes_on = self._attribution.runs, self._attribution.goes_on
         index = begin = 0
         run: Json = None  # the open one, from ``begin`` on: who writes next may go on with it
         writer = bringer = NOBODY
         for piece in holder.pieces:
             if piece.deleted or piece.content not in seen:
                 continue
-            for start, end, number, restored in spans_of(piece.client, piece.clock, piece.clock + piece.length):
+            for start, end, number, last, restored in runs_of(piece.client, piece.clock, piece.clock + piece.length):
                 if run is None or restored != bringer or not (number == writer or goes_on(writer, number)):
                     self._finish(run, index - begin, writer, bringer)
                     run = {"position": [*path, index]}
                     self.runs.append(run)
-                    begin, writer, bringer = index, number, restored
-                elif number > writer:
-                    writer = number
+                    begin, writer, bringer = index, last, restored
+                elif last > writer:
+                    writer = last
                 index += end - start
             if piece.content == TYPE:
                 before = len(self.runs)

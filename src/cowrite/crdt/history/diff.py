@@ -116,13 +116,15 @@ class _Walk:
         before: dict[str, Json] = {}
         after: dict[str, Json] = {}
         formats: dict[str, int] = {}  # attribute → the entry that last changed where it begins or ends
+        text_of, keep = self._items.text, runs.keep
         for part in self._sides.parts(place):
             piece = part.piece
-            if piece.content == FORMAT:
+            if piece.content == STRING:
+                if part.before and part.after and not (before or after):
+                    keep(text_of(piece))  # most of a text, as a rule
+                    continue
+            elif piece.content == FORMAT:
                 self._format(part, gone_by, (before, after), formats)
-                continue
-            if piece.content == STRING and part.before and part.after and not (before or after):
-                runs.keep(self._items.text(piece))  # most of a text, as a rule
                 continue
             chunk = chunk_of(self._items, piece)
             if chunk is None:
@@ -230,7 +232,8 @@ class _Walk:
             return DELETE, [(*span, NOBODY) for span in deletions]
         if part.before:
             return EQUAL, ((piece.clock, end, NOBODY, NOBODY),)
-        return INSERT, self._attribution.spans(piece.client, piece.clock, end)
+        runs = self._attribution.runs(piece.client, piece.clock, end)
+        return INSERT, [(start, stop, last, restored) for start, stop, _, last, restored in runs]
 
     def _who_wrote(self, written: Sequence[Piece], gone_by: int) -> tuple[int, int]:
         """Return who changed an entry or attribute: (entry, entry that brought it back)."""

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Final, NamedTuple
 
 from cowrite.crdt.conflicts import Lists
-from cowrite.crdt.content import read_sized
+from cowrite.crdt.content import MAX_CLOCK, read_long
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.history import contents
@@ -39,6 +40,9 @@ BINARY, EMBED, FORMAT, DOCUMENT = 3, 5, 6, 9
 
 MAX_STEPS: Final = 4_000_000
 """Steps past concurrent pieces that reading one state may take, about 1 µs each: twice what one update may cause."""
+_NO_PIECES: Final = frozenset((GC, SKIP))
+_NEVER: Final = ((0, MAX_CLOCK + 1, MAX_CLOCK + 1),)
+"""Behind the last range that is deleted."""
 _new = tuple.__new__  # makes a named tuple in a third of the time
 
 
@@ -98,8 +102,11 @@ class Items:
     def text(self, piece: Piece) -> str:
         """Return the text of a string, or of a part of one that cuts no character in two."""
         data = self._data
-        start, end = read_sized(data, contents.content_at(data, piece.at))
-        text = data[start:end].decode()
+        start = contents.content_at(data, piece.at) + 1
+        size = data[start - 1]
+        if size > 127:
+            size, start = read_long(data, start, size)
+        text = data[start : start + size].decode()
         if text.isascii():
             return text[piece.skipped : piece.skipped + piece.length]
         units = text.encode("utf-16-le")
@@ -188,24 +195,26 @@ class _Building:
         for number, first, behind, end_clock in layout.blocks:
             client = layout.clients[number]
             base = number + 1 << CLOCK_BITS
-            gone = self._deletes.get(client, [])
-            next_gone = 0
+            gone = chain(self._deletes.get(client, ()), _NEVER)
+            _, gone_from, gone_behind = next(gone)
             heads, lefts, places = (rows[4 * first + column : 4 * behind : 4] for column in (0, 1, 3))
             clocks = [head & CLOCK_MASK for head in heads]
-            columns = zip(heads, clocks, [*clocks[1:], end_clock], lefts, places, range(first, behind), strict=True)
-            for head, clock, end, left, place, row in columns:
+            for head, clock, end, place in zip(heads, clocks, [*clocks[1:], end_clock], places, strict=True):
                 content = head >> CLOCK_BITS & CONTENT
-                if content in (GC, SKIP):
+                if content == DELETED:
+                    deleted = True
+                elif content in _NO_PIECES:
                     continue
-                while next_gone < len(gone) and gone[next_gone][2] <= clock:
-                    next_gone += 1
-                deleted = content == DELETED
-                if not deleted and next_gone < len(gone) and gone[next_gone][1] < end:
-                    deleted = gone[next_gone][1] <= clock and end <= gone[next_gone][2]
-                    if not deleted:
+                else:
+                    while gone_behind <= clock:
+                        _, gone_from, gone_behind = next(gone)
+                    deleted = gone_from < end
+                    if deleted and not (gone_from <= clock and end <= gone_behind):
+                        deleted = False
                         self._partly.add(base | clock)
                 pieces[base | clock] = _new(Piece, (client, clock, end - clock, content, deleted, place, 0))
                 ends[base | clock] = (base | end) - 1
+            for row, left in enumerate(lefts, first):
                 if 0 < left <= CLOCK_MASK:
                     self._first_rows.setdefault(left, 4 * row)
 

@@ -24,8 +24,10 @@ class Runs:
         self._more: Json = None  # what else the open run says; None when it cannot be gone on with
         self._number = self._restored = NOBODY
 
-    def joined(self, spans: Sequence[Span]) -> list[Span]:
+    def joined(self, spans: Sequence[Span]) -> Sequence[Span]:
         """Return spans of one piece, with those together that will be one run."""
+        if len(spans) == 1:
+            return spans
         joined: list[Span] = []
         for start, end, number, restored in spans:
             if joined and restored == joined[-1][3] and self._goes_on(joined[-1][2], number):

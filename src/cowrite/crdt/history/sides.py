@@ -11,13 +11,15 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from cowrite.crdt.content import MAX_CLOCK
 from cowrite.crdt.document import Document
-from cowrite.crdt.guard import outline_of_state
+from cowrite.crdt.guard import deletes_of
 from cowrite.crdt.history.items import Holder, Items, Piece, cut_by, read_items
 from cowrite.crdt.outline import ClockRange
-from cowrite.crdt.state_vector import encode_state_vector
+from cowrite.crdt.state_vector import decode_state_vector, encode_state_vector
 
 _new = tuple.__new__  # makes a named tuple in a third of the time
+_NOTHING_GONE: tuple[Sequence[int], Sequence[int]] = ((MAX_CLOCK + 1,), ())
 
 
 class Part(NamedTuple):
@@ -37,28 +39,35 @@ class Sides:
     """
 
     def __init__(self, before: bytes, after: bytes) -> None:
-        document = _KeepingDocument.from_state(before)
+        document = _KeepingDocument()
+        document.take_in(before)
         self._vector = dict(document.state)
-        self._deletes = _by_client(outline_of_state(document.diff(encode_state_vector(self._vector))).deletes)
-        self._ends = {client: [known.end for known in ranges] for client, ranges in self._deletes.items()}
+        self._deletes = _by_client(deletes_of(document.diff(encode_state_vector(self._vector))))
+        # Of each client where its deleted ranges begin and end; behind the last one begins none.
+        self._gone: Mapping[int, tuple[Sequence[int], Sequence[int]]] = {
+            client: ([*(known.start for known in ranges), MAX_CLOCK + 1], [known.end for known in ranges])
+            for client, ranges in self._deletes.items()
+        }
         document.take_in(after)
         self.items: Items = read_items(document.encode())
 
     def parts(self, holder: Holder) -> list[Part]:
         """Return what could be seen of a list at either moment, cut so that each part is alike."""
         parts: list[Part] = []
-        vector = self._vector.get
+        vector, gone, append = self._vector.get, self._gone.get, parts.append
         for piece in holder.pieces:
-            known = vector(piece.client, 0)
-            if piece.clock >= known:
-                if not piece.deleted:
-                    parts.append(_new(Part, (piece, False, True, None)))
+            client, clock, length, _, deleted, _, _ = piece
+            known, end = vector(client, 0), clock + length
+            if clock >= known:
+                if not deleted:
+                    append(_new(Part, (piece, False, True, None)))
                 continue
-            was_there = self._was_there(piece) if piece.clock + piece.length <= known else None
-            if was_there is None:
+            starts, ends = gone(client, _NOTHING_GONE)
+            at = bisect_right(ends, clock)
+            if end <= starts[at] and end <= known:
+                append(_new(Part, (piece, True, not deleted, None)))
+            elif not (deleted and end <= known and starts[at] <= clock and end <= ends[at]):  # else it was gone before
                 parts += self._cut(piece, known)
-            elif was_there or not piece.deleted:
-                parts.append(_new(Part, (piece, was_there, not piece.deleted, None)))
         return parts
 
     def pieces(self, holder: Holder) -> Iterable[Piece]:
@@ -72,19 +81,10 @@ class Sides:
                 return piece if self._was_there(piece) else None
         return None
 
-    def _was_there(self, piece: Piece) -> bool | None:
-        """Tell whether a piece that is known before could be seen then; None when a part of it could."""
-        ends = self._ends.get(piece.client)
-        if ends is None:
-            return True
-        at = bisect_right(ends, piece.clock)
-        if at == len(ends):
-            return True
-        _, start, stop = self._deletes[piece.client][at]
-        end = piece.clock + piece.length
-        if end <= start:
-            return True
-        return False if start <= piece.clock and end <= stop else None
+    def _was_there(self, piece: Piece) -> bool:
+        """Tell whether all of a piece that is known before could be seen then."""
+        starts, ends = self._gone.get(piece.client, _NOTHING_GONE)
+        return piece.clock + piece.length <= starts[bisect_right(ends, piece.clock)]
 
     def _cut(self, piece: Piece, known: int) -> list[Part]:
         end = piece.clock + piece.length
@@ -104,6 +104,7 @@ class _KeepingDocument(Document):
     def take_in(self, state: bytes) -> None:
         """Apply what a document has encoded itself."""
         self._integrate(state)
+        self._state = decode_state_vector(self._call(self._engine.get_state))
         self._encoded = self._deletions = None
 
 

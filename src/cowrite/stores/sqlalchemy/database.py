@@ -56,8 +56,12 @@ class Database(Protocol):
         """
         ...
 
-    async def begin(self, work: Callable[[Connection], T]) -> tuple[Transaction, T]:
-        """Begin a writing transaction with its first work. Raises StoreBusy when no connection is free for too long."""
+    async def begin(self, work: Callable[[Connection], T], *, wait: float | None = None) -> tuple[Transaction, T]:
+        """Begin a writing transaction with its first work, which may be done twice, and the first time in vain.
+
+        ``wait`` is how many seconds it waits for locks, where they are not one for the whole database; None: as long as usual.
+        Raises StoreBusy when no connection is free for too long.
+        """
         ...
 
     async def erase(self, work: Callable[[Connection], T]) -> T:

@@ -60,11 +60,15 @@ class SqlDirectory:
         return await write(self._database, create)
 
     def _create(self, connection: Connection, document_id: str, *, epoch: str, now: int) -> bool:
-        while not _read_info(connection, document_id):
+        if _read_info(connection, document_id):
+            return False
+        rows: Rows = ()
+        while not rows:
             # Again, when on a server somebody else was given the same number at the same time.
-            if self._writer.create_documents(connection, [(document_id, epoch)], now=now):
-                return True
-        return False
+            self._writer.create_documents(connection, [(document_id, epoch)], now=now)
+            rows = _read_info(connection, document_id)
+        _, found, *_ = rows[0]
+        return bool(found == epoch)
 
     async def delete(self, document_id: str, change: AccessChange) -> bool:
         check_change_of(document_id, change)

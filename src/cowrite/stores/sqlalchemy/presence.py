@@ -18,16 +18,17 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     Connection,
     Dialect,
     String,
+    Text,
     bindparam,
     case,
     cast,
     delete,
     func,
+    or_,
     select,
     type_coerce,
 )
@@ -35,6 +36,7 @@ from sqlalchemy import (
 from cowrite.core.ports import LEASE_SECONDS, Clock, LeasedPresence, PresenceError, PresenceRecord, StoreError
 from cowrite.core.presence_records import (
     CLOCKS_APART,
+    beginning_with_lease,
     check_document_ids,
     check_process,
     check_records,
@@ -185,18 +187,19 @@ class _Statements:
         table, leases = collaboration_sessions.c, presence_processes.c
         # SQLite keeps a time as text, and SQLAlchemy gives up on a whole answer when one of them is none.
         last_active = type_coerce(table.last_active, String) if dialect.name == "sqlite" else table.last_active
-        process, end = (_part(name, dialect) for name in ("process", "expires_at"))
+        self._named = partial(_named, dialect=dialect)
         this_session = table.session_id == bindparam("this_session")
         self._now = select(now_milliseconds(dialect))
         self._leases = select(leases.process_id, leases.seen_at)
         self._renew = upsert(presence_processes, dialect)
         self._end = delete(presence_processes).where(leases.process_id == bindparam("this_process"))
         self._put = upsert(collaboration_sessions, dialect)
-        self._remove = delete(collaboration_sessions).where(this_session, process == bindparam("this_process", type_=String))
-        self._remove_unkept = delete(collaboration_sessions).where(this_session, process.is_(None))
-        self._forget = delete(collaboration_sessions).where(process == bindparam("this_process", type_=String))
+        these = table.session_id.in_(bindparam("sessions", expanding=True))
+        self._remove = delete(collaboration_sessions).where(these, _is_of(dialect))
+        self._remove_unkept = delete(collaboration_sessions).where(these, _is_nobodys(dialect))
+        self._forget = delete(collaboration_sessions).where(_is_of(dialect))
         self._forget_ended = delete(collaboration_sessions).where(
-            this_session, cast(end, BigInteger) == bindparam("this_end", type_=BigInteger)
+            this_session, _text(dialect) == bindparam("this_text", type_=String)
         )
         self._found = select(table.session_id, table.user_id, table.document_id, last_active, table.metadata).where(
             table.document_id.in_(bindparam("document_ids", expanding=True))
@@ -222,22 +225,21 @@ class _Statements:
         return now, {row[0]: row[1] for row in connection.execute(self._leases)}
 
     def leave(self, connection: Connection, processes: Sequence[str]) -> None:
-        names = [{"this_process": process} for process in processes]
-        connection.execute(self._end, names)
-        connection.execute(self._forget, names)
+        connection.execute(self._end, [{"this_process": process} for process in processes])
+        connection.execute(self._forget, [{"this_process": self._named(process)} for process in processes])
 
     def put(self, connection: Connection, records: Sequence[PresenceRecord]) -> None:
         connection.execute(self._put, [_row(record) for record in records])
 
     def remove(self, connection: Connection, records: Sequence[PresenceRecord]) -> None:
-        kept = [record for record in records if record.process is not None]
-        unkept = [{"this_session": record.session_id} for record in records if record.process is None]
-        if kept:
-            connection.execute(
-                self._remove, [{"this_session": record.session_id, "this_process": record.process} for record in kept]
-            )
-        if unkept:
-            connection.execute(self._remove_unkept, unkept)
+        sessions = defaultdict[str | None, list[str]](list)
+        for record in records:
+            sessions[record.process].append(record.session_id)
+        for process, some in sessions.items():
+            if process is None:
+                connection.execute(self._remove_unkept, {"sessions": some})
+            else:
+                connection.execute(self._remove, {"sessions": some, "this_process": self._named(process)})
 
     def read(self, connection: Connection, document_ids: Sequence[str]) -> tuple[frozenset[str], Rows]:
         return self.living(connection), connection.execute(self._found, {"document_ids": document_ids}).all()
@@ -246,26 +248,49 @@ class _Statements:
         _, leases = self._look(connection)
         return leases.keys(), connection.execute(self._all).all()
 
-    def sweep(self, connection: Connection, processes: Sequence[str], ended: Sequence[tuple[str, int]]) -> None:
+    def sweep(self, connection: Connection, processes: Sequence[str], ended: Sequence[tuple[str, str]]) -> None:
         _, leases = self._look(connection)
-        gone = [{"this_process": process} for process in processes if process not in leases]
+        gone = [{"this_process": self._named(process)} for process in processes if process not in leases]
         if gone:
             connection.execute(self._forget, gone)
         if ended:
-            ends = [{"this_session": session_id, "this_end": expires_at} for session_id, expires_at in ended]
+            ends = [{"this_session": session_id, "this_text": text} for session_id, text in ended]
             connection.execute(self._forget_ended, ends)
 
 
-def _part(name: str, dialect: Dialect) -> ColumnElement[str]:
-    """What the object in ``metadata`` has under this name."""
+def _text(dialect: Dialect) -> ColumnElement[str]:
+    """``metadata`` as it was written."""
     column = collaboration_sessions.c.metadata
-    part: ColumnElement[str] = column[name].as_string()
+    return cast(column, Text) if dialect.name == "postgresql" else type_coerce(column, String)
+
+
+def _is_of(dialect: Dialect) -> ColumnElement[bool]:
+    """Whether the object in ``metadata`` is of the process ``this_process``, as :func:`_named` gives it."""
+    name = bindparam("this_process", type_=String)
+    if dialect.name == "sqlite":
+        return _process_in_sqlite() == name
+    # Not by their functions for JSON: those do not read what has U+0000 or half of a surrogate pair anywhere in it.
+    return func.left(_text(dialect), func.char_length(name)) == name
+
+
+def _is_nobodys(dialect: Dialect) -> ColumnElement[bool]:
+    if dialect.name == "sqlite":
+        return _process_in_sqlite().is_(None)
+    return or_(_text(dialect).is_(None), ~_text(dialect).startswith('{"process":', autoescape=True))
+
+
+def _process_in_sqlite() -> ColumnElement[str]:
+    column = collaboration_sessions.c.metadata
     # SQLite takes any text for JSON, and gives up on a whole statement when one is none.
-    return case((func.json_valid(type_coerce(column, String)) == 1, part)) if dialect.name == "sqlite" else part
+    return case((func.json_valid(type_coerce(column, String)) == 1, column["process"].as_string()))
 
 
-def _unkept(found: tuple[Collection[str], Rows], *, now: int) -> tuple[frozenset[str], Sequence[tuple[str, int]]]:
-    """The processes of records that have no lease, and the sessions that have come to their own end, with it."""
+def _named(process: str, dialect: Dialect) -> str:
+    return process if dialect.name == "sqlite" else beginning_with_lease(process)
+
+
+def _unkept(found: tuple[Collection[str], Rows], *, now: int) -> tuple[frozenset[str], Sequence[tuple[str, str]]]:
+    """The processes of records that have no lease, and the sessions that have come to their own end, with what says so."""
     leases, rows = found
     orphans, ended = set(), []
     for session_id, text in rows:
@@ -276,7 +301,7 @@ def _unkept(found: tuple[Collection[str], Rows], *, now: int) -> tuple[frozenset
         if process is not None and process not in leases:
             orphans.add(process)
         if expires_at is not None and expires_at <= now:
-            ended.append((session_id, expires_at))
+            ended.append((session_id, text))
     return frozenset(orphans), ended
 
 

@@ -60,7 +60,7 @@ class SqliteDatabase:
             lease.end()
         return decode(found)
 
-    async def begin(self, work: Callable[[Connection], T]) -> tuple[Transaction, T]:
+    async def begin(self, work: Callable[[Connection], T], *, wait: float | None = None) -> tuple[Transaction, T]:
         self._check_open()
         try:
             async with asyncio.timeout(self._patience):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cowrite.core.ports import Clock, Storage
+from collections.abc import Callable
+
+from cowrite.core.ports import Clock, PoolUse, Storage
 from cowrite.stores.sqlalchemy.access import SqlAccessLog
 from cowrite.stores.sqlalchemy.database import Database
 from cowrite.stores.sqlalchemy.directory import SqlDirectory
@@ -13,7 +15,7 @@ from cowrite.stores.sqlalchemy.store import SqlStore
 from cowrite.stores.sqlalchemy.versions import SqlVersions
 
 
-def sql_storage(database: Database, clock: Clock) -> Storage:
+def sql_storage(database: Database, clock: Clock, *, pool: Callable[[], PoolUse] | None = None) -> Storage:
     """Made by :func:`cowrite.stores.open_store`."""
     return Storage(
         SqlStore(database, clock),
@@ -23,4 +25,5 @@ def sql_storage(database: Database, clock: Clock) -> Storage:
         SqlVersions(database),
         SqlErasure(database, clock),
         SqlPresence(database, clock),
+        pool,
     )

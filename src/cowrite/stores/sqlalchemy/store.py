@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from cowrite.core.clock import SystemClock
 from cowrite.core.ids import Ids
-from cowrite.core.ports import Clock, Store, WriteTransaction
+from cowrite.core.ports import Clock, Store, StoreBusy, WriteTransaction
 from cowrite.core.records import Checkpoint, Entry, Head, OwnUpdate, Quarantined, StoredDocument, Submitted, Version
 from cowrite.stores.encoding import (
     MAX_UUID,
@@ -49,6 +49,7 @@ from cowrite.stores.sqlalchemy.writing import Writer, Writes, entries_to_write, 
 R = TypeVar("R")
 T = TypeVar("T")
 
+_CREATE_TRIES = 5
 LARGE = 256 * 1024
 MANY = 500
 """Bytes of updates, or number of operations, from which on they are encoded in a thread."""
@@ -81,7 +82,7 @@ class SqlStore:
     @asynccontextmanager
     async def writing(self, document_ids: Collection[str], *, wait: float | None = None) -> AsyncIterator[WriteTransaction]:
         ordered = sorted({check_id("The document id", document_id) for document_id in document_ids})
-        transaction, locked = await self._begin(ordered, skip_locked=wait is None)
+        transaction, locked = await self._begin(ordered, wait)
         try:
             writing = _SqlTransaction(transaction, self._writer, self._clock, locked)
             yield writing
@@ -90,16 +91,26 @@ class SqlStore:
             await transaction.rollback()
             raise
 
-    async def _begin(self, document_ids: Sequence[str], *, skip_locked: bool) -> tuple[Transaction, Locked]:
+    async def _begin(self, document_ids: Sequence[str], wait: float | None) -> tuple[Transaction, Locked]:
+        lock = partial(_lock, document_ids=document_ids, skip_locked=wait is None)
         while True:
-            transaction, locked = await self._database.begin(partial(_lock, document_ids=document_ids, skip_locked=skip_locked))
+            transaction, locked = await self._database.begin(lock, wait=wait)
             if not locked.absent:
                 return transaction, locked
             # Their rows come first, in a transaction of their own: a row that is not committed would make other writers wait
             # for this whole transaction, and its epoch would be forgotten with a rollback.
             await transaction.rollback()
-            epochs = [(document_id, self._new_epoch()) for document_id in locked.absent]
-            await write(self._database, partial(self._writer.create_documents, epochs=epochs, now=self._clock.now()))
+            await self._create(locked.absent)
+
+    async def _create(self, document_ids: Sequence[str]) -> None:
+        epochs = [(document_id, self._new_epoch()) for document_id in document_ids]
+        create = partial(self._writer.create_documents, epochs=epochs, now=self._clock.now())
+        for _ in range(_CREATE_TRIES - 1):
+            try:
+                return await write(self._database, create)
+            except StoreBusy:
+                pass  # MySQL's deadlocks: others make rows at the same time, perhaps these
+        return await write(self._database, create)
 
     async def save_checkpoint(self, document_id: str, checkpoint: Checkpoint) -> None:
         check_id("The document id", document_id)

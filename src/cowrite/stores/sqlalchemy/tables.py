@@ -52,10 +52,13 @@ UUID = _bytewise(MAX_UUID)
 PACKED_ID = LargeBinary(MAX_PACKED_ID).with_variant(mysql.VARBINARY(MAX_PACKED_ID), "mysql", "mariadb")
 """The same in 16 bytes, where there is one in every entry; see :func:`cowrite.stores.packing.pack_id`."""
 BYTES = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
-TEXT = Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
-JSON_TEXT = JSON(none_as_null=True)
-MILLISECONDS = BigInteger()
-DIGEST = _bytewise(DIGEST_LENGTH)
+_LONG_TEXT = mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin")
+TEXT = Text().with_variant(_LONG_TEXT, "mysql", "mariadb")
+# MariaDB and MySQL take no half of a surrogate pair in JSON, and MySQL puts members into another order.
+JSON_TEXT = JSON(none_as_null=True).with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+# TIMESTAMP begins in the first second of 1970 there, and ends in 2038.
+TIME = TIMESTAMP(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+MILLISECONDS, DIGEST = BigInteger(), _bytewise(DIGEST_LENGTH)
 
 metadata = MetaData(
     naming_convention={
@@ -67,15 +70,13 @@ metadata = MetaData(
     }
 )
 
-
 VERSION_TABLE = "cowrite_schema"
 """Alembic's table with the version of the tables; not its usual name, which the host application's own migrations may have."""
 
 
 def _access_level(*, nullable: bool, comment: str) -> Column[str]:
     # Not a type of the database's own: two tables have it, and a type may be made only once.
-    names = [grant.value for grant in Grant]
-    level = Enum(*names, name="access_level", native_enum=False, create_constraint=True)
+    level = Enum(*(grant.value for grant in Grant), name="access_level", native_enum=False, create_constraint=True)
     return Column("access_level", level, nullable=nullable, comment=comment)
 
 
@@ -318,7 +319,7 @@ collaboration_sessions = Table(
     Column("session_id", UUID, primary_key=True, comment="Id of the session (UUIDv7)."),
     Column("user_id", ID, nullable=False, comment="Whose session it is."),
     Column("document_id", ID, nullable=False, index=True, comment="The document that it is in."),
-    Column("last_active", TIMESTAMP(timezone=True), nullable=False, index=True, comment="When it was last heard of (UTC)."),
+    Column("last_active", TIME, nullable=False, index=True, comment="When it was last heard of (UTC)."),
     Column("metadata", JSON_TEXT, nullable=True, comment="Name, colour, cursor and what else the session tells, as an object."),
     comment="Who is in which document, where presence is kept in the database.",
 )
@@ -388,8 +389,7 @@ access_head = Table(
     Column("revision", BigInteger, nullable=False, comment="The last revision in access_changes; 0: there is none."),
     comment="One row. Whoever adds a change locks it; whoever commits edits shares it, so that no change comes between.",
 )
-_first_row = DDL("INSERT INTO access_head (id, revision) VALUES (1, 0)")  # type: ignore[no-untyped-call]
-event.listen(access_head, "after_create", _first_row)
+event.listen(access_head, "after_create", DDL("INSERT INTO access_head (id, revision) VALUES (1, 0)"))  # type: ignore[no-untyped-call]
 
 used_tokens = Table(
     "used_tokens",

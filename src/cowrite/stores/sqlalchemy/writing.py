@@ -142,8 +142,8 @@ class Writer:
             (*(f"new_{name}" for name in moved), "this_document"),
         )
 
-    def create_documents(self, connection: Connection, epochs: Iterable[tuple[str, str]], *, now: int) -> int:
-        """Make the rows of (document id, epoch) that are not there, and return how many were made.
+    def create_documents(self, connection: Connection, epochs: Iterable[tuple[str, str]], *, now: int) -> None:
+        """Make the rows of (document id, epoch) that are not there.
 
         On a server with several writers at once perhaps not all: somebody else may have been given the same number.
         """
@@ -152,7 +152,7 @@ class Writer:
             (document_id, epoch, 0, "", 1, 0, now, now, None, number, None)
             for number, (document_id, epoch) in enumerate(epochs, last + 1)
         ]
-        return connection.exec_driver_sql(self._document, rows).rowcount
+        connection.exec_driver_sql(self._document, rows)
 
     def write(self, connection: Connection, writes: Writes) -> None:
         """Write it all. Raises :class:`StoreRefused` when the id of an operation, as it came or as it is now, is taken."""

@@ -26,6 +26,8 @@ ID = _bytewise(255)
 UUID = _bytewise(36)
 BYTES = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 TEXT = sa.Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+JSON = sa.JSON(none_as_null=True).with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+TIME = sa.TIMESTAMP(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 
 
 def upgrade() -> None:
@@ -35,10 +37,10 @@ def upgrade() -> None:
         sa.Column("session_id", UUID, nullable=False, comment="Id of the session (UUIDv7)."),
         sa.Column("user_id", ID, nullable=False, comment="Whose session it is."),
         sa.Column("document_id", ID, nullable=False, comment="The document that it is in."),
-        sa.Column("last_active", sa.TIMESTAMP(timezone=True), nullable=False, comment="When it was last heard of (UTC)."),
+        sa.Column("last_active", TIME, nullable=False, comment="When it was last heard of (UTC)."),
         sa.Column(
             "metadata",
-            sa.JSON(none_as_null=True),
+            JSON,
             nullable=True,
             comment="Name, colour, cursor and what else the session tells, as an object.",
         ),
@@ -97,7 +99,7 @@ def upgrade() -> None:
         sa.Column("size", sa.BigInteger(), nullable=False, comment="Bytes of state as stored."),
         sa.Column(
             "roots",
-            sa.JSON(none_as_null=True),
+            JSON,
             nullable=False,
             comment="What each root is: an object of root names and text, map, array or xml.",
         ),
@@ -129,7 +131,7 @@ def upgrade() -> None:
         ),
         sa.Column(
             "position",
-            sa.JSON(none_as_null=True),
+            JSON,
             nullable=False,
             comment="Path to the place: root, child indexes or keys, then a UTF-16 index or a key.",
         ),
@@ -140,7 +142,7 @@ def upgrade() -> None:
         sa.Column("timestamp", sa.BigInteger(), nullable=False, comment="When it was committed, in milliseconds since 1970."),
         sa.Column(
             "vector_clock",
-            sa.JSON(none_as_null=True),
+            JSON,
             nullable=False,
             comment="Yjs clients that its entry changed, with their clocks after it, and the offset.",
         ),
@@ -149,7 +151,7 @@ def upgrade() -> None:
         sa.Column("length", sa.BigInteger(), nullable=True, comment="How many units a delete or format covers."),
         sa.Column(
             "attributes",
-            sa.JSON(none_as_null=True),
+            JSON,
             nullable=True,
             comment="Formatting: an object of attribute names and values.",
         ),
@@ -180,7 +182,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False, comment="When it was committed, in milliseconds since 1970."),
         sa.Column(
             "ranges",
-            sa.JSON(none_as_null=True),
+            JSON,
             nullable=False,
             comment="Structs that it brought: [[Yjs client, first clock, clock after the last], …].",
         ),

@@ -27,6 +27,7 @@ UUID = _bytewise(36)
 DIGEST = _bytewise(64)
 BYTES = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 TEXT = sa.Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+JSON = sa.JSON(none_as_null=True).with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
 
 
 def _access_level(constraint: str) -> sa.Enum:
@@ -59,7 +60,7 @@ def upgrade() -> None:
         sa.Column("digest", DIGEST, nullable=False, comment="SHA-256 of what was submitted, in hexadecimal."),
         sa.Column(
             "result",
-            sa.JSON(none_as_null=True),
+            JSON,
             nullable=False,
             comment="What it became: the ids of its rows in content_operations, in order; none, one or more.",
         ),

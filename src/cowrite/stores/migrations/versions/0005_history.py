@@ -33,6 +33,7 @@ UUID = _bytewise(36)
 PACKED_ID = sa.LargeBinary(146).with_variant(mysql.VARBINARY(146), "mysql", "mariadb")
 BYTES = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 TEXT = sa.Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+JSON = sa.JSON(none_as_null=True).with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
 OLD_INDEX = "ix_content_operations_document_id_entry_offset_sequence"
 NEW_INDEX = "ix_content_operations_document_number_entry_offset_sequence"
 CHECKPOINTS = "Encoded states, so that opening a document does not replay its whole log. "
@@ -229,6 +230,9 @@ def _number_documents(connection: sa.Connection) -> None:
 
 
 def _copy_updates(connection: sa.Connection) -> None:
+    if not sa.inspect(connection).has_table("updates_0004"):
+        return  # on MySQL: everything is done, but for the version of the tables
+    connection.execute(sa.delete(_new))  # on MySQL: it was done, and not finished
     for name, number in _numbers(connection):
         last = 0
         while rows := _next_updates(connection, name, last):
@@ -353,7 +357,7 @@ def downgrade() -> None:
         sa.Column("group_id", UUID, nullable=False),
         sa.Column("author_id", ID, nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.Column("ranges", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("ranges", JSON, nullable=False),
         sa.Column("update_bytes", BYTES, nullable=False),
         sa.Column("checksum", sa.BigInteger(), nullable=False),
         sa.Column("log_bytes", sa.BigInteger(), nullable=False),

@@ -1,0 +1,65 @@
+"""The figures of one process, read from its parts. What each means is in :mod:`cowrite.http.metrics`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from cowrite.composition import Parts
+from cowrite.http.metrics import METRICS, Figures
+
+_STARTED: Final = time.time()
+
+
+def figures_of(parts: Parts) -> Figures:
+    """What there is now.
+
+    A broker that counts has ``counters``, and a storage on a server has ``pool()``: their fields are metrics of the same names
+    behind ``cowrite_broker_`` and ``cowrite_database_pool_``. Of a part that has none nothing is told.
+    """
+    load, journal = parts.services.load, parts.journal
+    figures: dict[str, float] = {
+        "cowrite_start_time_seconds": _STARTED,
+        "cowrite_draining": load.draining,
+        "cowrite_cpu_seconds_total": time.process_time(),
+        "cowrite_loop_lag_seconds": load.lag,
+        "cowrite_sockets": len(parts.services.connections),
+        "cowrite_documents": len(parts.registry),
+        "cowrite_pending_updates": parts.backlog.updates,
+        "cowrite_pending_bytes": parts.backlog.bytes,
+        "cowrite_journal_groups_total": journal.groups,
+        "cowrite_journal_entries_total": journal.entries,
+        "cowrite_journal_failing": journal.failing_since is not None,
+        "cowrite_journal_failing_documents": len(journal.failing_documents),
+        "cowrite_presence_degraded": parts.presence.degraded,
+    }
+    if (memory := _resident_bytes()) is not None:
+        figures["cowrite_memory_bytes"] = memory
+    counters, pool = getattr(parts.broker, "counters", None), getattr(parts.storage, "pool", None)
+    if counters is not None:
+        figures["cowrite_broker_connected"] = parts.broker.reaches_others
+        figures.update(_fields("cowrite_broker_", counters))
+    if pool is not None:
+        figures.update(_fields("cowrite_database_pool_", pool()))
+    return {name: float(value) for name, value in figures.items()}
+
+
+def _resident_bytes() -> int | None:
+    """None where the system does not say it this way."""
+    try:
+        opened = os.open("/proc/self/statm", os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        return int(os.pread(opened, 200, 0).split()[1]) * os.sysconf("SC_PAGESIZE")
+    finally:
+        os.close(opened)
+
+
+def _fields(prefix: str, told: object) -> Iterator[tuple[str, float]]:
+    for meaning in METRICS:
+        field = meaning.name.removeprefix(prefix).removesuffix("_total")
+        if meaning.name.startswith(prefix) and hasattr(told, field):
+            yield meaning.name, getattr(told, field)

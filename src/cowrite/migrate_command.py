@@ -1,0 +1,33 @@
+"""The command that brings the tables of a database up to date."""
+
+from __future__ import annotations
+
+from cowrite.history_commands import DatabaseUrl, DataDir
+from cowrite.startup import StartError
+
+
+def migrate(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Make the tables of the database, or bring them up to date. A server needs it after an upgrade; SQLite does it itself."""
+    import asyncio
+
+    from cowrite.app import database_url as url_of
+    from cowrite.log import configure
+    from cowrite.settings import load_settings
+    from cowrite.startup import prepare_folder
+    from cowrite.stores.errors import StoreSetupError
+    from cowrite.stores.opening import migrate as migrate_database
+
+    settings = load_settings(data_dir=data_dir, database_url=database_url)
+    configure("error", settings.log_format)
+    if settings.database_file is not None:
+        prepare_folder(settings.database_file.parent)
+    try:
+        before, after = asyncio.run(migrate_database(url_of(settings)))
+    except StoreSetupError as error:
+        raise StartError(str(error)) from None
+    if before == after:
+        print(f"the tables have version {after} already; nothing was changed")
+    elif before is None:
+        print(f"the tables were made, version {after}")
+    else:
+        print(f"the tables were brought from version {before} to {after}")

@@ -1,0 +1,111 @@
+"""PostgreSQL by asyncpg."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+from sqlalchemy import Connection, text
+
+from cowrite.stores.sqlalchemy.server_kinds import Place, ServerKind
+
+_OLDEST: Final = 13
+_SCHEMA_LOCK: Final = 7_161_427_633_580
+"""The key of the advisory lock under which the tables are changed."""
+
+
+class PostgreSQL(ServerKind):
+    """Version 13 and later."""
+
+    title = "PostgreSQL"
+    package = "asyncpg"
+    extra = "postgres"
+    # Serialization failure, deadlock, lock time-out, a statement that took too long.
+    busy = frozenset({"40001", "40P01", "55P03", "57014"})
+    refused = frozenset({"22", "23", "54"})
+    corrupt = frozenset({"XX001", "XX002"})
+    advice: ClassVar[Mapping[str, str]] = {
+        "08": "see that the database server runs and can be reached from here",
+        "25006": "it can only be read, so it is a replica: name the primary in the database's URL",
+        "25P03": "this process did nothing for too long in a transaction; see why it was held up",
+        "28": "see user and password in the database's URL, and pg_hba.conf of the server",
+        "3D000": "create that database, or name another one in the database's URL",
+        "42501": "give the user the permissions that docs/databases.md lists",
+        "53100": "make room on the disk of the database server",
+        "53200": "give the database server more memory",
+        "53300": "raise max_connections of the server, or lower COWRITE_DATABASE_POOL_SIZE",
+        "53": "see the log of the database server",
+        "57P": "the server is starting or stopping; wait for it",
+        "58": "see the disk and the log of the database server",
+        "XX": "see the log of the database server",
+    }
+    # Set on the connection's object, and told to the server with BEGIN: no statement of its own.
+    read_options: ClassVar[Mapping[str, Any]] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+
+    def drivername(self, version: str) -> str:
+        return "postgresql+asyncpg"
+
+    def connect_arguments(self, place: Place) -> dict[str, Any]:
+        return {
+            "host": place.socket_path or place.host,
+            "port": place.port,
+            "user": place.user,
+            "password": place.password,
+            "database": place.database,
+            "ssl": place.tls,
+            "timeout": self.deadlines.connect,
+            "server_settings": {
+                "application_name": "cowrite",
+                "statement_timeout": str(self.deadlines.statement * 1000),
+                "idle_in_transaction_session_timeout": str(self.deadlines.idle * 1000),
+                "lock_timeout": str(self.deadlines.lock * 1000),
+                "tcp_user_timeout": str(self.deadlines.silence * 1000),
+                "timezone": "UTC",
+            },
+        }
+
+    async def probe(self, place: Place) -> str:
+        import asyncpg
+
+        connection = await asyncpg.connect(**self.connect_arguments(place))
+        try:
+            version: str = await connection.fetchval("SHOW server_version")
+        finally:
+            connection.terminate()
+        return version
+
+    def too_old(self, version: str) -> str | None:
+        found = re.match(r"\d+", version)
+        return None if found is None or int(found[0]) >= _OLDEST else str(_OLDEST)
+
+    def set_up(self, connection: Any) -> Sequence[str]:
+        return ()
+
+    def transport(self, driver: Any) -> Any:
+        return getattr(driver, "_transport", None)
+
+    def wait_for_locks(self, connection: Connection, seconds: float | None) -> None:
+        if seconds is not None:
+            wait = max(1, round(seconds * 1000))  # 0 would be for ever
+            connection.execute(text("SELECT set_config('lock_timeout', :wait, true)"), {"wait": str(wait)})
+
+    def patient(self, connection: Connection) -> None:
+        for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+            connection.exec_driver_sql(f"SET LOCAL {name} = 0")
+
+    def lock_schema(self, connection: Connection) -> None:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})")
+
+    def unlock_schema(self, connection: Connection) -> None:
+        """The transaction had it, and is over."""
+
+    def vacuum(self, tables: Sequence[str]) -> Sequence[str]:
+        return ("SET statement_timeout = 0", "SET lock_timeout = 0", *(f"VACUUM {table}" for table in tables))
+
+    def code_of(self, error: BaseException | None) -> str:
+        return getattr(error, "sqlstate", None) or ""
+
+    def undone(self, code: str) -> bool:
+        # An error that the server answers COMMIT with means that it has rolled back, unless the connection ends with it.
+        return not code.startswith(("08", "57P", "53", "58", "XX"))

@@ -52,6 +52,11 @@ PLACES = {"browser": {"browser"}, "chaos": {"chaos", "stores"}}
 FIRST = "node", "transports", "http"
 """The folders with the files that take longest: where files are shared out to processes, none of these should be the last."""
 
+ON_SERVERS = "TestPostgres", "TestMariadb"
+ALL_ON_SERVERS = {"test_exact_content"}
+NOT_ON_SERVERS = {"test_offset_at_where_time_steps_back", "test_ten_thousand"}
+"""Thousands of statements of a kind that other tests make too."""
+
 MAY_BLOCK: dict[str, set[str]] = {
     # Writing a traceback reads source files; it happens once for each outage of a kind that nobody thought of.
     "cowrite/core/journal/journal.py": {"_set_apart"},
@@ -91,7 +96,8 @@ def pytest_asyncio_loop_factories(config: pytest.Config) -> dict[str, Callable[[
 
 
 @pytest.hookimpl(tryfirst=True)  # before items are chosen by their marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _thin_out(config, items)
     items.sort(key=_place)
     for item in items:
         if _folder(item) in COUNTED and not any(item.get_closest_marker(mark) for mark in UNCOUNTED):
@@ -108,6 +114,25 @@ def _walk_stack(f: FrameType | None) -> Iterator[tuple[FrameType, int]]:
     """The frames from this one on: all of them for who prints them, the nearest ones for asyncio, which keeps them."""
     frames = WALK_STACK(f)
     return frames if sys._getframe(2).f_code in PRINTERS else islice(frames, NOTED_FRAMES)
+
+
+def _thin_out(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of the contracts, database servers are asked for what could be another thing there: a test takes five times as long.
+
+    What is refused before a database is asked is refused on all in the same way, and of a test with many variants two will do.
+    """
+    variants: dict[tuple[object, str], list[pytest.Function]] = {}
+    for item in items:
+        if isinstance(item, pytest.Function) and item.cls is not None and item.cls.__name__.startswith(ON_SERVERS):
+            variants.setdefault((item.cls, item.originalname), []).append(item)
+    left_out: set[pytest.Item] = set()
+    for (_, name), some in variants.items():
+        if name.startswith("test_invalid_") or name in NOT_ON_SERVERS:
+            left_out.update(some)
+        elif name not in ALL_ON_SERVERS:
+            left_out.update(some[1:-1])
+    config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+    items[:] = [item for item in items if item not in left_out]
 
 
 def _folder(item: pytest.Item) -> str:

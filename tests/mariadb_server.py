@@ -70,6 +70,7 @@ class MariadbServer:
                 "--no-defaults",
                 f"--datadir={self._data}",
                 f"--user={account.pw_name}",
+                f"--tmpdir={self._folder}",  # its tables for a moment have the same names in every run
                 "--skip-test-db",
                 "--skip-name-resolve",
                 "--auth-root-authentication-method=normal",

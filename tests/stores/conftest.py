@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -60,16 +60,3 @@ async def mariadb(mariadb_url: str) -> AsyncIterator[MariadbBackend]:
     backend = MariadbBackend(mariadb_url)
     yield backend
     await backend.close()
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is refused before anything is asked of a database is refused on all in the same way: SQLite will do."""
-    servers = {"postgres", "mariadb"}
-    skipped = [item for item in items if item.name.startswith("test_invalid_") and servers & set(_fixtures(item))]
-    if skipped:
-        config.hook.pytest_deselected(items=skipped)
-        items[:] = [item for item in items if item not in skipped]
-
-
-def _fixtures(item: pytest.Item) -> Sequence[str]:
-    return getattr(item, "fixturenames", ())

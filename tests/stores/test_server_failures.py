@@ -217,6 +217,20 @@ async def test_lock_of_another_process(server: Server) -> None:
     await storage.close()
 
 
+@pytest.mark.rule("DB10")
+async def test_working_for_long(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction of a process that only works for long, with no word to the server, is not ended as one that is frozen."""
+    monkeypatch.setattr(ServerKind, "deadlines", Deadlines(idle=1))
+    storage = await opened(server)
+    await next_entry(storage, "long")
+    before = await offset(storage, "long")
+    async with storage.store.writing(["long"]) as transaction:
+        await asyncio.sleep(2.5)
+        await transaction.append("long", [make_entry(before + 1)])
+    assert await offset(storage, "long") == before + 1
+    await storage.close()
+
+
 def of_postgres(code: str, text: str = "why") -> Exception:
     error = asyncpg.PostgresError.new({"C": code, "M": text, "S": "ERROR", "V": "ERROR"})
     assert isinstance(error, Exception)

@@ -101,7 +101,18 @@ async def fill(path: Path) -> None:
 
 
 @pytest.mark.rule("ST49")
-@pytest.mark.parametrize("version", ["0001", "0002", "0003", "0004"])
+@pytest.mark.parametrize(
+    ("server", "version"),
+    [
+        ("postgres", "0001"),
+        ("postgres", "0002"),
+        ("postgres", "0003"),
+        ("postgres", "0004"),
+        ("mariadb", "0001"),
+        ("mariadb", "0004"),
+    ],
+    indirect=["server"],
+)
 async def test_upgraded_with_all_that_it_holds(tmp_path: Path, server: Server, version: str) -> None:
     """A database of each older version is refused, and brought up to date by `migrate`: it then holds what SQLite's does."""
     path = tmp_path / "old.db"

@@ -53,7 +53,7 @@ def health_routes(health: Callable[[], Health], ready: Callable[[], bool]) -> AP
     """``/healthz`` and ``/readyz``."""
     routes = APIRouter(tags=["operating"])
 
-    @routes.get("/healthz", summary="How this process is")
+    @routes.get("/healthz", summary="How this process is", response_model_exclude_none=True)
     async def healthz() -> Health:
         return health()
 

@@ -21,13 +21,14 @@ from cowrite.core.history.past import Past
 from cowrite.core.history.restoring import Made
 from cowrite.core.operations.submissions import SubmissionRefused
 from cowrite.core.ports import Grant, HistoryForgotten, StoreCorrupt
-from cowrite.core.records import Authored
+from cowrite.core.records import Authored, CauseKind
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.history.scratch import RestoreFailed
 from cowrite.protocol import yjs
 from cowrite.protocol.messages import SyncStep2, Update
 from cowrite.stores.memory import MemoryDatabase
 from cowrite.testing.process import Process, quiet
+from cowrite.testing.records import new_id
 from cowrite.testing.yjs_writer import block, shared_type, text, values, write_update
 
 
@@ -140,6 +141,24 @@ async def test_what_is_asked_for_again_is_answered_as_the_first_time() -> None:
         with pytest.raises(SubmissionRefused) as caught:
             await done(server, past.restoring.undo(asks, "bot", moment, later, id="mine"))
         assert caught.value.code == "operation_id_taken"
+
+
+@pytest.mark.rule("HV7")
+async def test_what_was_done_before_is_found_without_its_moments() -> None:
+    async with process(MemoryDatabase()) as (server, past):
+        await write(server, "a", "b")
+        info, asks, restoring = await info_of(server), session(), past.restoring
+        moments = [await past.moments.at(info, offset) for offset in (1, 2)]
+        for kind, id_ in ((CauseKind.RESTORE, None), (CauseKind.UNDO, new_id())):
+            assert await restoring.done_before(asks, info, kind, id=id_, words="w") is None
+        await done(server, restoring.restore(asks, moments[0]))
+        ids = new_id(), new_id()
+        first = await done(server, restoring.restore(asks, moments[1], id=ids[0], words="w"))
+        other = await done(server, restoring.undo(asks, "bot", *moments, id=ids[1], words="w"))
+        now = await info_of(server)
+        assert await done(server, restoring.done_before(asks, now, CauseKind.RESTORE, id=ids[0], words="w")) == first
+        assert await done(server, restoring.done_before(asks, now, CauseKind.UNDO, id=ids[1], words="w")) == other
+        assert (await info_of(server)).head == now.head
 
 
 @pytest.mark.rule("HV7", "HV41")

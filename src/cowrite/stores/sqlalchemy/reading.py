@@ -84,8 +84,12 @@ _documents = select(
     documents.c.number,
     documents.c.purged_at,
 ).where(documents.c.document_id.in_(bindparam("document_ids", expanding=True)))
-_documents_locked = _documents.order_by(documents.c.document_id).with_for_update(key_share=True)
-_documents_free = _documents.order_by(documents.c.document_id).with_for_update(key_share=True, skip_locked=True)
+_in_order = _documents.order_by(documents.c.document_id)
+for _kind in ("mysql", "mariadb"):
+    # Every row that is looked at is locked there: it must not look through the whole table.
+    _in_order = _in_order.with_hint(documents, "FORCE INDEX (PRIMARY)", _kind)
+_documents_locked = _in_order.with_for_update(key_share=True)
+_documents_free = _in_order.with_for_update(key_share=True, skip_locked=True)
 
 _checkpoint = (
     select(checkpoints.c.entry_offset, checkpoints.c.entry_id, checkpoints.c.state, checkpoints.c.checksum, checkpoints.c.roots)

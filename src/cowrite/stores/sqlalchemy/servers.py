@@ -8,7 +8,6 @@ never waited for. A cancelled caller waits until what is under way has ended in 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -18,9 +17,10 @@ from sqlalchemy import URL, Connection, Dialect, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from cowrite.core.ports import PoolUse, StoreBusy, StoreCorrupt, StoreError, StoreUnavailable
+from cowrite.core.ports import StoreCorrupt, StoreError, StoreUnavailable
 from cowrite.stores.sqlalchemy.database import Database, Transaction, uninterrupted, write
 from cowrite.stores.sqlalchemy.server_kinds import Place, ServerKind, guard_socket
+from cowrite.stores.sqlalchemy.server_pool import Pool
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -38,52 +38,6 @@ _ERASED: Final = (
     "collaboration_sessions",
 )
 """The tables that rows are erased from."""
-
-
-class Pool:
-    """How many connections are in use, and who waits for one."""
-
-    def __init__(self, size: int, patience: float) -> None:
-        self.size = size
-        self._patience = patience
-        self.in_use = 0
-        self.waits = 0
-        self.waited_seconds = 0.0
-        self._free = asyncio.Semaphore(size)
-
-    async def take(self, place: str) -> None:
-        """Raises :class:`StoreBusy`."""
-        if self._free.locked():
-            self.waits += 1
-            began = time.monotonic()
-            try:
-                async with asyncio.timeout(self._patience):
-                    await self._free.acquire()
-            except TimeoutError:
-                raise StoreBusy(
-                    f"All {self.size} connections to {place} are in use for over {self._patience:g} s; "
-                    "raise COWRITE_DATABASE_POOL_SIZE when that happens often."
-                ) from None
-            finally:
-                self.waited_seconds += time.monotonic() - began
-        else:
-            await self._free.acquire()
-        self.in_use += 1
-
-    def give_back(self) -> None:
-        """A connection that was taken."""
-        self.in_use -= 1
-        self._free.release()
-
-    async def all_back(self) -> None:
-        """Wait until none is in use, and let nobody have one any more."""
-        for _ in range(self.size):
-            await self._free.acquire()
-
-    @property
-    def use(self) -> PoolUse:
-        """For those who look on."""
-        return PoolUse(self.size, self.in_use, self.waits, self.waited_seconds)
 
 
 class ServerDatabase:
@@ -234,6 +188,9 @@ class _Lease:
 
     A connection may have died while it lay in the pool. That shows with the first work, before anything was done, so that is
     tried once more on another one.
+
+    The server ends a transaction in which nothing happens, as one of a process that is frozen. A process that only works
+    for long, on a large update, says now and then that it does.
     """
 
     def __init__(
@@ -256,14 +213,19 @@ class _Lease:
         self._has_place = False
         self._late = False
         self._failure: Exception | None = None
+        self._turn = asyncio.Lock()
+        self._again: asyncio.TimerHandle | None = None
+        self._saying: asyncio.Task[None] | None = None
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         if self._failure is not None:
             raise self._failure
         try:
-            if self._connection is None:
-                return await self._first(work)
-            return await self._call(work)
+            if self._connection is not None:
+                return await self._call(work)
+            result = await self._first(work)
+            self._say_later()
+            return result
         except (SQLAlchemyError, OSError, TimeoutError, OverflowError, UnicodeError) as error:
             self._failure = self._store_error(error)
             raise self._failure from error
@@ -313,6 +275,7 @@ class _Lease:
         """Roll back what is not committed and give the connection back."""
         if not self._has_place:
             return
+        await self._say_no_more()
         try:
             healthy = not throw_away and not self._late and not isinstance(self._failure, StoreUnavailable | StoreCorrupt)
             if self._connection is not None and (not healthy or not await self._rolled_back(self._connection)):
@@ -332,6 +295,10 @@ class _Lease:
 
     async def _watched(self, connection: AsyncConnection, doing: Awaitable[T]) -> T:
         """Await it; at the deadline the connection is cut, which ends it with an error."""
+        async with self._turn:
+            return await self._within_deadline(connection, doing)
+
+    async def _within_deadline(self, connection: AsyncConnection, doing: Awaitable[T]) -> T:
         if self._deadline is None:
             return await doing
         timer = asyncio.get_running_loop().call_later(self._deadline, self._cut, connection)
@@ -339,6 +306,27 @@ class _Lease:
             return await doing
         finally:
             timer.cancel()
+
+    def _say_later(self) -> None:
+        if not self._reading and self._deadline is not None:
+            self._again = asyncio.get_running_loop().call_later(self._kind.deadlines.idle / 3, self._say)
+
+    def _say(self) -> None:
+        self._saying = asyncio.get_running_loop().create_task(self._say_now())
+
+    async def _say_now(self) -> None:
+        try:
+            await self._call(lambda connection: connection.exec_driver_sql("SELECT 1").close())
+        except Exception as error:
+            self._failure = self._failure or self._store_error(error)
+        else:
+            self._say_later()
+
+    async def _say_no_more(self) -> None:
+        if self._saying is not None:
+            await asyncio.wait([self._saying])
+        if self._again is not None:
+            self._again.cancel()
 
     def _cut(self, connection: AsyncConnection) -> None:
         self._late = True

@@ -76,6 +76,29 @@ async def test_an_undo_of_a_restore_is_done_once() -> None:
             assert (body(server), made.version_id is not None, made.offset) == ("one", version, 5)
 
 
+@pytest.mark.rule("HV42")
+async def test_an_undo_gives_text_back_though_others_have_brought_back_what_it_takes() -> None:
+    """It looks the same after it, and is whose it was: only who takes back restores and undos writes nothing then."""
+    async with process(MemoryDatabase()) as (server, past):
+        await write(server, "one", user="ben")
+        eve, ana = await server.join(user="eve"), await server.join(user="ana")
+        await quiet(server)
+        eve.client.text += "one"
+        await quiet(server)
+        del eve.client.text[0:3]
+        await quiet(server)
+        written = (await info_of(server)).head.offset
+        del ana.client.text[0:3]
+        await quiet(server)
+        await restored(server, past, written)
+        info = await info_of(server)
+        moments = [await past.moments.at(info, offset) for offset in (1, info.head.offset)]
+        made = await done(server, past.restoring.undo(session(), "eve", *moments))
+        assert (body(server), made.version_id is None) == ("one", False)
+        newest = await past.moments.at(await info_of(server), made.offset)
+        assert [run["author"] for run in json.loads(await past.blames.of(newest, None))] == ["ben"]
+
+
 @pytest.mark.rule("HV40")
 async def test_a_document_is_brought_back_and_goes_on() -> None:
     database = MemoryDatabase()

@@ -12,7 +12,8 @@ import pytest
 from fastapi import FastAPI
 from structlog.testing import capture_logs
 
-from cowrite.app import Runtime, create_app, database_url
+from cowrite.app import Runtime, create_app
+from cowrite.composition import database_url
 from cowrite.core.clock import SystemClock
 from cowrite.core.ports import AccessDenied, PresenceError, PresenceRecord, StoreError
 from cowrite.core.rooms.registry import Registry

@@ -18,8 +18,11 @@ from pycrdt import Doc, Text
 from cowrite import cli
 from cowrite.brokers.local import LocalBroker
 from cowrite.core.clock import SystemClock
+from cowrite.core.records import Cause, CauseKind
 from cowrite.stores import open_store
 from cowrite.testing.process import Process
+from cowrite.testing.records import make_entry, make_version
+from cowrite.testing.records import write as keep
 
 
 async def write(path: Path, document_id: str, *keys: tuple[str, int, str]) -> None:
@@ -91,7 +94,7 @@ def test_verify_says_where_it_differs(data: Path, run: Run) -> None:
     connection.close()
     code, out, err = run("verify", "two")
     assert (code, err) == (1, "")
-    assert out.startswith("'two' differs at offset 1: its operations are")
+    assert out.startswith("'two' differs at offset 1: its operation 1 is {")
 
 
 @pytest.mark.rule("VF3")
@@ -100,18 +103,22 @@ def test_verify_says_where_it_differs(data: Path, run: Run) -> None:
     [
         (("three",), "there is no document 'three' in this database"),
         (("--data-dir", "nowhere"), "there is no database nowhere"),
+        (("--database-url", "sqlite:///no/folder/x.db"), "there is no database no/folder/x.db"),
+        (("--database-url", "sqlite:///:memory:"), "The database's URL names no file"),
     ],
 )
 def test_verify_what_is_not_there(arguments: tuple[str, ...], reason: str, data: Path, run: Run) -> None:
     code, out, err = run("verify", *arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith(f"cowrite: {reason}")
+    assert not (data.parent / "no").exists(), "it only reads"
 
 
 @pytest.mark.rule("CL30")
 def test_history_tells_who_did_how_much_and_the_versions(data: Path, run: Run) -> None:
     code, out, err = run("history", "two")
     assert (code, err) == (0, "")
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ  bo", out)
     lines = [line.split("  ", 1)[1] for line in out.splitlines()]
     assert lines == ["bo  +6 -0  (2)", "ana  +5 -0  (1)"]
     assert run("restore", "two", "--to", "1", "--by", "eve")[0] == 0
@@ -122,11 +129,51 @@ def test_history_tells_who_did_how_much_and_the_versions(data: Path, run: Run) -
     assert run("verify", "two")[0] == 0
 
 
+@pytest.mark.rule("CL30")
+async def test_history_says_what_the_server_did_and_what_it_leaves_out(data: Path, run: Run) -> None:
+    """As moments, its times mean what was made then. Of two who write at the same time each has a line."""
+    storage = await open_store(f"sqlite:///{data}")
+    causes = {
+        3: Cause(CauseKind.RESTORE, 2, root="title"),
+        4: Cause(CauseKind.UNDO, 102, after=2, author="vandal"),
+    }
+    authors = "ana", "bo", "root", "root", "ana", "bo", "ana"
+    entries = [
+        make_entry(at, author=author, created_at=at * 61_000 - 1, cause=causes.get(at), operations=())
+        for at, author in enumerate(authors, 1)
+    ]
+    await keep(storage.store, "log", *entries)
+    marks = [make_version(document_id="log", offset=offset, created_at=9_000) for offset in (2, 4, 4, 6)]
+    for mark in marks:
+        assert await storage.versions.add(mark)
+    await storage.close()
+    out = (await asyncio.to_thread(run, "history", "log"))[1].splitlines()
+    told = [line for line in out if "  version '" not in line]
+    assert told == [
+        "1970-01-01 00:05:05-00:07:07Z  ana  +0 -0  (5-7)",
+        "1970-01-01 00:06:06Z  bo  +0 -0  (6)",
+        "1970-01-01 00:04:04Z  root  +0 -0  (4)  undo of vandal's changes, 3-102",
+        "1970-01-01 00:03:03Z  root  +0 -0  (3)  restore of 'title', back to 2",
+        "1970-01-01 00:02:02Z  bo  +0 -0  (2)",
+        "1970-01-01 00:01:01Z  ana  +0 -0  (1)",
+    ]
+    assert len(out) == len(told) + 4
+    out = (await asyncio.to_thread(run, "history", "log", "--limit", "3"))[1].splitlines()
+    assert sum(" of offset 4, named" in line for line in out) == 2
+    assert not any(" of offset 2, named" in line for line in out), "it is older than what is told"
+    assert out[-1] == "what was before offset 4 is left out; --limit takes more lines"
+    (newest, *_) = (await asyncio.to_thread(run, "history", "two"))[1].splitlines()
+    assert (await asyncio.to_thread(run, "export", "two", "--at", newest[:20], "--format", "text"))[1] == "Hello there\n"
+
+
 @pytest.mark.rule("CL31")
 def test_diff_tells_what_changed(data: Path, run: Run) -> None:
     assert run("diff", "two", "1") == (0, "root 'body':\nHello{+ there+} (bo)\n", "")
     assert run("diff", "two", "2", "1")[1] == "root 'body':\nHello[- there-] (bo)\n"
-    assert json.loads(run("diff", "two", "1", "--format", "operations")[1])[0]["content"] == " there"
+    told = json.loads(run("diff", "two", "1", "--format", "operations")[1])
+    assert (told["document_id"], told["from"]["offset"], told["to"]["offset"]) == ("two", 1, 2)
+    assert told["operations"][0]["content"] == " there"
+    assert json.loads(run("diff", "two", "1", "--format", "json")[1])["roots"][0]["name"] == "body"
     assert "<ins" in run("diff", "two", "1", "--format", "html")[1]
     assert run("diff", "two", "1", "--root", "other")[1] == "nothing has changed\n"
 
@@ -161,6 +208,10 @@ def test_export_writes_a_moment(data: Path, run: Run, tmp_path: Path) -> None:
         (("diff", "two", "1", "--format", "pdf"), "--format is pdf; it takes one of text, json, operations, html"),
         (("export", "two", "--format", "pdf"), "--format is pdf; it takes one of json, text, html, markdown, yjs"),
         (("export", "two", "-o", "no/such/folder/x"), "no/such/folder/x cannot be written: No such file or directory"),
+        (("restore", "two", "--to", "1", "--by", ""), "--by is empty; give it 1 to 255 characters"),
+        (("restore", "two", "--to", "1", "--by", "x" * 256), "--by has 256 characters"),
+        (("restore", "two", "--to", "1", "--root", "bdoy"), "the document has no root 'bdoy'"),
+        (("restore", "two", "--to", "2026-11-28"), "'2026-11-28' is no time that can be looked for"),
         (("restore", "two", "--to", "yesterday"), "this document has no moment 'yesterday'"),
     ],
 )

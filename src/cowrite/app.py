@@ -16,7 +16,7 @@ from starlette.routing import WebSocketRoute
 
 from cowrite.brokers.errors import BrokerSetupError
 from cowrite.brokers.opening import open_broker
-from cowrite.composition import Given, Parts, compose
+from cowrite.composition import Given, Parts, compose, open_database
 from cowrite.core.clock import SystemClock
 from cowrite.core.limits import Limits
 from cowrite.core.memory import give_back_memory
@@ -34,7 +34,6 @@ from cowrite.http.raw_paths import RawDocumentPaths
 from cowrite.http.security import HostCheck, SecurityHeaders
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.settings import Settings, load_settings
-from cowrite.stores.opening import open_store
 from cowrite.tokens import (
     AccessTokens,
     DemoAuthorizer,
@@ -369,17 +368,3 @@ async def _keep_running(work: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(_RESTART_SECONDS)
         else:
             return
-
-
-def database_url(settings: Settings) -> str:
-    """The URL of the database that the settings name."""
-    if settings.database_url is not None:
-        return settings.database_url
-    assert settings.database_file is not None, "there is a file where no URL is set"
-    return f"sqlite:///{settings.database_file.absolute()}"
-
-
-async def open_database(settings: Settings, clock: Clock | None = None, *, upgrade: bool = True) -> Storage:
-    """Open the storage that the settings name. Raises :class:`cowrite.stores.errors.StoreSetupError`."""
-    url = database_url(settings)
-    return await open_store(url, clock=clock, upgrade=upgrade, pool_size=settings.database_pool_size)

@@ -24,6 +24,7 @@ from cowrite.core.sessions.bridge import SessionBridge
 from cowrite.http.backend import Backend
 from cowrite.presence.opening import open_presence
 from cowrite.settings import Settings
+from cowrite.stores.opening import open_store
 from cowrite.tokens import AccessTokens
 from cowrite.transports.framing import WriteTurn
 from cowrite.transports.load import ServerLoad
@@ -163,3 +164,17 @@ def _backend(
 
 def _version_times(settings: Settings) -> VersionTimes:
     return VersionTimes(settings.version_pause, settings.version_interval, settings.version_retention_days)
+
+
+def database_url(settings: Settings) -> str:
+    """The URL of the database that the settings name."""
+    if settings.database_url is not None:
+        return settings.database_url
+    assert settings.database_file is not None, "there is a file where no URL is set"
+    return f"sqlite:///{settings.database_file.absolute()}"
+
+
+async def open_database(settings: Settings, clock: Clock | None = None, *, upgrade: bool = True) -> Storage:
+    """Open the storage that the settings name. Raises :class:`cowrite.stores.errors.StoreSetupError`."""
+    url = database_url(settings)
+    return await open_store(url, clock=clock, upgrade=upgrade, pool_size=settings.database_pool_size)

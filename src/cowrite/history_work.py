@@ -12,12 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
-from cowrite.app import open_database
 from cowrite.brokers.local import LocalBroker
-from cowrite.composition import Given, Parts, compose
+from cowrite.composition import Given, Parts, compose, open_database
 from cowrite.core.clock import SystemClock
 from cowrite.core.errors import RoomClosed
-from cowrite.core.history.diffs import DiffFormat
+from cowrite.core.history.diffs import DiffFormat, told
 from cowrite.core.history.errors import HistoryRefused
 from cowrite.core.history.moments import Moment
 from cowrite.core.history.verifying import Verified, verify
@@ -25,16 +24,18 @@ from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
 from cowrite.core.operations.submissions import SubmissionRefused
 from cowrite.core.ports import Access, AccessDenied, Grant, Storage, StoreError
-from cowrite.core.records import ActivityGroup, DocumentInfo, Version
+from cowrite.core.records import ActivityGroup, Cause, CauseKind, DocumentInfo, Version
 from cowrite.core.sessions.session import Session
 from cowrite.formats.diff_text import diff_to_text, harmless
 from cowrite.http.document_formats import Format, rendered
-from cowrite.http.problems import Refusal
+from cowrite.http.refusals import Refusal
 from cowrite.log import configure
 from cowrite.presence.local import LocalPresence
 from cowrite.settings import Settings, load_settings
 from cowrite.startup import StartError
+from cowrite.stores.encoding import check_id
 from cowrite.stores.errors import StoreSetupError
+from cowrite.stores.opening import file_of
 from cowrite.tokens import AccessTokens, ephemeral_keys
 from cowrite.transports.origins import OriginPolicy
 from cowrite.transports.services import SocketTimes
@@ -73,8 +74,13 @@ def run(data_dir: str | None, database_url: str | None, work: Callable[[Archive]
     """Do something with the database that the settings name. Raises :class:`StartError` with a line for people."""
     settings = load_settings(data_dir=data_dir, database_url=database_url)
     configure("error", settings.log_format)
-    if settings.database_url is None and settings.database_file is not None and not settings.database_file.exists():
-        raise StartError(f"there is no database {settings.database_file}; --data-dir or --database-url says where it is")
+    try:
+        file = settings.database_file if settings.database_url is None else file_of(settings.database_url)
+    except StoreSetupError as error:
+        raise StartError(str(error)) from None
+    if file is not None and not file.exists():
+        # Opening it would make it.
+        raise StartError(f"there is no database {file}; --data-dir or --database-url says where it is")
     return asyncio.run(_run(settings, work))
 
 
@@ -129,23 +135,49 @@ async def _nobody(token: str | None, document_id: str) -> Access:
 async def print_history(archive: Archive, document_id: str, limit: int) -> None:
     """Print activity and versions, newest first."""
     info = await archive.info(document_id)
-    groups = await archive.storage.history.activity(document_id, before=None, pause=_PAUSE, limit=limit)
-    versions = list(await archive.storage.versions.list(document_id, limit=_AT_ONCE))
+    history = archive.storage.history
+    groups = await history.activity(document_id, before=None, pause=_PAUSE, limit=limit, by_author=True)
+    oldest = min((group.first_offset for group in groups), default=info.first_offset)
+    left_out = oldest > info.first_offset
+    # The oldest moment that can be had is behind what was forgotten.
+    versions = await _versions(archive, document_id, oldest if left_out else 0)
     for group in groups:
         while versions and versions[0].offset >= group.last_offset:
             print(_version(versions.pop(0)))
         print(_group(group))
     for version in versions:
         print(_version(version))
+    if left_out:
+        print(f"what was before offset {oldest} is left out; --limit takes more lines")
     if info.first_offset > 1:
         print(f"what was before offset {info.first_offset} is forgotten")
 
 
+async def _versions(archive: Archive, document_id: str, oldest: int) -> list[Version]:
+    """All from that offset on, newest moment first."""
+    found: list[Version] = []
+    while True:
+        before = found[-1].id if found else None
+        page = await archive.storage.versions.list(document_id, before=before, limit=_AT_ONCE)
+        found += [version for version in page if version.offset >= oldest]
+        if len(page) < _AT_ONCE or page[-1].offset < oldest:
+            return found
+
+
 def _group(group: ActivityGroup) -> str:
-    offsets = f"{group.first_offset}" if group.entries == 1 else f"{group.first_offset}-{group.last_offset}"
-    why = f"  {group.cause.kind}, back to {group.cause.until}" if group.cause is not None else ""
+    offsets = (
+        f"{group.first_offset}" if group.first_offset == group.last_offset else f"{group.first_offset}-{group.last_offset}"
+    )
+    why = f"  {_why(group.cause)}" if group.cause is not None else ""
     who = f"{_span(group.began_at, group.ended_at)}  {harmless(group.author)}"
     return f"{who}  +{group.inserted} -{group.deleted}  ({offsets}){why}"
+
+
+def _why(cause: Cause) -> str:
+    if cause.kind is CauseKind.UNDO:
+        return f"undo of {harmless(cause.author or '')}'s changes, {(cause.after or 0) + 1}-{cause.until}"
+    what = f"restore of {cause.root!r}" if cause.root is not None else "restore"
+    return f"{what}, back to {cause.until}"
 
 
 def _version(version: Version) -> str:
@@ -158,11 +190,12 @@ def _span(began: int, ended: int) -> str:
     first, last = _time(began), _time(ended)
     if first == last:
         return first
-    return f"{first}-{last[-5:]}" if first[:10] == last[:10] else f"{first}  to  {last}"
+    return f"{first[:-1]}-{last[-9:]}" if first[:10] == last[:10] else f"{first}  to  {last}"
 
 
 def _time(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+    """To the second, and up: as a moment it is to mean what was made then, and not what was before."""
+    return datetime.fromtimestamp(-(-milliseconds // 1000), UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 # -- diff, restore, export ----------------------------------------------------------------------------------------------------
@@ -174,12 +207,16 @@ async def print_diff(archive: Archive, document_id: str, first: str, second: str
         raise StartError(f"--format is {form}; it takes one of {', '.join((_TEXT, *DiffFormat))}")
     moments = await archive.moment(document_id, first), await archive.moment(document_id, second)
     wanted = DiffFormat.JSON if form == _TEXT else DiffFormat(form)
-    told = (await archive.parts.past.diffs.between(*moments, wanted, root)).decode()
-    print(diff_to_text(json.loads(told), colours=sys.stdout.isatty()) if form == _TEXT else told)
+    changes = await archive.parts.past.diffs.between(*moments, wanted, root)
+    if form == _TEXT:
+        print(diff_to_text(json.loads(changes), colours=sys.stdout.isatty()))
+    else:
+        print((changes if wanted is DiffFormat.HTML else told(*moments, wanted, changes)).decode())
 
 
 async def restore_document(archive: Archive, document_id: str, to: str, root: str | None, by: str) -> None:
     """Restore, and say what became of it."""
+    check_id("--by", by)
     moment = await archive.moment(document_id, to)
     now = archive.parts.services.clock.now()
     access = Access(by, Grant.WRITE, issued_at=now)

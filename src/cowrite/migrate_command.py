@@ -10,7 +10,7 @@ def migrate(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """Make the tables of the database, or bring them up to date. A server needs it after an upgrade; SQLite does it itself."""
     import asyncio
 
-    from cowrite.app import database_url as url_of
+    from cowrite.composition import database_url as url_of
     from cowrite.log import configure
     from cowrite.settings import load_settings
     from cowrite.startup import prepare_folder

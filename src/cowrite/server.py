@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 import uvicorn
 
-from cowrite.app import Runtime, create_app, open_database
+from cowrite.app import Runtime, create_app
 from cowrite.brokers.errors import BrokerSetupError
 from cowrite.brokers.opening import open_broker
+from cowrite.composition import open_database
 from cowrite.settings import Settings
 from cowrite.startup import StartError, listen, prepare_folder, ready_line
 from cowrite.stores.errors import StoreSetupError

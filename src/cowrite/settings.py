@@ -167,7 +167,7 @@ class Settings(BaseSettings):
     version_interval: int = _setting(
         600,
         takes="a whole number of seconds from 0 to 86400",
-        description="No more than one such version is made in so many seconds.",
+        description="No more than one such version is made in so many seconds, but for the one when the server stops.",
         ge=0,
         le=86_400,
     )

@@ -20,8 +20,8 @@ from formats.states import ReadHtml
 ALL = ["text", "xml", "map", "array"]
 ANA = {"author": "Ana", "created_at": 1_700_000_000_000, "offset": 3}
 BEN = {"author": 'B"en', "created_at": 1_700_000_060_500, "offset": 4}
-BY_ANA = 'data-author="Ana" datetime="2023-11-14T22:13:20Z" title="Ana, 2023-11-14 22:13:20 UTC"'
-BY_BEN = 'data-author="B&quot;en" datetime="2023-11-14T22:14:20Z" title="B&quot;en, 2023-11-14 22:14:20 UTC"'
+BY_ANA = 'data-author="Ana" datetime="2023-11-14T22:13:20.000Z" title="Ana, 2023-11-14 22:13:20 UTC"'
+BY_BEN = 'data-author="B&quot;en" datetime="2023-11-14T22:14:20.500Z" title="B&quot;en, 2023-11-14 22:14:20 UTC"'
 
 
 def written(node: dict[str, Any]) -> str:
@@ -88,7 +88,7 @@ def test_blocks() -> None:
         element("codeBlock", text(run("equal", "x"), run("delete", "\ny", **BEN), {"change": "equal", "embed": {"e": 1}})),
     ]
     assert written(tree(*nodes)) == (
-        '<h2 class="cowrite-format" data-author="B&quot;en" data-time="2023-11-14T22:14:20Z" '
+        '<h2 class="cowrite-format" data-author="B&quot;en" data-time="2023-11-14T22:14:20.500Z" '
         'title="B&quot;en, 2023-11-14 22:14:20 UTC">t</h2>'
         f'<p class="cowrite-insert" {BY_ANA.replace("datetime", "data-time")}><ins {BY_ANA}>n</ins></p>'
         f'<p><del {BY_BEN}><br></del><br></p><p>o<del {BY_BEN}><span data-type="odd"></span></del></p>'
@@ -128,7 +128,8 @@ def test_who_brought_it_back_and_who_is_not_known() -> None:
     title = "Ana, 2023-11-14 22:13:20 UTC (brought back: B&quot;en, 2023-11-14 22:14:20 UTC)"
     assert written({"kind": "text", "runs": runs}) == (
         '<p style="white-space: pre-wrap">'
-        f'<ins data-author="Ana" datetime="2023-11-14T22:13:20Z" title="{title}">a</ins><del title="author unknown">b</del></p>'
+        f'<ins data-author="Ana" datetime="2023-11-14T22:13:20.000Z" title="{title}">a</ins>'
+        '<del title="author unknown">b</del></p>'
     )
 
 

@@ -27,7 +27,14 @@ def test_what_came_and_went_and_whose_it_is() -> None:
         {"change": "insert", "text": "there", **ANA},
         {"change": "format", "text": "!", "attributes": {"bold": True}, "before": {}, **ANA, "author": None},
     ]
-    assert told(runs=runs) == "Hello [-world-] (bo){+there+} (ana){~!~}"
+    assert told(runs=runs) == "Hello [-world-] (bo){+there+} (ana){~! bold~}"
+
+
+@pytest.mark.rule("FO17")
+def test_which_formats_came_and_went() -> None:
+    before = {"bold": True, "link": "a", "size": 3}
+    runs = [{"change": "format", "text": "x", "attributes": {"link": "b\x1b", "size": 3, "em": True}, "before": before, **ANA}]
+    assert told(runs=runs) == '{~x -bold link="b\\u001b" em~} (ana)'
 
 
 @pytest.mark.rule("FO17")

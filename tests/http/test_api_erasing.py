@@ -59,12 +59,16 @@ async def test_purge_on_request(server: Api) -> None:
     for path in ("", "?at=1", "/versions", f"/versions/{version['id']}", "/blame", "/activity", "/diff?from=0", "/operations"):
         assert problem(await server.client.get(PATH + path, headers=WRITER)) == gone, path
     assert problem(await ana.poll()) == gone
-    assert problem(await server.client.post(f"{PATH}/undelete", headers=ADMIN))[0] in {409, 410}
+    undeleted = await server.client.post(f"{PATH}/undelete", headers=ADMIN)
+    assert problem(undeleted) == gone
+    assert undeleted.json()["detail"] == "the document was purged: nothing of it is left"
     assert problem(await server.client.delete(f"{PATH}?purge=true", headers=ADMIN)) == gone
     assert problem(await server.client.delete(f"{DOCUMENTS}/e?purge=true", headers=ADMIN)) == (404, "document_not_found")
     await server.client.post(DOCUMENTS, json={"document_id": "e"}, headers=WRITER)
     assert (await server.client.delete(f"{DOCUMENTS}/e", headers=ADMIN)).status_code == 204
-    assert problem(await server.client.delete(f"{DOCUMENTS}/e", headers=ADMIN)) == gone
+    again = await server.client.delete(f"{DOCUMENTS}/e", headers=ADMIN)
+    assert problem(again) == gone
+    assert again.json()["detail"] == "the document was deleted; an administrator can undelete it"
     assert (await server.client.delete(f"{DOCUMENTS}/e?purge=true", headers=ADMIN)).status_code == 204
     info = await server.backend.directory.info("d")
     assert info is not None

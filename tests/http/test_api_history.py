@@ -162,6 +162,8 @@ async def test_restore(server: Api) -> None:
     made = done.json()
     assert made["offset"] == 5
     assert {one["author"] for one in made["operations"]} == {"ben"}
+    logged = (await get(server, "operations"))["operations"]
+    assert made["operations"] == logged[-len(made["operations"]) :], "told as everywhere, without fields that are not there"
     assert await text(server) == "Hello world"
     assert await text(server, 4) == "Jello world"
     version = await get(server, f"versions/{made['version']}")
@@ -179,9 +181,22 @@ async def test_restore_of_one_root(server: Api) -> None:
     await ana.write({"type": "insert", "position": ["m", "key"], "content": 1})
     await ana.write({"type": "insert", "position": ["m", "key"], "content": 2})
     assert (await post(server, "restore", to="4", root="body")).json()["operations"] == []
+    assert problem(await post(server, "restore", to="4", root="bdoy")) == (422, "root")
     await post(server, "restore", to="5", root="m")
     state = (await server.client.get(PATH, headers=READER)).json()["content"]
     assert state == {"body": {"$text": [{"insert": "Jello world"}]}, "m": {"$map": {"key": 1}}}
+
+
+@pytest.mark.rule("HV40")
+async def test_very_many_operations_are_not_told(server: Api) -> None:
+    ana = await server.connect("d", token("ana"))
+    for at in range(3):
+        operations = [{"type": "insert", "position": ["m", f"{at} {key}"], "content": 1} for key in range(334)]
+        await ana.write(*operations)
+    assert len((await post(server, "restore", to="2")).json()["operations"]) == 1000
+    await post(server, "restore", to="1002")
+    many = (await post(server, "restore", to="1")).json()
+    assert (many["operations"], many["offset"]) == (None, 1005)
 
 
 @pytest.mark.rule("HV40")
@@ -206,6 +221,25 @@ async def test_restores_at_once_bring_everything_back_once(server: Api) -> None:
     assert {answer.status_code for answer in answers} == {200}
     assert sum(bool(answer.json()["operations"]) for answer in answers) == 1
     assert await text(server) == "the text"
+
+
+@pytest.mark.rule("HV7")
+async def test_what_is_asked_for_again_after_its_moment_has_gone(server: Api) -> None:
+    """The answer to the first time was lost: it is the same."""
+    await two_authors(server)
+    version = (await post(server, "versions", name="kept", at="2")).json()["id"]
+    asked: dict[str, dict[str, Any]] = {
+        "restore": {"to": f"version:{version}", "id": "restored"},
+        "undo": {"author": "ana", "from_": f"version:{version}", "id": "undone"},
+    }
+    first = {what: await post(server, what, **body) for what, body in asked.items()}
+    assert {what: answer.status_code for what, answer in first.items()} == {"restore": 200, "undo": 200}
+    gone = await server.client.delete(f"{PATH}/versions/{version}", headers=WRITER)
+    assert gone.status_code == 204, gone.text
+    for what, body in asked.items():
+        assert (await post(server, what, **body)).json() == first[what].json()
+        assert problem(await post(server, what, **body | {"id": "another"})) == (404, "unknown_moment")
+    assert problem(await post(server, "undo", **asked["undo"] | {"id": "restored"})) == (409, "operation_id_taken")
 
 
 @pytest.mark.rule("HV7", "HV41")
@@ -272,6 +306,50 @@ async def test_undo(server: Api) -> None:
     assert problem(await post(server, "undo", author="ana", from_="3", to="1")) == (422, "wrong_order")
     cause = (await get(server, "activity", limit=1))["activity"][0]["cause"]
     assert cause == {"kind": "undo", "until": 5, "after": 0, "root": None, "author": "ben"}
+
+
+@pytest.mark.rule("HT12", "HT23")
+async def test_what_cannot_be_meant_is_refused(server: Api) -> None:
+    """Parameters that there are not, and bodies that are no JSON. What is JSON is read, whatever its type says."""
+    await two_authors(server)
+    for what in ("activity?after=5", "versions?foo=1", "blame?att=1", "operations?before=3", "?At=1", "/versions/x?at=1"):
+        answer = await server.client.get(f"{PATH}{'' if what[0] in '/?' else '/'}{what}", headers=READER)
+        assert problem(answer) == (422, "unprocessable_entity"), what
+        assert "this address has no such parameter; it has " in answer.json()["detail"]
+    assert (await server.client.get(f"{PATH}/blame?at=1&access_token={token('ana')}")).status_code == 200
+    for body in (b"{to:1}", b'{"to": NaN}', b"\xff"):
+        assert problem(await server.client.post(f"{PATH}/restore", content=body, headers=WRITER)) == (400, "malformed_json")
+    assert problem(await server.client.post(f"{PATH}/restore", headers=WRITER)) == (422, "unprocessable_entity")
+    as_curl = WRITER | {"content-type": "application/x-www-form-urlencoded"}
+    assert (await server.client.post(f"{PATH}/restore", content=b'{"to": "1"}', headers=as_curl)).status_code == 200
+    assert await text(server) == "Hello"
+
+
+@pytest.mark.rule("HV32")
+async def test_activity_by_author(server: Api) -> None:
+    """Of two who write at the same time, each has one group."""
+    ana, ben = await server.connect("d", token("ana")), await server.connect("d", token("ben"))
+    for _ in range(3):
+        for one, other in ((ana, ben), (ben, ana)):
+            await one.type("x")
+            other.head = one.head
+    assert [one["entries"] for one in (await get(server, "activity"))["activity"]] == [1] * 6
+    page = await get(server, "activity", by_author=True)
+    told = [(one["author"], one["first_offset"], one["last_offset"], one["entries"]) for one in page["activity"]]
+    assert (told, page["next"]) == ([("ben", 2, 6, 3), ("ana", 1, 5, 3)], None)
+    page = await get(server, "activity", by_author=True, limit=1)
+    assert (len(page["activity"]), page["next"]) == (1, 6)
+
+
+@pytest.mark.rule("HV42")
+async def test_an_undo_that_was_done_does_nothing_again(server: Api) -> None:
+    """Though it takes back the first one, too: it would write again what stands there."""
+    await two_authors(server)
+    await post(server, "restore", ADMIN, to="1")
+    undo = {"author": "root", "from_": "4"}
+    assert (await post(server, "undo", ADMIN, **undo)).json()["offset"] == 6
+    assert await text(server) == "Jello world"
+    assert (await post(server, "undo", ADMIN, **undo)).json() == {"offset": 6, "operations": [], "version": None}
 
 
 @pytest.mark.rule("HV43")

@@ -62,6 +62,7 @@ async def test_a_moment_is_named_in_many_ways(server: Api) -> None:
     assert (await read(server, f"time:{last}")).text == "fivefourthreetwoone"
     assert (await read(server, f"time:{last + 10**9}")).text == "fivefourthreetwoone"
     at = datetime.fromtimestamp((last + 1000) / 1000, UTC)
+    assert (await read(server, f"time:{at.isoformat()}")).text == "fivefourthreetwoone"
     for text in (at.isoformat(), at.isoformat().replace("+00:00", "Z"), at.isoformat().replace("+", " ")):
         assert (await read(server, text)).text == "fivefourthreetwoone", text
 
@@ -82,6 +83,12 @@ async def test_moments_that_are_none(server: Api) -> None:
         "2026-13-01T00:00Z",
     ):
         assert problem(await read(server, name)) == (404, "unknown_moment"), name
+    for name in ("2026-11-28T17:07:08", "2026-11-28", "2026-11-28T17:07:08-0500", "2026-02-30T00:00Z", "time:2026-11-28T17:07"):
+        answer = await read(server, name)
+        assert problem(answer) == (404, "unknown_moment"), name
+        assert "a zone, as 2026-11-28T14:00:00Z" in answer.json()["detail"], name
+    for name in ("now", "2026-11-281"):
+        assert "name an offset up to 5, a time, or the id" in (await read(server, name)).json()["detail"]
     for name in ("", "x" * 256):
         assert problem(await read(server, name)) == (422, "unprocessable_entity")
     assert problem(await server.client.get("/api/v2/documents/e?at=0", headers=WRITER)) == (404, "document_not_found")
@@ -136,6 +143,17 @@ async def test_what_was_forgotten_cannot_be_had(server: Api) -> None:
     for name in ("1", "2", "0"):
         assert problem(await read(server, name)) == (410, "history_forgotten"), name
     assert problem(await read(server, "op 2"))[0] in {404, 410}
+    page = await server.client.get(f"{PATH}/operations", headers=WRITER)
+    assert (*problem(page), page.json()["first_offset"]) == (410, "history_forgotten", 4)
+    page = await server.client.get(f"{PATH}/operations?after=offset:3", headers=WRITER)
+    assert [one["content"] for one in page.json()["operations"]] == ["four", "five"]
+    page = await server.client.get(f"{PATH}/operations?after=offset:2", headers=WRITER)
+    assert problem(page) == (410, "history_forgotten")
+    listed = (await server.client.get("/api/v2/documents", headers=WRITER)).json()["documents"]
+    assert [one["first_offset"] for one in listed] == [4]
+    for before in ("2", "3", "2020-01-01T00:00:00Z"):
+        again = await server.client.delete(f"{PATH}/history?before={before}", headers=ADMIN)
+        assert (again.status_code, again.json()) == (200, {"first_offset": 4}), before
     assert (await read(server, 4)).text == "fourthreetwoone"
     assert (await read(server, 5)).text == "fivefourthreetwoone"
     await ana.type("six")

@@ -202,6 +202,11 @@ async def test_operations(server: Api) -> None:
     assert at_end.json() == {"operations": [], "next": None}
     unknown = await server.client.get(path("d", "/operations?after=x"), headers=WRITER)
     assert problem(unknown) == (404, "unknown_operation")
+    later = await server.client.get(path("d", "/operations"), params={"after": "offset:8"}, headers=WRITER)
+    assert [one["content"] for one in later.json()["operations"]] == ["8", "9"]
+    await ana.write({**insert("x"), "id": "offset:2"})
+    named = await server.client.get(path("d", "/operations"), params={"after": "offset:2"}, headers=WRITER)
+    assert named.json()["operations"] == [], "an operation's id comes first"
     for bad in ("after=%00", "limit=0", f"after={'x' * 37}"):
         assert problem(await server.client.get(path("d", f"/operations?{bad}"), headers=WRITER))[0] in {404, 422}
 

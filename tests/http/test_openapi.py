@@ -104,4 +104,6 @@ async def test_other_methods(*, demo: bool) -> None:
             assert problem(answer) == (405, "method_not_allowed")
             assert answer.headers["allow"].replace(", HEAD", "") == allowed
         for path in ("nowhere", "documents/a/b", "realtime/connect/x"):
-            assert problem(await server.client.get(f"{API}{path}")) == (404, "not_found")
+            nowhere = await server.client.get(f"{API}{path}")
+            assert problem(nowhere) == (404, "not_found")
+            assert "percent-encoded as a whole: notes/1 is notes%2F1" in nowhere.json()["detail"]

@@ -241,6 +241,39 @@ async def test_purging_that_was_interrupted(sqlite: SqliteBackend) -> None:
     assert await remaining(sqlite) == [1, 1, 0]
 
 
+@pytest.mark.rule("HS25")
+async def test_scrubbing_for_one_document_does_not_finish_another(sqlite: SqliteBackend) -> None:
+    """Of which rows are still there."""
+    storage = await sqlite.open_storage()
+    assert isinstance(storage.store, SqlStore)
+    entries = [make_entry(offset) for offset in range(1, 4)]
+    for name in ("half", "whole"):
+        await write(storage.store, name, *(entry_about(name, entry.offset, 10, 1) for entry in entries))
+    (half,) = await storage.store.entries("half", start=2, limit=1)
+    packed = pack_checkpoint(Checkpoint(2, half.id, b"state", {}))
+    begin = partial(begin_forgetting, erasure_id="e", document_id="half", packed=packed, now=1)
+    assert await database(storage.store).erase(begin)
+    (whole,) = await storage.store.entries("whole", start=2, limit=1)
+    assert await storage.erasure.forget("whole", Checkpoint(2, whole.id, b"state", {}))
+    assert list(await storage.erasure.unfinished()) == ["half"]
+    assert words_in(sqlite.path) >= words("half", 1, 2)
+    await storage.erasure.finish("half")
+    assert words_in(sqlite.path) == words("half", 3, 3) | words("whole", 3, 3)
+    assert list(await storage.erasure.unfinished()) == []
+
+
+@pytest.mark.rule("HS25")
+async def test_entries_of_many_operations_go_a_few_at_a_time(sqlite: SqliteBackend) -> None:
+    """A transaction is bounded by its rows, and not by entries alone."""
+    storage = await sqlite.open_storage()
+    assert isinstance(storage.store, SqlStore)
+    per_entry = remains.BATCH_ROWS // 2 + 1
+    await write(storage.store, "doc", *(entry_about("many", offset, 1, per_entry) for offset in range(1, 4)))
+    whole = Remains("e", "doc", 1, 3, purged=True)
+    find = partial(remains.Entries().find, remains=whole, after="")
+    assert await database(storage.store).read(find, list) == [2]
+
+
 @pytest.mark.rule("HS21")
 async def test_scrubbing_fails(store: SqlStore, sqlite: SqliteBackend) -> None:
     """What keeps the file from being written anew is told, and does no harm."""

@@ -63,6 +63,7 @@ async def everything(storage: Storage, document_id: str = "doc") -> None:
         await transaction.quarantine([make_quarantined(document_id)])
     await store.save_checkpoint(document_id, Checkpoint(1, "x", b"", {}))
     await history.load_at(document_id, 1)
+    await history.damaged_checkpoints(document_id)
     await history.locate(document_id, "a")
     await history.operations(document_id, after=0, limit=1, size=1)
     await history.last_operation(document_id, until=1)

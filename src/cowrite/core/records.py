@@ -222,7 +222,7 @@ class Authored:
 
 @dataclass(frozen=True, slots=True)
 class ActivityGroup:
-    """Neighbouring entries of one author, without a pause in between. Times are milliseconds since 1970."""
+    """Entries of one author without a pause in between. Times are milliseconds since 1970."""
 
     author: str
     first_offset: int
@@ -233,11 +233,8 @@ class ActivityGroup:
     deleted: int
     cause: Cause | None = None
     """What the server made stands alone."""
-
-    @property
-    def entries(self) -> int:
-        """How many entries these are."""
-        return self.last_offset - self.first_offset + 1
+    entries: int = 1
+    """How many entries these are; between them there may be others' where that was asked for."""
 
 
 class VersionKind(StrEnum):

@@ -200,9 +200,13 @@ def _attributes_change(node: Json) -> Mark | None:
 
 
 def _time(created_at: int | None) -> str:
-    return "" if created_at is None else datetime.fromtimestamp(created_at // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """To the millisecond: cut off, it would mean the moment before the change."""
+    if created_at is None:
+        return ""
+    seconds = datetime.fromtimestamp(created_at // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{seconds}.{created_at % 1000:03}Z"
 
 
 def _title(author: str, time: str) -> str:
-    when = time.replace("T", " ").replace("Z", " UTC")
+    when = f"{time[:19].replace('T', ' ')} UTC" if time else ""
     return ", ".join(word for word in (author, when) if word) or "author unknown"

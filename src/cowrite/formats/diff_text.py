@@ -45,7 +45,7 @@ class _Writer:
             if run["change"] == "equal":
                 yield _cut(text, first=number == 0, last=number == len(runs) - 1)
             else:
-                yield self._marked(run, text)
+                yield self._marked(run, f"{text}{_formats(run)}")
 
     def _child(self, child: Mapping[str, Any]) -> str:
         inner = self.node(child)
@@ -77,6 +77,20 @@ class _Writer:
         whose = f" ({harmless(part['author'])})" if part.get("author") is not None else ""
         marked = f"{before}{text}{after}{whose}"
         return f"{colour}{marked}{_END}" if self._colours else marked
+
+
+def _formats(run: Mapping[str, Any]) -> str:
+    """Which formats came and went; nothing where it is no formatting that has changed."""
+    if run["change"] != "format":
+        return ""
+    before, after = run["before"], run["attributes"]
+    gone = [f"-{harmless(name)}" for name in before if name not in after]
+    came = [
+        harmless(name) if value is True else f"{harmless(name)}={_json(value)}"
+        for name, value in after.items()
+        if name not in before or before[name] != value
+    ]
+    return " " + " ".join(gone + came)
 
 
 def _has_changes(node: Mapping[str, Any]) -> bool:

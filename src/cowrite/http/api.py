@@ -46,6 +46,7 @@ class _Nowhere:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         there = [route for route in self._routes if route.matches(scope)[0] is not Match.NONE]
         if not there:
-            raise HTTPException(HTTPStatus.NOT_FOUND)
+            detail = "There is no such address. An id in a path is percent-encoded as a whole: notes/1 is notes%2F1."
+            raise HTTPException(HTTPStatus.NOT_FOUND, detail)
         allowed = sorted({method for route in there for method in route.methods or ()})
         raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"allow": ", ".join(allowed)})

@@ -18,7 +18,7 @@ from cowrite.core.rooms.registry import Registry
 from cowrite.core.sessions.access import AccessControl
 from cowrite.core.sessions.bridge import SessionBridge
 from cowrite.core.sessions.session import Session
-from cowrite.http.problems import unavailable
+from cowrite.http.refusals import unavailable
 
 PRESENT_SECONDS: Final = 30.0
 """How long somebody who polls counts as present after the last request."""

@@ -10,7 +10,7 @@ from typing import Final
 
 from cowrite.core.operations.state import State
 from cowrite.formats import to_html, to_markdown, to_text
-from cowrite.http.problems import Refusal
+from cowrite.http.refusals import Refusal
 
 _IN_THREAD_BYTES: Final = 64 << 10
 """States from this size on are rendered beside the event loop."""

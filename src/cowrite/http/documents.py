@@ -13,10 +13,11 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from cowrite.core.errors import RoomClosed
+from cowrite.core.history.errors import HistoryRefused
 from cowrite.core.history.moments import Moment
 from cowrite.core.operations.feed import encode_entry
 from cowrite.core.operations.state import State
-from cowrite.core.ports import AccessDenied, Grant, HistoryForgotten, InvalidId
+from cowrite.core.ports import AccessDenied, Grant, InvalidId
 from cowrite.core.records import DocumentInfo, Entry
 from cowrite.core.sessions.session import Session
 from cowrite.http.backend import Backend, Serving, backend_of
@@ -28,14 +29,13 @@ from cowrite.http.models import (
     Document,
     Documents,
     DocumentState,
-    OperationId,
     OperationsPage,
     Person,
     PresenceList,
 )
 from cowrite.http.problems import Refusal, documented
 from cowrite.http.raw_paths import DocumentInPath
-from cowrite.http.strict_route import StrictRoute
+from cowrite.http.strict_route import ExactRoute
 from cowrite.http.waiting import while_connected
 from cowrite.protocol.close_codes import CloseCode
 
@@ -48,6 +48,7 @@ _PORTION_BYTES: Final = 1 << 20
 """Operations of more bytes come in several pages."""
 
 _ERRORS: Final = {"s400": "bad_request", "s401": "unauthorized", "s503": "unavailable draining"}
+WITH_BODY: Final = {"s400": "malformed_json bad_request"}
 ON_ONE: Final = _ERRORS | {
     "s403": "forbidden grant_too_low origin_refused",
     "s404": "document_not_found",
@@ -57,14 +58,14 @@ ON_ONE: Final = _ERRORS | {
 """The errors of a route about one document."""
 MAX_MOMENT: Final = 255
 MOMENT: Final = (
-    "The moment: `offset:` and an offset, `time:` and milliseconds since 1970, `version:` or `operation:` and an id; or just "
-    "an offset, a time with its zone (RFC 3339), or an id. A time means the last entry made by then."
+    "The moment: `offset:` and an offset, `time:` and milliseconds since 1970 or a time, `version:` or `operation:` and an id; "
+    "or just an offset, a time with its zone (RFC 3339), or an id. A time means the last entry made by then."
 )
 
 
 def documents_routes(serving: Serving) -> APIRouter:
     """``/api/v2/documents`` and what is below it."""
-    routes = APIRouter(prefix="/api/v2/documents", tags=["documents"], route_class=StrictRoute)
+    routes = APIRouter(prefix="/api/v2/documents", tags=["documents"], route_class=ExactRoute)
     given = Depends(backend_of(serving))
 
     @routes.get(
@@ -89,7 +90,7 @@ def documents_routes(serving: Serving) -> APIRouter:
         description="Not needed before editing: the first edit of a document makes it. One that was deleted for good an "
         "administrator makes again.",
         responses=documented(
-            **_ERRORS,
+            **_ERRORS | WITH_BODY,
             s403="forbidden grant_too_low origin_refused",
             s409="document_exists",
             s410="document_deleted",
@@ -148,12 +149,13 @@ def documents_routes(serving: Serving) -> APIRouter:
         request: Request, document_id: DocumentInPath, backend: Backend = given, purge: Annotated[bool, Query()] = False
     ) -> Response:
         caller = await identify(backend, token_of(request.scope), document_id, Grant.ADMIN)
-        if await backend.directory.info(document_id) is None:
+        info = await backend.directory.info(document_id)
+        if info is None:
             raise _not_found()
         deleted = await backend.deletion.delete(document_id, caller.session.author)
         purged = purge and await backend.past.erasing.purge(document_id)
         if not (deleted or purged):
-            raise _deleted()
+            raise _deleted(info)
         await backend.access.catch_up()
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
@@ -167,13 +169,15 @@ def documents_routes(serving: Serving) -> APIRouter:
         if await backend.directory.info(document_id) is None:
             raise _not_found()
         if not await backend.deletion.undelete(document_id, caller.session.author):
+            await existing_document(backend, document_id)  # one that was purged cannot come back
             raise Refusal(HTTPStatus.CONFLICT, "document_not_deleted", "The document is not deleted.")
         return _shown(await existing_document(backend, document_id))
 
     @routes.get(
         "/{document_id}/operations",
         summary="Read what has happened to a document",
-        description="Whole entries of the log in their order: a page may have more than `limit`.",
+        description="Whole entries of the log in their order: a page may have more than `limit`. Where the beginning was "
+        "forgotten, 410 `history_forgotten` says in `first_offset` what is kept: go on with `after=offset:` and one less.",
         response_model=OperationsPage,
         responses=documented(
             **{**ON_ONE, "s404": "document_not_found unknown_operation", "s410": "document_deleted history_forgotten"}
@@ -183,7 +187,15 @@ def documents_routes(serving: Serving) -> APIRouter:
         request: Request,
         document_id: DocumentInPath,
         backend: Backend = given,
-        after: Annotated[OperationId | None, Query(description="The `next` of the page before, or any operation.")] = None,
+        after: Annotated[
+            str | None,
+            Query(
+                min_length=1,
+                max_length=MAX_MOMENT,
+                pattern=r"^[^\x00]*$",
+                description="The `next` of the page before, any operation, or another moment: `offset:4`.",
+            ),
+        ] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_OPERATIONS)] = 100,
     ) -> Response:
         await identify(backend, token_of(request.scope), document_id, Grant.READ)
@@ -272,27 +284,33 @@ def _etag(epoch: str, offset: int, form: Format, root: str | None) -> str:
 
 
 async def _operations(backend: Backend, info: DocumentInfo, after: str | None, limit: int) -> bytes:
-    document_id, offset = info.document_id, 0
-    try:
-        if after is not None:
-            located = await backend.history.locate(document_id, after)
-            if located is None:
-                raise Refusal(HTTPStatus.NOT_FOUND, "unknown_operation", "No operation of this document has that id.")
-            offset = located
-        entries: list[Entry] = []
-        while offset < info.head.offset and not any(entry.operations for entry in entries):
-            entries = list(await backend.history.operations(document_id, after=offset, limit=limit, size=_PORTION_BYTES))
-            if not entries:
-                break
-            offset = entries[-1].offset
-    except HistoryForgotten as forgotten:
-        raise Refusal(HTTPStatus.GONE, "history_forgotten", str(forgotten)) from None
-    except InvalidId as invalid:
-        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "unprocessable_entity", str(invalid)) from None
+    document_id = info.document_id
+    offset = 0 if after is None else await _place(backend, info, after)
+    entries: list[Entry] = []
+    while offset < info.head.offset and not any(entry.operations for entry in entries):
+        entries = list(await backend.history.operations(document_id, after=offset, limit=limit, size=_PORTION_BYTES))
+        if not entries:
+            break
+        offset = entries[-1].offset
     last = next((entry.operations[-1].id for entry in reversed(entries) if entry.operations), None)
     following = json.dumps(last if offset < info.head.offset else None)
     operations = b",".join(encode_entry(entry) for entry in entries if entry.operations)
     return b'{"operations":[%s],"next":%s}' % (operations, following.encode())
+
+
+async def _place(backend: Backend, info: DocumentInfo, after: str) -> int:
+    """The offset of an operation, or of another moment. What may be both is an operation: `next` of a page is one."""
+    try:
+        located = await backend.history.locate(info.document_id, after)
+    except InvalidId:  # longer than an operation's id can be
+        located = None
+    if located is not None:
+        return located
+    try:
+        return (await backend.past.moments.resolve(info, after)).offset
+    except HistoryRefused:
+        detail = f"No operation of this document has the id {after!r}, and it names no other moment of it."
+        raise Refusal(HTTPStatus.NOT_FOUND, "unknown_operation", detail) from None
 
 
 async def _people(backend: Backend, document_id: str) -> PresenceList:
@@ -300,7 +318,7 @@ async def _people(backend: Backend, document_id: str) -> PresenceList:
     if info is None and not persons:  # people may be in one in which nobody has written anything yet
         raise _not_found()
     if info is not None and info.deleted_at is not None:
-        raise _deleted()
+        raise _deleted(info)
     return PresenceList(presence=[Person.model_validate(one.to_json()) for one in persons])
 
 
@@ -310,7 +328,7 @@ async def existing_document(backend: Backend, document_id: str) -> DocumentInfo:
     if info is None:
         raise _not_found()
     if info.deleted_at is not None:
-        raise _deleted()
+        raise _deleted(info)
     return info
 
 
@@ -337,8 +355,10 @@ def _not_found() -> Refusal:
     return Refusal(HTTPStatus.NOT_FOUND, "document_not_found", "There is no document of this id.")
 
 
-def _deleted() -> RoomClosed:
-    return RoomClosed(CloseCode.DOCUMENT_DELETED, "the document was deleted")
+def _deleted(info: DocumentInfo) -> RoomClosed:
+    purged = "the document was purged: nothing of it is left"
+    reason = purged if info.purged_at is not None else "the document was deleted; an administrator can undelete it"
+    return RoomClosed(CloseCode.DOCUMENT_DELETED, reason)
 
 
 def _shown(info: DocumentInfo) -> Document:
@@ -350,4 +370,5 @@ def _shown(info: DocumentInfo) -> Document:
         updated_at=info.updated_at,
         deleted_at=info.deleted_at,
         log_bytes=info.log_bytes,
+        first_offset=info.first_offset,
     )

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Final
+from typing import Annotated, Final, TypedDict
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from cowrite.core.history.diffs import DiffFormat
+from cowrite.core.history.diffs import DiffFormat, told
 from cowrite.core.history.moments import Moment
 from cowrite.core.history.restoring import Made
-from cowrite.core.ports import Grant
-from cowrite.core.records import DocumentInfo
+from cowrite.core.operations.reading import MAX_OPERATIONS
+from cowrite.core.ports import Grant, HistoryForgotten
+from cowrite.core.records import CauseKind, DocumentInfo
 from cowrite.http.backend import Backend, Serving, backend_of
 from cowrite.http.bodies import Content
 from cowrite.http.credentials import require
-from cowrite.http.documents import MAX_MOMENT, MOMENT, ON_ONE
+from cowrite.http.documents import MAX_MOMENT, MOMENT, ON_ONE, WITH_BODY
 from cowrite.http.history_models import (
     Activity,
     ActivityShown,
@@ -29,7 +30,7 @@ from cowrite.http.history_models import (
 from cowrite.http.models import Operation
 from cowrite.http.problems import documented
 from cowrite.http.raw_paths import DocumentInPath
-from cowrite.http.strict_route import StrictRoute
+from cowrite.http.strict_route import ExactRoute
 from cowrite.http.versions import entered
 from cowrite.http.waiting import while_connected
 
@@ -42,21 +43,32 @@ _READING: Final = ON_ONE | {
     "s422": "unprocessable_entity bad_document_id history_too_costly",
     "s503": "unavailable overloaded draining",
 }
-_WRITING: Final = _READING | {
-    "s409": "history_replaced restored_meanwhile restore_failed root_unreadable operation_id_taken",
-    "s413": "too_large",
-    "s429": "too_fast",
-    "s422": "unprocessable_entity bad_document_id unsupported not_storable wrong_order history_too_costly",
-}
+_WRITING: Final = (
+    _READING
+    | WITH_BODY
+    | {
+        "s409": "history_replaced restored_meanwhile restore_failed root_unreadable operation_id_taken",
+        "s413": "too_large",
+        "s429": "too_fast",
+        "s422": "unprocessable_entity bad_document_id unsupported not_storable wrong_order history_too_costly",
+    }
+)
 
 _MomentQuery = Annotated[str | None, Query(min_length=1, max_length=MAX_MOMENT, description=f"{MOMENT} Now, if left out.")]
 _RootQuery = Annotated[str | None, Query(max_length=255, description=_ROOT)]
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 
 
+class _Asked(TypedDict):
+    """How whoever asks names and words it: asked for again so, it is not done twice."""
+
+    id: str | None
+    words: str
+
+
 def history_routes(serving: Serving) -> APIRouter:
     """What is below ``/api/v2/documents/{document_id}`` about its past, but for versions."""
-    routes = APIRouter(prefix="/api/v2/documents/{document_id}", tags=["history"], route_class=StrictRoute)
+    routes = APIRouter(prefix="/api/v2/documents/{document_id}", tags=["history"], route_class=ExactRoute)
     _reading(routes, serving)
     _writing(routes, serving)
     return routes
@@ -89,9 +101,7 @@ def _reading(routes: APIRouter, serving: Serving) -> None:
         changes = await while_connected(request, backend.past.diffs.between(*moments, format, root))
         if format is DiffFormat.HTML:
             return await Content(changes).answer(request.headers, media_type="text/html; charset=utf-8")
-        told = {"document_id": document_id, "from": _shown(moments[0]), "to": _shown(moments[1])}
-        name = b"roots" if format is DiffFormat.JSON else b"operations"
-        body = b'%s,"%s":%s}' % (_encode(told)[:-1].encode(), name, changes)
+        body = told(*moments, format, changes)
         return await Content(body).answer(request.headers, media_type="application/json")
 
     @routes.get(
@@ -111,8 +121,8 @@ def _reading(routes: APIRouter, serving: Serving) -> None:
         _, info = await entered(backend, request, document_id, Grant.READ)
         moment = await _resolved(backend, info, at)
         runs = await while_connected(request, backend.past.blames.of(moment, root))
-        told = {"document_id": document_id, "offset": moment.offset}
-        body = b'%s,"runs":%s}' % (_encode(told)[:-1].encode(), runs)
+        place = {"document_id": document_id, "offset": moment.offset}
+        body = b'%s,"runs":%s}' % (_encode(place)[:-1].encode(), runs)
         return await Content(body).answer(request.headers, media_type="application/json")
 
     @routes.get(
@@ -128,11 +138,14 @@ def _reading(routes: APIRouter, serving: Serving) -> None:
         before: Annotated[int | None, Query(ge=1, le=2**53, description="The `next` of the page before.")] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_GROUPS)] = 100,
         pause: Annotated[int, Query(ge=0, le=86_400, description="Seconds.")] = 300,
+        by_author: Annotated[
+            bool, Query(description="What an author did without a pause is one group, though others wrote meanwhile.")
+        ] = False,
     ) -> Activity:
         _, info = await entered(backend, request, document_id, Grant.READ)
-        read = backend.past.history.activity(document_id, before=before, pause=pause * 1000, limit=limit)
+        read = backend.past.history.activity(document_id, before=before, pause=pause * 1000, limit=limit, by_author=by_author)
         groups = await while_connected(request, read)
-        oldest = groups[-1].first_offset if groups else 0
+        oldest = min((group.first_offset for group in groups), default=0)
         following = oldest if oldest > info.first_offset else None
         return Activity(activity=[ActivityShown.of(group) for group in groups], next=following)
 
@@ -145,34 +158,44 @@ def _writing(routes: APIRouter, serving: Serving) -> None:
         summary="Bring a document back to a moment",
         description="As a new edit, which those who are in it see arrive. What was there before becomes a version; what others "
         "write meanwhile stays.",
-        responses=documented(**_WRITING),
+        response_model_exclude_unset=True,  # as operations are told everywhere
+        responses=documented(**_WRITING | {"s422": f"{_WRITING['s422']} root"}),
     )
     async def restore(request: Request, document_id: DocumentInPath, body: RestoreBody, backend: Backend = given) -> Restored:
         session, info = await entered(backend, request, document_id, Grant.WRITE)
-        moment = await backend.past.moments.resolve(info, body.to)
-        return _made(await backend.past.restoring.restore(session, moment, root=body.root, id=body.id, words=_words(body)))
+        restoring, asked = backend.past.restoring, _Asked(id=body.id, words=_words(body))
+        made = await restoring.done_before(session, info, CauseKind.RESTORE, **asked)
+        if made is None:
+            moment = await backend.past.moments.resolve(info, body.to)
+            made = await restoring.restore(session, moment, root=body.root, **asked)
+        return _made(made)
 
     @routes.post(
         "/undo",
         summary="Take back what somebody did",
-        description="As a new edit: what they inserted goes, what they deleted comes back, what others did stays. Everybody "
-        "who may write may take back what they did themselves; an administrator, what others did.",
+        description="As a new edit: what they inserted goes, what they deleted comes back, what others did stays, but for what "
+        "stands inside of something that goes (their text in a paragraph that the author had inserted: `version` has it). "
+        "Everybody who may write may take back what they did themselves; an administrator, what others did.",
+        response_model_exclude_unset=True,
         responses=documented(**_WRITING),
     )
     async def undo(request: Request, document_id: DocumentInPath, body: UndoBody, backend: Backend = given) -> Restored:
         session, info = await entered(backend, request, document_id, Grant.WRITE)
         if body.author != session.author:
             require(session, Grant.ADMIN)
-        after = await backend.past.moments.resolve(info, body.from_)
-        until = await _resolved(backend, info, body.to)
-        return _made(await backend.past.restoring.undo(session, body.author, after, until, id=body.id, words=_words(body)))
+        restoring, asked = backend.past.restoring, _Asked(id=body.id, words=_words(body))
+        made = await restoring.done_before(session, info, CauseKind.UNDO, **asked)
+        if made is None:
+            after = await backend.past.moments.resolve(info, body.from_)
+            made = await restoring.undo(session, body.author, after, await _resolved(backend, info, body.to), **asked)
+        return _made(made)
 
     @routes.delete(
         "/history",
         summary="Forget what happened before a moment",
         description="For good: the document as it was then is its beginning from now on. Offsets stay, and so does the "
-        "present: people who are in the document notice nothing.",
-        responses=documented(**_READING),
+        "present: people who are in the document notice nothing. Where that much is forgotten already, nothing happens.",
+        responses=documented(**_READING | {"s410": "document_deleted history_forgotten"}),
     )
     async def forget(
         request: Request,
@@ -181,7 +204,10 @@ def _writing(routes: APIRouter, serving: Serving) -> None:
         backend: Backend = given,
     ) -> Forgotten:
         _, info = await entered(backend, request, document_id, Grant.ADMIN)
-        moment = await backend.past.moments.resolve(info, before)
+        try:
+            moment = await backend.past.moments.resolve(info, before)
+        except HistoryForgotten as forgotten:  # that much was done before: whoever asks every night need not know
+            moment = await backend.past.moments.at(info, forgotten.first_offset - 1)
         return Forgotten(first_offset=await backend.past.erasing.forget(moment))
 
 
@@ -195,10 +221,8 @@ def _words(body: RestoreBody | UndoBody) -> str:
     return body.model_dump_json(exclude={"id"})
 
 
-def _shown(moment: Moment) -> dict[str, int | None]:
-    return {"offset": moment.offset, "created_at": moment.created_at}
-
-
 def _made(made: Made) -> Restored:
-    operations = [Operation.model_validate(operation.to_json()) for operation in made.operations]
+    operations = None
+    if len(made.operations) <= MAX_OPERATIONS:
+        operations = [Operation.model_validate(operation.to_json()) for operation in made.operations]
     return Restored(offset=made.offset, operations=operations, version=made.version_id, left=list(made.left))

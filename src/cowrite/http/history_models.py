@@ -163,7 +163,7 @@ class Restored(BaseModel):
     """What became of it: a new entry, or none where there was nothing to do."""
 
     offset: int
-    operations: list[Operation] = Field(description="As committed.")
+    operations: list[Operation] | None = Field(description="As committed; null: more than 1000.")
     version: str | None = Field(
         description="The id of a version: what was there before. Null: there was nothing to do, or it was done before."
     )

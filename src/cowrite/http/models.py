@@ -289,6 +289,7 @@ class Document(BaseModel):
     updated_at: int
     deleted_at: int | None = None
     log_bytes: int
+    first_offset: int = Field(description="The oldest entry that is kept, once there is one: 1, unless history was forgotten.")
 
 
 class Documents(BaseModel):

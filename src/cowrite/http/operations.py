@@ -135,7 +135,7 @@ def operations_routes(serving: Serving, limits: Limits) -> APIRouter:
             "session token in the place of an access token all requests of its user count as one session."
         ),
         responses=documented(
-            s400="bad_request",
+            s400="malformed_json bad_request",
             s401="unauthorized",
             s403="forbidden grant_too_low origin_refused",
             s410="document_deleted",

@@ -28,6 +28,8 @@ from cowrite.core.ports import (
     StoreError,
     StoreRefused,
 )
+from cowrite.http.refusals import Refusal as Refusal
+from cowrite.http.refusals import unavailable as unavailable
 from cowrite.protocol.close_codes import CloseCode
 
 CAREFUL: Final = {
@@ -37,8 +39,6 @@ CAREFUL: Final = {
     "x-frame-options": "DENY",
 }
 """Headers that keep browsers from guessing and embedding."""
-RETRY_SECONDS: Final = 2
-"""What Retry-After says, unless more is known."""
 _MEDIA_TYPE: Final = "application/problem+json"
 _TOO_LARGE: Final = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 _INVALID: Final = HTTPStatus.UNPROCESSABLE_ENTITY
@@ -58,21 +58,8 @@ class Problem(BaseModel):
     detail: str | None = None
     index: int | None = Field(None, description="The place in the request of the operation that is to blame.")
     field: str | None = Field(None, description="That of its fields which is.")
+    first_offset: int | None = Field(None, description="Where history was forgotten: the oldest entry that is kept.")
     retry: bool | None = Field(None, description="True: the same request may succeed later.")
-
-
-class Refusal(Exception):
-    """The answer to a request is an error. Raise it anywhere below a route."""
-
-    def __init__(
-        self, status: HTTPStatus, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
-    ) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.code = code
-        self.detail = detail
-        self.headers = headers
-        self.more = more
 
 
 def problem(
@@ -98,12 +85,6 @@ class _ProblemResponse(JSONResponse):
 
     def render(self, content: Any) -> bytes:
         return json.dumps(content, separators=(",", ":")).encode()
-
-
-def unavailable(detail: str, *, code: str = "unavailable", seconds: int = RETRY_SECONDS) -> Refusal:
-    """It cannot be done now, and may be later."""
-    headers = {"retry-after": str(seconds)}
-    return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, code, detail, headers=headers, retry=True)
 
 
 @cache
@@ -205,7 +186,7 @@ def from_denied(denied: AccessDenied) -> Refusal:
 def from_store(error: StoreError) -> Refusal:
     """The database does not do it."""
     if isinstance(error, HistoryForgotten):
-        return Refusal(HTTPStatus.GONE, "history_forgotten", str(error))
+        return Refusal(HTTPStatus.GONE, "history_forgotten", str(error), first_offset=error.first_offset)
     if isinstance(error, DocumentDeleted):
         return Refusal(HTTPStatus.GONE, "document_deleted", str(error))
     if isinstance(error, InvalidId | StoreRefused):

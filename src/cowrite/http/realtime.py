@@ -34,7 +34,7 @@ def realtime_routes(serving: Serving, *, batch_milliseconds: int) -> APIRouter:
         "/connect",
         summary="Exchange a session token for a session",
         responses=documented(
-            s400="bad_request",
+            s400="malformed_json bad_request",
             s401="unauthorized",
             s403="forbidden origin_refused",
             s410="document_deleted",
@@ -75,7 +75,7 @@ def realtime_routes(serving: Serving, *, batch_milliseconds: int) -> APIRouter:
         "/refresh",
         summary="Renew the access token",
         responses=documented(
-            s400="bad_request",
+            s400="malformed_json bad_request",
             s401="unauthorized",
             s403="forbidden origin_refused",
             s422="unprocessable_entity",
@@ -94,7 +94,7 @@ def realtime_routes(serving: Serving, *, batch_milliseconds: int) -> APIRouter:
         summary="End the session",
         description="Works with `navigator.sendBeacon`: the token may be in the body, as JSON or by itself, whatever its type.",
         responses=documented(
-            s400="bad_request malformed_json",
+            s400="malformed_json bad_request",
             s401="unauthorized",
             s403="origin_refused",
             s413="too_large",
@@ -121,7 +121,7 @@ def realtime_routes(serving: Serving, *, batch_milliseconds: int) -> APIRouter:
             "may leave `document_id` out."
         ),
         responses=documented(
-            s400="bad_request",
+            s400="malformed_json bad_request",
             s401="unauthorized",
             s403="forbidden grant_too_low origin_refused",
             s422="unprocessable_entity bad_document_id",

@@ -12,11 +12,11 @@ from cowrite.core.records import DocumentInfo, VersionKind
 from cowrite.core.sessions.session import Session
 from cowrite.http.backend import Backend, Serving, backend_of
 from cowrite.http.credentials import identify, token_of
-from cowrite.http.documents import ON_ONE, existing_document
+from cowrite.http.documents import ON_ONE, WITH_BODY, existing_document
 from cowrite.http.history_models import Version, VersionBody, VersionChange, Versions
 from cowrite.http.problems import documented
 from cowrite.http.raw_paths import DocumentInPath
-from cowrite.http.strict_route import StrictRoute
+from cowrite.http.strict_route import ExactRoute
 
 MAX_LISTED: Final = 1000
 _MAX_ID: Final = 36
@@ -31,7 +31,7 @@ async def entered(backend: Backend, request: Request, document_id: str, needed: 
 
 def versions_routes(serving: Serving) -> APIRouter:
     """``/api/v2/documents/{document_id}/versions`` and what is below it."""
-    routes = APIRouter(prefix="/api/v2/documents/{document_id}/versions", tags=["history"], route_class=StrictRoute)
+    routes = APIRouter(prefix="/api/v2/documents/{document_id}/versions", tags=["history"], route_class=ExactRoute)
     given = Depends(backend_of(serving))
 
     @routes.get("", summary="List versions", description="Newest moment first.", responses=documented(**_ON_VERSION))
@@ -56,6 +56,7 @@ def versions_routes(serving: Serving) -> APIRouter:
         description="A version is a pointer: it takes no copy.",
         responses=documented(
             **ON_ONE
+            | WITH_BODY
             | {
                 "s404": "document_not_found unknown_moment",
                 "s410": "document_deleted history_forgotten",
@@ -79,7 +80,7 @@ def versions_routes(serving: Serving) -> APIRouter:
         "/{version_id}",
         summary="Rename a version",
         description="Or give it another note. An automatic one that gets a name is kept as long as one that was made by hand.",
-        responses=documented(**_ON_VERSION | {"s413": "too_large"}),
+        responses=documented(**_ON_VERSION | WITH_BODY | {"s413": "too_large"}),
     )
     async def change(
         request: Request, document_id: DocumentInPath, version_id: str, body: VersionChange, backend: Backend = given

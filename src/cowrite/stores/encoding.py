@@ -306,6 +306,15 @@ def unpack_checkpoint(packed: PackedCheckpoint) -> Checkpoint:
     return Checkpoint(packed.offset, packed.entry_id, state, _decode_roots(packed.roots))
 
 
+def damage_of(packed: PackedCheckpoint) -> str | None:
+    """Why it cannot be unpacked; None: it can."""
+    try:
+        unpack_checkpoint(packed)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def _decode_roots(text: str) -> Mapping[str, RootKind]:
     return {name: RootKind(kind) for name, kind in decode_json(text).items()}
 

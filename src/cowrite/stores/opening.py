@@ -82,6 +82,12 @@ async def migrate(url: str) -> tuple[str | None, str]:
     return before, NEWEST
 
 
+def file_of(url: str) -> Path | None:
+    """The file that opening the URL would make, or open; None: its database is no file. Raises :class:`StoreSetupError`."""
+    parsed = _parse(url)
+    return _sqlite_path(parsed) if parsed.get_backend_name() == "sqlite" else None
+
+
 def _parse(url: str) -> URL:
     try:
         return make_url(url)

@@ -49,24 +49,27 @@ def deletes(document_id: str, offset: int, update: bytes) -> tuple[ClockRange, .
         raise StoreCorrupt(f"The entry of document {document_id!r} at offset {offset} is damaged ({error!r}).") from error
 
 
-def groups(newest_first: Iterable[Authored], *, pause: int, limit: int) -> Iterator[ActivityGroup]:
-    """At most ``limit`` groups of entries, newest first. No more is taken of the entries than that needs."""
-    open_group: list[Authored] = []
-    made = 0
+def groups(newest_first: Iterable[Authored], *, pause: int, limit: int, by_author: bool = False) -> Iterator[ActivityGroup]:
+    """At most ``limit`` groups of entries, newest first. No more is taken of the entries than that needs.
+
+    ``by_author``: an author's entries are in one group though others have written between.
+    """
+    made: list[list[Authored]] = []
+    open_groups: dict[str, list[Authored]] = {}
     for entry in newest_first:
-        if open_group and not _belongs(entry, open_group[-1], pause):
-            yield _group(open_group)
-            made, open_group = made + 1, []
-            if made >= limit:
-                return
-        open_group.append(entry)
-    if open_group:
-        yield _group(open_group)
-
-
-def _belongs(older: Authored, newer: Authored, pause: int) -> bool:
-    by_itself = older.cause is not None or newer.cause is not None
-    return not by_itself and older.author == newer.author and newer.created_at - older.created_at <= pause
+        group = open_groups.get(entry.author)
+        if group is None or entry.cause is not None or group[-1].created_at - entry.created_at > pause:
+            if len(made) == limit:
+                break
+            group = []
+            made.append(group)
+            if entry.cause is not None or not by_author:
+                open_groups.clear()
+            open_groups[entry.author] = group
+        group.append(entry)
+        if entry.cause is not None:
+            open_groups.clear()
+    return map(_group, made)
 
 
 def _group(newest_first: Sequence[Authored]) -> ActivityGroup:
@@ -81,6 +84,7 @@ def _group(newest_first: Sequence[Authored]) -> ActivityGroup:
         inserted=sum(entry.inserted for entry in newest_first),
         deleted=sum(entry.deleted for entry in newest_first),
         cause=cause,
+        entries=len(newest_first),
     )
 
 

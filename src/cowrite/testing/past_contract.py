@@ -204,12 +204,12 @@ class PastContract:
         await write(storage.store, "doc", *entries)
         await fill(storage.store, "other", number=2)
         expected = [
-            ActivityGroup("ana", 7, 8, 34, 30, 15, 2),
+            ActivityGroup("ana", 7, 8, 34, 30, 15, 2, entries=2),
             ActivityGroup("ana", 6, 6, 33, 33, 6, 1, replace(RESTORE, copies=())),
             ActivityGroup("ana", 5, 5, 32, 32, 5, 1),
             ActivityGroup("bob", 4, 4, 31, 31, 4, 1),
             ActivityGroup("ana", 3, 3, 31, 31, 3, 1),
-            ActivityGroup("ana", 1, 2, 10, 20, 3, 2),
+            ActivityGroup("ana", 1, 2, 10, 20, 3, 2, entries=2),
         ]
         history = storage.history
         assert list(await history.activity("doc", before=None, pause=10, limit=100)) == expected
@@ -229,6 +229,35 @@ class PastContract:
         assert await history.activity("doc", before=None, pause=10, limit=0) == ()
         assert await history.activity("doc", before=1, pause=10, limit=9) == ()
         assert await history.activity("nobody", before=None, pause=10, limit=9) == ()
+
+    @pytest.mark.rule("HS6")
+    async def test_activity_by_author(self, storage: Storage) -> None:
+        """Those who write at the same time have one group each; a longer pause of theirs, and what the server made, ends it."""
+        made = [("ana", 10), ("bob", 11), ("ana", 12), ("bob", 13), ("eve", 14), ("ana", 15), ("ana", 16), ("bob", 20)]
+        made += [("ana", 27), ("bob", 28)]
+        entries = [
+            make_entry(offset, author=author, created_at=at, cause=RESTORE if offset == 5 else None)
+            for offset, (author, at) in enumerate(made, 1)
+        ]
+        await write(storage.store, "doc", *entries)
+
+        async def told(limit: int, before: int | None = None) -> list[tuple[str, int, int, int]]:
+            page = await storage.history.activity("doc", before=before, pause=10, limit=limit, by_author=True)
+            return [(group.author, group.first_offset, group.last_offset, group.entries) for group in page]
+
+        newer = [("bob", 8, 10, 2), ("ana", 9, 9, 1), ("ana", 6, 7, 2)]
+        older = [("eve", 5, 5, 1), ("bob", 2, 4, 2), ("ana", 1, 3, 2)]
+        assert await told(99) == newer + older
+        assert await told(3) == newer
+        assert await told(3, before=6) == older
+        for limit in (1, 2, 4):
+            seen, before = 0, None
+            while page := await told(limit, before):
+                assert len(page) <= limit
+                assert [last for _, _, last, _ in page] == sorted((last for _, _, last, _ in page), reverse=True)
+                seen += sum(entries for _, _, _, entries in page)
+                before = min(first for _, first, _, _ in page)
+            assert seen == len(made), "each entry is in exactly one group"
 
     @pytest.mark.rule("HS6")
     async def test_activity_of_what_is_kept(self, backend: StoreBackend, storage: Storage) -> None:

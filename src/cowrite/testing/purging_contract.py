@@ -117,6 +117,14 @@ class PurgingContract:
         assert len(await storage.versions.list("other")) == 7
         assert len(await backend.clients("other")) == 6
 
+    @pytest.mark.rule("HS17")
+    async def test_claimed_clients_are_retired(self, storage: Storage) -> None:
+        """Also one that has brought nothing yet: whoever it is may hold what the document was."""
+        await write(storage.store, "doc", make_entry(1, ranges=(ClockRange(5, 0, 3),), claims=(5, 77)))
+        await self.deleted(storage)
+        assert await storage.erasure.purge("doc", deleted_before=2**50, at=1)
+        assert await storage.erasure.retired_clients("doc") >= {5, 77}
+
     @pytest.mark.rule("HS16")
     async def test_not_purged(self, storage: Storage) -> None:
         """Only what was deleted long enough ago, and once."""

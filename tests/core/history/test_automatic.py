@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from core.history.past_tools import info_of, process, write
@@ -99,6 +101,40 @@ async def test_at_the_end_the_last_edits_get_theirs() -> None:
         await past.automatic.close()
         await later(server, HOUR)
         assert await versions(server) == [(1, "bot")]
+
+
+@pytest.mark.rule("HV22")
+async def test_at_the_end_no_interval_is_waited_for() -> None:
+    """An edit shortly after an automatic version has nothing else to wait for; what has a version gets no other."""
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        await write(server, "a")
+        await later(server, 60)
+        assert await versions(server) == [(1, "bot")]
+        await write(server, "b")
+        await later(server, 61)
+        assert await versions(server) == [(1, "bot")], "too early"
+        await past.automatic.close()
+        assert await versions(server) == [(1, "bot"), (2, "bot")]
+    async with process(database) as (server, past):
+        await past.automatic.close()
+        assert await versions(server) == [(1, "bot"), (2, "bot")]
+
+
+@pytest.mark.rule("HV22")
+async def test_the_end_comes_while_it_is_too_early() -> None:
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        await write(server, "a")
+        await later(server, 60)
+        await write(server, "b")
+        hold = database.hold_next("add_version")
+        await later(server, 60)
+        closing = asyncio.ensure_future(past.automatic.close())
+        await quiet(server)
+        hold.release()
+        await closing
+        assert await versions(server) == [(1, "bot"), (2, "bot")]
 
 
 @pytest.mark.rule("HV22")

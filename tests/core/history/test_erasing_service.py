@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 
 import pytest
@@ -105,6 +106,26 @@ async def test_what_was_interrupted_is_finished() -> None:
         assert len(await erasure.unfinished()) == 2
         assert await past.erasing.sweep() == 0
         assert list(await erasure.unfinished()) == []
+
+
+@pytest.mark.rule("HS25")
+async def test_files_are_scrubbed_once_for_all_that_was_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes as long for one document as for all."""
+    async with process(MemoryDatabase(), grace_days=0) as (server, past):
+        erasure, scrubbed = server.storage.erasure, []
+        for name in ("one", "other", "third"):
+            await server.storage.directory.create(name)
+            await server.storage.directory.delete(name, make_change(document_id=name, created_at=1))
+            assert await erasure.purge(name, deleted_before=2, at=3, scrub=False)
+        finish = erasure.finish
+
+        async def watched(document_id: str, *, scrub: bool = True) -> None:
+            scrubbed.append(scrub)
+            await finish(document_id, scrub=scrub)
+
+        monkeypatch.setattr(past.erasing._erasure, "finish", watched)
+        await past.erasing.sweep()
+        assert scrubbed == [False, False, True]
 
 
 @pytest.mark.rule("ER4")
@@ -382,6 +403,28 @@ async def test_what_is_forgotten_while_it_is_looked_at() -> None:
         await past.erasing.forget(await past.moments.at(before, 2))
         with pytest.raises(HistoryForgotten):
             await past.diffs.authors.until(before, 3, since=0)
+
+
+@pytest.mark.rule("HV14", "ER1")
+async def test_what_is_being_computed_while_it_is_forgotten_is_not_remembered() -> None:
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        await write(server, "secret ", "b", "c")
+        info, go_on = await info_of(server), threading.Event()
+        old, until = await past.moments.at(info, 1), await past.moments.at(info, 2)
+        await past.moments.state(until)
+        busy = asyncio.ensure_future(past.worker.run("another", lambda: go_on.wait(30)))
+        looking, blaming = asyncio.ensure_future(past.moments.state(old)), asyncio.ensure_future(past.blames.of(old, None))
+        await quiet(server)
+        await past.erasing.forget(until)
+        go_on.set()
+        assert await busy
+        assert b"secret" in (await looking).json
+        assert await blaming
+        with pytest.raises(HistoryForgotten):
+            await past.moments.state(old)
+        with pytest.raises(HistoryForgotten):
+            await past.blames.of(old, None)
 
 
 @pytest.mark.rule("HV14")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from pycrdt import Array
 
 from core.history.past_tools import info_of, process, session, write
+from cowrite.core.history import diffs
 from cowrite.core.history.diffs import DiffFormat
 from cowrite.core.history.entries import entries_between
 from cowrite.core.history.errors import HistoryRefused
@@ -38,6 +41,20 @@ async def test_blame_is_made_once_for_each_moment_and_root() -> None:
         await write(server, "ten", user="eve")
         newest = await past.moments.at(await info_of(server), 4)
         assert authors(await past.blames.of(newest, "body")) == [(3, "eve"), (3, "ben"), (6, "bot")]
+
+
+@pytest.mark.rule("HV31")
+async def test_a_diff_says_between_which_moments_it_is() -> None:
+    async with process(MemoryDatabase()) as (server, past):
+        await write(server, "one", "two")
+        info = await info_of(server)
+        first, last = await past.moments.at(info, 0), await past.moments.at(info, 2)
+        for form, name in ((DiffFormat.JSON, "roots"), (DiffFormat.OPERATIONS, "operations")):
+            changes = await past.diffs.between(first, last, form, None)
+            whole = json.loads(diffs.told(first, last, form, changes))
+            assert list(whole) == ["document_id", "from", "to", name]
+            assert (whole["document_id"], whole["from"], whole["to"]["offset"]) == ("doc", {"offset": 0, "created_at": None}, 2)
+            assert whole[name] == json.loads(changes) != []
 
 
 @pytest.mark.rule("HV30")
@@ -72,6 +89,21 @@ async def test_what_goes_while_authors_are_read_is_nobodys(monkeypatch: pytest.M
 
         monkeypatch.setattr(past.moments, "state", meanwhile)
         assert authors(await past.blames.of(last, None)) == [(6, None)]
+
+
+@pytest.mark.rule("HV14")
+async def test_two_who_read_the_same_authors_at_once() -> None:
+    """What both have read is taken once."""
+    async with process(MemoryDatabase()) as (server, past):
+        await write(server, "a", "b", "c")
+        info, authors = await info_of(server), past.blames.authors
+        known = await authors.until(replace(info, head=replace(info.head, offset=1)), 1)
+        assert known.head == 3, "as many as there are at once"
+        await write(server, "d", "e", user="ana")
+        later = await info_of(server)
+        both = await asyncio.gather(*(authors.until(later, 5) for _ in range(2)))
+        assert [one.head for one in both] == [5, 5]
+        assert both[0] is both[1] is known
 
 
 @pytest.mark.rule("HV31")
@@ -111,6 +143,13 @@ async def test_the_way_back_from_what_looks_the_same_is_no_operation() -> None:
         await quiet(server)
         same = await past.moments.at(await info_of(server), 4)
         assert json.loads(await past.diffs.between(same, second, DiffFormat.OPERATIONS, None)) == []
+        items = ana.client.doc.get("items", type=Array)
+        items.append(1)
+        await quiet(server)
+        items.clear()
+        await quiet(server)
+        emptied = await past.moments.at(await info_of(server), 6)
+        assert json.loads(await past.diffs.between(emptied, second, DiffFormat.OPERATIONS, None)) == []
 
 
 @pytest.mark.rule("HV32")
@@ -180,7 +219,7 @@ async def test_moments_with_the_word_before_them() -> None:
         for name in (f"version:{version.id}", version.id, f"operation:{operation}", operation, "offset:1", "1"):
             assert (await past.moments.resolve(info, name)).offset == 1, name
         for name in ("offset:x", "time:x", "version:none", "operation:none", "none", "3", "\0", "operation:\0"):
-            with pytest.raises(HistoryRefused, match="newest is 2") as caught:
+            with pytest.raises(HistoryRefused, match="an offset up to 2") as caught:
                 await past.moments.resolve(info, name)
             assert caught.value.code == "unknown_moment"
 

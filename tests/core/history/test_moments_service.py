@@ -38,9 +38,10 @@ async def test_a_time_with_a_zone_means_the_last_entry_made_by_then() -> None:
             "2026-09-21T14:13Z": 0,
             "time:1790000000000": 1,
             "time:1789999999999": 0,
+            "time:2026-09-21T14:13:20.001Z": 2,
         }.items():
             assert (await past.moments.resolve(info, text)).offset == offset, text
-        for text in ("2026-09-21T14:13:20", "2026-09-21", "2026-99-21T14:13:20Z"):
+        for text in ("2026-09-21T14:13:20", "2026-09-21", "2026-99-21T14:13:20Z", "now"):
             with pytest.raises(HistoryRefused) as caught:
                 await past.moments.resolve(info, text)
             assert caught.value.code == "unknown_moment"

@@ -24,10 +24,12 @@ class Slow:
         self.begun: list[str] = []
         self.go = asyncio.Event()
 
-    async def activity(self, document_id: str, *, before: int | None, pause: int, limit: int) -> Sequence[ActivityGroup]:
+    async def activity(
+        self, document_id: str, *, before: int | None, pause: int, limit: int, by_author: bool
+    ) -> Sequence[ActivityGroup]:
         self.begun.append(document_id)
         await self.go.wait()
-        return await self.history.activity(document_id, before=before, pause=pause, limit=limit)
+        return await self.history.activity(document_id, before=before, pause=pause, limit=limit, by_author=by_author)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.history, name)
@@ -75,6 +77,7 @@ async def test_what_is_read_in_turn_is_what_the_store_has() -> None:
         await write(server, "a", "b")
         history, bounded = server.storage.history, past.history
         assert await bounded.load_at("doc", 1) == await history.load_at("doc", 1)
+        assert await bounded.damaged_checkpoints("doc") == await history.damaged_checkpoints("doc") == {}
         for limit in (1, 9):
             found = await bounded.authored("doc", after=0, limit=limit)
             assert found == await history.authored("doc", after=0, limit=limit)

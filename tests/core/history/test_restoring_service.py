@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -18,12 +21,14 @@ from cowrite.core.history.past import Past
 from cowrite.core.history.restoring import Made
 from cowrite.core.operations.submissions import SubmissionRefused
 from cowrite.core.ports import Grant, HistoryForgotten, StoreCorrupt
+from cowrite.core.records import Authored, CauseKind
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.history.scratch import RestoreFailed
 from cowrite.protocol import yjs
 from cowrite.protocol.messages import SyncStep2, Update
 from cowrite.stores.memory import MemoryDatabase
 from cowrite.testing.process import Process, quiet
+from cowrite.testing.records import new_id
 from cowrite.testing.yjs_writer import block, shared_type, text, values, write_update
 
 
@@ -40,6 +45,58 @@ async def done(server: Process, work: Any) -> Made:
 async def restored(server: Process, past: Past, to: int, **more: Any) -> Made:
     moment = await past.moments.at(await info_of(server), to)
     return await done(server, past.restoring.restore(session(), moment, **more))
+
+
+@pytest.mark.rule("HV40")
+async def test_a_root_that_there_never_was_is_refused() -> None:
+    """One that came later can be emptied."""
+    async with process(MemoryDatabase()) as (server, past):
+        await write(server, "one")
+        with pytest.raises(HistoryRefused) as caught:
+            await restored(server, past, 0, root="bdoy")
+        assert caught.value.code == "root"
+        assert (await restored(server, past, 0, root="body")).version_id is not None
+
+
+@pytest.mark.rule("HV42")
+async def test_an_undo_of_a_restore_is_done_once() -> None:
+    async with process(MemoryDatabase()) as (server, past):
+        await write(server, "one")
+        await write(server, "two", user="ben")
+        ana = await server.join(user="ana")
+        await quiet(server)
+        del ana.client.text[0:3]
+        await quiet(server)
+        await restored(server, past, 2)
+        assert body(server) == "twoone"
+        for version in (True, False):
+            info = await info_of(server)
+            moments = [await past.moments.at(info, offset) for offset in (3, info.head.offset)]
+            made = await done(server, past.restoring.undo(session(), "root", *moments))
+            assert (body(server), made.version_id is not None, made.offset) == ("one", version, 5)
+
+
+@pytest.mark.rule("HV42")
+async def test_an_undo_gives_text_back_though_others_have_brought_back_what_it_takes() -> None:
+    """It looks the same after it, and is whose it was: only who takes back restores and undos writes nothing then."""
+    async with process(MemoryDatabase()) as (server, past):
+        await write(server, "one", user="ben")
+        eve, ana = await server.join(user="eve"), await server.join(user="ana")
+        await quiet(server)
+        eve.client.text += "one"
+        await quiet(server)
+        del eve.client.text[0:3]
+        await quiet(server)
+        written = (await info_of(server)).head.offset
+        del ana.client.text[0:3]
+        await quiet(server)
+        await restored(server, past, written)
+        info = await info_of(server)
+        moments = [await past.moments.at(info, offset) for offset in (1, info.head.offset)]
+        made = await done(server, past.restoring.undo(session(), "eve", *moments))
+        assert (body(server), made.version_id is None) == ("one", False)
+        newest = await past.moments.at(await info_of(server), made.offset)
+        assert [run["author"] for run in json.loads(await past.blames.of(newest, None))] == ["ben"]
 
 
 @pytest.mark.rule("HV40")
@@ -62,6 +119,35 @@ async def test_a_document_is_brought_back_and_goes_on() -> None:
         assert again == Made(made.offset + 1, (), None)
 
 
+@pytest.mark.rule("RS13", "HI15")
+async def test_what_is_there_as_a_copy_is_not_written_again() -> None:
+    async with process(MemoryDatabase()) as (server, past):
+        ana = await server.join(user="ana")
+        ana.client.text.insert(0, "Hello brave world")
+        await quiet(server)
+        del ana.client.text[6:12]
+        await quiet(server)
+        await restored(server, past, 1)
+        ana.client.text.insert(17, "!")
+        await quiet(server)
+        made = await restored(server, past, 1)
+        (operation,) = made.operations
+        assert (operation.type, operation.position, operation.length) == ("delete", ("body", 17), 1)
+        info = await info_of(server)
+        first, typed, last = [await past.moments.at(info, offset) for offset in (1, 4, 5)]
+        assert json.loads(await past.diffs.between(first, last, DiffFormat.OPERATIONS, None)) == []
+        (drafts, back) = [
+            json.loads(await past.diffs.between(*pair, DiffFormat.OPERATIONS, None))
+            for pair in ((first, typed), (typed, first))
+        ]
+        assert drafts == [{"type": "insert", "position": ["body", 17], "content": "!", "attributes": {}}]
+        assert back == [{"type": "delete", "position": ["body", 17], "length": 1}]
+        (root,) = json.loads(await past.diffs.between(first, last, DiffFormat.JSON, None))
+        assert root["runs"] == [{"change": "equal", "text": "Hello brave world"}]
+        assert b"<ins" not in (html := await past.diffs.between(first, last, DiffFormat.HTML, None))
+        assert b"<del" not in html
+
+
 @pytest.mark.rule("HV41")
 async def test_what_is_asked_for_again_is_answered_as_the_first_time() -> None:
     """Though something was written since, and it would be another edit now."""
@@ -78,6 +164,36 @@ async def test_what_is_asked_for_again_is_answered_as_the_first_time() -> None:
         with pytest.raises(SubmissionRefused) as caught:
             await done(server, past.restoring.undo(asks, "bot", moment, later, id="mine"))
         assert caught.value.code == "operation_id_taken"
+
+
+@pytest.mark.rule("HV7")
+async def test_what_was_done_before_is_found_without_its_moments() -> None:
+    async with process(MemoryDatabase()) as (server, past):
+        await write(server, "a", "b")
+        info, asks, restoring = await info_of(server), session(), past.restoring
+        moments = [await past.moments.at(info, offset) for offset in (1, 2)]
+        for kind, id_ in ((CauseKind.RESTORE, None), (CauseKind.UNDO, new_id())):
+            assert await restoring.done_before(asks, info, kind, id=id_, words="w") is None
+        await done(server, restoring.restore(asks, moments[0]))
+        ids = new_id(), new_id()
+        first = await done(server, restoring.restore(asks, moments[1], id=ids[0], words="w"))
+        other = await done(server, restoring.undo(asks, "bot", *moments, id=ids[1], words="w"))
+        now = await info_of(server)
+        assert await done(server, restoring.done_before(asks, now, CauseKind.RESTORE, id=ids[0], words="w")) == first
+        assert await done(server, restoring.done_before(asks, now, CauseKind.UNDO, id=ids[1], words="w")) == other
+        assert (await info_of(server)).head == now.head
+
+
+@pytest.mark.rule("HV7", "HV41")
+async def test_what_was_nothing_the_first_time_is_nothing_when_it_is_asked_for_again() -> None:
+    """It would take away what others have written since."""
+    async with process(MemoryDatabase()) as (server, past):
+        await write(server, "a")
+        first = await restored(server, past, 1, id="mine")
+        assert first == Made(1, (), None)
+        await write(server, "bo's work ")
+        assert await restored(server, past, 1, id="mine") == first
+        assert body(server) == "bo's work a"
 
 
 @pytest.mark.rule("HV40", "HV6")
@@ -122,19 +238,25 @@ async def test_other_refusals_are_told_at_once() -> None:
 
 
 @pytest.mark.rule("HV41")
-async def test_a_document_that_is_replaced_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("gone", [True, False])
+async def test_a_document_that_is_replaced_meanwhile(monkeypatch: pytest.MonkeyPatch, *, gone: bool) -> None:
+    """It is not there any more, or has another log: what was in the old one is not put there."""
     database = MemoryDatabase()
     async with process(database) as (server, past):
         await write(server, "a", "b")
+        tries: list[int] = []
 
         async def meanwhile(*_: Any) -> Made:
-            database.tables.documents.pop("doc")
+            tries.append(1)
+            was = database.tables.documents.pop("doc")
+            if not gone:
+                database.tables.documents["doc"] = replace(was, head=replace(was.head, epoch="another"))
             raise SubmissionRefused("restored_meanwhile", "again", retry=True)
 
         monkeypatch.setattr(past.restoring, "_submit", meanwhile)
         with pytest.raises(HistoryRefused) as caught:
             await restored(server, past, 1)
-        assert caught.value.code == "history_replaced"
+        assert (caught.value.code, len(tries)) == ("history_replaced", 1)
 
 
 @pytest.mark.rule("HV44", "HV42", "RS8")
@@ -227,6 +349,39 @@ async def undone(server: Process, past: Past, author: str, after: int, until: in
     info = await info_of(server)
     moments = [await past.moments.at(info, info.head.offset if at is None else at) for at in (after, until)]
     return await done(server, past.restoring.undo(session(), author, *moments))
+
+
+HELLO_TWICE_DELETED = {
+    "both from the beginning": ("ben", 1, 1),
+    "the second from the first": ("ben", 3, 1),
+    "the first copy is from before": ("cy", 1, 3),
+    "deleted once more": ("ben", 1, 1),
+}
+
+
+@pytest.mark.rule("HV41", "RS12")
+@pytest.mark.parametrize("case", HELLO_TWICE_DELETED)
+async def test_of_two_copies_of_the_same_one_comes_back(case: str) -> None:
+    """Also where the undo does not reach back to when the first one was made."""
+    who, second, after = HELLO_TWICE_DELETED[case]
+    async with process(MemoryDatabase()) as (server, past):
+        ana = await server.join(user="ana")
+        deleting = {name: await server.join(user=name) for name in ("ben", "cy")}
+        ana.client.text.insert(0, "Hello")
+        await quiet(server)
+        for name, to in (("ben", 1), (who, second)):
+            deleting[name].client.text.clear()
+            await quiet(server)
+            await restored(server, past, to)
+            await quiet(server)
+        if case == "deleted once more":
+            deleting["ben"].client.text.clear()
+            await quiet(server)
+        await undone(server, past, who, after)
+        assert body(server) == "Hello"
+        entries = (await info_of(server)).head.offset
+        await undone(server, past, who, after)
+        assert ((await info_of(server)).head.offset, body(server)) == (entries, "Hello")
 
 
 @pytest.mark.rule("HV41", "HV42", "RS12")
@@ -342,14 +497,17 @@ async def test_what_somebody_else_brought_is_taken_back_from_whoever_wrote_it(au
 
 
 @pytest.mark.rule("HV42")
-async def test_who_wrote_it_was_forgotten_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("everything", [True, False])
+async def test_who_wrote_it_was_forgotten_meanwhile(monkeypatch: pytest.MonkeyPatch, *, everything: bool) -> None:
     async with process(MemoryDatabase()) as (server, past):
         await send_together(server)
         info = await info_of(server)
         first, last = await past.moments.at(info, 0), await past.moments.at(info, 2)
 
-        async def forgotten(*_: Any, **__: Any) -> tuple[()]:
-            return ()
+        known = await past.history.authored("doc", after=0, limit=9)
+
+        async def forgotten(*_: Any, **__: Any) -> Sequence[Authored]:
+            return known[len(known) if everything else 1 :]
 
         monkeypatch.setattr(past.restoring._history, "authored", forgotten)
         with pytest.raises(HistoryForgotten):
@@ -402,7 +560,7 @@ async def test_work_that_comes_to_nothing_is_work(monkeypatch: pytest.MonkeyPatc
     async with process(MemoryDatabase()) as (server, past):
         await write(server, "one", "two")
 
-        def failing(*_: Any) -> None:
+        def failing(*_: Any, **__: Any) -> None:
             raise RestoreFailed("it cannot be")
 
         monkeypatch.setattr("cowrite.crdt.history.restoring.restore", failing)

@@ -232,9 +232,9 @@ class HistorySimulation(Simulation):
         return next((self.bases[record.id] for record in rows if record.id in self.bases), offset - 1)
 
     def author_of(self, token: str, offset: int) -> str:
-        """Who sent it, unless they sent things of several Yjs clients at once: then whoever has claimed that one."""
+        """Who sent it, unless they sent what may be others', in a SyncStep2: then whoever has claimed that Yjs client."""
         entry = self.log[offset - 1].entry
-        if len({brought.client for brought in entry.ranges}) == 1:
+        if len({brought.client for brought in entry.ranges}) == 1 and entry.claims:
             return entry.author
         (client_id,) = [writer.client.client_id for writer in self.writers if token in writer.tokens]
         return self.database.clients("doc").get(client_id, entry.author)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import sqlite3
 import zlib
 from pathlib import Path
@@ -132,6 +134,33 @@ async def test_a_checkpoint_that_shows_something_else(database: Path) -> None:
         value(database, "select entry_offset from checkpoints"),
         True,
     )
+
+
+@pytest.mark.rule("VF1")
+@pytest.mark.parametrize("damage", ["checksum = checksum + 1", "state = x'00', checksum = 3523407757"])
+async def test_a_checkpoint_that_is_damaged(database: Path, damage: str) -> None:
+    """Opening the document does without it, and says so in the log alone."""
+    tamper(database, f"update checkpoints set {damage}")
+    found = await verified(database)
+    assert found.difference is not None
+    assert found.difference.offset == value(database, "select entry_offset from checkpoints")
+    assert found.difference.reason.startswith("the checkpoint here is damaged: it")
+
+
+@pytest.mark.rule("VF2")
+async def test_operations_are_told_as_the_api_tells_them(database: Path) -> None:
+    """The first that is another one, cut off."""
+    tamper(database, "update content_operations set content = ? where entry_offset = 300", f'"{"y" * 5000}"')
+    found = (await verified(database)).difference
+    assert found is not None
+    told, derived = re.fullmatch(r"its operation 1 is (.+)…, and its update makes (.+)", found.reason).groups()  # type: ignore[union-attr]
+    beginning = '{"type": "insert", "position": ["body", 10], "content": "'
+    assert told == beginning + "y" * (200 - len(beginning))
+    assert json.loads(derived) == {"type": "insert", "position": ["body", 10], "content": "x"}
+    tamper(database, "delete from content_operations where entry_offset = 300")
+    found = (await verified(database)).difference
+    assert found is not None
+    assert found.reason.startswith('its operation 1 is not there, and its update makes {"type": "insert"')
 
 
 @pytest.mark.rule("VF2")

@@ -73,6 +73,19 @@ async def test_what_was_forgotten_is_where_it_begins(database: MemoryDatabase) -
     assert await verified(database) == Verified("doc", 1, 1, 3, 3, None)
 
 
+@pytest.mark.rule("VF2")
+async def test_a_damaged_entry_behind_what_was_forgotten(database: MemoryDatabase) -> None:
+    """What was forgotten is there as it was; it is the entry that cannot be read."""
+    document = database.tables.documents["doc"]
+    await keep(database, 1, state(database, 1), {"body": RootKind.TEXT})
+    document.rows, document.first_offset = document.rows[1:], 2
+    document.rows[1] = replace(document.rows[1], checksum=0)
+    found = await verified(database)
+    assert found.difference is not None
+    assert (found.entries, found.difference.offset) == (1, 3)
+    assert found.difference.reason.startswith("it cannot be read")
+
+
 def _far(database: MemoryDatabase) -> None:
     update(database, 3, write_update([block(77, 5, text("z", origin=(77, 4)))]))
 

@@ -121,6 +121,16 @@ async def test_who_waits_at_the_end_is_told() -> None:
 
 
 @pytest.mark.rule("HV13")
+async def test_who_asks_after_the_end_is_refused() -> None:
+    worker = HistoryWorker()
+    await worker.close()
+    for _ in range(2):
+        with pytest.raises(HistoryRefused, match="stopping") as caught:
+            await worker.run("a", lambda: 1)
+        assert caught.value.code == "overloaded"
+
+
+@pytest.mark.rule("HV13")
 @pytest.mark.parametrize("collected", [True, False])
 async def test_cycles_are_not_looked_for_while_it_works(collected: bool) -> None:
     worker = HistoryWorker()

@@ -10,6 +10,7 @@ import pytest
 
 from core.operations.process_tools import answered, body, process, refused, step
 from core.operations.thin_client import ThinClient
+from cowrite.core.errors import RoomClosed
 from cowrite.core.journal.prepared_entries import version_of
 from cowrite.core.limits import Limits
 from cowrite.core.operations.submissions import Prepared, SubmissionRefused
@@ -17,6 +18,7 @@ from cowrite.core.operations.writing import enqueue
 from cowrite.core.ports import Access, CommitDoubtful, Grant, StoreBusy, StoreUnavailable
 from cowrite.core.records import Cause, CauseKind, Entry, Head, VersionKind
 from cowrite.core.sessions.session import Session
+from cowrite.crdt.document import Document
 from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.guard import inspect
 from cowrite.crdt.log_document import Change, LogDocument
@@ -308,6 +310,56 @@ async def test_one_that_is_given_up_in_a_transaction_that_fails_is_not_committed
         hold.release()
         await quiet(server)
         assert body(server) == ""
+
+
+@pytest.mark.rule("HV3")
+async def test_one_that_is_given_up_in_a_transaction_that_goes_on_is_not_committed() -> None:
+    """Whoever asked was told that it was not done."""
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana = await server.join(user="ana")
+        ana.client.text.insert(0, "one")
+        await quiet(server)
+        hold = database.hold_next("submitted")
+        prepared = submit(server, prepare(server))
+        await quiet(server)
+        prepared.settle(SubmissionRefused("unavailable", "too late", retry=True))
+        hold.release()
+        await quiet(server)
+        assert body(server) == str(ana.client.text) == "one"
+        assert len(await entries(server)) == 1
+
+
+@pytest.mark.rule("HV1", "RO11")
+async def test_nobody_sees_one_that_is_not_committed_when_the_engine_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is seen is then made anew, but not of a log that has the update already: those who come wait for the store."""
+    admit = Document.admit
+
+    def break_(self: Document, update: bytes, outline: Outline) -> bytes | None:
+        if b"poison" in update:
+            self._fault = "put in by hand"
+            raise EngineFault("the engine panicked")
+        return admit(self, update, outline)
+
+    monkeypatch.setattr(Document, "admit", break_)
+    database = MemoryDatabase()
+    async with process(database) as server:
+        eve = await server.join(user="eve")
+        eve.client.text.insert(0, "one")
+        await quiet(server)
+        hold = database.hold_next("commit")
+        prepared = submit(server, prepare(server))
+        await quiet(server)
+        eve.client.text.insert(0, "poison")
+        assert eve.closed is not None
+        with pytest.raises(RoomClosed, match="rebuilt"):
+            await server.join(user="ana")
+        hold.release()
+        await quiet(server)
+        assert prepared.answer.result().offset == 2
+        later = await server.join(user="ana")
+        await quiet(server)
+        assert str(later.client.text) in {"now one", "onenow "}
 
 
 @pytest.mark.rule("HV4")

@@ -8,7 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from cowrite.crdt.history.attribution import NOBODY, PAUSE_MS, Attribution, Authored, Copy, Credit
+from cowrite.crdt.history.attribution import NOBODY, PAUSE_MS, Attribution, Authored, Credit
+from cowrite.crdt.history.copies import Copy
 
 
 def attributed(*entries: tuple[str, Sequence[tuple[int, int, int]], Sequence[Copy]], first: int = 1) -> Attribution:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from cowrite.crdt.history.attribution import Attribution, Authored, Copy
+from cowrite.crdt.history.attribution import Attribution, Authored
 from cowrite.crdt.history.blame import blame
+from cowrite.crdt.history.copies import Copy
 from cowrite.crdt.history.items import read_items
 from cowrite.crdt.history.showing import Now, Showing
 from cowrite.crdt.roots import RootKind

@@ -205,6 +205,15 @@ def test_a_run_that_was_written_at_two_times() -> None:
     assert copies_of_undo(scratch, [], ALL_OF_1) == ((9, 0, 5, 1, 0),)
 
 
+def test_runs_of_two_people_are_not_one() -> None:
+    """Also when the same stands before them as they hold together: which part of it is whose is not told."""
+    state = [block(2, 0, text("cd", root="r")), block(1, 0, text("ab", root="r", right=(2, 0)))]
+    scratch = Scratch(write_update(state), {"r": RootKind.TEXT}, client_id=9)
+    again = write_update([block(9, 0, text("abcd", root="r", right=(1, 0)))])
+    scratch.apply([write_update([], {1: [(0, 2)], 2: [(0, 2)]}), again], tracked=False)
+    assert copies_of_undo(scratch, [], [ClockRange(1, 0, 2), ClockRange(2, 0, 2)]) == ()
+
+
 def test_a_type_that_came_back_with_something_else_in_it() -> None:
     """The type itself is theirs, as it stands where it stood; what is in it is nobody's."""
     scratch = Scratch(write_update([block(1, 0, shared_type("map", root="r"), text("ab", root="q"))]), {}, client_id=9)

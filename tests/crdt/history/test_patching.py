@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import random
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from typing import Any
 
@@ -12,7 +13,7 @@ import psutil
 import pytest
 
 from cowrite.crdt.guard import inspect
-from cowrite.crdt.history.patching import EMPTY, same
+from cowrite.crdt.history.patching import EMPTY, Held, Kept, Unpatchable, same
 from cowrite.crdt.history.restoring import RestoreFailed, restore
 from cowrite.crdt.history.scratch import Scratch
 from cowrite.crdt.roots import RootKind
@@ -188,3 +189,52 @@ def test_scratch_documents_leave_nothing_behind() -> None:
         work()
     gc.collect()
     assert (process.memory_info().rss - before) / 100 < len(state)
+
+
+class Stays:
+    """What stays of a list, told by hand."""
+
+    def __init__(self, *kept: tuple[int, int, int, None]) -> None:
+        self._kept = kept
+
+    def kept(self, _: Held) -> Sequence[Kept]:
+        return self._kept
+
+    def stays(self, _: str) -> bool:
+        return False
+
+    def entry(self, _: str) -> None:
+        return None
+
+
+@pytest.mark.rule("RS10", "RS13")
+@pytest.mark.parametrize(
+    ("kind", "have", "want", "kept", "cost"),
+    [
+        (TEXT, {"$text": delta("a😀bc")}, {"$text": delta("bcx")}, (3, 0, 2), (1, 3)),
+        (TEXT, {"$text": delta("a😀bc")}, {"$text": delta("😀x")}, (1, 0, 2), (1, 3)),
+        (TEXT, {"$text": delta("a😀bc")}, {"$text": delta("a😀bc!")}, (0, 0, 2), (5, 4)),
+        (TEXT, {"$text": delta("abcd")}, {"$text": delta("axcd")}, (0, 0, 4), (1, 1)),
+        (TEXT, {"$text": delta("abc")}, {"$text": delta("abc!")}, (2, 1, 1), (4, 3)),
+        (ARRAY, {"$array": [1, 2, 3]}, {"$array": [2, 4]}, (1, 0, 2), (1, 2)),
+        (MAP, {"$map": {"a": 1, "b": {"$map": {}}}}, {"$map": {"a": 1, "b": {"$map": {}}}}, (0, 0, 0), (2, 2)),
+    ],
+)
+def test_what_is_told_to_stay(
+    kind: RootKind, have: Json, want: Json, kept: tuple[int, int, int], cost: tuple[int, int]
+) -> None:
+    """All else is written anew, though it may look the same: it is somebody else's. What would not be right does not stay."""
+    first = Scratch(b"\0\0", {"r": kind})
+    first.patch(["r"], {"r": have})
+    scratch = Scratch(first.encode(), {"r": kind})
+    updates = scratch.patch(["r"], {"r": want}, lambda _: Stays((*kept, None)))
+    assert json.dumps(scratch.replica().content()["r"]) == json.dumps(want)
+    outline = inspect(updates[0])
+    assert tuple(sum(end - start for _, start, end in ranges) for ranges in (outline.brings, outline.deletes)) == cost
+
+
+@pytest.mark.rule("RS13")
+def test_what_does_not_fit_cannot_be_told_to_stay() -> None:
+    scratch = Scratch(write_update([block(1, 0, text("ab", root="r"))]), {"r": TEXT})
+    with pytest.raises(Unpatchable):
+        scratch.patch(["r"], {"r": {"$text": delta("abc")}}, lambda _: Stays((0, 0, 3, None)))

@@ -38,6 +38,12 @@ class Authors:
         Raises :class:`HistoryForgotten` when that befell entries behind ``since`` meanwhile.
         """
         attribution = self._kept.get(info, None) or Attribution()
+        with self._kept.making(info, None) as keep:
+            await self._read(attribution, info, offset, since)
+            keep(attribution, attribution.size + _LEAST_BYTES)
+        return attribution
+
+    async def _read(self, attribution: Attribution, info: DocumentInfo, offset: int, since: int | None) -> None:
         after = max(attribution.head, info.first_offset - 1)
         while after < offset:
             entries = await self._history.authored(info.document_id, after=after, limit=_PORTION)
@@ -48,8 +54,6 @@ class Authors:
                 break
             await self._worker.run(info.document_id, partial(_append, attribution, entries))
             after = entries[-1].offset
-        self._kept.put(info, None, attribution, attribution.size + _LEAST_BYTES)
-        return attribution
 
 
 def _append(attribution: Attribution, entries: Sequence[Authored]) -> None:

@@ -116,11 +116,16 @@ class AutomaticVersions:
     async def _make(self, document_id: str, edited: _Edited) -> None:
         now = self._clock.now()
         version = Version(self._ids.new(), document_id, edited.offset, VersionKind.AUTOMATIC, edited.author, now)
-        interval = int(self._times.interval_seconds * 1000)
+        # Nobody may edit it for long after the process has ended, and no other one knows that an edit waits.
+        interval = 0 if self._closing else int(self._times.interval_seconds * 1000)
         try:
             if await self._versions.add_automatic(version, interval=interval):
                 await self._thin(document_id, now)
-            elif (seconds := await self._due_in(version)) is not None:
+            elif (seconds := await self._due_in(version)) is None:
+                pass
+            elif interval and self._closing:  # it was not yet when this began
+                await self._make(document_id, edited)
+            else:
                 self._again(document_id, edited, seconds)
         except (DocumentDeleted, HistoryForgotten):
             return

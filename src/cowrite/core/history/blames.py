@@ -39,10 +39,11 @@ class Blames:
         info, key = moment.info, (moment.offset, root)
         runs = self.kept.get(info, key)
         if runs is None:
-            state = await self.moments.state(moment)
-            attribution = await self.authors.until(info, moment.offset)
-            runs = await self.worker.run(info.document_id, partial(_blame, info.document_id, state, attribution, root))
-            self.kept.put(info, key, runs, len(runs) + 200)
+            with self.kept.making(info, key) as keep:
+                state = await self.moments.state(moment)
+                attribution = await self.authors.until(info, moment.offset)
+                runs = await self.worker.run(info.document_id, partial(_blame, info.document_id, state, attribution, root))
+                keep(runs, len(runs) + 200)
         return runs
 
 

@@ -12,6 +12,7 @@ class HistoryRefused(Exception):
     * ``overloaded``: too much work on history waits already; ask again later.
     * ``history_too_costly``: it takes more work than one may cause.
     * ``root_unreadable``: a root holds what does not go together, and cannot be restored.
+    * ``root``: the root that is asked for there is not, and was not at the moment.
     * ``restore_failed``: the document could not be brought back exactly.
     * ``history_replaced``: the document's history was replaced meanwhile; ask again.
     """

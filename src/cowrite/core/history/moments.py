@@ -27,6 +27,8 @@ _STATE_COST: Final = 8
 """A state as values takes so many times the bytes of its JSON."""
 _OFFSET: Final = re.compile(r"[0-9]{1,18}")
 _TIME: Final = re.compile(r"(\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)([Zz]|[+ -]\d{2}:\d{2})")
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}(?!\d)")
+"""What is meant to be a time."""
 
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 
@@ -72,15 +74,15 @@ class Moments:
         self._states.forget(document_id)
 
     async def resolve(self, info: DocumentInfo, at: str) -> Moment:
-        """The moment that is meant: ``offset:42``, ``time:`` and milliseconds since 1970, ``version:`` or ``operation:`` and an
-        id; or without the word before it: digits are an offset, a date with time and zone (RFC 3339) is a time, everything else
-        a version, or else an operation. A time means the last entry made by then.
+        """The moment that is meant: ``offset:42``, ``time:`` and milliseconds since 1970 or a date with time and zone (RFC
+        3339), ``version:`` or ``operation:`` and an id; or without the word before it: digits are an offset, a date with time
+        and zone is a time, everything else a version, or else an operation. A time means the last entry made by then.
 
         Raises :class:`HistoryRefused` (``unknown_moment``), :class:`HistoryForgotten`, and what reading the store raises.
         """
         offset = await self._locate(info, at)
         if offset is None or offset > info.head.offset:
-            raise HistoryRefused("unknown_moment", f"this document has no moment {at!r}; its newest is {info.head.offset}")
+            raise HistoryRefused("unknown_moment", _unknown(info, at))
         return await self.at(info, offset)
 
     async def at(self, info: DocumentInfo, offset: int) -> Moment:
@@ -100,11 +102,11 @@ class Moments:
         kept = self._states.get(moment.info, moment.offset)
         if kept is not None:
             return kept
-        stored = await self._load(moment)
-        operation = await self._history.last_operation(document_id, until=moment.offset)
-        state = await self._worker.run(document_id, partial(_state, stored, moment, operation))
-        size = len(state.committed.state) + (1 + _STATE_COST) * len(state.json)
-        self._states.put(moment.info, moment.offset, state, size)
+        with self._states.making(moment.info, moment.offset) as keep:
+            stored = await self._load(moment)
+            operation = await self._history.last_operation(document_id, until=moment.offset)
+            state = await self._worker.run(document_id, partial(_state, stored, moment, operation))
+            keep(state, len(state.committed.state) + (1 + _STATE_COST) * len(state.json))
         return state
 
     async def _load(self, moment: Moment) -> StoredDocument:
@@ -120,7 +122,8 @@ class Moments:
                 case "offset":
                     return int(name) if _OFFSET.fullmatch(name) else None
                 case "time":
-                    return await self._at_time(info, int(name)) if _OFFSET.fullmatch(name) else None
+                    time = int(name) if _OFFSET.fullmatch(name) else _time(name)
+                    return await self._at_time(info, time) if time is not None else None
                 case "version":
                     return await self._of_version(info, name)
                 case "operation":
@@ -145,6 +148,14 @@ class Moments:
     async def _of_version(self, info: DocumentInfo, version_id: str) -> int | None:
         version = await self._versions.get(info.document_id, version_id)
         return version.offset if version is not None else None
+
+
+def _unknown(info: DocumentInfo, at: str) -> str:
+    if _DATE.match(at.removeprefix("time:")):
+        needed = "2026-11-28T14:00:00Z or 2026-11-28T15:00:00+01:00 (in an address a + is %2B)"
+        return f"{at!r} is no time that can be looked for: that has a date, a time and a zone, as {needed}"
+    known = f"name an offset up to {info.head.offset}, a time, or the id of a version or of an operation"
+    return f"this document has no moment {at!r}; {known}"
 
 
 def _time(text: str) -> int | None:

@@ -71,6 +71,6 @@ def open_past(
         diffs=diffs_made,
         versions=VersionKeeper(storage.versions, clock, ids),
         automatic=AutomaticVersions(storage.versions, clock, ids, times),
-        restoring=Restoring(storage, moments, worker, registry, accounts, clock, ids, limits),
+        restoring=Restoring(storage, moments, known, worker, registry, accounts, clock, ids, limits),
         erasing=Erasing(storage, moments, registry, clock, ids, grace_days=grace_days, caches=caches),
     )

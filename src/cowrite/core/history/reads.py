@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from cowrite.core.history.turns import Turns
@@ -32,6 +33,10 @@ class BoundedHistory:
         """In turn."""
         return await self._turns.run(document_id, lambda: self._history.load_at(document_id, offset))
 
+    async def damaged_checkpoints(self, document_id: str) -> Mapping[int, str]:
+        """In turn."""
+        return await self._turns.run(document_id, lambda: self._history.damaged_checkpoints(document_id))
+
     async def locate(self, document_id: str, operation_id: str) -> int | None:
         """At once."""
         return await self._history.locate(document_id, operation_id)
@@ -59,10 +64,12 @@ class BoundedHistory:
             return await self._history.authored(document_id, after=after, limit=limit)
         return await self._turns.run(document_id, lambda: self._history.authored(document_id, after=after, limit=limit))
 
-    async def activity(self, document_id: str, *, before: int | None, pause: int, limit: int) -> Sequence[ActivityGroup]:
+    async def activity(
+        self, document_id: str, *, before: int | None, pause: int, limit: int, by_author: bool = False
+    ) -> Sequence[ActivityGroup]:
         """In turn."""
-        read = self._history.activity
-        return await self._turns.run(document_id, lambda: read(document_id, before=before, pause=pause, limit=limit))
+        read = partial(self._history.activity, before=before, pause=pause, limit=limit, by_author=by_author)
+        return await self._turns.run(document_id, partial(read, document_id))
 
 
 if TYPE_CHECKING:

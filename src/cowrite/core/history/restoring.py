@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
 from cowrite.core.cpu_account import SessionAccounts
+from cowrite.core.history.authors import Authors
 from cowrite.core.history.entries import entries_between
 from cowrite.core.history.errors import HistoryRefused
 from cowrite.core.history.faults import reading
@@ -26,6 +27,7 @@ from cowrite.core.rooms.registry import Registry
 from cowrite.core.sessions.session import Session
 from cowrite.crdt.guard import SYNC_LIMITS, inspect
 from cowrite.crdt.history import restoring
+from cowrite.crdt.history.origins import Origins
 from cowrite.crdt.operations import ContentOperation
 from cowrite.crdt.roots import RootKind
 
@@ -84,6 +86,7 @@ class Restoring:
         self,
         storage: Storage,
         moments: Moments,
+        authors: Authors,
         worker: HistoryWorker,
         registry: Registry,
         accounts: SessionAccounts,
@@ -94,6 +97,7 @@ class Restoring:
         self._history = storage.history
         self._directory: Directory = storage.directory
         self._moments = moments
+        self._authors = authors
         self._worker = worker
         self._registry = registry
         self._accounts = accounts
@@ -135,8 +139,28 @@ class Restoring:
         cause = Cause(CauseKind.UNDO, until.offset, after=after.offset, author=author)
         needs = Grant.WRITE if author == session.author else Grant.ADMIN
         wanted = Wanted(session, cause, needs, id, words)
-        made = await self._do(wanted, until.info, partial(self._make_undo, author, after, until))
-        now = await self._moments.state(await self._moments.at(until.info, until.info.head.offset))
+        return await self._left(await self._do(wanted, until.info, partial(self._make_undo, author, after, until)), until.info)
+
+    async def done_before(
+        self,
+        session: Session,
+        info: DocumentInfo,
+        kind: CauseKind,
+        *,
+        id: str | None,  # noqa: A002
+        words: str,
+    ) -> Made | None:
+        """What became of it when the same was asked for with this id; None: it was not. The moments that were meant then may be
+        gone by now. Raises as :meth:`restore`.
+        """
+        if id is None or await self._history.locate(info.document_id, id) is None:
+            return None
+        wanted = Wanted(session, Cause(kind, 0), Grant.WRITE, id, words)
+        made = await self._submit(wanted, await self._moments.at(info, info.head.offset), _NOTHING, ())
+        return await self._left(made, info) if kind is CauseKind.UNDO else made
+
+    async def _left(self, made: Made, info: DocumentInfo) -> Made:
+        now = await self._moments.state(await self._moments.at(info, info.head.offset))
         return replace(made, left=_mixed(now.committed.roots))
 
     async def _do(
@@ -150,7 +174,10 @@ class Restoring:
             head = await self._moments.at(info, info.head.offset)
             update, copies = await make(head, wanted.session)
             if update is None:
-                return Made(head.offset, (), None)
+                if wanted.id is None:
+                    return Made(head.offset, (), None)
+                # Asked for again after others have written, it would take away what they wrote.
+                update, copies = _NOTHING, ()
             try:
                 return await self._submit(wanted, head, update, copies)
             except SubmissionRefused as refused:
@@ -209,7 +236,8 @@ class Restoring:
         self, moment: Moment, root: str | None, head: Moment, session: Session
     ) -> tuple[bytes | None, Copies]:
         then, now = await self._moments.state(moment), await self._moments.state(head)
-        return await self._charged(session, partial(_restore, head.document_id, then, now, root))
+        origins = (await self._authors.until(head.info, head.offset)).origins
+        return await self._charged(session, partial(_restore, head.document_id, then, now, root, origins))
 
     async def _make_undo(
         self, author: str, after: Moment, until: Moment, head: Moment, session: Session
@@ -225,7 +253,11 @@ class Restoring:
         if not any(change.theirs or any((change.clients or {}).values()) for change in changes):
             return None, ()
         then, now = await self._moments.state(after), await self._moments.state(head)
-        return await self._charged(session, partial(_undo, document_id, then, now, changes))
+        earlier: Callable[[], Copies] = tuple
+        if any(change.copies for change in changes):
+            # What was brought back before may be a copy of the same as what was brought back since.
+            earlier = partial((await self._authors.until(head.info, after.offset)).copies, after.offset)
+        return await self._charged(session, partial(_undo, document_id, then, now, changes, earlier))
 
     async def _others(self, info: DocumentInfo, after: int, until: int) -> Mapping[int, Authored]:
         """By their offsets the entries of these that brought what others wrote, or what had been there before."""
@@ -267,8 +299,10 @@ def _mixed(roots: Mapping[str, RootKind]) -> list[str]:
     return sorted(name for name, kind in roots.items() if kind is RootKind.MIXED)
 
 
-def _restore(document_id: str, then: State, now: State, root: str | None) -> tuple[bytes | None, Copies]:
+def _restore(document_id: str, then: State, now: State, root: str | None, origins: Origins) -> tuple[bytes | None, Copies]:
     roots = now.committed.roots
+    if root is not None and root not in roots and root not in then.committed.roots:
+        raise HistoryRefused("root", f"the document has no root {root!r}, and had none then")
     mixed = [name for name in _mixed(roots) if root in (None, name)]
     if mixed:
         # Never left out in silence.
@@ -276,11 +310,13 @@ def _restore(document_id: str, then: State, now: State, root: str | None) -> tup
         raise HistoryRefused("root_unreadable", f"{reason}; restore the other roots by name")
     wanted = None if root is None else [root]
     with reading(document_id):
-        made = restoring.restore(then.committed.state, roots, now.committed.state, wanted, then.content)
+        made = restoring.restore(then.committed.state, roots, now.committed.state, wanted, then.content, origins=origins)
     return made.update, made.copies
 
 
-def _undo(document_id: str, then: State, now: State, changes: Sequence[_Change]) -> tuple[bytes | None, Copies]:
+def _undo(
+    document_id: str, then: State, now: State, changes: Sequence[_Change], earlier: Callable[[], Copies]
+) -> tuple[bytes | None, Copies]:
     with reading(document_id):
         updates: list[tuple[bytes, bool]] = []
         for change in changes:
@@ -288,6 +324,7 @@ def _undo(document_id: str, then: State, now: State, changes: Sequence[_Change])
                 updates.append((change.update, change.theirs))
             else:
                 updates += restoring.by_writer(change.update, change.clients, change.theirs)
-        copies = [(copy, change.theirs) for change in changes for copy in change.copies]
+        copies = [(copy, False) for copy in earlier()]
+        copies += [(copy, change.theirs) for change in changes for copy in change.copies]
         made = restoring.undo_of(then.committed.state, now.committed.roots, updates, now.committed.state, copies=copies)
     return made.update, made.copies

@@ -35,13 +35,16 @@ class Turns:
         self._max_waiting = max_waiting
         self._waiting: OrderedDict[str, deque[_Job]] = OrderedDict()
         self._running: set[asyncio.Future[Any]] = set()
+        self._closed = False
 
     async def run(self, document_id: str, begin: Callable[[], Awaitable[T]]) -> T:
         """Have something done about a document, and return what it gives. It is not begun when nobody waits for it any more;
         once begun it keeps its place until it ends, though nobody waits.
 
-        Raises :class:`HistoryRefused` (``overloaded``) when too many wait, and what the work raises.
+        Raises :class:`HistoryRefused` (``overloaded``) when too many wait or the process ends, and what the work raises.
         """
+        if self._closed:
+            raise HistoryRefused("overloaded", "the server is stopping; ask again in a moment")
         self._drop_given_up()
         mine = len(self._waiting.get(document_id, ()))
         if mine >= MAX_WAITING_OF_ONE or sum(map(len, self._waiting.values())) >= self._max_waiting:
@@ -53,7 +56,8 @@ class Turns:
         return result
 
     async def close(self) -> None:
-        """Drop those that wait, and let the running ones end."""
+        """Drop those that wait, and let the running ones end. Nothing is begun afterwards."""
+        self._closed = True
         for jobs in self._waiting.values():
             for job in jobs:
                 job.done.cancel()

@@ -8,8 +8,10 @@ that is being edited meanwhile is looked at up to the head that it had at the be
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final
 
 from cowrite.core.ports import History, HistoryForgotten, Storage, StoreCorrupt
@@ -25,6 +27,8 @@ from cowrite.crdt.roots import RootKind
 _ENTRIES: Final = 500
 _BYTES: Final = 1 << 20
 """What is read, and replayed beside the event loop, at once."""
+_SHOWN: Final = 200
+"""Characters of an operation that are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +92,14 @@ class _Check:
         self.replayed = first_offset - 1
         self.entries = self.compared = 0
         self._checkpoints: dict[int, Checkpoint] = {}
+        self._damaged: Mapping[int, str] = {}
         self._at_once = _ENTRIES
 
     async def run(self) -> None:
         """Raises :class:`_Differs`."""
         await self._find_checkpoints()
         base = self._checkpoints.get(self.replayed)
+        self._check_whole(self.replayed)
         if self.replayed and base is None:
             raise _Differs(self.replayed, "the state of what was forgotten is not there, so nothing after it can be replayed")
         document = await asyncio.to_thread(self._begin, base)
@@ -117,18 +123,22 @@ class _Check:
         return await self._history.operations(self._document_id, after=self.replayed, limit=self._at_once, size=_BYTES)
 
     async def _find_checkpoints(self) -> None:
-        """All that there are, from the newest on."""
-        offset = self._head
-        while offset > 0:
-            try:
-                stored = await self._history.load_at(self._document_id, offset)
-            except (HistoryForgotten, StoreCorrupt):
-                break  # replaying finds what is wrong, and says where
-            checkpoint = stored.checkpoint if stored is not None else None
-            if checkpoint is None:
-                break
-            self._checkpoints[checkpoint.offset] = checkpoint
-            offset = checkpoint.offset - 1
+        """All that there are, from the newest on; those before a damaged entry are found from the base on, and those that are
+        damaged themselves loading passes over in silence.
+        """
+        self._damaged = await self._history.damaged_checkpoints(self._document_id)
+        for offset in (self._head, self.replayed):
+            while offset > 0 and (checkpoint := await self._newest_checkpoint(offset)) is not None:
+                self._checkpoints[checkpoint.offset] = checkpoint
+                offset = checkpoint.offset - 1
+
+    async def _newest_checkpoint(self, offset: int) -> Checkpoint | None:
+        """Up to that offset."""
+        try:
+            stored = await self._history.load_at(self._document_id, offset)
+        except (HistoryForgotten, StoreCorrupt):
+            return None  # replaying finds what is wrong, and says where
+        return stored.checkpoint if stored is not None else None
 
     def _begin(self, base: Checkpoint | None) -> LogDocument:
         try:
@@ -141,11 +151,16 @@ class _Check:
             _apply(document, entry)
             self.replayed = entry.offset
             self.entries += 1
+            self._check_whole(entry.offset)
             if (checkpoint := self._checkpoints.get(entry.offset)) is not None:
                 if checkpoint.entry_id != entry.id:
                     raise _Differs(entry.offset, "the checkpoint here is of another log")
                 _compare(document, checkpoint.state, checkpoint.roots, entry.offset, "the checkpoint here")
                 self.compared += 1
+
+    def _check_whole(self, offset: int) -> None:
+        if (damage := self._damaged.get(offset)) is not None:
+            raise _Differs(offset, f"the checkpoint here is damaged: {damage}")
 
     async def _compare_opened(self, document: LogDocument) -> None:
         """What opening the document gives: the newest checkpoint with what comes behind it."""
@@ -175,11 +190,28 @@ def _apply(document: LogDocument, entry: Entry) -> None:
         raise _Differs(entry.offset, "its update brings other structs than are written down of it")
     derived = [_shape(draft) for draft in change.operations]
     if derived != (told := [_shape(operation) for operation in entry.operations]):
-        raise _Differs(entry.offset, f"its operations are {told}, and its update makes {derived}"[:500])
+        raise _Differs(entry.offset, _other_operations(told, derived))
 
 
-def _shape(operation: OperationDraft | ContentOperation) -> tuple[object, ...]:
-    return (operation.type, operation.position, operation.content, operation.length, dict(operation.attributes or {}))
+def _shape(operation: OperationDraft | ContentOperation) -> Mapping[str, object]:
+    """What an operation does, as clients are told it."""
+    told = {"type": operation.type.value, "position": list(operation.position), "content": operation.content}
+    told |= {"length": operation.length, "attributes": dict(operation.attributes or {}) or None}
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _other_operations(told: Sequence[Mapping[str, object]], derived: Sequence[Mapping[str, object]]) -> str:
+    """The first that is another one, and not all that they hold: the line is for people."""
+    pairs = zip_longest(told, derived)
+    number, (ours, theirs) = next((at, pair) for at, pair in enumerate(pairs, 1) if pair[0] != pair[1])
+    return f"its operation {number} is {_short(ours)}, and its update makes {_short(theirs)}"
+
+
+def _short(operation: Mapping[str, object] | None) -> str:
+    if operation is None:
+        return "not there"
+    text = json.dumps(operation)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _compare(document: LogDocument, state: bytes, roots: Mapping[str, RootKind], offset: int, what: str) -> None:

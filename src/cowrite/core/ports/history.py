@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from cowrite.core.records import (
@@ -30,6 +30,12 @@ class History(Protocol):
 
         Raises :class:`HistoryForgotten` for what lies before the end of what was forgotten (0, the empty document, can be had
         as long as nothing was), :class:`StoreCorrupt`, and ``ValueError`` for a negative offset.
+        """
+        ...
+
+    async def damaged_checkpoints(self, document_id: str) -> Mapping[int, str]:
+        """The checkpoints that are kept and are not what was stored, by offset, and why, for people. :meth:`load_at` and
+        :meth:`Store.load` do without them in silence; each is read, one after the other.
         """
         ...
 
@@ -75,11 +81,15 @@ class History(Protocol):
         """
         ...
 
-    async def activity(self, document_id: str, *, before: int | None, pause: int, limit: int) -> Sequence[ActivityGroup]:
+    async def activity(
+        self, document_id: str, *, before: int | None, pause: int, limit: int, by_author: bool = False
+    ) -> Sequence[ActivityGroup]:
         """At most ``limit`` groups of the entries before the offset ``before`` (None: all), newest first: neighbouring entries
-        of one author are in one group when no more than ``pause`` milliseconds lie between each two.
+        of one author are in one group when no more than ``pause`` milliseconds lie between each two. ``by_author``: also those
+        between which others have written; then groups overlap. What the server made ends all.
 
-        What was forgotten is left out. A group may be cut where looking at it takes too long; the next page goes on with it.
+        What was forgotten is left out. A group may be cut where looking at it takes too long, and ``by_author`` where the page
+        ends; the next page goes on before the first of all offsets in this one.
         """
         ...
 

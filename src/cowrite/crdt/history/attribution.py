@@ -1,11 +1,12 @@
 """Who wrote which clocks of which Yjs client, who deleted them, and when: from what each entry of the log brought and deleted.
 
-Theory of operation. In a log the clocks of one Yjs client ascend without gaps, so an entry's range needs only its start. All is
-in arrays: 20 bytes per entry, 12 per range and 12 per deleted range. An entry that carried what others wrote has a number of
-its own for each of them: such an entry is one for each author. What a restore or an undo brought back has new clocks; its cause
-says which ones these were before (``copies``), and they are credited to who wrote them first. That is found when the entry is
-appended, so a copy of a copy costs no more to look up. So is where one author goes on without a pause: a thousand keys typed
-one after the other are one run, found in one step.
+Theory of operation. In a log the clocks of one Yjs client ascend without gaps, so an entry's range needs only its start.
+Entries, ranges and deletions are in arrays: 20 bytes, 12 and 12 for each, when they are full. What was brought back is in
+lists of tuples, and so is what was deleted since somebody last asked; therefore :attr:`Attribution.size` counts more. An
+entry that carried what others wrote has a number of its own for each of them: such an entry is one for each author. What a
+restore or an undo brought back has new clocks; its cause says which ones these were before (``copies``), and they are
+credited to who wrote them first. That is found when the entry is appended, so a copy of a copy costs no more to look up. So is
+where one author goes on without a pause: a thousand keys typed one after the other are one run, found in one step.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import repeat
+from operator import itemgetter
 from typing import Final, NamedTuple
 
+from cowrite.crdt.history.copies import Copy
+from cowrite.crdt.history.origins import Origins
 from cowrite.crdt.values import Json
 
 NOBODY: Final = -1
@@ -27,9 +31,6 @@ PAUSE_MS: Final = 60_000
 """What one author wrote with no longer pauses is told as one."""
 
 _FEW: Final = 100
-
-Copy = tuple[int, int, int, int, int]
-"""(Yjs client, clock, length, Yjs client before, clock before)."""
 
 
 class Authored(NamedTuple):
@@ -135,6 +136,10 @@ class Attribution:
         self._numbers: dict[str, int] = {}
         self._clients: dict[int, _Client] = {}
         self._parts = 0
+        self._copies = array("Q")  # six for each: the entry's offset, and as in Copy
+        self._lost: dict[int, list[tuple[int, int, int]]] = {}  # of origins, ascending: the entry that deleted the last copy
+        self.origins = Origins()
+        """What the copies of these entries stand for."""
 
     @property
     def size(self) -> int:
@@ -152,7 +157,7 @@ class Attribution:
             if offset <= self.head:
                 raise ValueError(f"entry {offset} does not come after entry {self.head}")
             number = self._number(offset, author, created_at)
-            self._parts += len(ranges) + len(copies) + len(deletes)
+            self._parts += len(ranges) + 3 * len(copies) + len(deletes)
             if not writers:
                 for client, start, end in ranges:
                     self._add(client, start, end, number)
@@ -163,9 +168,18 @@ class Attribution:
                         numbers[writer] = self._number(offset, writer, created_at)
                     self._add(client, start, end, numbers[writer])
             for copy in copies:
+                self._copies.extend((offset, *copy))
                 self._copy(*copy)
+                self.origins.add(*copy)
             for client, start, end in deletes:
                 self._known(client).deletions.add(start, end, number)
+                if self.origins:
+                    self._lose(client, start, end, number)
+
+    def copies(self, until: int) -> list[Copy]:
+        """Return what the entries up to an offset have brought back, in the order of the log."""
+        known = zip(*(iter(self._copies),) * 6, strict=True)
+        return [(client, clock, length, old, was) for offset, client, clock, length, old, was in known if offset <= until]
 
     def spans(self, client: int, clock: int, end: int) -> list[Span]:
         """Tell whose the clocks from ``clock`` up to ``end`` are, in order, each exactly once."""
@@ -185,13 +199,17 @@ class Attribution:
             return [(start, stop, number, number, restored) for start, stop, number, restored in spans]
         return _own_runs(known, clock, end)
 
-    def deletions(self, client: int, clock: int, end: int, otherwise: int = NOBODY) -> list[tuple[int, int, int]]:
-        """Tell which entries deleted the clocks from ``clock`` up to ``end``, in order, each exactly once.
+    def deletions(
+        self, client: int, clock: int, end: int, otherwise: int = NOBODY, *, until: int | None = None
+    ) -> list[tuple[int, int, int]]:
+        """Tell which entries deleted the clocks from ``clock`` up to ``end``, in order, each exactly once: of what was there
+        again as a copy, the entry that deleted the last copy, when it is not behind the offset ``until``.
 
         Each is (first clock, the clock behind the last, the entry's number); ``otherwise`` where no entry has deleted them.
         """
         known = self._clients.get(client)
-        return [(clock, end, otherwise)] if known is None else known.deletions.spans(clock, end, otherwise)
+        spans = [(clock, end, otherwise)] if known is None else known.deletions.spans(clock, end, otherwise)
+        return [part for span in spans for part in self._last_lost(client, *span, until)] if self._lost else spans
 
     def goes_on(self, number: int, other: int) -> bool:
         """Tell whether two entries that are not the same are of one author, with at most a minute between them."""
@@ -245,6 +263,38 @@ class Attribution:
         ]
         at = bisect_right(copies, clock, key=lambda copy: copy[0])
         copies[at:at] = found
+
+    def _lose(self, client: int, clock: int, end: int, number: int) -> None:
+        for start, stop, first_client, first in self.origins.spans(client, clock, end):
+            if (first_client, first) == (client, start):
+                continue
+            known, last = self._lost.setdefault(first_client, []), first + stop - start
+            at = behind = bisect_right(known, first, key=_END)
+            while behind < len(known) and known[behind][0] < last:
+                behind += 1
+            parts = [(first, last, number)]
+            for begin, finish, other in known[at:behind]:
+                parts += [(begin, first, other)] if begin < first else []
+                parts += [(last, finish, other)] if finish > last else []
+            known[at:behind] = sorted(parts)
+
+    def _last_lost(self, client: int, clock: int, end: int, number: int, until: int | None) -> Iterable[tuple[int, int, int]]:
+        for start, stop, first_client, first in self.origins.spans(client, clock, end):
+            known, by = self._lost.get(first_client, ()), start - first
+            at = bisect_right(known, first, key=_END)
+            while start < stop:
+                begin, finish, last = known[at] if at < len(known) else (stop - by, stop - by, NOBODY)
+                if start < begin + by:
+                    behind, here = min(begin + by, stop), number
+                else:
+                    in_time = until is None or self._offsets[last] <= until
+                    behind, here = min(finish + by, stop), max(number, last) if in_time else number
+                    at += 1
+                yield start, behind, here
+                start = behind
+
+
+_END = itemgetter(1)
 
 
 def _own(known: _Client, clock: int, end: int) -> list[Span]:

@@ -18,6 +18,7 @@ from itertools import islice
 
 from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.history.items import BINARY, DOCUMENT, EMBED, FORMAT, Holder, Items, Piece, read_items
+from cowrite.crdt.history.patching import same
 from cowrite.crdt.history.scratch import Scratch
 from cowrite.crdt.outline import ANY, CLOCK_BITS, CLOCK_MASK, CONTENT, DELETED, GC, SKIP, STRING, TYPE, ClockRange, Outline
 
@@ -107,7 +108,7 @@ class _Ranges:
             yield piece.cut(start, end, deleted=piece.deleted), False
 
 
-def _side_by_side(old: Iterable[Piece], new: Iterable[Piece]) -> list[tuple[Piece, Piece]] | None:
+def side_by_side(old: Iterable[Piece], new: Iterable[Piece]) -> list[tuple[Piece, Piece]] | None:
     """Cut both into pairs of the same length; None when they have not the same length in all."""
     pairs = []
     before, after = list(old)[::-1], list(new)[::-1]
@@ -148,7 +149,7 @@ class _Restored:
             yield from self._match(holder, holder)
 
     def _match(self, old: Holder, new: Holder) -> Iterator[Copy]:
-        for one, other in _side_by_side(self._before(old.pieces), _shown(new.pieces)) or ():
+        for one, other in side_by_side(self._before(old.pieces), _shown(new.pieces)) or ():
             yield from self._pair(one, other)
         for key, written in new.entries.items():
             was = list(self._before(old.entries.get(key, ())))
@@ -217,8 +218,8 @@ class _Undone:
             yield from self._look(self._items.within(new))
 
     def _pairs(self, old: Sequence[Piece], new: Sequence[Piece]) -> Iterator[Copy]:
-        pairs = _side_by_side(old, new)
-        if pairs is not None and all(self._equal(*pair) for pair in pairs):
+        pairs = side_by_side(old, new)
+        if pairs is not None and all(equal(self._items, *pair) for pair in pairs):
             for one, other in pairs:
                 yield _copy(one, other)
                 if one.content == TYPE:
@@ -242,17 +243,20 @@ class _Undone:
         gone = [part for part, back in self._deleted.cut(piece) if back]
         return [part for one in gone for part, theirs in self._inserted.cut(one) if not theirs]
 
-    def _equal(self, old: Piece, new: Piece) -> bool:
-        if old.content != new.content:
-            return False
-        items = self._items
-        if old.content == STRING:
-            return items.text(old) == items.text(new)
-        if old.content == TYPE:
-            return items.type(old) == items.type(new)
-        if old.content in (ANY, BINARY, DOCUMENT):
-            return items.values(old) == items.values(new)
-        return old.content == EMBED and items.embed(old) == items.embed(new)
+
+def equal(items: Items, old: Piece, new: Piece) -> bool:
+    """Tell whether two pieces hold the same; of shared types, whether they are of one kind and tag."""
+    if old.content != new.content:
+        return False
+    if old.content == STRING:
+        return items.text(old) == items.text(new)
+    if old.content == TYPE:
+        return items.type(old) == items.type(new)
+    if old.content in (ANY, BINARY, DOCUMENT):
+        return same(items.values(old), items.values(new))
+    if old.content == FORMAT:
+        return same(items.format(old), items.format(new))
+    return old.content == EMBED and same(items.embed(old), items.embed(new))
 
 
 def _follows(one: Piece, other: Piece) -> bool:

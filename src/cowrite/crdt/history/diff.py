@@ -20,12 +20,14 @@ deleted, before), and ``"attribute_changes": {name: {"before", "after", "author"
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from cowrite.crdt.history import contents
 from cowrite.crdt.history.attribution import NOBODY, Attribution, Span
 from cowrite.crdt.history.blame import IN_ARRAYS, IN_XML
-from cowrite.crdt.history.items import FORMAT, Holder, Piece
+from cowrite.crdt.history.items import FORMAT, Piece
+from cowrite.crdt.history.pairing import Paired, Place, Unchanged
 from cowrite.crdt.history.runs import NOTHING_MORE, Runs, same
 from cowrite.crdt.history.showing import Now, Showing, chunk_of, set_attribute
 from cowrite.crdt.history.sides import Part, Sides
@@ -36,32 +38,48 @@ from cowrite.crdt.values import Json
 EQUAL, INSERT, DELETE, CHANGED_FORMAT, REPLACE = "equal", "insert", "delete", "format", "replace"
 
 
-def diff(before: bytes, after: bytes, roots: Mapping[str, RootKind], attribution: Attribution) -> Json:
+def diff(
+    before: bytes, after: bytes, roots: Mapping[str, RootKind], attribution: Attribution, until: int | None = None
+) -> Json:
     """Return what changed from an encoded state to a later one, as a tree (see above).
 
-    ``roots`` are those to look at, with their kinds after; ``attribution`` is that of the log up to the later state at least.
+    ``roots`` are those to look at, with their kinds after; ``attribution`` is that of the log up to the later state at least,
+    which is at the offset ``until`` (None: at the end of what is known). A copy in the place of what it copies is no change,
+    nor is anything in a root that holds the same at both moments.
+
     Raises :class:`~cowrite.crdt.errors.EngineFault`.
     """
-    walk = _Walk(Sides(before, after), attribution)
+    walk = _Walk(Sides(before, after), attribution, until)
     return {"roots": [walk.root(name, kind) for name, kind in sorted(roots.items())]}
 
 
 class _Walk:
-    def __init__(self, sides: Sides, attribution: Attribution) -> None:
-        self._sides = sides
+    def __init__(self, sides: Sides, attribution: Attribution, until: int | None) -> None:
+        self._sides: Paired | Unchanged = Paired(sides, attribution.origins)
         self._items = sides.items
         self._attribution = attribution
         self._before = Showing(sides.items, sides)
         self._after = Showing(sides.items, Now())
+        self._until = until
         self._changed = False
 
     def root(self, name: str, kind: RootKind) -> Json:
         self._changed = False
         root: Json = {"name": name, "kind": kind.value}
         if kind is not RootKind.MIXED:
-            _ROOTS[kind](self, self._items.root(name), NOBODY, root)
+            holder = self._items.root(name)
+            fill = partial(_ROOTS[kind], self, Place(holder, holder), NOBODY, root)
+            fill()
+            if self._changed and self._shows_the_same(name, kind):
+                between, self._sides, self._changed = self._sides, Unchanged(self._items), False
+                fill()
+                self._sides = between
         root["changed"] = self._changed
         return root
+
+    def _shows_the_same(self, name: str, kind: RootKind) -> bool:
+        """Whether a root holds what it held before, though other people may have written it."""
+        return same(self._before.content({name: kind}), self._after.content({name: kind}))
 
     # -- shared types ---------------------------------------------------------------------------------------------------------
 
@@ -72,16 +90,16 @@ class _Walk:
         node: Json = {"kind": name}
         if tag is not None:
             node["tag"] = tag
-        holder = self._items.within(part.piece)
+        place = self._sides.within(part)
         if kind in (contents.ELEMENT_TYPE, contents.XML_TEXT_TYPE):
-            self.attributes(holder, part, gone_by, node)
-        fill(self, holder, gone_by, node)
+            self.attributes(place, part, gone_by, node)
+        fill(self, place, gone_by, node)
         return node
 
-    def attributes(self, holder: Holder, part: Part | None, gone_by: int, node: Json) -> None:
+    def attributes(self, place: Place, part: Part | None, gone_by: int, node: Json) -> None:
         """Describe a node's attributes. ``part`` None: a root's."""
-        before = self._before.attributes(holder)
-        after = self._after.attributes(holder)
+        after = self._after.attributes(place.new)
+        before = after if isinstance(self._sides, Unchanged) else self._before.attributes(place.old)
         stays = part is None or (part.before and part.after)
         node["attributes"] = after if part is None or part.after else before
         node["attribute_changes"] = changes = {}
@@ -90,16 +108,16 @@ class _Walk:
                 if not same(before.get(name), after.get(name)):
                     sides = {side: values[name] for side, values in (("before", before), ("after", after)) if name in values}
                     changes[name] = sides
-                    self._sign(sides, *self._who_wrote(holder.entries[name], gone_by))
+                    self._sign(sides, *self._who_wrote(_written(place, name), gone_by))
 
-    def text(self, holder: Holder, gone_by: int, node: Json) -> None:
+    def text(self, place: Place, gone_by: int, node: Json) -> None:
         """Describe what a text holds."""
         runs = Runs(self._attribution, "text")
         before: dict[str, Json] = {}
         after: dict[str, Json] = {}
         formats: dict[str, int] = {}  # attribute → the entry that last changed where it begins or ends
         text_of, keep = self._items.text, runs.keep
-        for part in self._sides.parts(holder):
+        for part in self._sides.parts(place):
             piece = part.piece
             if piece.content == STRING:
                 if part.before and part.after and not (before or after):
@@ -147,10 +165,10 @@ class _Walk:
         if part.before != part.after:
             formats[name] = self._spans(part, gone_by)[1][0][2]
 
-    def items(self, holder: Holder, gone_by: int, node: Json) -> None:
+    def items(self, place: Place, gone_by: int, node: Json) -> None:
         """Describe the items of an array."""
         runs = Runs(self._attribution, "values")
-        for part in self._sides.parts(holder):
+        for part in self._sides.parts(place):
             piece = part.piece
             if piece.content not in IN_ARRAYS:
                 continue
@@ -164,10 +182,10 @@ class _Walk:
                 runs.add(change, values[start - piece.clock : end - piece.clock], {}, number, restored)
         node["items"] = runs.finish()
 
-    def children(self, holder: Holder, gone_by: int, node: Json) -> None:
+    def children(self, place: Place, gone_by: int, node: Json) -> None:
         """Describe the nodes of an XML tree."""
         children = node["children"] = []
-        for part in self._sides.parts(holder):
+        for part in self._sides.parts(place):
             if part.piece.content in IN_XML:
                 change, spans = self._spans(part, gone_by)
                 self._changed |= change != EQUAL
@@ -176,26 +194,26 @@ class _Walk:
                     self._sign(child, *spans[0][2:])
                 children.append(child | self.node(part, spans[0][2] if change == DELETE else gone_by))
 
-    def entries(self, holder: Holder, gone_by: int, node: Json) -> None:
+    def entries(self, place: Place, gone_by: int, node: Json) -> None:
         """Describe the entries of a map."""
         entries = node["entries"] = {}
-        for key, written in sorted(holder.entries.items()):
-            old, new = self._sides.entry(written), Now().entry(written)
+        for key in sorted(place.old.entries.keys() | place.new.entries.keys()):
+            old, new = self._sides.entry(place.old.entries.get(key, ())), Now().entry(place.new.entries.get(key, ()))
             if old is None and new is None:
                 continue
             entries[key] = entry = self._entry(old, new, gone_by)
             if entry["change"] != EQUAL:
                 self._changed = True
-                self._sign(entry, *self._who_wrote(written, gone_by))
+                self._sign(entry, *self._who_wrote(_written(place, key), gone_by))
 
     def _entry(self, old: Piece | None, new: Piece | None, gone_by: int) -> Json:
         piece = new or old
         assert piece is not None, "an entry was there before or is there after"
-        if old is not None and new is not None and old is not new:
+        part = Part(piece, old is not None, new is not None, old)
+        if old is not None and new is not None and not self._sides.same(old, new):
             before, after = self._before.value(old), self._after.value(new)
             if TYPE in (old.content, new.content) or not same(before, after):
                 return {"change": REPLACE, "before": before, "value": after}
-        part = Part(piece, old is not None, new is not None)
         entry: Json = {"change": EQUAL if old and new else INSERT if new else DELETE}
         if piece.content == TYPE:
             entry["node"] = self.node(part, self._who_deleted(piece, gone_by) if new is None else gone_by)
@@ -210,7 +228,7 @@ class _Walk:
         piece = part.piece
         end = piece.clock + piece.length
         if not part.after:
-            deletions = self._attribution.deletions(piece.client, piece.clock, end, gone_by)
+            deletions = self._attribution.deletions(piece.client, piece.clock, end, gone_by, until=self._until)
             return DELETE, [(*span, NOBODY) for span in deletions]
         if part.before:
             return EQUAL, ((piece.clock, end, NOBODY, NOBODY),)
@@ -227,7 +245,7 @@ class _Walk:
     def _who_deleted(self, piece: Piece, otherwise: int) -> int:
         """Return the entry that deleted a piece's last clock."""
         end = piece.clock + piece.length
-        return self._attribution.deletions(piece.client, end - 1, end, otherwise)[0][2]
+        return self._attribution.deletions(piece.client, end - 1, end, otherwise, until=self._until)[0][2]
 
     def _sign(self, change: dict[str, Json], number: int, restored: int) -> None:
         self._changed = True
@@ -236,12 +254,17 @@ class _Walk:
             self._attribution.sign(change.setdefault("restored", {}), restored)
 
 
-def _xml_root(walk: _Walk, holder: Holder, gone_by: int, node: Json) -> None:
-    walk.attributes(holder, None, gone_by, node)
-    walk.children(holder, gone_by, node)
+def _written(place: Place, key: str) -> Sequence[Piece]:
+    """Return what was written under a key that has changed: after, or else before."""
+    return place.new.entries.get(key) or place.old.entries[key]
 
 
-_Fill = Callable[[_Walk, Holder, int, Json], None]
+def _xml_root(walk: _Walk, place: Place, gone_by: int, node: Json) -> None:
+    walk.attributes(place, None, gone_by, node)
+    walk.children(place, gone_by, node)
+
+
+_Fill = Callable[[_Walk, Place, int, Json], None]
 _NODES: Final[Mapping[int, tuple[str, _Fill]]] = {
     contents.ARRAY_TYPE: ("array", _Walk.items),
     contents.MAP_TYPE: ("map", _Walk.entries),

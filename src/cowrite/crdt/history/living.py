@@ -6,6 +6,7 @@ from bisect import bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
 
 from cowrite.crdt.history.copies import Copy
+from cowrite.crdt.history.origins import Origins
 from cowrite.crdt.outline import ClockRange
 
 
@@ -76,28 +77,35 @@ def written_again(
 
 
 def standing_in(copies: Sequence[tuple[Copy, bool]], gone: Spans, back: Spans) -> Spans:
-    """Return the ids that something stands in for: of which a copy, or a copy of that, will be there after an undo.
+    """Return the ids that something stands in for: of which a copy, or another copy of the same, will be there after an undo.
 
-    ``copies`` are in the order of the log, each with whether the undo takes it away; ``gone`` is what is deleted now, and
-    ``back`` what the undo brings back.
+    ``copies`` are all of the log, in its order, each with whether the undo takes it away; ``gone`` is what is deleted now, and
+    ``back`` what of that the undo brings back. Of all copies of the same, chains of copies resolved, those that are there stand
+    in for the others and for what was written first; when none is, the newest of those that come back.
     """
     found = Spans()
-    for (client, clock, length, old_client, old_clock), taken in reversed(copies):
-        by = old_clock - clock
-        for start, end, again in list(found.parts(client, clock, clock + length)):
-            if again:
-                found.add(old_client, start + by, end + by)
-            elif not taken:
-                _add_lasting(found, (client, start, end), (old_client, by), gone, back)
+    newest_first = _of_the_first(copies)[::-1]
+    for candidates, wanted in ((gone, False), (back, True)):
+        for (client, clock, length, old_client, old_clock), taken in newest_first:
+            by = old_clock - clock
+            for start, end, again in list(found.parts(old_client, old_clock, old_clock + length)):
+                if again:
+                    found.add(client, start - by, end - by)
+                elif not taken:
+                    lasting = candidates.parts(client, start - by, end - by)
+                    for first, last in [(first, last) for first, last, inside in lasting if inside is wanted]:
+                        found.add(old_client, first + by, last + by)
     return found
 
 
-def _add_lasting(found: Spans, new: tuple[int, int, int], old: tuple[int, int], gone: Spans, back: Spans) -> None:
-    client, old_client, by = new[0], *old
-    for start, end, deleted in gone.parts(*new):
-        for first, last, returns in back.parts(client, start, end):
-            if returns or not deleted:
-                found.add(old_client, first + by, last + by)
+def _of_the_first(copies: Sequence[tuple[Copy, bool]]) -> list[tuple[Copy, bool]]:
+    """Say of copies of copies what was written first, so that two copies of the same are known as such."""
+    origins = Origins(copy for copy, _ in copies)
+    return [
+        ((client, start, end - start, first_client, first_clock), taken)
+        for (client, clock, length, *_), taken in copies
+        for start, end, first_client, first_clock in origins.spans(client, clock, clock + length)
+    ]
 
 
 def _first(span: tuple[int, int]) -> int:

@@ -14,7 +14,7 @@ from pycrdt import _pycrdt as engine
 from cowrite.crdt.document import _raise_fault as raise_fault
 from cowrite.crdt.document import merge_updates
 from cowrite.crdt.guard import read_delete_set
-from cowrite.crdt.history.patching import Patcher, Unpatchable
+from cowrite.crdt.history.patching import Along, Patcher, Unpatchable
 from cowrite.crdt.outline import ClockRange
 from cowrite.crdt.roots import RootKind
 from cowrite.crdt.shared_types import Handle, Misfit, Reader
@@ -29,6 +29,10 @@ _FOR_EVER = 2**62
 
 class RestoreFailed(Exception):
     """The past cannot be brought back in this way. Nothing has changed; the message says why, for people."""
+
+
+def _no_root(_: str) -> None:
+    """Nothing is known of what stays."""
 
 
 class Scratch:
@@ -97,15 +101,17 @@ class Scratch:
         """
         return Scratch(self.encode(), self._roots, client_id=self.client_id)
 
-    def patch(self, names: Sequence[str], want: Mapping[str, Json]) -> list[bytes]:
-        """Edit what differs in some roots; returns it as updates.
+    def patch(
+        self, names: Sequence[str], want: Mapping[str, Json], along: Callable[[str], Along | None] = _no_root
+    ) -> list[bytes]:
+        """Edit what differs in some roots; returns it as updates. ``along`` tells what stays of a root.
 
         Raises :class:`RestoreFailed`, :class:`~cowrite.crdt.history.patching.Unpatchable`.
         """
         have = self.content()
 
         def edit(patcher: Patcher, kind: RootKind, name: str, root: Handle, entries: Handle, _: Handle) -> None:
-            patcher.patch(kind, root, entries, have[name], want[name])
+            patcher.patch(kind, root, entries, have[name], want[name], along(name))
 
         return self._edit(edit, names)
 

@@ -28,6 +28,8 @@ class Part(NamedTuple):
     piece: Piece
     before: bool
     after: bool
+    was: Piece | None = None
+    """What was seen in its place before, when it is a copy of that (see :mod:`cowrite.crdt.history.pairing`)."""
 
 
 class Sides:
@@ -58,12 +60,12 @@ class Sides:
             known, end = vector(client, 0), clock + length
             if clock >= known:
                 if not deleted:
-                    append(_new(Part, (piece, False, True)))
+                    append(_new(Part, (piece, False, True, None)))
                 continue
             starts, ends = gone(client, _NOTHING_GONE)
             at = bisect_right(ends, clock)
             if end <= starts[at] and end <= known:
-                append(_new(Part, (piece, True, not deleted)))
+                append(_new(Part, (piece, True, not deleted, None)))
             elif not (deleted and end <= known and starts[at] <= clock and end <= ends[at]):  # else it was gone before
                 parts += self._cut(piece, known)
         return parts

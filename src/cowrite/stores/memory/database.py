@@ -20,7 +20,8 @@ Call: TypeAlias = Literal[
     "load", "heads", "entries", "begin", "read", "submitted", "own_updates", "append", "renew_epoch", "quarantine", "commit",
     "save_checkpoint",
     # History
-    "load_at", "locate", "operations", "last_operation", "offset_at", "authored", "activity",
+    "load_at",
+    "damaged_checkpoints", "locate", "operations", "last_operation", "offset_at", "authored", "activity",
     # Versions
     "add_version", "list_versions", "version", "change_version", "remove_version", "thin",
     # Erasure

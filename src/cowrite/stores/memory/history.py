@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cowrite.core.ports import History, HistoryForgotten
 from cowrite.core.records import ActivityGroup, Authored, Entry, StoredDocument
 from cowrite.stores import past
-from cowrite.stores.encoding import MAX_UUID, check_id, check_kept, check_log, check_offset
+from cowrite.stores.encoding import MAX_UUID, check_id, check_kept, check_log, check_offset, damage_of
 from cowrite.stores.memory.database import Connection
 from cowrite.stores.memory.tables import Row, read_document, read_rows, rows_between
 
@@ -27,6 +27,12 @@ class MemoryHistory:
         await self._connection.begin("load_at", [document_id])
         document = self._tables.documents.get(document_id)
         return None if document is None else read_document(document_id, document, until=offset)
+
+    async def damaged_checkpoints(self, document_id: str) -> Mapping[int, str]:
+        await self._connection.begin("damaged_checkpoints", [document_id])
+        document = self._tables.documents.get(document_id)
+        kept = [packed for packed, _ in document.checkpoints] if document is not None else []
+        return {packed.offset: damage for packed in kept if (damage := damage_of(packed)) is not None}
 
     async def locate(self, document_id: str, operation_id: str) -> int | None:
         check_id("The operation id", operation_id, longest=MAX_UUID)
@@ -103,14 +109,16 @@ class MemoryHistory:
         check_log(document_id, entries, start=start, end=end)
         return entries
 
-    async def activity(self, document_id: str, *, before: int | None, pause: int, limit: int) -> Sequence[ActivityGroup]:
+    async def activity(
+        self, document_id: str, *, before: int | None, pause: int, limit: int, by_author: bool = False
+    ) -> Sequence[ActivityGroup]:
         await self._connection.begin("activity", [document_id])
         document = self._tables.documents.get(document_id)
         if document is None or limit <= 0:
             return ()
         end = document.head.offset if before is None else before - 1
         rows = reversed(rows_between(document.rows, max(1, end - past.ACTIVITY_ENTRIES + 1), end))
-        return tuple(past.groups(map(_without_copies, rows), pause=pause, limit=limit))
+        return tuple(past.groups(map(_without_copies, rows), pause=pause, limit=limit, by_author=by_author))
 
 
 def _authored(row: Row) -> Authored:

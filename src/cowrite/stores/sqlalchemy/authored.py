@@ -134,7 +134,7 @@ def decode_authored(raw: RawAuthored) -> tuple[Authored, ...]:
 
 
 def read_activity(
-    connection: Connection, document_id: str, *, before: int, pause: int, limit: int
+    connection: Connection, document_id: str, *, before: int, pause: int, limit: int, by_author: bool
 ) -> tuple[ActivityGroup, ...]:
     """At most ``limit`` groups of the entries before that offset, newest first. Raises :class:`StoreCorrupt`."""
     document = read_documents(connection, [document_id]).get(document_id)
@@ -143,7 +143,7 @@ def read_activity(
     first, last = document.first_offset, min(before - 1, document.head.offset)
     place = {"document_id": document_id, "first": first, "last": last, "most": past.ACTIVITY_ENTRIES}
     with connection.execute(_newest_first, place) as rows:
-        return tuple(past.groups(_decoded(document_id, rows), pause=pause, limit=limit))
+        return tuple(past.groups(_decoded(document_id, rows), pause=pause, limit=limit, by_author=by_author))
 
 
 def _decoded(document_id: str, rows: Any) -> Iterator[Authored]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import accumulate, takewhile
 from typing import TYPE_CHECKING, TypeVar
@@ -14,7 +14,7 @@ from cowrite.core.records import ActivityGroup, Authored, Entry, StoredDocument
 from cowrite.stores.encoding import MAX_UUID, check_id, check_kept, check_offset
 from cowrite.stores.sqlalchemy.authored import decode_authored, read_activity, read_authored, read_offset_at
 from cowrite.stores.sqlalchemy.database import Database
-from cowrite.stores.sqlalchemy.loading import NO_OFFSET, load_document
+from cowrite.stores.sqlalchemy.loading import NO_OFFSET, damaged_checkpoints, load_document
 from cowrite.stores.sqlalchemy.reading import RawEntries, decode_entries, number_of_document, read_documents, read_range
 from cowrite.stores.sqlalchemy.tables import content_operations, documents, submitted, updates
 
@@ -74,6 +74,10 @@ class SqlHistory:
         check_offset(offset)
         return await load_document(self._database, document_id, until=offset)
 
+    async def damaged_checkpoints(self, document_id: str) -> Mapping[int, str]:
+        check_id("The document id", document_id)
+        return await damaged_checkpoints(self._database, document_id)
+
     async def locate(self, document_id: str, operation_id: str) -> int | None:
         check_id("The document id", document_id)
         check_id("The operation id", operation_id, longest=MAX_UUID)
@@ -106,10 +110,12 @@ class SqlHistory:
         read = partial(read_authored, document_id=document_id, after=after, limit=max(0, limit))
         return await self._database.read(read, decode_authored)
 
-    async def activity(self, document_id: str, *, before: int | None, pause: int, limit: int) -> Sequence[ActivityGroup]:
+    async def activity(
+        self, document_id: str, *, before: int | None, pause: int, limit: int, by_author: bool = False
+    ) -> Sequence[ActivityGroup]:
         check_id("The document id", document_id)
         end = NO_OFFSET if before is None else before
-        read = partial(read_activity, document_id=document_id, before=end, pause=pause, limit=limit)
+        read = partial(read_activity, document_id=document_id, before=end, pause=pause, limit=limit, by_author=by_author)
         return await self._database.read(read, _as_it_is)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 import structlog
 
 from cowrite.core.records import StoredDocument
+from cowrite.stores.encoding import PackedCheckpoint, damage_of
 from cowrite.stores.sqlalchemy.database import Database
-from cowrite.stores.sqlalchemy.reading import CheckpointDamaged, decode_document, read_document
+from cowrite.stores.sqlalchemy.reading import CheckpointDamaged, decode_document, read_checkpoint, read_document
 
 log = structlog.get_logger(__name__)
 
@@ -27,3 +29,20 @@ async def load_document(database: Database, document_id: str, *, until: int | No
         except CheckpointDamaged as damage:
             log.error("checkpoint ignored", document_id=document_id, offset=damage.offset, reason=str(damage))
             before = damage.offset
+
+
+async def damaged_checkpoints(database: Database, document_id: str) -> Mapping[int, str]:
+    """See :meth:`cowrite.core.ports.History.damaged_checkpoints`. One at a time: each is as large as the document."""
+    found: dict[int, str] = {}
+    before = NO_OFFSET
+    while True:
+        looked = await database.read(partial(read_checkpoint, document_id=document_id, before=before), _looked_at)
+        if looked is None:
+            return found
+        before, damage = looked
+        if damage is not None:
+            found[before] = damage
+
+
+def _looked_at(packed: PackedCheckpoint | None) -> tuple[int, str | None] | None:
+    return None if packed is None else (packed.offset, damage_of(packed))

@@ -164,12 +164,16 @@ def read_document(connection: Connection, document_id: str, *, before: int, unti
         return None
     end = document.head.offset if until is None else until
     check_moment(document_id, end, first_offset=document.first_offset)
-    limits = {"document_id": document_id, "before": min(before, end + 1)}
-    row = connection.execute(_checkpoint, limits).one_or_none()
-    checkpoint = None if row is None else PackedCheckpoint(*row)
+    checkpoint = read_checkpoint(connection, document_id, before=min(before, end + 1))
     start = 1 if checkpoint is None else checkpoint.offset + 1
     entries = read_range(connection, document_id, start=start, end=end, operations=False)
     return RawDocument(_head_at(end, document.head, checkpoint, entries.updates), checkpoint, entries)
+
+
+def read_checkpoint(connection: Connection, document_id: str, *, before: int) -> PackedCheckpoint | None:
+    """The newest checkpoint below ``before``."""
+    row = connection.execute(_checkpoint, {"document_id": document_id, "before": before}).one_or_none()
+    return None if row is None else PackedCheckpoint(*row)
 
 
 def _head_at(offset: int, head: Head, checkpoint: PackedCheckpoint | None, update_rows: Rows) -> Head:

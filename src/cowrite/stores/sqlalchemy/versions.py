@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select, update
+from sqlalchemy import Connection, Delete, and_, bindparam, delete, func, or_, select, update
 
 from cowrite.core.ports import Versions
 from cowrite.core.records import Version, VersionKind
@@ -32,6 +32,7 @@ _automatic = _of_document.where(versions.c.kind == VersionKind.AUTOMATIC.value)
 _this = and_(versions.c.id == bindparam("this_id"), versions.c.document_id == bindparam("this_document"))
 _change = update(versions).where(_this)
 _remove = delete(versions).where(_this)
+_remove_automatic = _remove.where(versions.c.kind == VersionKind.AUTOMATIC.value)
 _newest_automatic = select(func.max(versions.c.created_at)).where(
     versions.c.document_id == bindparam("document_id"),
     versions.c.kind == VersionKind.AUTOMATIC.value,
@@ -153,14 +154,15 @@ def _set(connection: Connection, *, version: Version, was: Version | None) -> bo
     return connection.execute(change, place).rowcount > 0
 
 
-def _delete(connection: Connection, *, document_id: str, ids: Collection[str]) -> int:
-    return sum(connection.execute(_remove, {"this_id": id_, "this_document": document_id}).rowcount for id_ in ids)
+def _delete(connection: Connection, *, document_id: str, ids: Collection[str], statement: Delete = _remove) -> int:
+    return sum(connection.execute(statement, {"this_id": id_, "this_document": document_id}).rowcount for id_ in ids)
 
 
 def _thin(connection: Connection, *, document_id: str, now: int, keep: Sequence[tuple[int, int]], older: int | None) -> int:
     found = _decode(connection.execute(_automatic, {"document_id": document_id}).all())
     going = too_many(found, now=now, keep=keep, older=older)
-    return _delete(connection, document_id=document_id, ids=[version.id for version in going])
+    # What somebody has named since it was read is not automatic any more.
+    return _delete(connection, document_id=document_id, ids=[version.id for version in going], statement=_remove_automatic)
 
 
 if TYPE_CHECKING:

@@ -121,6 +121,22 @@ class CheckpointContract:
         assert loaded is not None
         assert loaded.checkpoint == checkpoint_of(entries[4])
 
+    @pytest.mark.rule("ST17")
+    async def test_damaged_checkpoints_are_told(self, backend: StoreBackend) -> None:
+        """Whoever asks for them is told which are damaged, and of no others; of a document that is not there, of none."""
+        storage = await backend.open_storage()
+        entries = await fill(storage.store, "doc", number=5, size=1000)
+        for entry in (entries[1], entries[3]):
+            await storage.store.save_checkpoint("doc", checkpoint_of(entry))
+        assert await storage.history.damaged_checkpoints("doc") == {}
+        await backend.damage_checkpoint("doc", 2)
+        assert list(await storage.history.damaged_checkpoints("doc")) == [2]
+        await backend.damage_checkpoint("doc", 4)
+        told = await storage.history.damaged_checkpoints("doc")
+        assert sorted(told) == [2, 4]
+        assert set(told.values()) == {"its checksum does not match"}
+        assert await storage.history.damaged_checkpoints("nobody") == {}
+
     @pytest.mark.rule("ST18")
     async def test_damaged_update(self, backend: StoreBackend, store: Store) -> None:
         """A damaged update is told with its document and offset wherever it is read; other entries are readable."""

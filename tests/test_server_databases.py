@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -17,10 +16,8 @@ from cowrite.stores import StoreSetupError, open_store
 from cowrite.stores.sqlalchemy.mysql import MySQL
 from cowrite.stores.sqlalchemy.postgresql import PostgreSQL
 from cowrite.stores.sqlalchemy.server_kinds import ServerKind
-from demo_server import DemoServer
 from mariadb_server import MariadbServer
 from postgres_server import PostgresServer
-from socket_writers import Writer, read_text, until
 
 Server: TypeAlias = PostgresServer | MariadbServer
 KINDS = ("postgres", "mariadb")
@@ -38,39 +35,6 @@ def cowrite(folder: Path, *arguments: str) -> tuple[int, str, str]:
     command = [str(Path(sys.executable).parent / "cowrite"), *arguments]
     done = subprocess.run(command, env=own, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
     return done.returncode, done.stdout, done.stderr
-
-
-@pytest.mark.chaos
-@pytest.mark.rule("DB1")
-async def test_served_from_a_server(tmp_path: Path, server: Server) -> None:
-    """Editors write, the process is killed, and what was acknowledged is there when it is started again; the commands that
-    work on the past find it too, and the data folder is not made.
-    """
-    await server.sql("DROP DATABASE IF EXISTS served")
-    await server.sql("CREATE DATABASE served")
-    url = server.url("served")
-    demo = DemoServer(tmp_path, COWRITE_DATABASE_URL=url)
-    writer, rng = Writer("w", "doc"), random.Random(3)
-    with demo:
-        typing = asyncio.create_task(writer.write(demo.port, rng))
-        await until(lambda: len(writer.durable) > 20)
-        await asyncio.to_thread(demo.kill)
-        await typing
-    with demo:
-        text = await read_text(demo.port, "doc")
-        assert [word for word in writer.durable if word not in text] == []
-        pool = (await asyncio.to_thread(demo.health))["database"]
-        assert pool["size"] == 10
-        assert pool["in_use"] <= 10
-        await asyncio.to_thread(demo.stop)
-    assert demo.errors() == []
-    assert not (tmp_path / "data").exists()
-    code, said, wrong = await asyncio.to_thread(cowrite, tmp_path, "restore", "doc", "--to", "5", "--database-url", url)
-    assert (code, wrong) == (0, "")
-    assert said.startswith("'doc' is as it was at 5")
-    code, said, wrong = await asyncio.to_thread(cowrite, tmp_path, "verify", "--database-url", url)
-    assert (code, wrong) == (0, "")
-    assert said.startswith("'doc' agrees")
 
 
 @pytest.mark.rule("DB2")

@@ -101,7 +101,7 @@ def awareness(rng: random.Random) -> AwarenessNews:
 
 def told(rng: random.Random) -> News | Signal:
     makers: list[Callable[[], News | Signal]] = [
-        lambda: News("doc", text(rng), number(rng), some(rng, entry)),
+        lambda: News("doc", text(rng), number(rng), some(rng, entry), text(rng)),
         lambda: awareness(rng),
         lambda: AwarenessLost("doc", text(rng), some(rng, number)),
         lambda: AwarenessQuery("doc", text(rng)),

@@ -54,7 +54,7 @@ def encode(sender: bytes, told: News | Signal) -> bytes:
     match told:
         case News():
             updates = [entry.update for entry in told.entries]
-            header = ["n", told.epoch, told.offset, [_of_entry(entry) for entry in told.entries]]
+            header = ["n", told.epoch, told.offset, [_of_entry(entry) for entry in told.entries], told.after]
         case AwarenessNews():
             entries = [(one.client_id, one.clock, one.state) for one in told.entries]
             header = ["a", told.process, entries, told.users, told.to]
@@ -129,14 +129,14 @@ def _read(document_id: str, header: Any, rest: bytes) -> News | Signal:
 
 
 def _news(document_id: str, values: list[Any], rest: bytes) -> News:
-    epoch, offset, entries = values
+    epoch, offset, entries, after = values
     read, at = [], 0
     for value in _list(entries):
         entry, at = _entry(_list(value), rest, at)
         read.append(entry)
     if at != len(rest):
         raise ValueError(f"its updates are {at} bytes, and there are {len(rest)}")
-    return News(document_id, _text(epoch), _whole(offset), tuple(read))
+    return News(document_id, _text(epoch), _whole(offset), tuple(read), _text(after))
 
 
 def _entry(values: list[Any], rest: bytes, at: int) -> tuple[Entry, int]:

@@ -178,7 +178,7 @@ class BrokerContract:
         )
         sent = [
             News("doc", new_id(), 1, entries[:1]),
-            News("doc", "e", 2, entries),
+            News("doc", "e", 2, entries, new_id()),
             News("doc", "e", 3, ()),
         ]
         receiver = Receiver()

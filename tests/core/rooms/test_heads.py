@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Collection, Mapping
 
 import pytest
 
-from cowrite.brokers.local import LocalBroker
+from cowrite.brokers.local import LocalBroker, LocalHub
 from cowrite.core.ports import News, StoreBusy, StoreUnavailable
 from cowrite.core.records import Head
 from cowrite.stores.memory import MemoryDatabase, MemoryStore, memory_storage
@@ -187,3 +188,38 @@ async def test_a_room_that_has_moved_while_its_entries_were_read() -> None:
         await look
         await quiet(two)
         assert str(ben.client.text) == "news"
+
+
+@pytest.mark.rule("RE30")
+@pytest.mark.parametrize("lost", [1, 2])
+async def test_a_log_that_went_back_and_on_again(lost: int) -> None:
+    """An older copy of the database goes on with other entries, of which another process hears before it looks at the heads."""
+    database, hub = MemoryDatabase(), LocalHub()
+    async with Process(memory_storage(database), LocalBroker(hub)) as here:
+        viewer = await here.join(user="viewer")
+        async with Process(memory_storage(database), LocalBroker(hub)) as there:
+            ana = await there.join(user="ana")
+            await quiet(here, there)
+            for number in range(3):
+                if number == 3 - lost:
+                    older = copy.deepcopy(database.tables)
+                ana.client.text += str(number)
+                await quiet(here, there)
+        assert str(viewer.client.text) == "012"
+        database.tables = older
+        async with Process(memory_storage(database), LocalBroker(hub)) as there:
+            ben = await there.join(user="ben")
+            await quiet(here, there)
+            for letter in "XY":
+                ben.client.text += letter
+                await quiet(here, there)
+            assert viewer.closed is not None, "it shows what is lost"
+            cem = await here.join(user="cem")
+            await quiet(here, there)
+            cem.client.text += "!"
+            await quiet(here, there)
+            there.heads.behind(there.room())
+            await quiet(here, there)
+            dan = await there.join(user="dan")
+            await quiet(here, there)
+            assert str(dan.client.text) == str(cem.client.text) == "012"[: 3 - lost] + "XY!"

@@ -121,11 +121,12 @@ class GroupCommit:
 
     def _settle(self, room: Room, derived: Derived, outcome: Outcome) -> None:
         derived.let_go_of_copies()
+        before = room.replicas.head
         room.settle(derived)
         self._submitted.committed(derived)
         outcome.committed.append(room)
         if entries := derived.all_entries:
-            outcome.news.append(_news(room, entries))
+            outcome.news.append(News(room.document_id, before.epoch, entries[-1].offset, tuple(entries), before.entry_id))
 
     async def set_aside(self, room: Room, refused: Received | Waiting, reason: str) -> None:
         """The store will not take this: keep it for people to look at where it takes it at all, and go on without it.
@@ -351,7 +352,3 @@ def _drop(room: Room, updates: Sequence[Received]) -> None:
 def _continues(entries: Sequence[Entry], known: Head) -> bool:
     """Whether the log still holds what this process knew to be its end."""
     return known.offset == 0 or (bool(entries) and (entries[0].offset, entries[0].id) == (known.offset, known.entry_id))
-
-
-def _news(room: Room, entries: Sequence[Entry]) -> News:
-    return News(room.document_id, room.replicas.head.epoch, entries[-1].offset, tuple(entries))

@@ -20,6 +20,10 @@ class News:
     offset: int
     """The offset of the last entry of this commit."""
     entries: tuple[Entry, ...]
+    after: str = ""
+    """The id of the entry before the first of these; empty where there is none, or there are no entries. By it a process finds
+    that its log is another one: a database that went back to an older copy goes on with the same offsets.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,8 +113,11 @@ class HeadWatch:
             news = [entry for entry in entries if entry.offset > room.replicas.head.offset]
             if not news:
                 return
+            before = len(entries) - len(news)
+            after = entries[before - 1].id if before else ""
             for portion in portions(news):
-                room.learn(News(room.document_id, epoch, portion[-1].offset, tuple(portion)))
+                room.learn(News(room.document_id, epoch, portion[-1].offset, tuple(portion), after))
+                after = portion[-1].id
                 await asyncio.sleep(0)
             if len(entries) < _READ_ENTRIES or room.replicas.head.offset < news[-1].offset:
                 return  # all of it; or it waits for the end of this process's own transaction

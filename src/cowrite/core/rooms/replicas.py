@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from cowrite.core.ports import News
 from cowrite.core.records import Checkpoint, Entry, Head, StoredDocument
 from cowrite.core.rooms.received import Received
 from cowrite.crdt.document import Document
@@ -118,6 +119,15 @@ class Replicas:
         for received in updates:
             live.apply(received.update, received.outline)
         return live
+
+    def agree(self, news: News) -> bool:
+        """Whether the news is of the log that is known here, as far as both tell: at the head they must name the same entry."""
+        if news.epoch != self.head.epoch or not news.entries:
+            return True
+        at = self.head.offset - news.entries[0].offset
+        if not -1 <= at < len(news.entries):
+            return True
+        return self.head.entry_id == (news.entries[at].id if at >= 0 else news.after)
 
     def advance(self, entries: Sequence[Entry]) -> list[tuple[bytes, Outline]]:
         """Apply entries that others committed; returns what was new to ``live``, for relaying. Entries at or before the head

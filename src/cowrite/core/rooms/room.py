@@ -203,7 +203,9 @@ class Room:
         if self._turn.hold(news):
             return
         self.replicas.adopt(news.epoch)
-        if news.offset > self.replicas.head.offset or news.epoch != self.replicas.head.epoch:
+        if not self.replicas.agree(news):
+            self.look_under_lock()
+        elif news.offset > self.replicas.head.offset or news.epoch != self.replicas.head.epoch:
             try:
                 if news.epoch != self.replicas.head.epoch or not news.entries:
                     raise Gap

@@ -13,7 +13,7 @@ from cowrite.core.grant import Grant
 from cowrite.core.ports import AccessLog, Clock, StoreRefused
 from cowrite.core.records import AccessChange, SessionRecord
 from cowrite.stores.encoding import MAX_UUID, TOKEN_MEMORY, check_change, check_id, check_session
-from cowrite.stores.sqlalchemy.changes import add_change, decode_changes, read_changes
+from cowrite.stores.sqlalchemy.changes import add_change, decode_changes, read_changes, write_change
 from cowrite.stores.sqlalchemy.database import Database, write
 from cowrite.stores.sqlalchemy.reading import Rows
 from cowrite.stores.sqlalchemy.tables import sessions, used_tokens
@@ -64,7 +64,7 @@ class SqlAccessLog:
 
     async def change(self, change: AccessChange) -> int:
         check_change(change)
-        return await write(self._database, partial(add_change, change=change))
+        return await write_change(self._database, partial(add_change, change=change))
 
     async def changes(self, *, after: int) -> Sequence[AccessChange]:
         return await self._database.read(partial(read_changes, after=after), decode_changes)

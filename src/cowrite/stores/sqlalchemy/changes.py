@@ -1,21 +1,45 @@
 """Changes of access: rows with revisions that have no gaps and appear in order.
 
-Whoever adds one locks the row of ``access_head`` until COMMIT; every transaction that commits edits shares that row. So a
-change waits for the edits that are being committed, and edits that come after it know it.
+Whoever adds one has a lock of its own until COMMIT; every transaction that commits edits shares that lock. So a change waits
+for the edits that are being committed, and edits that come after it know it. The lock is the row of ``access_head``, and on
+PostgreSQL an advisory one: there new sharers of a row overtake whoever waits for it alone, for ever.
+
+Who waits for the lock is not overtaken; so while a change waits for one process that is frozen, nobody could commit. A change
+gives up soon, lets the others pass, and tries again.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+import asyncio
+import random
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, Select, bindparam, insert, select, update
 
 from cowrite.core.grant import Grant
+from cowrite.core.ports import StoreBusy
 from cowrite.core.records import AccessChange
+from cowrite.stores.sqlalchemy.database import Database, write
 from cowrite.stores.sqlalchemy.reading import Rows
 from cowrite.stores.sqlalchemy.tables import access_changes, access_head
+
+T = TypeVar("T")
+
+_LOCK: Final = 7_161_427_633_581
+"""The key of PostgreSQL's advisory lock."""
+_FIRST_WAIT: Final = 0.1
+_LONGEST_WAIT: Final = 0.8
+"""Seconds that a change waits for the lock in one go, and nobody else gets it."""
+_PATIENCE: Final = 10.0
+"""Seconds after which a change is not tried again: longer than a server lets a process that is frozen have its locks."""
 
 _revision = select(access_head.c.revision).where(access_head.c.id == 1)
 _revision_shared = _revision.with_for_update(read=True)
 _revision_locked = _revision.with_for_update()
+_LOCKED_REVISION: Final = "SELECT revision FROM access_head WHERE id = 1 FOR UPDATE"
+"""The same as text."""
 _known = select(access_changes.c.revision).where(access_changes.c.id == bindparam("id"))
 _changes = (
     select(
@@ -39,13 +63,63 @@ _insert = insert(access_changes)
 
 def share_access_revision(connection: Connection) -> int:
     """The revision of the last change; until the transaction's end there will be no other."""
-    revision: int = connection.execute(_revision_shared).scalar_one()
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock_shared({_LOCK})")
+        # In a statement of its own: the view of that one is from before it had the lock.
+        return _read(connection, _revision)
+    return _read(connection, _revision_shared)
+
+
+def _lock_access_revision(connection: Connection, wait: float) -> int:
+    match connection.dialect.name:
+        case "postgresql":
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {round(wait * 1000)}")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+            return _read(connection, _revision)
+        case "mariadb":
+            # Its time-out for locks counts in whole seconds.
+            statement = f"SET STATEMENT max_statement_time = {wait} FOR {_LOCKED_REVISION}"
+            revision: int = connection.exec_driver_sql(statement).scalar_one()
+            return revision
+        case _:
+            return _read(connection, _revision_locked)
+
+
+def _read(connection: Connection, statement: Select[Any]) -> int:
+    revision: int = connection.execute(statement).scalar_one()
     return revision
 
 
-def add_change(connection: Connection, change: AccessChange) -> int:
-    """Write a change, unless one with its id is there, and return the revision."""
-    newest: int = connection.execute(_revision_locked).scalar_one()
+async def write_change(database: Database, work: Callable[[Connection, float], T]) -> T:
+    """Run work that adds a change, in a writing transaction of its own.
+
+    It is told how long it may wait for the lock, and called again when that was not enough. Raises :class:`StoreBusy`.
+    """
+    wait = _FIRST_WAIT
+    if database.dialect.name == "sqlite":
+        return await write(database, partial(_with_wait, work, wait))
+    until = asyncio.get_running_loop().time() + _PATIENCE
+    while True:
+        try:
+            return await write(database, partial(_with_wait, work, wait))
+        except StoreBusy:
+            # A frozen process, or transactions that take longer than this change waits.
+            if asyncio.get_running_loop().time() > until:
+                raise
+        await asyncio.sleep(random.uniform(wait / 2, wait))
+        wait = min(2 * wait, _LONGEST_WAIT)
+
+
+def _with_wait(work: Callable[[Connection, float], T], wait: float, connection: Connection) -> T:
+    return work(connection, wait)
+
+
+def add_change(connection: Connection, wait: float, *, change: AccessChange) -> int:
+    """Write a change, unless one with its id is there, and return the revision.
+
+    Waits so many seconds for the lock, at most, on servers; see :func:`write_change`.
+    """
+    newest = _lock_access_revision(connection, wait)
     known: int | None = connection.execute(_known, {"id": change.id}).scalar_one_or_none()
     if known is not None:
         return known

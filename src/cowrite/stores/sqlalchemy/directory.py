@@ -12,7 +12,7 @@ from cowrite.core.ids import Ids
 from cowrite.core.ports import Clock, Directory
 from cowrite.core.records import AccessChange, DocumentInfo, Head
 from cowrite.stores.encoding import check_change_of, check_id, check_text, end_of_prefix
-from cowrite.stores.sqlalchemy.changes import add_change
+from cowrite.stores.sqlalchemy.changes import add_change, write_change
 from cowrite.stores.sqlalchemy.database import Database, write
 from cowrite.stores.sqlalchemy.reading import Rows, lock_documents
 from cowrite.stores.sqlalchemy.tables import documents
@@ -72,11 +72,13 @@ class SqlDirectory:
 
     async def delete(self, document_id: str, change: AccessChange) -> bool:
         check_change_of(document_id, change)
-        return await write(self._database, partial(_set_deleted, document_id=document_id, at=change.created_at, change=change))
+        delete = partial(_set_deleted, document_id=document_id, at=change.created_at, change=change)
+        return await write_change(self._database, delete)
 
     async def undelete(self, document_id: str, change: AccessChange) -> bool:
         check_change_of(document_id, change)
-        return await write(self._database, partial(_set_deleted, document_id=document_id, at=None, change=change))
+        undelete = partial(_set_deleted, document_id=document_id, at=None, change=change)
+        return await write_change(self._database, undelete)
 
 
 def _read_infos(connection: Connection, *, after: str | None, limit: int, prefix: str, deleted: bool) -> Rows:
@@ -105,12 +107,12 @@ def _decode_infos(rows: Rows) -> tuple[DocumentInfo, ...]:
     )
 
 
-def _set_deleted(connection: Connection, document_id: str, *, at: int | None, change: AccessChange) -> bool:
+def _set_deleted(connection: Connection, wait: float, *, document_id: str, at: int | None, change: AccessChange) -> bool:
     document = lock_documents(connection, [document_id], skip_locked=False).get(document_id)
     if document is None or document.purged or (document.deleted_at is None) == (at is None):
         return False
     connection.execute(_mark.values(deleted_at=at), {"this_document": document_id})
-    add_change(connection, change)
+    add_change(connection, wait, change=change)
     return True
 
 

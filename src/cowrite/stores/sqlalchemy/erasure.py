@@ -19,9 +19,9 @@ from cowrite.core.records import AccessChange, Checkpoint, Head
 from cowrite.stores.encoding import PackedCheckpoint, check_change_of, check_id, pack_checkpoint
 from cowrite.stores.packing import pack_id, unpack_ranges
 from cowrite.stores.past import clients_of_state
-from cowrite.stores.sqlalchemy.changes import add_change
+from cowrite.stores.sqlalchemy.changes import add_change, write_change
 from cowrite.stores.sqlalchemy.checkpoints import insert_checkpoint
-from cowrite.stores.sqlalchemy.database import Database, insert_or_ignore, write
+from cowrite.stores.sqlalchemy.database import Database, insert_or_ignore
 from cowrite.stores.sqlalchemy.reading import DocumentRow, lock_documents, read_documents
 from cowrite.stores.sqlalchemy.remains import begin_erasure, drop_remains, has_remains, keep_last_operation, read_unfinished
 from cowrite.stores.sqlalchemy.remains import scrub as scrub_files
@@ -113,7 +113,7 @@ class SqlErasure:
     async def recreate(self, document_id: str, change: AccessChange) -> bool:
         check_change_of(document_id, change)
         recreate = partial(_recreate, document_id=document_id, change=change, epoch=self._ids.new())
-        while (happened := await write(self._database, recreate)) is None:
+        while (happened := await write_change(self._database, recreate)) is None:
             await self.finish(document_id, scrub=False)
         return happened
 
@@ -210,7 +210,7 @@ def _read_purgeable(connection: Connection, *, before: int, limit: int) -> Seque
     return connection.execute(_purgeable, {"before": before, "number": limit}).scalars().all()
 
 
-def _recreate(connection: Connection, *, document_id: str, change: AccessChange, epoch: str) -> bool | None:
+def _recreate(connection: Connection, wait: float, *, document_id: str, change: AccessChange, epoch: str) -> bool | None:
     document = _locked(connection, document_id)
     if document is None or not document.purged:
         return False
@@ -218,7 +218,7 @@ def _recreate(connection: Connection, *, document_id: str, change: AccessChange,
         return None
     anew = {"created_at": change.created_at, "updated_at": change.created_at}
     connection.execute(_document.values(epoch=epoch, deleted_at=None, purged_at=None, **anew), {"name": document_id})
-    add_change(connection, change)
+    add_change(connection, wait, change=change)
     return True
 
 

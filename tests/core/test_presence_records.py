@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from cowrite.core.presence_records import (
     MAX_METADATA_BYTES,
     as_kept,
+    beginning_with_lease,
     check_document_ids,
     check_process,
     check_records,
@@ -40,6 +41,8 @@ def test_text(changes: dict[str, Any], text: str) -> None:
     """With what keeps the record, and so that every database takes it."""
     record = make_record(**{"metadata": {"name": "Ω\0"}, **changes})
     assert encode_with_lease(record) == text
+    assert text.startswith(beginning_with_lease("one")) is (record.process == "one")
+    assert not text.startswith(beginning_with_lease("on"))
     assert decode_with_lease(text) == (record.process, record.expires_at, record.metadata)
     assert as_kept(record) == record
 

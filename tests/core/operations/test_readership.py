@@ -49,3 +49,13 @@ async def test_readers_are_told_and_sent_away() -> None:
         await waiting
     assert reader.heard == ["read", "people", "closed 4506"]
     assert readership.feed is None
+
+
+@pytest.mark.rule("RO25")
+def test_at_rest_nothing_is_kept_that_the_store_has() -> None:
+    readership = Readership()
+    readership.rest()
+    feed = readership.begin(1)
+    readership.tell([make_entry(2)])
+    readership.rest()
+    assert (feed.since(1), feed.since(2)) == (None, [])

@@ -63,16 +63,16 @@ async def test_it_does_not_rest_while_something_happens() -> None:
         assert resting(server)
 
 
-async def test_a_document_that_broke_is_made_again() -> None:
+@pytest.mark.parametrize("which", ["live", "log"])
+async def test_a_document_that_broke_is_made_again(which: str) -> None:
     async with process() as server:
         ana = await server.join(user="ana")
         ana.client.text += "hello"
         await quiet(server)
         await tend(server, 5)
-        live = server.room().replicas.live
-        assert live is not None
-        live._fault = "it broke"
-        live._encoded = None
+        broken = getattr(server.room().replicas, which)
+        broken._fault = "it broke"
+        broken._encoded = None
         await tend(server, REST_SECONDS)
         await quiet(server)
         ben = await server.join(user="ben")

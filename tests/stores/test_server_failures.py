@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import asyncmy
 import asyncpg
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 
 from cowrite.core.ports import (
@@ -169,6 +169,31 @@ async def test_frozen_server(server: Server, monkeypatch: pytest.MonkeyPatch) ->
     await next_entry(storage, "frozen")
     assert storage.pool is not None
     assert storage.pool().in_use == 0
+    await storage.close()
+
+
+@pytest.mark.rule("DB6")
+async def test_frozen_after_commit(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Giving a connection back asks nothing of the server, which may be frozen by then."""
+    monkeypatch.setattr(ServerKind, "deadlines", Deadlines(call=1000 * MS))
+    storage = await opened(server)
+    await next_entry(storage, "given back")
+    before = await offset(storage, "given back")
+
+    def freeze(*_arguments: object) -> None:
+        server.freeze()
+
+    pool = database(storage)._engine.sync_engine.pool
+    event.listen(pool, "reset", freeze)
+    writing = asyncio.create_task(write(storage.store, "given back", make_entry(before + 1)))
+    try:
+        done, _ = await asyncio.wait([writing], timeout=5000 * MS)
+    finally:
+        event.remove(pool, "reset", freeze)
+        server.thaw()
+    await writing
+    assert done
+    assert await offset(storage, "given back") == before + 1
     await storage.close()
 
 

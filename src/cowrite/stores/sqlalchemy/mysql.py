@@ -147,7 +147,8 @@ class MySQL(ServerKind):
         return getattr(driver, "_transport", None)
 
     def wait_for_locks(self, connection: Connection, seconds: float | None) -> None:
-        wanted = self.deadlines.lock if seconds is None else max(1, round(seconds))
+        # In whole seconds; MySQL does not take 0, which is not to wait at all.
+        wanted = self.deadlines.lock if seconds is None else max(0 if self._mariadb else 1, round(seconds))
         # A setting of the session: it stays with the connection, whoever has it.
         if connection.info.get("waits", self.deadlines.lock) != wanted:
             connection.exec_driver_sql(f"SET SESSION innodb_lock_wait_timeout = {wanted}")

@@ -7,10 +7,11 @@ the CPU of handing them to SQLAlchemy as dictionaries.
 
 from __future__ import annotations
 
+import random
 import zlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, Dialect, Table, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -33,6 +34,7 @@ from cowrite.stores.sqlalchemy.tables import (
 
 Values: TypeAlias = tuple[Any, ...]
 
+_LONGEST_GAP: Final = 1024
 _last_number = select(func.coalesce(func.max(documents.c.number), 0))
 
 
@@ -145,9 +147,12 @@ class Writer:
     def create_documents(self, connection: Connection, epochs: Iterable[tuple[str, str]], *, now: int) -> None:
         """Make the rows of (document id, epoch) that are not there.
 
-        On a server with several writers at once perhaps not all: somebody else may have been given the same number.
+        On a server with several writers at once perhaps not all: somebody else may have been given the same number. Numbers
+        have gaps there: with the next one, who makes a row and does not commit would hold up everybody else who does.
         """
         last: int = connection.execute(_last_number).scalar_one()
+        if connection.dialect.name != "sqlite":
+            last += random.randrange(_LONGEST_GAP)
         rows = [
             (document_id, epoch, 0, "", 1, 0, now, now, None, number, None)
             for number, (document_id, epoch) in enumerate(epochs, last + 1)

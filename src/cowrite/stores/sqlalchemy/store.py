@@ -58,6 +58,8 @@ _CREATE_PAUSE = 0.02
 LARGE = 256 * 1024
 MANY = 500
 """Bytes of updates, or number of operations, from which on they are encoded in a thread."""
+PORTION = 2000
+"""Rows in one call of the database at most: far from what a slow server does before a deadline."""
 
 
 class SqlStore:
@@ -221,17 +223,26 @@ class _SqlTransaction:
 
     async def commit(self) -> None:
         """Called by the store when the block is left."""
-        await self._transaction.commit(partial(self._writer.write, writes=self._writes))
+        last = await self._write_all_but_last()
+        await self._transaction.commit(partial(self._writer.write, writes=last))
 
     async def _read(self, read: Callable[[Connection], R], decode: Callable[[R], T]) -> T:
         """Read, with what this transaction has written until now."""
-        writes, self._writes = self._writes, Writes()
+        last = await self._write_all_but_last()
 
         def work(connection: Connection) -> R:
-            self._writer.write(connection, writes)
+            self._writer.write(connection, last)
             return read(connection)
 
         return await self._transaction.read(work, decode)
+
+    async def _write_all_but_last(self) -> Writes:
+        """Each portion is a call of its own, which has the deadline of one; returns what the next call has to write."""
+        writes, self._writes = self._writes, Writes()
+        *portions, last = writes.portions(PORTION)
+        for portion in portions:
+            await self._transaction.run(partial(self._writer.write, writes=portion))
+        return last
 
     def _head(self, document_id: str) -> Head:
         if document_id not in self.heads:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from itertools import islice
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, Dialect, Table, bindparam, func, insert, select, update
@@ -61,6 +62,28 @@ class Writes:
         self.versions += other.versions
         self.clients = other.clients | self.clients
         self.quarantined += other.quarantined
+
+    def portions(self, rows: int) -> list[Writes]:
+        """The same in the same order, table by table, of at most so many rows each; one at least."""
+        portions = [Writes()]
+        left = rows
+        for one in fields(self):
+            rest = getattr(self, one.name)
+            taken = iter(rest.items() if isinstance(rest, dict) else rest)
+            while part := list(islice(taken, left or rows)):
+                if not left:
+                    portions.append(Writes())
+                    left = rows
+                _extend(getattr(portions[-1], one.name), part)
+                left -= len(part)
+        return portions
+
+
+def _extend(those: dict[Any, Any] | list[Any], part: Iterable[Any]) -> None:
+    if isinstance(those, dict):
+        those.update(part)
+    else:
+        those.extend(part)
 
 
 def entries_to_write(document_id: str, number: int, entries: Iterable[Entry], *, log_bytes: int) -> Writes:

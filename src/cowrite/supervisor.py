@@ -242,8 +242,10 @@ class _Supervisor:
         del self._asked[question]
         figures = {
             # Of one that does not answer, or is not there, how often it has died: it may be dying again and again.
-            number: (waiting[number].result() if number in waiting and waiting[number].done() else {})
-            | {"cowrite_worker_restarts_total": self._restarts[number]}
+            number: {
+                **(waiting[number].result() if number in waiting and waiting[number].done() else {}),
+                "cowrite_worker_restarts_total": self._restarts[number],
+            }
             for number in self._current
         }
         asking.say({"answer": asked, "figures": figures})

@@ -65,6 +65,14 @@ async def open_store(
             )
 
 
+def place_name(url: str) -> str:
+    """The database that ``url`` names, for people: without user and password. Raises :class:`StoreSetupError`."""
+    parsed = _parse(url)
+    if (scheme := server_scheme(parsed)) is not None:
+        return server_place(parsed, scheme).name
+    return f"the database {_sqlite_path(parsed).absolute()}"
+
+
 async def migrate(url: str) -> tuple[str | None, str]:
     """Bring the tables of the database that ``url`` names up to date, or make them.
 
@@ -80,14 +88,6 @@ async def migrate(url: str) -> tuple[str | None, str]:
     before = await _sqlite_version(_sqlite_path(parsed))
     await (await open_store(url)).close()
     return before, NEWEST
-
-
-def place_name(url: str) -> str:
-    """The database that ``url`` names, for people: without user and password. Raises :class:`StoreSetupError`."""
-    parsed = _parse(url)
-    if (scheme := server_scheme(parsed)) is not None:
-        return server_place(parsed, scheme).name
-    return f"the database {_sqlite_path(parsed).absolute()}"
 
 
 def _parse(url: str) -> URL:

@@ -107,6 +107,26 @@ async def test_health() -> None:
         assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
 
 
+@pytest.mark.rule("TR33", "JS6")
+async def test_a_store_that_cannot_be_read_while_nothing_is_to_be_written() -> None:
+    """Health, heartbeats and figures tell it, and that it is over."""
+    database = MemoryDatabase()
+    app = app_on(database)
+    runtime = runtime_of(app)
+    async with client_of(app) as client, runtime.lifespan(app):
+        for unavailable, store, status in ((True, "failing", "degraded"), (False, "ok", "ok")):
+            database.unavailable = unavailable
+            await until_health(client, "store", store)
+            health = (await client.get("/healthz")).json()
+            assert (health["status"], health["pending_bytes"]) == (status, 0)
+            figures = runtime.figures()
+            assert (figures["cowrite_database_failing"], figures["cowrite_journal_failing"]) == (unavailable, 0)
+            services = runtime.serving()
+            assert services is not None
+            services.load.lag = 0.0  # of this machine
+            assert services.load.status == status
+
+
 class Forgetful(LocalPresence):
     """Cannot be written while it is told so."""
 

@@ -204,7 +204,7 @@ class Runtime:
         parts = self._parts
         if parts is None:
             return _NOT_RUNNING
-        failing, documents = parts.journal.failing_since is not None, parts.journal.failing_documents
+        failing, documents = parts.store_failing, parts.journal.failing_documents
         presence_degraded, broker_degraded = parts.presence.degraded, parts.broker.degraded
         return Health(
             status="degraded" if failing or documents or presence_degraded or broker_degraded else "ok",

@@ -28,7 +28,7 @@ import structlog
 
 from cowrite.control import MAX_LINE_BYTES, Assignment, Message, decode, encode
 from cowrite.settings import Settings
-from cowrite.startup import StartError, listen, prepare_folder, ready_line
+from cowrite.startup import WRONG, StartError, listen, prepare_folder, ready_line
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 """Seconds before a worker that died is started again; twice as long each time."""
@@ -77,6 +77,8 @@ class _Worker:
         """It is ready, or has ended."""
         self.problems: tuple[str, ...] = ()
         """Why it cannot start."""
+        self.code = WRONG
+        """The exit code that this means for all."""
         self.began = asyncio.get_running_loop().time()
 
     def say(self, message: Message) -> None:
@@ -180,7 +182,8 @@ class _Supervisor:
         for worker in started:
             await worker.told.wait()
             if not (worker.ready or self._stopping):
-                raise StartError(*(worker.problems or [f"worker {worker.number} ended before it was ready ({worker.end})"]))
+                problems = worker.problems or (f"worker {worker.number} ended before it was ready ({worker.end})",)
+                raise StartError(*problems, code=worker.code)
 
     async def _launch(self, number: int) -> _Worker:
         process = await asyncio.create_subprocess_exec(
@@ -218,8 +221,8 @@ class _Supervisor:
             case {"ready": True}:
                 worker.ready = True
                 worker.told.set()
-            case {"problems": [*problems]}:
-                worker.problems = tuple(map(str, problems))
+            case {"problems": [*problems], "code": int(code)}:
+                worker.problems, worker.code = tuple(map(str, problems)), code
             case {"ask": question}:
                 self._run(self._collect(worker, question))
             case {"told": question, "figures": figures}:
@@ -238,9 +241,12 @@ class _Supervisor:
             await asyncio.wait(waiting.values(), timeout=_FIGURES_SECONDS)
         del self._asked[question]
         figures = {
-            number: {**answer.result(), "cowrite_worker_restarts_total": self._restarts[number]}
-            for number, answer in waiting.items()
-            if answer.done()
+            # Of one that does not answer, or is not there, how often it has died: it may be dying again and again.
+            number: {
+                **(waiting[number].result() if number in waiting and waiting[number].done() else {}),
+                "cowrite_worker_restarts_total": self._restarts[number],
+            }
+            for number in self._current
         }
         asking.say({"answer": asked, "figures": figures})
 

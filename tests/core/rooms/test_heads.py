@@ -7,6 +7,7 @@ import copy
 from collections.abc import Collection, Mapping
 
 import pytest
+from structlog.testing import capture_logs
 
 from cowrite.brokers.local import LocalBroker, LocalHub
 from cowrite.core.ports import News, StoreBusy, StoreUnavailable
@@ -80,6 +81,24 @@ async def test_how_often_heads_are_compared(
             server.clock.advance(0.05)  # type: ignore[attr-defined]
             await quiet(server)
         assert counting.calls == looks
+
+
+@pytest.mark.rule("RE8")
+async def test_heads_that_cannot_be_read_are_told_once() -> None:
+    """And once that they can be again; where there is no document nothing was read."""
+    database = MemoryDatabase()
+    async with process(database) as server:
+        await server.join(user="ana")
+        await quiet(server)
+        with capture_logs() as logs:
+            for unavailable in (True, False):
+                database.unavailable = unavailable
+                await step(server, 4)
+    told = [(line["log_level"], line["event"]) for line in logs if line["event"].startswith("heads")]
+    assert told == [
+        ("warning", "heads not read; they are read again until it works"),
+        ("info", "heads can be read again"),
+    ]
 
 
 @pytest.mark.rule("RE9")

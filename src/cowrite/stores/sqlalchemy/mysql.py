@@ -31,6 +31,8 @@ class MySQL(ServerKind):
         {"1048", "1062", "1118", "1153", "1264", "1292", "1300", "1301", "1366", "1406", "1451", "1452", "3140", "3819", "4025"}
     )
     corrupt = frozenset({"1034", "1194", "1195", "1712", "1877"})
+    # Errors of the network, too many connections, stopping.
+    away = frozenset({"2002", "2003", "2005", "2006", "2013", "2055", "1040", "1053", "1203", "1927"})
     advice: ClassVar[Mapping[str, str]] = {
         "1021": "make room on the disk of the database server",
         "1114": "make room on the disk of the database server",

@@ -186,16 +186,16 @@ class _Supervisor:
                 raise StartError(*problems, code=worker.code)
 
     async def _launch(self, number: int) -> _Worker:
+        sockets = tuple(opened.fileno() for opened in self._sockets)  # they may be closed here while the process is made
         process = await asyncio.create_subprocess_exec(
             # -P: the folder where the server was started is no place for modules.
             # A group of its own: a terminal's Ctrl-C is for the supervisor.
             sys.executable, "-P", "-m", "cowrite.worker", process_group=0,
-            stdin=PIPE, stdout=PIPE, limit=MAX_LINE_BYTES, pass_fds=[opened.fileno() for opened in self._sockets],
+            stdin=PIPE, stdout=PIPE, limit=MAX_LINE_BYTES, pass_fds=sockets,
         )  # fmt: skip
         worker = _Worker(number, process)
         self._living.add(worker)
         assert process.stdin is not None
-        sockets = tuple(opened.fileno() for opened in self._sockets)
         process.stdin.write(Assignment(number, self._settings, self._demo, self._access_secret, sockets).line())
         self._run(self._attend(worker))
         if self._stopping:
@@ -276,10 +276,15 @@ class _Supervisor:
         if self._stopping or self._current[worker.number] is not worker:
             return
         try:
-            self._current[worker.number] = await self._launch(worker.number)
+            started = await self._launch(worker.number)
         except OSError as error:  # no process or no memory left
             _log.error("worker not started; it is tried again", number=worker.number, reason=str(error))
             self._run(self._start_again(worker, _LONGEST_PAUSE))
+            return
+        if self._current[worker.number] is worker:
+            self._current[worker.number] = started
+        else:  # SIGHUP's successor was quicker
+            await self._dismiss(started)
 
     # ---- replacing ---------------------------------------------------------------------------------------------------
 
@@ -327,14 +332,18 @@ class _Supervisor:
         worker, self._current[number] = self._current[number], successor
         if successor not in self._living:
             self._bring_back(successor)  # it died before it had the place
+        await self._dismiss(worker)
+        return not self._stopping
+
+    async def _dismiss(self, worker: _Worker) -> None:
+        """Drain a worker that has no place any more, and wait for its end."""
         worker.drain()
         try:
             async with asyncio.timeout(self._stop_seconds):
                 await worker.process.wait()
         except TimeoutError:
-            _log.error("replaced worker does not end; it is killed", number=number)
+            _log.error("replaced worker does not end; it is killed", number=worker.number)
             worker.kill()
-        return not self._stopping
 
     # ---- stopping ----------------------------------------------------------------------------------------------------
 

@@ -86,7 +86,7 @@ async def test_changes_let_others_pass(storages: list[Storage]) -> None:
     assert await change == 1
 
 
-@pytest.mark.rule("CU4", "DB12")
+@pytest.mark.rule("CU4", "DB20")
 async def test_rows_that_are_being_made(storages: list[Storage]) -> None:
     """Documents that a process is making which does not go on are left out, new ones or not; all others are there."""
     frozen = database(storages[0])

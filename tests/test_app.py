@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,7 @@ from structlog.testing import capture_logs
 from cowrite.app import Runtime, create_app
 from cowrite.composition import database_url
 from cowrite.core.clock import SystemClock
+from cowrite.core.history.erasing import Erasing
 from cowrite.core.ports import AccessDenied, PresenceError, PresenceRecord, StoreError
 from cowrite.core.rooms.registry import Registry
 from cowrite.presence.local import LocalPresence
@@ -23,6 +25,7 @@ from cowrite.protocol.messages import SyncStep1
 from cowrite.settings import Settings
 from cowrite.stores import open_store
 from cowrite.stores.memory import MemoryDatabase, MemoryStore, memory_storage
+from cowrite.stores.sqlalchemy.database import uninterrupted
 from cowrite.testing.transport_contract.server import edit, everybody_writes
 from cowrite.testing.wire import FakeWire
 from cowrite.transports.upgrade import Accepted
@@ -105,6 +108,26 @@ async def test_health() -> None:
             await until_health(client, "status", "ok")
         answer = await client.get("/readyz")
         assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
+
+
+@pytest.mark.rule("TR33", "JS6")
+async def test_a_store_that_cannot_be_read_while_nothing_is_to_be_written() -> None:
+    """Health, heartbeats and figures tell it, and that it is over."""
+    database = MemoryDatabase()
+    app = app_on(database)
+    runtime = runtime_of(app)
+    async with client_of(app) as client, runtime.lifespan(app):
+        for unavailable, store, status in ((True, "failing", "degraded"), (False, "ok", "ok")):
+            database.unavailable = unavailable
+            await until_health(client, "store", store)
+            health = (await client.get("/healthz")).json()
+            assert (health["status"], health["pending_bytes"]) == (status, 0)
+            figures = runtime.figures()
+            assert (figures["cowrite_database_failing"], figures["cowrite_journal_failing"]) == (unavailable, 0)
+            services = runtime.serving()
+            assert services is not None
+            services.load.lag = 0.0  # of this machine
+            assert services.load.status == status
 
 
 class Forgetful(LocalPresence):
@@ -292,6 +315,38 @@ async def test_stop_counts_what_could_not_be_stored() -> None:
     assert line["updates"] >= 1
     assert line["bytes"] > 0
     assert runtime.left_behind == line["updates"]
+
+
+@pytest.mark.rule("WK24")
+async def test_stop_does_not_wait_for_what_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep that a database holds up, and that cannot be called back: everything else is closed meanwhile."""
+    monkeypatch.setattr("cowrite.app._END_SECONDS", 50 * MS)
+    sweeping, go = asyncio.Event(), asyncio.Event()
+
+    async def sweep(_: Erasing) -> int:
+        sweeping.set()
+        await uninterrupted(go.wait())
+        return 0
+
+    monkeypatch.setattr(Erasing, "sweep", sweep)
+    closed: list[str] = []
+    presence, storage = LocalPresence(SystemClock()), memory_storage()
+    monkeypatch.setattr(presence, "close", partial(_closing, closed, "presence", presence.close))
+    monkeypatch.setattr(storage.store, "close", partial(_closing, closed, "storage", storage.store.close))
+    app = create_app(settings(), storage=storage, authorize=everybody_writes, presence=presence)
+    with capture_logs() as logs:
+        async with asyncio.timeout(20), runtime_of(app).lifespan(app):
+            await sweeping.wait()
+    assert closed == ["presence", "storage"]
+    assert [line["tasks"] for line in logs if line["event"].startswith("background work has not ended")] == [1]
+    sweep_of = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    go.set()
+    await asyncio.wait(sweep_of)
+
+
+async def _closing(closed: list[str], name: str, close: Callable[[], Awaitable[None]]) -> None:
+    closed.append(name)
+    await close()
 
 
 @pytest.mark.rule("SB4")

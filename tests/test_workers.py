@@ -88,7 +88,10 @@ async def test_serves_and_ends_at_once_at_a_second_signal(tmp_path: Path) -> Non
         for pid in workers:
             with server.taking(pid):
                 # Whoever is asked cannot hear the frozen one, and says what it knows.
-                assert len(figures(await asyncio.to_thread(server.text, "metrics"))) == 1
+                told = await asyncio.to_thread(server.text, "metrics")
+                assert len(figures(told)) == 1
+                # One that dies again and again is never there to say it: the supervisor does.
+                assert set(re.findall(r'^cowrite_worker_restarts_total{worker="(\d+)"} 0', told, re.MULTILINE)) == {"1", "2"}
         await asyncio.to_thread(server.wait, lambda: figures(server.text("metrics")) == {"1", "2"})
         token = issue(secret, sub="ana", documents={"*": "write"})
         async with AsyncExitStack() as stack:

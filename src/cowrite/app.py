@@ -57,6 +57,9 @@ _GIVE_BACK_SECONDS: Final = 60.0
 _RESTART_SECONDS: Final = 1.0
 """The pause before a background task that failed is started again."""
 
+_END_SECONDS: Final = 2.0
+"""How long background tasks may take to end. A database may be erasing from its files, which takes as long as it takes."""
+
 _NOT_RUNNING: Final = Health(
     status="ok",
     store="ok",
@@ -204,7 +207,7 @@ class Runtime:
         parts = self._parts
         if parts is None:
             return _NOT_RUNNING
-        failing, documents = parts.journal.failing_since is not None, parts.journal.failing_documents
+        failing, documents = parts.store_failing, parts.journal.failing_documents
         presence_degraded, broker_degraded = parts.presence.degraded, parts.broker.degraded
         return Health(
             status="degraded" if failing or documents or presence_degraded or broker_degraded else "ok",
@@ -294,7 +297,11 @@ class Runtime:
         await self._drain(parts)
         for task in self._watching:
             task.cancel()
-        await asyncio.wait(self._watching)
+        _, left = await asyncio.wait(self._watching, timeout=_END_SECONDS)
+        if left:
+            _log.warning(
+                "background work has not ended; what it leaves unfinished is finished after the next start", tasks=len(left)
+            )
         await parts.past.close()
         await parts.registry.close()
         await parts.presence.close()

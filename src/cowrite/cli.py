@@ -1,6 +1,7 @@
 """The command ``cowrite``. What a command needs is imported when it runs, so that ``--help`` answers at once.
 
-A mistake of the caller's is one clear line on stderr and exit code 2; there is no traceback.
+A mistake of the caller's is one clear line on stderr and exit code 2; there is no traceback. `serve` ends with 1 where its
+database cannot be reached: that may be better when it is started again.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def main() -> None:
     except StartError as error:
         for problem in error.problems:
             print(f"cowrite: {problem}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.code)
 
 
 def _print_version(wanted: bool) -> None:

@@ -66,6 +66,11 @@ class Parts:
     polling: PollingPeers
     past: Past
 
+    @property
+    def store_failing(self) -> bool:
+        """The store cannot be written, or not be read: the first is found only where there is something to write."""
+        return self.journal.failing_since is not None or self.services.access.failing
+
 
 def compose(given: Given) -> Parts:
     """Make the parts of an application and connect them. Nothing runs yet."""
@@ -104,7 +109,7 @@ def compose(given: Given) -> Parts:
         clock,
         max_connections=given.settings.max_connections,
         connections=lambda: len(connections),
-        failing=lambda: journal.failing_since is not None or given.broker.degraded,
+        failing=lambda: journal.failing_since is not None or access.failing or given.broker.degraded,
     )
     services = Services(
         registry=registry,

@@ -31,6 +31,7 @@ def figures_of(parts: Parts) -> Figures:
         "cowrite_pending_bytes": parts.backlog.bytes,
         "cowrite_journal_groups_total": journal.groups,
         "cowrite_journal_entries_total": journal.entries,
+        "cowrite_database_failing": parts.store_failing,
         "cowrite_journal_failing": journal.failing_since is not None,
         "cowrite_journal_failing_documents": len(journal.failing_documents),
         "cowrite_presence_degraded": parts.presence.degraded,

@@ -16,15 +16,20 @@ def migrate(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     from cowrite.startup import prepare_folder
     from cowrite.stores.errors import StoreSetupError
     from cowrite.stores.opening import migrate as migrate_database
+    from cowrite.stores.opening import place_name
 
     settings = load_settings(data_dir=data_dir, database_url=database_url)
     configure("error", settings.log_format)
     if settings.database_file is not None:
         prepare_folder(settings.database_file.parent)
+    url = url_of(settings)
     try:
-        before, after = asyncio.run(migrate_database(url_of(settings)))
+        before, after = asyncio.run(migrate_database(url))
+        place = place_name(url)
     except StoreSetupError as error:
         raise StartError(str(error)) from None
+    # Which one it was: where the environment of a service is missing here, it is another one than the service's.
+    print(f"{place[0].upper()}{place[1:]}: ", end="")
     if before == after:
         print(f"the tables have version {after} already; nothing was changed")
     elif before is None:

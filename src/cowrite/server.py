@@ -19,8 +19,8 @@ from cowrite.brokers.errors import BrokerSetupError
 from cowrite.brokers.opening import open_broker
 from cowrite.composition import open_database
 from cowrite.settings import Settings
-from cowrite.startup import StartError, listen, prepare_folder, ready_line
-from cowrite.stores.errors import StoreSetupError
+from cowrite.startup import AWAY, WRONG, StartError, listen, prepare_folder, ready_line
+from cowrite.stores.errors import StoreAway, StoreSetupError
 from cowrite.tokens import Key
 from cowrite.transports.websocket import is_websocket, picows_protocol
 
@@ -85,7 +85,7 @@ async def _serve(
     try:
         storage = await open_database(settings)
     except StoreSetupError as error:
-        raise StartError(str(error)) from None
+        raise StartError(str(error), code=AWAY if isinstance(error, StoreAway) else WRONG) from None
     try:
         broker = await open_broker(settings.redis_url)
     except BrokerSetupError as error:

@@ -9,15 +9,21 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
+WRONG: Final = 2
+"""The exit code for what will not be better before somebody changes something."""
+AWAY: Final = 1
+"""The exit code for what may be better when it is tried again."""
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
 class StartError(Exception):
     """A server cannot start as it was told to. ``problems`` has one line for each reason, saying what to do about it."""
 
-    def __init__(self, *problems: str) -> None:
+    def __init__(self, *problems: str, code: int = WRONG) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+        self.code = code
+        """The exit code."""
 
 
 def prepare_folder(folder: Path) -> None:

@@ -28,7 +28,7 @@ import structlog
 
 from cowrite.control import MAX_LINE_BYTES, Assignment, Message, decode, encode
 from cowrite.settings import Settings
-from cowrite.startup import StartError, listen, prepare_folder, ready_line
+from cowrite.startup import WRONG, StartError, listen, prepare_folder, ready_line
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 """Seconds before a worker that died is started again; twice as long each time."""
@@ -77,6 +77,8 @@ class _Worker:
         """It is ready, or has ended."""
         self.problems: tuple[str, ...] = ()
         """Why it cannot start."""
+        self.code = WRONG
+        """The exit code that this means for all."""
         self.began = asyncio.get_running_loop().time()
 
     def say(self, message: Message) -> None:
@@ -180,19 +182,20 @@ class _Supervisor:
         for worker in started:
             await worker.told.wait()
             if not (worker.ready or self._stopping):
-                raise StartError(*(worker.problems or [f"worker {worker.number} ended before it was ready ({worker.end})"]))
+                problems = worker.problems or (f"worker {worker.number} ended before it was ready ({worker.end})",)
+                raise StartError(*problems, code=worker.code)
 
     async def _launch(self, number: int) -> _Worker:
+        sockets = tuple(opened.fileno() for opened in self._sockets)  # they may be closed here while the process is made
         process = await asyncio.create_subprocess_exec(
             # -P: the folder where the server was started is no place for modules.
             # A group of its own: a terminal's Ctrl-C is for the supervisor.
             sys.executable, "-P", "-m", "cowrite.worker", process_group=0,
-            stdin=PIPE, stdout=PIPE, limit=MAX_LINE_BYTES, pass_fds=[opened.fileno() for opened in self._sockets],
+            stdin=PIPE, stdout=PIPE, limit=MAX_LINE_BYTES, pass_fds=sockets,
         )  # fmt: skip
         worker = _Worker(number, process)
         self._living.add(worker)
         assert process.stdin is not None
-        sockets = tuple(opened.fileno() for opened in self._sockets)
         process.stdin.write(Assignment(number, self._settings, self._demo, self._access_secret, sockets).line())
         self._run(self._attend(worker))
         if self._stopping:
@@ -218,8 +221,8 @@ class _Supervisor:
             case {"ready": True}:
                 worker.ready = True
                 worker.told.set()
-            case {"problems": [*problems]}:
-                worker.problems = tuple(map(str, problems))
+            case {"problems": [*problems], "code": int(code)}:
+                worker.problems, worker.code = tuple(map(str, problems)), code
             case {"ask": question}:
                 self._run(self._collect(worker, question))
             case {"told": question, "figures": figures}:
@@ -238,9 +241,12 @@ class _Supervisor:
             await asyncio.wait(waiting.values(), timeout=_FIGURES_SECONDS)
         del self._asked[question]
         figures = {
-            number: {**answer.result(), "cowrite_worker_restarts_total": self._restarts[number]}
-            for number, answer in waiting.items()
-            if answer.done()
+            # Of one that does not answer, or is not there, how often it has died: it may be dying again and again.
+            number: {
+                **(waiting[number].result() if number in waiting and waiting[number].done() else {}),
+                "cowrite_worker_restarts_total": self._restarts[number],
+            }
+            for number in self._current
         }
         asking.say({"answer": asked, "figures": figures})
 
@@ -270,10 +276,15 @@ class _Supervisor:
         if self._stopping or self._current[worker.number] is not worker:
             return
         try:
-            self._current[worker.number] = await self._launch(worker.number)
+            started = await self._launch(worker.number)
         except OSError as error:  # no process or no memory left
             _log.error("worker not started; it is tried again", number=worker.number, reason=str(error))
             self._run(self._start_again(worker, _LONGEST_PAUSE))
+            return
+        if self._current[worker.number] is worker:
+            self._current[worker.number] = started
+        else:  # SIGHUP's successor was quicker
+            await self._dismiss(started)
 
     # ---- replacing ---------------------------------------------------------------------------------------------------
 
@@ -321,14 +332,18 @@ class _Supervisor:
         worker, self._current[number] = self._current[number], successor
         if successor not in self._living:
             self._bring_back(successor)  # it died before it had the place
+        await self._dismiss(worker)
+        return not self._stopping
+
+    async def _dismiss(self, worker: _Worker) -> None:
+        """Drain a worker that has no place any more, and wait for its end."""
         worker.drain()
         try:
             async with asyncio.timeout(self._stop_seconds):
                 await worker.process.wait()
         except TimeoutError:
-            _log.error("replaced worker does not end; it is killed", number=number)
+            _log.error("replaced worker does not end; it is killed", number=worker.number)
             worker.kill()
-        return not self._stopping
 
     # ---- stopping ----------------------------------------------------------------------------------------------------
 

@@ -23,11 +23,10 @@ from cowrite.control import MAX_LINE_BYTES, Assignment, Message, decode, encode
 from cowrite.http.metrics import ByWorker
 from cowrite.log import configure
 from cowrite.server import run_server
-from cowrite.startup import StartError
+from cowrite.startup import WRONG, StartError
 from cowrite.tokens import parse_secrets
 
 _INPUT, _OUTPUT = 0, 1
-_CANNOT_START: Final = 2
 _ANSWER_SECONDS: Final = 2.0
 _log = structlog.get_logger(__name__)
 
@@ -38,7 +37,7 @@ def main() -> int:
         assignment = Assignment.read(io.FileIO(_INPUT, closefd=False).readline())
     except ValueError as error:
         print(f"cowrite: a worker is started by cowrite serve --workers: {error}", file=sys.stderr)
-        return _CANNOT_START
+        return WRONG
     settings = assignment.settings
     configure(settings.log_level, settings.log_format)
     structlog.contextvars.bind_contextvars(worker=assignment.number)
@@ -52,9 +51,9 @@ def main() -> int:
             access_keys=None if secret is None else parse_secrets(secret),
         )
     except StartError as error:
-        sys.stdout.buffer.write(encode({"problems": list(error.problems)}))
+        sys.stdout.buffer.write(encode({"problems": list(error.problems), "code": error.code}))
         sys.stdout.buffer.flush()
-        return _CANNOT_START
+        return error.code
 
 
 class SupervisedHost:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,15 @@ async def test_a_server_that_is_down_is_no_reason_not_to_start(tmp_path: Path) -
             finally:
                 await asyncio.to_thread(valkey.kill)
     assert f"127.0.0.1:{valkey.port} cannot be reached" in logs[0]["reason"]
+
+
+@pytest.mark.rule("BR24")
+@pytest.mark.parametrize("package", ["redis", "hiredis"])
+async def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    """The line says how to install it."""
+    monkeypatch.setitem(sys.modules, package, None)  # importing it raises ImportError
+    with pytest.raises(BrokerSetupError, match=rf"the package {package} is missing \(.*pip install {package}$"):
+        await open_broker("redis://:sesame@127.0.0.1:1")
 
 
 @pytest.mark.rule("BR24")

@@ -56,7 +56,7 @@ async def test_figures_of_a_process(server: Api) -> None:
     assert {name: figures[f"cowrite_{name}", "1"] for name in wanted} == wanted
     assert figures["cowrite_cpu_seconds_total", "1"] > 0
     assert {worker for _, worker in figures} == {"1"}
-    assert not any(name.startswith(("cowrite_broker", "cowrite_database")) for name, _ in figures)
+    assert not any(name.startswith(("cowrite_broker", "cowrite_database_pool")) for name, _ in figures)
 
 
 @dataclass

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 import asyncmy
 import asyncpg
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 
 from cowrite.core.ports import (
@@ -23,13 +24,14 @@ from cowrite.core.ports import (
     StoreUnavailable,
 )
 from cowrite.stores import open_store
+from cowrite.stores.sqlalchemy import store as store_module
 from cowrite.stores.sqlalchemy.mysql import MySQL
 from cowrite.stores.sqlalchemy.postgresql import PostgreSQL
 from cowrite.stores.sqlalchemy.server_kinds import Deadlines, ServerKind
 from cowrite.stores.sqlalchemy.servers import ServerDatabase
 from cowrite.stores.sqlalchemy.store import SqlStore
-from cowrite.testing.records import make_entry, write
-from mariadb_server import MariadbServer, started
+from cowrite.testing.records import make_entry, make_operation, write
+from mariadb_server import MariadbServer, run_sql, started
 from postgres_server import PostgresServer
 from stores.store_backends import program
 from timing import MS
@@ -172,6 +174,31 @@ async def test_frozen_server(server: Server, monkeypatch: pytest.MonkeyPatch) ->
     await storage.close()
 
 
+@pytest.mark.rule("DB6")
+async def test_frozen_after_commit(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Giving a connection back asks nothing of the server, which may be frozen by then."""
+    monkeypatch.setattr(ServerKind, "deadlines", Deadlines(call=1000 * MS))
+    storage = await opened(server)
+    await next_entry(storage, "given back")
+    before = await offset(storage, "given back")
+
+    def freeze(*_arguments: object) -> None:
+        server.freeze()
+
+    pool = database(storage)._engine.sync_engine.pool
+    event.listen(pool, "reset", freeze)
+    writing = asyncio.create_task(write(storage.store, "given back", make_entry(before + 1)))
+    try:
+        done, _ = await asyncio.wait([writing], timeout=5000 * MS)
+    finally:
+        event.remove(pool, "reset", freeze)
+        server.thaw()
+    await writing
+    assert done
+    assert await offset(storage, "given back") == before + 1
+    await storage.close()
+
+
 @pytest.mark.rule("DB7")
 async def test_all_connections_in_use(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits too long for one is told that the store is busy; waiting is counted."""
@@ -229,6 +256,53 @@ async def test_working_for_long(server: Server, monkeypatch: pytest.MonkeyPatch)
         await transaction.append("long", [make_entry(before + 1)])
     assert await offset(storage, "long") == before + 1
     await storage.close()
+
+
+@pytest.mark.rule("DB15")
+async def test_more_rows_than_fit_into_a_deadline(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many rows are written in several calls, of which none comes near its deadline, though all of them together are over it;
+    they are there together or not at all.
+    """
+    storage = await opened(server)
+    await next_entry(storage, "many")
+    before = await offset(storage, "many")
+    entries = [
+        make_entry(before + 1 + at, operations=[make_operation() for _ in range(size)]) for at, size in enumerate((11, 30, 30))
+    ]
+    monkeypatch.setattr(ServerKind, "deadlines", Deadlines(call=1000 * MS))
+    monkeypatch.setattr(store_module, "PORTION", 10)
+    async with slow_operations(server), storage.store.writing(["many"]) as transaction:
+        await transaction.append("many", entries[:1])
+        assert len(await transaction.entries("many", start=before + 1)) == 1
+        await transaction.append("many", entries[1:])
+        assert await offset(storage, "many") == before
+    assert len(await storage.store.entries("many", start=before + 1, limit=9)) == 3
+    await storage.close()
+
+
+@asynccontextmanager
+async def slow_operations(server: Server) -> AsyncIterator[None]:
+    """Each operation takes the server 20 ms to write."""
+
+    async def sql(statement: str) -> None:
+        if isinstance(server, PostgresServer):
+            connection = await asyncpg.connect(server.url("failing"))
+            await connection.execute(statement)
+            await connection.close()
+        else:
+            await run_sql(server.url("failing"), statement)
+
+    if isinstance(server, PostgresServer):
+        await sql("""
+            CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.02); RETURN NEW; END';
+            CREATE TRIGGER slow BEFORE INSERT ON content_operations FOR EACH ROW EXECUTE FUNCTION slow();
+        """)
+    else:
+        await sql("CREATE TRIGGER slow BEFORE INSERT ON content_operations FOR EACH ROW DO SLEEP(0.02)")
+    try:
+        yield
+    finally:
+        await sql("DROP TRIGGER slow" + (" ON content_operations" if isinstance(server, PostgresServer) else ""))
 
 
 def of_postgres(code: str, text: str = "why") -> Exception:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack
+from functools import partial
 
 import pytest
+from sqlalchemy import Connection
+from sqlalchemy.util import await_only
 
-from cowrite.core.ports import Storage, Store
+from cowrite.core.ports import Storage, Store, StoreBusy
 from cowrite.stores import open_store
-from cowrite.testing.records import make_change, make_entry, write
+from cowrite.stores.sqlalchemy import store as sql_store
+from cowrite.stores.sqlalchemy.reading import DocumentRow, lock_documents
+from cowrite.stores.sqlalchemy.servers import ServerDatabase
+from cowrite.stores.sqlalchemy.store import SqlStore
+from cowrite.stores.sqlalchemy.writing import Writer
+from cowrite.testing.records import make_change, make_entry, new_id, write
 from timing import MS
 
 
@@ -29,6 +37,13 @@ async def storages(url: str) -> AsyncIterator[list[Storage]]:
         for storage in opened:
             stack.push_async_callback(storage.close)
         yield opened
+
+
+def database(storage: Storage) -> ServerDatabase:
+    """The database under it."""
+    assert isinstance(storage.store, SqlStore)
+    assert isinstance(storage.store._database, ServerDatabase)
+    return storage.store._database
 
 
 @pytest.mark.rule("DB11")
@@ -69,3 +84,44 @@ async def test_changes_let_others_pass(storages: list[Storage]) -> None:
             await write(free.store, "free", make_entry(offset))
         assert not change.done()
     assert await change == 1
+
+
+@pytest.mark.rule("CU4", "DB20")
+async def test_rows_that_are_being_made(storages: list[Storage]) -> None:
+    """Documents that a process is making which does not go on are left out, new ones or not; all others are there."""
+    frozen = database(storages[0])
+    store = storages[1].store
+    await write(store, "old", make_entry(1))
+    rows = [(f"held {number}", new_id()) for number in range(3)]
+    making = partial(Writer(frozen.dialect).create_documents, epochs=rows, now=1)
+    transaction, _nothing = await frozen.begin(making)
+    found: set[str] = set()
+    while not found >= {"old", "new 1", "new 2"}:
+        async with store.writing(["old", "held 0", "new 1", "held 1", "held 2", "new 2"]) as group:
+            assert "old" in group.heads
+            found |= set(group.heads)
+    assert found == {"old", "new 1", "new 2"}
+    with pytest.raises(StoreBusy):
+        async with store.writing(["held 1"], wait=0.1):
+            pass
+    await transaction.rollback()
+    async with store.writing(["held 1"], wait=5) as group:
+        assert list(group.heads) == ["held 1"]
+
+
+@pytest.mark.rule("ST8")
+async def test_row_that_comes_after_the_lock(storages: list[Storage], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that somebody else commits while the rows are locked is locked, too."""
+    one, other, _ = (storage.store for storage in storages)
+
+    def lock_too_early(connection: Connection, document_ids: Collection[str], *, skip_locked: bool) -> dict[str, DocumentRow]:
+        found = lock_documents(connection, document_ids, skip_locked=skip_locked)
+        if not came:
+            came.append("new")
+            await_only(write(other, "new", make_entry(1)))
+        return found
+
+    came: list[str] = []
+    monkeypatch.setattr(sql_store, "lock_documents", lock_too_early)
+    async with one.writing(["new"], wait=5) as transaction:
+        assert transaction.heads["new"].offset == 1

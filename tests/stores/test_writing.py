@@ -7,7 +7,7 @@ from sqlalchemy import Dialect, make_url
 
 from cowrite.stores.sqlalchemy.database import insert_or_ignore
 from cowrite.stores.sqlalchemy.tables import clients
-from cowrite.stores.sqlalchemy.writing import Writer
+from cowrite.stores.sqlalchemy.writing import Writer, Writes
 
 KINDS = {
     "sqlite": ("INSERT INTO clients", "ON CONFLICT DO NOTHING"),
@@ -27,3 +27,17 @@ def test_statements_for_each_kind_of_database(kind: str) -> None:
     begins, ends = KINDS[kind]
     assert statement.startswith(begins)
     assert statement.endswith(ends)
+
+
+@pytest.mark.rule("DB15")
+def test_portions() -> None:
+    """Nothing is lost, and what is in one table stays in its order; little is one portion, and so is nothing."""
+    writes = Writes(updates=[(1,), (2,)], operations=[(n,) for n in range(7)], clients={("a", n): "ana" for n in range(2)})
+    portions = writes.portions(4)
+    assert [len(one.updates) + len(one.operations) + len(one.clients) for one in portions] == [4, 4, 3]
+    together = Writes()
+    for one in portions:
+        together.add(one)
+    assert together == writes
+    assert writes.portions(11) == [writes]
+    assert Writes().portions(4) == [Writes()]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+
+from cowrite.brokers.errors import BrokerSetupError
 from cowrite.brokers.local import LocalBroker
 from cowrite.core.ports import Broker
 
@@ -14,7 +17,14 @@ async def open_broker(redis_url: str | None) -> Broker:
     """
     if redis_url is None:
         return LocalBroker()
-    from cowrite.brokers.redis import RedisBroker  # here: a server without Redis starts in half the time
+    for package in ("redis", "hiredis"):
+        try:
+            importlib.import_module(package)  # here: a server without Redis starts in half the time
+        except ImportError as error:
+            raise BrokerSetupError(
+                f"For COWRITE_REDIS_URL the package {package} is missing ({error}); install it with:  pip install {package}"
+            ) from None
+    from cowrite.brokers.redis import RedisBroker
 
     broker = RedisBroker(redis_url)
     await broker.start()

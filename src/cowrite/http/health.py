@@ -26,10 +26,12 @@ class Health(BaseModel):
     """The state of one process."""
 
     status: Literal["ok", "degraded"] = Field(
-        description="`degraded`: it serves, but edits are not reaching the store, other processes' edits come "
+        description="`degraded`: it serves, but the store cannot be read or written, other processes' edits come "
         "late, or presence is not kept where it should be."
     )
-    store: Literal["ok", "failing"]
+    store: Literal["ok", "failing"] = Field(
+        description="`failing`: it cannot be written, or could not be read twice in a row; it is read twice a second."
+    )
     presence: Literal["ok", "degraded"] = Field(
         description="`degraded`: kept in the database in the place of Redis, or known of this process only."
     )

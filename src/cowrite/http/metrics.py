@@ -39,6 +39,7 @@ METRICS: Final = (
     Meaning("cowrite_pending_bytes", "gauge", "The bytes of these."),
     Meaning("cowrite_journal_groups_total", "counter", "Transactions that have brought something into the log."),
     Meaning("cowrite_journal_entries_total", "counter", "Entries that these have brought."),
+    Meaning("cowrite_database_failing", "gauge", "1: the database cannot be read or written."),
     Meaning("cowrite_journal_failing", "gauge", "1: the database cannot be written; edits wait in memory."),
     Meaning(
         "cowrite_journal_failing_documents", "gauge", "Documents that cannot be stored although the database can be written."

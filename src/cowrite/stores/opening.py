@@ -17,7 +17,7 @@ from cowrite.stores.errors import StoreSetupError
 from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.stores.sqlalchemy.database import write
 from cowrite.stores.sqlalchemy.schema import NEWEST, Tables, ensure_schema, schema_version
-from cowrite.stores.sqlalchemy.server_urls import SERVERS
+from cowrite.stores.sqlalchemy.server_urls import SERVERS, server_place, server_scheme
 from cowrite.stores.sqlalchemy.sqlite import PATIENCE, SqliteDatabase
 from cowrite.stores.sqlalchemy.storage import sql_storage
 from cowrite.stores.sqlalchemy.tables import VERSION_TABLE
@@ -63,6 +63,14 @@ async def open_store(
             raise StoreSetupError(
                 f"Databases of the kind {other!r} are not supported; use PostgreSQL, MariaDB, MySQL or SQLite, {_EXAMPLE}."
             )
+
+
+def place_name(url: str) -> str:
+    """The database that ``url`` names, for people: without user and password. Raises :class:`StoreSetupError`."""
+    parsed = _parse(url)
+    if (scheme := server_scheme(parsed)) is not None:
+        return server_place(parsed, scheme).name
+    return f"the database {_sqlite_path(parsed).absolute()}"
 
 
 async def migrate(url: str) -> tuple[str | None, str]:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
+import importlib
 import ssl
 from functools import partial
 from typing import TypeVar
 
-from sqlalchemy import URL
+from sqlalchemy import URL, Connection, text
 
-from cowrite.core.ports import StoreError
-from cowrite.stores.errors import StoreSetupError
+from cowrite.core.ports import StoreBusy, StoreError
+from cowrite.stores.errors import StoreAway, StoreSetupError
+from cowrite.stores.sqlalchemy.database import write
 from cowrite.stores.sqlalchemy.schema import NEWEST, Tables, ensure_schema, schema_version
 from cowrite.stores.sqlalchemy.server_kinds import Place, ServerKind
 from cowrite.stores.sqlalchemy.server_urls import server_place, server_scheme
 from cowrite.stores.sqlalchemy.servers import ServerDatabase
+from cowrite.stores.sqlalchemy.tables import VERSION_TABLE
 
 T = TypeVar("T")
 
@@ -31,10 +33,13 @@ async def open_server(url: URL, *, tables: Tables, pool_size: int) -> ServerData
             await _change_tables(kind, place, version, tables)
         elif found != NEWEST:
             await database.read(partial(ensure_schema, place=database.place, tables=tables), _as_it_is)
+        if tables is not Tables.LEAVE:
+            # Else a user who may only read, or a replica, would be found when the first edit cannot be stored.
+            await write(database, _ensure_writable)
     except BaseException as error:
         await database.close()
         if isinstance(error, StoreError):
-            raise StoreSetupError(str(error)) from error
+            raise _setup_error(kind, error) from error
         raise
     return database
 
@@ -58,7 +63,7 @@ async def _change_tables(kind: ServerKind, place: Place, version: str, tables: T
     try:
         return await asyncio.to_thread(lambda: asyncio.run(change()))
     except StoreError as error:
-        raise StoreSetupError(str(error)) from error
+        raise _setup_error(kind, error) from error
 
 
 def _named(url: URL) -> tuple[ServerKind, Place]:
@@ -77,11 +82,24 @@ def _kind(scheme: str) -> ServerKind:
         from cowrite.stores.sqlalchemy.mysql import MySQL
 
         kind = MySQL()
-    if importlib.util.find_spec(kind.package) is None:
+    try:
+        importlib.import_module(kind.package)
+    except ImportError as error:
         raise StoreSetupError(
-            f"For {kind.title} the driver {kind.package} is missing; install it with:  pip install 'cowrite[{kind.extra}]'"
-        )
+            f"For {kind.title} the driver {kind.package} is missing ({error}); "
+            f"install it with:  pip install 'cowrite[{kind.extra}]'"
+        ) from None
     return kind
+
+
+def _ensure_writable(connection: Connection) -> None:
+    connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = version_num"))
+
+
+def _setup_error(kind: ServerKind, error: StoreError) -> StoreSetupError:
+    cause = error.__cause__
+    away = isinstance(error, StoreBusy) or (cause is not None and kind.is_away(cause))
+    return (StoreAway if away else StoreSetupError)(str(error))
 
 
 def _why(kind: ServerKind, place: Place, error: Exception) -> str:
@@ -96,13 +114,17 @@ def _why(kind: ServerKind, place: Place, error: Exception) -> str:
 async def _probe(kind: ServerKind, place: Place) -> str:
     """The server's version. Connecting without the pool tells best what is wrong."""
     try:
-        version = await kind.probe(place)
+        # Drivers give up on the network; what takes a connection and says nothing, or nothing of this kind, they wait for.
+        async with asyncio.timeout(kind.deadlines.connect):
+            version = await kind.probe(place)
     except TimeoutError:
-        raise StoreSetupError(f"There is no answer from {place.name}: see host and port in the database's URL.") from None
+        raise StoreAway(
+            f"There is no answer of {kind.title} from {place.name}: see host and port in the database's URL."
+        ) from None
     except (StoreError, StoreSetupError):
         raise
     except Exception as error:
-        raise StoreSetupError(_why(kind, place, error)) from None
+        raise (StoreAway if kind.is_away(error) else StoreSetupError)(_why(kind, place, error)) from None
     needed = kind.too_old(version)
     if needed is not None:
         raise StoreSetupError(f"The server of {place.name} is {kind.title} {version}; cowrite needs {needed} or newer.")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
 from cowrite.brokers.local import LocalBroker, LocalHub
 from cowrite.core.limits import Limits
-from cowrite.core.ports import CommitDoubtful, News, StoreBusy, StoreError, StoreUnavailable
+from cowrite.core.ports import CommitDoubtful, News, StoreBusy, StoreError, StoreUnavailable, WriteTransaction
 from cowrite.stores.memory import MemoryDatabase, MemoryStore, memory_storage
 from cowrite.testing.process import Process, quiet
 
@@ -154,6 +156,38 @@ async def test_a_lone_commit_waits_for_its_lock_and_then_lets_others_try() -> No
             assert waits == [None, None, None, 2.0]
         await step(server, 1)
         assert ana.client.saved
+
+
+@pytest.mark.rule("JO27")
+async def test_few_are_committed_alone_at_a_time() -> None:
+    """However many documents are held elsewhere: each lone commit takes a connection for two seconds."""
+    alone = most = 0
+
+    class Counting(MemoryStore):
+        @asynccontextmanager
+        async def writing(self, ids: Collection[str], *, wait: float | None = None) -> AsyncIterator[WriteTransaction]:
+            nonlocal alone, most
+            alone += wait is not None
+            most = max(most, alone)
+            try:
+                async with super().writing(ids, wait=wait) as transaction:
+                    yield transaction
+            finally:
+                alone -= wait is not None
+
+    database = MemoryDatabase()
+    names = [f"held {number}" for number in range(6)]
+    async with Process(replace(memory_storage(database), store=Counting(database)), LocalBroker()) as server:
+        writers = [await server.join(name, user="ana") for name in (*names, "free")]
+        await quiet(server)
+        async with MemoryStore(database).writing(names):
+            for writer in writers:
+                writer.client.text.insert(0, "a")
+            await step(server, 1)
+            assert [writer.client.saved for writer in writers] == [False] * 6 + [True]
+        await step(server, 3)
+        assert all(writer.client.saved for writer in writers)
+        assert most == 2
 
 
 @pytest.mark.rule("JO28")

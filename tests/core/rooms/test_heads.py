@@ -7,6 +7,7 @@ import copy
 from collections.abc import Collection, Mapping
 
 import pytest
+from structlog.testing import capture_logs
 
 from cowrite.brokers.local import LocalBroker, LocalHub
 from cowrite.core.ports import News, StoreBusy, StoreUnavailable
@@ -80,6 +81,24 @@ async def test_how_often_heads_are_compared(
             server.clock.advance(0.05)  # type: ignore[attr-defined]
             await quiet(server)
         assert counting.calls == looks
+
+
+@pytest.mark.rule("RE8")
+async def test_heads_that_cannot_be_read_are_told_once() -> None:
+    """And once that they can be again; where there is no document nothing was read."""
+    database = MemoryDatabase()
+    async with process(database) as server:
+        await server.join(user="ana")
+        await quiet(server)
+        with capture_logs() as logs:
+            for unavailable in (True, False):
+                database.unavailable = unavailable
+                await step(server, 4)
+    told = [(line["log_level"], line["event"]) for line in logs if line["event"].startswith("heads")]
+    assert told == [
+        ("warning", "heads not read; they are read again until it works"),
+        ("info", "heads can be read again"),
+    ]
 
 
 @pytest.mark.rule("RE9")
@@ -223,3 +242,54 @@ async def test_a_log_that_went_back_and_on_again(lost: int) -> None:
             dan = await there.join(user="dan")
             await quiet(here, there)
             assert str(dan.client.text) == str(cem.client.text) == "012"[: 3 - lost] + "XY!"
+
+
+@pytest.mark.rule("RE30")
+@pytest.mark.parametrize("more", [0, 1, 2])
+async def test_a_log_that_went_back_is_found_by_the_look_at_the_heads(more: int) -> None:
+    """A standby that took over without the last entry, and has gone on by so many: nobody here hears of it."""
+    database = MemoryDatabase()
+    async with process(database) as here:
+        viewer = await here.join(user="viewer")
+        for number in range(3):
+            if number == 2:
+                older = copy.deepcopy(database.tables)
+            viewer.client.text += str(number)
+            await quiet(here)
+        database.tables = older
+        async with process(database) as there:
+            ana = await there.join(user="ana")
+            await quiet(there)
+            for letter in "XY"[:more]:
+                ana.client.text += letter
+                await quiet(there)
+            await here.heads.look([here.room()])
+            await quiet(here)
+            assert viewer.closed is not None, "it shows what is lost"
+            assert viewer.closed[0] == 4506
+            ben = await here.join(user="ben")
+            await quiet(here)
+            assert str(ben.client.text) == "01" + "XY"[:more]
+
+
+@pytest.mark.rule("RE6")
+async def test_a_room_that_moves_while_heads_are_asked_for_is_looked_at_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the store said of its head is old then, and says nothing about the room as it is now."""
+    database = MemoryDatabase()
+    async with process(database) as one, process(database) as two:
+        ana = await one.join(user="ana")
+        await two.join(user="ben")
+        await quiet(one, two)
+        ana.client.text.insert(0, "news")
+        await quiet(one)
+        (entry,) = await MemoryStore(database).entries("doc", start=1, limit=9)
+        asking = database.hold_next("heads")
+        look = asyncio.ensure_future(two.heads.look([two.room()]))
+        await asking.reached.wait()
+        two.room().learn(News("doc", one.room().replicas.head.epoch, 1, (entry,)))
+        calls: list[object] = []
+        monkeypatch.setattr(MemoryStore, "entries", lambda *arguments, **_: calls.append(arguments))
+        asking.release()
+        await look
+        assert calls == []
+        assert two.room().replicas.head.offset == 1

@@ -6,6 +6,7 @@ import pytest
 
 from core.rooms.room_tools import process
 from cowrite.core.rooms.rest import REST_SECONDS
+from cowrite.stores.memory import MemoryDatabase
 from cowrite.testing.process import Process, quiet
 
 pytestmark = pytest.mark.rule("RO25")
@@ -61,6 +62,28 @@ async def test_it_does_not_rest_while_something_happens() -> None:
         ana.reading = False
         await tend(server, REST_SECONDS)
         assert resting(server)
+
+
+async def test_it_does_not_rest_while_something_waits_for_the_store() -> None:
+    """What others have been shown is nowhere but in the document that is worked with."""
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana = await server.join(user="ana")
+        ana.client.text += "hello"
+        await quiet(server)
+        await tend(server, 5)
+        database.unavailable = True
+        ana.client.text += " world"
+        await quiet(server)
+        for _ in range(3):
+            assert not await tend(server, REST_SECONDS)
+        ben = await server.join(user="ben")
+        await quiet(server)
+        assert str(ben.client.text) == "hello world"
+        assert not ana.client.saved
+        database.unavailable = False
+        await tend(server, REST_SECONDS)
+        assert ana.client.saved
 
 
 @pytest.mark.parametrize("which", ["live", "log"])

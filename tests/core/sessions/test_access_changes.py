@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from cowrite.core.ids import Ids
 from cowrite.core.ports import Access, AccessDenied, Grant, Storage, StoreUnavailable
@@ -119,20 +120,28 @@ async def test_a_revoked_session_does_not_come_in() -> None:
         assert caught.value.known
 
 
-@pytest.mark.rule("AC6")
+@pytest.mark.rule("AC6", "TR33", "RE8")
 async def test_while_changes_cannot_be_read_the_known_ones_hold() -> None:
     database = MemoryDatabase()
     desk = Desk(memory_storage(database))
     await desk.change(document_id="doc", grant=Grant.READ)
     database.unavailable = True
-    running = asyncio.ensure_future(desk.control.run())
-    for _ in range(10):
-        await asyncio.sleep(0)
-    assert desk.grants(session()) == [Grant.READ]
-    await desk.control.catch_up(1)
-    with pytest.raises(StoreUnavailable):
-        await desk.control.catch_up(2)
-    running.cancel()
+    with capture_logs() as logs:
+        running = asyncio.ensure_future(desk.control.run())
+        for read, failing in ((1, False), (2, True), (3, True), (4, False)):
+            database.unavailable = read < 4
+            await asyncio.sleep(0.01)
+            if read > 1:
+                desk.clock.advance(READ_SECONDS)
+                await asyncio.sleep(0.01)
+            assert desk.control.failing == failing
+            assert desk.grants(session()) == [Grant.READ]
+            await desk.control.catch_up(1)
+        database.unavailable = True
+        with pytest.raises(StoreUnavailable):
+            await desk.control.catch_up(2)
+        running.cancel()
+    assert [(line["log_level"], line.get("failures")) for line in logs] == [("warning", None), ("info", 3)]
 
 
 @pytest.mark.rule("AC5")

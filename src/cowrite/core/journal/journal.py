@@ -38,6 +38,8 @@ _NEWS_BYTES = 64 << 10
 """Entries over this size are announced without their content; others read the store."""
 _SKIPS = 3
 """How often a room may be skipped before it is committed alone."""
+_ALONE_AT_ONCE = 2
+"""Rooms that are committed alone at a time: each takes a connection. Others stay with the groups, which skip them."""
 _ALONE_WAIT = 2.0
 """Seconds that a lone commit waits for its lock."""
 _FIRST_RETRY, _LAST_RETRY = 0.05, 2.0
@@ -73,6 +75,8 @@ class Journal:
         """Documents that cannot be committed although the store can be written, and why; they are tried again and again."""
         self._beside: set[asyncio.Task[None]] = set()
         """Lone commits and checkpoints."""
+        self._alone = 0
+        """Lone commits that are under way."""
         self._checkpointing: set[Room] = set()
         self._work = asyncio.Event()
         self._quiet = asyncio.Event()
@@ -170,7 +174,8 @@ class Journal:
         await self._finish(outcome)
         for room in outcome.skipped:
             self._skips[room] += 1
-            if self._skips[room] >= _SKIPS:
+            if self._skips[room] >= _SKIPS and self._alone < _ALONE_AT_ONCE:
+                self._alone += 1
                 self._apart.add(room)
                 self._start(self._commit_alone(room))
         if rooms and len(outcome.skipped) == len(rooms):
@@ -202,6 +207,8 @@ class Journal:
             # The next group meets it again, and deals with it.
             _log.warning("document not committed", document=room.document_id, reason=str(error))
         finally:
+            self._alone -= 1
+            self._skips.pop(room, None)  # others have their turn first
             self._apart.discard(room)
             self._rest([room])
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from cowrite.core.outage import Outage
 from cowrite.core.ports import Broker, Clock, News, Store, StoreError
 from cowrite.core.records import Head
 from cowrite.core.rooms.registry import Registry
@@ -38,6 +39,7 @@ class HeadWatch:
         self._registry = registry
         self._alone = alone
         self._overdue = False
+        self._outage = Outage(_log, "heads")
         self._behind: dict[Room, None] = {}
         self._wake = asyncio.Event()
 
@@ -66,7 +68,10 @@ class HeadWatch:
             try:
                 await self.look(rooms)
             except StoreError as error:
-                _log.warning("heads not read; they are looked at again", reason=str(error))
+                self._outage.failed(error)
+            else:
+                if rooms:  # else nothing was read
+                    self._outage.worked()
             timer = self._clock.call_later(looked + interval - now, self._wake.set)
             try:
                 await self._wake.wait()

@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 
 import structlog
 
+from cowrite.core.outage import Outage
 from cowrite.core.ports import AccessChanges, AccessDenied, AccessLog, Clock, Grant, Sessions, StoreError
 from cowrite.core.records import AccessChange
 from cowrite.core.sessions.session import Session
@@ -57,8 +58,14 @@ class AccessControl:
         self._listeners: list[Callable[[AccessChange], None]] = []
         self._end_listeners: list[Callable[[str], None]] = []
         self._reading = asyncio.Lock()
+        self._outage = Outage(_log, "changed grants and ended sessions")
         self.revision = 0
         """The changes up to this one are known here."""
+
+    @property
+    def failing(self) -> bool:
+        """The store could not be read the last times, whether or not there is anything to write."""
+        return self._outage.failing
 
     def check(self, session: Session) -> None:
         """Bring a session's grant up to what is known here. Raises :class:`AccessDenied` when it has ended or was revoked.
@@ -144,7 +151,9 @@ class AccessControl:
                 await self.catch_up()
                 await self.look_for_ends()
             except StoreError as error:
-                _log.warning("changed grants and ended sessions not read; they are read again", reason=str(error))
+                self._outage.failed(error)
+            else:
+                self._outage.worked()
             await self._clock.sleep(READ_SECONDS)
 
     def _learn_ends(self, ended: Mapping[str, int]) -> None:

@@ -98,10 +98,12 @@ async def write_change(database: Database, work: Callable[[Connection, float], T
     wait = _FIRST_WAIT
     if database.dialect.name == "sqlite":
         return await write(database, partial(_with_wait, work, wait))
+    # MySQL does not know a limit for one statement that locks.
+    all_locks = _LONGEST_WAIT if database.dialect.name == "mysql" else None
     until = asyncio.get_running_loop().time() + _PATIENCE
     while True:
         try:
-            return await write(database, partial(_with_wait, work, wait))
+            return await write(database, partial(_with_wait, work, wait), wait=all_locks)
         except StoreBusy:
             # A frozen process, or transactions that take longer than this change waits.
             if asyncio.get_running_loop().time() > until:

@@ -80,9 +80,9 @@ class Database(Protocol):
         ...
 
 
-async def write(database: Database, work: Callable[[Connection], T]) -> T:
+async def write(database: Database, work: Callable[[Connection], T], *, wait: float | None = None) -> T:
     """Run work in a writing transaction of its own."""
-    transaction, result = await database.begin(work)
+    transaction, result = await database.begin(work, wait=wait)
     try:
         await transaction.commit(_nothing)
     except BaseException:

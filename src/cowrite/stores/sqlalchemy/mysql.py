@@ -31,6 +31,8 @@ class MySQL(ServerKind):
         {"1048", "1062", "1118", "1153", "1264", "1292", "1300", "1301", "1366", "1406", "1451", "1452", "3140", "3819", "4025"}
     )
     corrupt = frozenset({"1034", "1194", "1195", "1712", "1877"})
+    # Errors of the network, too many connections, stopping.
+    away = frozenset({"2002", "2003", "2005", "2006", "2013", "2055", "1040", "1053", "1203", "1927"})
     advice: ClassVar[Mapping[str, str]] = {
         "1021": "make room on the disk of the database server",
         "1114": "make room on the disk of the database server",
@@ -147,7 +149,8 @@ class MySQL(ServerKind):
         return getattr(driver, "_transport", None)
 
     def wait_for_locks(self, connection: Connection, seconds: float | None) -> None:
-        wanted = self.deadlines.lock if seconds is None else max(1, round(seconds))
+        # In whole seconds; MySQL does not take 0, which is not to wait at all.
+        wanted = self.deadlines.lock if seconds is None else max(0 if self._mariadb else 1, round(seconds))
         # A setting of the session: it stays with the connection, whoever has it.
         if connection.info.get("waits", self.deadlines.lock) != wanted:
             connection.exec_driver_sql(f"SET SESSION innodb_lock_wait_timeout = {wanted}")

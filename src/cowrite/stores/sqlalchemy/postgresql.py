@@ -25,6 +25,8 @@ class PostgreSQL(ServerKind):
     busy = frozenset({"40001", "40P01", "55P03", "57014"})
     refused = frozenset({"22", "23", "54"})
     corrupt = frozenset({"XX001", "XX002"})
+    # Errors of the connection, too many connections, starting or stopping.
+    away = frozenset({"08", "53300", "57P"})
     advice: ClassVar[Mapping[str, str]] = {
         "08": "see that the database server runs and can be reached from here",
         "25006": "it can only be read, so it is a replica: name the primary in the database's URL",

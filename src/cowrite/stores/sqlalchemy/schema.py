@@ -63,8 +63,10 @@ def _outdated(connection: Connection, version: str | None, place: str) -> StoreS
     _check_known(version, place)
     found = "has no tables yet" if version is None else f"has version {version} of the tables"
     place = place[0].upper() + place[1:]
-    if connection.dialect.name == "sqlite" or version is None:
+    if connection.dialect.name == "sqlite":
         advice = "`cowrite serve` makes and changes tables when it starts"
+    elif version is None:
+        advice = "`cowrite migrate` makes them, as `cowrite serve` does when it starts"
     else:
         advice = "run: cowrite migrate"
     return StoreOutdated(f"{place} {found}, and {NEWEST} is needed; {advice}.")

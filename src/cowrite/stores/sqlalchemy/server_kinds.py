@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -70,6 +71,8 @@ class ServerKind(ABC):
     refused: ClassVar[frozenset[str]]
     corrupt: ClassVar[frozenset[str]]
     """Codes of errors, or beginnings of codes."""
+    away: ClassVar[frozenset[str]]
+    """Those that say that the server is not there, or takes nobody, now."""
     advice: ClassVar[Mapping[str, str]]
     """By code, or beginning of a code."""
     read_options: ClassVar[Mapping[str, Any]] = {}
@@ -164,6 +167,13 @@ class ServerKind(ABC):
         if code:
             return "the tables may have been changed by something else"
         return "see that the database server runs and can be reached from here"
+
+    def is_away(self, error: BaseException) -> bool:
+        """It may work later, though nothing is changed here."""
+        original = _original(error)
+        if isinstance(original, ssl.SSLError):
+            return False
+        return isinstance(original, OSError) or _has(self.away, self.code_of(original))
 
     def said(self, error: BaseException) -> str:
         """The error in one line."""

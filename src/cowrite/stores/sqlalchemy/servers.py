@@ -60,6 +60,8 @@ class ServerDatabase:
             pool_size=self.pool.size,
             max_overflow=0,
             pool_recycle=_RECYCLE_SECONDS,
+            # Whoever gives a connection back has ended its transaction, within a deadline. The pool would do so again, without.
+            pool_reset_on_return=None,
             hide_parameters=True,
             json_serializer=_as_it_is,
             json_deserializer=_as_it_is,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -49,10 +50,16 @@ from cowrite.stores.sqlalchemy.writing import Writer, Writes, entries_to_write, 
 R = TypeVar("R")
 T = TypeVar("T")
 
-_CREATE_TRIES = 5
+_CREATE_SECONDS = 0.3
+"""How long a group waits, at most, until the rows of its new documents are there."""
+_CREATE_WAIT = 0.1
+_CREATE_PAUSE = 0.02
+"""Seconds that one try waits for the locks of others, and between tries."""
 LARGE = 256 * 1024
 MANY = 500
 """Bytes of updates, or number of operations, from which on they are encoded in a thread."""
+PORTION = 2000
+"""Rows in one call of the database at most: far from what a slow server does before a deadline."""
 
 
 class SqlStore:
@@ -93,24 +100,42 @@ class SqlStore:
 
     async def _begin(self, document_ids: Sequence[str], wait: float | None) -> tuple[Transaction, Locked]:
         lock = partial(_lock, document_ids=document_ids, skip_locked=wait is None)
+        until = _now() + (_CREATE_SECONDS if wait is None else wait)
+        busy: StoreBusy | None = None
         while True:
             transaction, locked = await self._database.begin(lock, wait=wait)
-            if not locked.absent:
+            if not locked.absent and not locked.came:
+                return transaction, locked
+            if busy is not None and wait is None:
+                # Somebody who does not go on makes them; the others are not to wait for that.
                 return transaction, locked
             # Their rows come first, in a transaction of their own: a row that is not committed would make other writers wait
             # for this whole transaction, and its epoch would be forgotten with a rollback.
             await transaction.rollback()
-            await self._create(locked.absent)
+            if busy is not None:
+                raise busy
+            busy = await self._create(locked.absent, until)
 
-    async def _create(self, document_ids: Sequence[str]) -> None:
-        epochs = [(document_id, self._new_epoch()) for document_id in document_ids]
-        create = partial(self._writer.create_documents, epochs=epochs, now=self._clock.now())
-        for _ in range(_CREATE_TRIES - 1):
+    async def _create(self, document_ids: Sequence[str], until: float) -> StoreBusy | None:
+        """Make rows; those that others are making as well, or were given the same number, perhaps not.
+
+        Returns why some could not be tried to the end before that time.
+        """
+        parts = [document_ids] if document_ids else []
+        while parts:
+            part = parts.pop(0)
+            epochs = [(document_id, self._new_epoch()) for document_id in part]
+            create = partial(self._writer.create_documents, epochs=epochs, now=self._clock.now())
             try:
-                return await write(self._database, create)
-            except StoreBusy:
-                pass  # MySQL's deadlocks: others make rows at the same time, perhaps these
-        return await write(self._database, create)
+                await write(self._database, create, wait=_CREATE_WAIT)
+            except StoreBusy as error:
+                # Somebody makes one of these, and has not committed; or it is one of MySQL's deadlocks.
+                if _now() > until:
+                    return error
+                middle = (len(part) + 1) // 2
+                parts += [half for half in (part[:middle], part[middle:]) if half]
+                await asyncio.sleep(random.uniform(0, _CREATE_PAUSE))
+        return None
 
     async def save_checkpoint(self, document_id: str, checkpoint: Checkpoint) -> None:
         check_id("The document id", document_id)
@@ -130,6 +155,8 @@ class Locked:
     """The documents whose rows could be locked."""
     absent: Sequence[str]
     """Those that have no row."""
+    came: Sequence[str]
+    """Those whose rows came after the lock, which was to wait for them."""
     access_revision: int
 
 
@@ -196,17 +223,26 @@ class _SqlTransaction:
 
     async def commit(self) -> None:
         """Called by the store when the block is left."""
-        await self._transaction.commit(partial(self._writer.write, writes=self._writes))
+        last = await self._write_all_but_last()
+        await self._transaction.commit(partial(self._writer.write, writes=last))
 
     async def _read(self, read: Callable[[Connection], R], decode: Callable[[R], T]) -> T:
         """Read, with what this transaction has written until now."""
-        writes, self._writes = self._writes, Writes()
+        last = await self._write_all_but_last()
 
         def work(connection: Connection) -> R:
-            self._writer.write(connection, writes)
+            self._writer.write(connection, last)
             return read(connection)
 
         return await self._transaction.read(work, decode)
+
+    async def _write_all_but_last(self) -> Writes:
+        """Each portion is a call of its own, which has the deadline of one; returns what the next call has to write."""
+        writes, self._writes = self._writes, Writes()
+        *portions, last = writes.portions(PORTION)
+        for portion in portions:
+            await self._transaction.run(partial(self._writer.write, writes=portion))
+        return last
 
     def _head(self, document_id: str) -> Head:
         if document_id not in self.heads:
@@ -224,7 +260,12 @@ def _lock(connection: Connection, *, document_ids: Sequence[str], skip_locked: b
     missing = [document_id for document_id in document_ids if document_id not in locked]
     existing = read_documents(connection, missing) if missing else {}
     absent = [document_id for document_id in missing if document_id not in existing]
-    return Locked(locked, absent, share_access_revision(connection))
+    came = [] if skip_locked else list(existing)
+    return Locked(locked, absent, came, share_access_revision(connection))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _heads(rows: Mapping[str, DocumentRow]) -> dict[str, Head]:

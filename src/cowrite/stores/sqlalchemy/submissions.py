@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain, islice
+from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, select
+from sqlalchemy import Connection, Row, Select, and_, bindparam, select
 
 from cowrite.core.ports import StoreCorrupt
 from cowrite.core.records import Entry, OwnUpdate, Submitted
@@ -17,6 +18,8 @@ from cowrite.stores.sqlalchemy.remains import EMPTIED
 from cowrite.stores.sqlalchemy.tables import content_operations, documents, submitted, updates
 from cowrite.stores.sqlalchemy.writing import Values
 
+_IDS: Final = 10_000
+"""Ids in one statement: PostgreSQL takes 32 767 parameters, and what was restored may have become more operations."""
 _UPDATE_COLUMNS = (submitted.c.update_bytes, updates.c.update_bytes.label("entry_update"), updates.c.checksum)
 _with_entries = submitted.join(documents, documents.c.document_id == submitted.c.document_id).outerjoin(
     updates,
@@ -85,10 +88,15 @@ class RawSubmitted:
 
 def read_submitted(connection: Connection, ids: Collection[str]) -> RawSubmitted:
     """The rows of these ids in ``submitted`` and in ``content_operations``, and those of the operations that they became."""
-    rows = connection.execute(_submitted, {"ids": list(ids)}).all()
+    rows = _read_by_ids(connection, _submitted, ids)
     results = (operation_id for row in rows for operation_id in _ids(row.result) or ())
-    wanted = {*ids, *results}
-    return RawSubmitted(ids, rows, connection.execute(_operations, {"ids": list(wanted)}).all())
+    return RawSubmitted(ids, rows, _read_by_ids(connection, _operations, {*ids, *results}))
+
+
+def _read_by_ids(connection: Connection, statement: Select[Any], ids: Iterable[str]) -> list[Row[Any]]:
+    rest = iter(ids)
+    portions = iter(lambda: list(islice(rest, _IDS)), [])
+    return list(chain.from_iterable(connection.execute(statement, {"ids": portion}) for portion in portions))
 
 
 def decode_submitted(raw: RawSubmitted) -> dict[str, Submitted]:

@@ -7,10 +7,12 @@ the CPU of handing them to SQLAlchemy as dictionaries.
 
 from __future__ import annotations
 
+import random
 import zlib
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field, fields
+from itertools import islice
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, Dialect, Table, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -33,6 +35,7 @@ from cowrite.stores.sqlalchemy.tables import (
 
 Values: TypeAlias = tuple[Any, ...]
 
+_LONGEST_GAP: Final = 1024
 _last_number = select(func.coalesce(func.max(documents.c.number), 0))
 
 
@@ -59,6 +62,28 @@ class Writes:
         self.versions += other.versions
         self.clients = other.clients | self.clients
         self.quarantined += other.quarantined
+
+    def portions(self, rows: int) -> list[Writes]:
+        """The same in the same order, table by table, of at most so many rows each; one at least."""
+        portions = [Writes()]
+        left = rows
+        for one in fields(self):
+            rest = getattr(self, one.name)
+            taken = iter(rest.items() if isinstance(rest, dict) else rest)
+            while part := list(islice(taken, left or rows)):
+                if not left:
+                    portions.append(Writes())
+                    left = rows
+                _extend(getattr(portions[-1], one.name), part)
+                left -= len(part)
+        return portions
+
+
+def _extend(those: dict[Any, Any] | list[Any], part: Iterable[Any]) -> None:
+    if isinstance(those, dict):
+        those.update(part)
+    else:
+        those.extend(part)
 
 
 def entries_to_write(document_id: str, number: int, entries: Iterable[Entry], *, log_bytes: int) -> Writes:
@@ -145,9 +170,12 @@ class Writer:
     def create_documents(self, connection: Connection, epochs: Iterable[tuple[str, str]], *, now: int) -> None:
         """Make the rows of (document id, epoch) that are not there.
 
-        On a server with several writers at once perhaps not all: somebody else may have been given the same number.
+        On a server with several writers at once perhaps not all: somebody else may have been given the same number. Numbers
+        have gaps there: with the next one, who makes a row and does not commit would hold up everybody else who does.
         """
         last: int = connection.execute(_last_number).scalar_one()
+        if connection.dialect.name != "sqlite":
+            last += random.randrange(_LONGEST_GAP)
         rows = [
             (document_id, epoch, 0, "", 1, 0, now, now, None, number, None)
             for number, (document_id, epoch) in enumerate(epochs, last + 1)

@@ -53,6 +53,15 @@ class SubmittedContract:
         assert await known(store) == {}
 
     @pytest.mark.rule("ST35")
+    async def test_more_ids_than_a_statement_takes(self, store: Store) -> None:
+        """PostgreSQL takes 32 767 parameters; what was restored may have become more operations than that."""
+        entry = make_entry(1, operations=(make_operation(), make_operation()))
+        record = make_submitted("doc", entry)
+        await submit(store, "doc", [entry], [record])
+        ids = [*(f"unknown {number}" for number in range(33_000)), record.id, entry.operations[1].id]
+        assert (await known(store, *ids)).keys() == {record.id, entry.operations[1].id}
+
+    @pytest.mark.rule("ST35")
     async def test_never_submitted(self, store: Store) -> None:
         """An operation that came by Yjs has its id, too: it is known with its place, and as nobody's."""
         entry = make_entry(1, operations=(make_operation(), make_operation()))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,18 @@ SOON = 25_000 * MS
 
 
 class SlowStart:
-    """Processes are made as ever; of one that is held who has asked for it hears later."""
+    """Processes are made as ever; of the first one, who has asked for it hears later."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._make = asyncio.create_subprocess_exec
-        self.hold_next = False
+        self._hold_next = True
         self.made = asyncio.Event()
         """The one that is held is there."""
         self.go = asyncio.Event()
         monkeypatch.setattr(asyncio, "create_subprocess_exec", self._create)
 
     async def _create(self, *arguments: Any, **options: Any) -> Process:
-        held, self.hold_next = self.hold_next, False
+        held, self._hold_next = self._hold_next, False
         process = await self._make(*arguments, **options)
         if held:
             self.made.set()
@@ -39,17 +39,12 @@ class SlowStart:
         return process
 
 
-@asynccontextmanager
-async def supervisor(folder: Path) -> AsyncIterator[_Supervisor]:
-    """Of one worker, which is ready; it is told to stop at last, and every process ends."""
+@contextmanager
+def supervisor(folder: Path) -> Iterator[_Supervisor]:
+    """Of one worker, which is not started yet."""
     settings = Settings(_env_file=None, workers=1, port=0, data_dir=folder, drain_seconds=0)  # type: ignore[call-arg]
     with socket.create_server(("127.0.0.1", 0)) as opened:
-        made = _Supervisor(settings, [opened], demo=True)
-        await made._start()
-        made._serving = True
-        yield made
-        made._stop()
-        await asyncio.wait_for(made._over.wait(), SOON)
+        yield _Supervisor(settings, [opened], demo=True)
 
 
 async def until(holds: Callable[[], object]) -> None:
@@ -61,9 +56,10 @@ async def until(holds: Callable[[], object]) -> None:
 @pytest.mark.rule("WK12")
 async def test_a_place_is_taken_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGHUP's successor is ready before the process that takes the place of a dead one is there."""
-    async with supervisor(tmp_path) as made:
+    with supervisor(tmp_path) as made:
+        await made._start()
+        made._serving = True
         slow, first = SlowStart(monkeypatch), made._current[1]
-        slow.hold_next = True
         first.kill()
         async with asyncio.timeout(SOON):
             await slow.made.wait()
@@ -73,18 +69,22 @@ async def test_a_place_is_taken_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
         slow.go.set()
         await until(lambda: made._replacing is None and made._living == {successor})
         assert made._current == {1: successor}
+        made._stop()
+        await until(made._over.is_set)
     assert not made._failed
 
 
 @pytest.mark.rule("WK12")
 async def test_it_is_told_to_stop_while_a_worker_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with supervisor(tmp_path) as made:
+    with supervisor(tmp_path) as made:
         slow = SlowStart(monkeypatch)
-        slow.hold_next = True
-        made._replace()
+        starting = asyncio.ensure_future(made._start())
         async with asyncio.timeout(SOON):
             await slow.made.wait()
         made._stop()
+        assert not made._over.is_set(), "a process is left"
         slow.go.set()
-        await until(lambda: made._replacing is None)
+        await starting
+        await until(made._over.is_set)
+        assert not made._living
     assert not made._failed

@@ -128,6 +128,8 @@ class _Supervisor:
         """Those that serve, or are about to, by number."""
         self._living: set[_Worker] = set()
         """All that have not ended."""
+        self._being_made = 0
+        """How many processes are about to be among them."""
         self._pauses: dict[int, float] = {}
         self._restarts: Counter[int] = Counter()
         self._questions = itertools.count()
@@ -187,14 +189,20 @@ class _Supervisor:
 
     async def _launch(self, number: int) -> _Worker:
         sockets = tuple(opened.fileno() for opened in self._sockets)  # they may be closed here while the process is made
-        process = await asyncio.create_subprocess_exec(
-            # -P: the folder where the server was started is no place for modules.
-            # A group of its own: a terminal's Ctrl-C is for the supervisor.
-            sys.executable, "-P", "-m", "cowrite.worker", process_group=0,
-            stdin=PIPE, stdout=PIPE, limit=MAX_LINE_BYTES, pass_fds=sockets,
-        )  # fmt: skip
-        worker = _Worker(number, process)
-        self._living.add(worker)
+        self._being_made += 1
+        try:
+            process = await asyncio.create_subprocess_exec(
+                # -P: the folder where the server was started is no place for modules.
+                # A group of its own: a terminal's Ctrl-C is for the supervisor.
+                sys.executable, "-P", "-m", "cowrite.worker", process_group=0,
+                stdin=PIPE, stdout=PIPE, limit=MAX_LINE_BYTES, pass_fds=sockets,
+            )  # fmt: skip
+            worker = _Worker(number, process)
+            self._living.add(worker)
+        finally:
+            self._being_made -= 1
+            if self._stopping:
+                self._end_when_all_have()
         assert process.stdin is not None
         process.stdin.write(Assignment(number, self._settings, self._demo, self._access_secret, sockets).line())
         self._run(self._attend(worker))
@@ -379,7 +387,7 @@ class _Supervisor:
             worker.kill()
 
     def _end_when_all_have(self) -> None:
-        if not self._living:
+        if not self._living and not self._being_made:
             self._over.set()
 
     def _run(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:

@@ -13,7 +13,7 @@ import cowrite.brokers.redis as module
 from cowrite.brokers.encoding import encode
 from cowrite.brokers.link import command
 from cowrite.brokers.redis import MOST_NEWS, RedisBroker
-from cowrite.core.ports import News, ProcessLeft, StatelessNews
+from cowrite.core.ports import News, ProcessLeft, Signal, StatelessNews
 from cowrite.testing.broker_contract import Receiver, make_news
 from cowrite.testing.broker_outage_contract import Missed
 from cowrite.testing.records import make_entry, make_operation
@@ -87,6 +87,65 @@ async def test_it_is_encoded_once_and_what_comes_back_is_not_read(
         assert (len(encoded), len(decoded)) == (1, 2)
         assert [receiver.offsets for receiver in receivers] == [[1]] * 6
         assert [one.counters.received for one in (broker, *others)] == [0, 1, 1]
+
+
+@pytest.mark.rule("BR12")
+async def test_what_a_receiver_tells_comes_later(shared_valkey: ValkeyServer) -> None:
+    async with brokers(shared_valkey.url, shared_valkey.url) as (broker, other):
+        receiver = Receiver()
+        await other.subscribe("doc", receiver)
+
+        def answer(told: News | Signal) -> None:
+            if told == StatelessNews("doc", "p", "asked"):
+                broker.send(StatelessNews("doc", "p", "answered"))
+
+        await broker.subscribe("doc", answer)
+        broker.send(StatelessNews("doc", "p", "asked"))
+        await receiver.wait_for_signals(2)
+        assert receiver.told == [StatelessNews("doc", "p", "asked"), StatelessNews("doc", "p", "answered")]
+
+
+@pytest.mark.rule("BR6")
+async def test_a_listener_that_raises_does_not_make_it_deaf(shared_valkey: ValkeyServer) -> None:
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context["exception"]))
+    async with brokers(shared_valkey.url, shared_valkey.url) as (broker, other):
+        receiver = Receiver()
+        await broker.subscribe("doc", receiver)
+        fault = RuntimeError("a bug")
+
+        def fail(_: str | None) -> None:
+            raise fault
+
+        broker.listen(fail)
+        missed = Missed(broker)
+        await tell(shared_valkey, b"cowrite:news:{doc}", b"anything")
+        await until(lambda: faults)
+        await other.publish(make_news(1))
+        await receiver.wait_for(1)
+        assert faults == [fault]
+        assert missed.told == [("doc", True)]
+
+
+@pytest.mark.rule("BR19")
+async def test_everything_is_subscribed_before_it_says_that_it_works(shared_valkey: ValkeyServer) -> None:
+    """The server is asked right then: what is still to be written has not come through the relay."""
+    async with relay(shared_valkey.port) as between, brokers(between.url) as [broker]:
+        for number in range(20):
+            await broker.subscribe(f"again-{number}", Receiver())
+        answers: list[str] = []
+
+        def ask() -> None:
+            if broker.reaches_others:
+                answers.append(shared_valkey.call("PUBSUB", "SHARDCHANNELS", "cowrite:news:{again-*"))
+
+        def listen(_: str | None) -> None:
+            asyncio.get_running_loop().call_soon(ask)
+
+        broker.listen(listen)
+        shared_valkey.call("CLIENT", "KILL", "ADDR", between.name)
+        await until(lambda: answers)
+        assert answers[0].startswith("*20\r\n")
 
 
 @pytest.mark.rule("BR2")

@@ -165,9 +165,12 @@ class RedisBroker:
         if self._closed:
             return
         name = channel_name(told.document_id)
+        self._tell_others(name, told)  # first: a receiver here may tell something itself, which is to arrive later
         channel = self._channels.get(name)
         if channel is not None:
             channel.hand_over(told)
+
+    def _tell_others(self, name: bytes, told: News | Signal) -> None:
         if not self.reaches_others:
             self.counters.dropped += 1
             return
@@ -215,13 +218,7 @@ class RedisBroker:
         """Hand over what has come, in slices."""
         until = time.perf_counter() + _SLICE_SECONDS
         while self._unread:
-            name, message = self._unread.popleft()
-            self._unread_bytes -= len(message)
-            self.counters.received += 1
-            self.counters.received_bytes += len(message)
-            channel = self._channels.get(name)
-            if channel is not None:
-                self._read(channel, message)
+            self._handle_one(*self._unread.popleft())
             if time.perf_counter() >= until:
                 break
         self._handling = bool(self._unread)
@@ -230,6 +227,14 @@ class RedisBroker:
         elif self._contact is not None:
             for each in self._contact.links:
                 each.resume()
+
+    def _handle_one(self, name: bytes, message: bytes) -> None:
+        self._unread_bytes -= len(message)
+        self.counters.received += 1
+        self.counters.received_bytes += len(message)
+        channel = self._channels.get(name)
+        if channel is not None:
+            self._read(channel, message)
 
     def _read(self, channel: Channel, message: bytes) -> None:
         try:
@@ -244,7 +249,13 @@ class RedisBroker:
 
     def _missed(self, document_id: str | None) -> None:
         for missed in self._listeners:
-            missed(document_id)
+            try:
+                missed(document_id)
+            except Exception as error:
+                # As of a receiver: nobody else goes without what comes then.
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": f"what may be lost was not taken by {missed!r}", "exception": error}
+                )
 
     # ---- subscribing -------------------------------------------------------------------------------------------------
 

@@ -157,3 +157,18 @@ async def test_connections_for_those_who_write(url: str, monkeypatch: pytest.Mon
     assert storage.pool().in_use == 0
     await holding.close()
     await storage.close()
+
+
+@pytest.mark.rule("DB14")
+async def test_scrubbing_waits_for_no_maintenance(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Giving up the space of what was erased is put off while something else has the table for itself."""
+    monkeypatch.setattr(ServerKind, "deadlines", Deadlines(lock=1, scrub=5000 * MS))
+    storage = await open_store(postgres_url)
+    maintenance, _ = await database(storage).begin(
+        lambda connection: connection.exec_driver_sql("LOCK TABLE updates IN SHARE UPDATE EXCLUSIVE MODE").close()
+    )
+    with pytest.raises(StoreBusy):
+        await database(storage).scrub()
+    await maintenance.rollback()
+    await database(storage).scrub()
+    await storage.close()

@@ -15,6 +15,7 @@ from cowrite.core.ports import Storage, Store, StoreBusy
 from cowrite.stores import open_store
 from cowrite.stores.sqlalchemy import store as sql_store
 from cowrite.stores.sqlalchemy.reading import DocumentRow, lock_documents
+from cowrite.stores.sqlalchemy.server_kinds import Deadlines, ServerKind
 from cowrite.stores.sqlalchemy.servers import ServerDatabase
 from cowrite.stores.sqlalchemy.store import SqlStore
 from cowrite.stores.sqlalchemy.writing import Writer
@@ -125,3 +126,49 @@ async def test_row_that_comes_after_the_lock(storages: list[Storage], monkeypatc
     monkeypatch.setattr(sql_store, "lock_documents", lock_too_early)
     async with one.writing(["new"], wait=5) as transaction:
         assert transaction.heads["new"].offset == 1
+
+
+@pytest.mark.rule("DB13")
+async def test_connections_for_those_who_write(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many read, or wait for locks that others hold, a group is committed, and what it needs meanwhile is read."""
+    monkeypatch.setattr(ServerKind, "deadlines", Deadlines(pool=500 * MS))
+    holding, storage = await open_store(url), await open_store(url, pool_size=4)
+    sleep = "SELECT pg_sleep(2)" if url.startswith("postgres") else "SELECT SLEEP(2)"
+
+    def read_slowly(connection: Connection) -> None:
+        connection.exec_driver_sql(sleep).close()
+
+    async def wait_for_lock() -> None:
+        async with storage.store.writing(["held"], wait=2):
+            pass
+
+    await write(holding.store, "held", make_entry(1))
+    lock = partial(lock_documents, document_ids=["held"], skip_locked=False)
+    holder, _ = await database(holding).begin(lock)
+    reading = [asyncio.create_task(database(storage).read(read_slowly, bool)) for _ in range(4)]
+    waiting = [asyncio.create_task(wait_for_lock()) for _ in range(4)]
+    await asyncio.sleep(50 * MS)
+    async with storage.store.writing(["free"]) as transaction:
+        assert await storage.store.load("free") is not None
+        await transaction.append("free", [make_entry(1)])
+    await holder.rollback()
+    await asyncio.gather(*reading, *waiting, return_exceptions=True)
+    assert storage.pool is not None
+    assert storage.pool().in_use == 0
+    await holding.close()
+    await storage.close()
+
+
+@pytest.mark.rule("DB14")
+async def test_scrubbing_waits_for_no_maintenance(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Giving up the space of what was erased is put off while something else has the table for itself."""
+    monkeypatch.setattr(ServerKind, "deadlines", Deadlines(lock=1, scrub=5000 * MS))
+    storage = await open_store(postgres_url)
+    maintenance, _ = await database(storage).begin(
+        lambda connection: connection.exec_driver_sql("LOCK TABLE updates IN SHARE UPDATE EXCLUSIVE MODE").close()
+    )
+    with pytest.raises(StoreBusy):
+        await database(storage).scrub()
+    await maintenance.rollback()
+    await database(storage).scrub()
+    await storage.close()

@@ -8,7 +8,9 @@ through an asynchronous driver (``AsyncConnection.run_sync`` takes the same func
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Protocol, TypeVar
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, Dialect, Insert, Table, insert, literal_column
@@ -16,6 +18,34 @@ from sqlalchemy.dialects import sqlite
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class _Turn:
+    over = False
+
+
+_first: ContextVar[_Turn | None] = ContextVar("first", default=None)
+
+
+@contextmanager
+def first() -> Iterator[None]:
+    """Within it, what is asked of a database does not wait for a connection that somebody else may have as well.
+
+    For whoever commits edits, or holds locks: who only reads waits for a connection, however many do.
+    """
+    before, turn = _first.get(), _Turn()
+    _first.set(turn)
+    try:
+        yield
+    finally:
+        turn.over = True  # for tasks that were started within it
+        _first.set(before)
+
+
+def is_first() -> bool:
+    """Whether this runs within :func:`first`."""
+    turn = _first.get()
+    return turn is not None and not turn.over
 
 
 class Transaction(Protocol):

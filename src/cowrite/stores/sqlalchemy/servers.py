@@ -212,7 +212,7 @@ class _Lease:
         self._deadline = None if patient else deadline or self._kind.deadlines.call
         self._options = options if options is not None else dict(self._kind.read_options) if reading else {}
         self._connection: AsyncConnection | None = None
-        self._has_place = False
+        self._has_place = self._for_all = False
         self._late = False
         self._failure: Exception | None = None
         self._turn = asyncio.Lock()
@@ -257,7 +257,7 @@ class _Lease:
 
     async def _open(self) -> None:
         if not self._has_place:
-            await self._database.pool.take(self._database.place)
+            self._for_all = await self._database.pool.take(self._database.place)
             self._has_place = True
         self._connection = connection = await self._database.connect()
         if self._options:
@@ -287,7 +287,7 @@ class _Lease:
                 await connection.close()
         finally:
             self._has_place = False
-            self._database.pool.give_back()
+            self._database.pool.give_back(for_all=self._for_all)
 
     # ---- inside ------------------------------------------------------------------------------------------------------
 

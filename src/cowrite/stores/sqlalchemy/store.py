@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -28,7 +28,7 @@ from cowrite.stores.encoding import (
 from cowrite.stores.past import check_versions
 from cowrite.stores.sqlalchemy.changes import share_access_revision
 from cowrite.stores.sqlalchemy.checkpoints import save_checkpoint
-from cowrite.stores.sqlalchemy.database import Database, Transaction, write
+from cowrite.stores.sqlalchemy.database import Database, Transaction, first, write
 from cowrite.stores.sqlalchemy.loading import load_document
 from cowrite.stores.sqlalchemy.reading import (
     DocumentRow,
@@ -89,14 +89,17 @@ class SqlStore:
     @asynccontextmanager
     async def writing(self, document_ids: Collection[str], *, wait: float | None = None) -> AsyncIterator[WriteTransaction]:
         ordered = sorted({check_id("The document id", document_id) for document_id in document_ids})
-        transaction, locked = await self._begin(ordered, wait)
-        try:
-            writing = _SqlTransaction(transaction, self._writer, self._clock, locked)
-            yield writing
-            await writing.commit()
-        except BaseException:
-            await transaction.rollback()
-            raise
+        # Who waits for the locks of others is not to keep groups from a connection, either.
+        with first() if wait is None else nullcontext():
+            transaction, locked = await self._begin(ordered, wait)
+        with first():
+            try:
+                writing = _SqlTransaction(transaction, self._writer, self._clock, locked)
+                yield writing
+                await writing.commit()
+            except BaseException:
+                await transaction.rollback()
+                raise
 
     async def _begin(self, document_ids: Sequence[str], wait: float | None) -> tuple[Transaction, Locked]:
         lock = partial(_lock, document_ids=document_ids, skip_locked=wait is None)

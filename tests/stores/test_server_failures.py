@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -14,6 +14,8 @@ import pytest
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 
+from cowrite.brokers.local import LocalBroker
+from cowrite.core.clock import SystemClock
 from cowrite.core.ports import (
     CommitDoubtful,
     Storage,
@@ -30,6 +32,7 @@ from cowrite.stores.sqlalchemy.postgresql import PostgreSQL
 from cowrite.stores.sqlalchemy.server_kinds import Deadlines, ServerKind
 from cowrite.stores.sqlalchemy.servers import ServerDatabase
 from cowrite.stores.sqlalchemy.store import SqlStore
+from cowrite.testing.process import Process
 from cowrite.testing.records import make_entry, make_operation, write
 from mariadb_server import MariadbServer, run_sql, started
 from postgres_server import PostgresServer
@@ -280,15 +283,58 @@ async def test_more_rows_than_fit_into_a_deadline(server: Server, monkeypatch: p
     await storage.close()
 
 
+@pytest.mark.rule("JO41")
+async def test_one_document_that_costs_the_connection(server: Server) -> None:
+    """Whatever it is that ends the connection each time: the others of its process are acknowledged."""
+    if not isinstance(server, PostgresServer):
+        pytest.skip("a trigger of MariaDB cannot end its connection")
+    url = server.url("failing")
+    storage = await opened(server)
+    await run_statements(url, ENDS_CONNECTION)
+    async with Process(storage, LocalBroker(), clock=SystemClock()) as process:
+        bad, good = await process.join("bad", user="ana"), await process.join("good", user="ben")
+        for _ in range(2):
+            for one in (bad, good):
+                one.client.text.insert(0, "x")
+            await until(lambda: good.client.saved, process)
+            assert not bad.client.saved
+        await until(lambda: "bad" in process.journal.failing_documents, process)
+        assert process.journal.failure is None
+        await run_statements(url, "DROP TRIGGER ends_connection ON content_operations")
+        await until(lambda: bad.client.saved, process)
+        assert not process.journal.failing_documents
+    await storage.close()
+
+
+ENDS_CONNECTION = """
+    CREATE FUNCTION ends_connection() RETURNS trigger LANGUAGE plpgsql
+        AS 'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END';
+    CREATE TRIGGER ends_connection BEFORE INSERT ON content_operations
+        FOR EACH ROW WHEN (NEW.document_id = 'bad') EXECUTE FUNCTION ends_connection();
+"""
+
+
+async def until(true: Callable[[], bool], process: Process) -> None:
+    """Its clients read meanwhile."""
+    while not true():
+        await asyncio.sleep(10 * MS)
+        for connection in process.connections:
+            connection.read()
+
+
+async def run_statements(url: str, statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(statements)
+    await connection.close()
+
+
 @asynccontextmanager
 async def slow_operations(server: Server) -> AsyncIterator[None]:
     """Each operation takes the server 20 ms to write."""
 
     async def sql(statement: str) -> None:
         if isinstance(server, PostgresServer):
-            connection = await asyncpg.connect(server.url("failing"))
-            await connection.execute(statement)
-            await connection.close()
+            await run_statements(server.url("failing"), statement)
         else:
             await run_sql(server.url("failing"), statement)
 

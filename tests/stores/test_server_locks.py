@@ -128,7 +128,7 @@ async def test_row_that_comes_after_the_lock(storages: list[Storage], monkeypatc
         assert transaction.heads["new"].offset == 1
 
 
-@pytest.mark.rule("DB13")
+@pytest.mark.rule("DB21")
 async def test_connections_for_those_who_write(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many read, or wait for locks that others hold, a group is committed, and what it needs meanwhile is read."""
     monkeypatch.setattr(ServerKind, "deadlines", Deadlines(pool=500 * MS))
@@ -159,7 +159,7 @@ async def test_connections_for_those_who_write(url: str, monkeypatch: pytest.Mon
     await storage.close()
 
 
-@pytest.mark.rule("DB14")
+@pytest.mark.rule("DB22")
 async def test_scrubbing_waits_for_no_maintenance(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Giving up the space of what was erased is put off while something else has the table for itself."""
     monkeypatch.setattr(ServerKind, "deadlines", Deadlines(lock=1, scrub=5000 * MS))

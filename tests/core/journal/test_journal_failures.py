@@ -50,6 +50,76 @@ async def test_after_a_failed_transaction_everything_is_committed_once(call: str
         assert await text_of(database) == "one two three"
 
 
+@pytest.mark.rule("JO41")
+async def test_a_store_that_is_away_for_one_document_takes_the_others() -> None:
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana, ben = await server.join("bad", user="ana"), await server.join("good", user="ben")
+        eve = await server.join("fine", user="eve")
+        await quiet(server)
+        database.fail_next("append", GONE, times=10, document_id="bad")
+        ana.client.text.insert(0, "much")
+        await step(server, 0.2)
+        assert failure(server) is not None, "nothing tells that it is not the store"
+        for _ in range(3):
+            for one in (ben, eve):
+                one.client.text.insert(0, "x")
+            await step(server, 0.5)
+            assert saved(ben)
+            assert saved(eve)
+            assert not saved(ana)
+            assert failure(server) is None
+            assert server.journal.failing_documents == {"bad": str(GONE)}
+        await step(server, 40)
+        assert saved(ana)
+        assert not server.journal.failing_documents
+        ana.client.text.insert(0, "so ")
+        await step(server, 1)
+        assert saved(ana)
+        assert await text_of(database, "bad") == "so much"
+
+
+@pytest.mark.rule("JO41")
+async def test_a_document_that_the_store_was_away_for_is_tried_at_once_when_it_is_back() -> None:
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana, ben = await server.join("bad", user="ana"), await server.join("good", user="ben")
+        await quiet(server)
+        database.fail_next("append", GONE, times=3, document_id="bad")
+        for one in (ana, ben):
+            one.client.text.insert(0, "x")
+        while not server.journal.failing_documents:
+            await step(server, 0.1)
+        assert saved(ben)
+        assert not saved(ana)
+        database.unavailable = True
+        ben.client.text.insert(0, "y")
+        await step(server, 60)
+        assert not saved(ben)
+        database.unavailable = False
+        await step(server, 4)
+        assert saved(ben)
+        assert saved(ana)
+
+
+@pytest.mark.rule("JO41")
+async def test_no_document_is_blamed_where_the_store_takes_none() -> None:
+    """As on a disk that is full: transactions without anything in them are made."""
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana, ben = await server.join("one", user="ana"), await server.join("two", user="ben")
+        await quiet(server)
+        database.fail_next("append", GONE, times=20)
+        for one in (ana, ben):
+            one.client.text.insert(0, "x")
+        await step(server, 0.7)
+        assert failure(server) == str(GONE)
+        assert not server.journal.failing_documents
+        await step(server, 15)
+        assert saved(ana)
+        assert saved(ben)
+
+
 @pytest.mark.rule("JO7")
 @pytest.mark.parametrize("applied", [True, False])
 @pytest.mark.parametrize("way", ["lock", "broker"])

@@ -7,7 +7,8 @@ meanwhile.
 
 What goes wrong with one document delays only that one. A document whose head is locked elsewhere (by a process that hangs,
 perhaps) is left out of the group; after three times it is committed alone, beside the groups. When a group fails for any other
-reason than the store as a whole, its documents are tried one by one, and the one to blame is set apart for a while.
+reason than the store as a whole, its documents are tried one by one, and the one to blame is set apart for a while. A store
+that seems to be away for one document only (what that brings takes it too long, perhaps) is found out in the same way.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ _LAST_REST = 30.0
 """Seconds that a document rests at most whose own commit fails again and again."""
 _BUSY_SECONDS = 5.0
 """A store whose lock others hold for so long counts as failing."""
+_IN_VAIN = 2
+"""Failures of the store in a row after which it is asked whether it is that of one document."""
 _SKIP_PAUSE = 0.01
 """Seconds to wait when nothing but skipped rooms is left."""
 
@@ -66,6 +69,10 @@ class Journal:
         """Rooms that no group takes: they are committed alone just now, or rest after a failure of their own."""
         self._resting: dict[Room, Timer] = {}
         """The latter, and when they are taken back."""
+        self._hapless: set[Room] = set()
+        """Those of the former that the store is away for while it takes others: they are only tried beside the groups."""
+        self._in_vain = 0
+        """How often in a row the store could not be written."""
         self._running: Sequence[Room] = ()
         """Rooms of the round that is under way."""
         self._skips: Counter[Room] = Counter()
@@ -164,8 +171,14 @@ class Journal:
             return
         try:
             outcome = await self._groups.commit(rooms)
-        except (StoreBusy, StoreUnavailable):
+        except StoreBusy:
             raise
+        except StoreUnavailable as error:
+            self._in_vain += 1
+            if len(rooms) < 2 or self._in_vain < _IN_VAIN:
+                raise
+            await self._try_each(rooms, error)
+            return
         except Exception as error:
             # Whatever it was, the journal must go on: nothing else will bring the others' edits to the disk.
             await self._find_fault(rooms, error)
@@ -175,11 +188,27 @@ class Journal:
         for room in outcome.skipped:
             self._skips[room] += 1
             if self._skips[room] >= _SKIPS and self._alone < _ALONE_AT_ONCE:
-                self._alone += 1
                 self._apart.add(room)
-                self._start(self._commit_alone(room))
+                self._start_alone(room)
         if rooms and len(outcome.skipped) == len(rooms):
             await self._clock.sleep(_SKIP_PAUSE)
+
+    async def _try_each(self, rooms: Sequence[Room], error: StoreUnavailable) -> None:
+        """Set apart those for which the store is away though it takes others. Raises when it takes none of them."""
+        failures: dict[Room, StoreUnavailable] = {}
+        await self._groups.commit(())  # else everybody would wait here for each of its time-outs
+        # What brings least comes first: the others may take until a deadline each.
+        for room in sorted(rooms, key=lambda room: room.pending.bytes):
+            try:
+                await self._commit([room])
+            except StoreUnavailable as unavailable:
+                await self._groups.commit(())
+                failures[room] = unavailable
+        if len(failures) == len(rooms):
+            raise error
+        for room, failure in failures.items():
+            self._hapless.add(room)
+            self._set_apart(room, failure)
 
     async def _find_fault(self, rooms: Sequence[Room], error: Exception) -> None:
         """Something in this group cannot be committed: try each document, then each update, and set aside what it is."""
@@ -197,20 +226,27 @@ class Journal:
         else:
             await self._groups.set_aside(room, culprit, str(error))
 
+    def _start_alone(self, room: Room) -> None:
+        self._alone += 1
+        self._start(self._commit_alone(room))
+
     async def _commit_alone(self, room: Room) -> None:
         """Wait for one document's lock beside the groups, so that whoever holds it delays this document only."""
         try:
             await self._finish(await self._groups.commit([room], wait=_ALONE_WAIT))
-        except StoreBusy as busy:
-            _log.warning("document locked elsewhere", document=room.document_id, reason=str(busy))
         except Exception as error:
+            if room in self._hapless and isinstance(error, StoreBusy | StoreUnavailable):
+                self._set_apart(room, error)
+                return
             # The next group meets it again, and deals with it.
-            _log.warning("document not committed", document=room.document_id, reason=str(error))
+            what = "document locked elsewhere" if isinstance(error, StoreBusy) else "document not committed"
+            _log.warning(what, document=room.document_id, reason=str(error))
         finally:
             self._alone -= 1
             self._skips.pop(room, None)  # others have their turn first
-            self._apart.discard(room)
-            self._rest([room])
+        self._hapless.discard(room)
+        self._apart.discard(room)
+        self._rest([room])
 
     def _set_apart(self, room: Room, error: Exception) -> None:
         """This document alone cannot be committed: let it rest, longer each time."""
@@ -224,6 +260,9 @@ class Journal:
 
     def _take_back(self, room: Room) -> None:
         self._resting.pop(room).cancel()
+        if room in self._hapless:
+            self._start_alone(room)
+            return
         self._apart.discard(room)
         self._rest([room])
 
@@ -303,6 +342,9 @@ class Journal:
 
     def _works(self) -> None:
         self._busy_since = None
+        self._in_vain = 0
         if self.failing_since is not None:
             _log.info("store can be written again", after=round(self._clock.monotonic() - self.failing_since, 3))
             self.failing_since = self.failure = None
+            for room in self._hapless & self._resting.keys():
+                self._take_back(room)

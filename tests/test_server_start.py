@@ -86,3 +86,24 @@ async def test_an_empty_database_that_is_only_read(server: Server) -> None:
         await server.sql(statement)
     with pytest.raises(StoreSetupError, match=r"has no tables yet, .*; `cowrite migrate` makes them, as `cowrite serve` does"):
         await open_store(server.url("empty"), upgrade=False)
+
+
+@pytest.mark.rule("DB12")
+async def test_lost_while_it_starts(tmp_path: Path, postgres_server: PostgresServer) -> None:
+    """The database was opened, and what is read next fails: exit code 1, and not the 0 of a server that was told to stop."""
+    for statement in (
+        "DROP DATABASE IF EXISTS partly",
+        "CREATE DATABASE partly",
+        "DROP USER IF EXISTS partly",
+        "CREATE USER partly",
+    ):
+        await postgres_server.sql(statement)
+    await (await open_store(postgres_server.url("partly"))).close()
+    await postgres_server.sql("GRANT SELECT, UPDATE ON cowrite_schema TO partly", "partly")
+    command = ("serve", "--demo", "--port", "0", "--database-url", postgres_server.url("partly", user="partly"))
+    code, said, wrong = await asyncio.to_thread(cowrite, tmp_path, *command)
+    assert (code, said) == (1, "")
+    assert "permission denied for table access_changes" in wrong
+    assert wrong.splitlines()[-1].startswith("cowrite: the server has not started, and the log says why")
+    await postgres_server.sql("DROP DATABASE partly")
+    await postgres_server.sql("DROP USER partly")

@@ -141,7 +141,12 @@ class _Server(uvicorn.Server):
         self._drain_seconds = drain_seconds
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except SystemExit:  # uvicorn's, with a code of its own
+            raise StartError(
+                "the server has not started, and the log says why: what it had opened has failed", code=AWAY
+            ) from None
         gc.collect()
         gc.freeze()  # what is here now stays: the collector need not look at it again and again
         gc.enable()  # whoever started this process has turned it off

@@ -28,7 +28,7 @@ import structlog
 
 from cowrite.control import MAX_LINE_BYTES, Assignment, Message, decode, encode
 from cowrite.settings import Settings
-from cowrite.startup import WRONG, StartError, listen, prepare_folder, ready_line
+from cowrite.startup import AWAY, StartError, listen, prepare_folder, ready_line
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 """Seconds before a worker that died is started again; twice as long each time."""
@@ -77,8 +77,8 @@ class _Worker:
         """It is ready, or has ended."""
         self.problems: tuple[str, ...] = ()
         """Why it cannot start."""
-        self.code = WRONG
-        """The exit code that this means for all."""
+        self.code = AWAY
+        """The exit code that this means for all. One that was killed has said nothing: it may be better next time."""
         self.began = asyncio.get_running_loop().time()
 
     def say(self, message: Message) -> None:

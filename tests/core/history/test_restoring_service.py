@@ -38,6 +38,7 @@ async def done(server: Process, work: Any) -> Made:
     while not task.done():
         await quiet(server)
         await asyncio.sleep(0.001)
+    await quiet(server)  # it may have ended while that slept: what it brought is still on its way to the clients
     made: Made = await task
     return made
 

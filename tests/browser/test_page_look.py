@@ -67,9 +67,12 @@ def test_a_flag_at_the_edge(open_window: OpenWindow, editor: Editor) -> None:
     flag = bo.page.locator(".cm-ySelectionInfo, .caret-name")
     expect(flag).to_have_text("Anastasia Maximiliana von Lima")
     scroller = bo.page.locator({"markdown": ".cm-scroller", "rich": ".page"}[editor])
-    box = flag.bounding_box()
-    assert box is not None
-    assert box["x"] + box["width"] > 375, "else this shows nothing"
+
+    def is_beyond_the_edge() -> bool:
+        box = flag.bounding_box()
+        return box is not None and box["x"] + box["width"] > 375
+
+    bo.until(is_beyond_the_edge)  # when all that was typed is there; else this shows nothing
     scroller.hover()
     bo.page.mouse.wheel(300, 0)
     bo.page.wait_for_timeout(300)

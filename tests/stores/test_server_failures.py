@@ -261,6 +261,27 @@ async def test_working_for_long(server: Server, monkeypatch: pytest.MonkeyPatch)
     await storage.close()
 
 
+@pytest.mark.rule("DB10")
+@pytest.mark.parametrize("server", ["postgres"], indirect=True)
+async def test_a_transaction_without_an_end(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it says that it goes on: the server ends it, and what it held is free."""
+    monkeypatch.setattr(ServerKind, "deadlines", Deadlines(idle=1, transaction=1))
+    storage = await opened(server)
+    await next_entry(storage, "endless")
+    before = await offset(storage, "endless")
+
+    async def work_for_long() -> None:
+        async with storage.store.writing(["endless"]) as transaction:
+            await asyncio.sleep(1.5)
+            await transaction.append("endless", [make_entry(before + 1)])
+
+    with pytest.raises(StoreUnavailable):
+        await work_for_long()
+    await next_entry(storage, "endless")
+    assert await offset(storage, "endless") == before + 1
+    await storage.close()
+
+
 @pytest.mark.rule("DB15")
 async def test_more_rows_than_fit_into_a_deadline(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many rows are written in several calls, of which none comes near its deadline, though all of them together are over it;

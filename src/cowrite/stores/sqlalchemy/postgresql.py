@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 from cowrite.stores.sqlalchemy.server_kinds import Place, ServerKind
 
 _OLDEST: Final = 13
+_WITH_TRANSACTION_TIMEOUT: Final = 17
 _SCHEMA_LOCK: Final = 7_161_427_633_580
 """The key of the advisory lock under which the tables are changed."""
 
@@ -31,6 +32,7 @@ class PostgreSQL(ServerKind):
         "08": "see that the database server runs and can be reached from here",
         "25006": "it can only be read, so it is a replica: name the primary in the database's URL",
         "25P03": "this process did nothing for too long in a transaction; see why it was held up",
+        "25P04": "a transaction took too long; see why this process was held up",
         "28": "see user and password in the database's URL, and pg_hba.conf of the server",
         "3D000": "create that database, or name another one in the database's URL",
         "42501": "give the user the permissions that docs/databases.md lists",
@@ -44,6 +46,9 @@ class PostgreSQL(ServerKind):
     }
     # Set on the connection's object, and told to the server with BEGIN: no statement of its own.
     read_options: ClassVar[Mapping[str, Any]] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+
+    _version = 0
+    """The server's major version, once :meth:`probe` has asked."""
 
     def drivername(self, version: str) -> str:
         return "postgresql+asyncpg"
@@ -64,8 +69,16 @@ class PostgreSQL(ServerKind):
                 "lock_timeout": str(self.deadlines.lock * 1000),
                 "tcp_user_timeout": str(self.deadlines.silence * 1000),
                 "timezone": "UTC",
+                **self._transaction_timeout,
             },
         }
+
+    @property
+    def _transaction_timeout(self) -> Mapping[str, str]:
+        # A process that freezes between two messages of one statement is neither idle, to the server, nor does its statement
+        # run: only this ends its transaction (https://www.postgresql.org/docs/17/runtime-config-client.html).
+        known = self._version >= _WITH_TRANSACTION_TIMEOUT
+        return {"transaction_timeout": str(self.deadlines.transaction * 1000)} if known else {}
 
     async def probe(self, place: Place) -> str:
         import asyncpg
@@ -75,11 +88,11 @@ class PostgreSQL(ServerKind):
             version: str = await connection.fetchval("SHOW server_version")
         finally:
             connection.terminate()
+        self._version = _major(version)
         return version
 
     def too_old(self, version: str) -> str | None:
-        found = re.match(r"\d+", version)
-        return None if found is None or int(found[0]) >= _OLDEST else str(_OLDEST)
+        return None if _major(version) >= _OLDEST else str(_OLDEST)
 
     def set_up(self, connection: Any) -> Sequence[str]:
         return ()
@@ -95,6 +108,8 @@ class PostgreSQL(ServerKind):
     def patient(self, connection: Connection) -> None:
         for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
             connection.exec_driver_sql(f"SET LOCAL {name} = 0")
+        if self._version >= _WITH_TRANSACTION_TIMEOUT:
+            connection.exec_driver_sql("SET LOCAL transaction_timeout = 0")
 
     def lock_schema(self, connection: Connection) -> None:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})")
@@ -104,7 +119,9 @@ class PostgreSQL(ServerKind):
 
     def vacuum(self, tables: Sequence[str]) -> Sequence[str]:
         # Not without a limit for locks: another VACUUM, or a dump, may hold them for hours.
-        return ("SET statement_timeout = 0", *(f"VACUUM {table}" for table in tables))
+        known = self._version >= _WITH_TRANSACTION_TIMEOUT
+        unlimited = ("SET statement_timeout = 0", *(["SET transaction_timeout = 0"] if known else []))
+        return (*unlimited, *(f"VACUUM {table}" for table in tables))
 
     def code_of(self, error: BaseException | None) -> str:
         return getattr(error, "sqlstate", None) or ""
@@ -112,3 +129,8 @@ class PostgreSQL(ServerKind):
     def undone(self, code: str) -> bool:
         # An error that the server answers COMMIT with means that it has rolled back, unless the connection ends with it.
         return not code.startswith(("08", "57P", "53", "58", "XX"))
+
+
+def _major(version: str) -> int:
+    found = re.match(r"\d+", version)
+    return int(found[0]) if found is not None else _OLDEST

@@ -27,6 +27,8 @@ class Deadlines:
     """The server works on one statement."""
     idle: int = 5
     """Nothing happens in a transaction: the locks of a process that is frozen are free then."""
+    transaction: int = 60
+    """A whole transaction, where the server can tell (PostgreSQL 17 and newer)."""
     lock: int = 5
     """A statement waits for locks of others, where nothing else is said."""
     call: float = 12.0

@@ -416,3 +416,15 @@ def test_a_document_that_cannot_wake_is_unusable(kind: type[Document]) -> None:
         with pytest.raises(EngineFault):
             made.apply(AB, inspect(AB))
     assert not made.usable
+
+
+@pytest.mark.rule("RO25")
+def test_a_log_at_rest_is_read_as_before() -> None:
+    made = LogDocument.from_state(AB)
+    content, roots = made.content(), made.roots
+    made.rest()
+    made.rest()
+    assert made.roots == roots
+    assert made.resting
+    assert made.content() == content
+    assert not made.resting

@@ -195,7 +195,7 @@ def token(user: str, grant: str = "write", *, document: str = "*", ttl: int = 60
 def test_tokens_are_renewed(strict: DemoServer, clients: Clients, room: str, sockets: Any) -> None:
     """A session is prolonged with a new token before it ends; nobody notices."""
     with Between(strict.port, sockets=sockets) as between:
-        tokens = [token("ana", ttl=seconds) for seconds in (5, 10, 600)]
+        tokens = [token("ana", ttl=seconds) for seconds in (8, 15, 600)]
         clients("open", "ana", kind="cowrite", url=between.url, room=room, tokens=tokens)
         clients("open", "bo", kind="stock", url=strict.url, room=room, tokens=tokens[2:])
         clients("synced", "ana")

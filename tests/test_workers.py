@@ -26,7 +26,12 @@ from timing import MS
 from workers_server import WorkersServer
 
 SOON = 25_000 * MS
-IN_TERMINAL = "import os, sys; os.login_tty(int(sys.argv[1])); os.execvp(sys.argv[2], sys.argv[2:])"
+IN_TERMINAL = """
+import os, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
+os.login_tty(int(sys.argv[1]))
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
 
 
 def gone(pids: Iterable[int]) -> bool:

@@ -1,7 +1,7 @@
 """cowrite, Hocuspocus and y-websocket under the same loads in one run, side by side, and which targets are met.
 
     PYTHONPATH=tests python -m bench.compare [--only R1,R3] [--servers cowrite,hocuspocus,y-websocket] [--runs 3] [--seconds 8]
-                                             [--json FILE] [--markdown FILE] [--short]
+                                             [--json FILE] [--into docs/load-testing.md] [--short]
 
 Each run starts a server anew, on core 0, and ``cowrite load`` on core 1. The servers take turns, A B C A B C; what counts are
 medians, printed with their range. cowrite runs with all its guarantees: an edit is on the disk before it is acknowledged. The
@@ -18,10 +18,13 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench.side_by_side import machine, tables
+from bench.side_by_side.documents import put_into
 from bench.side_by_side.figures import FIGURES, printed
 from bench.side_by_side.loads import Run, run
 from bench.side_by_side.scenarios import SCENARIOS, Scenario
@@ -34,18 +37,23 @@ Runs = dict[str, dict[str, list[Run]]]
 def compare(scenarios: Sequence[Scenario], servers: Sequence[Server], options: argparse.Namespace) -> Runs:
     """Run everything; a line for each run, as it ends."""
     done: Runs = {}
-    for scenario in scenarios:
-        takes_part = [server for server in servers if server.name in scenario.servers]
-        done[scenario.id] = {server.name: [] for server in takes_part}
-        for number in range(1, options.runs + 1):
-            for server in takes_part:
-                one = run(scenario, server, short=options.short, seconds=options.seconds)
-                done[scenario.id][server.name].append(one)
-                print(
-                    f"{time.strftime('%H:%M:%S')} {scenario.id} {server.name} {number}/{options.runs}: {_line(scenario, one)}",
-                    flush=True,
-                )
+    # When it is only tried out nobody minds that the servers disturb one another.
+    with ThreadPoolExecutor(len(servers) if options.short else 1) as pool:
+        for scenario in scenarios:
+            takes_part = [server for server in servers if server.name in scenario.servers]
+            done[scenario.id] = {server.name: [] for server in takes_part}
+            for number in range(1, options.runs + 1):
+                turn = partial(_turn, scenario, options, number)
+                for server, one in zip(takes_part, pool.map(turn, takes_part), strict=True):
+                    done[scenario.id][server.name].append(one)
     return done
+
+
+def _turn(scenario: Scenario, options: argparse.Namespace, number: int, server: Server) -> Run:
+    one = run(scenario, server, short=options.short, seconds=options.seconds)
+    which = f"{time.strftime('%H:%M:%S')} {scenario.id} {server.name} {number}/{options.runs}"
+    print(f"{which}: {_line(scenario, one)}", flush=True)
+    return one
 
 
 def _line(scenario: Scenario, one: Run) -> str:
@@ -120,7 +128,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--runs", type=int, help="of each scenario with each server; 3, and 1 with --short")
     parser.add_argument("--seconds", type=float, default=8.0, help="how long is measured where the scenario does not say")
     parser.add_argument("--json", metavar="FILE", help="write everything to this file, too, with the reports of cowrite load")
-    parser.add_argument("--markdown", metavar="FILE", help="write what is printed at the end to this file, too")
+    parser.add_argument(
+        "--into", type=Path, metavar="FILE", help="put the results into this document, in place of the old ones"
+    )
     parser.add_argument("--short", action="store_true", help="only try it out")
     options = parser.parse_args(arguments)
     options.runs = options.runs or (1 if options.short else 3)
@@ -136,12 +146,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     done = compare(scenarios, servers, options)
     text = report(scenarios, done, options)
     print(f"\n{text}")
-    if options.markdown:
-        Path(options.markdown).write_text(text)
+    if options.into:
+        put_into(options.into, "compare", text)
     if options.json:
         Path(options.json).write_text(json.dumps(_to_json(done, options), indent=1))
-    went_wrong = any(one.remarks for servers in done.values() for runs in servers.values() for one in runs)
-    return int(options.short and went_wrong)
+    went_well = all(one.ok for servers in done.values() for runs in servers.values() for one in runs)
+    return int(options.short and not went_well)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,11 @@ class Run:
     remarks: tuple[str, ...]
     report: Mapping[str, Any] | None = None
 
+    @property
+    def ok(self) -> bool:
+        """Everything arrived everywhere; whether the figures are worth anything is another question."""
+        return bool(self.figures) and (self.report is None or bool(self.report["ok"]))
+
 
 def command(address: str, options: Mapping[str, Any], pid: int | None = None) -> list[str]:
     """The arguments of ``cowrite`` that make this load."""

@@ -21,11 +21,11 @@ def measured(scenario: Scenario, results: Results) -> list[str]:
     servers = [server for server in scenario.servers if results.get(server)]
     names = [name for name in (*scenario.figures, "generator", "waited") if any(spread(results, one, name) for one in servers)]
     rows = [["", *servers]]
-    rows += [[FIGURES[name].title, *(_cell(name, spread(results, server, name)) for server in servers)] for name in names]
+    rows += [[FIGURES[name].title, *(cell(name, spread(results, server, name)) for server in servers)] for name in names]
     return table(rows)
 
 
-def _cell(name: str, one: Spread | None) -> str:
+def cell(name: str, one: Spread | None) -> str:
     if one is None:
         return "—"
     median = printed(name, one.median)

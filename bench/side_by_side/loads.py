@@ -45,7 +45,9 @@ class Run:
 
 def command(address: str, options: Mapping[str, Any], pid: int | None = None) -> list[str]:
     """The arguments of ``cowrite`` that make this load."""
-    told = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    told = [
+        f"--{name.replace('_', '-')}={f'{value:g}' if isinstance(value, float) else value}" for name, value in options.items()
+    ]
     return ["load", address, *told, *([] if pid is None else [f"--server-pid={pid}"]), "--json", "-"]
 
 

@@ -109,6 +109,8 @@ SCENARIOS: Final = (
         ("storm_s", "storm_growth", "storm_p99", "p99", "memory_mb", "undelivered"),
         (Target("storm_s", 5), Target("storm_growth", 4), Target("storm_p99", 500)),
         servers=("cowrite", "hocuspocus"),
+        seconds=12,
+        notes="They come after 6 of 12 seconds.",
     ),
     Scenario(
         "R8",

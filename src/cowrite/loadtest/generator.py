@@ -24,7 +24,7 @@ from cowrite.loadtest.plan import Plan, Seat, seats, storm_seats
 from cowrite.loadtest.rhythm import Rhythm
 from cowrite.loadtest.waiting import wait_until
 
-BREATHE_SECONDS: Final = 20.0
+BREATHE_SECONDS: Final = 25.0
 _ACKNOWLEDGED_SECONDS: Final = 2.0
 Typed = Mapping[str, tuple[int, int]]
 """By document: how many edits, and their sum."""
@@ -164,7 +164,8 @@ class Generator:
             if plan.cursors:
                 self._rhythms.append(Rhythm(person.point, plan.cursors, (phase + 0.5) % 1, lambda beats: None))
             elif not person.seat.types:
-                self._rhythms.append(Rhythm(person.breathe, 1 / BREATHE_SECONDS, phase, lambda beats: None))
+                # Not before it is needed: a server breathes with everybody, and in a short run idle people are to be idle.
+                self._rhythms.append(Rhythm(person.breathe, 1 / BREATHE_SECONDS, 1 + phase, lambda beats: None))
 
     async def _seconds(self, since: float, until: float, told: Any) -> None:
         at = 0

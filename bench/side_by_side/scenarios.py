@@ -99,7 +99,7 @@ SCENARIOS: Final = (
         (Target("socket_kib", 8), Target("opens", 1.0, against="hocuspocus", least=True), Target("core", 3)),
         servers=("cowrite", "hocuspocus"),
         seconds=20,
-        notes="No client sends pings. Everybody renews an awareness every 20 s, as providers do, and nobody shows a cursor.",
+        notes="No client sends anything, no pings, and no awareness: they look on, and have no cursor.",
     ),
     Scenario(
         "R7",

@@ -14,6 +14,7 @@ from cowrite.loadtest.plan import Plan, Protocol
 _ACKNOWLEDGES: Final = {"Sec-WebSocket-Protocol": "cowrite.ack.v1"}
 _OPERATIONS: Final = {"Sec-WebSocket-Protocol": "cowrite.v2.json"}
 _API: Final = "/api/v2/realtime"
+_DOCUMENTS: Final = "/api/v2/documents"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,10 @@ class Addresses:
     def path(self, name: str) -> str:
         """Of a request about a session."""
         return f"{urlsplit(self._base).path}{_API}/{name}"
+
+    def document_path(self, document: str) -> str:
+        """Of a request for a document."""
+        return f"{urlsplit(self._base).path}{_DOCUMENTS}/{quote(document, safe='')}"
 
     @property
     def metrics_url(self) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import re
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -15,6 +16,7 @@ from cowrite.loadtest.people.person import JOIN_SECONDS, Person
 from cowrite.loadtest.plan import Plan
 
 AT_A_TIME: Final = 50
+_BRING_A_TOKEN: Final = "; give a --token of the server, or its --secret to make some"
 
 
 async def arrive(people: Sequence[Person], plan: Plan, *, per_second: float) -> list[float]:
@@ -78,12 +80,13 @@ def explain(error: Exception, plan: Plan) -> str:
         return f"{plan.url} did not let somebody in within {JOIN_SECONDS:.0f} s; is it the right protocol?"
     if isinstance(error, WSError):
         return f"{plan.url} does not answer as a WebSocket server does: {error}"
-    return f"{plan.url}: {error}"
+    denied = re.search(r"\b440[13]\b|denies access", str(error))
+    return f"{plan.url}: {error}{_BRING_A_TOKEN if denied else ''}"
 
 
 def _refused(status: int, plan: Plan) -> str:
     if status in {401, 403}:
-        return f"{plan.url} refuses access ({status}): give a --token of the server, or its --secret to make some"
+        return f"{plan.url} refuses access ({status}){_BRING_A_TOKEN}"
     if status == 404:
         return f"{plan.url} has no such address (404): is it the right protocol, and the right server?"
     if status == 503:

@@ -9,13 +9,20 @@ from pathlib import Path
 
 from cowrite.loadtest.errors import PlanError
 from cowrite.loadtest.plan import Plan
+from cowrite.loadtest.progress import watcher
 from cowrite.loadtest.report import Report
-from cowrite.loadtest.running import run
+from cowrite.loadtest.report_html import page
+from cowrite.loadtest.report_table import print_report
+from cowrite.loadtest.running import Listener, run
 
 
 def execute(plan: Plan, *, json_file: str | None, html_file: str | None) -> int:
     """Run, and report; the exit code. Raises :class:`LoadError`."""
-    report = _loop_run(plan)
+    watching = watcher(plan, quiet=json_file == "-")
+    try:
+        report = _loop_run(plan, watching)
+    finally:
+        watching.close()
     if json_file is not None:
         text = json.dumps(report.to_json(), indent=1) + "\n"
         if json_file == "-":
@@ -23,16 +30,18 @@ def execute(plan: Plan, *, json_file: str | None, html_file: str | None) -> int:
         else:
             _write(json_file, text)
     if json_file != "-":
-        sys.stdout.write(json.dumps(report.to_json(), indent=1) + "\n")
+        print_report(report)
+    if html_file is not None:
+        _write(html_file, page(report))
     return 0 if report.ok else 1
 
 
-def _loop_run(plan: Plan) -> Report:
+def _loop_run(plan: Plan, listener: Listener) -> Report:
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(run(plan))
-    return uvloop.run(run(plan))
+        return asyncio.run(run(plan, listener))
+    return uvloop.run(run(plan, listener))
 
 
 def _write(name: str, text: str) -> None:

@@ -21,7 +21,7 @@ _SUM_MASK: Final = 0xFFFF_FFFF
 class Frame:
     """One frame's meaning. Of edits it has those that count."""
 
-    __slots__ = ("count", "cursors", "data", "kind", "numbers", "own", "sum", "times")
+    __slots__ = ("count", "cursors", "data", "head", "inserted", "kind", "numbers", "own", "sum", "times")
 
     def __init__(self, kind: int, data: bytes = b"") -> None:
         self.kind = kind
@@ -39,6 +39,10 @@ class Frame:
         """By whom: how many, and their sum."""
         self.cursors: tuple[int, ...] = ()
         """When the cursors in it were sent."""
+        self.inserted: list[tuple[int, int, bytes]] | None = None
+        """Of operations: where, how much, and what; None: nobody has looked yet."""
+        self.head: str | None = None
+        """The last of these operations."""
 
 
 def sum_of(number: int, at: int) -> int:
@@ -73,8 +77,6 @@ class Reader:
 
     def __init__(self) -> None:
         self.since = sys.maxsize
-        self.reads_operations = False
-        """Somebody types by index, and has to know what moves it."""
 
     def yjs(self, data: bytes, at: int = 0) -> Frame:
         """A frame of y-websocket, or of Hocuspocus behind its address."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
 from cowrite.loadtest.histogram import Histogram
 from cowrite.loadtest.measuring import Second, second_from_json
-from cowrite.loadtest.plan import Plan
+from cowrite.loadtest.plan import Plan, plan_to_json
 from cowrite.loadtest.report import (
     GENERATOR_LIMIT,
     Cursors,
@@ -105,8 +105,7 @@ def merged_seconds(seconds: Sequence[Second]) -> list[Second]:
 
 
 def _plan(plan: Plan) -> dict[str, Any]:
-    told = {name: value for name, value in asdict(plan).items() if name not in {"token", "secret"}}
-    return told | {"protocols": {str(name): share for name, share in plan.protocols.items()}, "sources": list(plan.sources)}
+    return {name: value for name, value in plan_to_json(plan).items() if name not in {"token", "secret"}}
 
 
 def _sum(outcomes: Sequence[Outcome], name: str) -> int:

@@ -67,7 +67,7 @@ class Generator:
         await asyncio.sleep(since - time.monotonic())
         self.crew.meter.begin()
         cpu, began = time.process_time(), time.monotonic()
-        storming = asyncio.ensure_future(self._storm((since + until) / 2)) if self.plan.join_storm else None
+        storming = asyncio.ensure_future(self._storm(since, (since + until) / 2)) if self.plan.join_storm else None
         await self._seconds(since, until, told)
         for rhythm in self._rhythms:
             rhythm.stop()
@@ -94,7 +94,7 @@ class Generator:
             "acknowledgement": meter.acknowledgement.to_json(),
             "age": meter.age.to_json(),
             "during_storm": meter.during_storm.to_json(),
-            "seconds": [second_to_json(second) for second in meter.seconds],
+            "seconds": [second_to_json(second) for second in meter.seconds.values()],
             "storm": None if storm is None else {"joins": storm.joins.to_json(), "began": storm.began, "ended": storm.ended},
             "replicas": self.replicas(),
             "problems": self.problems(),
@@ -179,13 +179,13 @@ class Generator:
             if told is not None:
                 told(second)
 
-    async def _storm(self, at: float) -> None:
+    async def _storm(self, since: float, at: float) -> None:
         await asyncio.sleep(at - time.monotonic())
         meter, joins, began = self.crew.meter, Histogram(), time.monotonic()
-        meter.tick(len(meter.seconds) - 1 if meter.seconds else 0)
+        meter.tick(int(time.monotonic() - since))
         meter.storming = True
         joins.add(await arrive_at_once(self.stormers, self.plan))
-        meter.tick(len(meter.seconds) - 1 if meter.seconds else 0)
+        meter.tick(int(time.monotonic() - since))
         meter.storming = False
         self.storm = Storm(joins, began, time.monotonic())
 

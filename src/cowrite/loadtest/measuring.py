@@ -52,7 +52,8 @@ class Meter:
     acknowledgement: Histogram = field(default_factory=Histogram)
     age: Histogram = field(default_factory=Histogram)
     during_storm: Histogram = field(default_factory=Histogram)
-    seconds: list[Second] = field(default_factory=list)
+    seconds: dict[int, Second] = field(default_factory=dict)
+    """By its number."""
     _last: tuple[int, int, int, int] = (0, 0, 0, 0)
 
     def begin(self) -> None:
@@ -64,7 +65,7 @@ class Meter:
         self._last = (self.deliveries, self.frames, self.bytes, self.edits)
 
     def tick(self, at: int) -> Second:
-        """Sum up what came since the last time, as the second ``at`` of the measurement."""
+        """Sum up what came since the last time, as part of the second ``at`` of the measurement. All of it so far."""
         latencies, self.latencies = self.latencies, []
         second = Second(at)
         second.latency.add(latencies)
@@ -79,11 +80,9 @@ class Meter:
             after - before for after, before in zip(now, self._last, strict=True)
         )
         self._last = now
-        if self.seconds and self.seconds[-1].at == at:
-            self.seconds[-1].join(second)
-        else:
-            self.seconds.append(second)
-        return second
+        known = self.seconds.setdefault(at, Second(at))
+        known.join(second)
+        return known
 
 
 def second_to_json(second: Second) -> dict[str, Any]:

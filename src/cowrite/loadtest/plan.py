@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from cowrite.loadtest.errors import PlanError
@@ -103,6 +103,17 @@ class Plan:
     def document_ids(self) -> tuple[str, ...]:
         """Of all documents."""
         return tuple(f"{self.prefix}-{number}" for number in range(self.documents))
+
+
+def plan_to_json(plan: Plan) -> dict[str, Any]:
+    """For another process; the secret is in it."""
+    return {**asdict(plan), "protocols": {str(name): share for name, share in plan.protocols.items()}}
+
+
+def plan_from_json(told: Mapping[str, Any]) -> Plan:
+    """The plan of another process."""
+    shares = {Protocol(name): share for name, share in told["protocols"].items()}
+    return Plan(**{**told, "protocols": shares, "sources": tuple(told["sources"])})
 
 
 @dataclass(frozen=True, slots=True)

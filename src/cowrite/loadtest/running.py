@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-from cowrite.loadtest.errors import LoadError
-from cowrite.loadtest.gathering import Course, Moments, Outcome, gather
-from cowrite.loadtest.generator import Generator
+from cowrite.loadtest.gathering import Course, Moments, gather
 from cowrite.loadtest.histogram import Histogram
 from cowrite.loadtest.measuring import Second
 from cowrite.loadtest.open_files import allow_sockets
+from cowrite.loadtest.other_part import OtherPart
+from cowrite.loadtest.own_part import OwnPart, Part, Typed
 from cowrite.loadtest.plan import Plan
 from cowrite.loadtest.report import Report
 from cowrite.loadtest.seeding import Seeders
@@ -42,49 +42,6 @@ class Silent:
 
     def second(self, second: Second, server: Sample | None) -> None:
         """See :class:`Listener`."""
-
-
-class Part(Protocol):
-    """One process that makes load, this one or another."""
-
-    async def arrive(self) -> Histogram:
-        """Its people come in; how long each took."""
-        ...
-
-    async def work(self, since: float, until: float, told: Any) -> dict[str, tuple[int, int]]:
-        """Work until then; what was typed."""
-        ...
-
-    async def settle(self, typed: Mapping[str, tuple[int, int]], seconds: float) -> Outcome:
-        """Wait for what has not arrived, and tell all."""
-        ...
-
-    async def close(self) -> None:
-        """Everybody leaves."""
-        ...
-
-
-class OwnPart:
-    """The one that is made in this process."""
-
-    def __init__(self, plan: Plan, part: int = 0) -> None:
-        self._generator = Generator(plan, part)
-
-    async def arrive(self) -> Histogram:
-        joins = Histogram()
-        joins.add(await self._generator.arrive())
-        return joins
-
-    async def work(self, since: float, until: float, told: Any) -> dict[str, tuple[int, int]]:
-        await self._generator.work(since, until, told)
-        return self._generator.typed()
-
-    async def settle(self, typed: Mapping[str, tuple[int, int]], seconds: float) -> Outcome:
-        await self._generator.settle(typed, seconds)
-        return self._generator.outcome(typed)
-
-    async def close(self) -> None:
-        await self._generator.leave()
 
 
 async def run(plan: Plan, listener: Listener | None = None) -> Report:
@@ -159,7 +116,7 @@ async def _run(plan: Plan, listener: Listener, watch: Watch | None, parts: list[
 async def _parts(plan: Plan) -> list[Part]:
     if plan.processes == 1:
         return [OwnPart(plan)]
-    raise LoadError("more than one process is not there yet")
+    return list(await asyncio.gather(*(OtherPart.start(plan, number) for number in range(plan.processes))))
 
 
 async def _look(watch: Watch | None) -> Sample | None:
@@ -179,7 +136,7 @@ def _together(histograms: Sequence[Histogram]) -> Histogram:
     return whole
 
 
-def _sum_typed(parts: Sequence[Mapping[str, tuple[int, int]]]) -> dict[str, tuple[int, int]]:
+def _sum_typed(parts: Sequence[Typed]) -> dict[str, tuple[int, int]]:
     whole: dict[str, tuple[int, int]] = {}
     for part in parts:
         for document, (count, total) in part.items():

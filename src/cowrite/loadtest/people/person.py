@@ -10,7 +10,7 @@ from typing import Final
 
 from cowrite.loadtest.addresses import Addresses
 from cowrite.loadtest.edits import token
-from cowrite.loadtest.frames import Frame, FrameBook, Reader, sum_of
+from cowrite.loadtest.frames import UPDATE, Frame, FrameBook, Reader, sum_of
 from cowrite.loadtest.measuring import Meter
 from cowrite.loadtest.plan import Plan, Seat
 
@@ -31,6 +31,12 @@ class Crew:
     """The run is over: sockets that close are no problem."""
 
 
+def _looked_at(joined: asyncio.Future[None]) -> None:
+    """Who waited for it may have gone before it failed; that is no news then."""
+    if not joined.cancelled():
+        joined.exception()
+
+
 class Person:
     """Somebody in a document. What arrives is counted by ``received`` and its sum."""
 
@@ -49,6 +55,7 @@ class Person:
         self.left: str | None = None
         """Why the connection ended, if it did before the end of the run."""
         self.joined: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.joined.add_done_callback(_looked_at)
 
     @property
     def waits(self) -> bool:
@@ -98,6 +105,15 @@ class Person:
         self.meter.deliveries += count
         if self.samples:
             self._sample(frame)
+
+    def has_all_of(self, state: bytes) -> None:
+        """The whole state has come instead of what was not read in time."""
+        frame = Frame(UPDATE)
+        self.crew.reader.count(frame, state)
+        own, own_sum = frame.own.get(self.number, (0, 0))
+        if self.counts:
+            self.meter.deliveries += frame.count - own - self.received
+            self.received, self.received_sum = frame.count - own, frame.sum - own_sum
 
     def pointed(self, frame: Frame) -> None:
         """Cursors have arrived."""

@@ -95,7 +95,7 @@ def _measured(one: Running, options: Mapping[str, Any]) -> Run:
     try:
         report = load(one, options)
     except LoadFailed as error:
-        return Run({}, (f"died: {one.last_words()}" if one.died else str(error),))
+        return Run({}, (f"died ({one.last_words()})" if one.died else str(error),))
     share = 100 * (one.waited_seconds() - waited) / (time.monotonic() - began)
     found = {**figures.read(report), "waited": share}
     return Run(found, tuple(remarks(found, report, died=one.died)), report)

@@ -85,8 +85,9 @@ class Running:
         return self._process.poll() is not None
 
     def last_words(self, lines: int = 5) -> str:
-        """The end of what it wrote."""
-        return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines:])
+        """The exit code of one that has ended, and the end of what it wrote, in one line."""
+        end = " / ".join(self._log.read_text(errors="replace").splitlines()[-lines:])
+        return f"exit code {self._process.poll()}, last words: {end}"
 
     def waited_seconds(self) -> float:
         """How long its main thread was ready to run and had no core; 0 where the system does not tell.
@@ -166,7 +167,7 @@ def _wait_until_it_listens(one: Running) -> None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", one.port), timeout=1):
             return
         time.sleep(0.02)
-    raise ServerError(f"{one.server.name} does not start:\n{one.last_words(20)}")
+    raise ServerError(f"{one.server.name} does not start ({one.last_words(20)})")
 
 
 def free_port() -> int:

@@ -48,6 +48,8 @@ class Generator:
         self.people = cast(_mine(seats(plan), plan, part), self.crew)
         self.stormers = cast(_mine(storm_seats(plan), plan, part), self.crew)
         self.storm: Storm | None = None
+        self._at = 0
+        """The second of the measurement that it is now."""
         self.core_percent = 0.0
         """Of a core, what this process used while it was measured."""
         self._rhythms: list[Rhythm] = []
@@ -67,7 +69,7 @@ class Generator:
         await asyncio.sleep(since - time.monotonic())
         self.crew.meter.begin()
         cpu, began = time.process_time(), time.monotonic()
-        storming = asyncio.ensure_future(self._storm(since, (since + until) / 2)) if self.plan.join_storm else None
+        storming = asyncio.ensure_future(self._storm((since + until) / 2)) if self.plan.join_storm else None
         await self._seconds(since, until, told)
         for rhythm in self._rhythms:
             rhythm.stop()
@@ -168,24 +170,23 @@ class Generator:
                 self._rhythms.append(Rhythm(person.breathe, 1 / BREATHE_SECONDS, 1 + phase, lambda beats: None))
 
     async def _seconds(self, since: float, until: float, told: Any) -> None:
-        at = 0
         while (now := time.monotonic()) < until:
-            await asyncio.sleep(min(since + at + 1, until) - now)
-            second = self.crew.meter.tick(at)
-            at += 1
-            if not at % 2:
+            await asyncio.sleep(min(since + self._at + 1, until) - now)
+            second = self.crew.meter.tick(self._at)
+            self._at += 1
+            if not self._at % 2:
                 for book in self.crew.books:
                     book.turn()
             if told is not None:
                 told(second)
 
-    async def _storm(self, since: float, at: float) -> None:
+    async def _storm(self, at: float) -> None:
         await asyncio.sleep(at - time.monotonic())
         meter, joins, began = self.crew.meter, Histogram(), time.monotonic()
-        meter.tick(int(time.monotonic() - since))
+        meter.tick(self._at)
         meter.storming = True
         joins.add(await arrive_at_once(self.stormers, self.plan))
-        meter.tick(int(time.monotonic() - since))
+        meter.tick(self._at)
         meter.storming = False
         self.storm = Storm(joins, began, time.monotonic())
 

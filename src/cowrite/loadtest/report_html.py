@@ -20,9 +20,10 @@ main { max-width: 1080px; margin: 0 auto; padding: 24px 16px 48px }
 h1 { font-size: 1.35rem; line-height: 1.3; margin: 0 0 4px; overflow-wrap: anywhere }
 h2 { font-size: .95rem; margin: 0 0 8px } p { margin: 4px 0; overflow-wrap: anywhere }
 .second, .note { color: var(--second) } .good { color: var(--good) } .bad { color: var(--bad) }
-.tiles, .plots, .tables { display: grid; gap: 12px; margin-top: 16px }
+.tiles, .plots { display: grid; gap: 12px; margin-top: 16px }
 .tiles { grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)) }
-.plots, .tables { grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)) }
+.plots { grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)) }
+.tables { columns: 2 400px; column-gap: 12px; margin-top: 12px } .tables .card { break-inside: avoid; margin-bottom: 12px }
 .card { background: var(--card); border: 1px solid var(--edge); border-radius: 8px; padding: 12px 14px; min-width: 0 }
 .tile b { display: block; font-size: 1.5rem; font-weight: 600; line-height: 1.25 }
 .tile span { color: var(--second); font-size: .85rem }
@@ -87,7 +88,11 @@ def _plots(report: Report) -> str:
             ),
             _key("one", "p50") + _key("two", "p99"),
         ),
-        ("How long deliveries took", svg.distribution(report.histogram, marks=marks, label="How long deliveries took"), ""),
+        (
+            "How long deliveries took, % of them",
+            svg.distribution(report.histogram, marks=marks, label="How long deliveries took"),
+            "",
+        ),
         ("Deliveries a second", _one([(one.at, one.deliveries) for one in seconds], "", "Deliveries a second"), ""),
         ("Server, % of a core", _one([(one.at, one.server_core_percent) for one in seconds], "%", "Processor use"), ""),
         (
@@ -113,7 +118,7 @@ def _tables(report: Report) -> str:
         for section in sections(report)
     )
     plan = "".join(
-        _row(Row(name.replace("_", " "), str(value))) for name, value in report.plan.items() if value not in (None, [])
+        _row(Row(name.replace("_", " "), _told(value))) for name, value in report.plan.items() if value or value == 0
     )
     return f'{tables}<section class="card"><h2>Plan</h2><table>{plan}</table></section>'
 
@@ -122,3 +127,11 @@ def _row(row: Row) -> str:
     note = f"<small>{escape(row.note)}</small>" if row.note else ""
     state = ' class="bad"' if row.bad else ""
     return f"<tr><td>{escape(row.name)}</td><td{state}>{escape(row.value)}{note}</td></tr>"
+
+
+def _told(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {share:g}" for name, share in value.items())
+    if isinstance(value, tuple | list):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -52,7 +52,7 @@ def lines(series: Sequence[Series], *, unit: str, label: str) -> str:
     if not values:
         return ""
     axes = Axes(min(ends), max(max(ends), min(ends) + 1), _highest(max(values)))
-    parts = [_grid(axes, unit), _times(axes)]
+    parts = [_grid(axes), _times(axes)]
     parts += [f'<path class="line {one.style}" d="{_path(one.points, axes)}"/>' for one in series]
     parts.append(_hovers(series, axes, unit))
     return _picture(parts, label)
@@ -67,7 +67,7 @@ def distribution(pairs: Sequence[tuple[float, int]], *, marks: Sequence[tuple[st
     low = min(start for start, _, _ in bins)
     highest = _highest(max(100 * count / whole for _, _, count in bins))
     axes = Axes(low, max(end for _, end, _ in bins), highest, logarithmic=True)
-    parts = [_grid(axes, "%"), _powers(axes)]
+    parts = [_grid(axes), _powers(axes)]
     for start, end, count in bins:
         share = 100 * count / whole
         left, right, top = axes.x(start), axes.x(end), axes.y(share)
@@ -104,14 +104,14 @@ def _step(highest: float) -> float:
     return float(next(times * power for times in (1, 2, 2.5, 5, 10) if times * power >= rough * 0.999))
 
 
-def _grid(axes: Axes, unit: str) -> str:
+def _grid(axes: Axes) -> str:
     step, parts, value = _step(axes.highest), [], 0.0
     while step and value <= axes.highest * 1.001:
         y = axes.y(value)
         parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>')
         parts.append(f'<text x="{_LEFT - 5}" y="{y + 3.5:.1f}" text-anchor="end">{_number(value)}</text>')
         value += step
-    return "".join(parts) + f'<text class="unit" x="{_LEFT - 5}" y="{_HEIGHT - 8}" text-anchor="end">{escape(unit)}</text>'
+    return "".join(parts)
 
 
 def _times(axes: Axes) -> str:

@@ -97,6 +97,7 @@ def test_a_report_of_another_kind_of_load_lacks_figures() -> None:
         ({"generator": 89.0, "waited": 9.0, "undelivered": 0.0}, []),
         ({"generator": 91.0}, ["generator at 91 % of its core"]),
         ({"undelivered": 7.0}, ["fell behind: 7 undelivered at the end"]),
+        ({"p50": 2500.0}, ["fell behind: half of the updates took more than 2.5 s"]),
         ({"waited": 20.0, "core": 40.0}, ["the core was shared: the server waited for it 20 % of the time"]),
         ({"waited": 20.0, "core": 99.0}, []),
     ],

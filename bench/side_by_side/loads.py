@@ -21,6 +21,7 @@ OUT_OF_BREATH = 90.0
 CROWDED = 10.0
 """Percent of the time that a server that is not saturated may have waited for its core."""
 SATURATED = 85.0
+BEHIND_MS = 1000.0
 PATIENCE_SECONDS = 120.0
 """What a run may take besides warming up, measuring and settling: opening, and putting the document in."""
 
@@ -106,6 +107,8 @@ def remarks(found: Mapping[str, float], report: Mapping[str, Any], *, died: bool
     said = ["died during the run"] if died else []
     if found.get("undelivered"):
         said.append(f"fell behind: {found['undelivered']:.0f} undelivered at the end")
+    if found.get("p50", 0) > BEHIND_MS:
+        said.append(f"fell behind: half of the updates took more than {found['p50'] / 1000:.1f} s")
     if found.get("generator", 0) > OUT_OF_BREATH:
         said.append(f"generator at {found['generator']:.0f} % of its core")
     if found.get("waited", 0) > CROWDED and found.get("core", 0) < SATURATED:

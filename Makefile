@@ -50,9 +50,10 @@ client: $(VENV)/.test $(JS)/node_modules/.ready
 fuzz: $(VENV)/.test
 	@COWRITE_FUZZ=$${COWRITE_FUZZ:-50} $(BIN)/python -m pytest -m fuzz --timeout 0 -o faulthandler_timeout=0 -n auto $(ARGS)
 
-#: bench    CPU per delivered update, and latency; per JSON operation; of 500 who poll, are present, point and type; memory; links; a message between processes (some minutes)
+#: bench    cowrite, Hocuspocus and y-websocket side by side, with targets; then CPU per delivered update, and latency; per JSON operation; of 500 who poll, are present, point and type; memory; links; a message between processes (forty minutes)
 bench: $(VENV)/.test $(VENV)/.node
-	@$(BIN)/python -m bench.fanout $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python -m bench.compare $(ARGS)
+	@$(BIN)/python -m bench.fanout
 	@$(BIN)/python -m bench.operations
 	@$(BIN)/python -m bench.polling
 	@$(BIN)/python -m bench.presence

@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from cowrite.history_commands import COMMANDS
+from cowrite.load_command import load
 from cowrite.migrate_command import migrate
 from cowrite.startup import StartError, require_loopback
 
@@ -214,7 +215,7 @@ def token(
         raise StartError(f"no token was made: {error}") from None
 
 
-for command in (migrate, *COMMANDS):
+for command in (migrate, load, *COMMANDS):
     app.command(cls=_Command)(command)
 
 

@@ -1,0 +1,1 @@
+"""What bench.compare and bench.plan are made of: servers, loads, scenarios with their targets, and tables."""

@@ -1,0 +1,44 @@
+"""The machine and the versions that figures come from."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from bench.side_by_side.servers import GENERATOR_CORE, ROOT, SERVER_CORE, can_pin, node
+
+
+def description() -> list[str]:
+    """Lines for people."""
+    memory = psutil.virtual_memory().total / (1 << 30)
+    pinned = f"server on core {SERVER_CORE}, generator on core {GENERATOR_CORE}" if can_pin() else "nothing pinned to a core"
+    system, python = f"{platform.system()} {platform.release()}", platform.python_version()
+    return [
+        f"machine: {_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {system}; {pinned}",
+        f"versions: cowrite {version('cowrite')}{_commit()}, Python {python}, Node {_output(node(), '--version')}",
+    ]
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _commit() -> str:
+    commit = _output("git", "-C", str(ROOT), "rev-parse", "--short", "HEAD")
+    return f" ({commit})" if commit else ""
+
+
+def _output(*command: str) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        return ""

@@ -1,0 +1,210 @@
+"""One process's part of a run, in steps, so that several processes can take them together."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pycrdt import Text
+
+from cowrite.crdt.state_vector import decode_state_vector
+from cowrite.loadtest.addresses import Addresses
+from cowrite.loadtest.arriving import arrive, arrive_at_once
+from cowrite.loadtest.edits import ROOT
+from cowrite.loadtest.histogram import Histogram
+from cowrite.loadtest.measuring import second_to_json
+from cowrite.loadtest.people.casting import cast
+from cowrite.loadtest.people.person import Crew, Person
+from cowrite.loadtest.people.yjs import YjsPerson
+from cowrite.loadtest.plan import Plan, Seat, seats, storm_seats
+from cowrite.loadtest.rhythm import Rhythm
+from cowrite.loadtest.waiting import wait_until
+
+BREATHE_SECONDS: Final = 25.0
+_ACKNOWLEDGED_SECONDS: Final = 2.0
+Typed = Mapping[str, tuple[int, int]]
+"""By document: how many edits, and their sum."""
+
+
+@dataclass(frozen=True, slots=True)
+class Storm:
+    """How those came in who came at once. ``began`` is by the monotonic clock."""
+
+    joins: Histogram
+    began: float
+    ended: float
+
+
+class Generator:
+    """The people whose turn it is: those whose number, by the number of processes, leaves ``part``."""
+
+    def __init__(self, plan: Plan, part: int = 0) -> None:
+        self.plan = plan
+        self.crew = Crew(plan, Addresses(plan))
+        self.people = cast(_mine(seats(plan), plan, part), self.crew)
+        self.stormers = cast(_mine(storm_seats(plan), plan, part), self.crew)
+        self.storm: Storm | None = None
+        self._at = 0
+        """The second of the measurement that it is now."""
+        self.core_percent = 0.0
+        """Of a core, what this process used while it was measured."""
+        self._rhythms: list[Rhythm] = []
+        self._share = sum(not person.seat.storms for person in self.people) / max(1, plan.documents * plan.people)
+
+    async def arrive(self) -> list[float]:
+        """All but those of the storm come in. How long each took, in ms. Raises :class:`LoadError`."""
+        return await arrive(self.people, self.plan, per_second=self.plan.ramp_up * self._share)
+
+    async def work(self, since: float, until: float, told: Any = None) -> None:
+        """Type and point from now on until then; what is sent from ``since`` on counts (monotonic clock, seconds).
+
+        ``told`` is called each second of what counts, with its :class:`Second`.
+        """
+        self.crew.reader.since = int(since * 1e9)
+        self._start()
+        await asyncio.sleep(since - time.monotonic())
+        self.crew.meter.begin()
+        cpu, began = time.process_time(), time.monotonic()
+        storming = asyncio.ensure_future(self._storm((since + until) / 2)) if self.plan.join_storm else None
+        await self._seconds(since, until, told)
+        for rhythm in self._rhythms:
+            rhythm.stop()
+        self.core_percent = 100 * (time.process_time() - cpu) / (time.monotonic() - began)
+        if storming is not None:
+            await storming
+
+    def outcome(self, typed: Typed) -> dict[str, Any]:
+        """All that this process has to tell at the end, for :mod:`cowrite.loadtest.gathering`."""
+        meter, storm = self.crew.meter, self.storm
+        missing, twice = self.lacking(typed)
+        return {
+            "edits": sum(person.typed for person in self.people),
+            "delivered": sum(person.received for person in self.people) - twice,
+            "expected": sum(max(0, _expected(person, typed)[0]) for person in self.people),
+            "missing": missing,
+            "twice": twice,
+            "sampled": sum(person.samples for person in self.people),
+            "cursors_sent": meter.cursors_sent,
+            "cursors_received": meter.cursors_received,
+            "refused": meter.refused,
+            "late": meter.late,
+            "latency": meter.latency.to_json(),
+            "acknowledgement": meter.acknowledgement.to_json(),
+            "age": meter.age.to_json(),
+            "during_storm": meter.during_storm.to_json(),
+            "seconds": [second_to_json(second) for second in meter.seconds.values()],
+            "storm": None if storm is None else {"joins": storm.joins.to_json(), "began": storm.began, "ended": storm.ended},
+            "replicas": self.replicas(),
+            "problems": self.problems(),
+            "core_percent": self.core_percent,
+        }
+
+    def typed(self) -> dict[str, tuple[int, int]]:
+        """What this process's people have typed since it counts."""
+        by_document: dict[str, tuple[int, int]] = {}
+        for person in self.people:
+            count, total = by_document.get(person.seat.document, (0, 0))
+            by_document[person.seat.document] = count + person.typed, total + person.typed_sum
+        return by_document
+
+    async def settle(self, typed: Typed, seconds: float) -> None:
+        """Wait until all has arrived that everybody has typed, for so long at most."""
+        await wait_until(lambda: not any(self._lacks(person, typed) for person in self.people), seconds)
+        # Not so long for what is only not acknowledged yet.
+        await wait_until(lambda: not any(person.waits for person in self.people), min(seconds, _ACKNOWLEDGED_SECONDS))
+        self.crew.meter.tick(int(self.plan.seconds))
+
+    def lacking(self, typed: Typed) -> tuple[int, int]:
+        """How many deliveries are missing, and how many came more than once; at least so many."""
+        missing = twice = 0
+        for person in self.people:
+            count, total = _expected(person, typed)
+            missing += max(0, count - person.received)
+            twice += max(0, person.received - count)
+            # As many as there should be, but not the same ones.
+            missing += count == person.received and total != person.received_sum
+        return missing, twice
+
+    def replicas(self) -> dict[str, list[str]]:
+        """By document, a digest of each replica."""
+        found: dict[str, list[str]] = {}
+        for person in (*self.people, *self.stormers):
+            if isinstance(person, YjsPerson) and person.doc is not None and person.left is None:
+                found.setdefault(person.seat.document, []).append(_digest(person))
+        return found
+
+    def problems(self) -> list[str]:
+        """Why connections have ended that should not have, each reason once with how often."""
+        reasons: dict[str, int] = {}
+        for person in (*self.people, *self.stormers):
+            if person.left is not None:
+                reasons[person.left] = reasons.get(person.left, 0) + 1
+        return [f"{count} times: {reason}" for reason, count in reasons.items()]
+
+    async def leave(self) -> None:
+        """Everybody goes."""
+        self.crew.leaving = True
+        for person in (*self.people, *self.stormers):
+            await person.leave()
+        await asyncio.sleep(0)
+
+    def _start(self) -> None:
+        plan, meter = self.plan, self.crew.meter
+
+        def late(beats: int) -> None:
+            meter.late += beats
+
+        for person in self.people:
+            # Spread over the time between two edits, and over the documents.
+            phase = (person.seat.number * 0.618033988749895) % 1
+            if person.seat.types:
+                self._rhythms.append(Rhythm(person.type, plan.rate, phase, late))
+            if plan.cursors:
+                self._rhythms.append(Rhythm(person.point, plan.cursors, (phase + 0.5) % 1, lambda beats: None))
+            elif not person.seat.types:
+                # Not before it is needed: a server breathes with everybody, and in a short run idle people are to be idle.
+                self._rhythms.append(Rhythm(person.breathe, 1 / BREATHE_SECONDS, 1 + phase, lambda beats: None))
+
+    async def _seconds(self, since: float, until: float, told: Any) -> None:
+        while (now := time.monotonic()) < until:
+            await asyncio.sleep(min(since + self._at + 1, until) - now)
+            second = self.crew.meter.tick(self._at)
+            self._at += 1
+            if not self._at % 2:
+                for book in self.crew.books:
+                    book.turn()
+            if told is not None:
+                told(second)
+
+    async def _storm(self, at: float) -> None:
+        await asyncio.sleep(at - time.monotonic())
+        meter, joins, began = self.crew.meter, Histogram(), time.monotonic()
+        meter.tick(self._at)
+        meter.storming = True
+        joins.add(await arrive_at_once(self.stormers, self.plan))
+        meter.tick(self._at)
+        meter.storming = False
+        self.storm = Storm(joins, began, time.monotonic())
+
+    def _lacks(self, person: Person, typed: Typed) -> bool:
+        return person.left is None and person.received < _expected(person, typed)[0]
+
+
+def _mine(everybody: Sequence[Seat], plan: Plan, part: int) -> list[Seat]:
+    return [seat for seat in everybody if seat.number % plan.processes == part]
+
+
+def _expected(person: Person, typed: Typed) -> tuple[int, int]:
+    count, total = typed.get(person.seat.document, (0, 0))
+    return count - person.typed, total - person.typed_sum
+
+
+def _digest(person: YjsPerson) -> str:
+    assert person.doc is not None
+    text = str(person.doc.get(ROOT, type=Text))
+    state = sorted(decode_state_vector(person.doc.get_state()).items())
+    return hashlib.sha256(f"{state}{text}".encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""The people of a load test, a module for each protocol."""

@@ -1,0 +1,77 @@
+"""The program of another process that makes load: commands come as lines of JSON, and each is answered with one.
+
+The end of its input tells it to leave, so that it does not outlive who started it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any, Final
+
+from cowrite.loadtest.errors import LoadError
+from cowrite.loadtest.measuring import Second, second_to_json
+from cowrite.loadtest.open_files import allow_sockets
+from cowrite.loadtest.own_part import OwnPart
+from cowrite.loadtest.plan import plan_from_json
+
+_LONGEST_LINE: Final = 64 << 20
+
+
+def main() -> None:
+    """Run until the input ends."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(_serve())
+    else:
+        uvloop.run(_serve())
+
+
+async def _serve() -> None:
+    reader = asyncio.StreamReader(limit=_LONGEST_LINE)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    first = json.loads(await reader.readline())
+    plan = plan_from_json(first["plan"])
+    try:
+        allow_sockets(plan)
+    except LoadError as error:
+        _say({"error": str(error)})
+        return
+    part = OwnPart(plan, first["part"])
+    _say({"ready": True})
+    try:
+        await _obey(part, reader)
+    finally:
+        await part.close()
+
+
+async def _obey(part: OwnPart, reader: asyncio.StreamReader) -> None:
+    while line := await reader.readline():
+        try:
+            _say(await _do(part, json.loads(line)))
+        except LoadError as error:
+            _say({"error": str(error)})
+
+
+async def _do(part: OwnPart, command: dict[str, Any]) -> Any:
+    if command["do"] == "arrive":
+        return (await part.arrive()).to_json()
+    if command["do"] == "work":
+
+        def told(second: Second) -> None:
+            _say({"second": second_to_json(second)})
+
+        return {"typed": dict(await part.work(command["since"], command["until"], told))}
+    typed = {document: (count, total) for document, (count, total) in command["typed"].items()}
+    return await part.settle(typed, command["seconds"])
+
+
+def _say(message: Any) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

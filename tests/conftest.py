@@ -48,7 +48,7 @@ COUNTED = {"protocol", "crdt", "formats", "core"}
 UNCOUNTED = "fuzz", "large"
 """… but for those with these marks: counting makes Python several times slower."""
 PLACES = {"browser": {"browser"}, "chaos": {"chaos", "stores"}}
-"""Marks, and the folders where scripts/check.py looks for tests that have them."""
+"""Marks, and the folders where scripts/check.py looks for tests that have them; in the folder of that name all have it."""
 FIRST = "node", "transports", "http"
 """The folders with the files that take longest: where files are shared out to processes, none of these should be the last."""
 
@@ -95,6 +95,18 @@ def pytest_asyncio_loop_factories(config: pytest.Config) -> dict[str, Callable[[
     return {name: factory for name, factory in LOOPS.items() if chosen in {name, "both"}}
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Files without a test that was asked for are not imported: each process of xdist would take seconds for it."""
+    asked: str = config.getoption("markexpr")
+    folder = collection_path.relative_to(HERE).parts[:1]
+    if any(f"not {mark}" in asked and folder == (mark,) for mark in PLACES):
+        return True
+    if "not counted" in asked and COUNTED.intersection(folder) and collection_path.name.startswith("test_"):
+        source = collection_path.read_text()
+        return not any(f"mark.{mark}" in source for mark in UNCOUNTED) or None
+    return None
+
+
 @pytest.hookimpl(tryfirst=True)  # before items are chosen by their marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     _thin_out(config, items)
@@ -103,8 +115,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if _folder(item) in COUNTED and not any(item.get_closest_marker(mark) for mark in UNCOUNTED):
             item.add_marker("counted")
         for mark, folders in PLACES.items():
-            if item.get_closest_marker(mark) and _folder(item) not in folders:
+            marked = item.get_closest_marker(mark) is not None
+            if marked and _folder(item) not in folders:
                 raise pytest.UsageError(f"{item.nodeid}: scripts/check.py runs {mark} tests of {sorted(folders)} only")
+            if _folder(item) == mark and not marked:
+                raise pytest.UsageError(f"{item.nodeid}: a test of this folder has the mark {mark}")
         if not item.get_closest_marker("timeout"):
             limits = [seconds for mark, seconds in TIMEOUTS.items() if item.get_closest_marker(mark)]
             item.add_marker(pytest.mark.timeout(max(limits, default=TIMEOUT)))

@@ -23,6 +23,7 @@ from timing import MS
 if TYPE_CHECKING:
     from mariadb_server import MariadbServer
     from postgres_server import PostgresServer
+    from valkey_server import ValkeyCluster, ValkeyServer
 
 # The contracts' asserts tell what they have compared; it must be said before anything imports them.
 pytest.register_assert_rewrite(*(f"cowrite.testing.{port}_contract" for port in ("access", "directory", "history", "presence")))
@@ -214,3 +215,27 @@ def mariadb_url(mariadb_server: MariadbServer) -> str:
     from mariadb_server import emptied
 
     return emptied(mariadb_server)
+
+
+@pytest.fixture(scope="session")
+def shared_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """Of all tests of this process, for those who leave it as it is."""
+    from valkey_server import ValkeyServer
+
+    server = ValkeyServer(tmp_path_factory.mktemp("valkey"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyCluster]:
+    """The same of a cluster."""
+    from valkey_server import ValkeyCluster
+
+    cluster = ValkeyCluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.kill()

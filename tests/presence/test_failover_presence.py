@@ -11,5 +11,5 @@ class TestFailoverPresence(PresenceContract):
     def backend(self, failover: FailoverBackend) -> PresenceBackend:
         return failover
 
-    # Each of the two has it. On a busy machine Redis takes too long for so many at once, and the other takes over, as it should.
+    # Each of the two has it. For a busy machine it is too much at once: the other one takes over, as it should.
     test_ten_thousand = None  # type: ignore[assignment]

@@ -23,6 +23,7 @@ from timing import MS
 if TYPE_CHECKING:
     from mariadb_server import MariadbServer
     from postgres_server import PostgresServer
+    from valkey_server import ValkeyCluster, ValkeyServer
 
 # The contracts' asserts tell what they have compared; it must be said before anything imports them.
 pytest.register_assert_rewrite(*(f"cowrite.testing.{port}_contract" for port in ("access", "directory", "history", "presence")))
@@ -48,7 +49,7 @@ COUNTED = {"protocol", "crdt", "formats", "core"}
 UNCOUNTED = "fuzz", "large"
 """… but for those with these marks: counting makes Python several times slower."""
 PLACES = {"browser": {"browser"}, "chaos": {"chaos", "stores"}}
-"""Marks, and the folders where scripts/check.py looks for tests that have them."""
+"""Marks, and the folders where scripts/check.py looks for tests that have them; in the folder of that name all have it."""
 FIRST = "node", "transports", "http"
 """The folders with the files that take longest: where files are shared out to processes, none of these should be the last."""
 
@@ -95,6 +96,18 @@ def pytest_asyncio_loop_factories(config: pytest.Config) -> dict[str, Callable[[
     return {name: factory for name, factory in LOOPS.items() if chosen in {name, "both"}}
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Files without a test that was asked for are not imported: each process of xdist would take seconds for it."""
+    asked: str = config.getoption("markexpr")
+    folder = collection_path.relative_to(HERE).parts[:1]
+    if any(f"not {mark}" in asked and folder == (mark,) for mark in PLACES):
+        return True
+    if "not counted" in asked and COUNTED.intersection(folder) and collection_path.name.startswith("test_"):
+        source = collection_path.read_text()
+        return not any(f"mark.{mark}" in source for mark in UNCOUNTED) or None
+    return None
+
+
 @pytest.hookimpl(tryfirst=True)  # before items are chosen by their marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     _thin_out(config, items)
@@ -103,8 +116,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if _folder(item) in COUNTED and not any(item.get_closest_marker(mark) for mark in UNCOUNTED):
             item.add_marker("counted")
         for mark, folders in PLACES.items():
-            if item.get_closest_marker(mark) and _folder(item) not in folders:
+            marked = item.get_closest_marker(mark) is not None
+            if marked and _folder(item) not in folders:
                 raise pytest.UsageError(f"{item.nodeid}: scripts/check.py runs {mark} tests of {sorted(folders)} only")
+            if _folder(item) == mark and not marked:
+                raise pytest.UsageError(f"{item.nodeid}: a test of this folder has the mark {mark}")
         if not item.get_closest_marker("timeout"):
             limits = [seconds for mark, seconds in TIMEOUTS.items() if item.get_closest_marker(mark)]
             item.add_marker(pytest.mark.timeout(max(limits, default=TIMEOUT)))
@@ -199,3 +215,27 @@ def mariadb_url(mariadb_server: MariadbServer) -> str:
     from mariadb_server import emptied
 
     return emptied(mariadb_server)
+
+
+@pytest.fixture(scope="session")
+def shared_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """Of all tests of this process, for those who leave it as it is."""
+    from valkey_server import ValkeyServer
+
+    server = ValkeyServer(tmp_path_factory.mktemp("valkey"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyCluster]:
+    """The same of a cluster."""
+    from valkey_server import ValkeyCluster
+
+    cluster = ValkeyCluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.kill()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
-from node_program import PATH, alone, install, node
+from node_program import PATH, LedProgram, alone, install
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ROOT / "clients" / "js"
@@ -16,35 +14,13 @@ PROGRAM = ROOT / "tests" / "node" / "client"
 CACHE = ROOT / ".cache"
 
 
-class Clients:
+class Clients(LedProgram):
     """A Node process with clients, each known by a name; calls are those of client.mjs."""
 
+    about = "client"
+
     def __init__(self, folder: Path, complaints: Path) -> None:
-        self._complaints = complaints
-        with complaints.open("wb") as stderr:
-            self._process = subprocess.Popen(
-                [node(), "client.mjs"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True
-            )
-
-    def __call__(self, call: str, client: str = "", **options: Any) -> Any:
-        """Run one command and give its result. Raises ``AssertionError`` with the reason when it failed."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        stdin.write(json.dumps({"call": call, "client": client, **options}) + "\n")
-        stdin.flush()
-        answer = json.loads(stdout.readline() or '{"error": "the process has ended"}')
-        assert "error" not in answer, f"{client}: {call} {options}: {answer['error']}"
-        return answer["result"]
-
-    def complaints(self) -> str:
-        """What was written to the console."""
-        return self._complaints.read_text()
-
-    def close(self) -> None:
-        """Kill the process."""
-        self._process.kill()
-        self._process.communicate()
+        super().__init__(folder / "client.mjs", complaints)
 
 
 def client_program() -> Path:

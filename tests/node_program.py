@@ -11,7 +11,7 @@ import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 BIN = Path(sys.executable).parent
 PATH = f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
@@ -26,13 +26,16 @@ def node() -> str:
 
 
 class LedProgram:
-    """A Node process that runs commands, each about somebody with a name: a program of ``tests/node`` that uses led.mjs."""
+    """A Node process that runs commands, most of them about somebody with a name: a program of ``tests/node``."""
 
+    about = "provider"
+    """What it calls those with names."""
     expected: Collection[str] = ()
     """Complaints that are no failure."""
 
     def __init__(self, program: Path, complaints: Path) -> None:
         self._complaints = complaints
+        self._told = 0
         with complaints.open("wb") as stderr:
             self._process = subprocess.Popen(
                 [node(), program.name],
@@ -43,20 +46,30 @@ class LedProgram:
                 text=True,
             )
 
-    def __call__(self, call: str, provider: str, **options: Any) -> Any:
+    def __call__(self, call: str, who: str = "", /, **options: Any) -> Any:
         """Run one command and give its result. Raises ``AssertionError`` with the reason when it failed."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        stdin.write(json.dumps({"call": call, "provider": provider, **options}) + "\n")
+        stdin.write(json.dumps({"call": call, self.about: who, **options}) + "\n")
         stdin.flush()
-        answer = json.loads(stdout.readline())
-        assert "error" not in answer, f"{provider}: {call} {options}: {answer['error']}"
+        answer = json.loads(stdout.readline() or '{"error": "the process has ended"}')
+        assert "error" not in answer, f"{who}: {call} {options}: {answer['error']}"
         return answer["result"]
 
+    @contextmanager
+    def lent(self) -> Iterator[Self]:
+        """For one test of several: starting Node takes longer than most of them. What the test has opened ends with it."""
+        self.expected = ()
+        yield self
+        self("forget")
+        assert self.complaints() == []
+
     def complaints(self) -> list[str]:
-        """What the program wrote to the console, without what was expected."""
-        return [line for line in self._complaints.read_text().splitlines() if line not in self.expected]
+        """What the program wrote to the console since it was last asked, without what was expected."""
+        lines = self._complaints.read_text().splitlines()
+        new, self._told = lines[self._told :], len(lines)
+        return [line for line in new if line not in self.expected]
 
     def close(self) -> None:
         """Kill the process."""

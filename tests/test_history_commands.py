@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -36,21 +37,35 @@ async def write(path: Path, document_id: str, *keys: tuple[str, int, str]) -> No
             client = connections[user].client
             while not client.synced:
                 await server.quiet()
+                await asyncio.sleep(0.001)  # the database's threads need the interpreter, too
             client.text.insert(index, text)
             while not client.saved:
                 await server.quiet()
+                await asyncio.sleep(0.001)
     await storage.close()
 
 
+@pytest.fixture(scope="session")
+def two_documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database to copy: writing it takes longer than most tests."""
+    path = tmp_path_factory.mktemp("commands") / "cowrite.sqlite3"
+
+    async def write_both() -> None:
+        for document_id in ("one", "two"):
+            await write(path, document_id, ("ana", 0, "Hello"))
+        await write(path, "two", ("bo", 5, " there"))
+
+    asyncio.run(write_both())
+    return path
+
+
 @pytest.fixture
-async def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def data(tmp_path: Path, two_documents: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder with two documents."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COWRITE_DATA_DIR", str(tmp_path))
     path = tmp_path / "cowrite.sqlite3"
-    for document_id in ("one", "two"):
-        await write(path, document_id, ("ana", 0, "Hello"))
-    await write(path, "two", ("bo", 5, " there"))
+    shutil.copy(two_documents, path)
     return path
 
 

@@ -65,7 +65,7 @@ async def served(folder: Path, *flags: str, **more: str) -> AsyncIterator[Served
             await process.communicate()
 
 
-@pytest.mark.rule("TR38")
+@pytest.mark.rule("TR38", "CL18")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_serve_and_stop(tmp_path: Path, number: signal.Signals) -> None:
     """It says where it serves, stores what it took when it is told to stop, and has it after a restart."""

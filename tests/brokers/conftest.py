@@ -1,4 +1,4 @@
-"""Real servers for the tests of brokers: one for all tests of a process, or one of its own for a test that kills it."""
+"""Real servers for the tests of brokers that change or kill them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from valkey_server import ValkeyCluster, ValkeyServer
-
-
-@pytest.fixture(scope="session")
-def shared_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    server = ValkeyServer(tmp_path_factory.mktemp("valkey"))
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture(scope="session")
-def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyCluster]:
-    cluster = ValkeyCluster(tmp_path_factory.mktemp("cluster"))
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.kill()
+from valkey_server import ValkeyServer
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Three servers on one PostgreSQL and one Valkey, while everything that may break does: nothing that was acknowledged is lost.
 
-Ten seeds; ``make chaos`` plays two hundred (COWRITE_CHAOS times as many).
+Four seeds, each with all faults in an order of its own; ``make chaos`` plays eighty (COWRITE_CHAOS times as many).
 """
 
 from __future__ import annotations
@@ -25,18 +25,17 @@ from timing import MS
 
 pytestmark = [pytest.mark.chaos, pytest.mark.rule("CU1", "CU2", "CU3")]
 
-SEEDS = 10 * int(os.environ.get("COWRITE_CHAOS", "1"))
+SEEDS = 4 * int(os.environ.get("COWRITE_CHAOS", "1"))
 SHARES = 2
 """Each with a cluster of its own, so that two processes can play them."""
 DOCUMENTS = 5
 EDITORS, PROGRAMS, POLLERS = 48, 12, 5
-FAULTS = 3
 TOLD = "No connection to the database", "store cannot be written"
 """What a server says of a database that is away."""
 HEALED = 60_000 * MS
 
 
-@pytest.mark.timeout((120_000 + 60_000 * SEEDS // SHARES) * MS)
+@pytest.mark.timeout((120_000 + 120_000 * SEEDS // SHARES) * MS)
 @pytest.mark.parametrize("share", range(SHARES))
 async def test_nothing_is_lost_whatever_breaks(share: int, tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
@@ -59,7 +58,7 @@ async def play(running: Cluster, seed: int) -> None:
         lasting = [tasks.create_task(keep_writing(one, running, random.Random(rng.random()), pause=0.6)) for one in editors]
         lasting += [tasks.create_task(one.poll()) for one in pollers]
         writing = [tasks.create_task(one.write(pause=0.6)) for one in programs]
-        for fault in rng.sample(running.faults, FAULTS):
+        for fault in rng.sample(running.faults, len(running.faults)):
             await asyncio.sleep(rng.uniform(0.2, 0.6))
             await fault(rng)
         for editor in editors:

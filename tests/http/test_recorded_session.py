@@ -16,7 +16,7 @@ from demo_server import DemoServer
 from socket_writers import ACKNOWLEDGED
 from traces import Key, automerge_paper, play
 
-KEYS = min(1.0, 0.04 * float(os.environ.get("COWRITE_FUZZ", "1")))
+KEYS = min(1.0, 0.02 * float(os.environ.get("COWRITE_FUZZ", "1")))
 """The part of the session that is played; ``make fuzz`` plays all of it."""
 MOMENTS = 10
 PAPER = "/api/v2/documents/paper"
@@ -75,7 +75,7 @@ async def _play(port: int, keys: list[Key]) -> dict[int, int]:
                     del client.text[index : index + 1]
             await _send(socket, frames)
             while client.sent - client.acknowledged > 4 * _AT_ONCE:  # noqa: ASYNC110
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.001)
         while not client.saved:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         receiving.cancel()

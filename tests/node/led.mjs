@@ -6,7 +6,7 @@ import process from 'node:process'
 
 const PATIENCE_MS = 10_000
 
-/** Run the commands, each by the call of its name, until stdin ends. */
+/** Run the commands, each by the call of its name, until stdin ends. `forget` ends all that the commands before it have begun. */
 export async function lead(calls) {
   // What libraries complain of goes to stderr, where the test finds it: an unknown message, a broken update.
   for (const level of ['log', 'warn', 'error']) console[level] = (...words) => process.stderr.write(`${words.join(' ')}\n`)

@@ -36,12 +36,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
     assert one.errors() == []
 
 
-@pytest.fixture
-def clients(packages: Path, tmp_path: Path) -> Iterator[Clients]:
-    with closing(Clients(packages, tmp_path / "complaints")) as one:
+@pytest.fixture(scope="module")
+def process(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
+    with closing(Clients(packages, tmp_path_factory.mktemp("node") / "complaints")) as one:
         yield one
-        assert one("unhandled") == []
-    assert one.complaints() == ""
+
+
+@pytest.fixture
+def clients(process: Clients) -> Iterator[Clients]:
+    with process.lent() as one:
+        yield one
+    assert one("unhandled") == []
 
 
 @pytest.fixture

@@ -37,11 +37,16 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServ
     assert server.errors() == []
 
 
-@pytest.fixture
-def providers(packages: Path, tmp_path: Path) -> Iterator[LedProgram]:
-    with closing(LedProgram(packages, tmp_path / "complaints")) as one:
+@pytest.fixture(scope="module")
+def process(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LedProgram]:
+    with closing(LedProgram(packages, tmp_path_factory.mktemp("node") / "complaints")) as one:
         yield one
-    assert one.complaints() == []
+
+
+@pytest.fixture
+def providers(process: LedProgram) -> Iterator[LedProgram]:
+    with process.lent() as one:
+        yield one
 
 
 @dataclass(frozen=True, slots=True)

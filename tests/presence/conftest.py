@@ -16,14 +16,6 @@ from stores.store_backends import MariadbBackend, PostgresBackend
 from valkey_server import ValkeyCluster, ValkeyServer
 
 
-@pytest.fixture(scope="session")
-def shared_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    server = ValkeyServer(tmp_path_factory.mktemp("valkey"))
-    server.start()
-    yield server
-    server.kill()
-
-
 @pytest.fixture
 def valkey(shared_valkey: ValkeyServer) -> ValkeyServer:
     """A server that is empty, and stays as it is."""
@@ -71,16 +63,6 @@ async def redis(valkey: ValkeyServer) -> AsyncIterator[RedisBackend]:
     backend = RedisBackend(valkey.url)
     yield backend
     await backend.close()
-
-
-@pytest.fixture(scope="session")
-def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyCluster]:
-    cluster = ValkeyCluster(tmp_path_factory.mktemp("cluster"))
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.kill()
 
 
 @pytest.fixture

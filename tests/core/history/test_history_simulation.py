@@ -19,6 +19,7 @@ from core.history.past_tools import info_of, process, session
 from cowrite.brokers.local import LocalHub
 from cowrite.core.history.errors import HistoryRefused
 from cowrite.core.history.past import Past
+from cowrite.core.limits import Limits
 from cowrite.core.operations.submissions import SubmissionRefused
 from cowrite.core.ports import CommitDoubtful, StoreBusy, StoreUnavailable
 from cowrite.crdt.engine import rebuild_at
@@ -106,7 +107,9 @@ class World:
 
 async def simulate(seed: int) -> int:
     database, hub = MemoryDatabase(), LocalHub()
-    async with process(database, hub=hub) as one, process(database, hub=hub) as other:
+    # CPU time is real, and on a busy machine everything takes more of it: nobody is refused for having used too much.
+    limits = Limits(cpu_burst_seconds=1000)
+    async with process(database, hub=hub, limits=limits) as one, process(database, hub=hub, limits=limits) as other:
         world = World(seed, [one, other], database)
         for (server, _), user in ((one, "ana"), (other, "ben")):
             world.editors.append(await server.join(user=user))

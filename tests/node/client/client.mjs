@@ -58,6 +58,15 @@ const kinds = {
 }
 
 const calls = {
+  /** Ends all clients. */
+  async forget() {
+    for (const { provider, doc } of clients.values()) {
+      provider.destroy()
+      doc?.destroy()
+    }
+    clients.clear()
+    await new Promise((resolve) => setImmediate(resolve)) // for what they throw at their end
+  },
   open({ client: name, kind, tokens = null, throws = 0, ...rest }) {
     const asked = { count: 0 }
     const token = tokens === null ? undefined : () => {

@@ -58,10 +58,22 @@ function attach(at, { name, token = null, tokens = null, user = null, options = 
   provider.on('unsyncedChanges', () => void (early += provider.unsyncedChanges <= 0 && unanswered.includes('edit')))
   if (user) provider.awareness.setLocalStateField('user', user)
   if (at.version > 2) provider.attach()
-  return { at, provider, doc, told, counts, early: () => early, asked: () => asked }
+  return { at, provider, doc, told, counts, early: () => early, asked: () => asked, gone: false }
+}
+
+function destroy(one) {
+  if (!one.gone) one.provider.destroy()
+  one.gone = true
 }
 
 const calls = {
+  forget() {
+    for (const one of opened.values()) destroy(one)
+    for (const { socket } of new Set([...sockets.values(), ...[...opened.values()].map(({ at }) => at)])) socket.destroy()
+    for (const { doc } of opened.values()) doc.destroy()
+    sockets.clear()
+    opened.clear()
+  },
   socket: ({ provider, ...options }) => void sockets.set(provider, connect(options)),
   open: ({ provider, socket = null, ...options }) =>
     void opened.set(provider, attach(socket ? sockets.get(socket) : connect(options), options)),
@@ -81,7 +93,7 @@ const calls = {
   delete: ({ provider, index, length }) => of(provider).doc.getText(ROOT).delete(index, length),
   text: ({ provider }) => of(provider).doc.getText(ROOT).toString(),
   present: ({ provider, user }) => of(provider).provider.awareness.setLocalStateField('user', user),
-  destroy: ({ provider }) => of(provider).provider.destroy(),
+  destroy: ({ provider }) => destroy(of(provider)),
   detach: ({ provider }) => of(provider).provider.detach(),
   attach: ({ provider }) => of(provider).provider.attach(),
   force_sync: ({ provider }) => of(provider).provider.forceSync(),

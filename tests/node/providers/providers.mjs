@@ -26,6 +26,13 @@ function notingSocket(messages, protocols) {
 }
 
 const calls = {
+  forget() {
+    for (const { provider, doc } of opened.values()) {
+      provider.destroy()
+      doc.destroy()
+    }
+    opened.clear()
+  },
   open({ provider: name, version, url, room, protocols = [], user = null, params = {} }) {
     const doc = new Y.Doc()
     const messages = []

@@ -46,6 +46,8 @@ class Relay:
 
     frame: bytes
     begins: Mapping[int, int]
+    at: float
+    """When it was put into the outboxes: read once, not for each of a thousand peers."""
 
 
 @dataclass(slots=True)
@@ -115,8 +117,10 @@ class Outbox:
 
     def relay(self, relay: Relay) -> None:
         """An update from somebody else."""
-        if not self.blocked:
-            self._write(relay.frame)
+        # As ``blocked``, written out: this is what a delivered update costs, once for each peer.
+        if not self._queue and self._arrears is None and self._wire.writable():
+            self.last_sent = relay.at
+            self._wire.write(relay.frame)
         elif self._arrears is not None and self._arrears.lacks is not None:
             _lower(self._arrears.lacks, relay.begins)
         else:

@@ -12,7 +12,7 @@ from typing import Final
 
 from cowrite.core.ports import Clock
 
-_THRESHOLDS: Final = (20_000, 20, 50)
+_THRESHOLDS: Final = (10_000, 20, 100)
 """New objects from which on the young ones are looked at, and how many of these looks go before one at older ones, and at all:
 the last is left for what nobody foresaw.
 """

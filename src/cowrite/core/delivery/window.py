@@ -8,7 +8,7 @@ from math import sqrt
 from cowrite.core.ports import Clock, Timer
 
 _LEAST_SHARE = 1.2
-"""A flush waits at least this many times the cost of the one before, so that flushing takes less than half of the loop's time."""
+"""A flush waits at least this many times the cost of the one before, so flushing takes less than half of the loop's time."""
 _SHARE = 0.8
 """So many times as long as the root of the number of updates in it, if that is more.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import socket
 import sys
@@ -17,7 +16,9 @@ import uvicorn
 from cowrite.app import Runtime, create_app
 from cowrite.brokers.errors import BrokerSetupError
 from cowrite.brokers.opening import open_broker
+from cowrite.collecting import collect_seldom, collect_when_quiet
 from cowrite.composition import open_database
+from cowrite.core.clock import SystemClock
 from cowrite.settings import Settings
 from cowrite.startup import AWAY, WRONG, StartError, listen, prepare_folder, ready_line
 from cowrite.stores.errors import StoreAway, StoreSetupError
@@ -139,6 +140,7 @@ class _Server(uvicorn.Server):
         self._runtime = runtime
         self._host = host
         self._drain_seconds = drain_seconds
+        self._collecting: asyncio.Task[None]
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         try:
@@ -147,12 +149,12 @@ class _Server(uvicorn.Server):
             raise StartError(
                 "the server has not started, and the log says why: what it had opened has failed", code=AWAY
             ) from None
-        gc.collect()
-        gc.freeze()  # what is here now stays: the collector need not look at it again and again
-        gc.enable()  # whoever started this process has turned it off
+        collect_seldom()
+        self._collecting = asyncio.get_running_loop().create_task(collect_when_quiet(SystemClock()))
         await self._host.began(self._runtime)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._collecting.cancel()
         self._runtime.begin_drain()
         for server in self.servers:
             server.close()

@@ -36,7 +36,8 @@ class Lane:
         self._take = take
         self._flood = flood
         self._account = CpuAccount(clock, limits)
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[bytes] | None = None
+        """Made when something waits: most sockets are idle, and an empty one is large."""
         self._size = 0
         self._limit = held_bytes or BEHIND_QUEUE_BYTES
         self._held = bool(held_bytes)
@@ -56,7 +57,7 @@ class Lane:
         if not self._held:
             self._serve(frame)
             return
-        self._waiting.append(frame)
+        self._queue().append(frame)
         self._size += len(frame) + FRAME_OVERHEAD
         if self._size > self._limit:
             self._flood(f"more than {self._limit} bytes wait to be read")
@@ -73,6 +74,8 @@ class Lane:
             frame = self._waiting.popleft()
             self._size -= len(frame) + FRAME_OVERHEAD
             self._serve(frame)
+        if not self._waiting:
+            self._waiting = None
         if not (self._held or self._over):
             self._account.caught_up()
             if self._farewell is not None:
@@ -83,7 +86,7 @@ class Lane:
         if self._over:
             return
         for frame in reversed(list(frames)):
-            self._waiting.appendleft(frame)
+            self._queue().appendleft(frame)
             self._size += len(frame) + FRAME_OVERHEAD
         if not self._held:
             self.release()
@@ -102,10 +105,15 @@ class Lane:
     def stop(self) -> None:
         """Take nothing more, whatever comes. Idempotent."""
         self._over = True
-        self._waiting.clear()
+        self._waiting = None
         self._farewell = None
         if self._timer is not None:
             self._timer.cancel()
+
+    def _queue(self) -> deque[bytes]:
+        if self._waiting is None:
+            self._waiting = deque()
+        return self._waiting
 
     def _serve(self, frame: bytes) -> None:
         began = self._clock.cpu()

@@ -104,7 +104,8 @@ class PicowsWire(WSListener):
             payload, self._unanswered = self._unanswered, None
             self._answer(payload)
         self._pump()
-        self._offer()
+        if self._refused:
+            self._offer()
 
     def hear(self) -> None:
         """Bytes have come: the peer is alive."""
@@ -160,7 +161,8 @@ class PicowsWire(WSListener):
     def flush(self) -> None:
         """The turn is over: write the small messages."""
         self._write_small()
-        self._offer()
+        if self._refused:
+            self._offer()
 
     def _write_small(self) -> None:
         if self._small:
@@ -182,7 +184,7 @@ class PicowsWire(WSListener):
 
     def _offer(self) -> None:
         """Tell the connection that it can write again, if it wants to know. Never while it writes."""
-        if self._refused and not self.closing and self.writable():
+        if not self.closing and self.writable():
             self._refused = False
             self.connection.drained()
 

@@ -77,6 +77,8 @@ def test_the_time_of_the_last_frame_is_known(box: Box) -> None:
     box.clock.advance(5)
     box.wire.read()
     assert box.outbox.last_sent == 15
+    box.outbox.relay(relay(0, at=16))
+    assert box.outbox.last_sent == 16
 
 
 # ---- order ------------------------------------------------------------------------------------------------------------------
@@ -176,7 +178,7 @@ def test_what_a_peer_lacks_is_where_the_dropped_updates_began() -> None:
     box.wire.fill()
     box.outbox.relay(relay(4, client=1))
     box.outbox.relay(relay(20, client=2))
-    box.outbox.relay(Relay(b"." * 1000, {1: 9, 3: 0}))  # overflows
+    box.outbox.relay(Relay(b"." * 1000, {1: 9, 3: 0}, 0.0))  # overflows
     assert box.outbox.waiting == 0
     box.outbox.relay(relay(18, client=2))  # after it
     box.outbox.relay(relay(5, client=4))
@@ -190,7 +192,7 @@ def test_a_dropped_update_that_only_deletes_makes_a_diff_due_too() -> None:
     """Deletions are in no state vector; every diff carries all of them."""
     box = Box(limit=100)
     box.wire.fill()
-    box.outbox.relay(Relay(b"." * 200, {}))
+    box.outbox.relay(Relay(b"." * 200, {}, 0.0))
     box.wire.read_on()
     assert box.settled == [Arrears({}, set(), None)]
 

@@ -57,7 +57,7 @@ class Model:
             structs |= {(client, clock) for clock in range(start, self.clocks[client])}
         number = len(self.made)
         self.made.append(frozenset(structs))
-        self.outbox.relay(Relay(b"u%d " % number + b"." * self.rng.choice([0, 10, 200, 2000]), begins))
+        self.outbox.relay(Relay(b"u%d " % number + b"." * self.rng.choice([0, 10, 200, 2000]), begins, 0.0))
 
     def diff(self, lacks: Mapping[int, int]) -> None:
         """What ``Document.diff`` answers: of every client what the peer lacks, and the deletions of everything so far."""

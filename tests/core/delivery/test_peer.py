@@ -125,7 +125,7 @@ def test_a_closed_peer_costs_nothing(member: Member) -> None:
     member.wire.fill()
     member.peer.send(SyncStep1(b"\0"))
     member.peer.close(CloseCode.GOING_AWAY, "ä" * 100)
-    member.peer.outbox.relay(Relay(b"." * OUTBOX_LIMIT, {1: 0}))
+    member.peer.outbox.relay(Relay(b"." * OUTBOX_LIMIT, {1: 0}, 0.0))
     assert member.wire.closed is not None
     assert member.wire.closed[0] == 1001
     assert len(member.wire.closed[1].encode()) <= 123

@@ -53,24 +53,13 @@ def test_a_quiet_room_flushes_in_the_loops_next_turn() -> None:
 
 
 @pytest.mark.rule("OU21")
-def test_the_next_flush_waits_twice_what_the_last_one_took() -> None:
-    flushes = Flushes(cost=0.004)
-    flushes.window.wake()
-    flushes.clock.advance()  # ends at 0.004
-    flushes.window.wake()
-    flushes.clock.advance(0.0079)
-    assert flushes.times == [0.0]
-    flushes.clock.advance(0.0001)
-    assert flushes.times == [0.0, 0.012]
-
-
-@pytest.mark.rule("OU21")
-@pytest.mark.parametrize(("updates", "times"), [(0, 2), (1, 2), (2, 2.5), (3, 3), (9, 6), (1000, 6)])
-def test_the_more_updates_a_flush_has_sent_the_longer_the_next_one_waits(updates: int, times: float) -> None:
+@pytest.mark.parametrize(("updates", "times"), [(0, 1.2), (1, 1.2), (2, 1.2), (4, 1.6), (25, 4), (100, 8)])
+def test_the_next_flush_waits_longer_than_the_last_one_took(updates: int, times: float) -> None:
+    """The more updates that one has sent, the longer."""
     flushes = Flushes(cost=0.004)
     flushes.updates = updates
     flushes.window.wake()
-    flushes.clock.advance()
+    flushes.clock.advance()  # ends at 0.004
     flushes.window.wake()
     flushes.clock.advance(0.004 * times - 0.0001)
     assert flushes.times == [0.0]
@@ -89,10 +78,10 @@ def test_the_window_is_over_for_a_room_that_was_quiet_meanwhile() -> None:
 
 
 @pytest.mark.rule("OU21")
-def test_under_load_flushing_takes_a_third_of_the_time() -> None:
+def test_under_load_flushing_takes_less_than_half_of_the_time() -> None:
     flushes = Flushes(cost=0.01)
     flushes.run(3, every=0.0001)
-    assert len(flushes.times) * 0.01 == pytest.approx(flushes.clock.monotonic() / 3, rel=0.02)
+    assert len(flushes.times) * 0.01 == pytest.approx(flushes.clock.monotonic() / 2.2, rel=0.02)
 
 
 @pytest.mark.rule("OU22")
@@ -121,7 +110,7 @@ def test_a_flush_that_fails_does_not_stop_later_ones() -> None:
         flushes.clock.advance()
     flushes.fault = None
     flushes.window.wake()
-    flushes.clock.advance(0.019)
+    flushes.clock.advance(0.011)
     assert len(flushes.times) == 1, "its cost counts like any other's"
     flushes.clock.advance(0.001)
     assert len(flushes.times) == 2
@@ -140,10 +129,10 @@ def test_what_a_flush_itself_brings_waits_for_the_next_window(fails: bool) -> No
         flushes.fault = None
     else:
         flushes.clock.advance()
-    flushes.clock.advance(0.019)
+    flushes.clock.advance(0.011)
     assert flushes.times == [0.0]
     flushes.clock.advance(0.001)
-    assert flushes.times == [0.0, 0.03]
+    assert flushes.times == [0.0, 0.022]
     flushes.clock.advance(1)
     assert len(flushes.times) == 2
 

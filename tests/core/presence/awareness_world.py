@@ -151,7 +151,7 @@ class Server:
         self.clock = clock
         self.sockets: dict[Peer, Socket] = {}
         self.awareness = Awareness()
-        broadcast = Broadcast()
+        broadcast = Broadcast(ManualClock())
         self.exchange = AwarenessExchange("doc", name, self.awareness, signal)
         self.announcements = Announcements(
             self.awareness,

@@ -26,8 +26,8 @@ class Acknowledgements:
     def __init__(self) -> None:
         self.received = 0
         """How many messages have arrived."""
-        self._outstanding: set[int] = set()
-        """Numbers on their way to the disk."""
+        self._outstanding: set[int] | None = None
+        """Numbers on their way to the disk. None: none, as with most peers most of the time; an empty set is large."""
         self._ended = 0
         """No number below this one is outstanding."""
         self._refused: tuple[int, int] | None = None
@@ -58,6 +58,8 @@ class Acknowledgements:
         """
         number = self.received
         self.received += 1
+        if self._outstanding is None:
+            self._outstanding = set()
         self._outstanding.add(number)
         return number
 
@@ -93,6 +95,9 @@ class Acknowledgements:
             outbox.acknowledge(dialect.encode(Acknowledged(*taken)))
 
     def _end(self, number: int) -> None:
-        self._outstanding.discard(number)
-        while self._ended < self.received and self._ended not in self._outstanding:
+        outstanding = self._outstanding or set()
+        outstanding.discard(number)
+        while self._ended < self.received and self._ended not in outstanding:
             self._ended += 1
+        if not outstanding:
+            self._outstanding = None

@@ -11,6 +11,7 @@ from cowrite.core.delivery.awareness_turns import AwarenessTurns
 from cowrite.core.delivery.dialect import Dialect
 from cowrite.core.delivery.outbox import Relay
 from cowrite.core.delivery.peer import Peer
+from cowrite.core.ports import Clock
 from cowrite.crdt.document import merge_updates
 from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.outline import Outline
@@ -34,7 +35,8 @@ class Broadcast:
     with it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._updates: list[_Relayed] = []
         self._awareness = AwarenessTurns()
 
@@ -62,7 +64,7 @@ class Broadcast:
         """Into the outboxes; no update waits here afterwards. Returns how many that were."""
         updates, self._updates = self._updates, []
         if updates:
-            _relay(updates, peers)
+            _relay(updates, peers, self._clock.monotonic())
         return len(updates)
 
     def send_awareness(self, peers: Collection[Peer], turns: int = 1) -> int:
@@ -70,14 +72,14 @@ class Broadcast:
         return self._awareness.send(peers, turns)
 
 
-def _relay(updates: Sequence[_Relayed], peers: Collection[Peer]) -> None:
+def _relay(updates: Sequence[_Relayed], peers: Collection[Peer], now: float) -> None:
     try:
         merged = updates[0].update if len(updates) == 1 else merge_updates([relayed.update for relayed in updates])
     except EngineFault as fault:
         # Nobody will send these again, so peers would differ from ``live`` for good: give them one by one.
         _log.error("updates not merged, sent one by one", updates=len(updates), reason=str(fault))
         for relayed in updates:
-            _relay([relayed], peers)
+            _relay([relayed], peers, now)
         return
     begins = _begins(updates)
     senders = {relayed.sender for relayed in updates}
@@ -88,7 +90,7 @@ def _relay(updates: Sequence[_Relayed], peers: Collection[Peer]) -> None:
         if peer.live and peer is not only:
             relay = encoded.get(peer.dialect)
             if relay is None:
-                relay = encoded[peer.dialect] = Relay(peer.dialect.encode(Update(merged)), begins)
+                relay = encoded[peer.dialect] = Relay(peer.dialect.encode(Update(merged)), begins, now)
             peer.outbox.relay(relay)
 
 

@@ -46,6 +46,8 @@ class Relay:
 
     frame: bytes
     begins: Mapping[int, int]
+    at: float
+    """When it was put into the outboxes: read once, not for each of a thousand peers."""
 
 
 @dataclass(slots=True)
@@ -82,7 +84,8 @@ class Outbox:
         self._settle = settle
         self._overflow = overflow
         self._limit = limit
-        self._queue: deque[Relay | bytes] = deque()
+        self._queue: deque[Relay | bytes] | None = None
+        """Made when something waits: most peers read, and an empty one is large."""
         self._updates = 0
         """Bytes of the updates in the queue."""
         self._others = 0
@@ -110,17 +113,19 @@ class Outbox:
         if self._others and self._others + cost > self._limit:
             self._give_up()
             return
-        self._queue.append(frame)
+        self._put(frame)
         self._others += cost
 
     def relay(self, relay: Relay) -> None:
         """An update from somebody else."""
-        if not self.blocked:
-            self._write(relay.frame)
+        # As ``blocked``, written out: this is what a delivered update costs, once for each peer.
+        if not self._queue and self._arrears is None and self._wire.writable():
+            self.last_sent = relay.at
+            self._wire.write(relay.frame)
         elif self._arrears is not None and self._arrears.lacks is not None:
             _lower(self._arrears.lacks, relay.begins)
         else:
-            self._queue.append(relay)
+            self._put(relay)
             self._updates += len(relay.frame) + _OVERHEAD
             if self._updates > self._limit:
                 self._due().lacks = self._drop_updates()
@@ -162,6 +167,8 @@ class Outbox:
             else:
                 self._others -= len(item) + _OVERHEAD
                 self._write(item)
+        if not self._queue:
+            self._queue = None
         # A queue that is not empty now has left the wire full.
         if self._arrears is not None and self._wire.writable():
             arrears, self._arrears = self._arrears, None
@@ -169,10 +176,15 @@ class Outbox:
 
     def discard(self) -> None:
         """The peer is being closed: forget what waits, and swallow what comes."""
-        self._queue.clear()
+        self._queue = None
         self._updates = self._others = 0
         self._arrears = None
         self._wire = _NOWHERE
+
+    def _put(self, item: Relay | bytes) -> None:
+        if self._queue is None:
+            self._queue = deque()
+        self._queue.append(item)
 
     def _write(self, frame: bytes) -> None:
         self.last_sent = self._clock.monotonic()
@@ -190,10 +202,10 @@ class Outbox:
     def _drop_updates(self) -> dict[int, int]:
         """Take the updates out of the queue; returns what the peer lacks without them."""
         lacks: dict[int, int] = {}
-        for item in self._queue:
+        for item in self._queue or ():
             if isinstance(item, Relay):
                 _lower(lacks, item.begins)
-        self._queue = deque(item for item in self._queue if not isinstance(item, Relay))
+        self._queue = deque(item for item in self._queue or () if not isinstance(item, Relay)) or None
         self._updates = 0
         return lacks
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import sqrt
 
 from cowrite.core.ports import Clock, Timer
 
-_SHARE = 2.0
-"""A flush waits this many times the cost of the one before, so that flushing takes at most a third of the loop's time."""
-_SHARE_EACH, _LARGEST_SHARE = 0.5, 6.0
-"""So much more for each further update in it, and at most so many times: where edits come fast a frame for each few of them
-delays nobody much less than one for many, and costs the same again for every peer.
+_LEAST_SHARE = 1.2
+"""A flush waits at least this many times the cost of the one before, so flushing takes less than half of the loop's time."""
+_SHARE = 0.8
+"""So many times as long as the root of the number of updates in it, if that is more.
+
+What a flush costs is nearly the same for one update and for many: a frame for each peer. It costs the less the longer it waits
+for more of them, and delays the more, each of them. The sum of both is least when the time between two flushes goes with the
+root of the cost over the rate of updates; and so it does where the wait is most of that time.
 """
 
 
 class FlushWindow:
     """Calls ``flush`` after :meth:`wake`: in the loop's next turn, or when the window since the end of the last flush is over.
 
-    The window is twice what the last flush took on the loop, up to six times when it sent many updates as one, at least
+    The window is 1.2 times what the last flush took on the loop, more when it sent more than two updates as one, at least
     ``shortest`` and at most ``longest`` seconds. A fixed interval (both equal) costs least and delays most; no window at all
     falls behind under load. What ``flush`` raises goes to the clock's caller (the event loop), and the window goes on.
     """
@@ -57,7 +61,7 @@ class FlushWindow:
             updates = self._flush()
         finally:
             ended = self._clock.monotonic()
-            share = min(_LARGEST_SHARE, _SHARE + _SHARE_EACH * max(0, updates - 1))
+            share = max(_LEAST_SHARE, _SHARE * sqrt(updates))
             self._opens_at = ended + min(self._longest, max(self._shortest, share * (ended - began)))
             self._flushing = False
             if self._again:

@@ -65,7 +65,7 @@ class Room:
         self._clock = ports.clock
         self._limits = ports.limits
         self._window = FlushWindow(ports.clock, self._flush, shortest=ports.shortest_window, longest=ports.longest_window)
-        self._broadcast = Broadcast()
+        self._broadcast = Broadcast(ports.clock)
         self._intake = Intake(replicas, self.pending, self._broadcast, ports.limits, rebuild=self._rebuild)
         self.retire = self._intake.retire
         self.large = LargeUpdates(self._intake, self.pending, self.peers, ports, wake=self._wake)

@@ -1,0 +1,48 @@
+"""When Python looks for garbage in cycles.
+
+A look at everything takes as long as there is much: a fifth of a second with a thousand connections, in which nobody is
+served. Left to itself the collector does so every few seconds under load, and the smaller looks took a tenth of the time.
+Nearly everything is freed without it; what is not (the parts of a connection that has ended know one another) can wait.
+"""
+
+from __future__ import annotations
+
+import gc
+from typing import Final
+
+from cowrite.core.ports import Clock
+
+_THRESHOLDS: Final = (10_000, 20, 100)
+"""New objects from which on the young ones are looked at, and how many of these looks go before one at older ones, and at all:
+the last is left for what nobody foresaw.
+"""
+_LOOK_SECONDS: Final = 1.0
+_QUIET: Final = 0.2
+"""The share of this thread's time up to which a process is quiet."""
+_SOONEST_SECONDS: Final = 60.0
+_LATEST_SECONDS: Final = 600.0
+
+
+def collect_seldom() -> None:
+    """What is here now stays; what comes is looked at less often than Python does by itself. Whoever started this process may
+    have turned the collector off: it is on afterwards.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_THRESHOLDS)
+    gc.enable()
+
+
+async def collect_when_quiet(clock: Clock) -> None:
+    """Look at everything when the loop's thread has been quiet for a second and the last time was a minute ago, or at the
+    latest after ten minutes. Run it on the loop, until cancelled.
+    """
+    collected = clock.monotonic()
+    while True:
+        began, used = clock.monotonic(), clock.cpu()
+        await clock.sleep(_LOOK_SECONDS)
+        now = clock.monotonic()
+        quiet = clock.cpu() - used <= _QUIET * (now - began)
+        if now - collected >= (_SOONEST_SECONDS if quiet else _LATEST_SECONDS):
+            gc.collect()
+            collected = clock.monotonic()

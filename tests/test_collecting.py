@@ -1,0 +1,96 @@
+"""When Python looks for garbage in cycles."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from cowrite.collecting import collect_seldom, collect_when_quiet
+from cowrite.testing.clock import ManualClock
+
+
+class Knot:
+    """Knows itself."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def old_garbage() -> weakref.ref[Knot]:
+    """A cycle that only a look at everything finds."""
+    knot = Knot()
+    gc.collect(1)
+    gc.collect(1)
+    return weakref.ref(knot)
+
+
+@pytest.fixture
+def by_hand() -> Iterator[None]:
+    """The collector does nothing by itself; afterwards it is as it was."""
+    before, on = gc.get_threshold(), gc.isenabled()
+    gc.disable()
+    yield
+    gc.set_threshold(*before)
+    (gc.enable if on else gc.disable)()
+
+
+async def seconds(clock: Clock, count: int, *, busy: bool) -> None:
+    """So many go by. ``busy``: this thread computes meanwhile (the clock's CPU time goes with it), else it stands still."""
+    for _ in range(count):
+        clock.working = busy
+        clock.advance(1)
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+
+class Clock(ManualClock):
+    """One whose thread may stand still while time goes by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.working = True
+        self._used = 0.0
+
+    def advance(self, seconds: float = 0.0) -> None:
+        if self.working:
+            self._used += seconds
+        super().advance(seconds)
+
+    def cpu(self) -> float:
+        return self._used
+
+
+@pytest.mark.rule("TR42")
+@pytest.mark.usefixtures("by_hand")
+@pytest.mark.parametrize(("busy", "after"), [(False, 60), (True, 600)])
+async def test_everything_is_looked_at_when_there_is_little_to_do_or_at_last(busy: bool, after: int) -> None:
+    clock, garbage = Clock(), old_garbage()
+    task = asyncio.create_task(collect_when_quiet(clock))
+    await asyncio.sleep(0)
+    await seconds(clock, after - 1, busy=busy)
+    assert garbage() is not None
+    await seconds(clock, 1, busy=busy)
+    assert garbage() is None
+    again = old_garbage()
+    await seconds(clock, after - 1, busy=busy)
+    assert again() is not None, "not sooner after that"
+    await seconds(clock, 1, busy=busy)
+    assert again() is None
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.rule("TR42")
+@pytest.mark.usefixtures("by_hand")
+def test_the_collector_is_on_and_has_more_patience_than_by_itself() -> None:
+    gc.set_threshold(700, 10, 10)
+    collect_seldom()
+    assert gc.isenabled()
+    assert all(mine > pythons for mine, pythons in zip(gc.get_threshold(), (700, 10, 10), strict=True))
+    assert gc.get_freeze_count()

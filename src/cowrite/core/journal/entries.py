@@ -63,8 +63,10 @@ class EntryMaker:
                 await asyncio.sleep(0)
                 began = self._clock.cpu()
             try:
-                _refuse_unfit(run, replicas)
-                change = replicas.derive(run)
+                change = replicas.type_on(run)
+                if change is None:
+                    _refuse_unfit(run, replicas)
+                    change = replicas.derive(run)
             except EngineFault as fault:
                 raise UpdateRefused(run, f"the engine broke on it: {fault}") from fault
             if change is not None:
@@ -75,6 +77,10 @@ class EntryMaker:
                 )
             for pending in run:
                 derived.offsets[pending] = offset
+        try:
+            replicas.catch_up()
+        except EngineFault as fault:
+            raise UpdateRefused(batch, f"the engine broke on it: {fault}") from fault
         return derived
 
     def entry(

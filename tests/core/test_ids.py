@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import uuid
 
@@ -80,3 +81,18 @@ def test_many_at_once() -> None:
     assert made == sorted(set(made))
     assert all(uuid.UUID(one).version == 7 and uuid.UUID(one).variant == uuid.RFC_4122 for one in made)
     assert ids.many(0) == []
+
+
+@pytest.mark.rule("ID2")
+def test_processes_that_were_one_make_different_ids() -> None:
+    ids = Ids(ManualClock())
+    ids.new()
+    theirs, mine = os.pipe()
+    child = os.fork()
+    if not child:  # as little as possible: this is a copy of a test runner
+        os.write(mine, ids.new().encode())
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert os.read(theirs, 36).decode() != ids.new()
+    os.close(theirs)
+    os.close(mine)

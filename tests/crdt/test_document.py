@@ -134,7 +134,8 @@ def broken(made: Document, error: BaseException, monkeypatch: pytest.MonkeyPatch
     def fail(*arguments: object) -> NoReturn:
         raise error
 
-    monkeypatch.setattr(made, "_awake", type("Broken", (), {"apply_update": fail, "get_update": fail, "get_state": fail})())
+    inner = type("Broken", (), {"create_transaction": fail})()
+    monkeypatch.setattr(made, "_awake", type("Broken", (), {"_doc": inner, "get_update": fail, "get_state": fail})())
 
 
 CALLS: list[Callable[[Document], object]] = [
@@ -165,7 +166,7 @@ def test_a_panic_becomes_a_fault(capfd: pytest.CaptureFixture[str], monkeypatch:
     """A real one: the engine unwraps nothing when asked for a place behind the end."""
     made = document(AB)
     typed = content(made)
-    monkeypatch.setattr(made._engine, "apply_update", lambda update: typed.sticky_index(99))
+    monkeypatch.setattr("cowrite.crdt.document.apply_all", lambda engine, updates: typed.sticky_index(99))
     with pytest.raises(EngineFault, match="PanicException"):
         made.apply(AB, inspect(AB))
     assert not made.usable
@@ -181,7 +182,7 @@ def test_interruptions_pass_through(error: BaseException, monkeypatch: pytest.Mo
         made.apply(AB, inspect(AB))
     assert caught.value is error
     assert not made.usable
-    monkeypatch.setattr("pycrdt.merge_updates", made._engine.apply_update)
+    monkeypatch.setattr("pycrdt.merge_updates", made._engine.get_update)
     with pytest.raises(type(error)):
         merge_updates([AB])
 

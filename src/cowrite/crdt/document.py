@@ -50,10 +50,10 @@ class Document:
         self._pieces = 1
         self._places: Places | None = None
         self._may_hold_halves = False
-        self._fresh: list[bytes] = []
-        fresh = self._fresh  # not self: in a cycle the engine's memory would wait for a collection
+        self._fresh = _Emitted()
         engine = self._awake
-        self._memory: EngineMemory | None = EngineMemory(engine, engine.observe(lambda event: fresh.append(event.update)))
+        # Not self: in a cycle the engine's memory would wait for a collection.
+        self._memory: EngineMemory | None = EngineMemory(engine, engine.observe(self._fresh.take))
 
     @classmethod
     def empty(cls) -> Self:
@@ -208,6 +208,10 @@ class Document:
         """
         if outline.is_empty and self._fault is None:
             return None  # what most who come in say; a document at rest need not wake for it
+        if self._is_all_new(outline):
+            self._call(self._integrate_untold, (update,))
+            self._note(outline, len(update))
+            return update
         self._integrate(update)
         return self._applied(outline)
 
@@ -233,10 +237,26 @@ class Document:
         update: bytes = self._call(self._engine.get_update, encode_state_vector(known))
         return update
 
+    def _is_all_new(self, outline: Outline) -> bool:
+        """Whether the update itself is what is new of it. (Of deletions only the engine knows whether they are new.)"""
+        if outline.deletes:
+            return False
+        known = self._state.get
+        return all(start >= known(client, 0) for client, start, _ in outline.brings)
+
     def _integrate(self, update: bytes) -> None:
         engine = self._engine
         self._fresh.clear()
-        self._call(engine.apply_update, update)
+        self._call(apply_all, engine._doc, (update,))
+
+    def _integrate_untold(self, updates: Sequence[bytes]) -> None:
+        """In one transaction of which the engine need not tell what was new: writing that down takes longer than the rest."""
+        engine = self._engine._doc
+        self._fresh.wanted = False
+        try:
+            apply_all(engine, updates)
+        finally:
+            self._fresh.wanted = True
 
     def _integrate_in_slices(self, updates: Iterable[bytes], parts: int) -> None:
         allowed = _CPU_SECONDS + _CPU_SECONDS_PER_PART * parts
@@ -254,6 +274,10 @@ class Document:
         if not self._fresh:
             return None
         fresh = self._fresh.pop()
+        self._note(outline, len(fresh))
+        return fresh
+
+    def _note(self, outline: Outline, size: int) -> None:
         state = self._state
         for client, _, end in outline.brings:
             if end > state.get(client, 0):
@@ -263,9 +287,8 @@ class Document:
         elif outline.layout.halves:
             self._may_hold_halves = True
         self._encoded = self._deletions = None
-        self._size += len(fresh)
+        self._size += size
         self._pieces += 2 * outline.structs + len(outline.deletes)
-        return fresh
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         if self._fault is not None:
@@ -275,6 +298,31 @@ class Document:
         except BaseException as error:
             self._fault = f"{type(error).__name__}: {error}"
             _raise_fault(error)
+
+
+class _Emitted(list[bytes]):
+    """What was new in the engine's last transaction, as an update, unless that is not ``wanted``; none when nothing was."""
+
+    wanted = True
+
+    def take(self, event: pycrdt.TransactionEvent) -> None:
+        """Called by the engine."""
+        if self.wanted:
+            self.append(event.update)
+
+
+def apply_all(engine: Any, updates: Iterable[bytes]) -> None:
+    """Apply updates in one transaction of the engine's document (``pycrdt._pycrdt.Doc``: its Python layer takes as long again).
+
+    Raises whatever the engine raises.
+    """
+    txn = engine.create_transaction()
+    try:
+        for update in updates:
+            engine.apply_update(txn, update)
+        txn.commit()
+    finally:
+        txn.drop()
 
 
 def merge_updates(updates: Sequence[bytes]) -> bytes:

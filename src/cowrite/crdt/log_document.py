@@ -11,12 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from cowrite.crdt.document import Document
+import pycrdt
+
+from cowrite.crdt.document import Document, apply_all
 from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.guard import outline_of_state
-from cowrite.crdt.operations import OperationDraft
+from cowrite.crdt.operations import OperationDraft, OperationType
 from cowrite.crdt.outline import ClockRange, Outline
 from cowrite.crdt.roots import RootKind
+from cowrite.crdt.tails import Tails
 from cowrite.crdt.typed_roots import TypedRoots
 from cowrite.crdt.values import Json
 
@@ -37,6 +40,9 @@ class LogDocument(Document):
     """A document that knows what its roots are."""
 
     def __init__(self) -> None:
+        self._tails = Tails()
+        self._ahead: list[bytes] = []
+        """Keystrokes that were taken by :meth:`type_on`, and that the engine has not got yet."""
         super().__init__()
         self._watched: TypedRoots | None = TypedRoots(self._engine._doc, {})
         """None while it rests."""
@@ -58,7 +64,9 @@ class LogDocument(Document):
     def rest(self, encoded: bytes | None = None) -> None:
         """As :meth:`Document.rest`; made anew as from a checkpoint."""
         if self._watched is not None:
+            self.catch_up()
             self._kinds = self._watched.kinds
+            self._tails.clear()
             super().rest(encoded)
             self._watched = None
 
@@ -90,7 +98,7 @@ class LogDocument(Document):
         """
         engine = self._engine._doc
         self._fresh.clear()
-        self._call(self._apply_all, engine, updates)
+        self._call(apply_all, engine, updates)
         if not self._fresh:
             return None
         emitted = self._fresh[0]
@@ -99,9 +107,43 @@ class LogDocument(Document):
         new = self._new_roots(outlines or [outline])
         operations = self._call(self._roots.operations, new, emitted, outline.layout)
         self._applied(outline)
+        self._tails.follow(outline, operations)
         if self._roots.miscast:
             self._recast()
         return Change(emitted, outline.brings, tuple(operations))
+
+    def type_on(self, updates: Sequence[bytes], outlines: Sequence[Outline]) -> Change | None:
+        """As :meth:`commit`, many times sooner, when the updates are nothing but keystrokes of one client where that has typed
+        last; else None, and nothing has happened.
+
+        The engine gets them later, those of all clients in one transaction: with the next call that needs it, or with
+        :meth:`catch_up`. Raises :class:`EngineFault`.
+        """
+        typed = self._tails.continuation(updates, outlines) if self._fault is None else None
+        if typed is None:
+            return None
+        self._ahead.append(typed.update)
+        self._tails.go_on(typed)
+        for outline in outlines:
+            self._note(outline, 0)
+        self._size += len(typed.update)
+        draft = OperationDraft(OperationType.INSERT, (typed.root, typed.place), typed.text, None, {})
+        return Change(typed.update, (typed.brings,), (draft,))
+
+    def catch_up(self) -> None:
+        """Let the engine have what :meth:`type_on` has taken. Raises :class:`EngineFault`."""
+        if self._ahead:
+            ahead, self._ahead = self._ahead, []
+            self._call(self._apply_unheard, ahead)
+
+    def _apply_unheard(self, updates: Sequence[bytes]) -> None:
+        with self._roots.unheard():
+            self._integrate_untold(updates)
+
+    @property
+    def _engine(self) -> pycrdt.Doc[Any]:
+        self.catch_up()
+        return super()._engine
 
     def replay(self, updates: Sequence[bytes], until: Mapping[int, int]) -> bool:
         """Apply the next entries of the log in one transaction, several times sooner than :meth:`commit`: none is looked at
@@ -112,7 +154,7 @@ class LogDocument(Document):
         """
         engine = self._engine._doc
         self._fresh.clear()
-        self._call(self._apply_all, engine, updates)
+        self._call(apply_all, engine, updates)
         if self._fresh:
             emitted = self._fresh[0]
             outline = self._call(outline_of_state, emitted)
@@ -122,15 +164,6 @@ class LogDocument(Document):
             self._applied(outline)
         # What builds on something that is not there waits in the engine, and nothing else tells of it.
         return all(self._state.get(client, 0) >= clock for client, clock in until.items())
-
-    def _apply_all(self, engine: Any, updates: Sequence[bytes]) -> None:
-        txn = engine.create_transaction()
-        try:
-            for update in updates:
-                engine.apply_update(txn, update)
-            txn.commit()
-        finally:
-            txn.drop()
 
     def _new_roots(self, outlines: Sequence[Outline]) -> dict[str, RootKind | None]:
         new: dict[str, RootKind | None] = {}
@@ -147,6 +180,7 @@ class LogDocument(Document):
 
     @property
     def _roots(self) -> TypedRoots:
+        self.catch_up()
         if self._watched is None:
             self._wake()
         assert self._watched is not None, "it is awake now"
@@ -162,3 +196,4 @@ class LogDocument(Document):
     def _take_engine_of(self, other: Self) -> None:
         super()._take_engine_of(other)
         self._watched = other._watched
+        self._tails.clear()

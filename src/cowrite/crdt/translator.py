@@ -51,6 +51,13 @@ class Event(NamedTuple):
 
 
 @dataclass(slots=True)
+class Attention:
+    """Whether anybody wants to know what changes in a document. One for all its roots."""
+
+    heard: bool = True
+
+
+@dataclass(slots=True)
 class Watch:
     """Takes down what changes in one root and below."""
 
@@ -62,6 +69,7 @@ class Watch:
     """None while it is unknown; then the events tell no more than that there are some."""
     cast: RootKind
     """What the engine was told that it is."""
+    attention: Attention
     events: list[Event] = field(default_factory=list)
     fault: BaseException | None = None
     """What went wrong while the engine was calling (it does not pass exceptions on)."""
@@ -69,6 +77,8 @@ class Watch:
 
     def take(self, events: Sequence[Any]) -> None:
         """Called by the engine. Must not raise."""
+        if not self.attention.heard:
+            return
         try:
             for event in events:
                 self.events.append(_EVENT_READERS[type(event)](event))

@@ -10,6 +10,7 @@ watched until there is something. When a root turns out to be of another kind th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from pycrdt import _pycrdt as engine
 
@@ -19,7 +20,7 @@ from cowrite.crdt.outline import Layout
 from cowrite.crdt.roots import RootKind, Seen, infer_kind
 from cowrite.crdt.shared_types import TEXTS, Handle, Misfit, Reader, Transaction, units_of
 from cowrite.crdt.text_index import utf16_length
-from cowrite.crdt.translator import Watch, translate
+from cowrite.crdt.translator import Attention, Watch, translate
 from cowrite.crdt.values import Json
 
 _SEEN = {
@@ -38,6 +39,7 @@ class TypedRoots:
     def __init__(self, document: engine.Doc, kinds: Mapping[str, RootKind]) -> None:
         self._document = document
         self._watches: dict[str, Watch] = {}
+        self._attention = Attention()
         self.miscast = False
         """A root's kind is another one than the engine was told: its events say nothing. Make the document anew."""
         self.unvetted: list[str] = []
@@ -63,6 +65,15 @@ class TypedRoots:
 
     def __contains__(self, name: str) -> bool:
         return name in self._watches
+
+    @contextmanager
+    def unheard(self) -> Iterator[None]:
+        """Within it, nothing is taken down of what changes: it is known, and the engine would take long to tell."""
+        self._attention.heard = False
+        try:
+            yield
+        finally:
+            self._attention.heard = True
 
     def content(self) -> dict[str, Json]:
         """What each root of known kind holds, as a tagged value. Roots that are mixed are left out."""
@@ -130,7 +141,7 @@ class TypedRoots:
 
     def _watch(self, name: str, kind: RootKind | None, cast: RootKind, txn: Transaction) -> Watch:
         root = root_handle(self._document, name, cast, txn)
-        watch = Watch(root, self._document.get_or_insert_map(txn, name), kind, cast)
+        watch = Watch(root, self._document.get_or_insert_map(txn, name), kind, cast, self._attention)
         self._watches[name] = watch
         if kind is not RootKind.MIXED:
             # Through an array's handle, because a text's own deep observer tells nothing of the types nested in it.

@@ -6,10 +6,12 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from json.encoder import encode_basestring
+from typing import NamedTuple
 
 from cowrite.core.ports import DocumentDeleted, HistoryForgotten, InvalidId, StoreCorrupt, StoreRefused
 from cowrite.core.records import AccessChange, Authored, Checkpoint, Entry, Head, Quarantined, SessionRecord, Submitted
-from cowrite.crdt.operations import ContentOperation, OperationType
+from cowrite.crdt.operations import ContentOperation, OperationType, Position
 from cowrite.crdt.roots import RootKind
 from cowrite.crdt.values import Json
 
@@ -74,9 +76,10 @@ def decode_json(text: str) -> Json:
     return json.loads(text)
 
 
-@dataclass(frozen=True, slots=True)
-class OperationText:
-    """An operation with its JSON parts as text, as the columns of ``content_operations`` hold them."""
+class OperationText(NamedTuple):
+    """An operation with its JSON parts as text, as the columns of ``content_operations`` hold them. (A named tuple: one is made
+    for every keystroke.)
+    """
 
     id: str
     type: str
@@ -94,14 +97,34 @@ def encode_operation(operation: ContentOperation) -> OperationText:
     return OperationText(
         id=check_id("The operation id", operation.id, longest=MAX_UUID),
         type=operation.type.value,
-        position=encode_json(operation.position),
+        position=_encode_position(operation.position),
         content=None if operation.content is None else encode_json(operation.content),
         author=check_text("The author", operation.author),
         created_at=operation.created_at,
-        vector_clock=encode_json(dict(operation.vector_clock)),
+        vector_clock=_encode_clocks(operation.vector_clock),
         length=operation.length,
-        attributes=None if operation.attributes is None else encode_json(dict(operation.attributes)),
+        attributes=_encode_attributes(operation.attributes),
     )
+
+
+def _encode_position(position: Position) -> str:
+    """As :func:`encode_json`; sooner for an index in a root."""
+    if len(position) == 2 and type(position[1]) is int and isinstance(position[0], str) and position[0].isascii():
+        return f"[{encode_basestring(position[0])},{position[1]}]"
+    return encode_json(position)
+
+
+def _encode_clocks(clocks: Mapping[str, int]) -> str:
+    """As :func:`encode_json`; sooner for the names that they have."""
+    if all(name.isascii() and name.isalnum() for name in clocks):
+        return "{" + ",".join([f'"{name}":{clock}' for name, clock in clocks.items()]) + "}"
+    return encode_json(dict(clocks))
+
+
+def _encode_attributes(attributes: Mapping[str, Json] | None) -> str | None:
+    if not attributes:
+        return None if attributes is None else "{}"
+    return encode_json(dict(attributes))
 
 
 def decode_operation(stored: OperationText) -> ContentOperation:

@@ -182,7 +182,16 @@ async def test_an_update_that_breaks_the_log_is_tried_alone_and_then_set_aside(m
             raise EngineFault("the engine panicked")
         return commit(self, updates, outlines)  # type: ignore[arg-type]
 
+    apply = LogDocument._apply_unheard
+
+    def break_later(self: LogDocument, updates: Sequence[bytes]) -> None:
+        if any(b"poison" in update for update in updates):
+            tried.append(len(updates))
+            raise RuntimeError("the engine panicked")
+        apply(self, updates)
+
     monkeypatch.setattr(LogDocument, "commit", break_)
+    monkeypatch.setattr(LogDocument, "_apply_unheard", break_later)
     async with process(database) as server:
         ana, ben = await server.join(user="ana"), await server.join(user="ben")
         await quiet(server)

@@ -109,7 +109,7 @@ async def test_the_loop_turns_between_entries(
     await quiet(server)
     assert isinstance(server.clock, ManualClock)
     ticks: Iterator[float] = iter(n * 0.011 for n in range(10**6))
-    monkeypatch.setattr(server.clock, "cpu", lambda: next(ticks))
+    monkeypatch.setattr(server.clock, "monotonic", lambda: next(ticks))
     begin = database.hold_next("begin")
     await receive(server, eve, embeds(STRUCTS))
     await turn(server, until=begin.reached.is_set)

@@ -57,14 +57,16 @@ class EntryMaker:
         """
         derived = Derived()
         offset = replicas.head.offset
-        began = self._clock.cpu()
+        began = self._clock.monotonic()
         for run in _runs(batch):
-            if self._clock.cpu() - began > _TURN_SECONDS:
+            if self._clock.monotonic() - began > _TURN_SECONDS:
                 await asyncio.sleep(0)
-                began = self._clock.cpu()
+                began = self._clock.monotonic()
             try:
-                _refuse_unfit(run, replicas)
-                change = replicas.derive(run)
+                change = replicas.type_on(run)
+                if change is None:
+                    _refuse_unfit(run, replicas)
+                    change = replicas.derive(run)
             except EngineFault as fault:
                 raise UpdateRefused(run, f"the engine broke on it: {fault}") from fault
             if change is not None:
@@ -75,6 +77,10 @@ class EntryMaker:
                 )
             for pending in run:
                 derived.offsets[pending] = offset
+        try:
+            replicas.catch_up()
+        except EngineFault as fault:
+            raise UpdateRefused(batch, f"the engine broke on it: {fault}") from fault
         return derived
 
     def entry(
@@ -95,7 +101,7 @@ class EntryMaker:
         """
         now = self._time_behind(replicas)
         clock = _vector_clock(change.ranges, offset)
-        ids = self._ids.many(len(change.operations))
+        entry_id, *ids = self._ids.many(1 + len(change.operations))
         if first_id is not None and ids:
             ids[0] = first_id
         operations = tuple(
@@ -113,7 +119,7 @@ class EntryMaker:
             for id_, draft in zip(ids, change.operations, strict=True)
         )
         ranges = tuple(change.ranges)
-        return Entry(self._ids.new(), group, offset, author, now, change.update, ranges, operations, claims, cause)
+        return Entry(entry_id, group, offset, author, now, change.update, ranges, operations, claims, cause)
 
     def _time_behind(self, replicas: Replicas) -> int:
         now = self._clock.now()

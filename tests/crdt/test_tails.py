@@ -1,0 +1,315 @@
+"""Keystrokes that go on where their client has typed last: told without the engine, as the engine would tell them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import pytest
+from pycrdt import Doc, Map, Text, XmlElement, XmlFragment
+
+from cowrite.crdt import tails
+from cowrite.crdt.errors import EngineFault
+from cowrite.crdt.guard import inspect
+from cowrite.crdt.log_document import Change, LogDocument
+from cowrite.crdt.outline import missing
+from cowrite.crdt.state import get_state
+from cowrite.crdt.utf16 import utf16_document
+from crdt.random_edits import FUZZ
+
+pytestmark = pytest.mark.rule("OP1", "OP2", "OP3")
+
+
+class Typist:
+    """A Yjs client."""
+
+    def __init__(self, client: int) -> None:
+        self.client = client
+        self.doc: Doc[Any] = utf16_document(client)
+        self.text = self.doc.get("t", type=Text)
+        self.cursor = 0
+        self.updates: list[bytes] = []
+        self._receiving = False
+        updates = self.updates
+        self.doc.observe(lambda event: None if self._receiving else updates.append(event.update))
+
+    def type(self, text: str, at: int | None = None) -> None:
+        self.cursor = self.cursor if at is None else at
+        self.text.insert(self.cursor, text)
+        self.cursor += len(text.encode("utf-16-le")) // 2
+
+    def take(self) -> list[bytes]:
+        taken = list(self.updates)
+        self.updates.clear()
+        return taken
+
+    def receive(self, log: LogDocument) -> None:
+        self._receiving = True
+        self.doc.apply_update(log.encode())
+        self._receiving = False
+
+
+class Logs:
+    """A log that types on where it can, and its oracle, which never does."""
+
+    def __init__(self) -> None:
+        self.log = LogDocument.empty()
+        self.oracle = LogDocument.empty()
+        self.typed = 0
+
+    def take(self, typist: Typist) -> Change | None:
+        """Commit what somebody has done; whether it was typed on is counted."""
+        updates = typist.take()
+        return self.commit(updates) if updates else None
+
+    def commit(self, updates: Sequence[bytes]) -> Change | None:
+        outlines = [inspect(update) for update in updates]
+        assert not missing(outlines[0], self.log.state)
+        change = self.log.type_on(updates, outlines)
+        self.typed += change is not None
+        if change is None:
+            change = self.log.commit(updates, outlines)
+        told = self.oracle.commit([change.update] if change is not None else updates)
+        assert (change is None) == (told is None)
+        if change is not None and told is not None:
+            assert change.operations == told.operations
+            assert change.ranges == told.ranges
+        return change
+
+    def check(self) -> None:
+        assert self.log.state == self.oracle.state
+        assert get_state(self.log) == get_state(self.oracle)
+        assert get_state(LogDocument.from_state(self.log.encode())) == get_state(self.oracle)
+
+
+def typing(*texts: str, client: int = 1) -> tuple[Logs, Typist]:
+    logs, typist = Logs(), Typist(client)
+    for text in texts:
+        typist.type(text)
+        logs.take(typist)
+    return logs, typist
+
+
+def test_who_goes_on_typing_needs_no_engine() -> None:
+    logs, ana = typing("Once ", "upon ", "a time")
+    assert logs.typed == 2
+    logs.check()
+    assert str(ana.text) == "Once upon a time"
+
+
+def test_several_keystrokes_of_one_run_are_one_struct_and_one_operation() -> None:
+    logs, ana = typing("a")
+    for text in ("b" * 100, "é", "😀" * 30):
+        ana.type(text)
+    change = logs.take(ana)
+    assert change is not None
+    assert logs.typed == 1
+    assert inspect(change.update).structs == 1
+    assert [draft.content for draft in change.operations] == ["b" * 100 + "é" + "😀" * 30]
+    logs.check()
+
+
+def test_others_who_type_before_or_behind_move_the_place() -> None:
+    logs, ana = typing("hello")
+    ben = Typist(2)
+    ben.receive(logs.log)
+    ben.type("Oh, ", at=0)
+    logs.take(ben)
+    ana.type(" there")
+    logs.take(ana)
+    ben.type("well, ")
+    logs.take(ben)
+    ana.type("!")
+    logs.take(ana)
+    assert logs.typed == 3
+    logs.check()
+    assert get_state(logs.log) == {"t": {"$text": [{"insert": "Oh, well, hello there!"}]}}
+
+
+@pytest.mark.parametrize("other", [1, 3])
+def test_who_puts_something_at_the_same_place_makes_it_uncertain(other: int) -> None:
+    """Of two that come behind the same unit the one of the lower client id comes first."""
+    logs, ana = typing("ab", client=2)
+    ben = Typist(other)
+    ben.receive(logs.log)
+    ben.type("X", at=2)
+    ana.type("c")
+    logs.take(ben)
+    logs.take(ana)
+    assert logs.typed == 0
+    logs.check()
+    ana.type("d")
+    logs.take(ana)
+    assert logs.typed == 1
+    logs.check()
+
+
+def delete(typist: Typist) -> None:
+    del typist.text[1:2]
+
+
+def delete_the_last(typist: Typist) -> None:
+    del typist.text[2:3]
+
+
+def embolden(typist: Typist) -> None:
+    typist.text.format(0, 2, {"bold": True})
+
+
+def embed(typist: Typist) -> None:
+    typist.text.insert_embed(0, {"image": 1})
+
+
+def title(typist: Typist) -> None:
+    typist.doc.get("m", type=Map)["title"] = "x"
+
+
+def paragraph(typist: Typist) -> None:
+    typist.doc.get("x", type=XmlFragment).children.append(XmlElement("p"))
+
+
+def type_much(typist: Typist) -> None:
+    with typist.doc.transaction():
+        for index in range(70):
+            typist.text.insert(2 * index, "-")
+
+
+@pytest.mark.parametrize("change", [delete, delete_the_last, embolden, embed, title, paragraph, type_much])
+def test_after_any_other_change_the_place_is_as_the_engine_tells(change: Any) -> None:
+    logs, ana = typing("a", "bc")
+    ben = Typist(2)
+    ben.receive(logs.log)
+    change(ben)
+    logs.take(ben)
+    for text in ("d", "e", "f"):
+        ana.type(text)
+        logs.take(ana)
+        logs.check()
+
+
+def test_what_is_typed_elsewhere_is_looked_for() -> None:
+    logs, ana = typing("abc", "def")
+    for at in (3, 0):
+        ana.type("X", at=at)
+        logs.take(ana)
+        ana.type("Y")
+        logs.take(ana)
+    assert logs.typed == 3
+    logs.check()
+
+
+def test_a_run_that_goes_on_and_then_elsewhere_is_looked_for() -> None:
+    logs, ana = typing("abc")
+    ana.type("def")
+    ana.type("X", at=1)
+    logs.take(ana)
+    ana.type("Y")
+    ana.type("Z", at=0)
+    logs.take(ana)
+    assert logs.typed == 0
+    logs.check()
+
+
+def test_a_text_that_is_formatted_is_looked_for() -> None:
+    logs, ana = Logs(), Typist(1)
+    ana.text.insert(0, "bold", {"bold": True})
+    logs.take(ana)
+    for at, text in ((4, "er"), (6, "!")):
+        ana.type(text, at=at)
+        change = logs.take(ana)
+        assert change is not None
+        assert change.operations[0].attributes == {"bold": True}
+    assert logs.typed == 0
+
+
+def test_a_root_that_is_given_up_has_no_places() -> None:
+    """Somebody uses one name for a text and for a list: from then on nothing of it is told."""
+    logs, ana = typing("a", "b")
+    ben = Typist(2)
+    ben.receive(logs.log)
+    ben.doc.get("t", type=XmlFragment).children.append(XmlElement("p"))
+    logs.take(ben)
+    ana.type("c")
+    logs.take(ana)
+    logs.check()
+
+
+def test_so_many_are_remembered_and_then_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tails, "MAX_TAILS", 2)
+    logs = Logs()
+    typists = [Typist(client) for client in (1, 2, 3)]
+    for text in "abc":
+        for typist in typists:
+            typist.receive(logs.log)
+            typist.type(text, at=typist.cursor)
+            logs.take(typist)
+    logs.check()
+
+
+def test_a_log_that_rests_has_all_that_was_typed() -> None:
+    logs, ana = typing("a", "b")
+    logs.log.rest()
+    ana.type("c")
+    logs.take(ana)
+    ana.type("d")
+    logs.take(ana)
+    assert logs.typed == 2
+    logs.check()
+
+
+def test_a_fault_of_the_engine_comes_when_it_catches_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    logs, ana = typing("a", "b")
+    ana.type("c")
+    updates = ana.take()
+
+    def fail(*_: object) -> NoReturn:
+        raise RuntimeError("poisoned")
+
+    monkeypatch.setattr("cowrite.crdt.document.apply_all", fail)
+    with pytest.raises(EngineFault, match="poisoned"):
+        logs.log.catch_up()
+    assert logs.log.type_on(updates, [inspect(update) for update in updates]) is None
+    assert not logs.log.usable
+
+
+def act(rng: random.Random, typist: Typist, logs: Logs) -> None:
+    length = len(typist.text)
+    kind = rng.random()
+    if kind < 0.6:
+        typist.cursor = min(typist.cursor, length)
+        for _ in range(rng.choice((1, 1, 1, 2))):
+            typist.type(rng.choice(("a", "b", "xyz", "é", "a")))
+    elif kind < 0.7:
+        typist.type("Q", at=rng.randrange(length + 1))
+    elif kind < 0.8 and length:
+        at = min(typist.cursor, length) - 1 if rng.random() < 0.5 and typist.cursor else rng.randrange(length)
+        del typist.text[at : at + 1]
+        typist.cursor = at
+    elif kind < 0.84 and length > 2:
+        typist.text.format(0, rng.randrange(1, length), {rng.choice("bi"): rng.choice((True, None))})
+    elif kind < 0.86:
+        typist.text.insert_embed(rng.randrange(length + 1), {"e": 1})
+    elif kind < 0.95:
+        typist.receive(logs.log)
+    else:
+        typist.doc.get("m", type=Map)["k"] = 1
+
+
+@pytest.mark.fuzz
+def test_what_many_type_at_random_is_told_as_the_engine_tells_it() -> None:
+    typed = 0
+    for seed in range(60 * FUZZ):
+        rng = random.Random(seed)
+        logs = Logs()
+        typists = [Typist(client) for client in rng.sample(range(1, 100), rng.randrange(2, 6))]
+        for _ in range(rng.randrange(10, 80)):
+            typist = rng.choice(typists)
+            act(rng, typist, logs)
+            if rng.random() < 0.8:
+                logs.take(typist)
+        for typist in typists:
+            logs.take(typist)
+        logs.check()
+        typed += logs.typed
+    assert typed > 300 * FUZZ, "else this has tested nothing"

@@ -12,6 +12,7 @@ the first state. Once from a checkpoint alone, once from one with ``--behind`` u
 these updates alone. *storm*: people are in a document, five of them typing 5 times a second, and ``--joiners`` come at once.
 Memory is the server's RSS against that before they came, in units of the encoded document; *late* is what the others' edits
 needed meanwhile. ``--again``: they come back and lack only what was typed since. ``--cold``: nobody is there before.
+``--over``: they come one after the other in so many seconds.
 *quiet*: one person types now and then; from the edit to its acknowledgement.
 """
 
@@ -170,8 +171,9 @@ class Joiner(Reader):
                     self.synced.set_result(None)
 
 
-async def come(port: int, document: str, peer: Reader) -> float:
-    """Milliseconds until the first state is there."""
+async def come(port: int, document: str, peer: Reader, *, after: float = 0.0) -> float:
+    """Milliseconds until the first state is there; comes after so many seconds."""
+    await asyncio.sleep(after)
     began = time.perf_counter()
     acknowledged = {"Sec-WebSocket-Protocol": "cowrite.ack.v1"}
     url = f"ws://127.0.0.1:{port}/yjs/{document}"
@@ -235,7 +237,8 @@ async def storm(port: int, server: psutil.Process, options: argparse.Namespace, 
     watching = asyncio.create_task(watch_memory(server, seen))
     joiners = [Joiner(counts, state_vector) for _ in range(options.joiners)]
     began = time.perf_counter()
-    took = await asyncio.gather(*(come(port, "storm", joiner) for joiner in joiners))
+    gap = options.over / options.joiners
+    took = await asyncio.gather(*(come(port, "storm", joiner, after=n * gap) for n, joiner in enumerate(joiners)))
     all_of_them = time.perf_counter() - began
     after, own_after = server.cpu_times(), time.process_time()
     meanwhile = list(counts.latencies)
@@ -357,6 +360,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=20)
     parser.add_argument("--form", choices=("pasted", "fragmented"), default="pasted")
     parser.add_argument("--again", action="store_true")
+    parser.add_argument("--over", type=float, default=0.0, help="seconds in which they come; 0: at once")
     parser.add_argument("--cold", action="store_true")
     parser.add_argument("--folder", type=Path, help="where the documents are kept for the next run; made when it is not there")
     parser.add_argument("--prepare", action="store_true", help="only write the documents there")

@@ -24,6 +24,11 @@ from cowrite.crdt.utf16 import EngineMemory, utf16_document
 _NOTHING = b"\x00\x00"
 """The update that brings and deletes nothing."""
 _NO_STATE: Mapping[int, int] = {}
+_TAIL_BYTES = 64 << 10
+_TAIL_SHARE = 64
+"""How much :meth:`Document.base` may lack: so many bytes, and one in so many of its own on top."""
+_OVERHEAD = 64
+"""Bytes that an update takes in memory beside its content."""
 _STEPS_AT_ONCE = 200_000
 """How many steps past other structs one call of the engine may take at worst (about 0.4 µs each)."""
 _COPIES_AT_ONCE = 500_000_000
@@ -45,6 +50,10 @@ class Document:
         self._fault: str | None = None
         self._state: dict[int, int] = {}
         self._encoded: bytes | None = _NOTHING
+        self._base: bytes | None = None
+        self._tail: list[bytes] = []
+        """What has come since the base."""
+        self._tail_bytes = 0
         self._deletions: bytes | None = _NOTHING
         self._size = 0
         self._pieces = 1
@@ -96,6 +105,16 @@ class Document:
             self._size = len(encoded)
         return encoded
 
+    def base(self) -> tuple[bytes, Sequence[bytes]]:
+        """Give the whole state as one update, as it was some time ago, and the updates that have come since, in order.
+
+        The first is the same object for long, so that a document which many come into while it is edited is not encoded for
+        each of them. The second is empty when the first is the state of now, and goes on growing with the document.
+        """
+        if self._base is None:
+            self._base, self._tail, self._tail_bytes = self.encode(), [], 0
+        return self._base, self._tail
+
     def rest(self, encoded: bytes | None = None) -> None:
         """Keep the encoded state alone until the engine is needed again, which then costs what :meth:`from_state` costs.
 
@@ -104,7 +123,7 @@ class Document:
         if self._awake is not None:
             self._encoded = encoded if encoded is not None else self.encode()
             self._size = len(self._encoded)
-            self._awake = self._memory = self._places = self._deletions = None
+            self._awake = self._memory = self._places = self._deletions = self._base = None
 
     @property
     def resting(self) -> bool:
@@ -263,6 +282,11 @@ class Document:
         elif outline.layout.halves:
             self._may_hold_halves = True
         self._encoded = self._deletions = None
+        if self._base is not None:
+            self._tail.append(fresh)
+            self._tail_bytes += len(fresh) + _OVERHEAD
+            if self._tail_bytes > _TAIL_BYTES + len(self._base) // _TAIL_SHARE:
+                self._base = None
         self._size += len(fresh)
         self._pieces += 2 * outline.structs + len(outline.deletes)
         return fresh

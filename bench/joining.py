@@ -39,6 +39,7 @@ from picows import WSFrame, WSMsgType, WSTransport, ws_connect
 
 from bench.fanout import Counts, Reader, Writer, free_port, served, typing
 from cowrite.core.records import Checkpoint
+from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.roots import RootKind
 from cowrite.protocol import yjs
 from cowrite.protocol.messages import SyncStep1
@@ -127,7 +128,10 @@ async def seed(data: Path, documents: Mapping[str, tuple[Sequence[bytes], int]])
     sizes = {}
     try:
         for name, (updates, compacted) in documents.items():
-            entries = [make_entry(n, update=update, operations=(), ranges=()) for n, update in enumerate(updates, 1)]
+            entries = [
+                make_entry(n, update=update, operations=(), ranges=outline_of_state(update).brings)
+                for n, update in enumerate(updates, 1)
+            ]
             for start in range(0, len(entries), 500):
                 async with storage.store.writing([name], wait=5) as transaction:
                     await transaction.append(name, entries[start : start + 500])
@@ -204,13 +208,22 @@ async def cold(port: int, server: psutil.Process, names: Sequence[str]) -> dict[
             peer = Joiner(counts)
             took.append(await come(port, name, peer))
             leave([peer])
-            await asyncio.sleep(0.1)
+            await at_rest(server)
         after = server.cpu_times()
         if form != "warm":
             result |= {f"{form}_{quantile}": value for quantile, value in quantiles(took).items()}
             cpu = after.user + after.system - before.user - before.system
             result[f"{form}_cpu_ms"] = cpu * 1000 / len(took)
     return result
+
+
+async def at_rest(server: psutil.Process) -> None:
+    """Wait until the server does next to nothing."""
+    used = 1.0
+    while used > 0.02:
+        before = sum(server.cpu_times()[:2])
+        await asyncio.sleep(0.2)
+        used = sum(server.cpu_times()[:2]) - before
 
 
 async def watch_memory(server: psutil.Process, seen: list[int]) -> None:

@@ -72,15 +72,42 @@ class Document:
     @classmethod
     def from_state(cls, state: bytes) -> Self:
         """Make a document from what :meth:`encode` gave, or another update that needs nothing. Raises :class:`EngineFault`."""
+        return cls._from_updates((state,))
+
+    @classmethod
+    def from_log(cls, updates: Sequence[bytes]) -> Self:
+        """Make a document from a state and the entries behind it, or from all entries, in one transaction, without a look at
+        each. Whether all that they build on was there, :attr:`state` tells: it is behind what they reach when not.
+
+        Raises :class:`EngineFault`.
+        """
+        return cls._from_updates(updates)
+
+    @classmethod
+    def _from_updates(cls, updates: Sequence[bytes]) -> Self:
         document = cls()
-        document._integrate(state)
+        document._call(document._integrate_all, updates)
         document._fresh.clear()  # the whole state once more
         document._encoded = document._deletions = None
         document._state = decode_state_vector(document._call(document._engine.get_state))
-        document._size = len(state)
-        document._pieces = len(state) // 8 + 1
-        document._may_hold_halves = may_hold_halves(state)
+        document._know_size(updates)
         return document
+
+    @classmethod
+    def at_rest(cls, encoded: bytes, state: Mapping[int, int] | None = None) -> Self:
+        """As :meth:`from_state` and :meth:`rest`, many times sooner; ``state`` if it is known. Raises :class:`EngineFault`."""
+        document = cls()
+        if state is None:
+            state = decode_state_vector(document._call(pycrdt.get_state, encoded))
+        document._state = dict(state)
+        document._know_size((encoded,))
+        document.rest(encoded)
+        return document
+
+    def _know_size(self, updates: Sequence[bytes]) -> None:
+        self._size = sum(map(len, updates))
+        self._pieces = self._size // 8 + 1
+        self._may_hold_halves = any(map(may_hold_halves, updates))
 
     @property
     def usable(self) -> bool:
@@ -129,6 +156,15 @@ class Document:
     def resting(self) -> bool:
         """Whether there is nothing of it but its encoded state."""
         return self._awake is None
+
+    def is_still(self, encoded: bytes) -> bool:
+        """Whether nothing has changed since :meth:`encode` gave this object."""
+        return self._encoded is encoded
+
+    def wake(self, other: Self) -> None:
+        """Be in the engine again, by what another document has there that was made of what this one rests on, and goes now."""
+        self._take_engine_of(other)
+        self._places = other._places
 
     def diff(self, state_vector: bytes) -> bytes:
         """Give what is behind that state vector, and all deletions (a state vector says nothing of them).
@@ -198,9 +234,11 @@ class Document:
     def prepare(self) -> None:
         """Do what the first call of :meth:`check_places` that has to look would do."""
         if self._places is None:
-            places = Places()
-            places.note(outline_of_state(self.encode()))
-            self._places = places
+            self.take_places(places_of(self.encode()))
+
+    def take_places(self, places: Places) -> None:
+        """As :meth:`prepare`, with what :func:`places_of` has made of this document as it is now."""
+        self._places = places
 
     def admit(self, update: bytes, outline: Outline) -> bytes | None:
         """Apply an update that came from a peer: as :meth:`apply`, after :meth:`check_places`, and within bounded CPU time.
@@ -257,6 +295,15 @@ class Document:
         self._fresh.clear()
         self._call(engine.apply_update, update)
 
+    def _integrate_all(self, updates: Sequence[bytes]) -> None:
+        engine = self._engine
+        if len(updates) == 1:
+            engine.apply_update(updates[0])
+            return
+        with engine.transaction():
+            for update in updates:
+                engine.apply_update(update)
+
     def _integrate_in_slices(self, updates: Iterable[bytes], parts: int) -> None:
         allowed = _CPU_SECONDS + _CPU_SECONDS_PER_PART * parts
         deadline = time.thread_time() + allowed
@@ -299,6 +346,15 @@ class Document:
         except BaseException as error:
             self._fault = f"{type(error).__name__}: {error}"
             _raise_fault(error)
+
+
+def places_of(encoded: bytes) -> Places:
+    """Return what a document remembers of the structs in its encoded state, for judging where an update puts new ones. Takes
+    about as long as ``inspect``.
+    """
+    places = Places()
+    places.note(outline_of_state(encoded))
+    return places
 
 
 def merge_updates(updates: Sequence[bytes]) -> bytes:

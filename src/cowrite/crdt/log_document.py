@@ -55,6 +55,15 @@ class LogDocument(Document):
             document._call(known.vet, state, document._call(outline_of_state, state).layout)
         return cls.from_state(state, known.kinds) if known.miscast else document
 
+    @classmethod
+    def checkpointed(cls, encoded: bytes, roots: Mapping[str, RootKind], state: Mapping[int, int]) -> Self:
+        """As :meth:`from_state` with the kinds of all roots, and then :meth:`rest`, but the engine has nothing to do. ``state``
+        is what :attr:`state` would be.
+        """
+        document = cls.at_rest(encoded, state)
+        document._kinds = dict(roots)
+        return document
+
     def rest(self, encoded: bytes | None = None) -> None:
         """As :meth:`Document.rest`; made anew as from a checkpoint."""
         if self._watched is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pycrdt
 import pytest
 
@@ -22,13 +24,16 @@ class Typing:
 
     def __init__(self) -> None:
         self.live = Document.empty()
-        self.doc: pycrdt.Doc[object] = pycrdt.Doc()
+        self.doc: pycrdt.Doc[Any] = pycrdt.Doc()
         self.text = self.doc.get("body", type=pycrdt.Text)
-        self.doc.observe(lambda event: self.live.apply(event.update, inspect(event.update)))
+        self.doc.observe(self._changed)
+
+    def _changed(self, event: pycrdt.TransactionEvent) -> None:
+        self.live.apply(event.update, inspect(event.update))
 
     def shown(self, frames: object) -> str:
         """What somebody sees who is given these frames."""
-        other: pycrdt.Doc[object] = pycrdt.Doc()
+        other: pycrdt.Doc[Any] = pycrdt.Doc()
         for frame in frames:  # type: ignore[attr-defined]
             message = yjs.decode(frame)
             assert isinstance(message, SyncStep2 | Update)

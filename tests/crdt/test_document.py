@@ -373,6 +373,49 @@ def test_ranges_that_cover_others() -> None:
         assert not covers(ranges, [outside])
 
 
+# ---- for a crowd ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("RO40")
+def test_the_base_and_what_has_come_since_are_the_whole_document() -> None:
+    made = document(AB)
+    base, since = made.base()
+    assert (base, list(since)) == (made.encode(), [])
+    for clock in range(3):
+        more = write_update([block(7, clock, text("c", root="t") if not clock else text("c", origin=(7, clock - 1)))])
+        made.apply(more, inspect(more))
+        assert made.base() == (base, since)
+        assert made.base()[0] is base
+        assert len(since) == clock + 1
+    assert seen(merge_updates([base, *since])) == seen(made.encode())
+
+
+@pytest.mark.rule("RO40")
+def test_the_base_is_made_anew_when_much_has_come_since() -> None:
+    made = document(AB)
+    base, clock = made.base()[0], 0
+    while made.base()[0] is base:
+        more = write_update(
+            [block(7, clock, text("c" * 1000, root="t") if not clock else text("c" * 1000, origin=(7, clock - 1)))]
+        )
+        made.apply(more, inspect(more))
+        clock += 1000
+    assert 60_000 < clock < 66_000
+    assert made.base() == (made.encode(), [])
+    assert made.base()[0] is made.encode()
+
+
+@pytest.mark.rule("RO40")
+def test_the_base_of_a_document_at_rest_is_what_it_rests_on() -> None:
+    made = document(AB)
+    made.base()
+    more = write_update([block(7, 0, text("c", root="t"))])
+    made.apply(more, inspect(more))
+    made.rest()
+    assert made.base() == (made.encode(), [])
+    assert made.resting
+
+
 # ---- at rest ----------------------------------------------------------------------------------------------------------------
 
 

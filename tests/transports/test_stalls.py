@@ -99,7 +99,9 @@ async def test_nobody_waits_for_a_large_document(tmp_path: Path) -> None:
             ana.receive(yjs.encode(Update(write_update([block(3, 0, shared_type("array", root="v"))]))))
             live = process.room().replicas.live
             assert live is not None
-            assert live.state == {1: STRUCTS, 2: len("meanwhile"), 3: 1}
+            known = live.state
+            await until(lambda: known.get(3))  # it waits until the engine has the document
+            assert known == {1: STRUCTS, 2: len("meanwhile"), 3: 1}
     finally:
         await storage.close()
     assert taking.longest < LONGEST

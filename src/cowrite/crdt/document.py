@@ -19,11 +19,17 @@ from cowrite.crdt.outline import ClockRange, Outline, covers
 from cowrite.crdt.places import Places, may_hold_halves
 from cowrite.crdt.slices import slices
 from cowrite.crdt.state_vector import decode_state_vector, encode_state_vector
+from cowrite.crdt.transactions import Emitted, apply_all
 from cowrite.crdt.utf16 import EngineMemory, utf16_document
 
 _NOTHING = b"\x00\x00"
 """The update that brings and deletes nothing."""
 _NO_STATE: Mapping[int, int] = {}
+_TAIL_BYTES = 64 << 10
+_TAIL_SHARE = 64
+"""How much :meth:`Document.base` may lack: so many bytes, and one in so many of its own on top."""
+_OVERHEAD = 64
+"""Bytes that an update takes in memory beside its content."""
 _STEPS_AT_ONCE = 200_000
 """How many steps past other structs one call of the engine may take at worst (about 0.4 µs each)."""
 _COPIES_AT_ONCE = 500_000_000
@@ -45,12 +51,16 @@ class Document:
         self._fault: str | None = None
         self._state: dict[int, int] = {}
         self._encoded: bytes | None = _NOTHING
+        self._base: bytes | None = None
+        self._tail: list[bytes] = []
+        """What has come since the base."""
+        self._tail_bytes = 0
         self._deletions: bytes | None = _NOTHING
         self._size = 0
         self._pieces = 1
         self._places: Places | None = None
         self._may_hold_halves = False
-        self._fresh = _Emitted()
+        self._fresh = Emitted()
         engine = self._awake
         # Not self: in a cycle the engine's memory would wait for a collection.
         self._memory: EngineMemory | None = EngineMemory(engine, engine.observe(self._fresh.take))
@@ -63,15 +73,41 @@ class Document:
     @classmethod
     def from_state(cls, state: bytes) -> Self:
         """Make a document from what :meth:`encode` gave, or another update that needs nothing. Raises :class:`EngineFault`."""
+        return cls._from_updates((state,))
+
+    @classmethod
+    def from_log(cls, updates: Sequence[bytes]) -> Self:
+        """Make a document from a state and the entries behind it, or from all entries, in one transaction, without a look at
+        each. Whether all that they build on was there, :attr:`state` tells: it is behind what they reach when not.
+
+        Raises :class:`EngineFault`.
+        """
+        return cls._from_updates(updates)
+
+    @classmethod
+    def _from_updates(cls, updates: Sequence[bytes]) -> Self:
         document = cls()
-        document._integrate(state)
-        document._fresh.clear()  # the whole state once more
+        document._call(document._integrate_untold, updates)
         document._encoded = document._deletions = None
         document._state = decode_state_vector(document._call(document._engine.get_state))
-        document._size = len(state)
-        document._pieces = len(state) // 8 + 1
-        document._may_hold_halves = may_hold_halves(state)
+        document._know_size(updates)
         return document
+
+    @classmethod
+    def at_rest(cls, encoded: bytes, state: Mapping[int, int] | None = None) -> Self:
+        """As :meth:`from_state` and :meth:`rest`, many times sooner; ``state`` if it is known. Raises :class:`EngineFault`."""
+        document = cls()
+        if state is None:
+            state = decode_state_vector(document._call(pycrdt.get_state, encoded))
+        document._state = dict(state)
+        document._know_size((encoded,))
+        document.rest(encoded)
+        return document
+
+    def _know_size(self, updates: Sequence[bytes]) -> None:
+        self._size = sum(map(len, updates))
+        self._pieces = self._size // 8 + 1
+        self._may_hold_halves = any(map(may_hold_halves, updates))
 
     @property
     def usable(self) -> bool:
@@ -96,6 +132,16 @@ class Document:
             self._size = len(encoded)
         return encoded
 
+    def base(self) -> tuple[bytes, Sequence[bytes]]:
+        """Give the whole state as one update, as it was some time ago, and the updates that have come since, in order.
+
+        The first is the same object for long, so that a document which many come into while it is edited is not encoded for
+        each of them. The second is empty when the first is the state of now, and goes on growing with the document.
+        """
+        if self._base is None:
+            self._base, self._tail, self._tail_bytes = self.encode(), [], 0
+        return self._base, self._tail
+
     def rest(self, encoded: bytes | None = None) -> None:
         """Keep the encoded state alone until the engine is needed again, which then costs what :meth:`from_state` costs.
 
@@ -104,12 +150,21 @@ class Document:
         if self._awake is not None:
             self._encoded = encoded if encoded is not None else self.encode()
             self._size = len(self._encoded)
-            self._awake = self._memory = self._places = self._deletions = None
+            self._awake = self._memory = self._places = self._deletions = self._base = None
 
     @property
     def resting(self) -> bool:
         """Whether there is nothing of it but its encoded state."""
         return self._awake is None
+
+    def is_still(self, encoded: bytes) -> bool:
+        """Whether nothing has changed since :meth:`encode` gave this object."""
+        return self._encoded is encoded
+
+    def wake(self, other: Self) -> None:
+        """Be in the engine again, by what another document has there that was made of what this one rests on, and goes now."""
+        self._take_engine_of(other)
+        self._places = other._places
 
     def diff(self, state_vector: bytes) -> bytes:
         """Give what is behind that state vector, and all deletions (a state vector says nothing of them).
@@ -179,9 +234,11 @@ class Document:
     def prepare(self) -> None:
         """Do what the first call of :meth:`check_places` that has to look would do."""
         if self._places is None:
-            places = Places()
-            places.note(outline_of_state(self.encode()))
-            self._places = places
+            self.take_places(places_of(self.encode()))
+
+    def take_places(self, places: Places) -> None:
+        """As :meth:`prepare`, with what :func:`places_of` has made of this document as it is now."""
+        self._places = places
 
     def admit(self, update: bytes, outline: Outline) -> bytes | None:
         """Apply an update that came from a peer: as :meth:`apply`, after :meth:`check_places`, and within bounded CPU time.
@@ -210,7 +267,7 @@ class Document:
             return None  # what most who come in say; a document at rest need not wake for it
         if self._is_all_new(outline):
             self._call(self._integrate_untold, (update,))
-            self._note(outline, len(update))
+            self._note(outline, update)
             return update
         self._integrate(update)
         return self._applied(outline)
@@ -274,10 +331,22 @@ class Document:
         if not self._fresh:
             return None
         fresh = self._fresh.pop()
-        self._note(outline, len(fresh))
+        self._note(outline, fresh)
         return fresh
 
-    def _note(self, outline: Outline, size: int) -> None:
+    def _note(self, outline: Outline, fresh: bytes) -> None:
+        self._follow(outline)
+        self._grow(fresh)
+
+    def _grow(self, fresh: bytes) -> None:
+        self._size += len(fresh)
+        if self._base is not None:
+            self._tail.append(fresh)
+            self._tail_bytes += len(fresh) + _OVERHEAD
+            if self._tail_bytes > _TAIL_BYTES + len(self._base) // _TAIL_SHARE:
+                self._base = None
+
+    def _follow(self, outline: Outline) -> None:
         state = self._state
         for client, _, end in outline.brings:
             if end > state.get(client, 0):
@@ -287,7 +356,6 @@ class Document:
         elif outline.layout.halves:
             self._may_hold_halves = True
         self._encoded = self._deletions = None
-        self._size += size
         self._pieces += 2 * outline.structs + len(outline.deletes)
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -300,29 +368,13 @@ class Document:
             _raise_fault(error)
 
 
-class _Emitted(list[bytes]):
-    """What was new in the engine's last transaction, as an update, unless that is not ``wanted``; none when nothing was."""
-
-    wanted = True
-
-    def take(self, event: pycrdt.TransactionEvent) -> None:
-        """Called by the engine."""
-        if self.wanted:
-            self.append(event.update)
-
-
-def apply_all(engine: Any, updates: Iterable[bytes]) -> None:
-    """Apply updates in one transaction of the engine's document (``pycrdt._pycrdt.Doc``: its Python layer takes as long again).
-
-    Raises whatever the engine raises.
+def places_of(encoded: bytes) -> Places:
+    """Return what a document remembers of the structs in its encoded state, for judging where an update puts new ones. Takes
+    about as long as ``inspect``.
     """
-    txn = engine.create_transaction()
-    try:
-        for update in updates:
-            engine.apply_update(txn, update)
-        txn.commit()
-    finally:
-        txn.drop()
+    places = Places()
+    places.note(outline_of_state(encoded))
+    return places
 
 
 def merge_updates(updates: Sequence[bytes]) -> bytes:

@@ -13,13 +13,14 @@ from typing import Any, Self
 
 import pycrdt
 
-from cowrite.crdt.document import Document, apply_all
+from cowrite.crdt.document import Document
 from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.operations import OperationDraft, OperationType
 from cowrite.crdt.outline import ClockRange, Outline
 from cowrite.crdt.roots import RootKind
 from cowrite.crdt.tails import Tails
+from cowrite.crdt.transactions import apply_all
 from cowrite.crdt.typed_roots import TypedRoots
 from cowrite.crdt.values import Json
 
@@ -60,6 +61,15 @@ class LogDocument(Document):
         if known.unvetted:
             document._call(known.vet, state, document._call(outline_of_state, state).layout)
         return cls.from_state(state, known.kinds) if known.miscast else document
+
+    @classmethod
+    def checkpointed(cls, encoded: bytes, roots: Mapping[str, RootKind], state: Mapping[int, int]) -> Self:
+        """As :meth:`from_state` with the kinds of all roots, and then :meth:`rest`, but the engine has nothing to do. ``state``
+        is what :attr:`state` would be.
+        """
+        document = cls.at_rest(encoded, state)
+        document._kinds = dict(roots)
+        return document
 
     def rest(self, encoded: bytes | None = None) -> None:
         """As :meth:`Document.rest`; made anew as from a checkpoint."""
@@ -125,8 +135,8 @@ class LogDocument(Document):
         self._ahead.append(typed.update)
         self._tails.go_on(typed)
         for outline in outlines:
-            self._note(outline, 0)
-        self._size += len(typed.update)
+            self._follow(outline)
+        self._grow(typed.update)
         draft = OperationDraft(OperationType.INSERT, (typed.root, typed.place), typed.text, None, {})
         return Change(typed.update, (typed.brings,), (draft,))
 

@@ -82,6 +82,8 @@ class Attendance:
                 self.room.announce(self.peer, entries)
             case SyncStep1(state_vector):
                 self.room.synchronise(self.peer, state_vector)
+                if self.session.may(Grant.WRITE):
+                    self.room.waking.expect()
             case QueryAwareness():
                 self.room.query_awareness(self.peer)
             case _:
@@ -103,18 +105,24 @@ class Attendance:
         writes = self.session.may(Grant.WRITE)
         if writes and len(update) <= INSPECT_IN_THREAD_BYTES:
             outline = inspect_from_peer(update, everything=everything, limits=self._services.limits)
-        if not writes or (outline is not None and not is_large(outline)):
+        if not writes or (outline is not None and not is_large(outline) and not self._must_wait(outline)):
             self.room.receive(self.peer, update, everything=everything, outline=outline)
             return
         self._lane.hold()
         work = self._take_large(update, outline, everything=everything)
         self._task = asyncio.get_running_loop().create_task(work)
 
+    def _must_wait(self, outline: Outline) -> bool:
+        """Something of it may be new, and would have to be made on the event loop what takes long."""
+        return self.room.waking.needed and not outline.is_empty
+
     async def _take_large(self, update: bytes, outline: Outline | None, *, everything: bool) -> None:
         try:
             if outline is None:
                 limits = self._services.limits
                 outline = await asyncio.to_thread(inspect_from_peer, update, everything=everything, limits=limits)
+            if self._must_wait(outline):
+                await self.room.waking.over()
             if self._left:
                 pass
             elif is_large(outline):

@@ -200,6 +200,9 @@ class PollingPeers:
         if len(update) > INSPECT_IN_THREAD_BYTES:
             outline = await asyncio.to_thread(inspect_from_peer, update, everything=everything, limits=self._limits)
             polling.check()
+        if update != _NOTHING:
+            await polling.room.waking.over()
+            polling.check()
         polling.room.receive(polling.peer, update, everything=everything, outline=outline)
 
     async def _durable(self, polling: PollingPeer, count: int) -> None:

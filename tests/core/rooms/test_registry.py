@@ -241,6 +241,7 @@ async def test_a_large_document_is_opened_beside_the_loop(threads: set[int]) -> 
     await write(database, "x" * 100_000)
     async with process(database) as server:
         ana = await server.join(user="ana")
+        await server.room().waking.over()
         assert threads
         assert threading.get_ident() not in threads
         live = server.room().replicas.live

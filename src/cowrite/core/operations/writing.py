@@ -75,6 +75,7 @@ class DocumentWriter:
         drafts = self._read(request)
         base, after = _operation_id(request.base, "base"), _operation_id(request.after, "after")
         async with self._registry.open(session.document_id) as room:
+            await room.waking.over()
             epoch = room.replicas.head.epoch
             offset = await self._locate(room, base)
             self._access.check(session)

@@ -18,12 +18,13 @@ from typing import Final
 from cowrite.core.ports import News
 from cowrite.core.records import Checkpoint, Entry, Head, StoredDocument
 from cowrite.core.rooms.received import Received
-from cowrite.crdt.document import Document
+from cowrite.crdt.document import Document, places_of
 from cowrite.crdt.engine import rebuild_at
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.log_document import Change, LogDocument
 from cowrite.crdt.outline import Outline, missing
+from cowrite.crdt.places import Places
 from cowrite.crdt.roots import RootKind
 
 NOTHING = Head(epoch="", offset=0, entry_id="")
@@ -32,6 +33,8 @@ NOTHING = Head(epoch="", offset=0, entry_id="")
 
 LARGE_BYTES: Final = 64 << 10
 """Documents over this size are made in a thread, before anybody needs them."""
+_MANY_ENTRIES: Final = 100
+"""So many entries behind a checkpoint make a document a large one, too: each takes some 0.1 ms to be told as operations."""
 _PORTION_BYTES = 16 << 10
 
 
@@ -62,8 +65,11 @@ class Committed:
 class Replicas:
     """``log``, ``live`` and ``head`` of one document."""
 
-    def __init__(self, stored: StoredDocument | None) -> None:
+    def __init__(self, stored: StoredDocument | None, *, shown: Document | None = None) -> None:
+        """``shown`` is ``live`` where it was made before; :meth:`wake` makes the rest then."""
         self.head = NOTHING
+        self.source: StoredDocument | None = None
+        """What ``log`` is still to be made of."""
         self.log: LogDocument | None = None
         self.live: Document | None = None
         self.holds_unseen = False
@@ -74,20 +80,54 @@ class Replicas:
         """Their bytes."""
         self.newest_at = 0
         """When the newest entry was made, as far as that is known: milliseconds since 1970."""
-        self.load(stored)
-        self.renew_live(())
+        if stored is None or shown is None:
+            self.load(stored)
+            self.renew_live(())
+        else:
+            self.log, self.live = _checkpointed(stored, shown.state), shown
+            self.source = stored if self.log is None else None
+            self._stand_at(stored)
 
     def load(self, stored: StoredDocument | None, log: LogDocument | None = None) -> None:
         """Make ``log`` from the store, or take the one that :func:`make_log` made. Raises :class:`EngineFault` when what is
         stored cannot be applied.
         """
+        self.log, self.source = log if log is not None else _make_log(stored), None
+        self._stand_at(stored)
+
+    def _stand_at(self, stored: StoredDocument | None) -> None:
         entries = stored.entries if stored is not None else ()
-        self.log = log if log is not None else _make_log(stored)
         self.head = stored.head if stored is not None else NOTHING
         self.tail_entries = len(entries)
         self.tail_bytes = sum(len(entry.update) for entry in entries)
         if entries:
             self.newest_at = max(self.newest_at, entries[-1].created_at)
+
+    @property
+    def asleep(self) -> bool:
+        """The next edit would take long on the event loop: :meth:`wake` first."""
+        live = self.live
+        return self.source is not None or (live is not None and live.resting and live.encoded_size > LARGE_BYTES)
+
+    async def wake(self) -> None:
+        """Make beside the event loop what the next edit needs. What has been made or has changed meanwhile stays as it is.
+
+        Raises :class:`EngineFault` and :class:`HostileUpdate` when it cannot be made.
+        """
+        source, log, live = self.source, self.log, self.live
+        state = live.encode() if live is not None else b""
+        rests = live is not None and live.resting
+        roots = log.roots if log is not None and log.resting and log.is_still(state) else None
+        made = await asyncio.to_thread(_awake, source, state, roots, rests=rests)
+        if source is not None and self.source is source:
+            self.log, self.source = made.log, None
+        elif log is not None and self.log is log and log.resting and made.log is not None:
+            log.wake(made.log)
+        if live is not None and self.live is live and live.is_still(state):
+            if made.live is not None and live.resting:
+                live.wake(made.live)
+            elif made.places is not None:
+                live.take_places(made.places)
 
     def adopt(self, epoch: str) -> None:
         """A document that this process has only seen empty belongs to whatever log it has been given meanwhile."""
@@ -196,7 +236,7 @@ class Replicas:
     def abandon(self) -> None:
         """``log`` may be ahead of the store: throw it away."""
         self.holds_unseen = False
-        self.log = None
+        self.log = self.source = None
 
     def rest(self) -> bool:
         """Keep both as one encoded state until one of them is needed again. Only while nothing is on its way. False: they are
@@ -234,8 +274,12 @@ class Replicas:
 
 
 async def open_replicas(stored: StoredDocument | None) -> Replicas:
-    """The replicas of a document as it is stored; large ones are made beside the event loop. Raises :class:`EngineFault`."""
-    return await asyncio.to_thread(_open, stored) if _stored_bytes(stored) > LARGE_BYTES else Replicas(stored)
+    """The replicas of a document as it is stored. Of a large one only what its peers are given at first is made, beside the
+    event loop; see :meth:`Replicas.wake`. Raises :class:`EngineFault`.
+    """
+    if stored is None or (_stored_bytes(stored) <= LARGE_BYTES and len(stored.entries) <= _MANY_ENTRIES):
+        return Replicas(stored)
+    return await asyncio.to_thread(_open, stored)
 
 
 async def make_log(stored: StoredDocument | None) -> LogDocument:
@@ -265,11 +309,47 @@ def portions(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
         yield portion
 
 
-def _open(stored: StoredDocument | None) -> Replicas:
-    replicas = Replicas(stored)
-    assert replicas.live is not None, "it was made just now"
-    replicas.live.prepare()
-    return replicas
+def _open(stored: StoredDocument) -> Replicas:
+    return Replicas(stored, shown=_shown(stored))
+
+
+def _shown(stored: StoredDocument) -> Document | None:
+    """All of the document, for peers. None: it cannot be had without a look at each entry, be it to say which one is wrong."""
+    if stored.checkpoint is not None and not stored.entries:
+        return Document.at_rest(stored.checkpoint.state)
+    base = (stored.checkpoint.state,) if stored.checkpoint is not None else ()
+    live = Document.from_log((*base, *(entry.update for entry in stored.entries)))
+    if any(live.state.get(client, 0) < end for entry in stored.entries for client, _, end in entry.ranges):
+        return None
+    live.encode()  # here, and not on the event loop
+    return live
+
+
+def _checkpointed(stored: StoredDocument, state: Mapping[int, int]) -> LogDocument | None:
+    """The log, where it is what a checkpoint holds. None: it has to be made."""
+    checkpoint = stored.checkpoint
+    if checkpoint is None or stored.entries or not checkpoint.roots:
+        return None
+    return LogDocument.checkpointed(checkpoint.state, checkpoint.roots, state)
+
+
+@dataclass(frozen=True, slots=True)
+class _Awake:
+    log: LogDocument | None
+    live: Document | None
+    places: Places | None
+
+
+def _awake(source: StoredDocument | None, state: bytes, roots: Mapping[str, RootKind] | None, *, rests: bool) -> _Awake:
+    if source is not None:
+        log: LogDocument | None = _make_log(source)
+    else:
+        log = LogDocument.from_state(state, roots) if roots is not None else None
+    if not rests:
+        return _Awake(log, None, places_of(state) if state else None)
+    live = Document.from_state(state)
+    live.prepare()
+    return _Awake(log, live, None)
 
 
 def _make_log(stored: StoredDocument | None) -> LogDocument:

@@ -37,6 +37,7 @@ from cowrite.core.rooms.rest import Rest
 from cowrite.core.rooms.room_ports import RoomPorts
 from cowrite.core.rooms.synchronising import Synchronising
 from cowrite.core.rooms.turn import TransactionTurn
+from cowrite.core.rooms.waking import Waking
 from cowrite.core.sessions.session import Session
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.outline import Outline
@@ -51,8 +52,7 @@ class Room:
     def __init__(self, document_id: str, replicas: Replicas, ports: RoomPorts) -> None:
         self.document_id = document_id
         self.replicas = replicas
-        self.pending = PendingUpdates(ports.backlog)
-        self.submissions = Submissions(ports.backlog)
+        self.pending, self.submissions = PendingUpdates(ports.backlog), Submissions(ports.backlog)
         self.peers: set[Peer] = set()
         self.readership = Readership()
         self.one_by_one = 0
@@ -61,15 +61,14 @@ class Room:
         """The document cannot be read. Nothing will come of this room any more."""
         self._doubts_log = False
         """The log in the store does not look like the one that is known here."""
-        self._ports = ports
-        self._clock = ports.clock
-        self._limits = ports.limits
+        self._ports, self._clock, self._limits = ports, ports.clock, ports.limits
         self._window = FlushWindow(ports.clock, self._flush, shortest=ports.shortest_window, longest=ports.longest_window)
         self._broadcast = Broadcast(ports.clock)
         self._intake = Intake(replicas, self.pending, self._broadcast, ports.limits, rebuild=self._rebuild)
         self.retire = self._intake.retire
         self.large = LargeUpdates(self._intake, self.pending, self.peers, ports, wake=self._wake)
         self._turn = TransactionTurn()
+        self.waking = Waking(document_id, replicas, ports.clock, learn=self.learn, fail=self.fail)
         self._rest = Rest()
         self.people = People(document_id, self.peers, self._broadcast, self.readership, ports, wake=self._wake)
         self.awareness = self.people.awareness
@@ -118,6 +117,7 @@ class Room:
         peer.outbox.discard()
         self.people.leave(peer, clean=clean)
         if not self.occupied:
+            self.waking.cancel()
             self._ports.emptied(self)
 
     def close_peers(self, code: CloseCode, reason: str) -> None:
@@ -170,6 +170,7 @@ class Room:
 
     async def committed(self) -> Committed | None:
         """The committed state, without what is on its way; None: it has to be read from the store."""
+        await self.waking.log_made()
         return await self._turn.over() if self._turn.running else self.replicas.committed()
 
     # ---- what peers send ---------------------------------------------------------------------------------------------
@@ -200,7 +201,7 @@ class Room:
 
     def learn(self, news: News) -> None:
         """News of another process, by the broker or from the store. Waits for the end of this process's own transaction."""
-        if self._turn.hold(news):
+        if self._turn.hold(news) or self.waking.hold(news):
             return
         self.replicas.adopt(news.epoch)
         if not self.replicas.agree(news):

@@ -31,6 +31,8 @@ class SocketPerson(Person, WSListener):
         WSListener.__init__(self)
         self.book = book
         self.transport: WSTransport | None = None
+        self.reads = True
+        """What edits say matters to it, and not only that they arrive."""
         self._parts: list[bytes] | None = None
         """Of a message that comes in several frames."""
 
@@ -113,8 +115,11 @@ class SocketPerson(Person, WSListener):
             frame = self.book.look(message)
         if frame.count:
             self.took(frame)
+            if not self.reads:
+                return
         elif frame.cursors:
             self.pointed(frame)
+            return
         self.take(frame)
 
     def _part(self, transport: WSTransport, frame: WSFrame) -> None:

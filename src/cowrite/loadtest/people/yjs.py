@@ -28,6 +28,7 @@ class YjsPerson(SocketPerson):
         if seat.keeps:
             self.doc = Doc()
             self.doc.get(ROOT, type=Text)
+        self.reads = seat.keeps
         self.is_told = self.crew.addresses.acknowledges
         """The server says what it has kept."""
         self.sent: deque[int] = deque()

@@ -101,15 +101,19 @@ def test_a_mix_in_a_document_with_text_from_two_processes_with_a_storm(server: D
 @pytest.mark.rule("LG2")
 @pytest.mark.rule("LG10")
 @pytest.mark.rule("LG12")
+@pytest.mark.rule("LG19")
 def test_a_server_of_which_only_the_protocol_is_known(server: DemoServer) -> None:
     """It acknowledges nothing; what its process uses is asked of the system. All come with one token."""
     token = issue(SECRET, sub="load", documents={"*": "write"})
-    report = go(run(plan(websocket(server, "yjs"), server_pid=server.pid, secret=None, token=token)))
+    report = go(run(plan(websocket(server, "yjs"), server_pid=server.pid, secret=None, token=token, join_storm=2)))
     all_arrived(report)
     assert report.acknowledgement is None
     assert report.server is not None
     assert (report.server.source, report.server.loop_lag_max_ms) == ("process", None)
     assert report.server.memory_before_bytes > 10e6
+    assert report.storm is not None
+    assert report.storm.memory_before_bytes is not None
+    assert report.storm.memory_before_bytes > 10e6
 
 
 @pytest.mark.rule("LG4")

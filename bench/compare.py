@@ -70,10 +70,10 @@ def report(scenarios: Sequence[Scenario], done: Runs, options: argparse.Namespac
     figures = {
         name: {server: [one.figures for one in runs] for server, runs in servers.items()} for name, servers in done.items()
     }
-    lines = [f"{line}  " for line in machine.description()]
-    lines += [f"runs: {options.runs} of each, in turns, {options.seconds:g} s measured after 2 s of warm-up; medians (range)  "]
+    lines = [f"* {line}" for line in machine.description()]
+    lines += [f"* runs: {options.runs} of each, in turns, {options.seconds:g} s measured after 2 s of warm-up; medians (range)"]
     taking_part = dict.fromkeys(server for servers in done.values() for server in servers)
-    lines += [f"{name}: {SERVERS[name].defaults}  " for name in taking_part]
+    lines += [f"* {name}: {SERVERS[name].defaults}" for name in taking_part]
     if not options.short:
         lines += ["", *tables.judged(scenarios, figures)]
     for scenario in scenarios:
@@ -133,6 +133,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--short", action="store_true", help="only try it out")
     options = parser.parse_args(arguments)
+    if options.short and options.into:
+        parser.error("figures of --short mean nothing: they do not go into a document")
     options.runs = options.runs or (1 if options.short else 3)
     return options
 

@@ -134,7 +134,7 @@ def test_an_unknown_scenario_is_named() -> None:
         compare.main(["--only", "R99"])
 
 
-@pytest.mark.timeout(120)  # the first run installs the packages
+@pytest.mark.timeout(240)  # the first run installs the packages
 def test_everything_arrives_on_all_servers_under_the_same_load() -> None:
     """The smoke test: real servers, real generator, a few people; in a document that was put in before, with cursors."""
     paths = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])

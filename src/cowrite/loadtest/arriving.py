@@ -11,12 +11,11 @@ from typing import Final
 
 from picows import WSError, WSHandshakeError
 
-from cowrite.loadtest.errors import LoadError
+from cowrite.loadtest.errors import BRING_A_TOKEN, LoadError
 from cowrite.loadtest.people.person import JOIN_SECONDS, Person
 from cowrite.loadtest.plan import Plan
 
 AT_A_TIME: Final = 50
-_BRING_A_TOKEN: Final = "; give a --token of the server, or its --secret to make some"
 
 
 async def arrive(people: Sequence[Person], plan: Plan, *, per_second: float) -> list[float]:
@@ -81,12 +80,12 @@ def explain(error: Exception, plan: Plan) -> str:
     if isinstance(error, WSError):
         return f"{plan.url} does not answer as a WebSocket server does: {error}"
     denied = re.search(r"\b440[13]\b|denies access", str(error))
-    return f"{plan.url}: {error}{_BRING_A_TOKEN if denied else ''}"
+    return f"{plan.url}: {error}{BRING_A_TOKEN if denied else ''}"
 
 
 def _refused(status: int, plan: Plan) -> str:
     if status in {401, 403}:
-        return f"{plan.url} refuses access ({status}){_BRING_A_TOKEN}"
+        return f"{plan.url} refuses access ({status}){BRING_A_TOKEN}"
     if status == 404:
         return f"{plan.url} has no such address (404): is it the right protocol, and the right server?"
     if status == 503:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
 from cowrite.loadtest.histogram import Histogram
 from cowrite.loadtest.measuring import Second, second_from_json
@@ -25,6 +25,7 @@ from cowrite.loadtest.report import (
 from cowrite.loadtest.report import Second as ReportedSecond
 from cowrite.loadtest.server_figures import Sample
 
+_VERSION: Final = version("cowrite")
 Outcome = Mapping[str, Any]
 """What one process tells: see ``Generator.outcome``."""
 
@@ -63,7 +64,7 @@ def gather(plan: Plan, course: Course, outcomes: Sequence[Outcome]) -> Report:
     timeline = merged_seconds([second_from_json(one) for outcome in outcomes for one in outcome["seconds"]])
     within = [one for one in timeline if one.at < seconds]
     report = Report(
-        cowrite=version("cowrite"),
+        cowrite=_VERSION,
         began_at=course.began_at,
         plan=_plan(plan),
         seconds=round(seconds, 3),

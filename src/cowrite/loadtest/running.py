@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
+from cowrite.loadtest.addresses import Addresses
 from cowrite.loadtest.gathering import Course, Moments, gather
 from cowrite.loadtest.histogram import Histogram
 from cowrite.loadtest.measuring import Second
@@ -52,7 +53,8 @@ async def run(plan: Plan, listener: Listener | None = None) -> Report:
     """
     listener = listener or Silent()
     allow_sockets(plan)
-    source = source_for(plan)
+    Addresses(plan).token_for(0)  # a secret that is none is found before anything is begun
+    source = await asyncio.to_thread(source_for, plan)  # it looks at files
     watch = None if source is None else Watch(source)
     parts: list[Part] = []
     seeders = Seeders(plan)

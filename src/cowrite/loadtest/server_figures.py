@@ -109,6 +109,9 @@ class ProcessSource:
 
     async def read(self) -> Sample:
         lag = None if self._metrics is None else (await self._metrics.read()).loop_lag_ms
+        return await asyncio.to_thread(self._look, lag)
+
+    def _look(self, lag: float | None) -> Sample:
         try:
             members = self._members = [self._process, *self._process.children(recursive=True)]
             times = [member.cpu_times() for member in members]

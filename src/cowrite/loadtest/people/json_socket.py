@@ -38,6 +38,7 @@ class JsonPerson(SocketPerson):
     def __init__(self, seat: Seat, crew: Crew, book: FrameBook) -> None:
         super().__init__(seat, crew, book)
         self.hand = IndexHand(self.rng.randrange(crew.plan.document_bytes + 1))
+        self.reads = seat.types
         self._head: str | None = None
         self._sent: dict[int, tuple[int, int]] = {}
         """By number of the request: when, and how many characters."""

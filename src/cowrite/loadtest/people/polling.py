@@ -9,7 +9,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from cowrite.loadtest.edits import CURSOR_TIME, IndexHand
-from cowrite.loadtest.errors import LoadError
+from cowrite.loadtest.errors import BRING_A_TOKEN, LoadError
 from cowrite.loadtest.frames import AWARENESS, UPDATE, Frame, insertions
 from cowrite.loadtest.http_requests import Answer, Requests
 from cowrite.loadtest.people.json_socket import own_length
@@ -47,7 +47,7 @@ class PollingPerson(Person):
         wanted = {"document_id": self.seat.document} | ({} if token is None else {"session_token": token})
         answer = await self._posts.ask("POST", self._path("connect"), body=wanted)
         if answer.status != 200:
-            raise LoadError(f"{self.crew.plan.url} lets nobody in: {_reason(answer)}")
+            raise LoadError(f"{self.crew.plan.url} lets nobody in: {_reason(answer)}{BRING_A_TOKEN}")
         self._authorize(answer)
         document = self.crew.addresses.document_path(self.seat.document)
         state = await self._posts.ask("GET", document, headers=self._authorization)

@@ -1,0 +1,93 @@
+"""What is counted, and how."""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+
+import pytest
+
+from cowrite.loadtest.edits import YjsHand, token
+from cowrite.loadtest.frames import STEP_2, FrameBook, Reader
+from cowrite.loadtest.histogram import Histogram
+from cowrite.loadtest.measuring import Meter, Second, second_from_json, second_to_json
+from cowrite.protocol import yjs
+from cowrite.protocol.hocuspocus import HocuspocusDialect
+from cowrite.protocol.messages import SyncStep2, Update
+
+
+@pytest.mark.rule("LG6")
+def test_quantiles() -> None:
+    """To within 1 % of the exact ones."""
+    rng = random.Random(1)
+    durations = [rng.lognormvariate(3, 1) for _ in range(20_000)]
+    histogram = Histogram()
+    histogram.add(durations[:5000])
+    other = Histogram()
+    other.add(durations[5000:])
+    histogram.join(Histogram.from_json(json.loads(json.dumps(other.to_json()))))
+    exact = statistics.quantiles(durations, n=100)
+    assert [histogram.quantile(share) for share in (0.5, 0.95, 0.99)] == pytest.approx(
+        [exact[49], exact[94], exact[98]], rel=0.01
+    )
+    assert histogram.longest == max(durations)
+    assert histogram.quantile(1) == pytest.approx(max(durations), rel=0.01)
+    assert sum(count for _, count in histogram.pairs()) == len(histogram) == 20_000
+
+
+def test_no_durations() -> None:
+    histogram = Histogram()
+    histogram.add([])
+    assert (len(histogram), histogram.quantile(0.5)) == (0, 0.0)
+
+
+@pytest.mark.rule("LG3")
+def test_frames_tell_the_edits_that_count() -> None:
+    """Those sent before are none, and whose each is, is known; the same in both dialects."""
+    reader = Reader()
+    reader.since = 100
+    hand = YjsHand(3, 0, random.Random(1))
+    update = hand.type(token(3, 99) + token(3, 100) + token(4, 200))
+    for frame in (
+        reader.yjs(yjs.encode(Update(update))),
+        reader.hocuspocus(HocuspocusDialect("doc").encode(Update(update))),
+    ):
+        assert (frame.count, frame.times, frame.numbers) == (2, (100, 200), (3, 4))
+        assert {number: count for number, (count, _) in frame.own.items()} == {3: 1, 4: 1}
+        assert sum(total for _, total in frame.own.values()) == frame.sum
+    state = reader.yjs(yjs.encode(SyncStep2(update)))
+    assert (state.kind, state.count) == (STEP_2, 0)
+
+
+def test_frames_are_read_once() -> None:
+    """Until they have not come for two turns."""
+    read: list[bytes] = []
+    reader = Reader()
+
+    def reads(data: bytes) -> object:
+        read.append(data)
+        return reader.yjs(data)
+
+    book = FrameBook(reads)  # type: ignore[arg-type]
+    first = book.look(b"\x00\x00\x00")
+    assert book.current[b"\x00\x00\x00"] is first
+    book.turn()
+    assert book.look(b"\x00\x00\x00") is first
+    book.turn()
+    book.turn()
+    assert book.look(b"\x00\x00\x00") is not first
+    assert len(read) == 2
+
+
+@pytest.mark.rule("LG9")
+def test_seconds_of_two_processes_are_one() -> None:
+    """Sums, and a common histogram."""
+    meters = Meter(), Meter()
+    whole = Second(0)
+    for times, meter in enumerate(meters, 1):
+        meter.latencies += [10.0 * times]
+        meter.deliveries, meter.frames, meter.bytes, meter.edits = times, 2 * times, 3 * times, 4 * times
+        whole.join(second_from_json(json.loads(json.dumps(second_to_json(meter.tick(0))))))
+    assert (whole.deliveries, whole.frames, whole.bytes, whole.edits) == (3, 6, 9, 12)
+    assert (len(whole.latency), whole.latency.longest) == (2, 20.0)

@@ -1,0 +1,204 @@
+"""Runs against a real server, small ones. It wants tokens, so that every run also shows that they are made."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+
+from cowrite.loadtest import LoadError, Plan, Protocol, Report, run
+from cowrite.loadtest.edits import TOKEN
+from cowrite.tokens import generate_secret, issue
+from demo_server import DemoServer
+from lossy_relay import lossy_relay
+from timing import MS
+
+SECRET = generate_secret()
+EVERYTHING = dict.fromkeys(Protocol, 1.0)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
+    with DemoServer(tmp_path_factory.mktemp("server"), demo=False, COWRITE_SECRET=SECRET) as one:
+        yield one
+        one.stop()
+    assert one.errors() == []
+
+
+def plan(url: str, **more: Any) -> Plan:
+    """A short one."""
+    known: dict[str, Any] = {"people": 10, "typing": 3, "rate": 10, "seconds": 0.5, "warm_up": 0.1, "settle": 20_000 * MS}
+    return Plan(url=url, **({"secret": SECRET} | known | more))
+
+
+def go(work: Coroutine[Any, Any, Report]) -> Report:
+    """On a loop without the debug mode, in which the generator would be slower than the server."""
+    with asyncio.Runner(debug=False) as runner:
+        return runner.run(work)
+
+
+def websocket(server: DemoServer, path: str) -> str:
+    return server.url.replace("http", "ws", 1) + path
+
+
+def all_arrived(report: Report, others: int = 9) -> None:
+    told = report.delivery
+    assert report.problems == ()
+    assert report.ok
+    assert told.edits > 0
+    assert told.delivered == told.expected == others * told.edits
+    assert (told.undelivered, told.duplicated, report.refused_edits) == (0, 0, 0)
+    assert told.latency is not None
+    assert told.latency.count == told.delivered  # everybody is sampled
+
+
+@pytest.mark.rule("LG1")
+@pytest.mark.rule("LG3")
+@pytest.mark.rule("LG12")
+@pytest.mark.parametrize("protocol", Protocol)
+def test_each_protocol(server: DemoServer, protocol: Protocol) -> None:
+    """All edits reach everybody else, and are acknowledged; cursors have an age."""
+    report = go(run(plan(server.url, protocols={protocol: 1.0}, cursors=3)))
+    all_arrived(report)
+    assert report.acknowledgement is not None
+    assert report.acknowledgement.count == report.delivery.edits
+    assert report.cursors is not None
+    assert report.cursors.age is not None
+    assert report.joining.people == 10
+
+
+@pytest.mark.rule("LG1")
+@pytest.mark.rule("LG5")
+@pytest.mark.rule("LG7")
+@pytest.mark.rule("LG8")
+@pytest.mark.rule("LG9")
+@pytest.mark.rule("LG10")
+def test_a_mix_in_a_document_with_text_from_two_processes_with_a_storm(server: DemoServer) -> None:
+    """Who comes in the middle has everything, all replicas are equal, and the text is there with nothing torn apart."""
+    chosen = plan(
+        server.url, protocols=EVERYTHING, document_bytes=300_000, join_storm=6, prefix="mixed", typing=10, rate=4, processes=2
+    )
+    report = go(run(chosen))
+    all_arrived(report)
+    assert len(report.generator_core_percent) == 2
+    assert report.storm is not None
+    assert report.storm.each is not None
+    assert report.storm.each.count == 6
+    assert report.replicas is not None
+    assert (report.replicas.replicas, report.replicas.different) == (4, ())
+    assert report.server is not None
+    assert report.server.source == "metrics"
+    assert report.server.cpu_us_per_delivery is not None
+    text = read(server, "mixed-0")
+    assert len(TOKEN.sub(b"", text)) == 300_000
+    assert len(TOKEN.findall(text)) >= report.delivery.edits
+
+
+@pytest.mark.rule("LG2")
+@pytest.mark.rule("LG10")
+@pytest.mark.rule("LG12")
+@pytest.mark.rule("LG19")
+def test_a_server_of_which_only_the_protocol_is_known(server: DemoServer) -> None:
+    """It acknowledges nothing; what its process uses is asked of the system. All come with one token."""
+    token = issue(SECRET, sub="load", documents={"*": "write"})
+    report = go(run(plan(websocket(server, "yjs"), server_pid=server.pid, secret=None, token=token, join_storm=2)))
+    all_arrived(report)
+    assert report.acknowledgement is None
+    assert report.server is not None
+    assert (report.server.source, report.server.loop_lag_max_ms) == ("process", None)
+    assert report.server.memory_before_bytes > 10e6
+    assert report.storm is not None
+    assert report.storm.memory_before_bytes is not None
+    assert report.storm.memory_before_bytes > 10e6
+
+
+@pytest.mark.rule("LG4")
+@pytest.mark.rule("LG5")
+def test_one_frame_that_is_lost_is_found(server: DemoServer) -> None:
+    """As many deliveries as there were edits in it; and the replica that did not get it is another one."""
+    edits: list[int] = []
+    which = 4  # the first ones were typed before it counts
+
+    def loses(message: bytes) -> bool:
+        if message[:2] == b"\x00\x02" and (found := TOKEN.findall(message)):
+            edits.append(len(found))
+            return len(edits) == which + 1
+        return False
+
+    async def through() -> Report:
+        async with lossy_relay(websocket(server, "yjs"), loses) as url:
+            # One who types and one who reads.
+            return await run(plan(url, people=2, typing=1, rate=20, warm_up=0, settle=0.3, replicas=2))
+
+    report = go(through())
+    assert report.delivery.undelivered == edits[which] == report.delivery.expected - report.delivery.delivered
+    assert report.replicas is not None
+    assert len(report.replicas.different) == 1
+    assert not report.ok
+
+
+@pytest.mark.rule("LG4")
+def test_a_connection_that_is_lost_is_told(server: DemoServer) -> None:
+    """The server goes away in the middle of it."""
+    seen = 0
+
+    def loses(message: bytes) -> bool:
+        nonlocal seen
+        seen += bool(message[:2] == b"\x00\x02" and TOKEN.search(message))
+        if seen == 3:
+            raise ConnectionError
+        return False
+
+    async def through() -> Report:
+        async with lossy_relay(websocket(server, "yjs"), loses) as url:
+            return await run(plan(url, people=2, typing=1, rate=20, warm_up=0, settle=0.3))
+
+    report = go(through())
+    assert not report.ok
+    assert report.delivery.undelivered > 0
+    assert report.problems[0].startswith("1 times: the server closed it with 1011")
+
+
+@pytest.mark.rule("LG13")
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        (lambda _: "http://127.0.0.1:1", "is the server running there"),
+        (lambda _: "ws://127.0.0.1:1", "nobody listens at ws://127.0.0.1:1: start the server"),
+        (lambda server: websocket(server, "nothing"), "no such address"),
+        (lambda server: f"{server.url}openapi.json", "is it a cowrite server"),
+    ],
+)
+def test_nobody_there(server: DemoServer, address: Callable[[DemoServer], str], says: str) -> None:
+    """No server, or another one, or another protocol."""
+    with pytest.raises(LoadError, match=says):
+        go(run(plan(address(server), people=3, typing=1)))
+
+
+@pytest.mark.rule("LG13")
+@pytest.mark.parametrize("protocol", Protocol)
+def test_nobody_is_let_in(server: DemoServer, protocol: Protocol) -> None:
+    """It is said what to bring."""
+    with pytest.raises(LoadError, match="give a --token of the server, or its --secret"):
+        go(run(plan(server.url, people=3, typing=1, protocols={protocol: 1.0}, secret=None, token="none")))
+
+
+@pytest.mark.rule("LG13")
+def test_a_process_that_is_not_there(server: DemoServer) -> None:
+    with pytest.raises(LoadError, match="there is no process 4194305"):
+        go(run(plan(server.url, server_pid=4_194_305)))
+
+
+def read(server: DemoServer, document: str) -> bytes:
+    """The text of a document."""
+    token = issue(SECRET, sub="reader", documents={"*": "read"})
+    request = urllib.request.Request(
+        f"{server.url}api/v2/documents/{document}", headers={"Authorization": f"Bearer {token}", "Accept": "application/json"}
+    )
+    with urllib.request.urlopen(request) as answer:
+        parts = json.load(answer)["content"]["body"]
+    return (parts if isinstance(parts, str) else "".join(part["insert"] for part in parts["$text"])).encode()

@@ -53,6 +53,8 @@ class Course:
     source: str | None
     moments: Moments | None
     samples: Sequence[Sample]
+    memory: Sequence[tuple[float, float]] = ()
+    """When, and how many bytes: more often than the samples."""
 
 
 def gather(plan: Plan, course: Course, outcomes: Sequence[Outcome]) -> Report:
@@ -78,7 +80,7 @@ def gather(plan: Plan, course: Course, outcomes: Sequence[Outcome]) -> Report:
         traffic=Traffic(
             round(sum(one.frames for one in within) / seconds, 1), round(sum(one.bytes for one in within) / seconds, 1)
         ),
-        storm=_storm(plan, outcomes),
+        storm=_storm(plan, course, outcomes),
         server=_server(plan, course, delivery),
         generator_core_percent=tuple(round(outcome["core_percent"], 1) for outcome in outcomes),
         missed_edits=_sum(outcomes, "late"),
@@ -139,15 +141,22 @@ def _cursors(plan: Plan, outcomes: Sequence[Outcome]) -> Cursors | None:
     return Cursors(_sum(outcomes, "cursors_sent"), _sum(outcomes, "cursors_received"), age)
 
 
-def _storm(plan: Plan, outcomes: Sequence[Outcome]) -> Storm | None:
+def _storm(plan: Plan, course: Course, outcomes: Sequence[Outcome]) -> Storm | None:
     storms = [outcome["storm"] for outcome in outcomes if outcome["storm"] is not None]
     if not storms:
         return None
     joins = Histogram()
     for storm in storms:
         joins.join(Histogram.from_json(storm["joins"]))
-    took = max(storm["ended"] for storm in storms) - min(storm["began"] for storm in storms)
-    return Storm(plan.join_storm, round(took, 3), Durations.of(joins), Durations.of(_joined(outcomes, "during_storm")))
+    began, ended = min(storm["began"] for storm in storms), max(storm["ended"] for storm in storms)
+    return Storm(
+        people=plan.join_storm,
+        all_seconds=round(ended - began, 3),
+        each=Durations.of(joins),
+        latency_meanwhile=Durations.of(_joined(outcomes, "during_storm")),
+        memory_before_bytes=next((size for at, size in reversed(course.memory) if at <= began), None),
+        memory_peak_bytes=max((size for at, size in course.memory if began <= at <= ended), default=None),
+    )
 
 
 def _server(plan: Plan, course: Course, delivery: Delivery) -> Server | None:

@@ -37,7 +37,11 @@ class Requests:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, method: str, path: str, *, headers: dict[str, str] | None = None, body: Any = None) -> Answer:
-        """Send a request, and read its answer. Raises ``OSError`` and ``EOFError`` when there is none."""
+        """Send a request, and read its answer. Raises ``OSError`` and ``EOFError`` when there is none.
+
+        On a connection that was idle for some seconds a request and the server's end of it may cross: then it is sent again.
+        A server of cowrite applies no operation twice.
+        """
         host, port, _ = self._addresses.http
         lines = [
             f"{method} {path} HTTP/1.1",
@@ -49,6 +53,16 @@ class Requests:
             content = json.dumps(body, separators=(",", ":")).encode()
             lines += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
         request = "\r\n".join([*lines, "", ""]).encode() + content
+        was_open = self._streams is not None
+        try:
+            return await self._exchange(request)
+        except (ConnectionError, asyncio.IncompleteReadError) as error:
+            answered = isinstance(error, asyncio.IncompleteReadError) and error.partial
+            if not was_open or answered:
+                raise
+            return await self._exchange(request)
+
+    async def _exchange(self, request: bytes) -> Answer:
         reader, writer = await self._connected()
         try:
             writer.write(request)

@@ -81,6 +81,10 @@ class Storm:
     all_seconds: float
     each: Durations | None
     latency_meanwhile: Durations | None
+    memory_before_bytes: float | None
+    """Of the server directly before; None where its process is not looked at, as below."""
+    memory_peak_bytes: float | None
+    """The most meanwhile, of some twenty looks a second."""
 
 
 @dataclass(frozen=True, slots=True)

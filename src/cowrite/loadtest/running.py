@@ -83,7 +83,7 @@ async def _run(plan: Plan, listener: Listener, watch: Watch | None, parts: list[
     await seeders.leave()
     joined = await _look(watch)
     if watch is not None:
-        watch.start()
+        watch.start(closely=plan.join_storm > 0)
     since = time.monotonic() + _HEAD_START + plan.warm_up
     until = since + plan.seconds
     listener.phase("warming up" if plan.warm_up else "measuring")
@@ -110,6 +110,7 @@ async def _run(plan: Plan, listener: Listener, watch: Watch | None, parts: list[
         source=watch.source.name if watch is not None else None,
         moments=moments,
         samples=watch.samples if watch is not None else [],
+        memory=watch.memory if watch is not None else [],
     )
     return gather(plan, course, outcomes)
 

@@ -43,6 +43,10 @@ class Source(Protocol):
         """The figures now. Raises :class:`LoadError`."""
         ...
 
+    def memory(self) -> float | None:
+        """The bytes in memory alone, which costs little; None where that cannot be had without asking the server."""
+        ...
+
     async def close(self) -> None:
         """Nothing more is read."""
         ...
@@ -76,6 +80,9 @@ class MetricsSource:
         memory = sum(totals.get("cowrite_memory_bytes", []))
         return Sample(time.monotonic(), sum(totals["cowrite_cpu_seconds_total"]), memory, lag)
 
+    def memory(self) -> float | None:
+        return None
+
     async def close(self) -> None:
         await self._client.aclose()
 
@@ -98,6 +105,7 @@ class ProcessSource:
             self._process = psutil.Process(pid)
         except psutil.Error:
             raise PlanError(f"there is no process {pid} on this machine: look up the server's process id") from None
+        self._members = [self._process]
 
     async def read(self) -> Sample:
         lag = None if self._metrics is None else (await self._metrics.read()).loop_lag_ms
@@ -105,12 +113,18 @@ class ProcessSource:
 
     def _look(self, lag: float | None) -> Sample:
         try:
-            members = [self._process, *self._process.children(recursive=True)]
+            members = self._members = [self._process, *self._process.children(recursive=True)]
             times = [member.cpu_times() for member in members]
             memory = sum(member.memory_info().rss for member in members)
         except self._psutil.Error as error:
             raise LoadError(f"the server's process cannot be looked at: {error}") from None
         return Sample(time.monotonic(), sum(one.user + one.system for one in times), memory, lag)
+
+    def memory(self) -> float | None:
+        try:
+            return float(sum(member.memory_info().rss for member in self._members))
+        except self._psutil.Error:
+            return None
 
     async def close(self) -> None:
         if self._metrics is not None:
@@ -130,7 +144,9 @@ class Watch:
 
     source: Source
     samples: list[Sample] = field(default_factory=list)
-    _task: asyncio.Task[None] | None = None
+    memory: list[tuple[float, float]] = field(default_factory=list)
+    """When (monotonic clock, seconds), and how many bytes; only where it is looked at closely."""
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def look(self) -> Sample:
         """Look now. Raises :class:`LoadError`."""
@@ -138,15 +154,17 @@ class Watch:
         self.samples.append(sample)
         return sample
 
-    def start(self) -> None:
-        """Look once a second from now on."""
-        self._task = asyncio.create_task(self._watch())
+    def start(self, *, closely: bool) -> None:
+        """Look once a second from now on; ``closely``: at the memory alone twenty times as often."""
+        self._tasks.append(asyncio.create_task(self._watch()))
+        if closely:
+            self._tasks.append(asyncio.create_task(self._watch_memory()))
 
     async def stop(self) -> None:
         """No more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.source.close()
 
     async def _watch(self) -> None:
@@ -154,3 +172,8 @@ class Watch:
             with contextlib.suppress(LoadError):
                 await self.look()
             await asyncio.sleep(1)
+
+    async def _watch_memory(self) -> None:
+        while (size := self.source.memory()) is not None:
+            self.memory.append((time.monotonic(), size))
+            await asyncio.sleep(0.05)

@@ -71,6 +71,10 @@ class SocketPerson(Person, WSListener):
         """Of a message that begins like this nothing more is wanted."""
         return False
 
+    def shares(self, head: bytes) -> bool:
+        """A large message that begins like this is the same for many: it is read once, as small ones are."""
+        return False
+
     def send(self, message: bytes) -> None:
         """Write a message; nothing where the connection has ended."""
         if self.transport is not None and self.left is None:
@@ -103,7 +107,7 @@ class SocketPerson(Person, WSListener):
         self.lost("the connection was lost")
 
     def _message(self, message: bytes) -> None:
-        if len(message) >= LARGE:
+        if len(message) >= LARGE and not self.shares(message[:_HEAD_BYTES]):
             self.take_large(message)
             return
         frame = self.book.current.get(message)

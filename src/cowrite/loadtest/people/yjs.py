@@ -9,7 +9,7 @@ from typing import Any
 from pycrdt import Doc, Text
 
 from cowrite.loadtest.edits import EMPTY_UPDATE, ROOT, YjsHand
-from cowrite.loadtest.frames import ACKNOWLEDGED, DENIED, STEP_1, STEP_2, UPDATE, Frame, FrameBook
+from cowrite.loadtest.frames import ACKNOWLEDGED, AWARENESS, DENIED, STEP_1, STEP_2, UPDATE, Frame, FrameBook
 from cowrite.loadtest.people.person import Crew
 from cowrite.loadtest.people.socket import SocketPerson
 from cowrite.loadtest.plan import Seat
@@ -96,6 +96,10 @@ class YjsPerson(SocketPerson):
 
     def skims(self, head: bytes) -> bool:
         return self.doc is None and not self.joined.done() and self.read(head).kind == STEP_2
+
+    def shares(self, head: bytes) -> bool:
+        # The cursors of five hundred people have more than 100 KB.
+        return self.read(head).kind in {AWARENESS, UPDATE}
 
     def _state(self, frame: Frame) -> None:
         if self.doc is not None:

@@ -1,4 +1,4 @@
-"""``cowrite load`` as a person or a program runs it."""
+"""The command ``cowrite load``, and its reports of known figures."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import json
 import os
 import re
 import resource
-import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,47 +28,8 @@ from cowrite.loadtest.report import Report
 from cowrite.loadtest.report_html import page
 from cowrite.loadtest.report_table import print_report
 from cowrite.loadtest.server_figures import ProcessSource, Sample
-from demo_server import DemoServer
 
 ROOT = Path(__file__).resolve().parents[2]
-COWRITE = Path(sys.executable).parent / "cowrite"
-SHORT = ["--people", "5", "--typing", "2", "--rate", "10", "--seconds", "0.5", "--warm-up", "0.1"]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
-    with DemoServer(tmp_path_factory.mktemp("server")) as one:
-        yield one
-        one.stop()
-
-
-def cowrite_load(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    own = {name: value for name, value in os.environ.items() if not name.startswith("COWRITE_")}
-    return subprocess.run([COWRITE, "load", *arguments], capture_output=True, text=True, check=False, cwd=folder, env=own)
-
-
-@pytest.mark.rule("LG11")
-@pytest.mark.rule("LG16")
-def test_json_alone(server: DemoServer, tmp_path: Path) -> None:
-    """The report, and nothing else."""
-    done = cowrite_load(server.url, *SHORT, "--json", "-", folder=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    report = json.loads(done.stdout)
-    assert (report["version"], report["ok"], report["delivery"]["undelivered"]) == (1, True, 0)
-    assert report["delivery"]["delivered"] == 4 * report["delivery"]["edits"] > 0
-
-
-@pytest.mark.rule("LG11")
-@pytest.mark.rule("LG16")
-def test_for_a_person(server: DemoServer, tmp_path: Path) -> None:
-    """A table, files on the side, and a line a second on stderr."""
-    done = cowrite_load(server.url, *SHORT, "--html", "a.html", "--json", "a.json", folder=tmp_path)
-    assert done.returncode == 0
-    assert re.search(r"undelivered +0  must be 0\n", done.stdout)
-    assert done.stdout.endswith("everything arrived\n")
-    assert re.search(r"measuring +1 of 0.5 s  [\d,]+ deliveries, p50 [\d.]+, p99 [\d.]+ ms, server", done.stderr)
-    assert json.loads((tmp_path / "a.json").read_text())["ok"]
-    assert "everything arrived" in (tmp_path / "a.html").read_text()
 
 
 @pytest.mark.rule("LG13")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import sys
 import urllib.request
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cowrite import cli
 from cowrite.loadtest import LoadError, Plan, Protocol, Report, run
 from cowrite.loadtest.edits import TOKEN
 from cowrite.tokens import generate_secret, issue
@@ -110,6 +114,50 @@ def test_a_server_of_which_only_the_protocol_is_known(server: DemoServer) -> Non
     assert report.server is not None
     assert (report.server.source, report.server.loop_lag_max_ms) == ("process", None)
     assert report.server.memory_before_bytes > 10e6
+
+
+@pytest.fixture
+def cowrite_load(
+    server: DemoServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[object, str, str]]:
+    """The command line in this process: ``cowrite_load("--people", "5") -> (exit code, stdout, stderr)``."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COWRITE_SECRET", SECRET)
+    short = ["--people", "5", "--typing", "2", "--rate", "10", "--seconds", "0.5", "--warm-up", "0.1"]
+
+    def load(*arguments: str) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", ["cowrite", "load", server.url, *short, *arguments])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        written = capsys.readouterr()
+        return caught.value.code, written.out, written.err
+
+    return load
+
+
+@pytest.mark.rule("LG11")
+@pytest.mark.rule("LG16")
+def test_json_alone(cowrite_load: Callable[..., tuple[object, str, str]]) -> None:
+    """The report, and nothing else."""
+    code, out, err = cowrite_load("--json", "-")
+    assert (code, err) == (0, "")
+    report = json.loads(out)
+    assert (report["version"], report["ok"], report["delivery"]["undelivered"]) == (1, True, 0)
+    assert report["delivery"]["delivered"] == 4 * report["delivery"]["edits"] > 0
+    assert SECRET not in out
+
+
+@pytest.mark.rule("LG11")
+@pytest.mark.rule("LG16")
+def test_for_a_person(cowrite_load: Callable[..., tuple[object, str, str]], tmp_path: Path) -> None:
+    """A table, files on the side, and a line a second on stderr."""
+    code, out, err = cowrite_load("--html", "a.html", "--json", "a.json")
+    assert code == 0
+    assert re.search(r"undelivered +0  must be 0\n", out)
+    assert out.endswith("everything arrived\n")
+    assert re.search(r"measuring +1 of 0.5 s  [\d,]+ deliveries, p50 [\d.]+, p99 [\d.]+ ms, server", err)
+    assert json.loads((tmp_path / "a.json").read_text())["ok"]
+    assert "everything arrived" in (tmp_path / "a.html").read_text()
 
 
 @pytest.mark.rule("LG4")

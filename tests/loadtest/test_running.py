@@ -231,6 +231,15 @@ def test_nobody_is_let_in(server: DemoServer, protocol: Protocol) -> None:
         go(run(plan(server.url, people=3, typing=1, protocols={protocol: 1.0}, secret=None, token="none")))
 
 
+@pytest.mark.rule("LG1")
+@pytest.mark.rule("LG13")
+def test_addresses_to_come_from(server: DemoServer) -> None:
+    """Everybody comes from the one that was given; one of another machine is refused before anything is begun."""
+    all_arrived(go(run(plan(server.url, protocols=EVERYTHING, sources=("127.0.0.1",), seconds=0.3))))
+    with pytest.raises(LoadError, match=r"--source 192\.0\.2\.1 is no address of this machine"):
+        go(run(plan(server.url, sources=("192.0.2.1",))))
+
+
 @pytest.mark.rule("LG13")
 def test_a_process_that_is_not_there(server: DemoServer) -> None:
     with pytest.raises(LoadError, match="there is no process 4194305"):

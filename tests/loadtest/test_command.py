@@ -1,15 +1,14 @@
-"""``cowrite load`` as a person or a program runs it."""
+"""The command ``cowrite load``, and its reports of known figures."""
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import os
 import re
 import resource
-import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import pytest
 from rich.console import Console
 
 from cowrite import cli
+from cowrite.load_command import load
 from cowrite.loadtest import LoadError, Plan
 from cowrite.loadtest.gathering import Course, Moments, gather
 from cowrite.loadtest.histogram import Histogram
@@ -28,46 +28,8 @@ from cowrite.loadtest.report import Report
 from cowrite.loadtest.report_html import page
 from cowrite.loadtest.report_table import print_report
 from cowrite.loadtest.server_figures import ProcessSource, Sample
-from demo_server import DemoServer
 
-COWRITE = Path(sys.executable).parent / "cowrite"
-SHORT = ["--people", "5", "--typing", "2", "--rate", "10", "--seconds", "0.5", "--warm-up", "0.1"]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
-    with DemoServer(tmp_path_factory.mktemp("server")) as one:
-        yield one
-        one.stop()
-
-
-def cowrite_load(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    own = {name: value for name, value in os.environ.items() if not name.startswith("COWRITE_")}
-    return subprocess.run([COWRITE, "load", *arguments], capture_output=True, text=True, check=False, cwd=folder, env=own)
-
-
-@pytest.mark.rule("LG11")
-@pytest.mark.rule("LG16")
-def test_json_alone(server: DemoServer, tmp_path: Path) -> None:
-    """The report, and nothing else."""
-    done = cowrite_load(server.url, *SHORT, "--json", "-", folder=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    report = json.loads(done.stdout)
-    assert (report["version"], report["ok"], report["delivery"]["undelivered"]) == (1, True, 0)
-    assert report["delivery"]["delivered"] == 4 * report["delivery"]["edits"] > 0
-
-
-@pytest.mark.rule("LG11")
-@pytest.mark.rule("LG16")
-def test_for_a_person(server: DemoServer, tmp_path: Path) -> None:
-    """A table, files on the side, and a line a second on stderr."""
-    done = cowrite_load(server.url, *SHORT, "--html", "a.html", "--json", "a.json", folder=tmp_path)
-    assert done.returncode == 0
-    assert re.search(r"undelivered +0  must be 0\n", done.stdout)
-    assert done.stdout.endswith("everything arrived\n")
-    assert re.search(r"measuring +1 of 0.5 s  [\d,]+ deliveries, p50 [\d.]+, p99 [\d.]+ ms, server", done.stderr)
-    assert json.loads((tmp_path / "a.json").read_text())["ok"]
-    assert "everything arrived" in (tmp_path / "a.html").read_text()
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.rule("LG13")
@@ -114,7 +76,8 @@ def gathered(*outcomes: dict[str, Any], **more: Any) -> Report:
     samples = [Sample(at, cpu, memory, lag) for at, cpu, memory, lag in KNOWN]
     joins = Histogram()
     joins.add([5.0, 6.0, 7.0])
-    plan = Plan(**({"url": "http://h", "people": 3, "token": "the-token"} | more))
+    known: dict[str, Any] = {"url": "http://h", "people": 3, "token": "the-token"}
+    plan = Plan(**(known | more))
     course = Course("2026-11-28T20:00:00+00:00", 100.0, 102.0, joins, 1.5, "metrics", Moments(*samples), samples)
     return gather(plan, course, outcomes)
 
@@ -191,6 +154,19 @@ def test_the_table() -> None:
     assert lines[-1] == "2 of 6 deliveries did not arrive"
     assert "lost: 2 times: gone [x]" in lines
     assert "  all have the state after  0.30 s" in lines
+
+
+@pytest.mark.rule("LG11")
+def test_the_page_of_options_and_keys() -> None:
+    """It has all of both, and no others."""
+    text = (ROOT / "docs" / "reference" / "load.md").read_text()
+    told = set(re.findall(r"^\| `--([a-z-]+)", text, re.MULTILINE)) | {"token", "secret", "demo"}
+    assert told == {name.replace("_", "-") for name in inspect.signature(load).parameters} - {"url"}
+    keys = text.partition("## JSON")[2].partition("##")[0]
+    report = gathered(outcome(storm=storm(), acknowledgement=outcome()["latency"]), cursors=1).to_json()
+    parts = [report, *(value for value in report.values() if isinstance(value, dict)), report["timeline"][0]]
+    named = {key for part in parts if part is not report["plan"] for key in part}
+    assert {key for key in named if f"`{key}`" not in keys} == set()
 
 
 @pytest.mark.rule("LG14")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import sys
 import urllib.request
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cowrite import cli
 from cowrite.loadtest import LoadError, Plan, Protocol, Report, run
 from cowrite.loadtest.edits import TOKEN
 from cowrite.tokens import generate_secret, issue
@@ -116,6 +120,50 @@ def test_a_server_of_which_only_the_protocol_is_known(server: DemoServer) -> Non
     assert report.storm.memory_before_bytes > 10e6
 
 
+@pytest.fixture
+def cowrite_load(
+    server: DemoServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[object, str, str]]:
+    """The command line in this process: ``cowrite_load("--people", "5") -> (exit code, stdout, stderr)``."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COWRITE_SECRET", SECRET)
+    short = ["--people", "5", "--typing", "2", "--rate", "10", "--seconds", "0.5", "--warm-up", "0.1"]
+
+    def load(*arguments: str) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", ["cowrite", "load", server.url, *short, *arguments])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        written = capsys.readouterr()
+        return caught.value.code, written.out, written.err
+
+    return load
+
+
+@pytest.mark.rule("LG11")
+@pytest.mark.rule("LG16")
+def test_json_alone(cowrite_load: Callable[..., tuple[object, str, str]]) -> None:
+    """The report, and nothing else."""
+    code, out, err = cowrite_load("--json", "-")
+    assert (code, err) == (0, "")
+    report = json.loads(out)
+    assert (report["version"], report["ok"], report["delivery"]["undelivered"]) == (1, True, 0)
+    assert report["delivery"]["delivered"] == 4 * report["delivery"]["edits"] > 0
+    assert SECRET not in out
+
+
+@pytest.mark.rule("LG11")
+@pytest.mark.rule("LG16")
+def test_for_a_person(cowrite_load: Callable[..., tuple[object, str, str]], tmp_path: Path) -> None:
+    """A table, files on the side, and a line a second on stderr."""
+    code, out, err = cowrite_load("--html", "a.html", "--json", "a.json")
+    assert code == 0
+    assert re.search(r"undelivered +0  must be 0\n", out)
+    assert out.endswith("everything arrived\n")
+    assert re.search(r"measuring +1 of 0.5 s  [\d,]+ deliveries, p50 [\d.]+, p99 [\d.]+ ms, server", err)
+    assert json.loads((tmp_path / "a.json").read_text())["ok"]
+    assert "everything arrived" in (tmp_path / "a.html").read_text()
+
+
 @pytest.mark.rule("LG4")
 @pytest.mark.rule("LG5")
 def test_one_frame_that_is_lost_is_found(server: DemoServer) -> None:
@@ -185,6 +233,15 @@ def test_nobody_is_let_in(server: DemoServer, protocol: Protocol) -> None:
     """It is said what to bring."""
     with pytest.raises(LoadError, match="give a --token of the server, or its --secret"):
         go(run(plan(server.url, people=3, typing=1, protocols={protocol: 1.0}, secret=None, token="none")))
+
+
+@pytest.mark.rule("LG1")
+@pytest.mark.rule("LG13")
+def test_addresses_to_come_from(server: DemoServer) -> None:
+    """Everybody comes from the one that was given; one of another machine is refused before anything is begun."""
+    all_arrived(go(run(plan(server.url, protocols=EVERYTHING, sources=("127.0.0.1",), seconds=0.3))))
+    with pytest.raises(LoadError, match=r"--source 192\.0\.2\.1 is no address of this machine"):
+        go(run(plan(server.url, sources=("192.0.2.1",))))
 
 
 @pytest.mark.rule("LG13")

@@ -12,7 +12,7 @@ from cowrite.loadtest.addresses import Addresses
 from cowrite.loadtest.gathering import Course, Moments, gather
 from cowrite.loadtest.histogram import Histogram
 from cowrite.loadtest.measuring import Second
-from cowrite.loadtest.open_files import allow_sockets
+from cowrite.loadtest.open_files import allow_sockets, check_sources
 from cowrite.loadtest.other_part import OtherPart
 from cowrite.loadtest.own_part import OwnPart, Part, Typed
 from cowrite.loadtest.plan import Plan
@@ -53,6 +53,7 @@ async def run(plan: Plan, listener: Listener | None = None) -> Report:
     """
     listener = listener or Silent()
     allow_sockets(plan)
+    check_sources(plan)
     Addresses(plan).token_for(0)  # a secret that is none is found before anything is begun
     source = await asyncio.to_thread(source_for, plan)  # it looks at files
     watch = None if source is None else Watch(source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import os
@@ -19,6 +20,7 @@ import pytest
 from rich.console import Console
 
 from cowrite import cli
+from cowrite.load_command import load
 from cowrite.loadtest import LoadError, Plan
 from cowrite.loadtest.gathering import Course, Moments, gather
 from cowrite.loadtest.histogram import Histogram
@@ -30,6 +32,7 @@ from cowrite.loadtest.report_table import print_report
 from cowrite.loadtest.server_figures import ProcessSource, Sample
 from demo_server import DemoServer
 
+ROOT = Path(__file__).resolve().parents[2]
 COWRITE = Path(sys.executable).parent / "cowrite"
 SHORT = ["--people", "5", "--typing", "2", "--rate", "10", "--seconds", "0.5", "--warm-up", "0.1"]
 
@@ -114,7 +117,8 @@ def gathered(*outcomes: dict[str, Any], **more: Any) -> Report:
     samples = [Sample(at, cpu, memory, lag) for at, cpu, memory, lag in KNOWN]
     joins = Histogram()
     joins.add([5.0, 6.0, 7.0])
-    plan = Plan(**({"url": "http://h", "people": 3, "token": "the-token"} | more))
+    known: dict[str, Any] = {"url": "http://h", "people": 3, "token": "the-token"}
+    plan = Plan(**(known | more))
     course = Course("2026-11-28T20:00:00+00:00", 100.0, 102.0, joins, 1.5, "metrics", Moments(*samples), samples)
     return gather(plan, course, outcomes)
 
@@ -191,6 +195,19 @@ def test_the_table() -> None:
     assert lines[-1] == "2 of 6 deliveries did not arrive"
     assert "lost: 2 times: gone [x]" in lines
     assert "  all have the state after  0.30 s" in lines
+
+
+@pytest.mark.rule("LG11")
+def test_the_page_of_options_and_keys() -> None:
+    """It has all of both, and no others."""
+    text = (ROOT / "docs" / "reference" / "load.md").read_text()
+    told = set(re.findall(r"^\| `--([a-z-]+)", text, re.MULTILINE)) | {"token", "secret", "demo"}
+    assert told == {name.replace("_", "-") for name in inspect.signature(load).parameters} - {"url"}
+    keys = text.partition("## JSON")[2].partition("##")[0]
+    report = gathered(outcome(storm=storm(), acknowledgement=outcome()["latency"]), cursors=1).to_json()
+    parts = [report, *(value for value in report.values() if isinstance(value, dict)), report["timeline"][0]]
+    named = {key for part in parts if part is not report["plan"] for key in part}
+    assert {key for key in named if f"`{key}`" not in keys} == set()
 
 
 @pytest.mark.rule("LG14")

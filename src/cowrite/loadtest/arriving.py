@@ -36,9 +36,14 @@ async def arrive(people: Sequence[Person], plan: Plan, *, per_second: float) -> 
     return await _all([one(place, person) for place, person in enumerate(people)])
 
 
-async def arrive_at_once(people: Sequence[Person], plan: Plan) -> list[float]:
-    """The same, and nobody waits for others."""
-    return await _all([_come_in(person, plan) for person in people])
+async def arrive_at_once(people: Sequence[Person], plan: Plan) -> tuple[list[float], list[str]]:
+    """The same, and nobody waits for others. For each who cannot come in there is a reason instead."""
+    outcomes = await asyncio.gather(*(_come_in(person, plan) for person in people), return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException) and not isinstance(outcome, LoadError):
+            raise outcome
+    took = [outcome for outcome in outcomes if isinstance(outcome, float)]
+    return took, [f"did not come in: {outcome}" for outcome in outcomes if isinstance(outcome, LoadError)]
 
 
 async def _all(work: Sequence[object]) -> list[float]:

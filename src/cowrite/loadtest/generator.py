@@ -52,6 +52,8 @@ class Generator:
         """The second of the measurement that it is now."""
         self.core_percent = 0.0
         """Of a core, what this process used while it was measured."""
+        self._missing: list[str] = []
+        """Why some of the storm could not come in."""
         self._rhythms: list[Rhythm] = []
         self._share = sum(not person.seat.storms for person in self.people) / max(1, plan.documents * plan.people)
 
@@ -140,9 +142,9 @@ class Generator:
     def problems(self) -> list[str]:
         """Why connections have ended that should not have, each reason once with how often."""
         reasons: dict[str, int] = {}
-        for person in (*self.people, *self.stormers):
-            if person.left is not None:
-                reasons[person.left] = reasons.get(person.left, 0) + 1
+        left = [person.left for person in (*self.people, *self.stormers) if person.left is not None and person.joined_once]
+        for reason in (*left, *self._missing):
+            reasons[reason] = reasons.get(reason, 0) + 1
         return [f"{count} times: {reason}" for reason, count in reasons.items()]
 
     async def leave(self) -> None:
@@ -185,7 +187,8 @@ class Generator:
         meter, joins, began = self.crew.meter, Histogram(), time.monotonic()
         meter.tick(self._at)
         meter.storming = True
-        joins.add(await arrive_at_once(self.stormers, self.plan))
+        took, self._missing = await arrive_at_once(self.stormers, self.plan)
+        joins.add(took)
         meter.tick(self._at)
         meter.storming = False
         self.storm = Storm(joins, began, time.monotonic())

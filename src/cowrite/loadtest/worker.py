@@ -6,7 +6,9 @@ The end of its input tells it to leave, so that it does not outlive who started 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import signal
 import sys
 from typing import Any, Final
 
@@ -21,6 +23,8 @@ _LONGEST_LINE: Final = 64 << 20
 
 def main() -> None:
     """Run until the input ends."""
+    # Ctrl-C reaches all processes of the terminal; who started this one ends its input then.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         import uvloop
     except ImportError:
@@ -41,16 +45,22 @@ async def _serve() -> None:
         return
     part = OwnPart(plan, first["part"])
     _say({"ready": True})
-    try:
-        await _obey(part, reader)
-    finally:
-        await part.close()
-
-
-async def _obey(part: OwnPart, reader: asyncio.StreamReader) -> None:
+    commands: asyncio.Queue[bytes] = asyncio.Queue()
+    obeying = asyncio.create_task(_obey(part, commands))
+    obeying.add_done_callback(lambda _: reader.feed_eof())  # what is wrong in here ends the process
+    # Its input is read while it works, too: at the end of it the work is over.
     while line := await reader.readline():
+        commands.put_nowait(line)
+    obeying.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await obeying
+    await part.close()
+
+
+async def _obey(part: OwnPart, commands: asyncio.Queue[bytes]) -> None:
+    while True:
         try:
-            _say(await _do(part, json.loads(line)))
+            _say(await _do(part, json.loads(await commands.get())))
         except LoadError as error:
             _say({"error": str(error)})
 

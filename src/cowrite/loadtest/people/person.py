@@ -58,6 +58,11 @@ class Person:
         self.joined.add_done_callback(_looked_at)
 
     @property
+    def joined_once(self) -> bool:
+        """It has come in."""
+        return self.joined.done() and not self.joined.cancelled() and self.joined.exception() is None
+
+    @property
     def waits(self) -> bool:
         """Something that it sent is not acknowledged yet."""
         return False

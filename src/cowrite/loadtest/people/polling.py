@@ -62,7 +62,9 @@ class PollingPerson(Person):
         self._unanswered += 1
 
         async def post() -> None:
-            operation = {"type": "insert", "position": ["body", self.hand.type(text)], "content": text}
+            # An id, so that a request that is sent again is not applied twice.
+            name = f"{self.number:x}-{at:x}"
+            operation = {"id": name, "type": "insert", "position": ["body", self.hand.type(text)], "content": text}
             body = {"document_id": self.seat.document, "base": self._head, "operations": [operation]}
             answer = await self._posts.ask("POST", self._path("operations"), headers=self._authorization, body=body)
             self._unanswered -= 1

@@ -187,4 +187,6 @@ def node() -> str:
     """The Node that the other servers run with: ``COWRITE_BENCH_NODE``, or what the tests use."""
     from node_program import node as found
 
-    return os.environ.get("COWRITE_BENCH_NODE") or found()
+    # The one of the Python package is a program that starts the real one: that is the process to be measured, and to be ended.
+    named = os.environ.get("COWRITE_BENCH_NODE") or found()
+    return subprocess.run([named, "-p", "process.execPath"], capture_output=True, text=True, check=True).stdout.strip()

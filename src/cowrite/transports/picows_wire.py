@@ -33,6 +33,32 @@ _JOIN_BYTES: Final = 8 << 10
 class PicowsWire(WSListener):
     """One open socket: picows tells it what comes, and the connection writes to it."""
 
+    # An instance dictionary would be the largest part of an idle socket here.
+    __slots__ = (
+        "_clock",
+        "_heard",
+        "_is_text",
+        "_kind",
+        "_large",
+        "_large_sent",
+        "_lost",
+        "_max_message",
+        "_parts",
+        "_paused",
+        "_pinged",
+        "_refused",
+        "_small",
+        "_small_bytes",
+        "_socket",
+        "_timer",
+        "_times",
+        "_turn",
+        "_unanswered",
+        "closing",
+        "connection",
+        "link",
+    )
+
     def __init__(self, socket: asyncio.Transport, upgrade: Accepted, services: Services) -> None:
         self.link = LinkMeter(services.clock)
         self.connection = connection_for(self, upgrade, services)
@@ -49,7 +75,8 @@ class PicowsWire(WSListener):
         self._is_text = False
         self._small: list[bytes] = []
         self._small_bytes = 0
-        self._large: deque[bytes] = deque()
+        self._large: deque[bytes] | None = None
+        """Made when there is one: an empty one is larger than all else that an idle socket needs here."""
         self._large_sent = 0
         """How much of the first large message has been written."""
         self._paused = False
@@ -127,6 +154,8 @@ class PicowsWire(WSListener):
             return
         if len(message) > _JOIN_BYTES or self._large:
             self._write_small()
+            if self._large is None:
+                self._large = deque()
             self._large.append(message)
             self._pump()
         else:
@@ -160,7 +189,10 @@ class PicowsWire(WSListener):
 
     def flush(self) -> None:
         """The turn is over: write the small messages."""
-        self._write_small()
+        messages = self._small
+        if messages:  # as _write_small(), written out: once for each frame that leaves
+            self._small, self._small_bytes = [], 0
+            self._socket.write(self._turn.join(messages, self._kind))
         if self._refused:
             self._offer()
 
@@ -181,6 +213,8 @@ class PicowsWire(WSListener):
                 self._large.popleft()
                 self._large_sent = 0
             self._socket.writelines((header(first, end - start), memoryview(message)[start:end]))
+        if not self._large:
+            self._large = None
 
     def _offer(self) -> None:
         """Tell the connection that it can write again, if it wants to know. Never while it writes."""
@@ -191,7 +225,7 @@ class PicowsWire(WSListener):
     def _stop_writing(self) -> None:
         self.closing = True
         self._small.clear()
-        self._large.clear()
+        self._large = None
         self._small_bytes = 0
         self._paused = False
         self._unanswered = None

@@ -8,8 +8,8 @@ from math import sqrt
 from cowrite.core.ports import Clock, Timer
 
 _LEAST_SHARE = 1.6
-"""A flush waits at least this many times the cost of the one before, so flushing takes less than two fifths of the loop's time."""
-_SHARE = 1.3
+"""A flush waits at least this many times the cost of the one before, so flushing takes at most two fifths of the loop."""
+_SHARE = 1.1
 """So many times as long as the root of the number of updates in it, if that is more.
 
 What a flush costs is nearly the same for one update and for many: a frame for each peer. It costs the less the longer it waits

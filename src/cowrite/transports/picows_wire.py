@@ -36,6 +36,7 @@ class PicowsWire(WSListener):
     # An instance dictionary would be the largest part of an idle socket here.
     __slots__ = (
         "_clock",
+        "_due",
         "_heard",
         "_is_text",
         "_kind",
@@ -54,6 +55,7 @@ class PicowsWire(WSListener):
         "_times",
         "_turn",
         "_unanswered",
+        "_watch",
         "closing",
         "connection",
         "link",
@@ -69,6 +71,7 @@ class PicowsWire(WSListener):
         self._clock = services.clock
         self._times = services.times
         self._turn = services.turn
+        self._watch = services.watch
         self._max_message = max_message_bytes(services.limits)
         self._parts: bytearray | None = None
         """The message whose fragments are coming in."""
@@ -86,14 +89,17 @@ class PicowsWire(WSListener):
         """The connection was told that nothing more can be written now: it waits to be told otherwise."""
         self._heard = self._clock.monotonic()
         self._pinged = float("-inf")
+        self._due: int | None = None
+        """When the watch looks after it."""
         self._timer: Timer | None = None
+        """When a closing socket is cut."""
         self._lost = False
 
     # ---- what picows says --------------------------------------------------------------------------------------------
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._socket.set_write_buffer_limits(high=HIGH_WATER, low=LOW_WATER)
-        self._watch()
+        self.look()
         self.connection.opened()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
@@ -275,21 +281,24 @@ class PicowsWire(WSListener):
 
     # ---- time --------------------------------------------------------------------------------------------------------
 
-    def _watch(self) -> None:
+    def look(self) -> None:
         """Ping a peer that is silent, and let one go that stays so: half-open sockets look open for hours."""
         now = self._clock.monotonic()
         quiet = now - self._heard
         if quiet < self._times.ping_after:
-            self._timer = self._clock.call_later(self._times.ping_after - quiet, self._watch)
+            self._due = self._watch.put(self, self._times.ping_after - quiet)
         elif self._pinged < self._heard:
             self._pinged = now
             self.link.asked()
             self._socket.write(control_frame(PING, b""))
-            self._timer = self._clock.call_later(self._times.pong_within, self._watch)
+            self._due = self._watch.put(self, self._times.pong_within)
         else:
             self.connection.close(CloseCode.IDLE, f"nothing was heard for {quiet:.0f} s, nor an answer to a ping")
 
     def _stop_timer(self) -> None:
+        if self._due is not None:
+            self._watch.drop(self, self._due)
+            self._due = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 
 import psutil
@@ -254,7 +253,7 @@ async def test_joined_once_for_all() -> None:
 
     class Socket:
         def __init__(self, *messages: bytes) -> None:
-            self.messages: Sequence[bytes] = messages
+            self.messages = list(messages)
 
         def flush(self) -> None:
             written.append(turn.join(self.messages))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Sequence
-from operator import is_
 from typing import Final, Protocol
 
 import structlog
@@ -51,7 +49,7 @@ class WriteTurn:
 
     def __init__(self) -> None:
         self._sockets: list[Flushable] = []
-        self._messages: Sequence[bytes] = ()
+        self._messages: list[bytes] = []
         self._kind = BINARY
         self._joined = b""
 
@@ -61,10 +59,10 @@ class WriteTurn:
             asyncio.get_running_loop().call_soon(self.flush)
         self._sockets.append(socket)
 
-    def join(self, messages: Sequence[bytes], kind: int = BINARY) -> bytes:
+    def join(self, messages: list[bytes], kind: int = BINARY) -> bytes:
         """The frames of these messages. Sockets that get the same messages one after the other share the ``bytes``."""
-        same = len(self._messages) == len(messages) and kind == self._kind and all(map(is_, self._messages, messages))
-        if not same:
+        # Lists are compared by their elements' identity first: nothing is read of messages that are the same object.
+        if messages != self._messages or kind != self._kind:
             self._messages, self._kind = messages, kind
             self._joined = b"".join([frame(message, kind) for message in messages])
         return self._joined
@@ -77,4 +75,4 @@ class WriteTurn:
                 socket.flush()
             except Exception:  # one that breaks must not silence the others
                 _log.exception("socket not written")
-        self._messages, self._joined = (), b""
+        self._messages, self._joined = [], b""

@@ -33,6 +33,34 @@ _JOIN_BYTES: Final = 8 << 10
 class PicowsWire(WSListener):
     """One open socket: picows tells it what comes, and the connection writes to it."""
 
+    # An instance dictionary would be the largest part of an idle socket here.
+    __slots__ = (
+        "_clock",
+        "_due",
+        "_heard",
+        "_is_text",
+        "_kind",
+        "_large",
+        "_large_sent",
+        "_lost",
+        "_max_message",
+        "_parts",
+        "_paused",
+        "_pinged",
+        "_refused",
+        "_small",
+        "_small_bytes",
+        "_socket",
+        "_timer",
+        "_times",
+        "_turn",
+        "_unanswered",
+        "_watch",
+        "closing",
+        "connection",
+        "link",
+    )
+
     def __init__(self, socket: asyncio.Transport, upgrade: Accepted, services: Services) -> None:
         self.link = LinkMeter(services.clock)
         self.connection = connection_for(self, upgrade, services)
@@ -43,13 +71,15 @@ class PicowsWire(WSListener):
         self._clock = services.clock
         self._times = services.times
         self._turn = services.turn
+        self._watch = services.watch
         self._max_message = max_message_bytes(services.limits)
         self._parts: bytearray | None = None
         """The message whose fragments are coming in."""
         self._is_text = False
         self._small: list[bytes] = []
         self._small_bytes = 0
-        self._large: deque[bytes] = deque()
+        self._large: deque[bytes] | None = None
+        """Made when there is one: an empty one is larger than all else that an idle socket needs here."""
         self._large_sent = 0
         """How much of the first large message has been written."""
         self._paused = False
@@ -59,14 +89,17 @@ class PicowsWire(WSListener):
         """The connection was told that nothing more can be written now: it waits to be told otherwise."""
         self._heard = self._clock.monotonic()
         self._pinged = float("-inf")
+        self._due: int | None = None
+        """When the watch looks after it."""
         self._timer: Timer | None = None
+        """When a closing socket is cut."""
         self._lost = False
 
     # ---- what picows says --------------------------------------------------------------------------------------------
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._socket.set_write_buffer_limits(high=HIGH_WATER, low=LOW_WATER)
-        self._watch()
+        self.look()
         self.connection.opened()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
@@ -127,6 +160,8 @@ class PicowsWire(WSListener):
             return
         if len(message) > _JOIN_BYTES or self._large:
             self._write_small()
+            if self._large is None:
+                self._large = deque()
             self._large.append(message)
             self._pump()
         else:
@@ -160,7 +195,10 @@ class PicowsWire(WSListener):
 
     def flush(self) -> None:
         """The turn is over: write the small messages."""
-        self._write_small()
+        messages = self._small
+        if messages:  # as _write_small(), written out: once for each frame that leaves
+            self._small, self._small_bytes = [], 0
+            self._socket.write(self._turn.join(messages, self._kind))
         if self._refused:
             self._offer()
 
@@ -181,6 +219,8 @@ class PicowsWire(WSListener):
                 self._large.popleft()
                 self._large_sent = 0
             self._socket.writelines((header(first, end - start), memoryview(message)[start:end]))
+        if not self._large:
+            self._large = None
 
     def _offer(self) -> None:
         """Tell the connection that it can write again, if it wants to know. Never while it writes."""
@@ -191,7 +231,7 @@ class PicowsWire(WSListener):
     def _stop_writing(self) -> None:
         self.closing = True
         self._small.clear()
-        self._large.clear()
+        self._large = None
         self._small_bytes = 0
         self._paused = False
         self._unanswered = None
@@ -241,21 +281,24 @@ class PicowsWire(WSListener):
 
     # ---- time --------------------------------------------------------------------------------------------------------
 
-    def _watch(self) -> None:
+    def look(self) -> None:
         """Ping a peer that is silent, and let one go that stays so: half-open sockets look open for hours."""
         now = self._clock.monotonic()
         quiet = now - self._heard
         if quiet < self._times.ping_after:
-            self._timer = self._clock.call_later(self._times.ping_after - quiet, self._watch)
+            self._due = self._watch.put(self, self._times.ping_after - quiet)
         elif self._pinged < self._heard:
             self._pinged = now
             self.link.asked()
             self._socket.write(control_frame(PING, b""))
-            self._timer = self._clock.call_later(self._times.pong_within, self._watch)
+            self._due = self._watch.put(self, self._times.pong_within)
         else:
             self.connection.close(CloseCode.IDLE, f"nothing was heard for {quiet:.0f} s, nor an answer to a ping")
 
     def _stop_timer(self) -> None:
+        if self._due is not None:
+            self._watch.drop(self, self._due)
+            self._due = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

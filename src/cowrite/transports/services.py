@@ -22,6 +22,7 @@ from cowrite.protocol.hocuspocus import HocuspocusDialect
 from cowrite.transports.framing import WriteTurn
 from cowrite.transports.load import ServerLoad
 from cowrite.transports.origins import OriginPolicy
+from cowrite.transports.watch import Watch
 
 _log = structlog.get_logger(__name__)
 
@@ -89,10 +90,15 @@ class Services:
     load: ServerLoad
     times: SocketTimes = SocketTimes()
     turn: WriteTurn = field(default_factory=WriteTurn)
+    watch: Watch = field(init=False)
     connections: set[Connection] = field(default_factory=set)
     """The sockets that are open."""
     dialects: WeakValueDictionary[str, HocuspocusDialect] = field(default_factory=WeakValueDictionary)
     """By address; those that are in use."""
+
+    def __post_init__(self) -> None:
+        grain = min(1.0, self.times.ping_after / 16, self.times.pong_within / 16)
+        object.__setattr__(self, "watch", Watch(self.clock, grain))
 
     def dialect_at(self, address: str) -> HocuspocusDialect:
         """The one dialect of this address: all clients that use it share each broadcast."""

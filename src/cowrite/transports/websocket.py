@@ -44,6 +44,8 @@ def picows_protocol(serving: Serving) -> type[asyncio.Protocol]:
     """The class for uvicorn's ``ws=``. Every upgrade is answered here: the ASGI application sees none."""
 
     class PicowsProtocol(_PicowsProtocol):
+        __slots__ = ()
+
         def __init__(self, config: object, server_state: Any, app_state: object, _loop: object = None) -> None:
             super().__init__(serving, server_state.connections)
 
@@ -56,6 +58,8 @@ def is_websocket(connection: object) -> bool:
 
 
 class _PicowsProtocol(WSProtocol):  # type: ignore[misc]
+    __slots__ = ("_connections", "_head", "_services", "_socket", "wire")
+
     def __init__(self, serving: Serving, connections: set[object]) -> None:
         services = serving()
         super().__init__(

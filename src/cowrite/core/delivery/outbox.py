@@ -70,6 +70,19 @@ class Outbox:
     read. The outbox has discarded everything by then; close the peer.
     """
 
+    __slots__ = (
+        "_arrears",
+        "_clock",
+        "_limit",
+        "_others",
+        "_overflow",
+        "_queue",
+        "_settle",
+        "_updates",
+        "_wire",
+        "last_sent",
+    )
+
     def __init__(
         self,
         wire: Wire,

@@ -24,6 +24,23 @@ _numbers = count()
 class Peer:
     """A connection in a room: its session, its queue, and what it is owed. Compared by identity."""
 
+    __slots__ = (
+        "_wire",
+        "acknowledgements",
+        "acknowledges",
+        "active",
+        "dialect",
+        "held",
+        "live",
+        "number",
+        "outbox",
+        "owner",
+        "refused",
+        "session",
+        "starved",
+        "told_to_read",
+    )
+
     def __init__(
         self,
         session: Session,

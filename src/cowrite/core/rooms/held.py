@@ -29,23 +29,25 @@ class HeldUpdates:
         self._limits = limits
         self._ask = ask
         self._give_up = give_up
-        self._since: dict[Received, float] = {}
-        """What is held, in the order of arrival, and since when."""
+        self.waiting: dict[Received, float] = {}
+        """What is held, in the order of arrival, and since when. Look, but do not touch: empty with nearly all peers, at each
+        flush.
+        """
         self._taken: dict[Received, float] = {}
         """The same for what :meth:`take` gave last."""
         self._bytes = 0
         self._timer: Timer | None = None
 
     def __bool__(self) -> bool:
-        return bool(self._since)
+        return bool(self.waiting)
 
     def hold(self, held: Received) -> None:
         """Keep one more. Raises :class:`PeerError` over the limits."""
-        count, size = len(self._since) + 1, self._bytes + held.size
+        count, size = len(self.waiting) + 1, self._bytes + held.size
         if count > self._limits.held_updates or size > self._limits.held_bytes:
             reason = f"{count} updates ({size} bytes) wait for others that did not arrive"
             raise PeerError(CloseCode.MISSING_DEPENDENCIES, reason)
-        self._since[held] = self._clock.monotonic()
+        self.waiting[held] = self._clock.monotonic()
         self._bytes = size
         if self._timer is None:
             self._wait()
@@ -53,20 +55,20 @@ class HeldUpdates:
 
     def take(self) -> list[Received]:
         """Everything that is held, in the order of arrival. Nothing is held until :meth:`keep`, which must follow at once."""
-        self._taken, self._since = self._since, {}
+        self._taken, self.waiting = self.waiting, {}
         return list(self._taken)
 
     def keep(self, updates: Iterable[Received]) -> None:
         """Put back what :meth:`take` gave and is still of no use; the time that each waited goes on counting."""
-        self._since = {held: self._taken[held] for held in updates}
+        self.waiting = {held: self._taken[held] for held in updates}
         self._taken = {}
-        self._bytes = sum(held.size for held in self._since)
-        if not self._since:
+        self._bytes = sum(held.size for held in self.waiting)
+        if not self.waiting:
             self.cancel()
 
     def cancel(self) -> None:
         """Forget what is held, and stop asking for what it needs."""
-        self._since, self._bytes = {}, 0
+        self.waiting, self._bytes = {}, 0
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -75,7 +77,7 @@ class HeldUpdates:
         self._timer = self._clock.call_later(min(self._limits.ask_again_seconds, self._seconds_left()), self._remind)
 
     def _seconds_left(self) -> float:
-        return next(iter(self._since.values())) + self._limits.held_seconds - self._clock.monotonic()
+        return next(iter(self.waiting.values())) + self._limits.held_seconds - self._clock.monotonic()
 
     def _remind(self) -> None:
         if self._seconds_left() < _AT_ONCE:

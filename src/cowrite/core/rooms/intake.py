@@ -154,7 +154,7 @@ class Intake:
 
     def take_held(self, peers: Iterable[Peer]) -> Iterable[tuple[Peer, PeerError]]:
         """Take what is held and can be taken now; one may be what another waits for. Yields the peers that must be closed."""
-        holding = [peer for peer in peers if peer.held]
+        holding = [peer for peer in peers if peer.held.waiting]
         progress = True
         while progress and self._replicas.live is not None:
             progress = False

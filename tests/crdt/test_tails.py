@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import pytest
-from pycrdt import Doc, Map, Text, XmlElement, XmlFragment
+from pycrdt import Doc, Map, Text, UndoManager, XmlElement, XmlFragment, XmlText
 
 from cowrite.crdt import tails
 from cowrite.crdt.errors import EngineFault
@@ -211,6 +211,15 @@ def test_a_run_that_goes_on_and_then_elsewhere_is_looked_for() -> None:
     logs.check()
 
 
+def test_a_run_that_goes_on_and_then_deletes_is_looked_for() -> None:
+    logs, ana = typing("abc")
+    ana.type("def")
+    del ana.text[0:1]
+    logs.take(ana)
+    assert logs.typed == 0
+    logs.check()
+
+
 def test_a_text_that_is_formatted_is_looked_for() -> None:
     logs, ana = Logs(), Typist(1)
     ana.text.insert(0, "bold", {"bold": True})
@@ -221,6 +230,55 @@ def test_a_text_that_is_formatted_is_looked_for() -> None:
         assert change is not None
         assert change.operations[0].attributes == {"bold": True}
     assert logs.typed == 0
+
+
+def test_what_goes_on_before_something_unknown_is_not_taken() -> None:
+    """An update before it was refused, perhaps."""
+    logs, ana = typing("ab")
+    ben = Typist(3)
+    ben.receive(logs.log)
+    ben.type("X", at=2)
+    ana._receiving = True
+    ana.doc.apply_update(ben.take()[0])
+    ana._receiving = False
+    ana.type("c", at=2)
+    updates = ana.take()
+    outlines = [inspect(update) for update in updates]
+    assert missing(outlines[0], logs.log.state)
+    assert logs.log.type_on(updates, outlines) is None
+
+
+def test_a_format_that_is_taken_back_makes_all_places_uncertain() -> None:
+    """That only deletes: no struct comes with it."""
+    logs, ana = typing("abc")
+    ben = Typist(2)
+    ben.receive(logs.log)
+    manager = UndoManager(scopes=[ben.text])
+    embolden(ben)
+    logs.take(ben)
+    ana.type("d")
+    logs.take(ana)
+    assert manager.undo()
+    change = logs.take(ben)
+    assert change is not None
+    assert not change.ranges
+    assert [draft.type for draft in change.operations] == ["format"]
+    ana.type("e")
+    logs.take(ana)
+    assert logs.typed == 0
+    logs.check()
+
+
+def test_a_string_in_a_node_has_no_place() -> None:
+    logs, ana = Logs(), Typist(1)
+    children = ana.doc.get("x", type=XmlFragment).children
+    text = children.append(XmlText("a"))
+    logs.take(ana)
+    for _ in range(2):
+        text += "b"
+        logs.take(ana)
+    assert logs.typed == 0
+    logs.check()
 
 
 def test_a_root_that_is_given_up_has_no_places() -> None:
@@ -299,7 +357,7 @@ def act(rng: random.Random, typist: Typist, logs: Logs) -> None:
 @pytest.mark.fuzz
 def test_what_many_type_at_random_is_told_as_the_engine_tells_it() -> None:
     typed = 0
-    for seed in range(60 * FUZZ):
+    for seed in range(100 * FUZZ):
         rng = random.Random(seed)
         logs = Logs()
         typists = [Typist(client) for client in rng.sample(range(1, 100), rng.randrange(2, 6))]
@@ -312,4 +370,4 @@ def test_what_many_type_at_random_is_told_as_the_engine_tells_it() -> None:
             logs.take(typist)
         logs.check()
         typed += logs.typed
-    assert typed > 300 * FUZZ, "else this has tested nothing"
+    assert typed > 500 * FUZZ, "else this has tested nothing"

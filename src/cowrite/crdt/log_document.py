@@ -17,7 +17,7 @@ from cowrite.crdt.document import Document
 from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.operations import OperationDraft, OperationType
-from cowrite.crdt.outline import ClockRange, Outline
+from cowrite.crdt.outline import ClockRange, Outline, missing
 from cowrite.crdt.roots import RootKind
 from cowrite.crdt.tails import Tails
 from cowrite.crdt.transactions import apply_all
@@ -130,7 +130,7 @@ class LogDocument(Document):
         :meth:`catch_up`. Raises :class:`EngineFault`.
         """
         typed = self._tails.continuation(updates, outlines) if self._fault is None else None
-        if typed is None:
+        if typed is None or missing(outlines[0], self._state):
             return None
         self._ahead.append(typed.update)
         self._tails.go_on(typed)

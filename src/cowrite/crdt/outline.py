@@ -94,6 +94,8 @@ class Outline(NamedTuple):
     def weight(self) -> int:
         """About how many bytes of memory it takes beyond what that of a keystroke does."""
         layout = self.layout
+        if self.structs == 1 and len(self.needs) < 2 and len(layout.clients) < 3 and not (self.deletes or layout.halves):
+            return 0  # a keystroke
         ranges = len(self.brings) + len(self.deletes) + len(self.needs) + len(layout.order)
         integers = len(layout.heads) + len(layout.halves) + len(layout.clients)
         total = 32 * self.structs + 140 * ranges + 40 * integers + 200 * (len(layout.blocks) + len(self.roots))

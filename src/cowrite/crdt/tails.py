@@ -90,7 +90,8 @@ class Tails:
     def continuation(self, updates: Sequence[bytes], outlines: Sequence[Outline]) -> Continuation | None:
         """Tell what these updates do when they are nothing but keystrokes of one client where it has typed last; else None.
 
-        Nothing of them may be missing. Whoever applies them calls :meth:`go_on`, before anything else happens.
+        Whether their right neighbour is there is not looked at. Whoever applies them calls :meth:`go_on`, before anything else
+        happens.
         """
         if not self._ends or not outlines[0].brings:
             return None
@@ -136,13 +137,17 @@ class Tails:
         root, index = draft.position[0], draft.position[-1]
         client, start, end = outline.brings[0]
         text = draft.content
-        if len(draft.position) != 2 or not isinstance(text, str) or draft.attributes or not isinstance(index, int):
-            return
-        if outline.layout.rows[0] >> CLOCK_BITS & CONTENT != STRING or utf16_length(text) != end - start:
-            return
-        assert isinstance(root, str), "a path begins with the name of a root"
-        self._roots.setdefault(root, _Places()).add(client, index + end - start)
-        self._ends[client] = end, root
+        if (
+            len(draft.position) == 2
+            and isinstance(root, str)
+            and isinstance(index, int)
+            and isinstance(text, str)
+            and not draft.attributes
+            and outline.layout.rows[0] >> CLOCK_BITS & CONTENT == STRING
+            and utf16_length(text) == end - start
+        ):
+            self._roots.setdefault(root, _Places()).add(client, index + end - start)
+            self._ends[client] = end, root
 
     def _forget_touched(self, outline: Outline) -> None:
         """Forget whoever has typed elsewhere, and tails behind which something was put."""

@@ -222,9 +222,10 @@ class Intake:
             received.peer.acknowledge()
 
     def _is_retired(self, received: Received) -> bool:
+        if not self._retired:
+            return False
         outline = received.outline
-        touched = (*outline.brings, *outline.deletes, *outline.needs) if self._retired else ()
-        return any(one[0] in self._retired for one in touched)
+        return any(one[0] in self._retired for one in (*outline.brings, *outline.deletes, *outline.needs))
 
     def _take_in_part(self, received: Received) -> None:
         """A SyncStep2 that builds on something unknown: Yjs clients always send along what they themselves could not apply yet.

@@ -142,7 +142,7 @@ class PendingUpdates:
                 return
 
     def _count(self, updates: Sequence[Received], sign: int = 1) -> None:
-        size = sign * sum(pending.size for pending in updates)
+        size = sign * sum([pending.size for pending in updates])
         self.bytes += size
         self._backlog.bytes += size
         self._backlog.updates += sign * len(updates)

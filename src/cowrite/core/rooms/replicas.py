@@ -218,14 +218,12 @@ class Replicas:
         and nothing has happened. The engine gets them with :meth:`catch_up`. Raises :class:`EngineFault`.
         """
         assert self.log is not None, "runs are applied to log, after it was loaded"
-        if any(pending.outline.needs and missing(pending.outline, self.log.state) for pending in run[:1]):
-            return None
         return self.log.type_on([pending.update for pending in run], [pending.outline for pending in run])
 
     def catch_up(self) -> None:
         """See :meth:`LogDocument.catch_up`."""
-        if self.log is not None:
-            self.log.catch_up()
+        assert self.log is not None, "something was just derived on it"
+        self.log.catch_up()
 
     def settle(self, entries: Sequence[Entry]) -> None:
         """Entries that :meth:`derive` applied are committed: the head moves behind them."""

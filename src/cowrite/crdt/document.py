@@ -164,7 +164,6 @@ class Document:
     def wake(self, other: Self) -> None:
         """Be in the engine again, by what another document has there that was made of what this one rests on, and goes now."""
         self._take_engine_of(other)
-        self._places = other._places
 
     def diff(self, state_vector: bytes) -> bytes:
         """Give what is behind that state vector, and all deletions (a state vector says nothing of them).

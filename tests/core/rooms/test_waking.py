@@ -20,6 +20,7 @@ from cowrite.crdt.guard import inspect
 from cowrite.crdt.log_document import LogDocument
 from cowrite.crdt.outline import ClockRange
 from cowrite.crdt.roots import RootKind
+from cowrite.crdt.state_vector import encode_state_vector
 from cowrite.testing.clock import ManualClock
 from cowrite.testing.records import make_entry
 from yjs_replicas import seen
@@ -162,6 +163,19 @@ async def test_what_has_changed_meanwhile_stays_as_it_is() -> None:
         assert log is not None
         assert live.state == log.state == {**WHOLE.state, 9: 1}
         assert seen(live.encode()) == seen(log.encode())
+
+
+async def test_a_document_that_was_needed_meanwhile_has_woken_by_itself() -> None:
+    replicas = await open_replicas(stored(compacted=len(ENTRIES)))
+    waking = asyncio.create_task(replicas.wake())
+    await asyncio.sleep(0)
+    live = live_of(replicas)
+    assert b"y" in live.diff(encode_state_vector({7: 70_000})), "somebody came back"
+    engine = live._engine
+    await waking
+    assert live._engine is engine
+    assert live._places is not None
+    assert not asleep(replicas)
 
 
 async def test_documents_that_went_meanwhile_stay_away() -> None:

@@ -50,6 +50,7 @@ class Document:
         self._fault: str | None = None
         self._state: dict[int, int] = {}
         self._encoded: bytes | None = _NOTHING
+        self._vector: bytes | None = None
         self._base: bytes | None = None
         self._tail: list[bytes] = []
         """What has come since the base."""
@@ -118,6 +119,12 @@ class Document:
     def state(self) -> Mapping[int, int]:
         """For each Yjs client its next clock. It goes on changing with the document."""
         return self._state
+
+    def state_vector(self) -> bytes:
+        """:attr:`state` as it travels. The same object until something is added."""
+        if self._vector is None:
+            self._vector = encode_state_vector(self._state)
+        return self._vector
 
     @property
     def encoded_size(self) -> int:
@@ -323,6 +330,7 @@ class Document:
         for client, _, end in outline.brings:
             if end > state.get(client, 0):
                 state[client] = end
+                self._vector = None
         if self._places is not None:
             self._places.note(outline)
         elif outline.layout.halves:

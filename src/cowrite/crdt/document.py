@@ -73,7 +73,7 @@ class Document:
     @classmethod
     def from_state(cls, state: bytes) -> Self:
         """Make a document from what :meth:`encode` gave, or another update that needs nothing. Raises :class:`EngineFault`."""
-        return cls._from_updates((state,))
+        return cls.from_log((state,))
 
     @classmethod
     def from_log(cls, updates: Sequence[bytes]) -> Self:
@@ -82,10 +82,6 @@ class Document:
 
         Raises :class:`EngineFault`.
         """
-        return cls._from_updates(updates)
-
-    @classmethod
-    def _from_updates(cls, updates: Sequence[bytes]) -> Self:
         document = cls()
         document._call(document._integrate_all, updates)
         document._fresh.clear()  # the whole state once more
@@ -302,13 +298,9 @@ class Document:
         self._call(engine.apply_update, update)
 
     def _integrate_all(self, updates: Sequence[bytes]) -> None:
-        engine = self._engine
-        if len(updates) == 1:
-            engine.apply_update(updates[0])
-            return
-        with engine.transaction():
+        with self._engine.transaction():
             for update in updates:
-                engine.apply_update(update)
+                self._engine.apply_update(update)
 
     def _integrate_in_slices(self, updates: Iterable[bytes], parts: int) -> None:
         allowed = _CPU_SECONDS + _CPU_SECONDS_PER_PART * parts

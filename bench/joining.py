@@ -37,7 +37,8 @@ import pycrdt
 import uvloop
 from picows import WSFrame, WSMsgType, WSTransport, ws_connect
 
-from bench.fanout import Counts, Reader, Writer, free_port, served, typing
+from bench.clients import Counts, Reader, Writer, typing
+from bench.fanout import free_port, served
 from cowrite.core.records import Checkpoint
 from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.roots import RootKind

@@ -373,6 +373,18 @@ def test_ranges_that_cover_others() -> None:
         assert not covers(ranges, [outside])
 
 
+@pytest.mark.rule("RO40")
+def test_the_state_vector_is_encoded_once() -> None:
+    made = document(AB)
+    vector = made.state_vector()
+    assert decode_state_vector(vector) == made.state
+    assert made.state_vector() is vector
+    more = write_update([block(7, 0, text("c", root="t"))])
+    made.apply(more, inspect(more))
+    assert decode_state_vector(made.state_vector()) == made.state
+    assert decode_state_vector(LogDocument.at_rest(made.encode()).state_vector()) == made.state
+
+
 # ---- for a crowd ----------------------------------------------------------------------------------------------------------
 
 

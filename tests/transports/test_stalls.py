@@ -72,6 +72,7 @@ async def until(condition: Callable[[], object]) -> None:
 @pytest.mark.rule("RO23")
 @pytest.mark.rule("JO40")
 @pytest.mark.rule("RE20")
+@pytest.mark.rule("RE40")
 @pytest.mark.timeout(240)
 async def test_nobody_waits_for_a_large_document(tmp_path: Path) -> None:
     """A SyncStep2 with 60 000 structs is taken and stored, and the document opened again and written in."""

@@ -51,6 +51,7 @@ class Document:
         self._fault: str | None = None
         self._state: dict[int, int] = {}
         self._encoded: bytes | None = _NOTHING
+        self._vector: bytes | None = None
         self._base: bytes | None = None
         self._tail: list[bytes] = []
         """What has come since the base."""
@@ -73,7 +74,7 @@ class Document:
     @classmethod
     def from_state(cls, state: bytes) -> Self:
         """Make a document from what :meth:`encode` gave, or another update that needs nothing. Raises :class:`EngineFault`."""
-        return cls._from_updates((state,))
+        return cls.from_log((state,))
 
     @classmethod
     def from_log(cls, updates: Sequence[bytes]) -> Self:
@@ -82,10 +83,6 @@ class Document:
 
         Raises :class:`EngineFault`.
         """
-        return cls._from_updates(updates)
-
-    @classmethod
-    def _from_updates(cls, updates: Sequence[bytes]) -> Self:
         document = cls()
         document._call(document._integrate_untold, updates)
         document._encoded = document._deletions = None
@@ -118,6 +115,12 @@ class Document:
     def state(self) -> Mapping[int, int]:
         """For each Yjs client its next clock. It goes on changing with the document."""
         return self._state
+
+    def state_vector(self) -> bytes:
+        """:attr:`state` as it travels. The same object until something is added."""
+        if self._vector is None:
+            self._vector = encode_state_vector(self._state)
+        return self._vector
 
     @property
     def encoded_size(self) -> int:
@@ -164,7 +167,6 @@ class Document:
     def wake(self, other: Self) -> None:
         """Be in the engine again, by what another document has there that was made of what this one rests on, and goes now."""
         self._take_engine_of(other)
-        self._places = other._places
 
     def diff(self, state_vector: bytes) -> bytes:
         """Give what is behind that state vector, and all deletions (a state vector says nothing of them).
@@ -351,6 +353,7 @@ class Document:
         for client, _, end in outline.brings:
             if end > state.get(client, 0):
                 state[client] = end
+                self._vector = None
         if self._places is not None:
             self._places.note(outline)
         elif outline.layout.halves:

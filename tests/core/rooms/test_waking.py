@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pycrdt
 import pytest
@@ -16,8 +17,10 @@ from cowrite.crdt.document import Document
 from cowrite.crdt.engine import rebuild_at
 from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.guard import inspect
+from cowrite.crdt.log_document import LogDocument
 from cowrite.crdt.outline import ClockRange
 from cowrite.crdt.roots import RootKind
+from cowrite.crdt.state_vector import encode_state_vector
 from cowrite.testing.clock import ManualClock
 from cowrite.testing.records import make_entry
 from yjs_replicas import seen
@@ -31,7 +34,7 @@ ROOTS = {"body": RootKind.TEXT}
 def typed() -> list[Entry]:
     """Many entries, of which the first is large."""
     entries: list[Entry] = []
-    doc = pycrdt.Doc(client_id=7)
+    doc: pycrdt.Doc[Any] = pycrdt.Doc(client_id=7)
 
     def changed(event: pycrdt.TransactionEvent) -> None:
         brings = inspect(event.update).brings
@@ -63,13 +66,23 @@ def live_of(replicas: Replicas) -> Document:
     return replicas.live
 
 
+def log_of(replicas: Replicas) -> LogDocument | None:
+    """What it is now."""
+    return replicas.log
+
+
+def asleep(replicas: Replicas) -> bool:
+    """Whether they are now."""
+    return replicas.asleep
+
+
 async def awake(replicas: Replicas) -> None:
     """Wake them, and see that everything is there."""
-    assert replicas.asleep
+    assert asleep(replicas)
     state = live_of(replicas).encode()
     await replicas.wake()
     live, log = live_of(replicas), replicas.log
-    assert not replicas.asleep
+    assert not asleep(replicas)
     assert log is not None
     assert not log.resting
     assert not live.resting
@@ -100,18 +113,20 @@ async def test_a_checkpoint_is_shown_as_it_is() -> None:
 )
 async def test_entries_are_shown_before_they_are_told_as_operations(compacted: int, roots: dict[str, RootKind]) -> None:
     replicas = await open_replicas(stored(compacted=compacted, roots=roots))
-    assert replicas.log is None, "it will be exactly as when each entry is committed by itself"
+    assert log_of(replicas) is None, "it will be exactly as when each entry is committed by itself"
     assert replicas.committed() is None
     assert seen(live_of(replicas).encode()) == seen(WHOLE.encode())
     assert live_of(replicas).state == WHOLE.state
     await awake(replicas)
-    change = replicas.log.commit([MORE.update]) if replicas.log is not None else None
+    log = log_of(replicas)
+    assert log is not None
+    change = log.commit([MORE.update])
     assert change is not None
     assert [(draft.position, draft.content) for draft in change.operations] == [(("body", 0), "z")]
 
 
 def more() -> Entry:
-    doc = pycrdt.Doc(client_id=9)
+    doc: pycrdt.Doc[Any] = pycrdt.Doc(client_id=9)
     doc.apply_update(WHOLE.encode())
     doc.observe(lambda event: updates.append(event.update))
     updates: list[bytes] = []
@@ -148,6 +163,19 @@ async def test_what_has_changed_meanwhile_stays_as_it_is() -> None:
         assert log is not None
         assert live.state == log.state == {**WHOLE.state, 9: 1}
         assert seen(live.encode()) == seen(log.encode())
+
+
+async def test_a_document_that_was_needed_meanwhile_has_woken_by_itself() -> None:
+    replicas = await open_replicas(stored(compacted=len(ENTRIES)))
+    waking = asyncio.create_task(replicas.wake())
+    await asyncio.sleep(0)
+    live = live_of(replicas)
+    assert b"y" in live.diff(encode_state_vector({7: 70_000})), "somebody came back"
+    engine = live._engine
+    await waking
+    assert live._engine is engine
+    assert live._places is not None
+    assert not asleep(replicas)
 
 
 async def test_documents_that_went_meanwhile_stay_away() -> None:
@@ -206,14 +234,15 @@ NEWS = News("doc", "epoch", 2, (), "")
 
 
 async def test_news_waits_until_the_document_is_made() -> None:
-    told = Told(await open_replicas(stored(compacted=1)))
-    assert told.waking.needed
+    replicas = await open_replicas(stored(compacted=1))
+    told = Told(replicas)
+    assert asleep(replicas)
     assert told.waking.hold(NEWS)
     assert told.waking.hold(NEWS)
     assert not told.news
     await told.waking.over()
     assert (told.news, told.failures) == ([NEWS, NEWS], [])
-    assert not told.waking.needed
+    assert not asleep(replicas)
     assert not told.waking.hold(NEWS)
     await told.waking.over()
     await told.waking.log_made()

@@ -19,14 +19,17 @@ from cowrite.protocol.messages import AwarenessUpdate, SyncStep2, Update
 _log = structlog.get_logger(__name__)
 
 _PORTION_BYTES: Final = 16 << 10
+_LARGE_BYTES: Final = 256 << 10
+"""Documents under this size are encoded in some 2 ms: everybody gets them in one frame, as they are now."""
 
 
 class StateFrames:
     """Encodes the frames of one room that bring a peer up to date.
 
-    Whoever has nothing yet gets a SyncStep2 with the whole state as it was some time ago, and Updates with what has come since:
-    a crowd of joiners costs one encoding, also while others type, and shares the bytes. The SyncStep2 in the last dialect is
-    kept as long as the document keeps its base.
+    Whoever has nothing yet of a large document gets a SyncStep2 with all of it as it was some time ago, and before that Updates
+    with what has come since: a crowd of joiners costs one encoding, also while others type, and shares the bytes. Yjs keeps
+    the Updates until it has what they build on; were they sent behind the SyncStep2, clients would take what is old for all
+    there is. The SyncStep2 in the last dialect is kept as long as the document keeps its base.
     """
 
     def __init__(self) -> None:
@@ -49,7 +52,7 @@ class StateFrames:
     def behind(self, has: Mapping[int, int], live: Document, dialect: Dialect) -> Sequence[bytes]:
         """What is behind these clocks, and all deletions. The same objects as last time while the answer is the same."""
         known = {client: has[client] for client in live.state if has.get(client)}
-        if not known:
+        if not known and live.encoded_size > _LARGE_BYTES:
             return self._of_all(live, dialect)
         update = live.diff(encode_state_vector(known))
         if self._diff is None or self._diff[0] is not update or self._diff[1] != dialect:
@@ -73,7 +76,7 @@ class StateFrames:
                 self._base = None
                 return (dialect.encode(SyncStep2(live.encode())),)
             self._merged = len(since)
-        return tuple(self._whole)
+        return (*self._whole[1:], self._whole[0])
 
     def _add(self, fresh: Sequence[bytes], dialect: Dialect) -> None:
         if len(self._whole) > 1 and len(self._last) < _PORTION_BYTES:

@@ -23,7 +23,6 @@ from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import LIVE_LIMITS, SYNC_LIMITS, inspect
 from cowrite.crdt.outline import Outline, missing
 from cowrite.crdt.slices import ready_part
-from cowrite.crdt.state_vector import encode_state_vector
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.messages import PermissionDenied, SyncStep1
 
@@ -174,7 +173,7 @@ class Intake:
     def ask(self, peer: Peer) -> None:
         """Ask a peer for what is not here (SyncStep1). Raises :class:`RoomClosed` while the document is being rebuilt."""
         peer.acknowledgements.ask()
-        peer.send(SyncStep1(encode_state_vector(self.live.state)))
+        peer.send(SyncStep1(self.live.state_vector()))
 
     def ask_starved(self, peers: Iterable[Peer]) -> None:
         """Ask peers of whom something was refused for want of room, when there is room again."""

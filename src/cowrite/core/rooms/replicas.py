@@ -33,6 +33,7 @@ NOTHING = Head(epoch="", offset=0, entry_id="")
 
 LARGE_BYTES: Final = 64 << 10
 """Documents over this size are made in a thread, before anybody needs them."""
+_NO_STATE = b"\x00\x00"
 _MANY_ENTRIES: Final = 100
 """So many entries behind a checkpoint make a document a large one, too: each takes some 0.1 ms to be told as operations."""
 _PORTION_BYTES = 16 << 10
@@ -115,7 +116,7 @@ class Replicas:
         Raises :class:`EngineFault` and :class:`HostileUpdate` when it cannot be made.
         """
         source, log, live = self.source, self.log, self.live
-        state = live.encode() if live is not None else b""
+        state = live.encode() if live is not None else _NO_STATE
         rests = live is not None and live.resting
         roots = log.roots if log is not None and log.resting and log.is_still(state) else None
         made = await asyncio.to_thread(_awake, source, state, roots, rests=rests)
@@ -126,8 +127,7 @@ class Replicas:
         if live is not None and self.live is live and live.is_still(state):
             if made.live is not None and live.resting:
                 live.wake(made.live)
-            elif made.places is not None:
-                live.take_places(made.places)
+            live.take_places(made.places)
 
     def adopt(self, epoch: str) -> None:
         """A document that this process has only seen empty belongs to whatever log it has been given meanwhile."""
@@ -335,7 +335,7 @@ def _checkpointed(stored: StoredDocument, state: Mapping[int, int]) -> LogDocume
 class _Awake:
     log: LogDocument | None
     live: Document | None
-    places: Places | None
+    places: Places
 
 
 def _awake(source: StoredDocument | None, state: bytes, roots: Mapping[str, RootKind] | None, *, rests: bool) -> _Awake:
@@ -343,11 +343,7 @@ def _awake(source: StoredDocument | None, state: bytes, roots: Mapping[str, Root
         log: LogDocument | None = _make_log(source)
     else:
         log = LogDocument.from_state(state, roots) if roots is not None else None
-    if not rests:
-        return _Awake(log, None, places_of(state) if state else None)
-    live = Document.from_state(state)
-    live.prepare()
-    return _Awake(log, live, None)
+    return _Awake(log, Document.from_state(state) if rests else None, places_of(state))
 
 
 def _make_log(stored: StoredDocument | None) -> LogDocument:

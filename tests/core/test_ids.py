@@ -9,7 +9,7 @@ import uuid
 import pytest
 
 from cowrite.core.clock import SystemClock
-from cowrite.core.ids import Ids
+from cowrite.core.ids import Ids, _forget
 from cowrite.testing.clock import ManualClock
 
 
@@ -96,3 +96,15 @@ def test_processes_that_were_one_make_different_ids() -> None:
     assert os.read(theirs, 36).decode() != ids.new()
     os.close(theirs)
     os.close(mine)
+
+
+@pytest.mark.rule("ID2")
+def test_what_was_asked_for_is_used_by_nobody_after_it_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the process that a fork makes."""
+    monkeypatch.setattr("secrets.token_bytes", bytes)
+    ids = Ids(ManualClock())
+    assert ids.new().endswith("-8000-000000000000")
+    monkeypatch.setattr("secrets.token_bytes", lambda count: b"\x01" * count)
+    assert ids.new().endswith("-8000-000000000000")
+    _forget()
+    assert ids.new().endswith("-8101-010101010101")

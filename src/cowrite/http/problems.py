@@ -36,6 +36,7 @@ CAREFUL: Final = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
     "x-frame-options": "DENY",
 }
 """Headers that keep browsers from guessing and embedding."""

@@ -49,6 +49,13 @@ async def live_server(
     runtime: Runtime = app.state.cowrite
     ws: Any = picows_protocol(runtime.serving) if picows else "websockets-sansio"
     config = uvicorn.Config(app, ws=ws, ws_max_size=64 << 20, lifespan="on", log_config=None, access_log=False)
+    async with serving(config, runtime) as url:
+        yield LiveServer(url.replace("http", "ws", 1), runtime)
+
+
+@asynccontextmanager
+async def serving(config: uvicorn.Config, runtime: Runtime) -> AsyncIterator[str]:
+    """Serve while the block runs, at the address that it is given."""
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
@@ -56,7 +63,7 @@ async def live_server(
     # Not server.serve(): it takes the signals, and some tenths of a second to stop.
     await server.startup(sockets)
     try:
-        yield LiveServer(f"ws://127.0.0.1:{sockets[0].getsockname()[1]}", runtime)
+        yield f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
     finally:
         for listener in server.servers:
             listener.close()

@@ -72,7 +72,7 @@ async def ask(server: Api, route: str, asks: Asks, headers: Mapping[str, str], *
     return await server.client.request(method, path, params=asks.query | more, json=asks.body, headers=headers)
 
 
-@pytest.mark.rule("AC1")
+@pytest.mark.rule("AE1")
 @pytest.mark.parametrize("demo", [False, True])
 def test_all_addresses_are_known(tmp_path: Path, *, demo: bool) -> None:
     """Whoever adds a route says in ``every_route.py`` what it asks for; there is no page for administrators yet."""
@@ -83,7 +83,7 @@ def test_all_addresses_are_known(tmp_path: Path, *, demo: bool) -> None:
     assert SOCKETS.keys() == set(Language)
 
 
-@pytest.mark.rule("AC1")
+@pytest.mark.rule("AE1")
 async def test_no_route_without_a_valid_token(server: Api) -> None:
     """Without one, with one that is wrong and with one that has ended: 401 with a code, before anything else is told."""
     bad = bad_tokens()
@@ -96,7 +96,7 @@ async def test_no_route_without_a_valid_token(server: Api) -> None:
             assert answer.headers["www-authenticate"] == "Bearer"
 
 
-@pytest.mark.rule("AC1")
+@pytest.mark.rule("AE1")
 async def test_no_session_without_a_valid_token(server: Api) -> None:
     """``connect`` is asked with the token in the body."""
     for wrong, bad in bad_tokens().items():
@@ -105,7 +105,7 @@ async def test_no_session_without_a_valid_token(server: Api) -> None:
         assert problem(answer) == (401, "unauthorized"), wrong
 
 
-@pytest.mark.rule("AC2")
+@pytest.mark.rule("AE2")
 async def test_each_grant_on_each_route(server: Api) -> None:
     """Less than what a route asks for is 403, with either kind of token; a reader reads everything that is to be read."""
     for route, asks in GUARDED.items():
@@ -124,7 +124,7 @@ async def test_each_grant_on_each_route(server: Api) -> None:
                 assert problem(await ask(server, route, asks, bearer(shown))) == (403, "forbidden"), route
 
 
-@pytest.mark.rule("AC3")
+@pytest.mark.rule("AE3")
 async def test_what_is_open_tells_of_nobody(server: Api) -> None:
     """It can only be read, and has neither a text, a name nor the id of a document."""
     for path in OPEN:
@@ -199,7 +199,7 @@ SOCKETS: dict[Language, Callable[[str, str | None], Awaitable[tuple[int | None, 
 }
 
 
-@pytest.mark.rule("AC1", "AC2")
+@pytest.mark.rule("AE1", "AE2")
 @pytest.mark.parametrize("language", list(SOCKETS))
 async def test_each_token_on_each_socket(server: Api, language: Language) -> None:
     """A bad one is 4401, one for another document 4403; a reader reads and does not write; a writer does."""

@@ -30,6 +30,7 @@ from cowrite.http.metrics import ByWorker, Figures, metrics_routes
 from cowrite.http.origins import CrossOrigin
 from cowrite.http.pages import Pages
 from cowrite.http.problems import answer_with_problems
+from cowrite.http.query_tokens import QueryTokens
 from cowrite.http.raw_paths import RawDocumentPaths
 from cowrite.http.security import HostCheck, SecurityHeaders
 from cowrite.protocol.close_codes import CloseCode
@@ -125,6 +126,7 @@ def create_app(
     app.add_middleware(CrossOrigin, allows=runtime.origins.allows)
     app.add_middleware(HostCheck, allows=runtime.origins.allows_host)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(QueryTokens)
     app.include_router(health_routes(runtime.health, lambda: runtime.serving() is not None))
     app.include_router(metrics_routes(runtime.all_figures))
     include_api(app, runtime.backend, limits=runtime.limits, batch_milliseconds=settings.batch_ms)

@@ -160,9 +160,11 @@ def _is_goodbye(event: Mapping[str, Any]) -> bool:
 def _request(scope: Scope) -> UpgradeRequest:
     headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
     host, origin = headers.get(b"host"), headers.get(b"origin")
+    # Servers write the address into their logs when they accept: from this scope, with the token in it.
+    query, scope["query_string"] = scope["query_string"], b""
     return UpgradeRequest(
         path=_path(scope),
-        query=scope["query_string"],
+        query=query,
         host=host.decode("latin-1") if host is not None else None,
         origin=origin.decode("latin-1") if origin is not None else None,
         protocols=tuple(scope.get("subprotocols", ())),

@@ -83,7 +83,7 @@ def licence_of(name: str) -> str | None:
     """The licence of an installed package, as an SPDX expression; None when its metadata do not say."""
     found = importlib.metadata.metadata(name)
     if expressions := found.get_all("License-Expression"):
-        return expressions[0]
+        return str(expressions[0])
     classifiers = [line.rpartition(" :: ")[2] for line in found.get_all("Classifier") or () if line.startswith("License ::")]
     if known := sorted({_BY_CLASSIFIER[one] for one in classifiers if one in _BY_CLASSIFIER}):
         return " OR ".join(known)

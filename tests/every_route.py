@@ -32,7 +32,7 @@ class Asks:
 
 
 OPEN = frozenset(
-    ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/oauth2-redirect"),
+    ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"),
 )
 """Addresses without a token, all of them to be read: they tell of the server, and of no document and no person."""
 GUARDED = {

@@ -25,6 +25,7 @@ from cowrite.draining import REASON, send_away
 from cowrite.figures import figures_of
 from cowrite.http.api import include_api
 from cowrite.http.backend import Backend
+from cowrite.http.docs_page import docs_route
 from cowrite.http.health import DatabaseConnections, Health, health_routes
 from cowrite.http.metrics import ByWorker, Figures, metrics_routes
 from cowrite.http.origins import CrossOrigin
@@ -118,7 +119,9 @@ def create_app(
         times=times if times is not None else SocketTimes(),
         drain_seconds=drain_seconds,
     )
-    app = FastAPI(title="cowrite", version=_VERSION, lifespan=runtime.lifespan, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="cowrite", version=_VERSION, lifespan=runtime.lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     app.state.cowrite = runtime
     answer_with_problems(app, unavailable_when=(KeysUnavailable,))
     # The one that is added last is the outermost.
@@ -127,6 +130,7 @@ def create_app(
     app.add_middleware(HostCheck, allows=runtime.origins.allows_host)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(QueryTokens)
+    app.router.routes.append(docs_route(app))
     app.include_router(health_routes(runtime.health, lambda: runtime.serving() is not None))
     app.include_router(metrics_routes(runtime.all_figures))
     include_api(app, runtime.backend, limits=runtime.limits, batch_milliseconds=settings.batch_ms)

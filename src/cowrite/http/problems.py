@@ -40,6 +40,10 @@ CAREFUL: Final = {
     "x-frame-options": "DENY",
 }
 """Headers that keep browsers from guessing and embedding."""
+DATA_POLICY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
+)
+"""The Content-Security-Policy of what is no page: a document as HTML, looked at in a browser, has looks and does nothing."""
 _MEDIA_TYPE: Final = "application/problem+json"
 _TOO_LARGE: Final = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 _INVALID: Final = HTTPStatus.UNPROCESSABLE_ENTITY
@@ -250,4 +254,5 @@ async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
 
 async def _failure(request: Request, error: Exception) -> JSONResponse:
     # Its traceback is logged by the server; what went wrong inside is nothing for the outside. No middleware sees this answer.
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, headers=CAREFUL)
+    headers = CAREFUL | {"content-security-policy": DATA_POLICY, "cache-control": "no-store"}
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, headers=headers)

@@ -200,6 +200,23 @@ def test_files_that_the_code_names_exist() -> None:
     assert missing == []
 
 
+@pytest.mark.rule("HO13")
+def test_proofs_of_security_exist() -> None:
+    """What SECURITY.md names as proof is there: rules of the specification, and files."""
+    text = (ROOT / "SECURITY.md").read_text()
+    rules = {
+        rule
+        for page in (ROOT / "spec" / "parts").glob("*.md")
+        for rule in re.findall(r"\*\*([A-Z]{2}\d+)\*\*", page.read_text())
+    }
+    named = set(re.findall(r"\b[A-Z]{2}\d+\b", text))
+    files = re.findall(r"`((?:tests|scripts)/[\w/.]+)`", text)
+    assert len(named) > 20
+    assert len(files) > 8
+    assert named - rules == set()
+    assert [name for name in files if not (ROOT / name).is_file()] == []
+
+
 @pytest.mark.rule("HO8")
 def test_make_help_has_every_target() -> None:
     """`make help` lists what can be made."""

@@ -114,7 +114,7 @@ def create_app(
         authorize=authorize if authorize is not None else _authorizer(settings, clock, demo=demo),
         access_tokens=AccessTokens(settings.keys or access_keys or ephemeral_keys(), clock),
         clock=clock,
-        limits=limits if limits is not None else Limits(),
+        limits=limits if limits is not None else settings.limits,
         origins=OriginPolicy(frozenset(settings.allowed_origins), demo),
         times=times if times is not None else SocketTimes(),
         drain_seconds=drain_seconds,

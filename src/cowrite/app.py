@@ -123,7 +123,7 @@ def create_app(
         title="cowrite", version=_VERSION, lifespan=runtime.lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     app.state.cowrite = runtime
-    answer_with_problems(app, unavailable_when=(KeysUnavailable,))
+    answer_with_problems(app, unavailable_when=(KeysUnavailable,), told=runtime.refused)
     # The one that is added last is the outermost.
     app.add_middleware(RawDocumentPaths)
     app.add_middleware(CrossOrigin, allows=runtime.origins.allows)
@@ -207,6 +207,11 @@ class Runtime:
     def backend(self) -> Backend | None:
         """What HTTP routes work with; None while nobody may come in."""
         return self._parts.backend if self._accepting and self._parts is not None else None
+
+    def refused(self, code: str) -> None:
+        """A request was refused with this code."""
+        if self._parts is not None:
+            self._parts.services.excess.count(code)
 
     def health(self) -> Health:
         """The state of this process."""

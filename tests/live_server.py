@@ -17,6 +17,7 @@ from cowrite.settings import Settings
 from cowrite.startup import listen
 from cowrite.stores.memory import memory_storage
 from cowrite.testing.transport_contract import ServerOptions
+from cowrite.transports.http_head import http_protocol
 from cowrite.transports.services import SocketTimes
 from cowrite.transports.websocket import picows_protocol
 
@@ -48,7 +49,8 @@ async def live_server(
     )
     runtime: Runtime = app.state.cowrite
     ws: Any = picows_protocol(runtime.serving) if picows else "websockets-sansio"
-    config = uvicorn.Config(app, ws=ws, ws_max_size=64 << 20, lifespan="on", log_config=None, access_log=False)
+    http: Any = http_protocol(runtime.serving, options.limits) if picows else "auto"
+    config = uvicorn.Config(app, http=http, ws=ws, ws_max_size=64 << 20, lifespan="on", log_config=None, access_log=False)
     async with serving(config, runtime) as url:
         yield LiveServer(url.replace("http", "ws", 1), runtime)
 

@@ -50,6 +50,8 @@ class Limits:
     """What it may use at once after it has used little."""
     cpu_late_seconds: float = 30.0
     """How long its messages may wait for that without an end before it is closed."""
+    head_seconds: float = 10.0
+    """How long a connection may take until the head of its request is complete (cowrite's own server)."""
     address_sockets: int = 1000
     """Sockets of one address of the open Internet, in one process."""
     user_sockets: int = 1000

@@ -116,7 +116,7 @@ def compose(given: Given) -> Parts:
     )
     services = Services(
         registry=registry,
-        bridge=SessionBridge(given.authorize, given.access_tokens, storage.access, access, clock, ids),
+        bridge=SessionBridge(given.authorize, given.access_tokens, storage.access, access, clock, ids, limits, excess),
         access=access,
         reader=DocumentReader(storage),
         writer=DocumentWriter(registry, storage.history, storage.directory, access, journal.accounts, clock, ids, limits),

@@ -60,6 +60,7 @@ class LimitSettings(BaseSettings):
     limit_cpu_burst_seconds: float = _limit("cpu_burst_seconds", 0.05, 60)
     limit_cpu_late_seconds: float = _limit("cpu_late_seconds", 1, 600)
     limit_head_seconds: float = _limit("head_seconds", 1, 300)
+    limit_authenticate_seconds: float = _limit("authenticate_seconds", 0.1, 300)
     limit_address_sockets: int = _limit("address_sockets", 1, 1_000_000)
     limit_user_sockets: int = _limit("user_sockets", 1, 1_000_000)
     limit_session_sockets: int = _limit("session_sockets", 1, 1_000_000)

@@ -9,7 +9,7 @@ from cowrite.protocol.close_codes import CloseCode
 
 LIMITS: Final = frozenset(
     (
-        *("address_sockets", "connections", "head_seconds", "session_sockets", "user_sockets"),
+        *("address_sockets", "authenticate_seconds", "connections", "head_seconds", "session_sockets", "user_sockets"),
         *("message_too_large", "missing_dependencies", "idle", "connection_timeout", "reset_connection", "too_fast"),
         *("too_large", "too_many_nodes", "too_many_documents", "too_many_sessions", "presence_full", "overloaded"),
     )

@@ -52,6 +52,8 @@ class Limits:
     """How long its messages may wait for that without an end before it is closed."""
     head_seconds: float = 10.0
     """How long a connection may take until the head of its request is complete (cowrite's own server)."""
+    authenticate_seconds: float = 10.0
+    """How long the host application, or the server of its keys, may take to say who somebody is."""
     address_sockets: int = 1000
     """Sockets of one address of the open Internet, in one process."""
     user_sockets: int = 1000

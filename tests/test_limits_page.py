@@ -12,18 +12,29 @@ from cowrite.app import create_app
 from cowrite.core import document_ids
 from cowrite.core.delivery.outbox import OUTBOX_LIMIT
 from cowrite.core.delivery.sync_statuses import MAX_UNANSWERED
+from cowrite.core.history import versions as history_versions
+from cowrite.core.history.turns import MAX_WAITING_OF_ONE
 from cowrite.core.limits import Limits
 from cowrite.core.operations import reading, writing
+from cowrite.crdt import content
+from cowrite.crdt.guard import LIVE_LIMITS, SYNC_LIMITS, GuardLimits
+from cowrite.crdt.places import MAX_LEVELS
+from cowrite.crdt.state_vector import MAX_CLIENTS
+from cowrite.http import documents
 from cowrite.http.backend import PRESENT_SECONDS
 from cowrite.http.bodies import MAX_BODY_BYTES
+from cowrite.http.history import MAX_GROUPS
+from cowrite.http.models import MAX_TTL
 from cowrite.http.polling import MAX_WAIT_SECONDS
 from cowrite.http.strict_route import MAX_FIELDS_BYTES
 from cowrite.limit_settings import is_limit
-from cowrite.protocol.awareness import MAX_ENTRIES, MAX_STATE_BYTES
+from cowrite.protocol import hocuspocus
+from cowrite.protocol.awareness import MAX_ENTRIES, MAX_STATE_BYTES, MAX_STATE_DEPTH
+from cowrite.protocol.envelope import MAX_MESSAGES
 from cowrite.protocol.strict_json import MAX_DEPTH
 from cowrite.settings import Settings, SettingsError, load_settings
 from cowrite.stores.memory import memory_storage
-from cowrite.tokens import MAX_TOKEN_CHARACTERS
+from cowrite.tokens import MAX_JWKS_BYTES, MAX_TOKEN_CHARACTERS
 from cowrite.transports import hocuspocus_document, hocuspocus_socket, json_connection, json_reader, lane, yjs
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "limits.md"
@@ -53,6 +64,23 @@ FIXED = {
     "MAX_WAITING": json_connection.MAX_WAITING,
     "MAX_WAITING_BYTES": json_connection.MAX_WAITING_BYTES,
     "MAX_ANSWERS": json_reader.MAX_ANSWERS,
+    "MAX_LISTED": documents.MAX_LISTED,
+    "MAX_GROUPS": MAX_GROUPS,
+    "MAX_MOMENT": documents.MAX_MOMENT,
+    "MAX_NAME": history_versions.MAX_NAME,
+    "MAX_NOTE": history_versions.MAX_NOTE,
+    "MAX_TTL": MAX_TTL,
+    "MAX_MESSAGES": MAX_MESSAGES,
+    "MAX_WAITING_OF_ONE": MAX_WAITING_OF_ONE,
+    "MAX_JWKS_BYTES": MAX_JWKS_BYTES,
+    "MAX_STATE_DEPTH": MAX_STATE_DEPTH,
+    "MAX_ADDRESS_BYTES": hocuspocus.MAX_ADDRESS_BYTES,
+    "MAX_TOKEN_BYTES": hocuspocus.MAX_TOKEN_BYTES,
+    "MAX_CLIENTS": MAX_CLIENTS,
+    "MAX_LEVELS": MAX_LEVELS,
+    "MAX_KEY_BYTES": content.MAX_KEY_BYTES,
+    "MAX_ELEMENT_BYTES": content.MAX_ELEMENT_BYTES,
+    "MAX_ROOT_BYTES": content.MAX_ROOT_BYTES,
 }
 
 
@@ -70,6 +98,10 @@ def test_every_limit_is_on_the_page() -> None:
     values = {field.name: getattr(Limits(), field.name) for field in dataclasses.fields(Limits)} | FIXED
     rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \| [^|]+ \| [^|]*\|(?: ([^|]+) \|)?$", PAGE.read_text(), re.MULTILINE)
     wanted = [(name, in_words(name, value), takes_of(name)) for name, value in values.items()]
+    for field in dataclasses.fields(GuardLimits):
+        name = field.name
+        live, sync = (in_words(name, getattr(limits, name)) for limits in (LIVE_LIMITS, SYNC_LIMITS))
+        wanted.append((name, f"{live} ({sync})", ""))
     assert sorted(rows) == sorted(wanted)
 
 

@@ -150,7 +150,7 @@ async def test_nothing_secret_in_the_log(tmp_path: Path) -> None:
             server.stop()
     finally:
         valkey.kill()
-    log = server.log
+    log = server.written
     for told in ("session opened", "token refused", "connection closed", "uvicorn", "stopped", f"127.0.0.1:{valkey.port}"):
         assert told in log, "it logs that much"
     session.tokens |= {"a secret": secret, "another": other}

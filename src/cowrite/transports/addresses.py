@@ -49,7 +49,7 @@ class AddressSockets:
     def take(self, address: str | None) -> Callable[[], None] | None:
         """One more socket of this address. Returns what to call, once, when it is gone; None: it has too many."""
         if address is None:
-            return _nothing
+            return not_counted
         if self._open[address] >= self._most:
             return None
         self._open[address] += 1
@@ -74,5 +74,5 @@ def _parse(address: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address
     return parsed if mapped is None else mapped
 
 
-def _nothing() -> None:
-    pass
+def not_counted() -> None:
+    """The place that is given back of a socket without an address. One for all: most sockets are so, behind a proxy."""

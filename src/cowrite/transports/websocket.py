@@ -29,6 +29,7 @@ from picows.common import WSUpgradeResponseWithListener
 from picows.picows import WSProtocol  # type: ignore[attr-defined] # not in its stubs
 
 from cowrite.protocol.close_codes import CloseCode
+from cowrite.transports.addresses import not_counted
 from cowrite.transports.attendance import max_message_bytes
 from cowrite.transports.picows_wire import PicowsWire
 from cowrite.transports.services import Serving
@@ -81,7 +82,7 @@ class _PicowsProtocol(WSProtocol):  # type: ignore[misc]
         self._socket: asyncio.Transport
         self._head: _Head
         self.wire: PicowsWire | None = None
-        self._give_back: Callable[[], None] = lambda: None
+        self._give_back: Callable[[], None] = not_counted
         """The place of its address."""
 
     # ---- what uvicorn calls ------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: run test lint types layers unit coverage page client browser chaos fuzz bench web lock clean help anew
+.PHONY: run test lint types layers unit coverage page client browser chaos fuzz bench web audit sbom lock clean help anew
 
 #: run      start the demo server, http://127.0.0.1:8000
 run: $(VENV)/.run
@@ -67,11 +67,20 @@ bench: $(VENV)/.test $(VENV)/.node
 web: $(WEB)/node_modules/.ready
 	@$(NPM) $(WEB) run build
 
+#: audit    published vulnerabilities of what is locked; what cannot be asked is told, and fails with STRICT=1
+audit: $(VENV)/.test $(VENV)/.audit $(VENV)/.node
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/audit.py
+
+#: sbom     the bill of materials (CycloneDX) of the server and the page, build/cowrite.cdx.json
+sbom: $(VENV)/.test
+	@$(BIN)/python scripts/sbom.py $(ARGS)
+
 #: lock     choose versions anew within pyproject.toml's bounds (all: ARGS=--upgrade, one: ARGS="--upgrade-package NAME")
 lock: $(VENV)/.pip
 	@$(LOCKED) requirements/lock.txt
 	@$(COMPILE) pyproject.toml --group build --output-file requirements/run.txt
 	@$(COMPILE) pyproject.toml --group build --group test --constraints requirements/run.txt --output-file requirements/test.txt
+	@$(COMPILE) --group audit --constraints requirements/test.txt --output-file requirements/audit.txt
 	@for name in node pip lock; do \
 		$(COMPILE) --group $$name --output-file requirements/$$name.txt || exit 1; \
 	done
@@ -108,6 +117,10 @@ $(VENV)/.run: $(VENV)/.pip requirements/run.txt pyproject.toml
 $(VENV)/.test: $(VENV)/.run requirements/test.txt
 	@echo "cowrite: installing what the checks need"
 	@$(LOCKED) requirements/test.txt
+	@touch $@
+
+$(VENV)/.audit: $(VENV)/.test requirements/audit.txt
+	@$(LOCKED) requirements/audit.txt
 	@touch $@
 
 # Node comes from a Python package where the machine has none that will do.

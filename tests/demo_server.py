@@ -101,9 +101,14 @@ class DemoServer:
         """SIGTERM, and wait until the process has ended by itself."""
         self._signal(signal.SIGTERM)
 
+    @property
+    def written(self) -> str:
+        """All that it has written, over all its lives."""
+        return self._log.read_text()
+
     def errors(self) -> list[str]:
         """Log lines that tell of an error, and lines that are no log lines but a traceback."""
-        return [line for line in self._log.read_text().splitlines() if _is_error(line)]
+        return [line for line in self.written.splitlines() if _is_error(line)]
 
     def _signal(self, number: signal.Signals) -> None:
         process, self._process = self._process, None

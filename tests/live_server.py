@@ -17,6 +17,7 @@ from cowrite.settings import Settings
 from cowrite.startup import listen
 from cowrite.stores.memory import memory_storage
 from cowrite.testing.transport_contract import ServerOptions
+from cowrite.transports.http_head import http_protocol
 from cowrite.transports.services import SocketTimes
 from cowrite.transports.websocket import picows_protocol
 
@@ -48,7 +49,15 @@ async def live_server(
     )
     runtime: Runtime = app.state.cowrite
     ws: Any = picows_protocol(runtime.serving) if picows else "websockets-sansio"
-    config = uvicorn.Config(app, ws=ws, ws_max_size=64 << 20, lifespan="on", log_config=None, access_log=False)
+    http: Any = http_protocol(runtime.serving, options.limits) if picows else "auto"
+    config = uvicorn.Config(app, http=http, ws=ws, ws_max_size=64 << 20, lifespan="on", log_config=None, access_log=False)
+    async with serving(config, runtime) as url:
+        yield LiveServer(url.replace("http", "ws", 1), runtime)
+
+
+@asynccontextmanager
+async def serving(config: uvicorn.Config, runtime: Runtime) -> AsyncIterator[str]:
+    """Serve while the block runs, at the address that it is given."""
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
@@ -56,7 +65,7 @@ async def live_server(
     # Not server.serve(): it takes the signals, and some tenths of a second to stop.
     await server.startup(sockets)
     try:
-        yield LiveServer(f"ws://127.0.0.1:{sockets[0].getsockname()[1]}", runtime)
+        yield f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
     finally:
         for listener in server.servers:
             listener.close()

@@ -214,9 +214,31 @@ async def test_security_headers() -> None:
             assert headers["referrer-policy"] == "no-referrer"
             assert "default-src 'none'" in headers["content-security-policy"]
             assert "frame-ancestors 'none'" in headers["content-security-policy"]
-        docs = await client.get("/docs")
-        assert docs.status_code == 200
-        assert docs.headers["content-security-policy"] == "frame-ancestors 'none'"
+            assert headers["cross-origin-resource-policy"] == "same-origin"
+        docs = (await client.get("/docs")).headers["content-security-policy"]
+        assert "unsafe" not in docs.partition("script-src")[2].partition(";")[0]
+
+
+@pytest.mark.rule("OR6")
+async def test_what_the_api_answers_is_not_kept_and_does_nothing() -> None:
+    """No cache keeps it that was not told to; opened in a browser it may load nothing and run nothing, errors too."""
+    app = app_on()
+    async with client_of(app) as client, runtime_of(app).lifespan(app):
+        headers = {"authorization": "Bearer ana"}
+        made = await client.post("/api/v2/documents", json={"document_id": "d"}, headers=headers)
+        for answer in (
+            made,
+            await client.get("/api/v2/documents", headers=headers),
+            await client.get("/api/v2/documents/none", headers=headers),
+            await client.get("/api/nothing"),
+        ):
+            assert answer.headers["cache-control"] == "no-store"
+            assert answer.headers["content-security-policy"].endswith("frame-ancestors 'none'; sandbox")
+        page = await client.get("/api/v2/documents/d?format=html", headers=headers)
+        assert page.headers["cache-control"] == "private, no-cache"
+        policy = page.headers["content-security-policy"].split("; ")
+        assert {"default-src 'none'", "sandbox"} <= set(policy)
+        assert "script-src" not in page.headers["content-security-policy"]
 
 
 @pytest.mark.rule("TR35")

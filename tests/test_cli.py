@@ -16,6 +16,7 @@ import pytest
 import structlog
 
 from cowrite import cli
+from cowrite.limit_settings import is_limit
 from cowrite.settings import Settings, load_settings
 from cowrite.startup import StartError, listen, prepare_folder, require_loopback
 from cowrite.tokens import parse_secrets, verify
@@ -275,7 +276,9 @@ def test_wrong_token_arguments(changed: dict[str, str], says: str, run: Run, mon
 
 @pytest.mark.rule("CL13")
 def test_each_setting_has_a_flag(run: Run) -> None:
-    """The flags are the settings, but for the secrets: everybody on the machine can read flags."""
+    """The flags are the settings, but for the secrets, as everybody on the machine can read flags, and the limits."""
     _, out, _ = run("serve", "--help")
     flags = set(re.findall(r"--([a-z-]+)", out)) - {"demo", "help"}
-    assert flags == {name.replace("_", "-") for name in Settings.model_fields} - {"secret", "jwt-secret"}
+    assert flags == {
+        name.replace("_", "-") for name in Settings.model_fields if name not in {"secret", "jwt_secret"} and not is_limit(name)
+    }

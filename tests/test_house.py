@@ -83,7 +83,7 @@ def test_locks_have_what_the_project_asks_for() -> None:
     wanted = {
         "run.txt": [*project["project"]["dependencies"], *groups["build"]],
         "test.txt": [*project["project"]["dependencies"], *groups["build"], *groups["test"]],
-    } | {f"{name}.txt": groups[name] for name in ("node", "pip", "lock")}
+    } | {f"{name}.txt": groups[name] for name in ("audit", "node", "pip", "lock")}
     assert sorted(wanted) == [lock.name for lock in LOCKS]
     for lock in LOCKS:
         locked: dict[str, list[str]] = {}
@@ -198,6 +198,23 @@ def test_files_that_the_code_names_exist() -> None:
     missing = [(str(path), name) for path, name in named if not any((ROOT / at / name).exists() for at in ("", "spec", "docs"))]
     assert named
     assert missing == []
+
+
+@pytest.mark.rule("HO13")
+def test_proofs_of_security_exist() -> None:
+    """What SECURITY.md names as proof is there: rules of the specification, and files."""
+    text = (ROOT / "SECURITY.md").read_text()
+    rules = {
+        rule
+        for page in (ROOT / "spec" / "parts").glob("*.md")
+        for rule in re.findall(r"\*\*([A-Z]{2}\d+)\*\*", page.read_text())
+    }
+    named = set(re.findall(r"\b[A-Z]{2}\d+\b", text))
+    files = re.findall(r"`((?:tests|scripts)/[\w/.]+)`", text)
+    assert len(named) > 20
+    assert len(files) > 8
+    assert named - rules == set()
+    assert [name for name in files if not (ROOT / name).is_file()] == []
 
 
 @pytest.mark.rule("HO8")

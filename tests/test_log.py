@@ -116,11 +116,11 @@ def test_no_token_and_no_query(form: Format) -> None:
     log.info("refused %s", TOKEN, url=f"/yjs/doc?x=1&token={TOKEN}", token=TOKEN)
     logging.getLogger("uvicorn.access").info('%s - "%s %s HTTP/%s" %d', "::1", "GET", "/yjs/doc?token=opaque", "1.1", 101)
     try:
-        raise ValueError(f"no session for {TOKEN} at /poll?session=opaque")
+        raise ValueError(f"no session for {TOKEN} at /poll?session=opaque nor in rediss://ana:s3cr%3Ft@host:6379/0")
     except ValueError:
         log.exception("failed")
     text = stream.getvalue()
-    assert "ValueError: no session for [token] at /poll?[query]" in text
+    assert "ValueError: no session for [token] at /poll?[query] nor in rediss://[credentials]@host:6379/0" in text
     assert TOKEN[:20] not in text
     assert "opaque" not in text
     assert text.count("/yjs/doc?[query]") == 2
@@ -139,5 +139,5 @@ def test_values_do_not_break_lines(form: Format) -> None:
 
 def test_redact_leaves_ordinary_text() -> None:
     """A question is no query string, and a file name no token."""
-    line = "what now? eyJoke.txt a=b is kept"
+    line = "what now? eyJoke.txt a=b is kept, and so are http://host/a@b and ana@host"
     assert redact(line) == line

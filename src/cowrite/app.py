@@ -25,11 +25,13 @@ from cowrite.draining import REASON, send_away
 from cowrite.figures import figures_of
 from cowrite.http.api import include_api
 from cowrite.http.backend import Backend
+from cowrite.http.docs_page import docs_route
 from cowrite.http.health import DatabaseConnections, Health, health_routes
 from cowrite.http.metrics import ByWorker, Figures, metrics_routes
 from cowrite.http.origins import CrossOrigin
 from cowrite.http.pages import Pages
 from cowrite.http.problems import answer_with_problems
+from cowrite.http.query_tokens import QueryTokens
 from cowrite.http.raw_paths import RawDocumentPaths
 from cowrite.http.security import HostCheck, SecurityHeaders
 from cowrite.protocol.close_codes import CloseCode
@@ -112,19 +114,23 @@ def create_app(
         authorize=authorize if authorize is not None else _authorizer(settings, clock, demo=demo),
         access_tokens=AccessTokens(settings.keys or access_keys or ephemeral_keys(), clock),
         clock=clock,
-        limits=limits if limits is not None else Limits(),
+        limits=limits if limits is not None else settings.limits,
         origins=OriginPolicy(frozenset(settings.allowed_origins), demo),
         times=times if times is not None else SocketTimes(),
         drain_seconds=drain_seconds,
     )
-    app = FastAPI(title="cowrite", version=_VERSION, lifespan=runtime.lifespan, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="cowrite", version=_VERSION, lifespan=runtime.lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     app.state.cowrite = runtime
-    answer_with_problems(app, unavailable_when=(KeysUnavailable,))
+    answer_with_problems(app, unavailable_when=(KeysUnavailable,), told=runtime.refused)
     # The one that is added last is the outermost.
     app.add_middleware(RawDocumentPaths)
     app.add_middleware(CrossOrigin, allows=runtime.origins.allows)
     app.add_middleware(HostCheck, allows=runtime.origins.allows_host)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(QueryTokens)
+    app.router.routes.append(docs_route(app))
     app.include_router(health_routes(runtime.health, lambda: runtime.serving() is not None))
     app.include_router(metrics_routes(runtime.all_figures))
     include_api(app, runtime.backend, limits=runtime.limits, batch_milliseconds=settings.batch_ms)
@@ -201,6 +207,11 @@ class Runtime:
     def backend(self) -> Backend | None:
         """What HTTP routes work with; None while nobody may come in."""
         return self._parts.backend if self._accepting and self._parts is not None else None
+
+    def refused(self, code: str) -> None:
+        """A request was refused with this code."""
+        if self._parts is not None:
+            self._parts.services.excess.count(code)
 
     def health(self) -> Health:
         """The state of this process."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cowrite.core.excess import Excess
 from cowrite.core.history.automatic import VersionTimes
 from cowrite.core.history.past import Past, open_past
 from cowrite.core.ids import Ids
@@ -26,6 +27,7 @@ from cowrite.presence.opening import open_presence
 from cowrite.settings import Settings
 from cowrite.stores.opening import open_store
 from cowrite.tokens import AccessTokens
+from cowrite.transports.addresses import AddressSockets
 from cowrite.transports.framing import WriteTurn
 from cowrite.transports.load import ServerLoad
 from cowrite.transports.origins import OriginPolicy
@@ -77,7 +79,8 @@ def compose(given: Given) -> Parts:
     storage, clock, limits = given.storage, given.clock, given.limits
     store = storage.store
     ids, backlog, turn = Ids(clock), Backlog(), WriteTurn()
-    access = AccessControl(storage.access, clock)
+    excess = Excess()
+    access = AccessControl(storage.access, clock, limits, excess)
     process = ids.new()
     kept = given.presence
     if kept is None:
@@ -113,7 +116,7 @@ def compose(given: Given) -> Parts:
     )
     services = Services(
         registry=registry,
-        bridge=SessionBridge(given.authorize, given.access_tokens, storage.access, access, clock, ids),
+        bridge=SessionBridge(given.authorize, given.access_tokens, storage.access, access, clock, ids, limits, excess),
         access=access,
         reader=DocumentReader(storage),
         writer=DocumentWriter(registry, storage.history, storage.directory, access, journal.accounts, clock, ids, limits),
@@ -125,6 +128,8 @@ def compose(given: Given) -> Parts:
         connections=connections,
         times=given.times,
         turn=turn,
+        excess=excess,
+        addresses=AddressSockets(limits.address_sockets),
     )
     past = open_past(
         storage,

@@ -38,6 +38,7 @@ def figures_of(parts: Parts) -> Figures:
     }
     if (memory := _resident_bytes()) is not None:
         figures["cowrite_memory_bytes"] = memory
+    figures.update({f"cowrite_refused_total:{limit}": count for limit, count in parts.services.excess.counts.items()})
     counters, pool = getattr(parts.broker, "counters", None), getattr(parts.storage, "pool", None)
     if counters is not None:
         figures["cowrite_broker_connected"] = parts.broker.reaches_others

@@ -1,7 +1,8 @@
 """Where log lines go and how they look. Only the command line sets this up: inside another application, that application does.
 
-Lines go to stderr, for people or as one JSON object each; those of uvicorn and other libraries take the same way. Session
-tokens and query strings are cut out of every line at its very end, so that no message and no traceback can bring one in.
+Lines go to stderr, for people or as one JSON object each; those of uvicorn and other libraries take the same way. Tokens,
+query strings and the passwords of URLs are cut out of every line at its very end, so that no message and no traceback can bring
+one in.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ Format = Literal["auto", "console", "json"]
 _QUERY: Final = re.compile(r"\?[^\s?=\"'<>\\]+=[^\s\"'<>\\]*")
 _TOKEN: Final = re.compile(r"\beyJ[\w-]+(?:\.[\w-]*){2,4}")
 """JWS and JWE in compact form: a base64url header that begins with ``{"``, and two or four parts behind it."""
+_CREDENTIALS: Final = re.compile(r"(?<=://)[^\s/?#@\"'<>\\]+@")
+"""User and password in the URL of a database or of Redis."""
 _UVICORN: Final = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 
 
@@ -51,8 +54,8 @@ def configure(level: Level = "info", form: Format = "auto", stream: TextIO | Non
 
 
 def redact(line: str) -> str:
-    """Cut session tokens and query strings out of a log line."""
-    return _TOKEN.sub("[token]", _QUERY.sub("?[query]", line))
+    """Cut tokens, query strings and what stands before the host of URLs out of a log line."""
+    return _CREDENTIALS.sub("[credentials]@", _TOKEN.sub("[token]", _QUERY.sub("?[query]", line)))
 
 
 _DESCRIBED: Final[tuple[structlog.typing.Processor, ...]] = (

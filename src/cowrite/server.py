@@ -23,6 +23,7 @@ from cowrite.settings import Settings
 from cowrite.startup import AWAY, WRONG, StartError, listen, prepare_folder, ready_line
 from cowrite.stores.errors import StoreAway, StoreSetupError
 from cowrite.tokens import Key
+from cowrite.transports.http_head import http_protocol
 from cowrite.transports.websocket import is_websocket, picows_protocol
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -96,7 +97,7 @@ async def _serve(
     runtime: Runtime = app.state.cowrite
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=http_protocol(runtime.serving, runtime.limits),
         ws=picows_protocol(runtime.serving),
         lifespan="on",
         log_config=None,

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
+from cowrite.limit_settings import LimitSettings
 from cowrite.setting_values import is_database, is_redis, try_key_set
 from cowrite.startup import StartError
 
@@ -36,7 +37,7 @@ def _setting(default: object, *, takes: str, description: str, **more: Any) -> A
     return Field(default, description=description, json_schema_extra={"takes": takes}, **more)
 
 
-class Settings(BaseSettings):
+class Settings(LimitSettings):
     """What a server is told. Raises pydantic's ``ValidationError``; :func:`load_settings` tells people what is wrong."""
 
     model_config = SettingsConfigDict(

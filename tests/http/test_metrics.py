@@ -25,8 +25,8 @@ async def server() -> AsyncIterator[Api]:
 
 
 def read(text: str) -> dict[tuple[str, str], float]:
-    """By name and worker."""
-    samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
+    """By name and worker; without those that have a label of their own."""
+    samples = [one for family in text_string_to_metric_families(text) for one in family.samples if len(one.labels) == 1]
     return {(one.name, one.labels["worker"]): one.value for one in samples}
 
 

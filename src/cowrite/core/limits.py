@@ -50,6 +50,16 @@ class Limits:
     """What it may use at once after it has used little."""
     cpu_late_seconds: float = 30.0
     """How long its messages may wait for that without an end before it is closed."""
+    head_seconds: float = 10.0
+    """How long a connection may take until the head of its request is complete (cowrite's own server)."""
+    authenticate_seconds: float = 10.0
+    """How long the host application, or the server of its keys, may take to say who somebody is."""
+    address_sockets: int = 1000
+    """Sockets of one address of the open Internet, in one process."""
+    user_sockets: int = 1000
+    """Sockets of one user in one process; each document of a Hocuspocus connection is one here."""
+    session_sockets: int = 100
+    """Sockets of one session that was opened by ``connect``, in one process."""
     documents_per_socket: int = 200
     """Documents on one Hocuspocus connection, those that were refused included."""
     eviction_seconds: float = 30.0

@@ -16,6 +16,7 @@ from cowrite.core.ports import AccessDenied, Grant
 from cowrite.core.sessions.session import Session
 from cowrite.http.backend import Backend
 from cowrite.http.problems import Refusal
+from cowrite.http.query_tokens import kept_token
 
 ALL_DOCUMENTS: Final = "*"
 """What administrators of all documents have a grant for: only the pattern ``*`` gives one for this."""
@@ -76,7 +77,7 @@ def parameters_of(query: bytes) -> dict[str, str]:
 
 def token_of(scope: Any, in_body: str | None = None) -> str | None:
     """The token of a request: the header's, else the body's, else the query's."""
-    return bearer_of(scope["headers"]) or in_body or parameters_of(scope["query_string"]).get("access_token")
+    return bearer_of(scope["headers"]) or in_body or kept_token(scope)
 
 
 def _resume(backend: Backend, token: str) -> Session | None:

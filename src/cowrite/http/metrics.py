@@ -24,6 +24,8 @@ class Meaning:
     name: str
     kind: Literal["gauge", "counter"]
     text: str
+    label: str | None = None
+    """It has one figure for each value of this label: their names are the metric's, a colon, and the value."""
 
 
 METRICS: Final = (
@@ -34,6 +36,7 @@ METRICS: Final = (
     Meaning("cowrite_memory_bytes", "gauge", "Resident memory of the process (Linux)."),
     Meaning("cowrite_loop_lag_seconds", "gauge", "By how much the event loop is late, averaged over the last seconds."),
     Meaning("cowrite_sockets", "gauge", "WebSockets that are open."),
+    Meaning("cowrite_refused_total", "counter", "What was more than a limit, by the limit or the code.", "limit"),
     Meaning("cowrite_documents", "gauge", "Documents that are open."),
     Meaning("cowrite_pending_updates", "gauge", "Updates that were taken from editors and are not stored yet."),
     Meaning("cowrite_pending_bytes", "gauge", "The bytes of these."),
@@ -82,16 +85,20 @@ class _Collector:
         for meaning in METRICS:
             family = _family(meaning)
             for worker, figures in sorted(self._figures.items()):
-                if meaning.name in figures:
+                if meaning.label is not None:
+                    for name in sorted(name for name in figures if name.startswith(f"{meaning.name}:")):
+                        family.add_metric([str(worker), name.partition(":")[2]], figures[name])
+                elif meaning.name in figures:
                     family.add_metric([str(worker)], figures[meaning.name])
             if family.samples:
                 yield family
 
 
 def _family(meaning: Meaning) -> GaugeMetricFamily | CounterMetricFamily:
+    labels = [_WORKER] if meaning.label is None else [_WORKER, meaning.label]
     if meaning.kind == "counter":
-        return CounterMetricFamily(meaning.name.removesuffix(_TOTAL), meaning.text, labels=[_WORKER])
-    return GaugeMetricFamily(meaning.name, meaning.text, labels=[_WORKER])
+        return CounterMetricFamily(meaning.name.removesuffix(_TOTAL), meaning.text, labels=labels)
+    return GaugeMetricFamily(meaning.name, meaning.text, labels=labels)
 
 
 def metrics_routes(figures: Callable[[], Awaitable[ByWorker]]) -> APIRouter:

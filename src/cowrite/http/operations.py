@@ -71,6 +71,7 @@ def operations_routes(serving: Serving, limits: Limits) -> APIRouter:
                 s403="forbidden",
                 s410="document_deleted",
                 s422="unprocessable_entity bad_document_id",
+                s429="too_fast",
                 s503="unavailable draining",
             ),
         },

@@ -27,7 +27,7 @@ from cowrite.core.ports import Grant
 from cowrite.core.rooms.room import Room
 from cowrite.http.backend import PRESENT_SECONDS, Backend, Serving, backend_of
 from cowrite.http.bodies import Content, matches, not_modified
-from cowrite.http.credentials import Caller, bearer_of, check_document_id, identify, parameters_of
+from cowrite.http.credentials import Caller, check_document_id, identify, parameters_of, token_of
 from cowrite.http.exchange import binary_answer, wants_binary
 from cowrite.http.problems import Refusal, unavailable
 from cowrite.protocol.close_codes import CloseCode
@@ -70,7 +70,7 @@ class PollRequest:
             cursor=cursor,
             wait=_seconds(given.get("wait", "0")),
             binary_cursor=given.get("cursor"),
-            token=bearer_of(scope["headers"]) or given.get("access_token"),
+            token=token_of(scope),
             headers=Headers(scope=scope),
         )
 

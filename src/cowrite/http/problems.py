@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from http import HTTPStatus
 from typing import Any, Final
@@ -36,9 +36,14 @@ CAREFUL: Final = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
     "x-frame-options": "DENY",
 }
 """Headers that keep browsers from guessing and embedding."""
+DATA_POLICY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
+)
+"""The Content-Security-Policy of what is no page: a document as HTML, looked at in a browser, has looks and does nothing."""
 _MEDIA_TYPE: Final = "application/problem+json"
 _TOO_LARGE: Final = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 _INVALID: Final = HTTPStatus.UNPROCESSABLE_ENTITY
@@ -69,19 +74,23 @@ def problem(
     code: str | None = None,
     headers: Mapping[str, str] | None = None,
     more: Mapping[str, Any] | None = None,
-) -> JSONResponse:
+) -> ProblemResponse:
     """An error's answer. ``code`` is for programs; the status in words unless given. ``detail`` is for people."""
     code = code or _CODES.get(status, status.name.lower())
     content = {"type": "about:blank", "title": status.phrase, "status": int(status), "code": code}
     if detail is not None and detail != status.phrase:
         content["detail"] = detail
-    return _ProblemResponse(content | dict(more or {}), status, headers)
+    return ProblemResponse(content | dict(more or {}), status, headers)
 
 
-class _ProblemResponse(JSONResponse):
+class ProblemResponse(JSONResponse):
     """Escaped: names of fields come back in it, whatever characters the client made them of."""
 
     media_type = _MEDIA_TYPE
+
+    def __init__(self, content: dict[str, Any], status: HTTPStatus, headers: Mapping[str, str] | None) -> None:
+        super().__init__(content, status, headers)
+        self.code: str = content["code"]
 
     def render(self, content: Any) -> bytes:
         return json.dumps(content, separators=(",", ":")).encode()
@@ -195,14 +204,22 @@ def from_store(error: StoreError) -> Refusal:
     return unavailable("The database cannot be used now; send the request again later.")
 
 
-def answer_with_problems(app: FastAPI, *, unavailable_when: tuple[type[Exception], ...] = ()) -> None:
+def answer_with_problems(
+    app: FastAPI, *, unavailable_when: tuple[type[Exception], ...] = (), told: Callable[[str], None] = lambda code: None
+) -> None:
     """Every error of this application, its routing's own included, has the form of :func:`problem`.
 
-    ``unavailable_when``: further exceptions after which the same request may succeed later.
+    ``unavailable_when``: further exceptions after which the same request may succeed later. ``told`` is called with the code of
+    each refusal.
     """
-    app.add_exception_handler(Refusal, _refusal)
-    for raised in _FROM_INSIDE + unavailable_when:
-        app.add_exception_handler(raised, _refused_inside)
+
+    async def refusal(request: Request, error: Exception) -> JSONResponse:
+        answer = _refusal(error) if isinstance(error, Refusal) else _refused_inside(error)
+        told(answer.code)
+        return answer
+
+    for raised in (Refusal, *_FROM_INSIDE, *unavailable_when):
+        app.add_exception_handler(raised, refusal)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(Exception, _failure)
@@ -211,12 +228,11 @@ def answer_with_problems(app: FastAPI, *, unavailable_when: tuple[type[Exception
 _FROM_INSIDE: Final = (AccessDenied, SubmissionRefused, HistoryRefused, PeerError, RoomClosed, StoreError, PresenceError)
 
 
-async def _refusal(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, Refusal)
+def _refusal(error: Refusal) -> ProblemResponse:
     return problem(error.status, code=error.code, detail=error.detail, headers=error.headers, more=error.more)
 
 
-async def _refused_inside(request: Request, error: Exception) -> JSONResponse:
+def _refused_inside(error: Exception) -> ProblemResponse:
     match error:
         case AccessDenied():
             refusal = from_denied(error)
@@ -233,7 +249,7 @@ async def _refused_inside(request: Request, error: Exception) -> JSONResponse:
         case _:
             _log.warning("request not served", reason=str(error))
             refusal = unavailable("It cannot be told now who this is; send the request again later.")
-    return await _refusal(request, refusal)
+    return _refusal(refusal)
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
@@ -249,4 +265,5 @@ async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
 
 async def _failure(request: Request, error: Exception) -> JSONResponse:
     # Its traceback is logged by the server; what went wrong inside is nothing for the outside. No middleware sees this answer.
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, headers=CAREFUL)
+    headers = CAREFUL | {"content-security-policy": DATA_POLICY, "cache-control": "no-store"}
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, headers=headers)

@@ -9,7 +9,7 @@ from typing import Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cowrite.http.problems import CAREFUL, problem
+from cowrite.http.problems import CAREFUL, DATA_POLICY, problem
 
 PAGE_POLICY: Final = (
     # Styles may be inline because CodeMirror and y-codemirror write theirs into the page; scripts may not.
@@ -17,12 +17,11 @@ PAGE_POLICY: Final = (
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 """The Content-Security-Policy of the demo page; ``index.html`` says the same, but for the last one, which no page can say."""
-_DOCS_POLICY: Final = "frame-ancestors 'none'"
-"""FastAPI's ``/docs`` loads its scripts from elsewhere and has inline ones."""
+_API: Final = "/api/"
 
 
 class SecurityHeaders:
-    """Adds the headers to every HTTP answer."""
+    """Adds the headers to every HTTP answer. What the API answers no cache keeps that was not told to."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -36,8 +35,12 @@ class SecurityHeaders:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in CAREFUL.items():
-                    headers[name] = value
-                headers["content-security-policy"] = _DOCS_POLICY if scope["path"].startswith("/docs") else PAGE_POLICY
+                    headers.setdefault(name, value)
+                if _API in scope["path"]:
+                    headers["content-security-policy"] = DATA_POLICY
+                    headers.setdefault("cache-control", "no-store")
+                else:
+                    headers.setdefault("content-security-policy", PAGE_POLICY)
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

@@ -16,8 +16,6 @@ from cowrite.http.problems import Refusal
 MAX_FIELDS_BYTES: Final = 64 << 10
 """What a request may have in a body that is not operations."""
 _JSON: Final = (b"content-type", b"application/json")
-_TOKEN: Final = "access_token"
-"""May be in the query of every route."""
 
 
 class StrictRoute(APIRoute):
@@ -46,7 +44,7 @@ class ExactRoute(StrictRoute):
 
         async def look_before(request: Request) -> Response:
             for name in request.query_params:
-                if name not in names and name != _TOKEN:
+                if name not in names:
                     detail = f"query.{name[:50]}: this address has no such parameter; {known}"
                     raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "unprocessable_entity", detail)
             return await handle(request)

@@ -18,7 +18,7 @@ from cowrite.transports.connections import connection_for
 from cowrite.transports.json_connection import MeteredWire
 from cowrite.transports.link import LinkMeter
 from cowrite.transports.services import Connection, Services, Serving
-from cowrite.transports.upgrade import NOT_SERVING, OVERLOADED, Accepted, Language, Refused, UpgradeRequest, answer
+from cowrite.transports.upgrade import NOT_SERVING, OVERLOADED, TOO_MANY, Accepted, Language, Refused, UpgradeRequest, answer
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -42,22 +42,31 @@ class SocketEndpoint:
             await _refuse(scope, send, NOT_SERVING)
             return
         if not services.load.accepts:
+            services.excess.count("connections")
             await _refuse(scope, send, OVERLOADED)
             return
         match answer(_request(scope), services.origins):
             case Refused() as refused:
                 await _refuse(scope, send, refused)
             case accepted:
-                await send({"type": "websocket.accept", "subprotocol": accepted.protocol})
-                wire = AsgiWire(send, LinkMeter(services.clock), text=accepted.language is Language.JSON)
-                await _converse(receive, wire, accepted, services)
+                if (give_back := services.addresses.take(_address(scope, services))) is None:
+                    services.excess.count("address_sockets")
+                    await _refuse(scope, send, TOO_MANY)
+                    return
+                try:
+                    await send({"type": "websocket.accept", "subprotocol": accepted.protocol})
+                    wire = AsgiWire(send, services, text=accepted.language is Language.JSON)
+                    await _converse(receive, wire, accepted, services)
+                finally:
+                    give_back()
 
 
 class AsgiWire:
     """Queues what a connection writes; one task hands it to the server, which makes it wait when the socket is full."""
 
-    def __init__(self, send: Send, link: LinkMeter, *, text: bool = False) -> None:
-        self.link = link
+    def __init__(self, send: Send, services: Services, *, text: bool = False) -> None:
+        self.link = LinkMeter(services.clock)
+        self._excess = services.excess
         self._send = send
         self._text = text
         self._queue: deque[bytes] = deque()
@@ -86,6 +95,7 @@ class AsgiWire:
 
     def close(self, code: int, reason: str) -> None:
         if self._closing is None:
+            self._excess.closed(code)
             self._closing = code, reason
             self._wake.set()
 
@@ -160,12 +170,23 @@ def _is_goodbye(event: Mapping[str, Any]) -> bool:
 def _request(scope: Scope) -> UpgradeRequest:
     headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
     host, origin = headers.get(b"host"), headers.get(b"origin")
+    # Servers write the address into their logs when they accept: from this scope, with the token in it.
+    query, scope["query_string"] = scope["query_string"], b""
     return UpgradeRequest(
         path=_path(scope),
-        query=scope["query_string"],
+        query=query,
         host=host.decode("latin-1") if host is not None else None,
         origin=origin.decode("latin-1") if origin is not None else None,
         protocols=tuple(scope.get("subprotocols", ())),
+    )
+
+
+def _address(scope: Scope, services: Services) -> str | None:
+    """What the server has read in X-Forwarded-For is in the scope already; where it has not, it is read here."""
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    client, forwarded = scope.get("client"), headers.get(b"x-forwarded-for")
+    return services.addresses.client_of(
+        client[0] if client else None, forwarded.decode("latin-1") if forwarded is not None else None
     )
 
 

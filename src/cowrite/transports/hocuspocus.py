@@ -183,6 +183,7 @@ class HocuspocusConnection:
             self.close(CloseCode.UNAUTHORIZED, "a message names no document that can exist: 1 to 255 characters")
         elif len(self._documents) >= self.services.limits.documents_per_socket:
             _log.info("document refused", document=document_id, reason=TOO_MANY_DOCUMENTS)
+            self.services.excess.count(TOO_MANY_DOCUMENTS)
             self.send(HocuspocusDialect(address).encode(PermissionDenied(TOO_MANY_DOCUMENTS)))
         else:
             unanswered = self._unanswered.pop(address, 0)

@@ -238,7 +238,9 @@ class HocuspocusDocument:
                     self._attach(state, room, session, token)
                 return
             except RoomClosed as closed:
-                if not closed.code.reconnect:
+                if (
+                    not closed.code.reconnect or closed.code is CloseCode.TOO_FAST
+                ):  # the user has too many: told, not waited for
                     raise
             await self._services.clock.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)

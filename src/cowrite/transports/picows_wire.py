@@ -37,6 +37,7 @@ class PicowsWire(WSListener):
     __slots__ = (
         "_clock",
         "_due",
+        "_excess",
         "_heard",
         "_is_text",
         "_kind",
@@ -72,6 +73,7 @@ class PicowsWire(WSListener):
         self._times = services.times
         self._turn = services.turn
         self._watch = services.watch
+        self._excess = services.excess
         self._max_message = max_message_bytes(services.limits)
         self._parts: bytearray | None = None
         """The message whose fragments are coming in."""
@@ -179,6 +181,7 @@ class PicowsWire(WSListener):
     def close(self, code: int, reason: str) -> None:
         # A large message that is under way is not finished first: the client will get everything after coming back.
         if not self.closing:
+            self._excess.closed(code)
             self._write_small()
             self._stop_writing()
             self._socket.write(control_frame(CLOSE, struct.pack("!H", code) + reason.encode()))

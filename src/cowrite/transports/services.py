@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 
 import structlog
 
+from cowrite.core.excess import Excess
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
 from cowrite.core.operations.reading import DocumentReader
@@ -19,6 +20,7 @@ from cowrite.core.sessions.access import AccessControl
 from cowrite.core.sessions.bridge import SessionBridge
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.hocuspocus import HocuspocusDialect
+from cowrite.transports.addresses import AddressSockets
 from cowrite.transports.framing import WriteTurn
 from cowrite.transports.load import ServerLoad
 from cowrite.transports.origins import OriginPolicy
@@ -91,6 +93,9 @@ class Services:
     times: SocketTimes = SocketTimes()
     turn: WriteTurn = field(default_factory=WriteTurn)
     watch: Watch = field(init=False)
+    excess: Excess = field(default_factory=Excess)
+    """What was more than a limit."""
+    addresses: AddressSockets = field(default_factory=lambda: AddressSockets(Limits().address_sockets))
     connections: set[Connection] = field(default_factory=set)
     """The sockets that are open."""
     dialects: WeakValueDictionary[str, HocuspocusDialect] = field(default_factory=WeakValueDictionary)

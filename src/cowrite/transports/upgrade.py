@@ -79,6 +79,11 @@ NOT_SERVING: Final = Refused(HTTPStatus.SERVICE_UNAVAILABLE, "The server is star
 OVERLOADED: Final = Refused(HTTPStatus.SERVICE_UNAVAILABLE, "The server has as many connections as it takes; try again later.")
 
 
+TOO_MANY: Final = Refused(
+    HTTPStatus.TOO_MANY_REQUESTS, "There are too many connections from this address; close some, or try again later."
+)
+
+
 def answer(request: UpgradeRequest, origins: OriginPolicy) -> Accepted | Refused:
     """Decide on a request."""
     language = _language(request.path)

@@ -19,6 +19,7 @@ import asyncio
 import re
 import socket
 import struct
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final, cast
 
@@ -28,10 +29,11 @@ from picows.common import WSUpgradeResponseWithListener
 from picows.picows import WSProtocol  # type: ignore[attr-defined] # not in its stubs
 
 from cowrite.protocol.close_codes import CloseCode
+from cowrite.transports.addresses import not_counted
 from cowrite.transports.attendance import max_message_bytes
 from cowrite.transports.picows_wire import PicowsWire
 from cowrite.transports.services import Serving
-from cowrite.transports.upgrade import NOT_SERVING, OVERLOADED, Refused, UpgradeRequest, answer, split_protocols
+from cowrite.transports.upgrade import NOT_SERVING, OVERLOADED, TOO_MANY, Refused, UpgradeRequest, answer, split_protocols
 
 _UNSENT_BYTES: Final = 128 << 10
 """What the kernel keeps for a slow peer beyond what is on its way, where it can be told so (Linux, macOS)."""
@@ -84,6 +86,8 @@ class _PicowsProtocol(WSProtocol):  # type: ignore[misc]
         self._socket: asyncio.Transport
         self._head: _Head
         self.wire: PicowsWire | None = None
+        self._give_back: Callable[[], None] = not_counted
+        """The place of its address."""
 
     # ---- what uvicorn calls ------------------------------------------------------------------------------------------
 
@@ -120,6 +124,7 @@ class _PicowsProtocol(WSProtocol):  # type: ignore[misc]
 
     def connection_lost(self, error: Exception | None) -> None:
         self._connections.discard(self)
+        self._give_back()
         super().connection_lost(error)
 
     # ---- what picows calls -------------------------------------------------------------------------------------------
@@ -134,11 +139,18 @@ class _PicowsProtocol(WSProtocol):  # type: ignore[misc]
         if services is None:
             return _refusal(NOT_SERVING, retry_after="1")
         if not services.load.accepts:
+            services.excess.count("connections")
             return _refusal(OVERLOADED, retry_after="5")
         match answer(head.upgrade_request(), services.origins):
             case Refused() as refused:
                 return _refusal(refused)
             case accepted:
+                peer, forwarded = self._socket.get_extra_info("peername"), head.first("x-forwarded-for")
+                address = services.addresses.client_of(peer[0] if isinstance(peer, tuple) else None, forwarded)
+                if (give_back := services.addresses.take(address)) is None:
+                    services.excess.count("address_sockets")
+                    return _refusal(TOO_MANY, retry_after="5")
+                self._give_back = give_back
                 self.wire = PicowsWire(self._socket, accepted, services)
                 chosen = [("Sec-WebSocket-Protocol", accepted.protocol)] if accepted.protocol is not None else []
                 return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(chosen), self.wire)

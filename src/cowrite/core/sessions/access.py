@@ -11,16 +11,21 @@ end is no change of access, and nobody's transaction waits for it.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Final, TypeAlias
 
 import structlog
 
+from cowrite.core.errors import RoomClosed
+from cowrite.core.excess import Excess
+from cowrite.core.limits import Limits
 from cowrite.core.outage import Outage
 from cowrite.core.ports import AccessChanges, AccessDenied, AccessLog, Clock, Grant, Sessions, StoreError
 from cowrite.core.records import AccessChange
 from cowrite.core.sessions.session import Session
+from cowrite.protocol.close_codes import CloseCode
 
 READ_SECONDS: Final = 0.5
 """How often new changes and ends are read."""
@@ -42,7 +47,11 @@ Follower: TypeAlias = Callable[[Session], None]
 class AccessControl:
     """What the sessions of this process may do now."""
 
-    def __init__(self, log: AccessLog, clock: Clock) -> None:
+    def __init__(self, log: AccessLog, clock: Clock, limits: Limits | None = None, excess: Excess | None = None) -> None:
+        self._limits = limits if limits is not None else Limits()
+        self._excess = excess if excess is not None else Excess()
+        self._of_user: Counter[str] = Counter()
+        """How many follow sessions of each user."""
         self._changes: AccessChanges = log
         self._sessions: Sessions = log
         self._clock = clock
@@ -86,8 +95,12 @@ class AccessControl:
             session.grant = self._grant(session)
 
     def follow(self, session: Session, told: Follower) -> None:
-        """Keep the session's grant up to date, and tell when it changes, until :meth:`unfollow`. Raises as :meth:`check`."""
+        """Keep the session's grant up to date, and tell when it changes, until :meth:`unfollow`.
+
+        Raises as :meth:`check`, and :class:`RoomClosed` when too many follow this session, or sessions of its user.
+        """
         self.check(session)
+        self._make_room(session)
         self._followers.setdefault(session, []).append(told)
 
     def unfollow(self, session: Session, told: Follower) -> None:
@@ -95,8 +108,23 @@ class AccessControl:
         followers = self._followers.get(session, [])
         if told in followers:
             followers.remove(told)
+            self._of_user[session.author] -= 1
+            if not self._of_user[session.author]:
+                del self._of_user[session.author]
         if not followers:
             self._followers.pop(session, None)
+
+    def _make_room(self, session: Session) -> None:
+        """Count one more who follows the session. Raises :class:`RoomClosed`."""
+        of_session, of_user = len(self._followers.get(session, ())), self._of_user[session.author]
+        for limit, there, most in (
+            ("session_sockets", of_session, self._limits.session_sockets),
+            ("user_sockets", of_user, self._limits.user_sockets),
+        ):
+            if there >= most:
+                self._excess.count(limit)
+                raise RoomClosed(CloseCode.TOO_FAST, f"{there} connections of this {limit.partition('_')[0]} are open already")
+        self._of_user[session.author] += 1
 
     def tell(self, session: Session) -> None:
         """Something about the session has changed: tell those who follow it."""

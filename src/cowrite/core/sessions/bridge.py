@@ -7,6 +7,7 @@ its time is over, or when its access is revoked; what it may do can change while
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,7 +15,10 @@ from typing import Final
 
 import structlog
 
+from cowrite.core.errors import RoomClosed
+from cowrite.core.excess import Excess
 from cowrite.core.ids import Ids
+from cowrite.core.limits import Limits
 from cowrite.core.ports import (
     Access,
     AccessClaims,
@@ -27,6 +31,7 @@ from cowrite.core.ports import (
 from cowrite.core.records import SessionRecord
 from cowrite.core.sessions.access import AccessControl
 from cowrite.core.sessions.session import Session, fault_of
+from cowrite.protocol.close_codes import CloseCode
 
 SESSION_MILLISECONDS: Final = 12 * 3600 * 1000
 """How long a session lasts whose access has no end of its own."""
@@ -60,7 +65,11 @@ class SessionBridge:
         access: AccessControl,
         clock: Clock,
         ids: Ids,
+        limits: Limits | None = None,
+        excess: Excess | None = None,
     ) -> None:
+        self._limits = limits if limits is not None else Limits()
+        self._excess = excess if excess is not None else Excess()
         self._authorize = authorize
         self._tokens = tokens
         self._sessions = sessions
@@ -166,8 +175,19 @@ class SessionBridge:
     # ---- inside ------------------------------------------------------------------------------------------------------
 
     async def _ask(self, token: str | None, document_id: str) -> Access:
-        """The authorizer's answer. It may be the host application's own: what no store can keep would fail with each edit."""
-        access = await self._authorize(token, document_id)
+        """The authorizer's answer. It may be the host application's own: what no store can keep would fail with each edit.
+
+        Raises :class:`AccessDenied`, and :class:`RoomClosed` when no answer comes in time.
+        """
+        try:
+            async with asyncio.timeout(self._limits.authenticate_seconds) as deadline:
+                access = await self._authorize(token, document_id)
+        except TimeoutError:
+            if not deadline.expired():
+                raise  # the application's own
+            self._excess.count("authenticate_seconds")
+            reason = f"who this is was not said within {self._limits.authenticate_seconds:g} s; try again later"
+            raise RoomClosed(CloseCode.STORE_UNAVAILABLE, reason) from None
         if fault := fault_of(access):
             _log.error("answer of authorize= cannot be used", document=document_id, reason=fault)
             raise AccessDenied(f"The application let you in with something that cannot be used: {fault}.", known=True)

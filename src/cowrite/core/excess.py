@@ -1,0 +1,37 @@
+"""What was more than a limit, counted by which: every refusal of that kind has a word, and here is its number."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from cowrite.protocol.close_codes import CloseCode
+
+LIMITS: Final = frozenset(
+    (
+        *("address_sockets", "authenticate_seconds", "connections", "head_seconds", "session_sockets", "user_sockets"),
+        *("message_too_large", "missing_dependencies", "idle", "connection_timeout", "reset_connection", "too_fast"),
+        *("too_large", "too_many_nodes", "too_many_documents", "too_many_sessions", "presence_full", "overloaded"),
+    )
+)
+"""Those that are counted: limits by their names where one has a code of its own, else the codes."""
+
+
+class Excess:
+    """The counts of one process."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter(dict.fromkeys(sorted(LIMITS), 0))
+
+    def count(self, limit: str) -> None:
+        """Something was refused with this code, or because of this limit. Other codes are not about limits: nothing happens."""
+        if limit in LIMITS:
+            self.counts[limit] += 1
+
+    def closed(self, code: int) -> None:
+        """A connection was closed by the server with this code."""
+        if code in _CLOSES:
+            self.counts[_CLOSES[code]] += 1
+
+
+_CLOSES: Final = {int(code): code.name.lower() for code in CloseCode if code.name.lower() in LIMITS}

@@ -1,0 +1,85 @@
+"""Connections that do not finish to ask: uvicorn waits for the head of a request as long as a client likes.
+
+Used on cowrite's own server. The time runs from the opening of the connection, for later requests from their first byte, until
+the head is complete; what comes meanwhile does not lengthen it. The upgrade of a WebSocket is a request, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from cowrite.core.limits import Limits
+from cowrite.transports.services import Serving
+
+LIMIT: Final = "head_seconds"
+_ANSWER: Final = (
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n"
+    b"content-type: application/problem+json\r\ncontent-length: %d\r\n\r\n%s"
+)
+_PROBLEM: Final = b'{"type":"about:blank","title":"Request Timeout","status":408,"code":"request_timeout"}'
+
+
+def http_protocol(serving: Serving, limits: Limits) -> type[asyncio.Protocol]:
+    """The class for uvicorn's ``http=``."""
+
+    class Http(_Http):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self.serving = serving
+            self.patience = limits.head_seconds
+
+    return cast("type[asyncio.Protocol]", Http)
+
+
+class _Http(HttpToolsProtocol):
+    serving: Serving
+    patience: float
+    _timer: asyncio.TimerHandle | None = None
+    _begun = False
+    """Something of a request has come."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wait_no_more()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._begun = True
+        if self._timer is None:
+            self._wait()
+
+    def on_headers_complete(self) -> None:
+        self._wait_no_more()
+        self._begun = False
+        super().on_headers_complete()
+
+    def _wait(self) -> None:
+        self._timer = self.loop.call_later(self.patience, self._give_up)
+
+    def _wait_no_more(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _give_up(self) -> None:
+        self._timer = None
+        if self.transport.is_closing():
+            return
+        if (services := self.serving()) is not None:
+            services.excess.count(LIMIT)
+        cycle: RequestResponseCycle | None = self.cycle
+        answering = cycle is not None and not cycle.response_complete
+        if self._begun and not answering:  # a browser that has opened a connection in advance is told nothing
+            self.transport.write(_ANSWER % (len(_PROBLEM), _PROBLEM))
+        self.transport.close()
+
+
+if TYPE_CHECKING:
+    _: type[asyncio.Protocol] = _Http

@@ -1,0 +1,24 @@
+"""What was more than a limit."""
+
+from __future__ import annotations
+
+import pytest
+
+from cowrite.core.excess import LIMITS, Excess
+from cowrite.protocol.close_codes import CloseCode
+
+
+@pytest.mark.rule("LM3")
+def test_counted_by_limit() -> None:
+    """Each limit begins at 0; codes that are not about limits are not counted."""
+    excess = Excess()
+    assert excess.counts == dict.fromkeys(LIMITS, 0)
+    for limit in ("user_sockets", "too_large", "unauthorized"):
+        excess.count(limit)
+    for code in (CloseCode.TOO_FAST, CloseCode.FORBIDDEN, 1000):
+        excess.closed(code)
+    assert {limit: count for limit, count in excess.counts.items() if count} == {
+        "user_sockets": 1,
+        "too_large": 1,
+        "too_fast": 1,
+    }

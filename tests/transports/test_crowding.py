@@ -1,0 +1,90 @@
+"""Too many sockets of one user, session and address, at a real server, and what the metric says of it."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+
+import httpx
+import pytest
+
+from cowrite.core.limits import Limits
+from cowrite.protocol.close_codes import CloseCode
+from cowrite.protocol.hocuspocus import Authenticate
+from cowrite.protocol.messages import PermissionDenied
+from cowrite.testing.client import ConnectionEnded, UpgradeRefused, WebSocketClient
+from cowrite.testing.transport_contract import ServerOptions
+from cowrite.testing.transport_contract.operations import JsonClient
+from cowrite.testing.transport_contract.provider import Provider
+from cowrite.testing.transport_contract.server import ended, join
+from http_api import REALTIME, insert, problem
+from live_server import LiveServer, live_server
+
+LIMITS = Limits(user_sockets=2, session_sockets=1, address_sockets=2)
+
+
+async def refused(server: LiveServer) -> dict[str, int]:
+    """What the metric says: those limits that were met."""
+    async with httpx.AsyncClient(base_url=server.url.replace("ws", "http", 1), trust_env=False) as client:
+        text = (await client.get("/metrics")).text
+    found = re.findall(r'^cowrite_refused_total\{limit="(\w+)",worker="1"\} (\d+)', text, re.MULTILINE)
+    assert len(found) > 10
+    return {limit: int(count) for limit, count in found if count != "0"}
+
+
+@pytest.mark.rule("LM1", "LM3")
+async def test_too_many_of_one_user() -> None:
+    """Whatever the sockets speak: the third is closed with 4529, another user comes in, and who goes makes room."""
+    async with live_server(ServerOptions(limits=LIMITS), picows=True) as server:
+        first, second = [await join(f"{server.url}/yjs/{document}?token=ana") for document in ("d", "e")]
+        third = await WebSocketClient.connect(f"{server.url}/yjs/f?token=ana")
+        end = await ended(third)
+        assert (end.code, end.reason) == (CloseCode.TOO_FAST, "2 connections of this user are open already")
+        with pytest.raises(ConnectionEnded, match="2 connections of this user are open already"):
+            await JsonClient.connect(server.url, "d", "ana")
+        provider = await Provider.connect(server.url)
+        provider.say(Authenticate("ana", "4.8.0"), "d")
+        assert await provider.hear(PermissionDenied, "d") == PermissionDenied("too_fast")
+        await provider.socket.close()
+        await (await join(f"{server.url}/yjs/d?token=ben")).close()
+        assert (await refused(server))["user_sockets"] == 3
+        await first.close()
+        await (await join(f"{server.url}/yjs/f?token=ana")).close()
+        await second.close()
+
+
+@pytest.mark.rule("LM2", "LM3")
+@pytest.mark.parametrize("picows", [True, False])
+async def test_too_many_of_one_address(*, picows: bool) -> None:
+    """The third is answered with 429 as long as the others are there; another address and this machine are not concerned."""
+    async with live_server(ServerOptions(limits=LIMITS), picows=picows) as server:
+
+        async def come(user: str, address: str | None) -> WebSocketClient:
+            headers = {} if address is None else {"X-Forwarded-For": f"1.2.3.4, {address}"}
+            return await join(f"{server.url}/yjs/d?token={user}", headers=headers)
+
+        sockets = [await come(f"user-{number}", "9.9.9.9") for number in range(2)]
+        with pytest.raises(UpgradeRefused) as error:
+            await come("eve", "9.9.9.9")
+        assert error.value.status == 429
+        assert b"too many connections from this address" in error.value.body
+        sockets += [await come("ben", "8.8.8.8"), await come("cem", None)]
+        assert await refused(server) == {"address_sockets": 1}
+        await sockets[0].close()
+        while len(sockets) < 5:  # the server hears of it in a moment
+            with suppress(UpgradeRefused):
+                sockets.append(await come("eve", "9.9.9.9"))
+        for socket in sockets[1:]:
+            await socket.close()
+
+
+@pytest.mark.rule("LM3")
+async def test_requests_that_are_too_large() -> None:
+    """What HTTP refuses because of a limit is counted by its code; other refusals are not."""
+    async with live_server(ServerOptions(), picows=True) as server:
+        url = server.url.replace("ws", "http", 1)
+        async with httpx.AsyncClient(base_url=url, headers={"authorization": "Bearer ana"}, trust_env=False) as client:
+            body = {"document_id": "d", "operations": [insert("x" * (2 << 20))], "base": None}
+            assert problem(await client.post(f"{REALTIME}/operations", json=body)) == (413, "too_large")
+            assert problem(await client.get("/api/v2/documents/none")) == (404, "document_not_found")
+        assert await refused(server) == {"too_large": 1}

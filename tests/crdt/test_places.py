@@ -13,7 +13,7 @@ from cowrite.crdt.errors import HostileUpdate
 from cowrite.crdt.guard import SYNC_LIMITS, inspect, outline_of_state
 from cowrite.crdt.outline import missing
 from cowrite.crdt.places import Places, may_hold_halves
-from cowrite.testing.yjs_writer import Block, block, deleted, gc, shared_type, skip, text, write_update
+from cowrite.testing.yjs_writer import Block, block, deleted, gc, mark, shared_type, skip, text, values, write_update
 from yjs_replicas import FUZZ, play
 
 
@@ -85,6 +85,37 @@ def test_parents_are_types_or_gone(structs: list[bytes], code: str | None) -> No
         )
     )
     assert refusal(places, block(2, 0, *structs)) == code
+
+
+ENTRIES = noted(
+    write_update(
+        [
+            block(1, 0, values(1, root="m", key="k"), values(2, origin=(1, 0)), text("plain", root="t")),
+            block(5, 0, shared_type("text", root="m", key="t"), text("ab", parent=(5, 0)), deleted(1, root="m", key="d")),
+        ]
+    )
+)
+
+
+@pytest.mark.rule("GU26", "GU31")
+@pytest.mark.parametrize(
+    ("structs", "code"),
+    [
+        ([mark("bold", True, root="m", key="k")], "keyed_mark"),
+        ([mark("bold", True, origin=(1, 1))], "keyed_mark"),
+        ([mark("bold", True, right=(1, 0))], "keyed_mark"),
+        ([mark("bold", True, origin=(5, 3))], "keyed_mark"),
+        ([mark("bold", True, origin=(1, 2), right=(1, 1))], "keyed_mark"),
+        ([values(3, origin=(1, 1)), mark("bold", True, origin=(2, 0))], "keyed_mark"),
+        ([mark("bold", True, origin=(1, 3), right=(1, 4))], None),
+        ([mark("bold", True, root="t")], None),
+        ([mark("bold", True, parent=(5, 0)), mark("bold", None, origin=(5, 2))], None),
+        ([values(3, origin=(1, 1)), text("a", parent=(5, 0)), mark("bold", True, origin=(2, 1))], None),
+    ],
+)
+def test_a_format_mark_under_a_key_is_refused(structs: list[bytes], code: str | None) -> None:
+    """However its place is named: the engine panics when it tells what has changed."""
+    assert refusal(ENTRIES, block(2, 0, *structs)) == code
 
 
 @pytest.mark.rule("GU24")

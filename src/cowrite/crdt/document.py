@@ -163,7 +163,7 @@ class Document:
     def check_places(self, outline: Outline) -> None:
         """Raise :class:`cowrite.crdt.errors.HostileUpdate` when the update puts something where it cannot be.
 
-        That is: shared types nested too deep, a parent that is no shared type, half a character
+        That is: shared types nested too deep, a parent that is no shared type, half a character, a mark under a key
         (see :mod:`cowrite.crdt.places`). The document must have what the update needs. The first call that has to look reads
         the whole state, which takes about as long as ``inspect`` takes for it.
         """

@@ -1,12 +1,13 @@
 """What a document has to remember of its structs to judge where an update would put new ones.
 
-Theory of operation. An update names neighbours and parents by id only. Three things can be wrong with such a place, and the
+Theory of operation. An update names neighbours and parents by id only. Four things can be wrong with such a place, and the
 engine notices none of them in time:
 
 * Levels. Shared types nested so deep that the engine's recursion overflows; thousands of small updates may build them up.
 * Parents. A parent that is no shared type: the engine fails half-way.
 * Halves. A neighbour or a deletion that begins or ends between the two UTF-16 halves of a character beyond U+FFFF: the engine
   keeps the character whole, miscounts, and encodes a state in which the client's later clocks are shifted.
+* Marks under keys. A format mark is no value of an entry: the engine panics when it tells what has changed.
 
 So this keeps, for each client, runs of clocks of the same level and kind, and where the halves are. Typing makes no new runs; a
 new paragraph makes about three.
@@ -21,13 +22,16 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from cowrite.crdt.errors import HostileUpdate
-from cowrite.crdt.outline import CLOCK_BITS, CLOCK_MASK, CONTENT, DELETED, GC, SKIP, TYPE, Layout, Outline
+from cowrite.crdt.outline import CLOCK_BITS, CLOCK_MASK, CONTENT, DELETED, FORMAT, GC, HAS_KEY, SKIP, TYPE, Layout, Outline
 
 MAX_LEVELS: Final = 100
 """How deep shared types may be nested. The engine crashes the process from about 20 000 levels on; readers recurse, too."""
 
-_VALUE, _TYPE, _GONE, _HOLE = range(4)  # the two low bits of a mark; the others are the level
-_DEEPEST = (1 << 14) - 1
+_VALUE, _TYPE, _GONE, _HOLE = range(4)  # the two low bits of a mark
+_KIND = 3
+_KEYED = 4  # the next one: it stands under a key
+_LEVEL = 3  # the others are the level
+_DEEPEST = (1 << 13) - 1
 
 
 _FOUR_BYTES = re.compile(rb"[\xf0-\xf4][\x80-\xbf]{3}")
@@ -104,22 +108,33 @@ class Places:
         if content in (GC, SKIP):
             return _HOLE if content else _GONE
         if left >> CLOCK_BITS or not left:
-            right = rows[at + 2]
-            mark = self._look_up(layout, left, fresh) & ~3 if left else 0
-            if right:
-                mark = max(mark, self._look_up(layout, right, fresh) & ~3)
-        elif layout.heads[left - 1]:
-            parent = self._look_up(layout, layout.heads[left - 1], fresh)
-            if strict and parent & 3 == _VALUE:
-                raise HostileUpdate("parent", "a struct's parent is no shared type")
-            mark = min((parent >> 2) + 1, _DEEPEST) << 2
+            mark = self._beside(layout, left, rows[at + 2], fresh)
         else:
-            mark = 0
+            mark = self._at_head(layout, left, fresh, strict) | (_KEYED if rows[at] >> CLOCK_BITS & HAS_KEY else 0)
         if content == TYPE:
-            if strict and mark >> 2 >= MAX_LEVELS:
+            if strict and mark >> _LEVEL >= MAX_LEVELS:
                 raise HostileUpdate("levels", f"shared types would be nested more than {MAX_LEVELS} levels deep")
             return mark | _TYPE
+        if strict and content == FORMAT and mark & _KEYED:
+            raise HostileUpdate("keyed_mark", "a format mark stands under a key")
         return mark | _GONE if content == DELETED else mark
+
+    def _beside(self, layout: Layout, left: int, right: int, fresh: dict[int, _Runs]) -> int:
+        """Find the mark of what stands between neighbours, of which one may not be named."""
+        mark = self._look_up(layout, left, fresh) & ~_KIND if left else 0
+        if right:
+            other = self._look_up(layout, right, fresh) & ~_KIND
+            mark = max(mark, other) | (mark | other) & _KEYED
+        return mark
+
+    def _at_head(self, layout: Layout, head: int, fresh: dict[int, _Runs], strict: bool) -> int:
+        """Find the mark of what stands at the beginning of a list."""
+        if not layout.heads[head - 1]:
+            return 0
+        parent = self._look_up(layout, layout.heads[head - 1], fresh)
+        if strict and parent & _KIND == _VALUE:
+            raise HostileUpdate("parent", "a struct's parent is no shared type")
+        return min((parent >> _LEVEL) + 1, _DEEPEST) << _LEVEL
 
     def _look_up(self, layout: Layout, place: int, fresh: dict[int, _Runs]) -> int:
         number = (place >> CLOCK_BITS) - 1

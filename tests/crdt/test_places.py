@@ -118,6 +118,15 @@ def test_a_format_mark_under_a_key_is_refused(structs: list[bytes], code: str | 
     assert refusal(ENTRIES, block(2, 0, *structs)) == code
 
 
+@pytest.mark.rule("GU31")
+def test_an_empty_document_refuses_a_format_mark_under_a_key() -> None:
+    """It has not looked at anything before."""
+    update = write_update([block(1, 0, mark("bold", True, root="m", key="k"))])
+    with pytest.raises(HostileUpdate) as refused:
+        Document.empty().admit(update, inspect(update))
+    assert refused.value.code == "keyed_mark"
+
+
 @pytest.mark.rule("GU24")
 def test_what_the_update_leaves_out_is_looked_up_in_the_document() -> None:
     places = noted(write_update([block(1, 0, text("ab", root="t"), shared_type("map", root="t"), text("c", origin=(1, 1)))]))

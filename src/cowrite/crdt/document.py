@@ -16,7 +16,7 @@ from cowrite.crdt.contradiction import contradicts
 from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.outline import ClockRange, Outline, covers
-from cowrite.crdt.places import Places, may_hold_halves
+from cowrite.crdt.places import Places, holds_marks, may_hold_halves
 from cowrite.crdt.slices import slices
 from cowrite.crdt.state_vector import decode_state_vector, encode_state_vector
 from cowrite.crdt.utf16 import EngineMemory, utf16_document
@@ -170,7 +170,8 @@ class Document:
         if self._places is None:
             layout = outline.layout
             changes = layout.rows or outline.deletes
-            if not (outline.types or any(layout.heads) or layout.halves or (self._may_hold_halves and changes)):
+            wary = outline.types or any(layout.heads) or layout.halves or holds_marks(layout)
+            if not (wary or (self._may_hold_halves and changes)):
                 return
             self.prepare()
         assert self._places is not None, "prepare() has made them"

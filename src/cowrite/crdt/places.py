@@ -42,6 +42,11 @@ def may_hold_halves(state: bytes) -> bool:
     return _FOUR_BYTES.search(state) is not None
 
 
+def holds_marks(layout: Layout) -> bool:
+    """Tell whether there are format marks among the structs."""
+    return any(head >> CLOCK_BITS & CONTENT == FORMAT for head in layout.rows[::4])
+
+
 class Places:
     """Levels, kinds and halves of characters of the structs of one document."""
 

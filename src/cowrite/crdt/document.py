@@ -16,7 +16,7 @@ from cowrite.crdt.contradiction import contradicts
 from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.outline import ClockRange, Outline, covers
-from cowrite.crdt.places import Places, holds_marks, may_hold_halves
+from cowrite.crdt.places import Places, holds_keys, may_hold_halves
 from cowrite.crdt.slices import slices
 from cowrite.crdt.state_vector import decode_state_vector, encode_state_vector
 from cowrite.crdt.utf16 import EngineMemory, utf16_document
@@ -28,7 +28,7 @@ _STEPS_AT_ONCE = 200_000
 """How many steps past other structs one call of the engine may take at worst (about 0.4 µs each)."""
 _COPIES_AT_ONCE = 500_000_000
 """How many bytes it may copy at worst: cutting a string copies what is behind the cut (about 0.2 ns each)."""
-_CPU_SECONDS = 0.5
+_CPU_SECONDS = 0.1
 _CPU_SECONDS_PER_PART = 50e-6
 """What :meth:`Document.admit` may take, by structs and deleted ranges. What people write takes about 1 µs each."""
 
@@ -163,14 +163,14 @@ class Document:
     def check_places(self, outline: Outline) -> None:
         """Raise :class:`cowrite.crdt.errors.HostileUpdate` when the update puts something where it cannot be.
 
-        That is: shared types nested too deep, a parent that is no shared type, half a character, a mark under a key
+        That is: shared types nested too deep, a parent that is no shared type, half a character, what is no entry under a key
         (see :mod:`cowrite.crdt.places`). The document must have what the update needs. The first call that has to look reads
         the whole state, which takes about as long as ``inspect`` takes for it.
         """
         if self._places is None:
             layout = outline.layout
             changes = layout.rows or outline.deletes
-            wary = outline.types or any(layout.heads) or layout.halves or holds_marks(layout)
+            wary = outline.types or any(layout.heads) or layout.halves or holds_keys(layout)
             if not (wary or (self._may_hold_halves and changes)):
                 return
             self.prepare()

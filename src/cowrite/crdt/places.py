@@ -7,7 +7,9 @@ engine notices none of them in time:
 * Parents. A parent that is no shared type: the engine fails half-way.
 * Halves. A neighbour or a deletion that begins or ends between the two UTF-16 halves of a character beyond U+FFFF: the engine
   keeps the character whole, miscounts, and encodes a state in which the client's later clocks are shifted.
-* Marks under keys. A format mark is no value of an entry: the engine panics when it tells what has changed.
+* What is no value of an entry, under a key. With a format mark the engine panics when it tells what has changed. And of content
+  of more than one clock, once it was cut, it forgets all but the last piece: these keep pointing to the type that holds them
+  when that is gone, and the process dies of what is put beside them.
 
 So this keeps, for each client, runs of clocks of the same level and kind, and where the halves are. Typing makes no new runs; a
 new paragraph makes about three.
@@ -42,9 +44,9 @@ def may_hold_halves(state: bytes) -> bool:
     return _FOUR_BYTES.search(state) is not None
 
 
-def holds_marks(layout: Layout) -> bool:
-    """Tell whether there are format marks among the structs."""
-    return any(head >> CLOCK_BITS & CONTENT == FORMAT for head in layout.rows[::4])
+def holds_keys(layout: Layout) -> bool:
+    """Tell whether there are entries among the structs. (What is put beside one comes later: it has been looked at by then.)"""
+    return any(head >> CLOCK_BITS & HAS_KEY for head in layout.rows[::4])
 
 
 class Places:
@@ -86,7 +88,7 @@ class Places:
         if outline.structs == 1:
             number, _, _, end = layout.blocks[0]
             head = layout.rows[0]
-            mark = self._mark(layout, 0, {}, strict)
+            mark = self._mark(layout, 0, end - (head & CLOCK_MASK), {}, strict)
             return ((layout.clients[number], head & CLOCK_MASK, end, mark),) if mark != _HOLE else ()
         placed: list[_Run] = []
         fresh: dict[int, _Runs] = {}  # by number of the client
@@ -98,14 +100,14 @@ class Places:
             for row in range(taken[index], behind):
                 start = layout.rows[4 * row] & CLOCK_MASK
                 end = layout.rows[4 * row + 4] & CLOCK_MASK if row + 1 < last else end_clock
-                mark = self._mark(layout, 4 * row, fresh, strict)
+                mark = self._mark(layout, 4 * row, end - start, fresh, strict)
                 runs.add(start, end, mark)
                 if mark != _HOLE:
                     placed.append((client, start, end, mark))
             taken[index] = behind
         return placed
 
-    def _mark(self, layout: Layout, at: int, fresh: dict[int, _Runs], strict: bool) -> int:
+    def _mark(self, layout: Layout, at: int, length: int, fresh: dict[int, _Runs], strict: bool) -> int:
         """Find the mark of the struct whose row is there."""
         rows = layout.rows
         content = rows[at] >> CLOCK_BITS & CONTENT
@@ -120,9 +122,11 @@ class Places:
             if strict and mark >> _LEVEL >= MAX_LEVELS:
                 raise HostileUpdate("levels", f"shared types would be nested more than {MAX_LEVELS} levels deep")
             return mark | _TYPE
-        if strict and content == FORMAT and mark & _KEYED:
-            raise HostileUpdate("keyed_mark", "a format mark stands under a key")
-        return mark | _GONE if content == DELETED else mark
+        if content == DELETED:
+            return mark | _GONE
+        if strict and mark & _KEYED and (content == FORMAT or length > 1):
+            raise HostileUpdate("no_entry", "a format mark, or more than one value, stands under a key")
+        return mark
 
     def _beside(self, layout: Layout, left: int, right: int, fresh: dict[int, _Runs]) -> int:
         """Find the mark of what stands between neighbours, of which one may not be named."""

@@ -123,6 +123,19 @@ def test_what_is_no_entry_is_refused_under_a_key(structs: list[bytes], code: str
     assert refusal(ENTRIES, block(2, 0, *structs)) == code
 
 
+@pytest.mark.rule("GU24")
+def test_a_character_of_which_one_half_is_known_is_refused() -> None:
+    """What is deleted contradicts nothing: the engine would take the second half by itself, and the journal no more of it."""
+    document = Document.empty()
+    known = write_update([block(1, 0, deleted(1, root="t"))])
+    document.admit(known, inspect(known))
+    update = write_update([block(1, 0, text("😀", root="t"))])
+    assert not document.contradicts(update, inspect(update))
+    with pytest.raises(HostileUpdate) as refused:
+        document.admit(update, inspect(update))
+    assert refused.value.code == "half_character"
+
+
 @pytest.mark.rule("GU31")
 def test_an_empty_document_refuses_what_is_no_entry() -> None:
     """It has not looked at anything before."""

@@ -13,9 +13,9 @@ from typing import Any, NoReturn, Self
 import pycrdt
 
 from cowrite.crdt.contradiction import contradicts
-from cowrite.crdt.errors import EngineFault
+from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import outline_of_state
-from cowrite.crdt.outline import ClockRange, Outline, covers
+from cowrite.crdt.outline import CLOCK_BITS, CLOCK_MASK, ClockRange, Layout, Outline, covers
 from cowrite.crdt.places import Places, holds_keys, may_hold_halves
 from cowrite.crdt.slices import slices
 from cowrite.crdt.state_vector import decode_state_vector, encode_state_vector
@@ -167,8 +167,10 @@ class Document:
         (see :mod:`cowrite.crdt.places`). The document must have what the update needs. The first call that has to look reads
         the whole state, which takes about as long as ``inspect`` takes for it.
         """
+        layout = outline.layout
+        if layout.halves:
+            self._check_cut(layout)
         if self._places is None:
-            layout = outline.layout
             changes = layout.rows or outline.deletes
             wary = outline.types or any(layout.heads) or layout.halves or holds_keys(layout)
             if not (wary or (self._may_hold_halves and changes)):
@@ -176,6 +178,12 @@ class Document:
             self.prepare()
         assert self._places is not None, "prepare() has made them"
         self._places.check(outline)
+
+    def _check_cut(self, layout: Layout) -> None:
+        """Refuse a character of which one half is known: the engine would take the other one by itself."""
+        for half in layout.halves:
+            if self._state.get(layout.clients[(half >> CLOCK_BITS) - 1], 0) == (half & CLOCK_MASK) + 1:
+                raise HostileUpdate("half_character", "what is known of it ends between the two UTF-16 halves of a character")
 
     def prepare(self) -> None:
         """Do what the first call of :meth:`check_places` that has to look would do."""

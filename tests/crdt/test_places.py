@@ -110,6 +110,8 @@ ENTRIES = noted(
         ([text("ab", root="m", key="k")], "no_entry"),
         ([text("ab", origin=(1, 1))], "no_entry"),
         ([values(1, 2, right=(1, 0))], "no_entry"),
+        ([values(1, origin=(1, 2), right=(1, 1))], "no_entry"),
+        ([values(1, origin=(1, 1), right=(1, 2))], "no_entry"),
         ([text("😀", root="m", key="k")], "no_entry"),
         ([text("a", root="m", key="k"), values(1, origin=(1, 1)), deleted(3, origin=(1, 1))], None),
         ([mark("bold", True, origin=(1, 3), right=(1, 4))], None),

@@ -115,7 +115,7 @@ class Places:
         if content in (GC, SKIP):
             return _HOLE if content else _GONE
         if left >> CLOCK_BITS or not left:
-            mark = self._beside(layout, left, rows[at + 2], fresh)
+            mark = self._beside(layout, left, rows[at + 2], fresh, strict)
         else:
             mark = self._at_head(layout, left, fresh, strict) | (_KEYED if rows[at] >> CLOCK_BITS & HAS_KEY else 0)
         if content == TYPE:
@@ -128,12 +128,14 @@ class Places:
             raise HostileUpdate("no_entry", "a format mark, or more than one value, stands under a key")
         return mark
 
-    def _beside(self, layout: Layout, left: int, right: int, fresh: dict[int, _Runs]) -> int:
+    def _beside(self, layout: Layout, left: int, right: int, fresh: dict[int, _Runs], strict: bool) -> int:
         """Find the mark of what stands between neighbours, of which one may not be named."""
         mark = self._look_up(layout, left, fresh) & ~_KIND if left else 0
         if right:
             other = self._look_up(layout, right, fresh) & ~_KIND
-            mark = max(mark, other) | (mark | other) & _KEYED
+            if strict and (mark | other) & _KEYED:  # else one may be in a list, and the engine decides by what is left of them
+                raise HostileUpdate("no_entry", "an entry under a key has a right neighbour")
+            mark = max(mark, other)
         return mark
 
     def _at_head(self, layout: Layout, head: int, fresh: dict[int, _Runs], strict: bool) -> int:

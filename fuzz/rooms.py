@@ -25,6 +25,9 @@ from cowrite.testing.process import Connection, Process, quiet
 from fuzz.expense import expense
 from fuzz.hostile import Dice, Writer
 
+_PATIENCE = 10
+"""Seconds of the room's time that an acknowledgement may take: the journal waits a little when it has to begin anew."""
+
 
 @dataclass
 class Played:
@@ -88,7 +91,10 @@ class _Play:
     async def _type(self, honest: Connection) -> None:
         self._played.words += 1
         honest.client.text.insert(0, f"word {self._played.words} ")
-        await self._settle()
+        for _ in range(_PATIENCE):
+            await self._settle()
+            if honest.client.saved:
+                break
         assert honest.closed is None, f"the honest one was sent away: {honest.closed}"
         assert honest.client.saved, "what was typed is acknowledged"
 

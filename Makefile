@@ -13,9 +13,10 @@ NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	--custom-compile-command "make lock" $(ARGS)
 ARGS :=
+MINUTES := 10
 
 .DEFAULT_GOAL := help
-.PHONY: run test lint types layers unit coverage page client browser chaos fuzz bench web audit sbom lock clean help anew
+.PHONY: run test lint types layers unit coverage page client browser chaos fuzz random bench web audit sbom lock clean help anew
 
 #: run      start the demo server, http://127.0.0.1:8000
 run: $(VENV)/.run
@@ -46,8 +47,12 @@ page browser: $(VENV)/.test $(WEB)/node_modules/.ready
 client: $(VENV)/.test $(JS)/node_modules/.ready
 	@$(CHECK) $@
 
-#: fuzz     the random tests at their full counts (some minutes)
-fuzz: $(VENV)/.test
+#: fuzz     attacks on every decoder, on rooms and on a server, for so many minutes: make fuzz MINUTES=10
+fuzz: $(VENV)/.fuzz
+	@$(BIN)/python -m fuzz.campaign $(MINUTES)
+
+#: random   the random tests at their full counts (some minutes)
+random: $(VENV)/.test
 	@COWRITE_FUZZ=$${COWRITE_FUZZ:-50} $(BIN)/python -m pytest -m fuzz --timeout 0 -o faulthandler_timeout=0 -n auto $(ARGS)
 
 #: bench    cowrite, Hocuspocus and y-websocket side by side, with targets; then CPU per delivered update, and latency; per JSON operation; of 500 who poll, are present, point and type; memory; links; a message between processes (forty minutes)
@@ -81,7 +86,7 @@ lock: $(VENV)/.pip
 	@$(COMPILE) pyproject.toml --group build --output-file requirements/run.txt
 	@$(COMPILE) pyproject.toml --group build --group test --constraints requirements/run.txt --output-file requirements/test.txt
 	@$(COMPILE) --group audit --constraints requirements/test.txt --output-file requirements/audit.txt
-	@for name in node pip lock; do \
+	@for name in fuzz node pip lock; do \
 		$(COMPILE) --group $$name --output-file requirements/$$name.txt || exit 1; \
 	done
 
@@ -121,6 +126,11 @@ $(VENV)/.test: $(VENV)/.run requirements/test.txt
 
 $(VENV)/.audit: $(VENV)/.test requirements/audit.txt
 	@$(LOCKED) requirements/audit.txt
+	@touch $@
+
+# There is nothing in it for systems that the fuzzer has no package for.
+$(VENV)/.fuzz: $(VENV)/.test requirements/fuzz.txt
+	@$(LOCKED) requirements/fuzz.txt
 	@touch $@
 
 # Node comes from a Python package where the machine has none that will do.

@@ -83,7 +83,7 @@ def test_locks_have_what_the_project_asks_for() -> None:
     wanted = {
         "run.txt": [*project["project"]["dependencies"], *groups["build"]],
         "test.txt": [*project["project"]["dependencies"], *groups["build"], *groups["test"]],
-    } | {f"{name}.txt": groups[name] for name in ("audit", "node", "pip", "lock")}
+    } | {f"{name}.txt": groups[name] for name in ("audit", "fuzz", "node", "pip", "lock")}
     assert sorted(wanted) == [lock.name for lock in LOCKS]
     for lock in LOCKS:
         locked: dict[str, list[str]] = {}

@@ -14,7 +14,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from license_expression import get_spdx_licensing
+from license_expression import get_spdx_licensing  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).resolve().parent.parent
 ALLOWED = frozenset(
@@ -34,7 +34,7 @@ ALLOWED = frozenset(
 )
 """Licences under which others' code may be used without asking anything of whoever runs cowrite or builds on it."""
 SCHEMAS = ("bom-1.6.SNAPSHOT.schema.json", "spdx.SNAPSHOT.schema.json", "jsf-0.82.SNAPSHOT.schema.json")
-LICENSING = get_spdx_licensing()  # type: ignore[no-untyped-call]
+LICENSING = get_spdx_licensing()
 
 
 def script(name: str) -> ModuleType:

@@ -13,7 +13,7 @@ from cowrite.crdt.errors import HostileUpdate
 from cowrite.crdt.guard import SYNC_LIMITS, inspect, outline_of_state
 from cowrite.crdt.outline import missing
 from cowrite.crdt.places import Places, may_hold_halves
-from cowrite.testing.yjs_writer import Block, block, deleted, gc, shared_type, skip, text, write_update
+from cowrite.testing.yjs_writer import Block, block, deleted, gc, mark, shared_type, skip, text, values, write_update
 from yjs_replicas import FUZZ, play
 
 
@@ -85,6 +85,66 @@ def test_parents_are_types_or_gone(structs: list[bytes], code: str | None) -> No
         )
     )
     assert refusal(places, block(2, 0, *structs)) == code
+
+
+ENTRIES = noted(
+    write_update(
+        [
+            block(1, 0, values(1, root="m", key="k"), values(2, origin=(1, 0)), text("plain", root="t")),
+            block(5, 0, shared_type("text", root="m", key="t"), text("ab", parent=(5, 0)), deleted(1, root="m", key="d")),
+        ]
+    )
+)
+
+
+@pytest.mark.rule("GU26", "GU31")
+@pytest.mark.parametrize(
+    ("structs", "code"),
+    [
+        ([mark("bold", True, root="m", key="k")], "no_entry"),
+        ([mark("bold", True, origin=(1, 1))], "no_entry"),
+        ([mark("bold", True, right=(1, 0))], "no_entry"),
+        ([mark("bold", True, origin=(5, 3))], "no_entry"),
+        ([mark("bold", True, origin=(1, 2), right=(1, 1))], "no_entry"),
+        ([values(3, origin=(1, 1)), mark("bold", True, origin=(2, 0))], "no_entry"),
+        ([text("ab", root="m", key="k")], "no_entry"),
+        ([text("ab", origin=(1, 1))], "no_entry"),
+        ([values(1, 2, right=(1, 0))], "no_entry"),
+        ([values(1, origin=(1, 2), right=(1, 1))], "no_entry"),
+        ([values(1, origin=(1, 1), right=(1, 2))], "no_entry"),
+        ([text("😀", root="m", key="k")], "no_entry"),
+        ([text("a", root="m", key="k"), values(1, origin=(1, 1)), deleted(3, origin=(1, 1))], None),
+        ([mark("bold", True, origin=(1, 3), right=(1, 4))], None),
+        ([mark("bold", True, root="t")], None),
+        ([mark("bold", True, parent=(5, 0)), mark("bold", None, origin=(5, 2))], None),
+        ([values(3, origin=(1, 1)), text("a", parent=(5, 0)), mark("bold", True, origin=(2, 1))], None),
+    ],
+)
+def test_what_is_no_entry_is_refused_under_a_key(structs: list[bytes], code: str | None) -> None:
+    """However its place is named: the engine panics on marks, and dies of what is cut (test_attacks.py)."""
+    assert refusal(ENTRIES, block(2, 0, *structs)) == code
+
+
+@pytest.mark.rule("GU24")
+def test_a_character_of_which_one_half_is_known_is_refused() -> None:
+    """What is deleted contradicts nothing: the engine would take the second half by itself, and the journal no more of it."""
+    document = Document.empty()
+    known = write_update([block(1, 0, deleted(1, root="t"))])
+    document.admit(known, inspect(known))
+    update = write_update([block(1, 0, text("😀", root="t"))])
+    assert not document.contradicts(update, inspect(update))
+    with pytest.raises(HostileUpdate) as refused:
+        document.admit(update, inspect(update))
+    assert refused.value.code == "half_character"
+
+
+@pytest.mark.rule("GU31")
+def test_an_empty_document_refuses_what_is_no_entry() -> None:
+    """It has not looked at anything before."""
+    update = write_update([block(1, 0, mark("bold", True, root="m", key="k"))])
+    with pytest.raises(HostileUpdate) as refused:
+        Document.empty().admit(update, inspect(update))
+    assert refused.value.code == "no_entry"
 
 
 @pytest.mark.rule("GU24")

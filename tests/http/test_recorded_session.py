@@ -17,7 +17,7 @@ from socket_writers import ACKNOWLEDGED
 from traces import Key, automerge_paper, play
 
 KEYS = min(1.0, 0.02 * float(os.environ.get("COWRITE_FUZZ", "1")))
-"""The part of the session that is played; ``make fuzz`` plays all of it."""
+"""The part of the session that is played; ``make random`` plays all of it."""
 MOMENTS = 10
 PAPER = "/api/v2/documents/paper"
 _AT_ONCE = 50

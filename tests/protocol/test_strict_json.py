@@ -27,6 +27,9 @@ def nested(depth: int, opening: str = "[", closing: str = "]") -> bytes:
         (rb'{"\uDC00": 1}', "surrogate"),
         (b"{", "property name"),
         (b"\xff", "decode"),
+        (b'"\xed\xa0\x80"', "decode"),  # half a pair without an escape
+        (rb'"\ud800"'.decode().encode("utf-16-le"), "control character"),
+        ('{"a": 1}'.encode("utf-16"), "decode"),
     ],
 )
 def test_what_is_refused(text: bytes, reason: str) -> None:
@@ -39,6 +42,7 @@ def test_what_is_refused(text: bytes, reason: str) -> None:
     "text",
     [
         nested(MAX_DEPTH),
+        b"\xef\xbb\xbf[1]",
         nested(MAX_DEPTH, '{"a":', "}"),
         rb'"\ud83d\ude00"',
         b'"' + b"[" * 500 + b'"',

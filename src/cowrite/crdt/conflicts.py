@@ -33,7 +33,9 @@ class Lists:
     def __init__(self, layout: Layout, limit: int) -> None:
         """Take at most ``limit`` steps to place the update's structs among themselves."""
         self.loose = 0
-        """How many structs went between neighbours of which only the document knows what is between them, or cut another."""
+        """How many structs went where the document may hold others, of which nothing is known here, or cut another."""
+        self._shared: set[int] = set()
+        """Left neighbours and heads behind which the document may hold others."""
         self._layout = layout
         self._steps_left = limit
         self._right_of: dict[int, int] = {}  # last clock of a piece → first clock of its right neighbour
@@ -92,8 +94,9 @@ class Lists:
         if left >> CLOCK_BITS:
             after = self._after(left)
             if after is None:
-                self.loose += 1
+                self._shared.add(left)
                 after = right
+            self.loose += left in self._shared
             if after != right:
                 left = self._scan(first, left, right, after)
                 after = self._right_of[left]
@@ -110,18 +113,20 @@ class Lists:
         if after is None:
             parent = self._layout.heads[head - 1]
             if parent < self._starts.get(parent >> CLOCK_BITS, parent + 1):
-                self.loose += 1
+                self._shared.add(head)
+            self.loose += head in self._shared
             self._first_of[head] = first
             self._head_of[first] = head
             self._right_of[last] = NONE
         else:
+            self.loose += head in self._shared
             self._put(first, last, self._scan(first, NONE, NONE, after), after)
 
     def _insert_before(self, first: int, last: int, right: int) -> None:
         """Put a struct without a left neighbour before ``right``, which was the first of its list once."""
         start = right if right in self._head_of else self._first_before(right)
+        self.loose += start is None or not self._head_of[start] or self._head_of[start] in self._shared
         if start is None:
-            self.loose += 1
             self._head_of[first] = NONE
             self._right_of[last] = right
         elif start == right:

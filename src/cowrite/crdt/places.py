@@ -1,12 +1,15 @@
 """What a document has to remember of its structs to judge where an update would put new ones.
 
-Theory of operation. An update names neighbours and parents by id only. Three things can be wrong with such a place, and the
+Theory of operation. An update names neighbours and parents by id only. Four things can be wrong with such a place, and the
 engine notices none of them in time:
 
 * Levels. Shared types nested so deep that the engine's recursion overflows; thousands of small updates may build them up.
 * Parents. A parent that is no shared type: the engine fails half-way.
 * Halves. A neighbour or a deletion that begins or ends between the two UTF-16 halves of a character beyond U+FFFF: the engine
   keeps the character whole, miscounts, and encodes a state in which the client's later clocks are shifted.
+* What is no value of an entry, under a key. With a format mark the engine panics when it tells what has changed. And of content
+  of more than one clock, once it was cut, it forgets all but the last piece: these keep pointing to the type that holds them
+  when that is gone, and the process dies of what is put beside them.
 
 So this keeps, for each client, runs of clocks of the same level and kind, and where the halves are. Typing makes no new runs; a
 new paragraph makes about three.
@@ -21,13 +24,16 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from cowrite.crdt.errors import HostileUpdate
-from cowrite.crdt.outline import CLOCK_BITS, CLOCK_MASK, CONTENT, DELETED, GC, SKIP, TYPE, Layout, Outline
+from cowrite.crdt.outline import CLOCK_BITS, CLOCK_MASK, CONTENT, DELETED, FORMAT, GC, HAS_KEY, SKIP, TYPE, Layout, Outline
 
 MAX_LEVELS: Final = 100
 """How deep shared types may be nested. The engine crashes the process from about 20 000 levels on; readers recurse, too."""
 
-_VALUE, _TYPE, _GONE, _HOLE = range(4)  # the two low bits of a mark; the others are the level
-_DEEPEST = (1 << 14) - 1
+_VALUE, _TYPE, _GONE, _HOLE = range(4)  # the two low bits of a mark
+_KIND = 3
+_KEYED = 4  # the next one: it stands under a key
+_LEVEL = 3  # the others are the level
+_DEEPEST = (1 << 13) - 1
 
 
 _FOUR_BYTES = re.compile(rb"[\xf0-\xf4][\x80-\xbf]{3}")
@@ -36,6 +42,11 @@ _FOUR_BYTES = re.compile(rb"[\xf0-\xf4][\x80-\xbf]{3}")
 def may_hold_halves(state: bytes) -> bool:
     """Tell whether there may be characters beyond U+FFFF in it: quick, and wrong only when the answer is yes."""
     return _FOUR_BYTES.search(state) is not None
+
+
+def holds_keys(layout: Layout) -> bool:
+    """Tell whether there are entries among the structs. (What is put beside one comes later: it has been looked at by then.)"""
+    return any(head >> CLOCK_BITS & HAS_KEY for head in layout.rows[::4])
 
 
 class Places:
@@ -77,7 +88,7 @@ class Places:
         if outline.structs == 1:
             number, _, _, end = layout.blocks[0]
             head = layout.rows[0]
-            mark = self._mark(layout, 0, {}, strict)
+            mark = self._mark(layout, 0, end - (head & CLOCK_MASK), {}, strict)
             return ((layout.clients[number], head & CLOCK_MASK, end, mark),) if mark != _HOLE else ()
         placed: list[_Run] = []
         fresh: dict[int, _Runs] = {}  # by number of the client
@@ -89,14 +100,14 @@ class Places:
             for row in range(taken[index], behind):
                 start = layout.rows[4 * row] & CLOCK_MASK
                 end = layout.rows[4 * row + 4] & CLOCK_MASK if row + 1 < last else end_clock
-                mark = self._mark(layout, 4 * row, fresh, strict)
+                mark = self._mark(layout, 4 * row, end - start, fresh, strict)
                 runs.add(start, end, mark)
                 if mark != _HOLE:
                     placed.append((client, start, end, mark))
             taken[index] = behind
         return placed
 
-    def _mark(self, layout: Layout, at: int, fresh: dict[int, _Runs], strict: bool) -> int:
+    def _mark(self, layout: Layout, at: int, length: int, fresh: dict[int, _Runs], strict: bool) -> int:
         """Find the mark of the struct whose row is there."""
         rows = layout.rows
         content = rows[at] >> CLOCK_BITS & CONTENT
@@ -104,22 +115,37 @@ class Places:
         if content in (GC, SKIP):
             return _HOLE if content else _GONE
         if left >> CLOCK_BITS or not left:
-            right = rows[at + 2]
-            mark = self._look_up(layout, left, fresh) & ~3 if left else 0
-            if right:
-                mark = max(mark, self._look_up(layout, right, fresh) & ~3)
-        elif layout.heads[left - 1]:
-            parent = self._look_up(layout, layout.heads[left - 1], fresh)
-            if strict and parent & 3 == _VALUE:
-                raise HostileUpdate("parent", "a struct's parent is no shared type")
-            mark = min((parent >> 2) + 1, _DEEPEST) << 2
+            mark = self._beside(layout, left, rows[at + 2], fresh, strict)
         else:
-            mark = 0
+            mark = self._at_head(layout, left, fresh, strict) | (_KEYED if rows[at] >> CLOCK_BITS & HAS_KEY else 0)
         if content == TYPE:
-            if strict and mark >> 2 >= MAX_LEVELS:
+            if strict and mark >> _LEVEL >= MAX_LEVELS:
                 raise HostileUpdate("levels", f"shared types would be nested more than {MAX_LEVELS} levels deep")
             return mark | _TYPE
-        return mark | _GONE if content == DELETED else mark
+        if content == DELETED:
+            return mark | _GONE
+        if strict and mark & _KEYED and (content == FORMAT or length > 1):
+            raise HostileUpdate("no_entry", "a format mark, or more than one value, stands under a key")
+        return mark
+
+    def _beside(self, layout: Layout, left: int, right: int, fresh: dict[int, _Runs], strict: bool) -> int:
+        """Find the mark of what stands between neighbours, of which one may not be named."""
+        mark = self._look_up(layout, left, fresh) & ~_KIND if left else 0
+        if right:
+            other = self._look_up(layout, right, fresh) & ~_KIND
+            if strict and (mark | other) & _KEYED:  # else one may be in a list, and the engine decides by what is left of them
+                raise HostileUpdate("no_entry", "an entry under a key has a right neighbour")
+            mark = max(mark, other)
+        return mark
+
+    def _at_head(self, layout: Layout, head: int, fresh: dict[int, _Runs], strict: bool) -> int:
+        """Find the mark of what stands at the beginning of a list."""
+        if not layout.heads[head - 1]:
+            return 0
+        parent = self._look_up(layout, layout.heads[head - 1], fresh)
+        if strict and parent & _KIND == _VALUE:
+            raise HostileUpdate("parent", "a struct's parent is no shared type")
+        return min((parent >> _LEVEL) + 1, _DEEPEST) << _LEVEL
 
     def _look_up(self, layout: Layout, place: int, fresh: dict[int, _Runs]) -> int:
         number = (place >> CLOCK_BITS) - 1

@@ -23,7 +23,8 @@ def read_json(text: bytes) -> Json:
     ``ValueError``, with a reason for people, and nothing else.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+        # Decoded here: of bytes the library takes UTF-16 and UTF-32, too, and in all of them half surrogate pairs.
+        value = json.loads(text.decode("utf-8-sig"), parse_constant=_refuse_number, parse_float=_finite)
     except RecursionError:
         raise ValueError("it is nested too deep") from None
     if text.count(b"[") + text.count(b"{") > MAX_DEPTH:

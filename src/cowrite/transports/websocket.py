@@ -60,7 +60,7 @@ def is_websocket(connection: object) -> bool:
 
 
 class _PicowsProtocol(WSProtocol):  # type: ignore[misc]
-    __slots__ = ("_connections", "_head", "_services", "_socket", "wire")
+    __slots__ = ("_connections", "_give_back", "_head", "_services", "_socket", "wire")
 
     def __init__(self, serving: Serving, connections: set[object]) -> None:
         services = serving()

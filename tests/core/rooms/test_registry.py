@@ -16,7 +16,8 @@ from cowrite.core.records import AccessChange, Entry
 from cowrite.core.rooms import replicas
 from cowrite.core.rooms.registry import Registry
 from cowrite.core.rooms.replicas import portions
-from cowrite.crdt.document import Document, places_of
+from cowrite.crdt.document import Document
+from cowrite.crdt.guard import places_of
 from cowrite.crdt.places import Places
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.stores.memory import MemoryDatabase, MemoryStore, memory_storage

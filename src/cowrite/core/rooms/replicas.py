@@ -18,10 +18,10 @@ from typing import Final
 from cowrite.core.ports import News
 from cowrite.core.records import Checkpoint, Entry, Head, StoredDocument
 from cowrite.core.rooms.received import Received
-from cowrite.crdt.document import Document, places_of
+from cowrite.crdt.document import Document
 from cowrite.crdt.engine import rebuild_at
 from cowrite.crdt.errors import EngineFault, HostileUpdate
-from cowrite.crdt.guard import outline_of_state
+from cowrite.crdt.guard import outline_of_state, places_of
 from cowrite.crdt.log_document import Change, LogDocument
 from cowrite.crdt.outline import Outline, missing
 from cowrite.crdt.places import Places

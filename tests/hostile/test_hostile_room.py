@@ -1,0 +1,54 @@
+"""Valid-looking hostile updates into real rooms: the honest go on being served, and are never sent away."""
+
+from __future__ import annotations
+
+import pytest
+from fuzz.expense import MEMORY_BYTES
+from fuzz.rooms import Played, play
+
+from core.rooms.room_tools import process
+from cowrite.protocol import yjs
+from cowrite.protocol.close_codes import CloseCode
+from cowrite.protocol.messages import Update
+from cowrite.testing.process import quiet
+from cowrite.testing.yjs_writer import block, mark, shared_type, text, write_update
+from timing import MS
+from yjs_replicas import FUZZ
+
+
+@pytest.mark.fuzz
+@pytest.mark.rule("HB2")
+async def test_the_honest_are_served_beside_the_hostile() -> None:
+    """All that they type is acknowledged, whoever comes later is shown the same, and no turn of the loop takes long."""
+    played = Played()
+    for seed in range(6 * FUZZ):
+        await play(seed, played, updates=60, scale=(5, 40, 200)[seed % 3])
+    assert played.words >= 36 * FUZZ
+    assert played.closed > 10 * FUZZ, "much of it was hostile"
+    assert played.slowest < 1000 * MS
+    assert played.grown < MEMORY_BYTES
+
+
+@pytest.mark.rule("HB2", "GU31")
+@pytest.mark.parametrize(
+    "structs",
+    [
+        [mark("bold", True, root="m", key="k")],
+        [shared_type("map", root="m", key="k"), text("xxxx", parent=(1, 0), key="a")],
+    ],
+    ids=["mark", "piece"],
+)
+async def test_what_is_no_entry_costs_nobody_else_anything(structs: list[bytes]) -> None:
+    """A mark under a key was shown to all and then refused by the journal, and everybody was sent away."""
+    async with process() as server:
+        honest = await server.join(user="ana")
+        hostile = await server.join(user="mallory")
+        await quiet(server)
+        hostile.send(yjs.encode(Update(write_update([block(1, 0, *structs)]))))
+        honest.client.text.insert(0, "hello")
+        await quiet(server)
+        assert hostile.closed is not None
+        assert hostile.closed[0] == CloseCode.HOSTILE_UPDATE
+        assert honest.closed is None
+        assert honest.client.saved
+        assert 1 not in honest.client.state

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.rooms.room_tools import process
+from cowrite.core.delivery.peer import Peer
 from cowrite.core.ports import Grant
 from cowrite.crdt.document import Document
 from cowrite.crdt.errors import EngineFault
@@ -52,18 +53,18 @@ async def test_a_reader_without_news_is_saved() -> None:
 
 
 @pytest.mark.rule("RO8")
-async def test_a_reader_is_told_once_until_its_grant_changes() -> None:
+async def test_a_reader_is_told_once_until_its_grant_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     async with process() as server:
         reader = await server.join(user="reader", grant=Grant.READ)
         told: list[str] = []
-        send = reader.peer.send
+        send = Peer.send
 
-        def keep(message: Message) -> None:
+        def keep(peer: Peer, message: Message) -> None:
             if isinstance(message, PermissionDenied):
                 told.append(message.reason)
-            send(message)
+            send(peer, message)
 
-        reader.peer.send = keep  # type: ignore[method-assign] # to look at what is sent
+        monkeypatch.setattr(Peer, "send", keep)  # to look at what is sent
         for _ in range(3):
             reader.client.text.insert(0, "no")
             await quiet(server)

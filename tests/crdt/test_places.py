@@ -138,6 +138,22 @@ def test_a_character_of_which_one_half_is_known_is_refused() -> None:
     assert refused.value.code == "half_character"
 
 
+@pytest.mark.rule("GU24")
+@pytest.mark.parametrize("prepared", [False, True])
+def test_a_document_that_has_rested_still_refuses_half_a_character(prepared: bool) -> None:
+    """What was between the halves made a struct of no length: the document could not be read from its state again."""
+    document = Document.empty()
+    if prepared:
+        document.prepare()
+    whole = write_update([block(1, 0, text("ab😀", root="t"))])
+    document.admit(whole, inspect(whole))
+    document.rest()
+    between = write_update([block(2, 0, text("x", origin=(1, 2), right_origin=(1, 3)))])
+    with pytest.raises(HostileUpdate) as refused:
+        document.admit(between, inspect(between))
+    assert refused.value.code == "half_character"
+
+
 @pytest.mark.rule("GU31")
 def test_an_empty_document_refuses_what_is_no_entry() -> None:
     """It has not looked at anything before."""

@@ -363,10 +363,10 @@ class Document:
             if end > state.get(client, 0):
                 state[client] = end
                 self._vector = None
+        if outline.layout.halves:
+            self._may_hold_halves = True  # known also when the places are forgotten (rest)
         if self._places is not None:
             self._places.note(outline)
-        elif outline.layout.halves:
-            self._may_hold_halves = True
         self._encoded = self._deletions = None
         self._pieces += 2 * outline.structs + len(outline.deletes)
 

@@ -381,7 +381,7 @@ class Room:
 
     def _flush(self) -> int:
         if self.replicas.live is not None:
-            for peer, error in self._intake.take_held(self.peers):
+            for peer, error in self._intake.take_held():
                 peer.close(error.code, error.reason)
                 self.detach(peer, clean=False)
         updates = self._broadcast.send_updates()

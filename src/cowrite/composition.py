@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cowrite.core.delivery.multicast import Multicast
 from cowrite.core.excess import Excess
 from cowrite.core.history.automatic import VersionTimes
 from cowrite.core.history.past import Past, open_past
@@ -98,6 +99,7 @@ def compose(given: Given) -> Parts:
         shortest_window=given.settings.batch_min_ms / 1000,
         longest_window=given.settings.batch_ms / 1000,
         write=turn.flush,
+        multicast=lambda: Multicast(turn),
         commit=journal.put,
         behind=lambda room: heads.behind(room),
         signal=given.broker.send,

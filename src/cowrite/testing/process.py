@@ -9,6 +9,8 @@ from collections import deque
 from contextlib import suppress
 
 from cowrite.core.delivery.acknowledgements import Acknowledgements
+from cowrite.core.delivery.multicast import Multicast
+from cowrite.core.delivery.outbox import Outbox
 from cowrite.core.delivery.peer import Peer
 from cowrite.core.errors import PeerError, RoomClosed
 from cowrite.core.ids import Ids
@@ -30,6 +32,7 @@ from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.messages import AwarenessUpdate, QueryAwareness, SyncStep1, SyncStep2, Update
 from cowrite.testing.clock import ManualClock
 from cowrite.testing.yjs_client import YjsClient
+from cowrite.transports.framing import WriteTurn
 
 
 class Connection:
@@ -62,6 +65,9 @@ class Connection:
     def close(self, code: int, reason: str) -> None:
         if self.closed is None:
             self.closed = code, reason
+
+    def join(self, outbox: Outbox) -> None:
+        pass
 
     # The client's side.
 
@@ -138,7 +144,7 @@ class Process:
         self.backlog = Backlog()
         self.access = AccessControl(storage.access, self.clock)
         self.journal = Journal(storage, broker, self.access, self.clock, self.ids, self.limits)
-        process = self.ids.new()
+        process, turn = self.ids.new(), WriteTurn()
         self.presence = PresenceService(
             presence if presence is not None else LocalPresence(self.clock), broker, self.clock, process
         )
@@ -153,7 +159,8 @@ class Process:
                 backlog=self.backlog,
                 shortest_window=shortest_window,
                 longest_window=longest_window,
-                write=lambda: None,
+                write=turn.flush,
+                multicast=lambda: Multicast(turn),
                 commit=self.journal.put,
                 behind=lambda room: self.heads.behind(room),
                 signal=broker.send,

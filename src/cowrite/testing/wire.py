@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from cowrite.core.delivery.outbox import Wire
+from cowrite.core.delivery.outbox import Outbox, Wire
 
 _MANY = 1 << 62
 
@@ -51,6 +51,9 @@ class FakeWire:
     def close(self, code: int, reason: str) -> None:
         if self.closed is None:
             self.closed = code, reason
+
+    def join(self, outbox: Outbox) -> None:
+        """Everything is written to the wire."""
 
     def stop_reading(self) -> None:
         """The other side reads nothing more by itself."""

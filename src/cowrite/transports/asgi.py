@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import quote
 
+from cowrite.core.delivery.outbox import Outbox
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.transports.attendance import max_message_bytes
 from cowrite.transports.connections import connection_for
@@ -89,6 +90,9 @@ class AsgiWire:
             self._refused = True
             self.link.full()
         return not self._refused
+
+    def join(self, outbox: Outbox) -> None:
+        """Messages wait here for the server that owns the socket: each is written by itself."""
 
     def ping(self) -> None:
         """The server that owns the socket has its own pings, and does not tell how long they take."""

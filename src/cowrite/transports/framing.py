@@ -59,6 +59,11 @@ class WriteTurn:
             asyncio.get_running_loop().call_soon(self.flush)
         self._sockets.append(socket)
 
+    def put_first(self, multicast: Flushable) -> None:
+        """This one writes to many sockets, when the turn is over, before all that write by themselves."""
+        self.add(multicast)
+        self._sockets.insert(0, self._sockets.pop())
+
     def join(self, messages: list[bytes], kind: int = BINARY) -> bytes:
         """The frames of these messages. Sockets that get the same messages one after the other share the ``bytes``."""
         # Lists are compared by their elements' identity first: nothing is read of messages that are the same object.

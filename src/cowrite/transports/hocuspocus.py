@@ -105,6 +105,10 @@ class HocuspocusConnection:
         """A frame of the connection's own."""
         self._outbox.send(frame)
 
+    def join(self, outbox: Outbox) -> None:
+        """The wire may be passed over for this document's updates."""
+        self._wire.join(outbox)
+
     def forget(self, address: str, *, unanswered: int) -> None:
         """Its client has left this document, to which so many SyncStep1 messages may be on their way."""
         self._documents.pop(address, None)

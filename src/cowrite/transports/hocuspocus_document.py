@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
 import structlog
 
-from cowrite.core.delivery.outbox import Wire
+from cowrite.core.delivery.outbox import Outbox, Wire
 from cowrite.core.delivery.sync_statuses import SyncStatuses
 from cowrite.core.errors import PeerError, RoomClosed
 from cowrite.core.ports import AccessDenied, Grant
@@ -169,6 +169,10 @@ class HocuspocusDocument:
         self.leave(clean=False)
         name = CloseCode(code).name.lower()
         self._say(Close(name) if self._socket.takes_close else PermissionDenied(name))
+
+    def join(self, outbox: Outbox) -> None:
+        """The wire may be passed over."""
+        self._socket.join(outbox)
 
     # ---- coming in ---------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from cowrite.core.delivery.outbox import Outbox
 from cowrite.transports.lane import FRAME_OVERHEAD, Lane
 from cowrite.transports.services import Services
 
@@ -54,6 +55,7 @@ class Socket(Protocol):
 
     def write(self, message: bytes) -> None: ...
     def writable(self) -> bool: ...
+    def join(self, outbox: Outbox) -> None: ...
     def send(self, frame: bytes) -> None:
         """A frame of the connection's own."""
         ...

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
+from cowrite.core.delivery.outbox import Outbox
 from cowrite.core.ports import Timer
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.transports.attendance import max_message_bytes
@@ -35,6 +36,7 @@ class PicowsWire(WSListener):
 
     # An instance dictionary would be the largest part of an idle socket here.
     __slots__ = (
+        "_clear",
         "_clock",
         "_due",
         "_excess",
@@ -45,6 +47,7 @@ class PicowsWire(WSListener):
         "_large_sent",
         "_lost",
         "_max_message",
+        "_outboxes",
         "_parts",
         "_paused",
         "_pinged",
@@ -85,6 +88,10 @@ class PicowsWire(WSListener):
         self._large_sent = 0
         """How much of the first large message has been written."""
         self._paused = False
+        self._outboxes: tuple[Outbox, ...] = ()
+        """Those that have joined a multicast."""
+        self._clear = False
+        """They have entered it: it writes past this wire."""
         self._unanswered: bytes | None = None
         """The payload of the newest ping that came while nothing could be written."""
         self._refused = False
@@ -129,6 +136,7 @@ class PicowsWire(WSListener):
 
     def pause_writing(self) -> None:
         self._paused = True
+        self._step_out()
         self.link.full()
 
     def resume_writing(self) -> None:
@@ -160,6 +168,8 @@ class PicowsWire(WSListener):
     def write(self, message: bytes) -> None:
         if self.closing:
             return
+        if self._clear:
+            self._step_out()
         if len(message) > _JOIN_BYTES or self._large:
             self._write_small()
             if self._large is None:
@@ -167,10 +177,7 @@ class PicowsWire(WSListener):
             self._large.append(message)
             self._pump()
         else:
-            if not self._small:
-                self._turn.add(self)
-            self._small.append(message)
-            self._small_bytes += len(message)
+            self._put_small(message)
 
     def writable(self) -> bool:
         if self._paused or self._large or self._small_bytes >= HIGH_WATER:
@@ -182,11 +189,15 @@ class PicowsWire(WSListener):
         # A large message that is under way is not finished first: the client will get everything after coming back.
         if not self.closing:
             self._excess.closed(code)
+            self._step_out()
             self._write_small()
             self._stop_writing()
             self._socket.write(control_frame(CLOSE, struct.pack("!H", code) + reason.encode()))
             self._stop_timer()
             self._timer = self._clock.call_later(self._times.close_within, self._socket.abort)
+
+    def join(self, outbox: Outbox) -> None:
+        self._outboxes = (*(one for one in self._outboxes if one.joined), outbox)
 
     def ping(self) -> None:
         """Measure the round trip. Harmless while the socket is full, or closing."""
@@ -204,6 +215,23 @@ class PicowsWire(WSListener):
             self._socket.write(self._turn.join(messages, self._kind))
         if self._refused:
             self._offer()
+        if self._outboxes and not (self._refused or self._paused or self._small or self._large or self.closing):
+            self._clear = True
+            for outbox in self._outboxes:
+                outbox.enter(self._socket.write)
+
+    def _step_out(self) -> None:
+        """A multicast must not write past this wire any more: what waits there comes before everything else."""
+        self._clear = False
+        for outbox in self._outboxes:
+            for message in outbox.leave():
+                self._put_small(message)
+
+    def _put_small(self, message: bytes) -> None:
+        if not self._small:
+            self._turn.add(self)
+        self._small.append(message)
+        self._small_bytes += len(message)
 
     def _write_small(self) -> None:
         if self._small:
@@ -233,6 +261,7 @@ class PicowsWire(WSListener):
 
     def _stop_writing(self) -> None:
         self.closing = True
+        self._step_out()
         self._small.clear()
         self._large = None
         self._small_bytes = 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from cowrite.core.cpu_account import CpuAccount
 from cowrite.core.delivery.acknowledgements import Acknowledgements
-from cowrite.core.delivery.outbox import Wire
+from cowrite.core.delivery.outbox import Outbox, Wire
 from cowrite.core.errors import RoomClosed
 from cowrite.core.limits import Limits
 from cowrite.core.operations.readership import Reader
@@ -115,6 +115,9 @@ class PollingPeer:
 
     def close(self, code: int, reason: str) -> None:
         self._end(CloseCode(code), reason, clean=False)
+
+    def join(self, outbox: Outbox) -> None:
+        pass
 
     def read(self) -> None:
         self._wake()

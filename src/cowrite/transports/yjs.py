@@ -14,7 +14,7 @@ import structlog
 
 from cowrite.core.delivery.acknowledgements import Acknowledgements
 from cowrite.core.delivery.dialect import Dialect
-from cowrite.core.delivery.outbox import Wire
+from cowrite.core.delivery.outbox import Outbox, Wire
 from cowrite.core.errors import PeerError, RoomClosed
 from cowrite.core.ports import AccessDenied
 from cowrite.core.presence.present import Transport
@@ -114,6 +114,10 @@ class YjsConnection:
             log = _log.debug if code == CloseCode.SERVICE_RESTART else _log.info
             log("connection closed", document=self._upgrade.document_id, user=self._user_id, code=int(code), reason=reason)
             self._end(code, reason)
+
+    def join(self, outbox: Outbox) -> None:
+        """The wire may be passed over."""
+        self._wire.join(outbox)
 
     @property
     def settled(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from cowrite.core.delivery.broadcast import Broadcast
+from cowrite.core.delivery.multicast import Multicast
 from cowrite.core.delivery.outbox import Arrears
 from cowrite.core.delivery.peer import Peer
 from cowrite.core.limits import Limits
@@ -12,6 +14,7 @@ from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.messages import AwarenessUpdate, Message, Update
 from cowrite.testing.clock import ManualClock
 from cowrite.testing.wire import FakeWire
+from cowrite.transports.framing import WriteTurn
 
 
 class Dialect:
@@ -32,10 +35,15 @@ class Dialect:
         return self.mark + yjs.encode(message)
 
 
+def broadcasting() -> Broadcast:
+    """One by which each is written to by itself: fake wires take no part in a multicast."""
+    return Broadcast(ManualClock(), lambda: Multicast(WriteTurn()))
+
+
 class Member:
     """A peer on a fake wire, and the arrears that came up."""
 
-    def __init__(self, dialect: Dialect, wire: FakeWire | None = None, *, live: bool = True) -> None:
+    def __init__(self, dialect: Dialect, wire: FakeWire | None = None) -> None:
         self.wire = wire if wire is not None else FakeWire()
         self.arrears: list[Arrears] = []
         self.peer = Peer(
@@ -49,7 +57,6 @@ class Member:
             ask=lambda _: None,
             give_up=lambda _: None,
         )
-        self.peer.live = live
         self.wire.drained = self.peer.outbox.drained
 
     @property

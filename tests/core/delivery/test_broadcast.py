@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pycrdt import Doc, Text
 
-from core.delivery.broadcast_tools import Dialect, Member
+from core.delivery.broadcast_tools import Dialect, Member, broadcasting
 from cowrite.core.delivery.broadcast import Broadcast
 from cowrite.core.delivery.outbox import OUTBOX_LIMIT, Arrears, Relay
 from cowrite.core.delivery.peer import Peer
@@ -16,7 +16,6 @@ from cowrite.crdt.guard import inspect
 from cowrite.crdt.outline import Outline
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.messages import Update
-from cowrite.testing.clock import ManualClock
 from cowrite.testing.wire import FakeWire
 
 GARBAGE = b"\x01\xff\xff\xff"
@@ -57,7 +56,9 @@ def read(updates: list[bytes]) -> str:
 
 def send(broadcast: Broadcast, peers: Collection[Peer]) -> None:
     """As a flush does."""
-    broadcast.send_updates(peers)
+    for peer in peers:
+        broadcast.enter(peer)
+    broadcast.send_updates()
     broadcast.send_awareness(peers)
 
 
@@ -74,7 +75,7 @@ def test_an_update_is_encoded_once_for_all() -> None:
     """Every peer is given the same object, whatever their number."""
     dialect = Dialect()
     members, peers = room(5, dialect)
-    broadcast = Broadcast(ManualClock())
+    broadcast = broadcasting()
     ((update, outline),) = edits("hello")
     broadcast.update(update, outline, None)
     send(broadcast, peers)
@@ -87,7 +88,7 @@ def test_an_update_is_encoded_once_for_all() -> None:
 def test_peers_with_equal_dialects_share_what_is_encoded() -> None:
     plain, same, other = Dialect(), Dialect(), Dialect(b"doc:")
     members = [Member(dialect) for dialect in (plain, same, other, other)]
-    broadcast = Broadcast(ManualClock())
+    broadcast = broadcasting()
     ((update, outline),) = edits("hello")
     broadcast.update(update, outline, None)
     broadcast.awareness([AwarenessEntry(7, 1, "{}")])
@@ -103,7 +104,7 @@ def test_peers_with_equal_dialects_share_what_is_encoded() -> None:
 @pytest.mark.rule("OU31")
 def test_what_came_between_two_flushes_is_one_frame() -> None:
     members, peers = room(2)
-    broadcast = Broadcast(ManualClock())
+    broadcast = broadcasting()
     for update, outline in edits("one ", "two ", "three"):
         broadcast.update(update, outline, None)
     assert broadcast
@@ -119,7 +120,7 @@ def test_what_came_between_two_flushes_is_one_frame() -> None:
 @pytest.mark.rule("OU32")
 def test_the_only_sender_does_not_get_its_own_update() -> None:
     (sender, other), peers = room(2)
-    broadcast = Broadcast(ManualClock())
+    broadcast = broadcasting()
     for update, outline in edits("one ", "two"):
         broadcast.update(update, outline, sender.peer)
     send(broadcast, peers)
@@ -127,10 +128,22 @@ def test_the_only_sender_does_not_get_its_own_update() -> None:
     assert read(other.updates) == "one two"
 
 
+@pytest.mark.rule("OU30", "OU32")
+def test_for_a_dialect_that_only_the_sender_speaks_nothing_is_encoded() -> None:
+    mine, theirs = Dialect(), Dialect(b"doc:")
+    sender, other = Member(mine), Member(theirs)
+    broadcast = broadcasting()
+    broadcast.update(*edits("hello")[0], sender.peer)
+    send(broadcast, [sender.peer, other.peer])
+    assert sender.wire.received == []
+    assert mine.encoded == []
+    assert len(other.wire.received) == len(theirs.encoded) == 1
+
+
 @pytest.mark.rule("OU32")
 def test_a_frame_with_the_updates_of_several_goes_to_their_senders_too() -> None:
     members, peers = room(3)
-    broadcast = Broadcast(ManualClock())
+    broadcast = broadcasting()
     for member, (update, outline) in zip(members, [*edits("a", client=1), *edits("b", client=2)], strict=False):
         broadcast.update(update, outline, member.peer)
     send(broadcast, peers)
@@ -143,7 +156,7 @@ def test_a_frame_with_the_updates_of_several_goes_to_their_senders_too() -> None
 @pytest.mark.rule("OU32")
 def test_a_peers_update_merged_with_another_process_goes_to_that_peer_too() -> None:
     (sender, other), peers = room(2)
-    broadcast = Broadcast(ManualClock())
+    broadcast = broadcasting()
     (mine,), (theirs,) = edits("a", client=1), edits("b", client=2)
     broadcast.update(*mine, sender.peer)
     broadcast.update(*theirs, None)
@@ -154,12 +167,14 @@ def test_a_peers_update_merged_with_another_process_goes_to_that_peer_too() -> N
 @pytest.mark.rule("OU33")
 def test_peers_that_are_not_live_get_awareness_and_no_updates() -> None:
     dialect = Dialect()
-    live, joining = Member(dialect), Member(dialect, live=False)
-    broadcast = Broadcast(ManualClock())
+    live, joining = Member(dialect), Member(dialect)
+    broadcast = broadcasting()
     ((update, outline),) = edits("hello")
     broadcast.update(update, outline, None)
     broadcast.awareness([AwarenessEntry(7, 1, "{}")])
-    send(broadcast, [live.peer, joining.peer])
+    broadcast.enter(live.peer)
+    broadcast.send_updates()
+    broadcast.send_awareness([live.peer, joining.peer])
     assert (len(live.updates), len(live.states)) == (1, 1)
     assert (len(joining.updates), len(joining.states)) == (0, 1)
 
@@ -168,7 +183,7 @@ def test_peers_that_are_not_live_get_awareness_and_no_updates() -> None:
 def test_a_peer_that_cannot_take_the_frame_knows_where_it_began() -> None:
     """The clocks of all merged updates, each client's lowest."""
     (slow,), peers = room(1)
-    broadcast = Broadcast(ManualClock())
+    broadcast = broadcasting()
     slow.wire.fill()
     for update, outline in [*edits("one", "two", client=1)[1:], *edits("six", "ten", client=2)]:
         broadcast.update(update, outline, None)
@@ -187,7 +202,7 @@ def test_a_peer_that_goes_away_while_sending_disturbs_nobody(leaves: str, meanwh
     members = [Member(dialect), Member(dialect, NoticedWire(lambda: present.pop(gone, None))), Member(dialect)]
     present.update((member.peer, None) for member in members)
     gone = members[["before", "itself", "after"].index(leaves)].peer
-    broadcast = Broadcast(ManualClock())
+    broadcast = broadcasting()
     if meanwhile == "update":
         broadcast.update(*edits("hello")[0], None)
     else:
@@ -202,7 +217,7 @@ def test_a_peer_that_goes_away_while_sending_disturbs_nobody(leaves: str, meanwh
 def test_updates_that_cannot_be_merged_are_sent_one_by_one() -> None:
     """Nobody would send them again, so a fault of the engine must not lose them."""
     (sender, other), peers = room(2)
-    broadcast = Broadcast(ManualClock())
+    broadcast = broadcasting()
     ((update, outline),) = edits("hello")
     broadcast.update(update, outline, sender.peer)
     broadcast.update(GARBAGE, Outline((), (), (), {}), other.peer)
@@ -214,7 +229,7 @@ def test_updates_that_cannot_be_merged_are_sent_one_by_one() -> None:
 @pytest.mark.rule("OU31")
 def test_dropped_updates_are_not_sent() -> None:
     (member,), peers = room(1)
-    broadcast = Broadcast(ManualClock())
+    broadcast = broadcasting()
     ((update, outline),) = edits("hello")
     broadcast.update(update, outline, None)
     broadcast.awareness([AwarenessEntry(7, 1, "{}")])
@@ -231,7 +246,7 @@ def test_awareness_goes_to_everybody_its_sender_included() -> None:
     """The echo of its own renewal tells a lone client that the server is alive."""
     dialect = Dialect()
     members, peers = room(3, dialect)
-    broadcast = Broadcast(ManualClock())
+    broadcast = broadcasting()
     broadcast.awareness([AwarenessEntry(7, 1, '{"a":1}'), AwarenessEntry(8, 3, None)])
     send(broadcast, peers)
     assert all(member.states == [(AwarenessEntry(7, 1, '{"a":1}'), AwarenessEntry(8, 3, None))] for member in members)
@@ -242,7 +257,7 @@ def test_awareness_goes_to_everybody_its_sender_included() -> None:
 @pytest.mark.rule("OU37")
 def test_of_a_client_only_the_newest_awareness_is_sent() -> None:
     (member,), peers = room(1)
-    broadcast = Broadcast(ManualClock())
+    broadcast = broadcasting()
     for clock in range(10):
         broadcast.awareness([AwarenessEntry(7, clock, '{"a":1}'), AwarenessEntry(8, 1, "{}")])
     broadcast.awareness([AwarenessEntry(7, 9, None)])
@@ -256,7 +271,7 @@ def test_of_a_client_only_the_newest_awareness_is_sent() -> None:
 def test_a_peer_that_does_not_read_is_owed_the_clients_that_moved() -> None:
     (slow,), peers = room(1)
     slow.wire.fill()
-    broadcast = Broadcast(ManualClock())
+    broadcast = broadcasting()
     broadcast.awareness([AwarenessEntry(7, 1, "{}"), AwarenessEntry(8, 1, "{}")])
     send(broadcast, peers)
     slow.wire.read_on()
@@ -267,7 +282,7 @@ def test_a_peer_that_does_not_read_is_owed_the_clients_that_moved() -> None:
 def test_many_clients_are_told_in_several_messages() -> None:
     """A client sends back in one message what it was told in one; the server would refuse a too large one."""
     (member,), peers = room(1)
-    broadcast = Broadcast(ManualClock())
+    broadcast = broadcasting()
     entries = [AwarenessEntry(n, 1, '"' + "x" * 1000 + '"') for n in range(2500)]
     broadcast.awareness(entries)
     send(broadcast, peers)

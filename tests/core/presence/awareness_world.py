@@ -16,6 +16,8 @@ from functools import partial
 import pytest
 
 from cowrite.core.delivery.broadcast import Broadcast
+from cowrite.core.delivery.multicast import Multicast
+from cowrite.core.delivery.outbox import Outbox
 from cowrite.core.delivery.peer import Peer
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Access, Grant, PresenceNews, Signal, StatelessNews
@@ -27,6 +29,7 @@ from cowrite.protocol import yjs
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.messages import AwarenessUpdate, QueryAwareness
 from cowrite.testing.clock import ManualClock
+from cowrite.transports.framing import WriteTurn
 
 LIMITS = Limits()
 State = dict[str, int]
@@ -142,6 +145,9 @@ class Socket:
     def close(self, code: int, reason: str) -> None:
         raise AssertionError(reason)
 
+    def join(self, outbox: Outbox) -> None:
+        pass
+
 
 class Server:
     """A process: what a room does with its awareness."""
@@ -151,7 +157,7 @@ class Server:
         self.clock = clock
         self.sockets: dict[Peer, Socket] = {}
         self.awareness = Awareness()
-        broadcast = Broadcast(ManualClock())
+        broadcast = Broadcast(ManualClock(), lambda: Multicast(WriteTurn()))
         self.exchange = AwarenessExchange("doc", name, self.awareness, signal)
         self.announcements = Announcements(
             self.awareness,

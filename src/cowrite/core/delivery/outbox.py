@@ -8,11 +8,14 @@ what it was last given. That vector is not kept anywhere; it is today's vector, 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from cowrite.core.ports import Clock
+
+if TYPE_CHECKING:
+    from cowrite.core.delivery.multicast import Multicast, Write
 
 OUTBOX_LIMIT = 1 << 20
 """Bytes of updates that wait for one slow peer before they are dropped; and of other frames before the peer is given up."""
@@ -37,6 +40,16 @@ class Wire(Protocol):
 
     def close(self, code: int, reason: str) -> None:
         """Close after what was written. Idempotent."""
+        ...
+
+    def join(self, outbox: Outbox) -> None:
+        """Updates may go past this outbox and this wire while both would only hand them on: see :class:`Multicast`.
+
+        A wire that does nothing here is always written to. Else, at the end of a turn in which it has written something, it
+        calls :meth:`Outbox.enter` if it is clear: open, with room, nothing waits in it, and it has not said since that it is
+        not writable (for then something waits in the outbox). It calls :meth:`Outbox.leave` as soon as that changes, and before
+        anything else is written.
+        """
         ...
 
 
@@ -73,14 +86,15 @@ class Outbox:
     __slots__ = (
         "_arrears",
         "_clock",
+        "_last_sent",
         "_limit",
+        "_multicast",
         "_others",
         "_overflow",
         "_queue",
         "_settle",
         "_updates",
         "_wire",
-        "last_sent",
     )
 
     def __init__(
@@ -104,8 +118,13 @@ class Outbox:
         self._others = 0
         """Bytes of the other frames in the queue, with their overhead."""
         self._arrears: Arrears | None = None
-        self.last_sent = clock.monotonic()
+        self._multicast: Multicast | None = None
+        self._last_sent = clock.monotonic()
+
+    @property
+    def last_sent(self) -> float:
         """When a frame was last handed to the transport."""
+        return self._last_sent if self._multicast is None else max(self._last_sent, self._multicast.sent_at(self))
 
     @property
     def blocked(self) -> bool:
@@ -133,7 +152,7 @@ class Outbox:
         """An update from somebody else."""
         # As ``blocked``, written out: this is what a delivered update costs, once for each peer.
         if not self._queue and self._arrears is None and self._wire.writable():
-            self.last_sent = relay.at
+            self._last_sent = relay.at
             self._wire.write(relay.frame)
         elif self._arrears is not None and self._arrears.lacks is not None:
             _lower(self._arrears.lacks, relay.begins)
@@ -189,10 +208,45 @@ class Outbox:
 
     def discard(self) -> None:
         """The peer is being closed: forget what waits, and swallow what comes."""
+        if self._multicast is not None:
+            self.step_out()
+            self._multicast.remove(self)
+            self._multicast = None
         self._queue = None
         self._updates = self._others = 0
         self._arrears = None
         self._wire = _NOWHERE
+
+    # ---- past the outbox ---------------------------------------------------------------------------------------------
+
+    def join(self, multicast: Multicast) -> None:
+        """The peer is live: it is sent what this one relays. Idempotent."""
+        if self._multicast is None and not isinstance(self._wire, _Nowhere):
+            self._multicast = multicast
+            multicast.add(self)
+            self._wire.join(self)
+
+    @property
+    def joined(self) -> bool:
+        """It is sent updates."""
+        return self._multicast is not None
+
+    def enter(self, write: Write) -> None:
+        """For wires: see :meth:`Wire.join`. ``write`` takes WebSocket frames."""
+        if self._multicast is not None:
+            self._multicast.enter(self, write)
+
+    def leave(self) -> Sequence[bytes]:
+        """For wires: see :meth:`Wire.join`. Returns the messages that have to be written before anything else."""
+        if self._multicast is None:
+            return ()
+        self._last_sent = self.last_sent
+        return self._multicast.leave(self)
+
+    def step_out(self) -> None:
+        """From now on, and until something was written, everything goes by this outbox."""
+        for message in tuple(self.leave()):
+            self._wire.write(message)
 
     def _put(self, item: Relay | bytes) -> None:
         if self._queue is None:
@@ -200,7 +254,7 @@ class Outbox:
         self._queue.append(item)
 
     def _write(self, frame: bytes) -> None:
-        self.last_sent = self._clock.monotonic()
+        self._last_sent = self._clock.monotonic()
         self._wire.write(frame)
 
     def _give_up(self) -> None:

@@ -31,7 +31,6 @@ class Peer:
         "active",
         "dialect",
         "held",
-        "live",
         "number",
         "outbox",
         "owner",
@@ -65,8 +64,6 @@ class Peer:
         self.held = HeldUpdates(clock, limits, ask=lambda: ask(self), give_up=lambda: give_up(self))
         self.owner = Owner(self, session.access.user_id)
         """As the writer of awareness entries."""
-        self.live = False
-        """It has been sent the state, and is sent every update from then on."""
         self.starved = False
         """An update of it was refused because too much waits for the store; once that writes, it is asked again (SyncStep1)."""
         self.told_to_read = False

@@ -87,6 +87,8 @@ class Intake:
         self._broadcast = broadcast
         self._limits = limits
         self._rebuild = rebuild
+        self._holding: dict[Peer, None] = {}
+        """Of whom something may be held: a flush need not look at all peers for the few, or none, that it is."""
         self._retired: frozenset[int] = frozenset()
         """The Yjs clients that wrote what was purged from this document."""
         self._refused: dict[int, tuple[int, int]] = {}
@@ -142,6 +144,7 @@ class Intake:
             received.peer.acknowledgements.refuse(received.number)
         else:
             received.peer.held.hold(received)
+            self._holding[received.peer] = None
         return received.everything
 
     def take_slice(self, received: Received, checked: Mapping[int, int]) -> None:
@@ -151,9 +154,10 @@ class Intake:
             raise PeerError(CloseCode.MISSING_DEPENDENCIES, reason)
         self._take(received, checked)
 
-    def take_held(self, peers: Iterable[Peer]) -> Iterable[tuple[Peer, PeerError]]:
+    def take_held(self) -> Iterable[tuple[Peer, PeerError]]:
         """Take what is held and can be taken now; one may be what another waits for. Yields the peers that must be closed."""
-        holding = [peer for peer in peers if peer.held.waiting]
+        holding = [peer for peer in self._holding if peer.held.waiting]
+        self._holding = dict.fromkeys(holding)
         progress = True
         while progress and self._replicas.live is not None:
             progress = False

@@ -63,7 +63,7 @@ class Room:
         """The log in the store does not look like the one that is known here."""
         self._ports, self._clock, self._limits = ports, ports.clock, ports.limits
         self._window = FlushWindow(ports.clock, self._flush, shortest=ports.shortest_window, longest=ports.longest_window)
-        self._broadcast = Broadcast(ports.clock)
+        self._broadcast = Broadcast(ports.clock, ports.multicast)
         self._intake = Intake(replicas, self.pending, self._broadcast, ports.limits, rebuild=self._rebuild)
         self.retire = self._intake.retire
         self.large = LargeUpdates(self._intake, self.pending, self.peers, ports, wake=self._wake)
@@ -73,7 +73,7 @@ class Room:
         self.people = People(document_id, self.peers, self._broadcast, self.readership, ports, wake=self._wake)
         self.awareness = self.people.awareness
         self.presence = self.people.presence
-        self._synchronising = Synchronising(self._intake, self.awareness)
+        self._synchronising = Synchronising(self._intake, self.awareness, self._broadcast)
 
     # ---- peers -------------------------------------------------------------------------------------------------------
 
@@ -381,10 +381,10 @@ class Room:
 
     def _flush(self) -> int:
         if self.replicas.live is not None:
-            for peer, error in self._intake.take_held(self.peers):
+            for peer, error in self._intake.take_held():
                 peer.close(error.code, error.reason)
                 self.detach(peer, clean=False)
-        updates = self._broadcast.send_updates(self.peers)
+        updates = self._broadcast.send_updates()
         self.people.flush()
         self._ports.write()
         if self.pending.waiting or self.submissions.waiting:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cowrite.core.delivery.multicast import Multicast
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Clock, Signal
 from cowrite.core.presence.service import PresenceService
@@ -29,6 +30,8 @@ class RoomPorts:
     longest_window: float
     write: Callable[[], None]
     """The outboxes are filled: let the transports write now, so that it counts as part of the flush."""
+    multicast: Callable[[], Multicast]
+    """Make one, for the peers of one room and dialect."""
     commit: Callable[[Room], None]
     """Something is pending: commit it soon."""
     behind: Callable[[Room], None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cowrite.core.delivery.broadcast import Broadcast
 from cowrite.core.delivery.outbox import Arrears
 from cowrite.core.delivery.peer import Peer
 from cowrite.core.delivery.state_frames import StateFrames
@@ -15,9 +16,10 @@ from cowrite.protocol.close_codes import CloseCode
 class Synchronising:
     """For the peers of one room."""
 
-    def __init__(self, intake: Intake, awareness: Awareness) -> None:
+    def __init__(self, intake: Intake, awareness: Awareness, broadcast: Broadcast) -> None:
         self._intake = intake
         self._awareness = awareness
+        self._broadcast = broadcast
         self._frames = StateFrames()
 
     def begin(self, peer: Peer, state_vector: bytes) -> None:
@@ -33,7 +35,7 @@ class Synchronising:
         else:
             for frame in self._frames.behind(has, live, peer.dialect):
                 peer.outbox.send(frame)
-        peer.live = True
+        self._broadcast.enter(peer)
 
     def make_good(self, peer: Peer, arrears: Arrears) -> None:
         """A slow peer reads again: give it, newest only, what it was not given meanwhile."""

@@ -47,8 +47,9 @@ class FlushWindow:
     """Calls ``flush`` after :meth:`wake`: in the loop's next turn, or when the window since the end of the last flush is over.
 
     The window is 1.6 times what the last flush took on the loop, more when it sent several updates as one or when flushes of
-    other rooms take much of the loop's time, at least ``shortest`` and at most ``longest`` seconds. A fixed interval (both equal) costs least and delays most; no window at all
-    falls behind under load. What ``flush`` raises goes to the clock's caller (the event loop), and the window goes on.
+    other rooms take much of the loop's time, at least ``shortest`` and at most ``longest`` seconds. A fixed interval (both
+    equal) costs least and delays most; no window at all falls behind under load. What ``flush`` raises goes to the clock's
+    caller (the event loop), and the window goes on.
     """
 
     def __init__(

@@ -53,6 +53,11 @@ _IN_VAIN = 2
 """Failures of the store in a row after which it is asked whether it is that of one document."""
 _SKIP_PAUSE = 0.01
 """Seconds to wait when nothing but skipped rooms is left."""
+_PAUSE = 2.0
+"""While more waits already, the journal pauses so many times as long as the loop has worked since the group began: most of
+what a group costs it costs for each document, author and statement, whatever they have typed."""
+_LONGEST_PAUSE = 0.02
+"""Seconds."""
 
 
 class Journal:
@@ -123,9 +128,12 @@ class Journal:
         while not self._closing:
             await self._work.wait()
             rooms = self._running = self._take()
+            groups, began = self.groups, self._clock.cpu()
             try:
                 await self._commit(rooms)
                 retry = _FIRST_RETRY
+                if self.groups > groups:
+                    await self._pause(self._clock.cpu() - began)
             except StoreBusy as busy:
                 self._is_busy(busy)
                 await self._clock.sleep(random.uniform(0, _FIRST_RETRY))
@@ -153,6 +161,11 @@ class Journal:
         self._work.set()
         if self._beside:
             await asyncio.wait(self._beside)
+
+    async def _pause(self, worked: float) -> None:
+        """After a group in which the loop has worked for so long: let the next one become fuller, if it would begin at once."""
+        if not (self._hurrying or self._closing) and 0 < len(self._due) < _GROUP_ROOMS:
+            await self._clock.sleep(min(_LONGEST_PAUSE, _PAUSE * worked))
 
     # ---- one round ---------------------------------------------------------------------------------------------------
 

@@ -367,3 +367,19 @@ async def test_it_does_not_wait_for_more_when_the_process_ends() -> None:
         await quiet(server)
         assert ana.client.saved
         assert server.journal.groups == 2
+
+
+@pytest.mark.rule("JO34")
+async def test_a_full_group_is_followed_at_once() -> None:
+    database = MemoryDatabase()
+    async with process(database, limits=Limits(group_updates=5)) as server:
+        ana, ben = await server.join("a", user="ana"), await server.join("b", user="ben")
+        await quiet(server)
+        server.journal.listen(lambda news: server.clock.advance(0.01))  # type: ignore[attr-defined]
+        for _ in range(5):
+            ana.client.text.insert(0, "a")
+        ben.client.text.insert(0, "b")
+        await quiet(server)
+        assert server.journal.groups == 2
+        assert ana.client.saved
+        assert ben.client.saved

@@ -95,6 +95,8 @@ class Journal:
         self._quiet.set()
         self._hurrying = False
         self._closing = False
+        self._was_full = False
+        """The last transaction had no room for some: the next one need not wait to become fuller."""
         self._listeners: list[Callable[[News], None]] = []
         self._busy_since: float | None = None
         self.groups = 0
@@ -164,7 +166,8 @@ class Journal:
 
     async def _pause(self, worked: float) -> None:
         """After a group in which the loop has worked for so long: let the next one become fuller, if it would begin at once."""
-        if not (self._hurrying or self._closing) and 0 < len(self._due) < _GROUP_ROOMS:
+        full = self._was_full or len(self._due) >= _GROUP_ROOMS
+        if worked > 0 and self._due and not (full or self._hurrying or self._closing):
             await self._clock.sleep(min(_LONGEST_PAUSE, _PAUSE * worked))
 
     # ---- one round ---------------------------------------------------------------------------------------------------
@@ -307,6 +310,7 @@ class Journal:
         for room in outcome.committed:
             self._forgive(room)
             self._checkpoint(room)
+        self._was_full = bool(outcome.unserved)
         for room in reversed(outcome.unserved):
             # Before the others: whoever filled this transaction must not fill the next one, too.
             self._due = {room: None} | self._due

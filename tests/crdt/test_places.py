@@ -148,7 +148,7 @@ def test_a_document_that_has_rested_still_refuses_half_a_character(prepared: boo
     whole = write_update([block(1, 0, text("ab😀", root="t"))])
     document.admit(whole, inspect(whole))
     document.rest()
-    between = write_update([block(2, 0, text("x", origin=(1, 2), right_origin=(1, 3)))])
+    between = write_update([block(2, 0, text("x", origin=(1, 2), right=(1, 3)))])
     with pytest.raises(HostileUpdate) as refused:
         document.admit(between, inspect(between))
     assert refused.value.code == "half_character"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cowrite.core.delivery.window import FlushWindow
+from cowrite.core.delivery.window import FlushTime, FlushWindow
 from cowrite.testing.clock import ManualClock
 
 
@@ -18,7 +18,8 @@ class Flushes:
         self.times: list[float] = []
         self.wake_in_flush = self.cancel_in_flush = False
         self.fault: Exception | None = None
-        self.window = FlushWindow(self.clock, self.flush, shortest=shortest, longest=longest)
+        self.everybodys = FlushTime()
+        self.window = FlushWindow(self.clock, self.flush, self.everybodys, shortest=shortest, longest=longest)
 
     def flush(self) -> int:
         self.times.append(round(self.clock.monotonic(), 6))
@@ -82,6 +83,46 @@ def test_under_load_flushing_takes_less_than_two_fifths_of_the_time() -> None:
     flushes = Flushes(cost=0.01)
     flushes.run(3, every=0.0001)
     assert len(flushes.times) * 0.01 == pytest.approx(flushes.clock.monotonic() / 2.6, rel=0.02)
+
+
+@pytest.mark.rule("OU25")
+def test_a_room_waits_for_the_flushes_of_other_rooms() -> None:
+    """Others have taken 12 ms of the last 0.2 s: 6 %, of a third of a second."""
+    flushes = Flushes(cost=0.0001)
+    flushes.everybodys.add(0.012, now=0.0)
+    flushes.run(0.0198, every=0.0001)
+    assert flushes.times == [0.0]
+    flushes.run(0.0004, every=0.0001)
+    assert len(flushes.times) == 2
+
+
+@pytest.mark.rule("OU25")
+def test_flushes_of_other_rooms_are_forgotten() -> None:
+    flushes = Flushes(cost=0.0001)
+    flushes.everybodys.add(0.06, now=0.0)
+    flushes.clock.advance(2)
+    flushes.run(0.002, every=0.0001)
+    assert len(flushes.times) > 4
+
+
+@pytest.mark.rule("OU25")
+def test_a_hundred_busy_rooms_send_several_updates_as_one() -> None:
+    """Each has an update every 20 ms; a flush of 80 µs for each of these would take 40 % of the loop."""
+    clock, everybodys, flushed = ManualClock(), FlushTime(), []
+
+    def flush() -> int:
+        flushed.append(clock.monotonic())
+        clock.advance(0.00008)
+        return 1
+
+    rooms = [FlushWindow(clock, flush, everybodys, shortest=0, longest=0.1) for _ in range(100)]
+    while clock.monotonic() < 2:
+        for room in rooms:
+            room.wake()
+            clock.advance(0.0002)
+    lately = [at for at in flushed if at >= 1]
+    assert 1000 < len(lately) < 2200
+    assert clock.monotonic() < 4
 
 
 @pytest.mark.rule("OU22")

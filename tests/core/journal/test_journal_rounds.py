@@ -314,3 +314,72 @@ async def test_a_store_that_comes_back_is_noticed_although_nothing_waits() -> No
         await step(server, 4)
         assert failure(server) is None
         assert database.commits == 1
+
+
+@pytest.mark.rule("JO34")
+@pytest.mark.parametrize(("worked", "pause"), [(0.004, 0.008), (1, 0.02)])
+async def test_the_next_group_waits_for_more_when_the_loop_has_much_to_do(worked: float, pause: float) -> None:
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana = await server.join(user="ana")
+        await quiet(server)
+
+        def type_on(news: News) -> None:
+            """While the group is under way, which takes the loop so long."""
+            if server.journal.groups == 1:
+                ana.client.text.insert(1, "b")
+                server.room().flush()
+                server.clock.advance(worked)  # type: ignore[attr-defined]
+
+        server.journal.listen(type_on)
+        ana.client.text.insert(0, "a")
+        await quiet(server)
+        server.clock.advance(pause - 0.001)  # type: ignore[attr-defined]
+        ana.client.text.insert(2, "c")
+        server.room().flush()
+        await quiet(server)
+        assert server.journal.groups == 1
+        server.clock.advance(0.001)  # type: ignore[attr-defined]
+        await quiet(server)
+        assert ana.client.saved
+        assert (server.journal.groups, server.journal.entries) == (2, 2), "what came meanwhile is one entry"
+        ana.client.text.insert(3, "d")
+        await quiet(server)
+        assert ana.client.saved, "nothing waited: at once"
+
+
+@pytest.mark.rule("JO34")
+async def test_it_does_not_wait_for_more_when_the_process_ends() -> None:
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana = await server.join(user="ana")
+        await quiet(server)
+
+        def type_on(news: News) -> None:
+            if server.journal.groups == 1:
+                ana.client.text.insert(1, "b")
+                server.room().flush()
+                server.clock.advance(0.01)  # type: ignore[attr-defined]
+                server.journal.hurry()
+
+        server.journal.listen(type_on)
+        ana.client.text.insert(0, "a")
+        await quiet(server)
+        assert ana.client.saved
+        assert server.journal.groups == 2
+
+
+@pytest.mark.rule("JO34")
+async def test_a_full_group_is_followed_at_once() -> None:
+    database = MemoryDatabase()
+    async with process(database, limits=Limits(group_updates=5)) as server:
+        ana, ben = await server.join("a", user="ana"), await server.join("b", user="ben")
+        await quiet(server)
+        server.journal.listen(lambda news: server.clock.advance(0.01))  # type: ignore[attr-defined]
+        for _ in range(5):
+            ana.client.text.insert(0, "a")
+        ben.client.text.insert(0, "b")
+        await quiet(server)
+        assert server.journal.groups == 2
+        assert ana.client.saved
+        assert ben.client.saved

@@ -53,6 +53,11 @@ _IN_VAIN = 2
 """Failures of the store in a row after which it is asked whether it is that of one document."""
 _SKIP_PAUSE = 0.01
 """Seconds to wait when nothing but skipped rooms is left."""
+_PAUSE = 2.0
+"""While more waits already, the journal pauses so many times as long as the loop has worked since the group began: most of
+what a group costs it costs for each document, author and statement, whatever they have typed."""
+_LONGEST_PAUSE = 0.02
+"""Seconds."""
 
 
 class Journal:
@@ -90,6 +95,8 @@ class Journal:
         self._quiet.set()
         self._hurrying = False
         self._closing = False
+        self._was_full = False
+        """The last transaction had no room for some: the next one need not wait to become fuller."""
         self._listeners: list[Callable[[News], None]] = []
         self._busy_since: float | None = None
         self.groups = 0
@@ -123,9 +130,12 @@ class Journal:
         while not self._closing:
             await self._work.wait()
             rooms = self._running = self._take()
+            groups, began = self.groups, self._clock.cpu()
             try:
                 await self._commit(rooms)
                 retry = _FIRST_RETRY
+                if self.groups > groups:
+                    await self._pause(self._clock.cpu() - began)
             except StoreBusy as busy:
                 self._is_busy(busy)
                 await self._clock.sleep(random.uniform(0, _FIRST_RETRY))
@@ -153,6 +163,12 @@ class Journal:
         self._work.set()
         if self._beside:
             await asyncio.wait(self._beside)
+
+    async def _pause(self, worked: float) -> None:
+        """After a group in which the loop has worked for so long: let the next one become fuller, if it would begin at once."""
+        full = self._was_full or len(self._due) >= _GROUP_ROOMS
+        if worked > 0 and self._due and not (full or self._hurrying or self._closing):
+            await self._clock.sleep(min(_LONGEST_PAUSE, _PAUSE * worked))
 
     # ---- one round ---------------------------------------------------------------------------------------------------
 
@@ -294,6 +310,7 @@ class Journal:
         for room in outcome.committed:
             self._forgive(room)
             self._checkpoint(room)
+        self._was_full = bool(outcome.unserved)
         for room in reversed(outcome.unserved):
             # Before the others: whoever filled this transaction must not fill the next one, too.
             self._due = {room: None} | self._due

@@ -19,7 +19,6 @@ from cowrite.core.delivery.broadcast import Broadcast
 from cowrite.core.delivery.dialect import Dialect
 from cowrite.core.delivery.outbox import Wire
 from cowrite.core.delivery.peer import Peer
-from cowrite.core.delivery.window import FlushWindow
 from cowrite.core.journal.derived import Derived
 from cowrite.core.operations.feed import Feed
 from cowrite.core.operations.readership import Reader, Readership
@@ -62,7 +61,7 @@ class Room:
         self._doubts_log = False
         """The log in the store does not look like the one that is known here."""
         self._ports, self._clock, self._limits = ports, ports.clock, ports.limits
-        self._window = FlushWindow(ports.clock, self._flush, shortest=ports.shortest_window, longest=ports.longest_window)
+        self._window = ports.window(self._flush)
         self._broadcast = Broadcast(ports.clock, ports.multicast)
         self._intake = Intake(replicas, self.pending, self._broadcast, ports.limits, rebuild=self._rebuild)
         self.retire = self._intake.retire

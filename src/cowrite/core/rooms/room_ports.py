@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cowrite.core.delivery.multicast import Multicast
+from cowrite.core.delivery.window import FlushTime, FlushWindow
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Clock, Signal
 from cowrite.core.presence.service import PresenceService
@@ -42,3 +43,9 @@ class RoomPorts:
     """The last peer has left."""
     failed: Callable[[Room], None]
     """The document cannot be served: forget this room."""
+    flushes: FlushTime = field(default_factory=FlushTime)
+    """What flushing takes of the loop's time."""
+
+    def window(self, flush: Callable[[], int]) -> FlushWindow:
+        """When a room flushes; ``flush`` returns how many updates it has sent."""
+        return FlushWindow(self.clock, flush, self.flushes, shortest=self.shortest_window, longest=self.longest_window)

@@ -27,7 +27,7 @@ PREFIX: Final = "COWRITE_"
 ENV_FILE: Final = ".env"
 _HIDDEN: Final = frozenset({"secret", "database_url", "redis_url", "jwt_secret", "jwks"})
 """Settings whose values hold passwords: no message shows them."""
-_OF_THE_TESTS: Final = ("COWRITE_CHAOS", "COWRITE_CHROMIUM", "COWRITE_FUZZ", "COWRITE_TEST_")
+_OF_THE_TESTS: Final = ("COWRITE_BENCH_NODE", "COWRITE_CHAOS", "COWRITE_CHROMIUM", "COWRITE_FUZZ", "COWRITE_TEST_")
 _WEB: Final = re.compile(r"https?://", re.IGNORECASE)
 _WEB_URL: Final = re.compile(r"https?://[^/?#@\s]+(?:[/?][^#\s]*)?", re.IGNORECASE)
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#@\s]+")

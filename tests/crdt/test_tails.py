@@ -16,6 +16,8 @@ from cowrite.crdt.log_document import Change, LogDocument
 from cowrite.crdt.outline import missing
 from cowrite.crdt.state import get_state
 from cowrite.crdt.utf16 import utf16_document
+from cowrite.testing.yjs_writer import block, write_update
+from cowrite.testing.yjs_writer import text as string
 from crdt.random_edits import FUZZ
 
 pytestmark = pytest.mark.rule("OP1", "OP2", "OP3")
@@ -220,6 +222,47 @@ def test_a_run_that_goes_on_and_then_deletes_is_looked_for() -> None:
     logs.check()
 
 
+def test_an_update_that_types_on_and_deletes_is_looked_for() -> None:
+    """Alone, and as the first of a run: as keystrokes alone they would lose what they delete."""
+    for more in ((), ("x",)):
+        logs, ana = typing("abc")
+        with ana.doc.transaction():
+            ana.type("def")
+            del ana.text[0:1]
+            ana.cursor -= 1
+        for text in more:
+            ana.type(text)
+        logs.take(ana)
+        assert logs.typed == 0
+        logs.check()
+
+
+@pytest.mark.parametrize("right", [(1, 1), (1, 2), (2, 0)])
+def test_a_keystroke_with_another_right_neighbour_is_looked_for(right: tuple[int, int]) -> None:
+    """One before its left neighbour, in the same piece, makes the engine put it elsewhere; alone, and within a run."""
+    for run in (False, True):
+        logs, ana = typing("abc")
+        ben = Typist(2)
+        ben.receive(logs.log)
+        ben.type("Z", at=0)
+        logs.take(ben)
+        odd = write_update([block(1, 4 if run else 3, string("x", origin=(1, 3 if run else 2), right=right))])
+        if run:
+            ana.type("d")
+        logs.commit([*ana.take(), odd])
+        assert logs.typed == 0
+        assert get_state(logs.log) == get_state(logs.oracle)
+
+
+def test_what_was_typed_counts_towards_the_size() -> None:
+    logs, ana = typing("abc")
+    before = logs.log.encoded_size
+    ana.type("x" * 1000)
+    logs.take(ana)
+    assert logs.typed == 1
+    assert logs.log.encoded_size >= before + 1000
+
+
 def test_a_text_that_is_formatted_is_looked_for() -> None:
     logs, ana = Logs(), Typist(1)
     ana.text.insert(0, "bold", {"bold": True})
@@ -302,6 +345,7 @@ def test_so_many_are_remembered_and_then_none(monkeypatch: pytest.MonkeyPatch) -
             typist.receive(logs.log)
             typist.type(text, at=typist.cursor)
             logs.take(typist)
+    assert logs.typed == 0, "when there are three, nobody is remembered"
     logs.check()
 
 

@@ -45,6 +45,15 @@ class Continuation(NamedTuple):
     text: str
 
 
+class _End(NamedTuple):
+    """What a client's next keystroke has to look like."""
+
+    clock: int
+    root: str
+    right: tuple[int, int]
+    """Its right neighbour: one that lies before the left one, in the same piece, would make the engine put it elsewhere."""
+
+
 class _Places:
     """The tails in one root, in no order."""
 
@@ -78,8 +87,7 @@ class Tails:
     """The tails of one document."""
 
     def __init__(self) -> None:
-        self._ends: dict[int, tuple[int, str]] = {}
-        """By client: its next clock, and the root."""
+        self._ends: dict[int, _End] = {}
         self._roots: dict[str, _Places] = {}
 
     def clear(self) -> None:
@@ -90,17 +98,16 @@ class Tails:
     def continuation(self, updates: Sequence[bytes], outlines: Sequence[Outline]) -> Continuation | None:
         """Tell what these updates do when they are nothing but keystrokes of one client where it has typed last; else None.
 
-        Whether their right neighbour is there is not looked at. Whoever applies them calls :meth:`go_on`, before anything else
-        happens.
+        Their right neighbour is that of the last ones. Whoever applies them calls :meth:`go_on`, before anything else happens.
         """
         if not self._ends or not outlines[0].brings:
             return None
         client, start, end = outlines[0].brings[0]
         tail = self._ends.get(client)
-        if tail is None or tail[0] != start:
+        right = _right(outlines[0])
+        if tail is None or tail.clock != start or tail.right != right:
             return None
         parts = []
-        right = _right(outlines[0])
         end = start
         for update, outline in zip(updates, outlines, strict=True):
             if not _continues(outline, client, end) or _right(outline) != right:
@@ -110,14 +117,14 @@ class Tails:
             end = outline.brings[0].end
         content = b"".join(parts)
         update = updates[0] if len(updates) == 1 else _joined(updates[0], outlines[0], content)
-        places = self._roots[tail[1]]
+        places = self._roots[tail.root]
         index = places.indexes[places.slots[client]]
-        return Continuation(update, ClockRange(client, start, end), tail[1], index, content.decode())
+        return Continuation(update, ClockRange(client, start, end), tail.root, index, content.decode())
 
     def go_on(self, typed: Continuation) -> None:
         """These keystrokes were taken."""
         client, start, end = typed.brings
-        self._ends[client] = end, typed.root
+        self._ends[client] = self._ends[client]._replace(clock=end)
         places = self._roots[typed.root]
         places.insert(typed.place, end - start)
         places.indexes[places.slots[client]] = typed.place + end - start
@@ -147,7 +154,7 @@ class Tails:
             and utf16_length(text) == end - start
         ):
             self._roots.setdefault(root, _Places()).add(client, index + end - start)
-            self._ends[client] = end, root
+            self._ends[client] = _End(end, root, _right(outline))
 
     def _forget_touched(self, outline: Outline) -> None:
         """Forget whoever has typed elsewhere, and tails behind which something was put."""
@@ -160,7 +167,7 @@ class Tails:
             left = rows[at + 1]
             if left >> CLOCK_BITS:
                 client = layout.clients[(left >> CLOCK_BITS) - 1]
-                if self._ends.get(client, (0,))[0] == (left & CLOCK_MASK) + 1:
+                if (end := self._ends.get(client)) is not None and end.clock == (left & CLOCK_MASK) + 1:
                     self._forget(client)
         for client, _, _ in outline.brings:
             self._forget(client)
@@ -168,7 +175,7 @@ class Tails:
     def _forget(self, client: int) -> None:
         tail = self._ends.pop(client, None)
         if tail is not None:
-            self._roots[tail[1]].remove(client)
+            self._roots[tail.root].remove(client)
 
     def _move(self, draft: OperationDraft) -> None:
         """Follow an operation."""

@@ -348,6 +348,16 @@ def test_control_frames_are_bounded(box: Box, size: int) -> None:
 
 
 @pytest.mark.rule("OU13")
+def test_an_answer_in_several_frames_counts_as_one(box: Box) -> None:
+    """What has come since a large state was encoded goes before it, and the socket is full in the middle of that."""
+    box.wire.fill()
+    box.outbox.send_all([b"since", b"then", b"." * 3 * OUTBOX_LIMIT])
+    assert not box.overflows
+    box.outbox.send(b"more")
+    assert box.overflows, "what comes behind it counts"
+
+
+@pytest.mark.rule("OU13")
 def test_awareness_that_is_due_is_bounded(box: Box) -> None:
     box.wire.fill()
     count = 0

@@ -54,7 +54,7 @@ def test_a_quiet_room_flushes_in_the_loops_next_turn() -> None:
 
 
 @pytest.mark.rule("OU21")
-@pytest.mark.parametrize(("updates", "times"), [(0, 1.6), (1, 1.6), (4, 2.2), (25, 5.5), (100, 11)])
+@pytest.mark.parametrize(("updates", "times"), [(0, 3.2), (1, 3.2), (4, 3.2), (25, 6.75), (100, 13.5)])
 def test_the_next_flush_waits_longer_than_the_last_one_took(updates: int, times: float) -> None:
     """The more updates that one has sent, the longer."""
     flushes = Flushes(cost=0.004)
@@ -79,10 +79,10 @@ def test_the_window_is_over_for_a_room_that_was_quiet_meanwhile() -> None:
 
 
 @pytest.mark.rule("OU21")
-def test_under_load_flushing_takes_less_than_two_fifths_of_the_time() -> None:
+def test_under_load_flushing_takes_less_than_a_quarter_of_the_time() -> None:
     flushes = Flushes(cost=0.01)
     flushes.run(3, every=0.0001)
-    assert len(flushes.times) * 0.01 == pytest.approx(flushes.clock.monotonic() / 2.6, rel=0.02)
+    assert len(flushes.times) * 0.01 == pytest.approx(flushes.clock.monotonic() / 4.2, rel=0.02)
 
 
 @pytest.mark.rule("OU25")
@@ -151,7 +151,7 @@ def test_a_flush_that_fails_does_not_stop_later_ones() -> None:
         flushes.clock.advance()
     flushes.fault = None
     flushes.window.wake()
-    flushes.clock.advance(0.015)
+    flushes.clock.advance(0.031)
     assert len(flushes.times) == 1, "its cost counts like any other's"
     flushes.clock.advance(0.001)
     assert len(flushes.times) == 2
@@ -170,10 +170,10 @@ def test_what_a_flush_itself_brings_waits_for_the_next_window(fails: bool) -> No
         flushes.fault = None
     else:
         flushes.clock.advance()
-    flushes.clock.advance(0.015)
+    flushes.clock.advance(0.031)
     assert flushes.times == [0.0]
     flushes.clock.advance(0.001)
-    assert flushes.times == [0.0, 0.026]
+    assert flushes.times == [0.0, 0.042]
     flushes.clock.advance(1)
     assert len(flushes.times) == 2
 

@@ -138,15 +138,21 @@ class Outbox:
 
     def send(self, frame: bytes) -> None:
         """A frame that must arrive. For few and small ones, or for the answer to a request of this peer."""
-        if not self.blocked:
-            self._write(frame)
-            return
-        cost = len(frame) + _OVERHEAD
-        if self._others and self._others + cost > self._limit:
-            self._give_up()
-            return
-        self._put(frame)
-        self._others += cost
+        self.send_all((frame,))
+
+    def send_all(self, frames: Iterable[bytes]) -> None:
+        """Frames that are one answer, and must arrive: together they may be as large as one alone."""
+        waited = self._others
+        for frame in frames:
+            cost = len(frame) + _OVERHEAD
+            if not self.blocked:
+                self._write(frame)
+            elif waited and self._others + cost > self._limit:
+                self._give_up()
+                return
+            else:
+                self._put(frame)
+                self._others += cost
 
     def relay(self, relay: Relay) -> None:
         """An update from somebody else."""

@@ -122,7 +122,7 @@ class Replicas:
         made = await asyncio.to_thread(_awake, source, state, roots, rests=rests)
         if source is not None and self.source is source:
             self.log, self.source = made.log, None
-        elif log is not None and self.log is log and log.resting and made.log is not None:
+        elif log is not None and self.log is log and log.is_still(state) and log.resting and made.log is not None:
             log.wake(made.log)
         if live is not None and self.live is live and live.is_still(state):
             if made.live is not None and live.resting:
@@ -185,6 +185,7 @@ class Replicas:
             outline = outline_of_state(entry.update)
             if self.log is not None:
                 self.log.commit([entry.update], [outline])
+            self.source = None  # a log that is being made of it would lack this
             if self.live is not None and self.live.contradicts(entry.update, outline):
                 self.live, news = None, []
             if self.live is not None:

@@ -33,15 +33,13 @@ class Synchronising:
         if peer.outbox.blocked:
             peer.outbox.owe({client: has.get(client, 0) for client, clock in live.state.items() if has.get(client, 0) < clock})
         else:
-            for frame in self._frames.behind(has, live, peer.dialect):
-                peer.outbox.send(frame)
+            peer.outbox.send_all(self._frames.behind(has, live, peer.dialect))
         self._broadcast.enter(peer)
 
     def make_good(self, peer: Peer, arrears: Arrears) -> None:
         """A slow peer reads again: give it, newest only, what it was not given meanwhile."""
         if arrears.lacks is not None:
-            for frame in self._frames.lacking(arrears.lacks, self._intake.live, peer.dialect):
-                peer.outbox.send(frame)
+            peer.outbox.send_all(self._frames.lacking(arrears.lacks, self._intake.live, peer.dialect))
         if arrears.acknowledgement is not None:
             peer.outbox.acknowledge(arrears.acknowledgement)
         if arrears.awareness:

@@ -43,6 +43,7 @@ class Waking:
         self._timer: Timer | None = None
         self._task: asyncio.Task[None] | None = None
         self._news: list[News] = []
+        self._failed = False
 
     @property
     def needed(self) -> bool:
@@ -55,9 +56,9 @@ class Waking:
             self._timer = self._clock.call_later(_AFTER_SECONDS, self.begin)
 
     def begin(self) -> None:
-        """Begin, unless that has been done, or all is there."""
+        """Begin, unless that has been done, all is there, or the document could not be made."""
         self.cancel()
-        if self._task is None and self._replicas.asleep:
+        if self._task is None and self._replicas.asleep and not self._failed:
             self._task = asyncio.get_running_loop().create_task(self._wake())
 
     def cancel(self) -> None:
@@ -68,8 +69,7 @@ class Waking:
 
     def hold(self, news: News) -> bool:
         """Keep this for the end, and begin; False when nothing has to be made."""
-        if self._replicas.source is not None:
-            self.begin()
+        self.begin()
         if self._task is not None:
             self._news.append(news)
         return self._task is not None
@@ -90,6 +90,7 @@ class Waking:
             await self._replicas.wake()
         except (EngineFault, HostileUpdate) as error:
             _log.error("document unreadable", document=self._document_id, reason=str(error))
+            self._failed, self._news = True, []
             self._fail("the document cannot be read; it was left as it is")
         finally:
             self._task = None

@@ -57,6 +57,7 @@ def test_a_plan_for_another_process() -> None:
         ({"seconds": 0.0}, "something has to be measured"),
         ({"token": "a", "secret": "b"}, "one of them says who comes"),
         ({"typing": 11}, "11 are to type, of 10 people"),
+        ({"prefix": "ä" * 62, "protocols": {Protocol.HOCUSPOCUS: 1}}, "names would have 126 bytes, and 125 at most"),
     ],
 )
 def test_plans_that_make_no_sense(wrong: dict[str, Any], says: str) -> None:

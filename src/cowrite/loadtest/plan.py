@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from cowrite.loadtest.errors import PlanError
 
+MAX_HOCUSPOCUS_NAME: Final = 125
+"""Bytes: the reader of frames takes the length of a name as one byte."""
 MAX_REPLICAS: Final = 20
 """Of a whole run: each holds a document and applies everything to it."""
 
@@ -214,3 +216,9 @@ def _check(plan: Plan) -> None:
         raise PlanError("a token and a secret were given: one of them says who comes")
     if plan.typing is not None and not 0 <= plan.typing <= plan.people:
         raise PlanError(f"{plan.typing} are to type, of {plan.people} people in each document")
+    longest = len(plan.document_ids[-1].encode())
+    if Protocol.HOCUSPOCUS in plan.protocols and longest > MAX_HOCUSPOCUS_NAME:
+        raise PlanError(
+            f"the documents' names would have {longest} bytes, and {MAX_HOCUSPOCUS_NAME} at most "
+            "can be measured with hocuspocus: give a shorter prefix"
+        )

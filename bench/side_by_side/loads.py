@@ -16,8 +16,6 @@ from bench.side_by_side import cold, figures
 from bench.side_by_side.scenarios import Scenario
 from bench.side_by_side.servers import GENERATOR_CORE, Running, Server, ServerError, on_core, running
 
-OUT_OF_BREATH = 90.0
-"""Percent of its core from which on the generator measured itself."""
 CROWDED = 10.0
 """Percent of the time that a server that is not saturated may have waited for its core."""
 SATURATED = 85.0
@@ -109,8 +107,6 @@ def remarks(found: Mapping[str, float], report: Mapping[str, Any], *, died: bool
         said.append(f"fell behind: {found['undelivered']:.0f} undelivered at the end")
     if found.get("p50", 0) > BEHIND_MS:
         said.append(f"fell behind: half of the updates took more than {found['p50'] / 1000:.1f} s")
-    if found.get("generator", 0) > OUT_OF_BREATH:
-        said.append(f"generator at {found['generator']:.0f} % of its core")
     if found.get("waited", 0) > CROWDED and found.get("core", 0) < SATURATED:
         said.append(f"the core was shared: the server waited for it {found['waited']:.0f} % of the time")
-    return [*said, *report.get("problems", ())]
+    return [*said, *report.get("problems", ()), *report.get("warnings", ())]

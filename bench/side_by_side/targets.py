@@ -66,12 +66,17 @@ def spread(results: Results, server: str, figure: str) -> Spread | None:
     return Spread.of([run[figure] for run in results.get(server, ()) if figure in run])
 
 
+def _most(results: Results, server: str, figure: str) -> Spread | None:
+    found = spread(results, server, figure)
+    return found if found is not None and 2 * found.runs > len(results[server]) else None
+
+
 def judge(target: Target, results: Results) -> Judgement:
-    """Compare medians."""
-    own = spread(results, target.server, target.figure)
+    """Compare medians. Not where half of the runs, or more, have no figure: those that died are part of the result."""
+    own = _most(results, target.server, target.figure)
     value = None if own is None else own.median
     if value is not None and target.against is not None:
-        other = spread(results, target.against, target.figure)
+        other = _most(results, target.against, target.figure)
         value = value / other.median if other is not None and other.median else None
     if value is None:
         return Judgement(target, None, Verdict.OPEN)

@@ -345,7 +345,7 @@ def test_so_many_are_remembered_and_then_none(monkeypatch: pytest.MonkeyPatch) -
             typist.receive(logs.log)
             typist.type(text, at=typist.cursor)
             logs.take(typist)
-    assert logs.typed == 0, "when there are three, nobody is remembered"
+            assert len(logs.log._tails._ends) <= 2
     logs.check()
 
 

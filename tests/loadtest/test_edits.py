@@ -19,6 +19,20 @@ def document() -> tuple[Doc[Any], Text]:
     return doc, doc.get("body", type=Text)
 
 
+@pytest.mark.rule("LG20")
+@pytest.mark.parametrize("size", [0, 700])
+def test_a_slip_is_taken_back_with_the_next_edit(size: int) -> None:
+    hand = YjsHand(1, size, random.Random(1), slips=True)
+    doc, text = document()
+    for _, update in seed_updates(size):
+        doc.apply_update(update)
+    tokens = [token(1, at) for at in range(15)]
+    for number, typed in enumerate(tokens, 1):
+        doc.apply_update(hand.type(typed))
+        assert ("".join(tokens[:number]) + "x" * (number == 10)) in str(text)
+        assert len(str(text)) == size + len("".join(tokens[:number])) + (number == 10)
+
+
 @pytest.mark.rule("LG2")
 @pytest.mark.rule("LG7")
 @pytest.mark.parametrize("size", [0, 1, 2, 700])

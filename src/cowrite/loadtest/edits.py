@@ -27,6 +27,8 @@ _FIRST_CLIENT: Final = 1_000_000_000
 SEED_CLIENT: Final = 999_000_001
 _STAY: Final = 20
 """So many edits somebody types at one place."""
+_SLIP: Final = 10
+"""In so many edits there is one slip of the finger, which the next edit takes back."""
 _STRING, _HAS_LEFT, _HAS_RIGHT = 4, 0x80, 0x40
 _WORDS: Final = "the quick brown fox jumps over a lazy dog and types on while others read what it has written so far "
 _PLACE: Final = '{"type":null,"tname":"body","item":{"client":%d,"clock":%d},"assoc":0}'
@@ -45,14 +47,29 @@ def token(number: int, now: int) -> str:
     return f"[{number}:{now}]"
 
 
-def insertion(client: int, clock: int, text: str, left: Character | None, right: Character | None) -> bytes:
-    """A Yjs update with one insertion of ASCII text between two characters; the ends of the text are None."""
+def insertion(
+    client: int,
+    clock: int,
+    text: str,
+    left: Character | None,
+    right: Character | None,
+    *,
+    instead_of: Character | None = None,
+) -> bytes:
+    """A Yjs update with one insertion of ASCII text between two characters; the ends of the text are None. ``instead_of`` is
+    deleted with it.
+    """
     info = _STRING | (_HAS_LEFT if left else 0) | (_HAS_RIGHT if right else 0)
     parts = [b"\x01\x01", write_varuint(client), write_varuint(clock), bytes((info,))]
     parts += [write_varuint(number) for character in (left, right) if character for number in character]
     if not left and not right:
         parts.append(b"\x01" + write_string(ROOT))
-    return b"".join([*parts, write_string(text), b"\x00"])
+    parts.append(write_string(text))
+    if instead_of is None:
+        parts.append(b"\x00")
+    else:
+        parts += [b"\x01", write_varuint(instead_of.client), b"\x01", write_varuint(instead_of.clock), b"\x01"]
+    return b"".join(parts)
 
 
 def seed_updates(size: int, block: int = 256 << 10) -> Iterator[tuple[int, bytes]]:
@@ -65,16 +82,21 @@ def seed_updates(size: int, block: int = 256 << 10) -> Iterator[tuple[int, bytes
 
 @dataclass(slots=True)
 class YjsHand:
-    """Types as one Yjs client: for a while at one place of the seed text, then at another."""
+    """Types as one Yjs client: for a while at one place of the seed text, then at another. Where it ``slips`` it strikes a
+    wrong key now and then, and deletes that with its next edit.
+    """
 
     number: int
     seed_size: int
     rng: random.Random
+    slips: bool = False
     clock: int = 0
     awareness_clock: int = 0
     _left: Character | None = None
     _right: Character | None = None
     _stays: int = 0
+    _edits: int = 0
+    _wrong: Character | None = None
 
     @property
     def client(self) -> int:
@@ -86,9 +108,17 @@ class YjsHand:
         if not self._stays:
             self._move()
         self._stays -= 1
-        update = insertion(self.client, self.clock, text, self._left, self._right)
+        self._edits += 1
+        wrong, self._wrong = self._wrong, None
+        if wrong is not None:
+            self._right = wrong  # deleted, it is still the neighbour
+        slip = "x" if self.slips and self._edits % _SLIP == 0 else ""
+        update = insertion(self.client, self.clock, text + slip, self._left, self._right, instead_of=wrong)
         self.clock += len(text)
         self._left = Character(self.client, self.clock - 1)
+        if slip:
+            self._wrong = Character(self.client, self.clock)
+            self.clock += 1
         return update
 
     def point(self, now: int) -> bytes:
@@ -99,7 +129,7 @@ class YjsHand:
         return yjs.encode(AwarenessUpdate((AwarenessEntry(self.client, self.awareness_clock, state),)))
 
     def _move(self) -> None:
-        self._stays = _STAY
+        self._stays, self._wrong = _STAY, None
         if self.seed_size > 1:
             at = self.rng.randrange(self.seed_size - 1)
             self._left, self._right = Character(SEED_CLIENT, at), Character(SEED_CLIENT, at + 1)

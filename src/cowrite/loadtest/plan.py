@@ -90,6 +90,11 @@ class Plan:
         return urlsplit(self.url).scheme in {"ws", "wss"}
 
     @property
+    def has_index_typists(self) -> bool:
+        """Some name places by an index."""
+        return not self.protocols.keys() <= YJS_PROTOCOLS
+
+    @property
     def typing_people(self) -> int:
         """Of each document."""
         if not self.rate:

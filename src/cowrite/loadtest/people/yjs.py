@@ -23,7 +23,9 @@ class YjsPerson(SocketPerson):
 
     def __init__(self, seat: Seat, crew: Crew, book: FrameBook) -> None:
         super().__init__(seat, crew, book)
-        self.hand = YjsHand(seat.number, crew.plan.document_bytes, self.rng)
+        # Who types at an index follows what others insert, not what they delete.
+        slips = not crew.plan.has_index_typists
+        self.hand = YjsHand(seat.number, crew.plan.document_bytes, self.rng, slips)
         self.doc: Doc[Any] | None = None
         if seat.keeps:
             self.doc = Doc()

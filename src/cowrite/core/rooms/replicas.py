@@ -283,7 +283,9 @@ async def open_replicas(stored: StoredDocument | None) -> Replicas:
 
 async def make_log(stored: StoredDocument | None) -> LogDocument:
     """For :meth:`Replicas.load`; a large one is made beside the event loop. Raises :class:`EngineFault`."""
-    return await asyncio.to_thread(_make_log, stored) if _stored_bytes(stored) > LARGE_BYTES else _make_log(stored)
+    if stored is None or _stored_bytes(stored) <= LARGE_BYTES:
+        return _make_log(stored)
+    return await asyncio.to_thread(_make_log, stored)
 
 
 async def make_live(log: LogDocument) -> Document | None:
@@ -357,9 +359,7 @@ def _make_live(log: LogDocument) -> Document:
     return live
 
 
-def _stored_bytes(stored: StoredDocument | None) -> int:
-    if stored is None:
-        return 0
+def _stored_bytes(stored: StoredDocument) -> int:
     checkpoint = len(stored.checkpoint.state) if stored.checkpoint is not None else 0
     return checkpoint + sum(len(entry.update) for entry in stored.entries)
 

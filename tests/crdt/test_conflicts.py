@@ -131,6 +131,14 @@ def test_the_first_piece_is_looked_for_from_any_other() -> None:
     assert agrees(block(1, 0, text("a", root="t"), text("b", right=(1, 0)), text("c", right=(1, 0)))) == 2
 
 
+@pytest.mark.rule("GU34")
+def test_what_stands_beside_something_collected_is_loose() -> None:
+    """Found by the campaign ``hostile_updates``: what was collected was taken for a piece that others stand beside, and the
+    search went on into a struct that had no place yet (KeyError), or round in circles until it was refused."""
+    beside = block(2, 0, text("x", origin=(1, 1), right=(1, 0)))
+    assert count_loose([beside, block(1, 0, text("a", root="t"), gc(1), text("y", origin=(1, 1)))]) == 3
+
+
 @pytest.mark.parametrize(
     ("blocks", "loose"),
     [

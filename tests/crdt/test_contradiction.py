@@ -147,7 +147,7 @@ def test_several_clients_are_compared_each_with_its_own() -> None:
         assert not contradicts(made, write_update([each for each in sent if each.client != other]))
 
 
-def test_what_is_deleted_on_either_side_tells_nothing() -> None:
+def test_what_is_deleted_on_either_side_tells_nothing_of_its_content() -> None:
     made = holding(one(text("abc", root="t")), write_update([], {1: [(1, 1)]}))
     assert not contradicts(made, one(text("aXc", root="t")))
     assert contradicts(made, one(text("aXX", root="t")))
@@ -157,6 +157,25 @@ def test_what_is_deleted_on_either_side_tells_nothing() -> None:
         one(shared_type("map", root="m", key="k"), text("in", parent=(1, 0), key="k")), write_update([], {1: [(0, 1)]})
     )
     assert not contradicts(nested, one(shared_type("map", root="m", key="k"), text("XX", parent=(1, 0), key="k")))
+
+
+@pytest.mark.rule("GU33")
+def test_what_is_deleted_has_a_place() -> None:
+    """Deleted by the document, by the update, by both; cut in whatever way. What was collected has none."""
+    gone = write_update([], {1: [(0, 3)]})
+    for made in (holding(one(text("abc", root="t"))), holding(one(text("abc", root="t")), gone)):
+        assert contradicts(made, one(deleted(4, root="u")))
+        assert contradicts(made, one(deleted(4, root="t", key="k")))
+        assert contradicts(made, one(text("abcd", root="u")))
+        assert contradicts(made, one(deleted(1, root="t"), deleted(2, origin=(1, 0), right=(2, 0))))
+        assert contradicts(made, one(deleted(2, origin=(1, 0), right=(2, 0)), clock=1))
+        assert not contradicts(made, one(deleted(4, root="t")))
+        assert not contradicts(made, one(deleted(1, root="t"), deleted(3, origin=(1, 0))))
+        assert not contradicts(made, one(deleted(3, origin=(1, 0)), clock=1))
+    nested = holding(
+        one(shared_type("map", root="m", key="k"), text("in", parent=(1, 0), key="k")), write_update([], {1: [(0, 1)]})
+    )
+    assert not contradicts(nested, one(shared_type("map", root="m", key="k"), deleted(3, root="u")))
 
 
 def test_the_halves_that_a_browser_replaces_are_no_contradiction() -> None:

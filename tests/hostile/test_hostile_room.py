@@ -11,7 +11,7 @@ from cowrite.protocol import yjs
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.messages import Update
 from cowrite.testing.process import quiet
-from cowrite.testing.yjs_writer import block, mark, shared_type, text, write_update
+from cowrite.testing.yjs_writer import block, deleted, mark, shared_type, text, write_update
 from timing import MS
 from yjs_replicas import FUZZ
 
@@ -52,3 +52,23 @@ async def test_what_is_no_entry_costs_nobody_else_anything(structs: list[bytes])
         assert honest.closed is None
         assert honest.client.saved
         assert 1 not in honest.client.state
+
+
+@pytest.mark.rule("HB2", "GU33")
+async def test_what_goes_on_beside_deleted_content_elsewhere_costs_nobody_else_anything() -> None:
+    """Its first clocks are there, as deleted, in one root; it says that it stands in another one, which makes that a text. The
+    engine put the letters into the first one, the journal failed on them, and everybody was sent away."""
+    async with process() as server:
+        honest = await server.join(user="ana")
+        hostile = await server.join(user="mallory")
+        await quiet(server)
+        hostile.send(yjs.encode(Update(write_update([block(1, 0, deleted(4, root="default"))]))))
+        await quiet(server)
+        hostile.send(yjs.encode(Update(write_update([block(1, 0, text("a" * 16, root="body"))]))))
+        honest.client.text.insert(0, "hello")
+        await quiet(server)
+        assert hostile.closed is not None
+        assert hostile.closed[0] == CloseCode.CONTRADICTING_CONTENT
+        assert honest.closed is None
+        assert honest.client.saved
+        assert honest.client.state[1] == 4

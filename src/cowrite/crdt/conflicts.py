@@ -151,7 +151,7 @@ class Lists:
         after = self._right_of.get(left)
         if after is None:
             client = left >> CLOCK_BITS
-            if left < self._starts.get(client, left + 1):
+            if left < self._starts.get(client, left + 1) or self._struct(left) is None:  # or it was collected
                 return None
             after = self._split(left)
         return after

@@ -3,9 +3,10 @@
 Yjs takes it for granted that an id names one thing for ever: of two structs with one id each replica keeps the one that it saw
 first, and replicas that saw different ones differ for good. It happens when two programs use one client id, and in attacks.
 
-What is compared is content and place, as far as both sides still know them: what is deleted or collected on either side says
-nothing. Structs may be cut and joined differently on both sides, and the engine writes numbers in other forms than browsers do;
-so units and values are compared, not bytes.
+What is compared is content and place, as far as both sides still know them: what is deleted on either side has a place and no
+content, what is collected neither. (What goes on behind deleted content stands beside it, wherever it says that it stands: with
+another place, roots and keys would hold what nobody has judged.) Structs may be cut and joined differently on both sides, and
+the engine writes numbers in other forms than browsers do; so units and values are compared, not bytes.
 """
 
 from __future__ import annotations
@@ -145,9 +146,13 @@ class _Struct:
         """Tell whether this and the other say different things of the clocks from ``start`` to ``end``."""
         if self.raw == other.raw and self.clock == other.clock:
             return False
-        if self.kind in (GC, DELETED) or other.kind in (GC, DELETED):
+        if GC in (self.kind, other.kind):
             return False
-        if self.kind != other.kind or self.place(start) != other.place(start):
+        if self.place(start) != other.place(start):
+            return True
+        if DELETED in (self.kind, other.kind):
+            return False
+        if self.kind != other.kind:
             return True
         mine, others = self.values(start, end), other.values(start, end)
         if isinstance(mine, bytes) and isinstance(others, bytes):

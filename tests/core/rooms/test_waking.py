@@ -166,6 +166,45 @@ async def test_what_has_changed_meanwhile_stays_as_it_is() -> None:
         assert seen(live.encode()) == seen(log.encode())
 
 
+async def test_a_log_that_was_being_made_when_news_came_is_not_taken() -> None:
+    """It would lack them, and stand at a head behind them."""
+    replicas = await open_replicas(stored(compacted=1))
+    waking = asyncio.create_task(replicas.wake())
+    await asyncio.sleep(0)
+    replicas.advance([MORE])
+    assert replicas.head.offset == MORE.offset
+    await waking
+    assert log_of(replicas) is None, "the journal loads it under the lock"
+    assert replicas.committed() is None
+    assert live_of(replicas).state == {**WHOLE.state, 9: 1}
+
+
+async def test_a_log_is_not_made_of_what_only_live_has() -> None:
+    replicas = Replicas(stored(compacted=1))
+    assert replicas.rest()
+    live, log = live_of(replicas), replicas.log
+    assert log is not None
+    assert live.apply(MORE.update, inspect(MORE.update)), "somebody has typed, and it is not committed"
+    await replicas.wake()
+    assert log.commit([MORE.update]), "to the log it is new"
+    assert seen(log.encode()) == seen(live.encode())
+
+
+async def test_a_log_that_has_changed_and_rests_again_is_not_replaced() -> None:
+    replicas = Replicas(stored(compacted=1))
+    assert replicas.rest()
+    waking = asyncio.create_task(replicas.wake())
+    await asyncio.sleep(0)
+    replicas.advance([MORE])
+    assert replicas.rest()
+    await waking
+    log = log_of(replicas)
+    assert log is not None
+    assert log.resting, "what was made lacks the news"
+    assert log.commit([MORE.update]) is None, "the log has them"
+    assert seen(log.encode()) == seen(live_of(replicas).encode())
+
+
 async def test_a_document_that_was_needed_meanwhile_has_woken_by_itself() -> None:
     replicas = await open_replicas(stored(compacted=len(ENTRIES)))
     waking = asyncio.create_task(replicas.wake())

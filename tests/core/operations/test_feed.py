@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -39,6 +40,19 @@ def test_it_is_bounded_in_entries_and_bytes() -> None:
     small.append([entry(1, "a"), make_entry(2, update=b"x" * 10_000, operations=(make_operation(id="large"),))])
     assert [one.offset for one in small.since(1) or ()] == [2], "the last one stays, whatever its size"
     assert small.since(0) is None
+
+
+@pytest.mark.rule("RD4")
+def test_what_is_old_goes_when_there_is_more() -> None:
+    feed = Feed(0, kept=2)
+    made = [replace(entry(offset, f"o{offset}"), created_at=offset * 10_000) for offset in range(1, 7)]
+    feed.append(made[:2])
+    assert feed.start == 0
+    feed.append(made[2:])
+    assert [one.offset for one in feed.since(3) or ()] == [4, 5, 6]
+    assert feed.since(2) is None, "older than 20 seconds"
+    feed.append([replace(entry(7, "o7"), created_at=10**9)])
+    assert [one.offset for one in feed.since(5) or ()] == [6, 7], "the newest stay however old they are"
 
 
 @pytest.mark.rule("RD4")

@@ -1,8 +1,9 @@
 """The newest committed entries of a room, as clients without a CRDT library read them: JSON operations in the order of the log.
 
 A room keeps a feed only once somebody reads it: it begins with the first reader, at the head of that moment, and what is older
-is read from the store. It is bounded in entries and bytes. Each entry is encoded once, however many readers there are, and
-nothing waits in it for anybody: whoever reads remembers the offset up to which it has read.
+is read from the store. It is bounded in entries and bytes, and what readers have long read goes sooner. Each entry is encoded
+once, however many readers there are, and nothing waits in it for anybody: whoever reads remembers the offset up to which it
+has read.
 """
 
 from __future__ import annotations
@@ -21,6 +22,13 @@ MAX_ENTRIES = 2000
 """Entries that are kept for readers."""
 MAX_BYTES = 4 << 20
 """Bytes of their updates and their operations' JSON."""
+_KEPT_MS = 20_000
+"""So long before the newest entry another is kept in any case. A socket and a long poll are at the newest; who polls now and
+then reads the store, which costs little now and then. Entries are 2 KB each: thousands for each document that has a reader
+would be most of a process's memory.
+"""
+_KEPT_ENTRIES = 100
+"""So many are kept however old they are."""
 _OVERHEAD = 1000
 """Bytes that an entry takes beside."""
 
@@ -56,7 +64,7 @@ class OperationsMessage:
 class Feed:
     """The entries of one document from behind ``start`` to ``head``, under one epoch. Synchronous but for :meth:`wait`."""
 
-    def __init__(self, head: int, *, entries: int = MAX_ENTRIES, size: int = MAX_BYTES) -> None:
+    def __init__(self, head: int, *, entries: int = MAX_ENTRIES, size: int = MAX_BYTES, kept: int = _KEPT_ENTRIES) -> None:
         self.start = head
         """Entries behind this offset are here."""
         self.head = head
@@ -66,6 +74,7 @@ class Feed:
         """The id of the last operation that was appended; None: none was."""
         self._max_entries = entries
         self._max_bytes = size
+        self._kept_entries = kept
         self._entries: deque[FeedEntry] = deque()
         self._bytes = 0
         self._offsets: dict[str, int] = {}
@@ -144,8 +153,16 @@ class Feed:
         for operation in entry.operations:
             self._offsets[operation.id] = entry.offset
             self.last_operation = operation.id
-        while len(self._entries) > self._max_entries or (self._bytes > self._max_bytes and len(self._entries) > 1):
+        while self._has_too_much(entry.created_at):
             self._drop()
+
+    def _has_too_much(self, now: int) -> bool:
+        count = len(self._entries)
+        return (
+            count > self._max_entries
+            or (self._bytes > self._max_bytes and count > 1)
+            or (count > self._kept_entries and self._entries[0].entry.created_at < now - _KEPT_MS)
+        )
 
     def _drop(self) -> None:
         dropped = self._entries.popleft()

@@ -1,6 +1,6 @@
 """cowrite, Hocuspocus and y-websocket under the same loads in one run, side by side, and which targets are met.
 
-    PYTHONPATH=tests python -m bench.compare [--only R1,R3] [--servers cowrite,hocuspocus,y-websocket] [--runs 3] [--seconds 8]
+    PYTHONPATH=tests python -m bench.compare [--only R1,R3] [--servers cowrite,hocuspocus] [--runs 3] [--seconds 8]
                                              [--json FILE] [--into docs/load-testing.md] [--short]
 
 Each run starts a server anew, on core 0, and ``cowrite load`` on core 1. The servers take turns, A B C A B C; what counts are

@@ -127,6 +127,12 @@ def test_every_scenario_names_known_servers_and_figures() -> None:
             assert {target.server, target.against or target.server} <= set(scenario.servers)
 
 
+def test_a_longer_window_is_measured_on_both_sides() -> None:
+    """A window of 100 ms is a setting that Hocuspocus has, too; targets are against what it comes with."""
+    assert {"cowrite-100ms", "hocuspocus-100ms"} <= set(SCENARIOS[0].servers)
+    assert {target.against for scenario in SCENARIOS for target in scenario.targets} == {None, "hocuspocus"}
+
+
 def test_a_report_of_another_kind_of_load_lacks_figures() -> None:
     """What does not apply is left out, not taken for 0."""
     report = {

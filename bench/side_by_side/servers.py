@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -34,6 +34,8 @@ class Server:
     """How it runs: said with every result."""
     program: str | None = None
     """A file of ``bench/peers``; None: cowrite."""
+    arguments: tuple[str, ...] = ()
+    """Of the program, after the port."""
     settings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def address(self, port: int) -> str:
@@ -57,13 +59,19 @@ HOCUSPOCUS = Server(
     " turn of the event loop is merged; `debounce` 2 s and `timeout` 60 s",
     program="hocuspocus.mjs",
 )
+HOCUSPOCUS_100MS = replace(
+    HOCUSPOCUS,
+    name="hocuspocus-100ms",
+    defaults="@hocuspocus/server with `flushDelay` 100 ms, its setting for what cowrite-100ms does; all others as they come",
+    arguments=("100",),
+)
 Y_WEBSOCKET = Server(
     "y-websocket",
     "yjs",
     "@y/websocket-server as its `y-websocket-server` starts it: no persistence; each update goes out by itself",
     program="y-websocket.mjs",
 )
-SERVERS = {server.name: server for server in (COWRITE, COWRITE_100MS, HOCUSPOCUS, Y_WEBSOCKET)}
+SERVERS = {server.name: server for server in (COWRITE, COWRITE_100MS, HOCUSPOCUS, HOCUSPOCUS_100MS, Y_WEBSOCKET)}
 
 
 class Running:
@@ -151,7 +159,7 @@ def running(server: Server, folder: Path, settings: Mapping[str, str] = MappingP
 def _command(server: Server, port: int) -> list[str]:
     if server.program is None:
         return [str(Path(sys.executable).with_name("cowrite")), "serve", "--demo"]
-    return [node(), str(peers() / server.program), str(port)]
+    return [node(), str(peers() / server.program), str(port), *server.arguments]
 
 
 def _environment(server: Server, port: int, folder: Path, settings: Mapping[str, str]) -> dict[str, str]:

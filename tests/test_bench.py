@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from bench import compare
-from bench.side_by_side import figures, loads, tables
+from bench.side_by_side import figures, loads, node, tables
 from bench.side_by_side.documents import put_into
 from bench.side_by_side.scenarios import SCENARIOS
 from bench.side_by_side.servers import SERVERS
@@ -131,6 +132,13 @@ def test_a_longer_window_is_measured_on_both_sides() -> None:
     """A window of 100 ms is a setting that Hocuspocus has, too; targets are against what it comes with."""
     assert {"cowrite-100ms", "hocuspocus-100ms"} <= set(SCENARIOS[0].servers)
     assert {target.against for scenario in SCENARIOS for target in scenario.targets} == {None, "hocuspocus"}
+
+
+def test_the_others_run_on_a_node_that_they_ask_for() -> None:
+    """What Hocuspocus' package says is what is taken for new enough."""
+    lock = json.loads((ROOT / "bench" / "peers" / "package-lock.json").read_text())
+    assert lock["packages"]["node_modules/@hocuspocus/server"]["engines"]["node"] == f">={node.LEAST_VERSION}"
+    assert [node.is_new_enough(version) for version in ("v20.20.2", "v22.0.0", "v100.1.0")] == [False, True, True]
 
 
 def test_a_report_of_another_kind_of_load_lacks_figures() -> None:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from bench.side_by_side.node import ROOT, node
+
 PEERS = Path(__file__).resolve().parents[1] / "peers"
-ROOT = PEERS.parents[1]
 SERVER_CORE, GENERATOR_CORE = 0, 1
 START_SECONDS, STOP_SECONDS = 30.0, 15.0
 
@@ -189,12 +190,3 @@ def peers() -> Path:
     from node_program import install
 
     return install(PEERS, ROOT / ".cache" / "bench-peers")
-
-
-def node() -> str:
-    """The Node that the other servers run with: ``COWRITE_BENCH_NODE``, or what the tests use."""
-    from node_program import node as found
-
-    # The one of the Python package is a program that starts the real one: that is the process to be measured, and to be ended.
-    named = os.environ.get("COWRITE_BENCH_NODE") or found()
-    return subprocess.run([named, "-p", "process.execPath"], capture_output=True, text=True, check=True).stdout.strip()

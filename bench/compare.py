@@ -1,6 +1,6 @@
 """cowrite, Hocuspocus and y-websocket under the same loads in one run, side by side, and which targets are met.
 
-    PYTHONPATH=tests python -m bench.compare [--only R1,R3] [--servers cowrite,hocuspocus,y-websocket] [--runs 3] [--seconds 8]
+    PYTHONPATH=tests python -m bench.compare [--only R1,R3] [--servers cowrite,hocuspocus] [--runs 3] [--seconds 8]
                                              [--json FILE] [--into docs/load-testing.md] [--short]
 
 Each run starts a server anew, on core 0, and ``cowrite load`` on core 1. The servers take turns, A B C A B C; what counts are
@@ -8,7 +8,8 @@ medians, printed with their range. cowrite runs with all its guarantees: an edit
 others run as they come, and keep everything in memory. ``--short`` tries everything out in seconds, a few people for a second
 each: its figures mean nothing, and its exit code is 1 when something did not arrive.
 
-Needs Node; the first run installs the other servers into ``.cache``. All of it takes some 25 minutes with three runs.
+The first run installs the other servers into ``.cache``, and Node where the machine has none that is new enough.
+All of it takes some 25 minutes with three runs.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from bench.side_by_side import machine, tables
 from bench.side_by_side.documents import put_into
 from bench.side_by_side.figures import FIGURES, printed
 from bench.side_by_side.loads import Run, run
+from bench.side_by_side.node import any_node
 from bench.side_by_side.scenarios import SCENARIOS, Scenario
 from bench.side_by_side.servers import SERVERS, Server
 
@@ -70,7 +72,7 @@ def report(scenarios: Sequence[Scenario], done: Runs, options: argparse.Namespac
     figures = {
         name: {server: [one.figures for one in runs] for server, runs in servers.items()} for name, servers in done.items()
     }
-    lines = [f"* {line}" for line in machine.description()]
+    lines = [f"* {line}" for line in machine.description(others=True)]
     lines += [f"* runs: {options.runs} of each, in turns, {options.seconds:g} s measured after 2 s of warm-up; medians (range)"]
     taking_part = dict.fromkeys(server for servers in done.values() for server in servers)
     lines += [f"* {name}: {SERVERS[name].defaults}" for name in taking_part]
@@ -99,7 +101,7 @@ def _remarks(servers: dict[str, list[Run]]) -> list[str]:
 
 def _to_json(done: Runs, options: argparse.Namespace) -> dict[str, Any]:
     return {
-        "machine": machine.description(),
+        "machine": machine.description(others=True),
         "runs": options.runs,
         "seconds": options.seconds,
         "scenarios": {
@@ -144,6 +146,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     ids = _chosen(options.only, [scenario.id for scenario in SCENARIOS], "scenario")
     scenarios = [scenario for scenario in SCENARIOS if scenario.id in ids]
+    if options.short:
+        any_node()
     servers = [SERVERS[name] for name in _chosen(options.servers, list(SERVERS), "server")]
     done = compare(scenarios, servers, options)
     text = report(scenarios, done, options)

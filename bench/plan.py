@@ -142,7 +142,7 @@ def carry_out(chosen: Sequence[Scenario], *, runs: int, seconds: float) -> Done:
 
 def report(chosen: Sequence[Scenario], done: Done, *, runs: int, seconds: float) -> str:
     """Everything as Markdown."""
-    lines = [f"* {line}" for line in machine.description()]
+    lines = [f"* {line}" for line in machine.description(others=False)]
     lines += [f"* runs: {runs} of each, {seconds:g} s measured where nothing else is said; medians (range)"]
     for group in PLAN:
         scenarios = [scenario for scenario in chosen if scenario.id in {one.id for one in group.scenarios}]

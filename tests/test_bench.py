@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from bench import compare
-from bench.side_by_side import figures, loads, tables
+from bench.side_by_side import figures, loads, node, tables
 from bench.side_by_side.documents import put_into
 from bench.side_by_side.scenarios import SCENARIOS
 from bench.side_by_side.servers import SERVERS
-from bench.side_by_side.targets import Figures, Judgement, Results, Target, Verdict, judge, spread
+from bench.side_by_side.targets import Figures, Judgement, Results, Spread, Target, Verdict, judge, spread
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS: Results = {
@@ -50,6 +52,53 @@ def test_a_target_is_met_by_a_median_or_by_a_ratio_of_medians(target: Target, va
     assert judge(target, RESULTS) == Judgement(target, value, verdict)
 
 
+@pytest.mark.parametrize(
+    ("target", "value", "told", "verdict"),
+    [
+        (Target("cpu_us", 0.5, against="hocuspocus"), 0.504, "0.50", Verdict.PASS),
+        (Target("cpu_us", 0.5, against="hocuspocus"), 0.506, "0.51", Verdict.SHORT),
+        (Target("opens", 1, against="hocuspocus", least=True), 0.996, "1.00", Verdict.PASS),
+        (Target("opens", 1, against="hocuspocus", least=True), 0.994, "0.99", Verdict.SHORT),
+        (Target("p95", 250), 250.04, "250.0 ms", Verdict.PASS),
+        (Target("p95", 250), 250.06, "250.1 ms", Verdict.SHORT),
+        (Target("core", 3), 3.04, "3.0 %", Verdict.PASS),
+        (Target("core", 3), 3.06, "3.1 %", Verdict.SHORT),
+    ],
+)
+def test_a_verdict_is_about_what_is_printed(target: Target, value: float, told: str, verdict: Verdict) -> None:
+    """So that nobody reads that 0.50 of at most 0.5 falls short."""
+    one = {"R1": {"cowrite": [{target.figure: value}], "hocuspocus": [{target.figure: 1.0}]}}
+    scenario = replace(SCENARIOS[0], targets=(target,))
+    row = tables.judged([scenario], one)[2]
+    assert [cell.strip() for cell in row.split("|")[3:-1]] == [told, verdict]
+
+
+def test_a_cell_has_a_range_where_runs_differ() -> None:
+    """As they are printed, each with the figure's digits."""
+    assert tables.cell("p99", spread(RESULTS, "cowrite", "p99")) == "20.0 ms (10.0 … 30.0)"
+    assert tables.cell("p99", Spread.of([20.0])) == "20.0 ms"
+    assert tables.cell("p99", Spread.of([20.01, 20.02])) == "20.0 ms"
+    assert tables.cell("p99", None) == "—"
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        (Target("p95", 250), "latency p95 ≤ 250.0 ms"),
+        (Target("opens", 900, least=True), "opens ≥ 900 /s"),
+        (Target("opens", 1, against="hocuspocus", least=True), "opens ≥ 1 of hocuspocus's"),
+        (
+            Target("cpu_us", 0.15, "cowrite-100ms", "hocuspocus"),
+            "server CPU per delivered update (cowrite-100ms) ≤ 0.15 of hocuspocus's",
+        ),
+    ],
+)
+def test_a_target_names_its_side_and_its_server(target: Target, told: str) -> None:
+    """At most or at least; and whose figure it is where that is not cowrite as it comes."""
+    row = tables.judged([replace(SCENARIOS[0], targets=(target,))], {})[2]
+    assert row.split("|")[2].strip() == told
+
+
 def test_a_server_that_died_in_half_of_its_runs_meets_no_target() -> None:
     target = Target("p99", 10)
     dead: Figures = {}
@@ -77,6 +126,19 @@ def test_every_scenario_names_known_servers_and_figures() -> None:
         assert {target.figure for target in scenario.targets} <= set(scenario.figures) <= set(figures.FIGURES)
         for target in scenario.targets:
             assert {target.server, target.against or target.server} <= set(scenario.servers)
+
+
+def test_a_longer_window_is_measured_on_both_sides() -> None:
+    """A window of 100 ms is a setting that Hocuspocus has, too; targets are against what it comes with."""
+    assert {"cowrite-100ms", "hocuspocus-100ms"} <= set(SCENARIOS[0].servers)
+    assert {target.against for scenario in SCENARIOS for target in scenario.targets} == {None, "hocuspocus"}
+
+
+def test_the_others_run_on_a_node_that_they_ask_for() -> None:
+    """What Hocuspocus' package says is what is taken for new enough."""
+    lock = json.loads((ROOT / "bench" / "peers" / "package-lock.json").read_text())
+    assert lock["packages"]["node_modules/@hocuspocus/server"]["engines"]["node"] == f">={node.LEAST_VERSION}"
+    assert [node.is_new_enough(version) for version in ("v20.20.2", "v22.0.0", "v100.1.0")] == [False, True, True]
 
 
 def test_a_report_of_another_kind_of_load_lacks_figures() -> None:

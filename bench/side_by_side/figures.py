@@ -20,7 +20,7 @@ class Figure:
 
 FIGURES: Final[Mapping[str, Figure]] = {
     "cpu_us": Figure("server CPU per delivered update", "µs", 2),
-    "core": Figure("share of a core", "%", 0),
+    "core": Figure("share of a core", "%"),
     "p50": Figure("latency p50", "ms"),
     "p95": Figure("latency p95", "ms"),
     "p99": Figure("latency p99", "ms"),

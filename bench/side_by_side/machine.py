@@ -10,17 +10,19 @@ from pathlib import Path
 
 import psutil
 
-from bench.side_by_side.servers import GENERATOR_CORE, ROOT, SERVER_CORE, can_pin, node
+from bench.side_by_side.node import ROOT, node
+from bench.side_by_side.servers import GENERATOR_CORE, SERVER_CORE, can_pin
 
 
-def description() -> list[str]:
-    """Lines for people."""
+def description(*, others: bool) -> list[str]:
+    """Lines for people. ``others``: servers of others take part, so that their Node matters."""
     memory = psutil.virtual_memory().total / (1 << 30)
     pinned = f"server on core {SERVER_CORE}, generator on core {GENERATOR_CORE}" if can_pin() else "nothing pinned to a core"
+    node_version = f", Node {_output(node(), '--version')}" if others else ""
     system, python = f"{platform.system()} {platform.release()}", platform.python_version()
     return [
         f"machine: {_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {system}; {pinned}",
-        f"versions: cowrite {version('cowrite')}{_commit()}, Python {python}, Node {_output(node(), '--version')}",
+        f"versions: cowrite {version('cowrite')}{_commit()}, Python {python}{node_version}",
     ]
 
 

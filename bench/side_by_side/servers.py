@@ -9,12 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from bench.side_by_side.node import ROOT, node
+
 PEERS = Path(__file__).resolve().parents[1] / "peers"
-ROOT = PEERS.parents[1]
 SERVER_CORE, GENERATOR_CORE = 0, 1
 START_SECONDS, STOP_SECONDS = 30.0, 15.0
 
@@ -34,6 +35,8 @@ class Server:
     """How it runs: said with every result."""
     program: str | None = None
     """A file of ``bench/peers``; None: cowrite."""
+    arguments: tuple[str, ...] = ()
+    """Of the program, after the port."""
     settings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def address(self, port: int) -> str:
@@ -57,13 +60,19 @@ HOCUSPOCUS = Server(
     " turn of the event loop is merged; `debounce` 2 s and `timeout` 60 s",
     program="hocuspocus.mjs",
 )
+HOCUSPOCUS_100MS = replace(
+    HOCUSPOCUS,
+    name="hocuspocus-100ms",
+    defaults="@hocuspocus/server with `flushDelay` 100 ms, its setting for what cowrite-100ms does; all others as they come",
+    arguments=("100",),
+)
 Y_WEBSOCKET = Server(
     "y-websocket",
     "yjs",
     "@y/websocket-server as its `y-websocket-server` starts it: no persistence; each update goes out by itself",
     program="y-websocket.mjs",
 )
-SERVERS = {server.name: server for server in (COWRITE, COWRITE_100MS, HOCUSPOCUS, Y_WEBSOCKET)}
+SERVERS = {server.name: server for server in (COWRITE, COWRITE_100MS, HOCUSPOCUS, HOCUSPOCUS_100MS, Y_WEBSOCKET)}
 
 
 class Running:
@@ -151,7 +160,7 @@ def running(server: Server, folder: Path, settings: Mapping[str, str] = MappingP
 def _command(server: Server, port: int) -> list[str]:
     if server.program is None:
         return [str(Path(sys.executable).with_name("cowrite")), "serve", "--demo"]
-    return [node(), str(peers() / server.program), str(port)]
+    return [node(), str(peers() / server.program), str(port), *server.arguments]
 
 
 def _environment(server: Server, port: int, folder: Path, settings: Mapping[str, str]) -> dict[str, str]:
@@ -181,12 +190,3 @@ def peers() -> Path:
     from node_program import install
 
     return install(PEERS, ROOT / ".cache" / "bench-peers")
-
-
-def node() -> str:
-    """The Node that the other servers run with: ``COWRITE_BENCH_NODE``, or what the tests use."""
-    from node_program import node as found
-
-    # The one of the Python package is a program that starts the real one: that is the process to be measured, and to be ended.
-    named = os.environ.get("COWRITE_BENCH_NODE") or found()
-    return subprocess.run([named, "-p", "process.execPath"], capture_output=True, text=True, check=True).stdout.strip()

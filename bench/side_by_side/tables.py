@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from bench.side_by_side.figures import FIGURES, printed
 from bench.side_by_side.scenarios import Scenario
-from bench.side_by_side.targets import Judgement, Results, Spread, judge, spread
+from bench.side_by_side.targets import RATIO_DIGITS, Judgement, Results, Spread, judge, spread
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -56,5 +56,5 @@ def _value(judgement: Judgement) -> str:
     if judgement.value is None:
         return "—"
     if judgement.target.against is not None:
-        return f"{judgement.value:.2f}"
+        return f"{judgement.value:.{RATIO_DIGITS}f}"
     return printed(judgement.target.figure, judgement.value)

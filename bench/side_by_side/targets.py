@@ -6,7 +6,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
+from bench.side_by_side.figures import FIGURES
+
+RATIO_DIGITS: Final = 2
 Figures = Mapping[str, float]
 """What one run gave, by the names of :mod:`bench.side_by_side.figures`."""
 
@@ -81,6 +85,6 @@ def judge(target: Target, results: Results) -> Judgement:
     if value is None:
         return Judgement(target, None, Verdict.OPEN)
     # As it is printed: 0.504 of a limit of 0.50 would be a riddle to the reader if it fell short.
-    rounded = round(value, 2)
+    rounded = round(value, RATIO_DIGITS if target.against is not None else FIGURES[target.figure].digits)
     met = rounded >= target.limit if target.least else rounded <= target.limit
     return Judgement(target, value, Verdict.PASS if met else Verdict.SHORT)

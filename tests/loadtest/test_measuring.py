@@ -10,8 +10,11 @@ import pytest
 
 from cowrite.loadtest.edits import YjsHand, token
 from cowrite.loadtest.frames import STEP_2, FrameBook, Reader
+from cowrite.loadtest.gathering import Course, gather
+from cowrite.loadtest.generator import Generator, Storm
 from cowrite.loadtest.histogram import Histogram
 from cowrite.loadtest.measuring import Meter, Second, second_from_json, second_to_json
+from cowrite.loadtest.plan import Plan
 from cowrite.protocol import yjs
 from cowrite.protocol.hocuspocus import HocuspocusDialect
 from cowrite.protocol.messages import SyncStep2, Update
@@ -91,3 +94,43 @@ def test_seconds_of_two_processes_are_one() -> None:
         whole.join(second_from_json(json.loads(json.dumps(second_to_json(meter.tick(0))))))
     assert (whole.deliveries, whole.frames, whole.bytes, whole.edits) == (3, 6, 9, 12)
     assert (len(whole.latency), whole.latency.longest) == (2, 20.0)
+
+
+@pytest.mark.rule("LG4")
+@pytest.mark.parametrize(("arrived", "missing"), [((100, 200), 0), ((100, 100), 1), ((200, 200), 1)])
+async def test_one_that_is_missing_shows_though_another_came_twice(arrived: tuple[int, ...], missing: int) -> None:
+    """As many as there should be, but not the same ones."""
+    generator = Generator(Plan(url="http://127.0.0.1:1", people=2, typing=1, replicas=0))
+    generator.crew.reader.since = 0
+    author, reader = generator.people
+    hand = YjsHand(author.number, 0, random.Random(1))
+    frames = {at: generator.crew.reader.yjs(yjs.encode(Update(hand.type(token(author.number, at))))) for at in (100, 200)}
+    author.typed, author.typed_sum = 2, sum(frame.sum for frame in frames.values())
+    for at in arrived:
+        reader.took(frames[at])
+    assert generator.lacking(generator.typed()) == (missing, 0)
+
+
+@pytest.mark.rule("LG8")
+def test_the_others_latency_while_a_storm_lasts() -> None:
+    """Not before it, and not after."""
+    meter = Meter()
+    for second, storming in enumerate((False, True, False)):
+        meter.storming = storming
+        meter.latencies += [10.0 + second]
+        meter.tick(second)
+    assert (len(meter.during_storm), meter.during_storm.longest) == (1, 11.0)
+    assert len(meter.latency) == 3
+
+
+@pytest.mark.rule("LG19")
+async def test_the_memory_of_a_storm_is_that_of_its_time() -> None:
+    """What the server used before and after is more here, and does not count."""
+    plan = Plan(url="http://127.0.0.1:1", people=2, join_storm=2)
+    generator = Generator(plan)
+    generator.storm = Storm(Histogram(), began=10.0, ended=20.0)
+    memory = [(4.0, 90.0), (9.0, 30.0), (10.0, 40.0), (11.0, 50.0), (20.0, 60.0), (20.1, 80.0)]
+    course = Course("", 0.0, 30.0, Histogram(), 1.0, None, None, (), memory)
+    storm = gather(plan, course, [generator.outcome({})]).storm
+    assert storm is not None
+    assert (storm.memory_before_bytes, storm.memory_peak_bytes, storm.all_seconds) == (40.0, 60.0, 10.0)

@@ -30,6 +30,7 @@ from cowrite.testing.transport_contract.server import edit, everybody_writes
 from cowrite.testing.wire import FakeWire
 from cowrite.transports.upgrade import Accepted
 from cowrite.transports.yjs import YjsConnection
+from http_api import PLAIN
 from timing import MS
 
 BASE = "http://127.0.0.1:8000"
@@ -55,7 +56,7 @@ def runtime_of(app: FastAPI) -> Runtime:
 @asynccontextmanager
 async def client_of(app: FastAPI, base: str = BASE) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url=base) as client:
+    async with httpx.AsyncClient(transport=transport, base_url=base, verify=PLAIN) as client:
         yield client
 
 

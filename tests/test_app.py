@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from structlog.testing import capture_logs
 
 from cowrite.app import Runtime, create_app
@@ -251,6 +252,14 @@ async def test_demo_answers_to_this_machine_only() -> None:
             answer = await client.get("/healthz")
             assert answer.status_code == status
             assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_the_routes_are_made_once() -> None:
+    """FastAPI takes 60 ms for them: neither a second application nor a first request waits for that."""
+    first, second = [(await asyncio.to_thread(app_on)).router.routes for _ in range(2)]
+    both = [route for route in first if isinstance(route, APIRoute) and route in second]
+    assert len([route for route in both if route.path.startswith("/api/v2/")]) > 20
+    assert not [route for route in first if hasattr(route, "original_router")], "FastAPI makes what is included anew"
 
 
 @pytest.mark.rule("TR36")

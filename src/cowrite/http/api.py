@@ -35,10 +35,9 @@ def include_api(app: FastAPI, serving: Serving, *, limits: Limits, batch_millise
         history_routes(),
     )
     app.router.routes.append(poll_route(serving))
-    for router in routers:
-        app.include_router(router)
-    describe_tokens(app)
     known = [route for router in routers for route in router.routes]
+    app.router.routes.extend(known)  # include_router() would have them made anew, while the first request waits for it
+    describe_tokens(app)
     app.router.routes.append(Route("/api/{rest:path}", _Nowhere(known), include_in_schema=False))
 
 

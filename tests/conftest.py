@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from types import FrameType
@@ -81,6 +82,16 @@ def pytest_configure() -> None:
     traceback.walk_stack = _walk_stack
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """Nearly all that is made meanwhile stays; looking for garbage in it would take a fifth of the time, in each process."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_finish() -> None:
     # What was imported and collected stays to the end: the garbage collector need not look through it again and again.
     gc.collect()
@@ -113,16 +124,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     _thin_out(config, items)
     items.sort(key=_place)
     for item in items:
-        if _folder(item) in COUNTED and not any(item.get_closest_marker(mark) for mark in UNCOUNTED):
+        folder, marks = _folder(item), {mark.name for mark in item.iter_markers()}
+        if folder in COUNTED and marks.isdisjoint(UNCOUNTED):
             item.add_marker("counted")
         for mark, folders in PLACES.items():
-            marked = item.get_closest_marker(mark) is not None
-            if marked and _folder(item) not in folders:
+            if mark in marks and folder not in folders:
                 raise pytest.UsageError(f"{item.nodeid}: scripts/check.py runs {mark} tests of {sorted(folders)} only")
-            if _folder(item) == mark and not marked:
+            if folder == mark and mark not in marks:
                 raise pytest.UsageError(f"{item.nodeid}: a test of this folder has the mark {mark}")
-        if not item.get_closest_marker("timeout"):
-            limits = [seconds for mark, seconds in TIMEOUTS.items() if item.get_closest_marker(mark)]
+        if "timeout" not in marks:
+            limits = [seconds for mark, seconds in TIMEOUTS.items() if mark in marks]
             item.add_marker(pytest.mark.timeout(max(limits, default=TIMEOUT)))
 
 
@@ -152,7 +163,12 @@ def _thin_out(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 
 def _folder(item: pytest.Item) -> str:
-    return item.path.relative_to(HERE).parts[0]
+    return _folder_of(item.path)
+
+
+@lru_cache
+def _folder_of(path: Path) -> str:
+    return path.relative_to(HERE).parts[0]
 
 
 def _place(item: pytest.Item) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from structlog.testing import capture_logs
 
 from cowrite.app import Runtime, create_app
@@ -30,6 +31,7 @@ from cowrite.testing.transport_contract.server import edit, everybody_writes
 from cowrite.testing.wire import FakeWire
 from cowrite.transports.upgrade import Accepted
 from cowrite.transports.yjs import YjsConnection
+from http_api import PLAIN
 from timing import MS
 
 BASE = "http://127.0.0.1:8000"
@@ -55,7 +57,7 @@ def runtime_of(app: FastAPI) -> Runtime:
 @asynccontextmanager
 async def client_of(app: FastAPI, base: str = BASE) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url=base) as client:
+    async with httpx.AsyncClient(transport=transport, base_url=base, verify=PLAIN) as client:
         yield client
 
 
@@ -250,6 +252,14 @@ async def test_demo_answers_to_this_machine_only() -> None:
             answer = await client.get("/healthz")
             assert answer.status_code == status
             assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_the_routes_are_made_once() -> None:
+    """FastAPI takes 60 ms for them: neither a second application nor a first request waits for that."""
+    first, second = [(await asyncio.to_thread(app_on)).router.routes for _ in range(2)]
+    both = [route for route in first if isinstance(route, APIRoute) and route in second]
+    assert len([route for route in both if route.path.startswith("/api/v2/")]) > 20
+    assert not [route for route in first if hasattr(route, "original_router")], "FastAPI makes what is included anew"
 
 
 @pytest.mark.rule("TR36")

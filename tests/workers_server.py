@@ -36,6 +36,14 @@ class WorkersServer(DemoServer):
             assert time.monotonic() < deadline, f"in vain:\n{self._log.read_text()}"
             time.sleep(0.05)
 
+    def settle(self) -> None:
+        """Wait until none is being replaced or started again, and each takes connections."""
+        self.wait(lambda: len(self.log("workers are replaced")) == len(self.log("workers were replaced")))
+        self.wait(lambda: len(self.workers()) == self._workers)
+        for pid in self.workers():
+            with self.taking(pid):
+                self.health()
+
     def log(self, word: str) -> list[str]:
         """The lines with this in them."""
         return [line for line in self._log.read_text().splitlines() if word in line] if self._log.exists() else []

@@ -131,8 +131,8 @@ def create_app(
     app.add_middleware(SecurityHeaders)
     app.add_middleware(QueryTokens)
     app.router.routes.append(docs_route(app))
-    app.include_router(health_routes(runtime.health, lambda: runtime.serving() is not None))
-    app.include_router(metrics_routes(runtime.all_figures))
+    app.router.routes.extend(health_routes(runtime.health, lambda: runtime.serving() is not None).routes)
+    app.router.routes.extend(metrics_routes(runtime.all_figures).routes)
     include_api(app, runtime.backend, limits=runtime.limits, batch_milliseconds=settings.batch_ms)
     app.router.routes.append(WebSocketRoute("/{path:path}", SocketEndpoint(runtime.serving)))
     if demo:

@@ -30,8 +30,8 @@ SHARES = 2
 """Each with a cluster of its own, so that two processes can play them."""
 DOCUMENTS = 5
 EDITORS, PROGRAMS, POLLERS = 48, 12, 5
-TOLD = "No connection to the database", "store cannot be written", "see that the database server runs"
-"""What a server says of a database that is away, for all documents or just while it tries one of them."""
+TOLD = "No connection to the database", "database server runs and can be reached", "store cannot be written"
+"""What a server says of a database that is away, to all its documents or, when that was short, to one."""
 HEALED = 60_000 * MS
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.fuzz
 @pytest.mark.rule("FO11", "FO12")
 def test_markdown_comes_back() -> None:
     """A reader of Markdown finds the blocks, the text and the marks that were written."""
-    for seed in seeds(400):
+    for seed in seeds(200):
         made = RandomTree(Random(seed))
         markdown = to_markdown(tree(*made.state))
         assert shapes_of(markdown) == made.shapes, (seed, markdown)
@@ -26,7 +26,7 @@ def test_markdown_comes_back() -> None:
 @pytest.mark.rule("FO3", "FO4", "FO8")
 def test_any_tree() -> None:
     """Whatever a client wrote: well nested HTML, nothing that runs, all of the text, in every format."""
-    for seed in seeds(400):
+    for seed in seeds(200):
         made = WildTree(Random(seed))
         page = ReadHtml(to_html(made.state))
         assert letters(page.text) == letters(*made.texts), seed

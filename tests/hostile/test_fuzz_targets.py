@@ -14,7 +14,7 @@ from fuzz.targets import NAMES, load
 from timing import MS
 from yjs_replicas import FUZZ
 
-DAMAGED = 150 * FUZZ
+DAMAGED = 75 * FUZZ
 
 
 @pytest.mark.fuzz

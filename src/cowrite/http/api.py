@@ -21,19 +21,23 @@ from cowrite.http.versions import versions_routes
 
 
 def include_api(app: FastAPI, serving: Serving, *, limits: Limits, batch_milliseconds: int) -> None:
-    """Add the routes to an application."""
+    """Add the routes to an application.
+
+    Those that FastAPI makes take it longer than all else of an application. They are made once, and find by the request what
+    they work with: whoever makes applications by the dozen, as a host's tests do, waits for the first.
+    """
+    app.state.cowrite_backend = serving
     routers = (
-        realtime_routes(serving, batch_milliseconds=batch_milliseconds),
-        operations_routes(serving, limits),
-        documents_routes(serving),
-        versions_routes(serving),
-        history_routes(serving),
+        realtime_routes(batch_milliseconds=batch_milliseconds),
+        operations_routes(limits),
+        documents_routes(),
+        versions_routes(),
+        history_routes(),
     )
     app.router.routes.append(poll_route(serving))
-    for router in routers:
-        app.include_router(router)
-    describe_tokens(app)
     known = [route for router in routers for route in router.routes]
+    app.router.routes.extend(known)  # include_router() would have them made anew, while the first request waits for it
+    describe_tokens(app)
     app.router.routes.append(Route("/api/{rest:path}", _Nowhere(known), include_in_schema=False))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import Annotated, Final
@@ -20,7 +21,7 @@ from cowrite.core.operations.state import State
 from cowrite.core.ports import AccessDenied, Grant, InvalidId
 from cowrite.core.records import DocumentInfo, Entry
 from cowrite.core.sessions.session import Session
-from cowrite.http.backend import Backend, Serving, backend_of
+from cowrite.http.backend import Backend, backend_asked
 from cowrite.http.bodies import Content, matches, not_modified
 from cowrite.http.credentials import ALL_DOCUMENTS, identify, token_of
 from cowrite.http.document_formats import MEDIA_TYPES, Format, chosen_format, rendered
@@ -63,10 +64,11 @@ MOMENT: Final = (
 )
 
 
-def documents_routes(serving: Serving) -> APIRouter:
+@lru_cache
+def documents_routes() -> APIRouter:
     """``/api/v2/documents`` and what is below it."""
     routes = APIRouter(prefix="/api/v2/documents", tags=["documents"], route_class=ExactRoute)
-    given = Depends(backend_of(serving))
+    given = Depends(backend_asked)
 
     @routes.get(
         "",

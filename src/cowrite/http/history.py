@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Annotated, Final, TypedDict
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -13,7 +14,7 @@ from cowrite.core.history.restoring import Made
 from cowrite.core.operations.reading import MAX_OPERATIONS
 from cowrite.core.ports import Grant, HistoryForgotten
 from cowrite.core.records import CauseKind, DocumentInfo
-from cowrite.http.backend import Backend, Serving, backend_of
+from cowrite.http.backend import Backend, backend_asked
 from cowrite.http.bodies import Content
 from cowrite.http.credentials import require
 from cowrite.http.documents import MAX_MOMENT, MOMENT, ON_ONE, WITH_BODY
@@ -66,16 +67,17 @@ class _Asked(TypedDict):
     words: str
 
 
-def history_routes(serving: Serving) -> APIRouter:
+@lru_cache
+def history_routes() -> APIRouter:
     """What is below ``/api/v2/documents/{document_id}`` about its past, but for versions."""
     routes = APIRouter(prefix="/api/v2/documents/{document_id}", tags=["history"], route_class=ExactRoute)
-    _reading(routes, serving)
-    _writing(routes, serving)
+    _reading(routes)
+    _writing(routes)
     return routes
 
 
-def _reading(routes: APIRouter, serving: Serving) -> None:
-    given = Depends(backend_of(serving))
+def _reading(routes: APIRouter) -> None:
+    given = Depends(backend_asked)
 
     @routes.get(
         "/diff",
@@ -150,8 +152,8 @@ def _reading(routes: APIRouter, serving: Serving) -> None:
         return Activity(activity=[ActivityShown.of(group) for group in groups], next=following)
 
 
-def _writing(routes: APIRouter, serving: Serving) -> None:
-    given = Depends(backend_of(serving))
+def _writing(routes: APIRouter) -> None:
+    given = Depends(backend_asked)
 
     @routes.post(
         "/restore",

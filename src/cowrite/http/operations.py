@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 from uuid import UUID, uuid5
@@ -19,7 +20,7 @@ from cowrite.core.ports import Grant
 from cowrite.core.presence.refusals import MAX_STATE_BYTES, PresenceRefused, size_of
 from cowrite.core.rooms.room import Room
 from cowrite.core.sessions.session import Session
-from cowrite.http.backend import PRESENT_SECONDS, Backend, Serving, backend_of
+from cowrite.http.backend import PRESENT_SECONDS, Backend, Serving, backend_asked
 from cowrite.http.bodies import Content, read_body, read_json
 from cowrite.http.credentials import check_document_id, identify, token_of
 from cowrite.http.exchange import BINARY, exchange, is_binary
@@ -41,10 +42,11 @@ def poll_route(serving: Serving) -> Route:
     return Route(POLL_PATH, PollEndpoint(serving), methods=["GET"], include_in_schema=False)
 
 
-def operations_routes(serving: Serving, limits: Limits) -> APIRouter:
+@lru_cache
+def operations_routes(limits: Limits) -> APIRouter:
     """Writing operations and presence; and what OpenAPI says of polling."""
     routes = APIRouter(tags=["realtime"], route_class=StrictRoute)
-    given = Depends(backend_of(serving))
+    given = Depends(backend_asked)
 
     @routes.get(
         POLL_PATH,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from cowrite.core.ports import AccessDenied, Grant
 from cowrite.core.records import AccessChange, Head
 from cowrite.core.sessions.bridge import Admission
-from cowrite.http.backend import Backend, Serving, backend_of
+from cowrite.http.backend import Backend, backend_asked
 from cowrite.http.bodies import read_body, read_json
 from cowrite.http.credentials import ALL_DOCUMENTS, bearer_of, identify, token_of
 from cowrite.http.models import Admitted, ConnectBody, Connected, GrantBody, GrantChanged, RefreshBody, user_of
@@ -25,10 +26,11 @@ _OVERLOADED_SECONDS: Final = 10
 _log = structlog.get_logger(__name__)
 
 
-def realtime_routes(serving: Serving, *, batch_milliseconds: int) -> APIRouter:
+@lru_cache
+def realtime_routes(*, batch_milliseconds: int) -> APIRouter:
     """``connect``, ``refresh``, ``disconnect`` and ``grants``."""
     routes = APIRouter(prefix="/api/v2/realtime", tags=["realtime"], route_class=StrictRoute)
-    given = Depends(backend_of(serving))
+    given = Depends(backend_asked)
 
     @routes.post(
         "/connect",

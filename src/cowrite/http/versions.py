@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Annotated, Final
 
@@ -10,7 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from cowrite.core.ports import Grant
 from cowrite.core.records import DocumentInfo, VersionKind
 from cowrite.core.sessions.session import Session
-from cowrite.http.backend import Backend, Serving, backend_of
+from cowrite.http.backend import Backend, backend_asked
 from cowrite.http.credentials import identify, token_of
 from cowrite.http.documents import ON_ONE, WITH_BODY, existing_document
 from cowrite.http.history_models import Version, VersionBody, VersionChange, Versions
@@ -29,10 +30,11 @@ async def entered(backend: Backend, request: Request, document_id: str, needed: 
     return caller.session, await existing_document(backend, document_id)
 
 
-def versions_routes(serving: Serving) -> APIRouter:
+@lru_cache
+def versions_routes() -> APIRouter:
     """``/api/v2/documents/{document_id}/versions`` and what is below it."""
     routes = APIRouter(prefix="/api/v2/documents/{document_id}/versions", tags=["history"], route_class=ExactRoute)
-    given = Depends(backend_of(serving))
+    given = Depends(backend_asked)
 
     @routes.get("", summary="List versions", description="Newest moment first.", responses=documented(**_ON_VERSION))
     async def listed(

@@ -28,7 +28,7 @@ from cowrite.stores.memory import MemoryDatabase
 from cowrite.testing.process import Connection, Process, quiet
 from crdt.random_edits import FUZZ
 
-SEEDS = 4 * FUZZ
+SEEDS = 2 * FUZZ
 AGAIN = {"restored_meanwhile", "unavailable", "overloaded", "history_replaced"}
 
 

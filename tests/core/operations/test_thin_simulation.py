@@ -22,7 +22,7 @@ from cowrite.crdt.state import get_state
 from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.testing.process import Process, quiet
 
-SEEDS = 40 * int(os.environ.get("COWRITE_FUZZ", "1"))
+SEEDS = 20 * int(os.environ.get("COWRITE_FUZZ", "1"))
 ROOTS = (["text"], ["xml"], ["map"], ["array"], ["text", "xml", "map", "array"])
 AGAIN = {"unavailable", "overloaded", "unknown_previous"}
 

@@ -18,7 +18,7 @@ MANY = int(os.environ.get("COWRITE_FUZZ", "1"))
 def test_in_the_end_everybody_sees_everybody() -> None:
     """Slow networks, sleeping tabs, sockets that are dead for long before the server notices."""
     skipped = 0
-    for seed in range(100 * MANY):
+    for seed in range(50 * MANY):
         world = World(seed)
         for _ in range(300):
             world.step()
@@ -29,13 +29,13 @@ def test_in_the_end_everybody_sees_everybody() -> None:
         for tab in world.tabs:
             assert tab.seen == present, f"seed {seed}: tab {tab.awareness.client_id}"
         skipped += world.servers[0].awareness.skipped
-    assert skipped > 1000 * MANY
+    assert skipped > 500 * MANY
 
 
 @pytest.mark.rule("AW31")
 def test_where_messages_arrive_everybody_is_seen_within_a_heartbeat() -> None:
     """Nobody stays invisible, and no ghost stays, until a state expires: that would take 30 s."""
-    for seed in range(100 * MANY):
+    for seed in range(50 * MANY):
         world = World(seed)
         world.viewers = False
         for _ in range(150):
@@ -55,7 +55,7 @@ def test_where_messages_arrive_everybody_is_seen_within_a_heartbeat() -> None:
 def test_in_the_end_everybody_sees_everybody_on_all_processes() -> None:
     """Signals are late, and lost; processes come, go, and are killed."""
     started = lost = skipped = 0
-    for seed in range(60 * MANY):
+    for seed in range(30 * MANY):
         world = World(seed, processes=3)
         world.losses = world.rng.choice([0.0, 0.1])
         for _ in range(300):
@@ -72,14 +72,14 @@ def test_in_the_end_everybody_sees_everybody_on_all_processes() -> None:
         for tab in world.tabs:
             assert tab.seen == present, f"seed {seed}: tab {tab.awareness.client_id}"
         started, lost = started + world.started, lost + world.signals_lost
-    assert started > 200 * MANY
-    assert lost > 100 * MANY
-    assert skipped > 1000 * MANY
+    assert started > 100 * MANY
+    assert lost > 50 * MANY
+    assert skipped > 500 * MANY
 
 
 @pytest.mark.rule("AW51")
 def test_where_signals_arrive_everybody_is_seen_within_a_heartbeat_on_all_processes() -> None:
-    for seed in range(60 * MANY):
+    for seed in range(30 * MANY):
         world = World(seed, processes=3)
         world.viewers, world.renews = False, bool(seed % 2)
         for _ in range(150):

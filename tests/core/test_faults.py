@@ -47,7 +47,7 @@ def frames_of(*words: str, client: YjsClient | None = None) -> list[bytes]:
 @pytest.mark.rule("RO11")
 @pytest.mark.parametrize("fault", ["the log is gone", "the pending ones break it, too"])
 async def test_a_live_document_that_cannot_be_mended_is_made_again(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
-    admit, apply = Document.admit, Document.apply
+    admit, integrate = Document.admit, Document._integrate_untold
 
     def break_admit(self: Document, update: bytes, outline: Outline) -> bytes | None:
         if b"poison" in update:
@@ -55,10 +55,10 @@ async def test_a_live_document_that_cannot_be_mended_is_made_again(monkeypatch: 
             raise EngineFault("the engine panicked")
         return admit(self, update, outline)
 
-    def break_apply(self: Document, update: bytes, outline: Outline) -> bytes | None:
-        if not isinstance(self, LogDocument) and b"frail" in update and patched:
+    def break_making(self: Document, updates: Sequence[bytes]) -> None:
+        if not isinstance(self, LogDocument) and patched and any(b"frail" in update for update in updates):
             raise EngineFault("the engine panicked")
-        return apply(self, update, outline)
+        integrate(self, updates)
 
     database = MemoryDatabase()
     patched: list[bool] = []
@@ -71,9 +71,15 @@ async def test_a_live_document_that_cannot_be_mended_is_made_again(monkeypatch: 
         if fault != "the log is gone":
             server.room().replicas.log = LogDocument.empty()
         monkeypatch.setattr(Document, "admit", break_admit)
-        monkeypatch.setattr(Document, "apply", break_apply)
+        monkeypatch.setattr(Document, "_integrate_untold", break_making)
         patched.append(True)
         ana.client.text.insert(0, "poison")
+        if fault != "the log is gone":
+            assert ben.closed is None
+            eve = await server.join(user="eve")
+            await quiet(server)
+            assert str(eve.client.text) == "frail", "what live rests on is shown"
+            ben.client.text.insert(0, "very ")
         patched.clear()
         assert ana.closed is not None
         assert ben.closed is not None
@@ -84,7 +90,7 @@ async def test_a_live_document_that_cannot_be_mended_is_made_again(monkeypatch: 
         again = await server.join(client=ben.client, user="ben")
         await step(server, 1)
         assert again.client.saved
-    assert await on_disk(database) == "frail"
+    assert await on_disk(database) == ("frail" if fault == "the log is gone" else "very frail")
 
 
 @pytest.mark.rule("RO11")

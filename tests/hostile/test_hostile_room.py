@@ -11,7 +11,7 @@ from cowrite.protocol import yjs
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.messages import Update
 from cowrite.testing.process import quiet
-from cowrite.testing.yjs_writer import block, deleted, mark, shared_type, text, write_update
+from cowrite.testing.yjs_writer import block, deleted, embed, mark, shared_type, text, write_update
 from timing import MS
 from yjs_replicas import FUZZ
 
@@ -72,3 +72,40 @@ async def test_what_goes_on_beside_deleted_content_elsewhere_costs_nobody_else_a
         assert honest.closed is None
         assert honest.client.saved
         assert honest.client.state[1] == 4
+
+
+@pytest.mark.rule("HB2", "GU25", "RO36")
+async def test_nobody_waits_while_the_document_is_made_again_after_an_attack() -> None:
+    """Each update steps past all that those before it have put there. What is shown then is what was shown before, with what
+    is on its way; what the engine needs for it is made when somebody else edits, beside the loop."""
+    async with process() as server:
+        honest = await server.join(user="ana")
+        hostile = await server.join(user="mallory")
+        await quiet(server)
+        honest.client.text.insert(0, "hello")
+        await quiet(server)
+        clocks = {2: 0, 3: 0}
+        for turn in range(60):
+            if turn % 6 == 5:
+                honest.client.text.insert(0, ".")
+            client = 3 - turn % 2
+            hostile.send(yjs.encode(Update(write_update([block(client, clocks[client], *[embed(1, root="x")] * 900)]))))
+            if hostile.closed is not None:
+                break
+            clocks[client] += 900
+        assert hostile.closed is not None
+        replicas = server.room().replicas
+        assert replicas.live is not None
+        assert replicas.live.resting
+        assert replicas.asleep
+        assert server.room().pending, "all of that is on its way"
+        newcomer = await server.join(user="eve")
+        honest.client.text.insert(0, "well ")
+        await quiet(server)
+        assert honest.closed is None
+        assert honest.client.saved
+        later = await server.join(user="tom")
+        await quiet(server)
+        assert str(newcomer.client.text) == str(later.client.text) == str(honest.client.text)
+        assert later.client.state == honest.client.state
+        assert later.client.state[2] + later.client.state[3] == sum(clocks.values())

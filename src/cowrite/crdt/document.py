@@ -30,12 +30,12 @@ _TAIL_SHARE = 64
 """How much :meth:`Document.base` may lack: so many bytes, and one in so many of its own on top."""
 _OVERHEAD = 64
 """Bytes that an update takes in memory beside its content."""
-_STEPS_AT_ONCE = 200_000
+_STEPS_AT_ONCE = 100_000
 """How many steps past other structs one call of the engine may take at worst (about 0.4 µs each)."""
-_COPIES_AT_ONCE = 500_000_000
+_COPIES_AT_ONCE = 200_000_000
 """How many bytes it may copy at worst: cutting a string copies what is behind the cut (about 0.2 ns each)."""
-_CPU_SECONDS = 0.1
-_CPU_SECONDS_PER_PART = 50e-6
+_CPU_SECONDS = 0.04
+_CPU_SECONDS_PER_PART = 30e-6
 """What :meth:`Document.admit` may take, by structs and deleted ranges. What people write takes about 1 µs each."""
 
 
@@ -335,7 +335,7 @@ class Document:
             for update in updates:
                 engine.apply_update(update)
                 if time.thread_time() > deadline:
-                    raise TimeoutError(f"an update of {parts} structs and deletions took more than {allowed:.1f} s of CPU time")
+                    raise TimeoutError(f"an update of {parts} structs and deletions took more than {allowed:.2f} s of CPU time")
 
     def _applied(self, outline: Outline) -> bytes | None:
         """Bring up to date what is remembered besides the engine."""

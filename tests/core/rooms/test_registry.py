@@ -13,12 +13,12 @@ from cowrite.brokers.local import LocalBroker, LocalHub
 from cowrite.core.errors import RoomClosed
 from cowrite.core.ports import StoreUnavailable
 from cowrite.core.records import AccessChange, Entry
-from cowrite.core.rooms import replicas
+from cowrite.core.rooms import making
 from cowrite.core.rooms.registry import Registry
 from cowrite.core.rooms.replicas import portions
 from cowrite.crdt.document import Document
-from cowrite.crdt.guard import places_of
-from cowrite.crdt.places import Places
+from cowrite.crdt.guard import outline_of_state
+from cowrite.crdt.outline import Outline
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.stores.memory import MemoryDatabase, MemoryStore, memory_storage
 from cowrite.testing.process import Process, quiet
@@ -225,12 +225,12 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> set[int]:
         found.add(threading.get_ident())
         prepare(self)
 
-    def watched_too(encoded: bytes) -> Places:
+    def watched_too(encoded: bytes) -> Outline:
         found.add(threading.get_ident())
-        return places_of(encoded)
+        return outline_of_state(encoded)
 
     monkeypatch.setattr(Document, "prepare", watched)
-    monkeypatch.setattr(replicas, "places_of", watched_too)
+    monkeypatch.setattr(making, "outline_of_state", watched_too)
     return found
 
 

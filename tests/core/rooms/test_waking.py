@@ -267,7 +267,14 @@ class Told:
         self.news: list[News] = []
         self.failures: list[str] = []
         self.clock = ManualClock()
-        self.waking = Waking("doc", replicas, self.clock, learn=self.news.append, fail=self.failures.append)
+        self.waking = Waking(
+            "doc",
+            replicas,
+            self.clock,
+            learn=self.news.append,
+            fail=self.failures.append,
+            rebuild=lambda: self.failures.append("rebuild"),
+        )
 
 
 NEWS = News("doc", "epoch", 2, (), "")
@@ -340,3 +347,33 @@ async def test_a_document_that_cannot_be_made_is_given_up() -> None:
         await told.waking.over()
     assert told.failures == ["the document cannot be read; it was left as it is"]
     assert told.news == []
+
+
+@pytest.mark.rule("RO36")
+async def test_a_document_that_was_mended_is_made_beside_the_loop_however_small() -> None:
+    replicas = Replicas(replace(stored(compacted=0, entries=1), entries=(MORE_SMALL,)))
+    broken = live_of(replicas)
+    replicas.mend_live(())
+    live = live_of(replicas)
+    assert live is not broken
+    assert asleep(replicas)
+    told = Told(replicas)
+    await told.waking.over()
+    assert told.failures == []
+    assert not live.resting
+    assert live._places is not None
+    assert seen(live.encode()) == seen(broken.encode())
+    live.rest()
+    assert not asleep(replicas), "it is a small one again"
+
+
+@pytest.mark.rule("RO36")
+async def test_a_mended_document_that_cannot_be_made_is_left_to_the_journal() -> None:
+    replicas = Replicas(replace(stored(compacted=0, entries=1), entries=(MORE_SMALL,)))
+    replicas.mend_live(())
+    replicas.live = Document.at_rest(b"\x01", {})
+    told = Told(replicas)
+    assert told.waking.hold(NEWS)
+    await told.waking.over()
+    assert told.failures == ["rebuild"]
+    assert told.news == [], "they are read from the store"

@@ -16,7 +16,7 @@ from typing import Final
 
 from cowrite.core.ports import History, HistoryForgotten, Storage, StoreCorrupt
 from cowrite.core.records import Checkpoint, Entry, StoredDocument
-from cowrite.core.rooms.replicas import log_document
+from cowrite.core.rooms.making import log_document
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.log_document import LogDocument

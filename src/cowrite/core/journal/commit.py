@@ -34,8 +34,9 @@ from cowrite.core.ports import (
     WriteTransaction,
 )
 from cowrite.core.records import Entry, Head, Quarantined
+from cowrite.core.rooms.making import make_live, make_log
 from cowrite.core.rooms.received import Received
-from cowrite.core.rooms.replicas import make_live, make_log, portions
+from cowrite.core.rooms.replicas import portions
 from cowrite.core.rooms.room import Room
 from cowrite.core.sessions.access import AccessControl
 from cowrite.crdt.errors import EngineFault, HostileUpdate

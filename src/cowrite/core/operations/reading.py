@@ -13,7 +13,8 @@ from cowrite.core.operations.keeping import Keeping
 from cowrite.core.operations.state import State
 from cowrite.core.ports import History, HistoryForgotten, InvalidId, Storage
 from cowrite.core.records import Head
-from cowrite.core.rooms.replicas import NOTHING, Committed, log_document
+from cowrite.core.rooms.making import log_document
+from cowrite.core.rooms.replicas import NOTHING, Committed
 from cowrite.core.rooms.room import Room
 from cowrite.crdt.log_document import LogDocument
 from cowrite.crdt.state import get_state

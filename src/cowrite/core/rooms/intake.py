@@ -260,11 +260,13 @@ class Intake:
                 raise PeerError(CloseCode.EDIT_NOT_KEPT, "the update repeats an edit that could not be kept; start a new Doc")
 
     def _mend_live(self) -> None:
-        """The engine broke on an update that the guard had passed. Make ``live`` without it: the log and what is on its way."""
+        """The engine broke on an update that the guard had passed. ``live`` is made without it, beside the event loop."""
+        replicas = self._replicas
+        usable = replicas.log is not None and not (replicas.holds_unseen or self._pending.leaves or self.live.resting)
         try:
-            usable = self._replicas.log is not None and not self._replicas.holds_unseen
-            mended = usable and not self._replicas.renew_live(self._pending)  # what is unfit is dealt with under the lock
+            if usable:  # it is not when what live rests on has broken, and not what came new
+                replicas.mend_live(self._pending)
         except EngineFault:
-            mended = False
-        if not mended:
+            usable = False
+        if not usable:
             self._rebuild()

@@ -50,6 +50,11 @@ class PendingUpdates:
         yield from self._waiting
 
     @property
+    def leaves(self) -> bool:
+        """Something goes into quarantine: it is no part of what is shown."""
+        return bool(self._aside)
+
+    @property
     def waiting(self) -> int:
         """How many no transaction has taken yet."""
         return len(self._waiting)

@@ -17,22 +17,19 @@ from typing import Final
 
 from cowrite.core.ports import News
 from cowrite.core.records import Checkpoint, Entry, Head, StoredDocument
+from cowrite.core.rooms.making import LARGE_BYTES, awake, log_of, stored_bytes
 from cowrite.core.rooms.received import Received
-from cowrite.crdt.document import Document
-from cowrite.crdt.engine import rebuild_at
+from cowrite.crdt.document import Document, merge_updates
 from cowrite.crdt.errors import EngineFault, HostileUpdate
-from cowrite.crdt.guard import outline_of_state, places_of
+from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.log_document import Change, LogDocument
 from cowrite.crdt.outline import Outline, missing
-from cowrite.crdt.places import Places
 from cowrite.crdt.roots import RootKind
 
 NOTHING = Head(epoch="", offset=0, entry_id="")
 """The head of a document that was never written."""
 
 
-LARGE_BYTES: Final = 64 << 10
-"""Documents over this size are made in a thread, before anybody needs them."""
 _NO_STATE = b"\x00\x00"
 _MANY_ENTRIES: Final = 100
 """So many entries behind a checkpoint make a document a large one, too: each takes some 0.1 ms to be told as operations."""
@@ -79,6 +76,8 @@ class Replicas:
         """Entries since the newest checkpoint."""
         self.tail_bytes = 0
         """Their bytes."""
+        self.mended = False
+        """``live`` broke, and is to be made again: that may not be in proportion to its size."""
         self.newest_at = 0
         """When the newest entry was made, as far as that is known: milliseconds since 1970."""
         if stored is None or shown is None:
@@ -93,7 +92,7 @@ class Replicas:
         """Make ``log`` from the store, or take the one that :func:`make_log` made. Raises :class:`EngineFault` when what is
         stored cannot be applied.
         """
-        self.log, self.source = log if log is not None else _make_log(stored), None
+        self.log, self.source = log if log is not None else log_of(stored), None
         self._stand_at(stored)
 
     def _stand_at(self, stored: StoredDocument | None) -> None:
@@ -108,7 +107,9 @@ class Replicas:
     def asleep(self) -> bool:
         """The next edit would take long on the event loop: :meth:`wake` first."""
         live = self.live
-        return self.source is not None or (live is not None and live.resting and live.encoded_size > LARGE_BYTES)
+        return self.source is not None or (
+            live is not None and live.resting and (self.mended or live.encoded_size > LARGE_BYTES)
+        )
 
     async def wake(self) -> None:
         """Make beside the event loop what the next edit needs. What has been made or has changed meanwhile stays as it is.
@@ -119,7 +120,7 @@ class Replicas:
         state = live.encode() if live is not None else _NO_STATE
         rests = live is not None and live.resting
         roots = log.roots if log is not None and log.resting and log.is_still(state) else None
-        made = await asyncio.to_thread(_awake, source, state, roots, rests=rests)
+        made = await asyncio.to_thread(awake, source, state, roots, rests=rests)
         if source is not None and self.source is source:
             self.log, self.source = made.log, None
         elif log is not None and self.log is log and log.is_still(state) and log.resting and made.log is not None:
@@ -127,6 +128,7 @@ class Replicas:
         if live is not None and self.live is live and live.is_still(state):
             if made.live is not None and live.resting:
                 live.wake(made.live)
+                self.mended = False
             live.take_places(made.places)
 
     def adopt(self, epoch: str) -> None:
@@ -150,8 +152,20 @@ class Replicas:
             unfit.append(one)
             if not live.usable:
                 live = self._live_with(kept)
-        self.live = live
+        self.live, self.mended = live, False
         return unfit
+
+    def mend_live(self, pending: Iterable[Received]) -> None:
+        """``live`` broke on something that came new: let it rest on what it was before, which is ``log`` and what is pending.
+
+        Nothing of that is judged again, as neither has changed; the engine has it after :meth:`wake`. ``log`` must be there,
+        and hold nothing unseen. Raises :class:`EngineFault`.
+        """
+        assert self.log is not None, "live is made from log"
+        updates = [received.update for received in pending]
+        encoded = self.log.encode()
+        self.live = Document.at_rest(merge_updates([encoded, *updates]) if updates else encoded)
+        self.mended = True
 
     def _live_with(self, updates: Iterable[Received]) -> Document:
         assert self.log is not None, "live is made from log"
@@ -276,24 +290,9 @@ async def open_replicas(stored: StoredDocument | None) -> Replicas:
     """The replicas of a document as it is stored. Of a large one only what its peers are given at first is made, beside the
     event loop; see :meth:`Replicas.wake`. Raises :class:`EngineFault`.
     """
-    if stored is None or (_stored_bytes(stored) <= LARGE_BYTES and len(stored.entries) <= _MANY_ENTRIES):
+    if stored is None or (stored_bytes(stored) <= LARGE_BYTES and len(stored.entries) <= _MANY_ENTRIES):
         return Replicas(stored)
     return await asyncio.to_thread(_open, stored)
-
-
-async def make_log(stored: StoredDocument | None) -> LogDocument:
-    """For :meth:`Replicas.load`; a large one is made beside the event loop. Raises :class:`EngineFault`."""
-    if stored is None or _stored_bytes(stored) <= LARGE_BYTES:
-        return _make_log(stored)
-    return await asyncio.to_thread(_make_log, stored)
-
-
-async def make_live(log: LogDocument) -> Document | None:
-    """For :meth:`Replicas.renew_live`, of a large ``log``, beside the event loop; None of others. Nobody may use it meanwhile.
-
-    Raises :class:`EngineFault`.
-    """
-    return await asyncio.to_thread(_make_live, log) if log.encoded_size > LARGE_BYTES else None
 
 
 def portions(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
@@ -332,42 +331,6 @@ def _checkpointed(stored: StoredDocument, state: Mapping[int, int]) -> LogDocume
     if checkpoint is None or stored.entries or not checkpoint.roots:
         return None
     return LogDocument.checkpointed(checkpoint.state, checkpoint.roots, state)
-
-
-@dataclass(frozen=True, slots=True)
-class _Awake:
-    log: LogDocument | None
-    live: Document | None
-    places: Places
-
-
-def _awake(source: StoredDocument | None, state: bytes, roots: Mapping[str, RootKind] | None, *, rests: bool) -> _Awake:
-    if source is not None:
-        log: LogDocument | None = _make_log(source)
-    else:
-        log = LogDocument.from_state(state, roots) if roots is not None else None
-    return _Awake(log, Document.from_state(state) if rests else None, places_of(state))
-
-
-def _make_log(stored: StoredDocument | None) -> LogDocument:
-    return log_document(stored.checkpoint, stored.entries) if stored is not None else log_document(None, ())
-
-
-def _make_live(log: LogDocument) -> Document:
-    live = Document.from_state(log.encode())
-    live.prepare()
-    return live
-
-
-def _stored_bytes(stored: StoredDocument) -> int:
-    checkpoint = len(stored.checkpoint.state) if stored.checkpoint is not None else 0
-    return checkpoint + sum(len(entry.update) for entry in stored.entries)
-
-
-def log_document(checkpoint: Checkpoint | None, entries: Iterable[Entry]) -> LogDocument:
-    """The document of a log: a checkpoint, and the entries behind it. Raises :class:`EngineFault`."""
-    updates = (entry.update for entry in entries)
-    return rebuild_at(None, {}, updates) if checkpoint is None else rebuild_at(checkpoint.state, checkpoint.roots, updates)
 
 
 def _take(live: Document, received: Received) -> Unfit | None:

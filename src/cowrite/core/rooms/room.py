@@ -67,7 +67,7 @@ class Room:
         self.retire = self._intake.retire
         self.large = LargeUpdates(self._intake, self.pending, self.peers, ports, wake=self._wake)
         self._turn = TransactionTurn()
-        self.waking = Waking(document_id, replicas, ports.clock, learn=self.learn, fail=self.fail)
+        self.waking = Waking(document_id, replicas, ports.clock, learn=self.learn, fail=self.fail, rebuild=self._rebuild)
         self._rest = Rest()
         self.people = People(document_id, self.peers, self._broadcast, self.readership, ports, wake=self._wake)
         self.awareness = self.people.awareness

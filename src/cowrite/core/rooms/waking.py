@@ -24,7 +24,9 @@ _AFTER_SECONDS: Final = 0.05
 
 
 class Waking:
-    """Of one room. ``learn`` is told the news that came meanwhile; ``fail``, why the document cannot be made."""
+    """Of one room. ``learn`` is told the news that came meanwhile; ``fail``, why the document cannot be made;
+    ``rebuild`` has it made of the log.
+    """
 
     def __init__(
         self,
@@ -34,12 +36,14 @@ class Waking:
         *,
         learn: Callable[[News], None],
         fail: Callable[[str], None],
+        rebuild: Callable[[], None],
     ) -> None:
         self._document_id = document_id
         self._replicas = replicas
         self._clock = clock
         self._learn = learn
         self._fail = fail
+        self._rebuild = rebuild
         self._timer: Timer | None = None
         self._task: asyncio.Task[None] | None = None
         self._news: list[News] = []
@@ -89,6 +93,9 @@ class Waking:
         try:
             await self._replicas.wake()
         except (EngineFault, HostileUpdate) as error:
+            if self._replicas.mended:
+                self._rebuild()  # by the journal, which finds out what of it the engine does not take
+                return
             _log.error("document unreadable", document=self._document_id, reason=str(error))
             self._failed, self._news = True, []
             self._fail("the document cannot be read; it was left as it is")

@@ -284,10 +284,12 @@ async def test_state_is_not_copied_for_each_reader(stack: AsyncExitStack) -> Non
     async with live_client(url, author) as client:
         await client.until(lambda: client.yjs.sent and client.yjs.saved)
     warm = await _ask(url)
+    await asyncio.sleep(200 * MS)  # the state is made, which is there once
     before = psutil.Process().memory_info().rss
     readers = [await _ask(url) for _ in range(20)]
     await asyncio.sleep(200 * MS)
-    assert psutil.Process().memory_info().rss - before < 40_000_000
+    # Each client reads 2 MB ahead, in this process.
+    assert psutil.Process().memory_info().rss - before < 80_000_000
     for reader in (warm, readers[-1]):
         state = await expect(reader, SyncStep2)
         assert isinstance(state, SyncStep2)

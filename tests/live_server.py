@@ -19,7 +19,6 @@ from cowrite.stores.memory import memory_storage
 from cowrite.testing.transport_contract import ServerOptions
 from cowrite.transports.http_head import http_protocol
 from cowrite.transports.services import SocketTimes
-from cowrite.transports.websocket import picows_protocol
 
 _SECRET = SecretStr("A" * 43)
 
@@ -48,7 +47,7 @@ async def live_server(
         times=times,
     )
     runtime: Runtime = app.state.cowrite
-    ws: Any = picows_protocol(runtime.serving) if picows else "websockets-sansio"
+    ws: Any = "none" if picows else "websockets-sansio"
     http: Any = http_protocol(runtime.serving, options.limits) if picows else "auto"
     config = uvicorn.Config(app, http=http, ws=ws, ws_max_size=64 << 20, lifespan="on", log_config=None, access_log=False)
     async with serving(config, runtime) as url:

@@ -24,7 +24,7 @@ from cowrite.startup import AWAY, WRONG, StartError, listen, prepare_folder, rea
 from cowrite.stores.errors import StoreAway, StoreSetupError
 from cowrite.tokens import Key
 from cowrite.transports.http_head import http_protocol
-from cowrite.transports.websocket import is_websocket, picows_protocol
+from cowrite.transports.websocket import is_websocket
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _CONNECTIONS_CLOSE_SECONDS: Final = 8
@@ -98,7 +98,7 @@ async def _serve(
     config = uvicorn.Config(
         app,
         http=http_protocol(runtime.serving, runtime.limits),
-        ws=picows_protocol(runtime.serving),
+        ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,

@@ -1,6 +1,6 @@
-"""Connections that do not finish to ask: uvicorn waits for the head of a request as long as a client likes.
-
-Used on cowrite's own server. The time runs from the opening of the connection, for later requests from their first byte, until
+"""HTTP on cowrite's own server is uvicorn's, with two differences: upgrades are answered by :class:`Upgrades`, and connections
+that do not finish to ask are closed, while uvicorn waits for the head of a request as long as a client likes.
+ The time runs from the opening of the connection, for later requests from their first byte, until
 the head is complete; what comes meanwhile does not lengthen it. The upgrade of a WebSocket is a request, too.
 """
 
@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from cowrite.core.limits import Limits
 from cowrite.transports.services import Serving
+from cowrite.transports.websocket import Head, Upgrades
 
 LIMIT: Final = "head_seconds"
 _ANSWER: Final = (
@@ -23,12 +24,14 @@ _PROBLEM: Final = b'{"type":"about:blank","title":"Request Timeout","status":408
 
 
 def http_protocol(serving: Serving, limits: Limits) -> type[asyncio.Protocol]:
-    """The class for uvicorn's ``http=``."""
+    """The class for uvicorn's ``http=``; its ``ws=`` is not used."""
+    upgrades = Upgrades(serving, limits)
 
     class Http(_Http):
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **options)
             self.serving = serving
+            self.upgrades = upgrades
             self.patience = limits.head_seconds
 
     return cast("type[asyncio.Protocol]", Http)
@@ -36,6 +39,7 @@ def http_protocol(serving: Serving, limits: Limits) -> type[asyncio.Protocol]:
 
 class _Http(HttpToolsProtocol):
     serving: Serving
+    upgrades: Upgrades
     patience: float
     _timer: asyncio.TimerHandle | None = None
     _begun = False
@@ -59,6 +63,16 @@ class _Http(HttpToolsProtocol):
         self._wait_no_more()
         self._begun = False
         super().on_headers_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        self.connections.discard(self)
+        head = Head(self.scope["method"], self.url, self.headers)
+        self.upgrades.answer(head, self.client[0] if self.client is not None else None, self.transport, self.connections)
+        # They know one another: such garbage is looked for seldom, and ten thousand of these would wait for it.
+        self.parser = self.scope = self.flow = None  # type: ignore[assignment]
+
+    def _should_upgrade_to_ws(self) -> bool:
+        return True
 
     def _wait(self) -> None:
         self._timer = self.loop.call_later(self.patience, self._give_up)

@@ -7,7 +7,7 @@ import struct
 from collections import deque
 from typing import TYPE_CHECKING, Final, cast
 
-from picows import WSFrame, WSListener, WSMsgType, WSTransport
+from picows import WSFrame, WSMsgType
 
 from cowrite.core.delivery.outbox import Outbox
 from cowrite.core.ports import Timer
@@ -31,8 +31,8 @@ _JOIN_BYTES: Final = 8 << 10
 """Messages over this size are written by themselves: joining would copy them."""
 
 
-class PicowsWire(WSListener):
-    """One open socket: picows tells it what comes, and the connection writes to it."""
+class PicowsWire:
+    """One open socket: it is told what comes, and the connection writes to it."""
 
     # An instance dictionary would be the largest part of an idle socket here.
     __slots__ = (
@@ -104,14 +104,16 @@ class PicowsWire(WSListener):
         """When a closing socket is cut."""
         self._lost = False
 
-    # ---- what picows says --------------------------------------------------------------------------------------------
+    # ---- what the socket says -------------------------------------------------------------------------------------------
 
-    def on_ws_connected(self, transport: WSTransport) -> None:
+    def opened(self) -> None:
+        """The upgrade was answered."""
         self._socket.set_write_buffer_limits(high=HIGH_WATER, low=LOW_WATER)
         self.look()
         self.connection.opened()
 
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+    def take(self, frame: WSFrame) -> None:
+        """A frame has come; it is valid during the call only."""
         kind = frame.msg_type
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._break("a frame with bits that no extension was agreed for")
@@ -129,17 +131,20 @@ class PicowsWire(WSListener):
         else:
             self._fragment(frame)
 
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
+    def end(self) -> None:
+        """The socket is gone."""
         self._stop_writing()
         self._stop_timer()
         self._lose(goodbye=False)
 
     def pause_writing(self) -> None:
+        """The socket's buffer is full."""
         self._paused = True
         self._step_out()
         self.link.full()
 
     def resume_writing(self) -> None:
+        """There is room in it again."""
         self._paused = False
         self.link.drained()
         self.hear()  # what leaves is a sign of life, too: a slow reader may be long in coming to a ping

@@ -199,7 +199,7 @@ async def test_a_peer_that_is_closed_is_given_what_was_sent_before_and_nothing_e
     room.relay(b"before")
     one.outbox.discard()
     one.wire.close(4400, "enough")
-    two.wire.on_ws_disconnected(cast("Any", None))
+    two.wire.end()
     room.relay(b"after")
     room.turn.flush()
     room.relay(b"later")

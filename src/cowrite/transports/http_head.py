@@ -1,7 +1,8 @@
 """HTTP on cowrite's own server is uvicorn's, with two differences: upgrades are answered by :class:`Upgrades`, and connections
 that do not finish to ask are closed, while uvicorn waits for the head of a request as long as a client likes.
- The time runs from the opening of the connection, for later requests from their first byte, until
-the head is complete; what comes meanwhile does not lengthen it. The upgrade of a WebSocket is a request, too.
+
+The time runs from the opening of the connection, for later requests from their first byte, until the head is complete; what
+comes meanwhile does not lengthen it. The upgrade of a WebSocket is a request, too.
 """
 
 from __future__ import annotations

@@ -23,6 +23,8 @@ MAX_SESSIONS = 10_000
 class CpuAccount:
     """A bucket of CPU time: it fills at ``Limits.cpu_share`` and holds ``Limits.cpu_burst_seconds``."""
 
+    __slots__ = ("_burst", "_clock", "_late_since", "_left", "_patience", "_seen", "_share", "_turn")
+
     def __init__(self, clock: Clock, limits: Limits) -> None:
         self._clock = clock
         self._share = limits.cpu_share

@@ -11,6 +11,7 @@ import ipaddress
 import os
 from collections import Counter
 from collections.abc import Callable, Collection
+from functools import lru_cache
 from typing import Final
 
 _TRUSTED: Final = "FORWARDED_ALLOW_IPS"
@@ -65,6 +66,7 @@ class AddressSockets:
         return parsed is not None and (parsed.is_loopback or _ALL in self._trusted or str(parsed) in self._trusted)
 
 
+@lru_cache(64)
 def _parse(address: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         parsed = ipaddress.ip_address(address or "")

@@ -41,6 +41,8 @@ def max_message_bytes(limits: Limits) -> int:
 class Attendance:
     """See the module's docstring. ``fail`` is told what a large update has met; ``changed``, of a change of the grant."""
 
+    __slots__ = ("_changed", "_fail", "_lane", "_left", "_services", "_task", "peer", "room", "session")
+
     def __init__(
         self,
         services: Services,

@@ -33,6 +33,21 @@ class Lane:
     longer: close the socket.
     """
 
+    __slots__ = (
+        "_account",
+        "_clock",
+        "_farewell",
+        "_flood",
+        "_held",
+        "_limit",
+        "_over",
+        "_size",
+        "_take",
+        "_timer",
+        "_waiting",
+        "_watched",
+    )
+
     def __init__(
         self, clock: Clock, limits: Limits, *, take: Callable[[bytes], None], flood: Callable[[str], None], held_bytes: int = 0
     ) -> None:

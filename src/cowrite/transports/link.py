@@ -19,6 +19,8 @@ Quality: TypeAlias = Literal["ok", "degraded"]
 class LinkMeter:
     """Measures one link."""
 
+    __slots__ = ("_asked", "_clock", "_full_since", "round_trip")
+
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._asked: float | None = None

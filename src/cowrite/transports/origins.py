@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -46,6 +47,7 @@ class OriginPolicy:
         return (page.hostname, page.port or default) == (server.hostname, server.port or default)
 
 
+@lru_cache(64)
 def is_loopback(hostname: str | None) -> bool:
     """Whether a name or address (without port and brackets) always means this machine."""
     if hostname is None:
@@ -58,6 +60,7 @@ def is_loopback(hostname: str | None) -> bool:
         return False
 
 
+@lru_cache(64)
 def _split(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)

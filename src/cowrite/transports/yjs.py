@@ -60,6 +60,8 @@ _State: TypeAlias = Opening | Attached | Closed
 class YjsConnection:
     """See the module's docstring. It is the wire that the room knows: closing it from there ends it here."""
 
+    __slots__ = ("_lane", "_services", "_state", "_unknown", "_upgrade", "_user_id", "_wire", "writable", "write")
+
     def __init__(self, wire: Wire, upgrade: Accepted, services: Services) -> None:
         self.write = wire.write  # the room's calls go straight to the transport
         self.writable = wire.writable
@@ -130,6 +132,9 @@ class YjsConnection:
         try:
             session = await self._services.bridge.enter(self._upgrade.token, document_id)
             self._user_id = session.author
+            if (known := self._services.registry.get(document_id)) is not None:
+                self._attach(state, known, session)
+                return
             async with self._services.registry.open(document_id) as room:
                 self._attach(state, room, session)
         except Exception as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cowrite.core.delivery.broadcast import Broadcast
 from cowrite.core.delivery.multicast import Multicast
 from cowrite.core.delivery.outbox import Arrears
-from cowrite.core.delivery.peer import Peer
+from cowrite.core.delivery.peer import Peer, PeerPorts
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Access, Grant
 from cowrite.core.sessions.session import Session
@@ -50,12 +50,14 @@ class Member:
             Session("0192", "doc", Access("ana", Grant.WRITE), 0),
             self.wire,
             dialect,
-            clock=ManualClock(),
-            limits=Limits(),
+            PeerPorts(
+                ManualClock(),
+                Limits(),
+                settle=lambda _, arrears: self.arrears.append(arrears),
+                ask=lambda _: None,
+                give_up=lambda _: None,
+            ),
             acknowledgements=None,
-            settle=lambda _, arrears: self.arrears.append(arrears),
-            ask=lambda _: None,
-            give_up=lambda _: None,
         )
         self.wire.drained = self.peer.outbox.drained
 

@@ -6,7 +6,7 @@ import pytest
 
 from cowrite.core.delivery.acknowledgements import Acknowledgements
 from cowrite.core.delivery.outbox import OUTBOX_LIMIT, Arrears, Relay
-from cowrite.core.delivery.peer import Peer
+from cowrite.core.delivery.peer import Peer, PeerPorts
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Access, Grant
 from cowrite.core.rooms.received import Received
@@ -33,12 +33,14 @@ class Member:
             Session("0192", "doc", Access("ana", Grant.WRITE), 0),
             self.wire,
             yjs.YJS,
-            clock=self.clock,
-            limits=Limits(),
+            PeerPorts(
+                self.clock,
+                Limits(),
+                settle=lambda peer, arrears: self.settled.append((peer, arrears)),
+                ask=self.asked.append,
+                give_up=self.gave_up.append,
+            ),
             acknowledgements=Acknowledgements() if acknowledges else None,
-            settle=lambda peer, arrears: self.settled.append((peer, arrears)),
-            ask=self.asked.append,
-            give_up=self.gave_up.append,
         )
         self.wire.drained = self.peer.outbox.drained
 

@@ -18,7 +18,7 @@ import pytest
 from cowrite.core.delivery.broadcast import Broadcast
 from cowrite.core.delivery.multicast import Multicast
 from cowrite.core.delivery.outbox import Outbox
-from cowrite.core.delivery.peer import Peer
+from cowrite.core.delivery.peer import Peer, PeerPorts
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Access, Grant, PresenceNews, Signal, StatelessNews
 from cowrite.core.presence.announcements import Announcements
@@ -123,12 +123,10 @@ class Socket:
             Session(user, "doc", Access(user, Grant.WRITE), 0),
             self,
             yjs.YJS,
-            clock=server.clock,
-            limits=LIMITS,
+            PeerPorts(
+                server.clock, LIMITS, settle=lambda peer, arrears: None, ask=lambda peer: None, give_up=lambda peer: None
+            ),
             acknowledgements=None,
-            settle=lambda peer, arrears: None,
-            ask=lambda peer: None,
-            give_up=lambda peer: None,
         )
 
     def write(self, message: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import count
 
 from cowrite.core.delivery.acknowledgements import Acknowledgements
@@ -21,16 +22,31 @@ from cowrite.protocol.messages import AwarenessUpdate, Message
 _numbers = count()
 
 
+@dataclass(frozen=True, slots=True)
+class PeerPorts:
+    """What peers need of their room: one for all of them."""
+
+    clock: Clock
+    limits: Limits
+    settle: Callable[[Peer, Arrears], None]
+    """Make good what the peer was not given."""
+    ask: Callable[[Peer], None]
+    """Ask it for what it has (SyncStep1)."""
+    give_up: Callable[[Peer], None]
+    """It cannot go on like this."""
+
+
 class Peer:
     """A connection in a room: its session, its queue, and what it is owed. Compared by identity."""
 
     __slots__ = (
+        "_held",
+        "_ports",
         "_wire",
         "acknowledgements",
         "acknowledges",
         "active",
         "dialect",
-        "held",
         "number",
         "outbox",
         "owner",
@@ -45,13 +61,9 @@ class Peer:
         session: Session,
         wire: Wire,
         dialect: Dialect,
+        ports: PeerPorts,
         *,
-        clock: Clock,
-        limits: Limits,
         acknowledgements: Acknowledgements | None,
-        settle: Callable[[Peer, Arrears], None],
-        ask: Callable[[Peer], None],
-        give_up: Callable[[Peer], None],
     ) -> None:
         self.session = session
         self.number = next(_numbers)
@@ -59,9 +71,11 @@ class Peer:
         self.dialect = dialect
         self.acknowledges = acknowledgements is not None
         """The client is told what is durable."""
-        self.outbox = Outbox(wire, clock, settle=lambda arrears: settle(self, arrears), overflow=self._overflow)
+        self.outbox = Outbox(wire, ports.clock, settle=self._settle, overflow=self._overflow)
         self.acknowledgements = acknowledgements or Acknowledgements()
-        self.held = HeldUpdates(clock, limits, ask=lambda: ask(self), give_up=lambda: give_up(self))
+        self._held: HeldUpdates | None = None
+        """Made when it is asked for: of most peers nothing is ever held."""
+        self._ports = ports
         self.owner = Owner(self, session.access.user_id)
         """As the writer of awareness entries."""
         self.starved = False
@@ -73,6 +87,21 @@ class Peer:
         self.refused = 0
         """Updates dropped because its grant does not allow writing."""
         self._wire = wire
+
+    @property
+    def held(self) -> HeldUpdates:
+        """Its updates that build on others that have not come."""
+        if self._held is None:
+            ports = self._ports
+            self._held = HeldUpdates(
+                ports.clock, ports.limits, ask=lambda: ports.ask(self), give_up=lambda: ports.give_up(self)
+            )
+        return self._held
+
+    def drop_held(self) -> None:
+        """Hold nothing more of it."""
+        if self._held is not None:
+            self._held.cancel()
 
     def send(self, message: Message) -> None:
         """Send one message to this peer alone."""
@@ -95,6 +124,9 @@ class Peer:
         """Close its connection after what was handed to the socket. What waits in the outbox, and what comes, is dropped."""
         self.outbox.discard()
         self._wire.close(int(code), cut_reason(reason))
+
+    def _settle(self, arrears: Arrears) -> None:
+        self._ports.settle(self, arrears)
 
     def _overflow(self) -> None:
         self.close(CloseCode.TOO_FAST, "too many answers wait to be read; read them, or ask less")

@@ -366,7 +366,7 @@ class PresenceList:
                 present = present.but(activity=known.activity, last_active=known.last_active)
         if stays:
             present = present.but(**stays)
-        if known == present.seen(known.last_active if known is not None else now):
+        if known is not None and known == present.seen(known.last_active):
             return True
         self._change(present, Urgency.NOW)
         return True

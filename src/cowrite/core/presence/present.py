@@ -77,7 +77,7 @@ class Present:
         access = session.access
         return cls(
             session.id, access.user_id, access.name, access.colour, transport, session.client, now, process=process
-        ).but()
+        )._written()
 
     @classmethod
     def read(cls, record: PresenceRecord) -> Present | None:
@@ -102,7 +102,7 @@ class Present:
             record.process,
             record.expires_at,
             _times(told.get("told_at")),
-        ).but()
+        )._written()
 
     def record(self, document_id: str) -> PresenceRecord:
         """The form in which it is written down."""
@@ -120,11 +120,16 @@ class Present:
 
     def but(self, **changes: Any) -> Present:
         """The same with changes, and written anew."""
-        changed = replace(self, **changes)
-        lasting = changed.to_json()
+        return replace(self, **changes)._written()
+
+    def _written(self) -> Present:
+        """Itself, which nobody knows yet, with what is encoded of it: another copy would be most of what a session costs."""
+        lasting = self.to_json()
         del lasting["last_active"]
-        size = sum(len(encode_value(told)) for told in (changed.cursor, changed.data) if told is not None)
-        return replace(changed, lasting=encode_value(lasting)[:-1], size=size)
+        size = sum(len(encode_value(told)) for told in (self.cursor, self.data) if told is not None)
+        object.__setattr__(self, "lasting", encode_value(lasting)[:-1])
+        object.__setattr__(self, "size", size)
+        return self
 
     def telling(self, told: Mapping[str, Json], now: int, *, process: str) -> Present:
         """The same, having told something: ``state``, ``cursor``, ``data``, or some of them. To tell is to be active, unless

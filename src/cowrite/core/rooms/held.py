@@ -24,6 +24,8 @@ class HeldUpdates:
     of them has waited for 10 s. Nothing is held any more by then.
     """
 
+    __slots__ = ("_ask", "_bytes", "_clock", "_give_up", "_limits", "_taken", "_timer", "waiting")
+
     def __init__(self, clock: Clock, limits: Limits, *, ask: Callable[[], None], give_up: Callable[[], None]) -> None:
         self._clock = clock
         self._limits = limits

@@ -18,7 +18,7 @@ from cowrite.core.delivery.acknowledgements import Acknowledgements
 from cowrite.core.delivery.broadcast import Broadcast
 from cowrite.core.delivery.dialect import Dialect
 from cowrite.core.delivery.outbox import Wire
-from cowrite.core.delivery.peer import Peer
+from cowrite.core.delivery.peer import Peer, PeerPorts
 from cowrite.core.journal.derived import Derived
 from cowrite.core.operations.feed import Feed
 from cowrite.core.operations.readership import Reader, Readership
@@ -73,6 +73,7 @@ class Room:
         self.awareness = self.people.awareness
         self.presence = self.people.presence
         self._synchronising = Synchronising(self._intake, self.awareness, self._broadcast)
+        self._peer_ports = PeerPorts(ports.clock, ports.limits, self._synchronising.make_good, self._intake.ask, self._give_up)
 
     # ---- peers -------------------------------------------------------------------------------------------------------
 
@@ -95,12 +96,8 @@ class Room:
             session,
             wire,
             dialect,
-            clock=self._clock,
-            limits=self._limits,
+            self._peer_ports,
             acknowledgements=acknowledgements,
-            settle=self._synchronising.make_good,
-            ask=self._intake.ask,
-            give_up=self._give_up,
         )
         self.peers.add(peer)
         self._intake.ask(peer)
@@ -112,7 +109,7 @@ class Room:
         if peer not in self.peers:
             return
         self.peers.remove(peer)
-        peer.held.cancel()
+        peer.drop_held()
         peer.outbox.discard()
         self.people.leave(peer, clean=clean)
         if not self.occupied:

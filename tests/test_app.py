@@ -450,7 +450,7 @@ async def test_background_tasks_are_started_again(monkeypatch: pytest.MonkeyPatc
     with capture_logs() as logs:
         async with runtime_of(app).lifespan(app):
             monkeypatch.setattr(Registry, "rooms", property(rooms))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(10):
                 while calls < 3:  # noqa: ASYNC110
                     await asyncio.sleep(MS)
             monkeypatch.undo()
@@ -470,5 +470,5 @@ async def test_rooms_are_tended(monkeypatch: pytest.MonkeyPatch) -> None:
         assert room is not None
         tended = asyncio.Event()
         monkeypatch.setattr(room, "tend", lambda now: tended.set())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             await tended.wait()

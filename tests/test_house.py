@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -37,6 +38,11 @@ def committed_files() -> list[Path]:
 
 def modules() -> Iterator[Path]:
     return (path for path in committed_files() if path.suffix == ".py")
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
 def relative(paths: Iterator[Path] | list[Path]) -> list[str]:
@@ -112,7 +118,7 @@ def test_dependencies_are_what_is_imported() -> None:
     """Every library that the package imports is asked for by name, and every one that is asked for is used."""
     imported: set[str] = set()
     for path in (ROOT / "src").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Import):
                 imported |= {name.name.partition(".")[0] for name in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -137,7 +143,7 @@ def test_modules_are_short() -> None:
 def test_modules_say_what_they_are() -> None:
     """Every module of the package begins with a docstring; an empty one that only makes a package needs none."""
     source = [path for path in modules() if path.is_relative_to(ROOT / "src") and path.read_text().strip()]
-    assert relative([path for path in source if not ast.get_docstring(ast.parse(path.read_text()))]) == []
+    assert relative([path for path in source if not ast.get_docstring(parsed(path))]) == []
 
 
 @pytest.mark.rule("HO6")
@@ -159,7 +165,7 @@ def names_of_the_code() -> dict[str, set[str]]:
     names: dict[str, set[str]] = {"": set()}
     for path in (ROOT / "src" / "cowrite").rglob("*.py"):
         names[""] |= {path.stem, path.parent.name}
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             found = {value for field in ("name", "id", "attr", "arg") if isinstance(value := getattr(node, field, None), str)}
             names[""] |= found | ({node.value} if isinstance(node, ast.Constant) and isinstance(node.value, str) else set())
             if isinstance(node, ast.ClassDef):
@@ -286,14 +292,19 @@ def check(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.mark.rule("HO10")
-def test_checks_go_on_after_a_failure(check: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
+def test_checks_go_on_after_a_failure(
+    check: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """A failing step is named with its time, the steps after it run, the budgets are shown, and the exit code is 1."""
     assert check.main([]) == 1
     out = capfd.readouterr().out
     assert "\nreached\n" in out
     assert "\nnot-reached\n" not in out
     steps = r"\ngood +ok +\d+\.\d s\nbad +FAILED +\d+\.\d s\nlast +ok +\d+\.\d s"
-    assert re.search(steps + r"\nmost +\d\.\d s of 20\nnone +SLOW +\d\.\d s of 0\nall +\d+\.\d s\n\Z", out)
+    assert re.search(steps + r"\nmost +\d\.\d s of 20\nnone +SLOW +\d\.\d s of 0\nall +\d+\.\d s of 20\n\Z", out)
+    monkeypatch.setattr(check, "BUDGETS", {"most": (frozenset({"good", "bad"}), -1)})
+    assert check.main([]) == 1
+    assert re.search(r"\nmost +SLOW +.*\nall +SLOW +\d+\.\d s of -1\n\Z", capfd.readouterr().out)
     assert check.main(["last", "good"]) == 0
     assert re.search(r"\nlast .*\ngood .*\nall .*\n\Z", capfd.readouterr().out)
 

@@ -144,7 +144,7 @@ async def test_other_processes_do_not_bring_it_back_either(tmp_path: Path) -> No
     async with two_servers(tmp_path) as (one, other):
         editor = await typed(one, "secret")
         async with live_client(socket_of(other, "ben")) as ben:
-            assert str(ben.yjs.text) == "secret"
+            await ben.until(lambda: str(ben.yjs.text) == "secret")
             await purge(one)
             await one.client.post(DOCUMENTS, json={"document_id": "d"}, headers=ADMIN)
             ben.yjs.text.insert(0, "more ")

@@ -262,7 +262,7 @@ async def test_deleted_at_another_server(tmp_path: Path) -> None:
         socket = await join(f"{one.url.replace('http', 'ws', 1)}/yjs/d?token={token('ana')}")
         assert (await other.client.delete(path("d"), headers=ADMIN)).status_code == 204
         assert (await ended(socket)).code == 4410
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             while (await ana.poll()).status_code != 410:  # noqa: ASYNC110
                 await asyncio.sleep(20 * MS)
 

@@ -211,7 +211,7 @@ async def test_awareness(server: Api) -> None:
     (asked,) = only(await send(eve, QueryAwareness()), AwarenessUpdate)
     assert asked == AwarenessUpdate((AwarenessEntry(ana.yjs.client_id, 1, '{"at":1}'),))
     await server.client.post(f"{REALTIME}/disconnect", headers=ana.member.headers)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         while not bob.yjs.states:
             await bob.pull(wait=1)
     assert bob.yjs.states[ana.yjs.client_id].state is None

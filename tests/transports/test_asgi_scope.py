@@ -43,11 +43,11 @@ class Server:
         self.sent.put_nowait(event)
 
     async def next(self) -> Event:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             return await self.sent.get()
 
     async def end(self) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             await self._running
 
 

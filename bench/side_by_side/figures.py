@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 KIB: Final = 1024
+Figures = Mapping[str, float]
+"""What one run gave, by the names of :data:`FIGURES`."""
 
 
 @dataclass(frozen=True, slots=True)

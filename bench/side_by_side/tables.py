@@ -25,7 +25,11 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 def measured(scenario: Scenario, results: Results) -> list[str]:
     """The figures of one scenario, a column for each server: the median and, in brackets, the range."""
     servers = [server for server in scenario.servers if results.get(server)]
-    names = [name for name in (*scenario.figures, "generator", "waited") if any(spread(results, one, name) for one in servers)]
+    names = [
+        name
+        for name in (*scenario.figures, "generator", "late_p99", "waited")
+        if any(spread(results, one, name) for one in servers)
+    ]
     rows = [["", *servers]]
     rows += [[FIGURES[name].title, *(cell(name, spread(results, server, name)) for server in servers)] for name in names]
     return table(rows)

@@ -1,7 +1,10 @@
 """cowrite, Hocuspocus and y-websocket under the same loads in one run, side by side, and which targets are met.
 
     PYTHONPATH=tests python -m bench.compare [--only R1,R3] [--servers cowrite,hocuspocus] [--runs 3] [--seconds 8]
-                                             [--json FILE] [--into docs/load-testing.md] [--short]
+                                             [--json FILE] [--from FILE] [--into docs/load-testing.md] [--short]
+
+What is measured is in ``.cache/compare.json`` (or where ``--json`` says) after each scenario. ``--from`` makes the tables of it
+again, also of a run that was interrupted; with ``--only`` it measures some scenarios anew, or in addition, of the same commit.
 
 Each run starts a server anew, on core 0, and ``cowrite load`` on core 1. The servers take turns, A B C A B C; what counts are
 medians, printed with their range. cowrite runs with all its guarantees: an edit is on the disk before it is acknowledged. The
@@ -15,45 +18,56 @@ All of it takes some 25 minutes with three runs.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from bench.side_by_side import machine, tables
+from bench.side_by_side.comparison import Comparison, OtherConditions, Runs
 from bench.side_by_side.documents import put_into
-from bench.side_by_side.figures import FIGURES, printed
+from bench.side_by_side.doubts import is_disturbed, lacks
+from bench.side_by_side.figures import FIGURES, Figures, printed
 from bench.side_by_side.loads import Run, run
-from bench.side_by_side.node import any_node
+from bench.side_by_side.node import ROOT, any_node
 from bench.side_by_side.scenarios import SCENARIOS, Scenario
 from bench.side_by_side.servers import SERVERS, Server
 
-Runs = dict[str, dict[str, list[Run]]]
-"""By scenario and server."""
+LATEST = ROOT / ".cache" / "compare.json"
 
 
-def compare(scenarios: Sequence[Scenario], servers: Sequence[Server], options: argparse.Namespace) -> Runs:
-    """Run everything; a line for each run, as it ends."""
-    done: Runs = {}
+def compare(scenarios: Sequence[Scenario], servers: Sequence[Server], options: argparse.Namespace, so_far: Comparison) -> None:
+    """Run everything; a line for each run, as it ends. What a scenario gave is written as soon as it is over."""
+    for scenario in scenarios:
+        takes_part = [server for server in servers if server.name in scenario.servers]
+        so_far.scenarios[scenario.id] = _in_turns(scenario, takes_part, options)
+        if options.json:
+            so_far.write(options.json)
+
+
+def _in_turns(scenario: Scenario, servers: Sequence[Server], options: argparse.Namespace) -> Runs:
+    done: Runs = {server.name: [] for server in servers}
+
+    def figures(server: Server) -> list[Figures]:
+        return [one.figures for one in done[server.name]]
+
     # When it is only tried out nobody minds that the servers disturb one another.
     with ThreadPoolExecutor(len(servers) if options.short else 1) as pool:
-        for scenario in scenarios:
-            takes_part = [server for server in servers if server.name in scenario.servers]
-            done[scenario.id] = {server.name: [] for server in takes_part}
-            for number in range(1, options.runs + 1):
-                turn = partial(_turn, scenario, options, number)
-                for server, one in zip(takes_part, pool.map(turn, takes_part), strict=True):
-                    done[scenario.id][server.name].append(one)
+        turns, number = list(servers), 0
+        while turns:
+            number += 1
+            for server, one in zip(turns, pool.map(partial(_turn, scenario, options, number), turns), strict=True):
+                done[server.name].append(one)
+            if number >= options.runs:
+                turns = [] if options.short else [server for server in servers if lacks(figures(server), options.runs)]
     return done
 
 
 def _turn(scenario: Scenario, options: argparse.Namespace, number: int, server: Server) -> Run:
     one = run(scenario, server, short=options.short, seconds=options.seconds)
-    which = f"{time.strftime('%H:%M:%S')} {scenario.id} {server.name} {number}/{options.runs}"
+    which = f"{time.strftime('%H:%M:%S')} {scenario.id} {server.name} {number} of {options.runs}"
     print(f"{which}: {_line(scenario, one)}", flush=True)
     return one
 
@@ -67,51 +81,33 @@ def _line(scenario: Scenario, one: Run) -> str:
     return "; ".join([*told, *(f"[{remark}]" for remark in one.remarks)])
 
 
-def report(scenarios: Sequence[Scenario], done: Runs, options: argparse.Namespace) -> str:
+def report(comparison: Comparison, *, judged: bool = True) -> str:
     """Everything as Markdown."""
-    figures = {
-        name: {server: [one.figures for one in runs] for server, runs in servers.items()} for name, servers in done.items()
-    }
-    lines = [f"* {line}" for line in machine.description(others=True)]
-    lines += [f"* runs: {options.runs} of each, in turns, {options.seconds:g} s measured after 2 s of warm-up; medians (range)"]
-    taking_part = dict.fromkeys(server for servers in done.values() for server in servers)
-    lines += [f"* {name}: {SERVERS[name].defaults}" for name in taking_part]
-    if not options.short:
-        lines += ["", *tables.judged(scenarios, figures)]
+    scenarios = [scenario for scenario in SCENARIOS if scenario.id in comparison.scenarios]
+    results = {scenario.id: comparison.results(scenario.id) for scenario in scenarios}
+    lines = [f"* {line}" for line in comparison.machine]
+    lines += [
+        f"* runs: {comparison.runs} of each, in turns, {comparison.seconds:g} s measured after 2 s of warm-up; medians (range)"
+    ]
+    taking_part = dict.fromkeys(name for runs in comparison.scenarios.values() for name in runs)
+    lines += [f"* {name}: {server.defaults}" for name, server in SERVERS.items() if name in taking_part]
+    if judged:
+        lines += ["", *tables.judged(scenarios, results), *tables.doubted(scenarios, results)]
     for scenario in scenarios:
-        lines += [
-            "",
-            f"**{scenario.id}**: {scenario.title}. {scenario.notes}".rstrip(),
-            "",
-            *tables.measured(scenario, figures[scenario.id]),
-        ]
-        lines += _remarks(done[scenario.id])
+        lines += ["", f"**{scenario.id}**: {scenario.title}. {scenario.notes}".rstrip(), ""]
+        lines += tables.measured(scenario, results[scenario.id])
+        lines += _remarks(comparison, scenario)
     return "\n".join(lines) + "\n"
 
 
-def _remarks(servers: dict[str, list[Run]]) -> list[str]:
-    said = dict.fromkeys(
-        f"* {server}, run {number}: {remark}"
-        for server, runs in servers.items()
-        for number, one in enumerate(runs, 1)
-        for remark in one.remarks
-    )
+def _remarks(comparison: Comparison, scenario: Scenario) -> list[str]:
+    said = []
+    for server, runs in comparison.scenarios[scenario.id].items():
+        left_out = len(comparison.results(scenario.id)[server]) < len(runs)
+        for number, one in enumerate(runs, 1):
+            out = " (left out of the medians)" if left_out and is_disturbed(one.figures) else ""
+            said += [f"* {server}, run {number}{out}: {remark}" for remark in dict.fromkeys(one.remarks)]
     return ["", *said] if said else []
-
-
-def _to_json(done: Runs, options: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "machine": machine.description(others=True),
-        "runs": options.runs,
-        "seconds": options.seconds,
-        "scenarios": {
-            name: {
-                server: [{"figures": one.figures, "remarks": one.remarks, "report": one.report} for one in runs]
-                for server, runs in servers.items()
-            }
-            for name, servers in done.items()
-        },
-    }
 
 
 def _chosen(told: str | None, known: Sequence[str], what: str) -> list[str]:
@@ -128,35 +124,69 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", metavar="R1,R3", help="these scenarios")
     parser.add_argument("--servers", metavar="NAME,NAME", help=f"of {', '.join(SERVERS)}")
     parser.add_argument("--runs", type=int, help="of each scenario with each server; 3, and 1 with --short")
-    parser.add_argument("--seconds", type=float, default=8.0, help="how long is measured where the scenario does not say")
-    parser.add_argument("--json", metavar="FILE", help="write everything to this file, too, with the reports of cowrite load")
+    parser.add_argument("--seconds", type=float, help="how long is measured where the scenario does not say; 8")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write everything to this file after each scenario, with the reports of cowrite load; without --short by itself"
+        f" {LATEST.relative_to(ROOT)}",
+    )
+    parser.add_argument(
+        "--from",
+        type=Path,
+        dest="earlier",
+        metavar="FILE",
+        help="begin with the results that --json wrote there: only what --only names is measured, anew, and nothing without it",
+    )
     parser.add_argument(
         "--into", type=Path, metavar="FILE", help="put the results into this document, in place of the old ones"
     )
     parser.add_argument("--short", action="store_true", help="only try it out")
     options = parser.parse_args(arguments)
-    if options.short and options.into:
-        parser.error("figures of --short mean nothing: they do not go into a document")
-    options.runs = options.runs or (1 if options.short else 3)
+    if options.short and (options.into or options.earlier):
+        parser.error("figures of --short mean nothing: they go into no document, and beside no others")
+    if options.earlier and options.servers:
+        parser.error("--from takes no --servers: those of a scenario are measured in turns, so all of them or none")
+    if options.into and options.only and not options.earlier:
+        parser.error("--into would drop what --only leaves out: say with --from where the results of the others are")
+    options.json = options.json or (None if options.short else options.earlier or LATEST)
     return options
+
+
+def _begin(options: argparse.Namespace, *, others: bool) -> tuple[Comparison, list[str]]:
+    """What is there already, and the ids of what is to be measured. Raises ``SystemExit`` when they do not go together."""
+    ids = [scenario.id for scenario in SCENARIOS]
+    if options.earlier is None:
+        runs = options.runs or (1 if options.short else 3)
+        return Comparison(machine.description(others=others), runs, options.seconds or 8.0), _chosen(
+            options.only, ids, "scenario"
+        )
+    try:
+        earlier = Comparison.read(options.earlier)
+        wanted = _chosen(options.only, ids, "scenario") if options.only else []
+        if wanted:
+            new = Comparison(machine.description(others=True), options.runs or earlier.runs, options.seconds or earlier.seconds)
+            earlier.stands_beside(new, str(options.earlier))
+    except (OSError, OtherConditions) as error:
+        raise SystemExit(str(error)) from None
+    return earlier, wanted
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code."""
     options = _options(arguments)
-    ids = _chosen(options.only, [scenario.id for scenario in SCENARIOS], "scenario")
-    scenarios = [scenario for scenario in SCENARIOS if scenario.id in ids]
+    servers = [SERVERS[name] for name in _chosen(options.servers, list(SERVERS), "server")]
     if options.short:
         any_node()
-    servers = [SERVERS[name] for name in _chosen(options.servers, list(SERVERS), "server")]
-    done = compare(scenarios, servers, options)
-    text = report(scenarios, done, options)
+    comparison, ids = _begin(options, others=any(server.program for server in servers))
+    options.runs, options.seconds = comparison.runs, comparison.seconds
+    compare([scenario for scenario in SCENARIOS if scenario.id in ids], servers, options, comparison)
+    text = report(comparison, judged=not options.short)
     print(f"\n{text}")
     if options.into:
         put_into(options.into, "compare", text)
-    if options.json:
-        Path(options.json).write_text(json.dumps(_to_json(done, options), indent=1))
-    went_well = all(one.ok for servers in done.values() for runs in servers.values() for one in runs)
+    went_well = all(one.ok for servers in comparison.scenarios.values() for runs in servers.values() for one in runs)
     return int(options.short and not went_well)
 
 

@@ -13,9 +13,10 @@ import pytest
 from bench import compare
 from bench.side_by_side import figures, loads, node, tables
 from bench.side_by_side.documents import put_into
+from bench.side_by_side.figures import Figures
 from bench.side_by_side.scenarios import SCENARIOS
 from bench.side_by_side.servers import SERVERS
-from bench.side_by_side.targets import Figures, Judgement, Results, Spread, Target, Verdict, judge, spread
+from bench.side_by_side.targets import Judgement, Results, Spread, Target, Verdict, judge, spread
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS: Results = {

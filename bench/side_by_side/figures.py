@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 KIB: Final = 1024
+Figures = Mapping[str, float]
+"""What one run gave, by the names of :data:`FIGURES`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ FIGURES: Final[Mapping[str, Figure]] = {
     "first_state_max_ms": Figure("open → first state, longest", "ms"),
     "ack_p50": Figure("acknowledgement p50", "ms"),
     "ack_p95": Figure("acknowledgement p95", "ms"),
+    "late_p99": Figure("edits were sent late by, p99", "ms"),
     "generator": Figure("generator's share of its core", "%", 0),
     "waited": Figure("server waited for its core", "%", 0),
 }
@@ -67,6 +70,7 @@ _READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], float]]] = {
     "storm_p99": lambda report: report["storm"]["latency_meanwhile"]["p99"],
     "ack_p50": lambda report: report["acknowledgement"]["p50"],
     "ack_p95": lambda report: report["acknowledgement"]["p95"],
+    "late_p99": lambda report: report["lateness"]["p99"],
     "generator": lambda report: max(report["generator_core_percent"]),
 }
 

@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.side_by_side import cold, figures
+from bench.side_by_side.doubts import is_disturbed
 from bench.side_by_side.scenarios import Scenario
 from bench.side_by_side.servers import GENERATOR_CORE, Running, Server, ServerError, on_core, running
 
-CROWDED = 10.0
-"""Percent of the time that a server that is not saturated may have waited for its core."""
-SATURATED = 85.0
 BEHIND_MS = 1000.0
 PATIENCE_SECONDS = 120.0
 """What a run may take besides warming up, measuring and settling: opening, and putting the document in."""
@@ -79,14 +77,16 @@ def load(one: Running, options: Mapping[str, Any]) -> Mapping[str, Any]:
 def run(scenario: Scenario, server: Server, *, short: bool, seconds: float) -> Run:
     """One run of a scenario with a fresh server. Whatever goes wrong with it is a remark."""
     options = scenario.of(short=short, seconds=seconds)
-    with tempfile.TemporaryDirectory(prefix="cowrite-bench-") as folder:
-        if scenario.cold:
-            return Run(cold.measure(server, Path(folder), documents=options["people"]), ())
-        try:
+    try:
+        with tempfile.TemporaryDirectory(prefix="cowrite-bench-") as folder:
+            if scenario.cold:
+                return Run(cold.measure(server, Path(folder), documents=options["people"]), ())
             with running(server, Path(folder)) as one:
                 return _measured(one, options)
-        except ServerError as error:
-            return Run({}, (str(error),))
+    except ServerError as error:
+        return Run({}, (str(error),))
+    except Exception as error:  # an hour of other runs does not end with this one
+        return Run({}, (f"failed: {type(error).__name__}: {error}",))
 
 
 def _measured(one: Running, options: Mapping[str, Any]) -> Run:
@@ -107,6 +107,6 @@ def remarks(found: Mapping[str, float], report: Mapping[str, Any], *, died: bool
         said.append(f"fell behind: {found['undelivered']:.0f} undelivered at the end")
     if found.get("p50", 0) > BEHIND_MS:
         said.append(f"fell behind: half of the updates took more than {found['p50'] / 1000:.1f} s")
-    if found.get("waited", 0) > CROWDED and found.get("core", 0) < SATURATED:
+    if is_disturbed(found):
         said.append(f"the core was shared: the server waited for it {found['waited']:.0f} % of the time")
     return [*said, *report.get("problems", ()), *report.get("warnings", ())]

@@ -13,6 +13,8 @@ import psutil
 from bench.side_by_side.node import ROOT, node
 from bench.side_by_side.servers import GENERATOR_CORE, SERVER_CORE, can_pin
 
+_MEASURED = ("src", "bench", "pyproject.toml", "requirements")
+
 
 def description(*, others: bool) -> list[str]:
     """Lines for people. ``others``: servers of others take part, so that their Node matters."""
@@ -35,8 +37,10 @@ def _processor() -> str:
 
 
 def _commit() -> str:
-    commit = _output("git", "-C", str(ROOT), "rev-parse", "--short", "HEAD")
-    return f" ({commit})" if commit else ""
+    """The last one that changed what is measured or what measures; not one that puts results into the documentation."""
+    commit = _output("git", "-C", str(ROOT), "log", "-1", "--format=%h", "--", *_MEASURED)
+    changed = _output("git", "-C", str(ROOT), "status", "--porcelain", "--", *_MEASURED)
+    return f" ({commit}{' and changes' if changed else ''})" if commit else ""
 
 
 def _output(*command: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from bench.side_by_side.targets import Target
 
-KB, MB = 1000, 1 << 20
+KB, MB = 1000, 1_000_000
 ALL: Final = ("cowrite", "hocuspocus", "y-websocket")
 Options = Mapping[str, Any]
 """Of ``cowrite load``, by the names of the fields of its plan."""

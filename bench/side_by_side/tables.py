@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from bench.side_by_side.figures import FIGURES, printed
 from bench.side_by_side.scenarios import Scenario
-from bench.side_by_side.targets import RATIO_DIGITS, Judgement, Results, Spread, judge, spread
+from bench.side_by_side.targets import RATIO_DIGITS, Judgement, Results, Spread, Verdict, judge, spread
+
+_DOUBT: Final = (
+    "the core was shared in too many runs; or the target would be met, but the generator used up its core with the other"
+    " server, which then looks later than it is"
+)
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -19,7 +25,11 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 def measured(scenario: Scenario, results: Results) -> list[str]:
     """The figures of one scenario, a column for each server: the median and, in brackets, the range."""
     servers = [server for server in scenario.servers if results.get(server)]
-    names = [name for name in (*scenario.figures, "generator", "waited") if any(spread(results, one, name) for one in servers)]
+    names = [
+        name
+        for name in (*scenario.figures, "generator", "late_p99", "waited")
+        if any(spread(results, one, name) for one in servers)
+    ]
     rows = [["", *servers]]
     rows += [[FIGURES[name].title, *(cell(name, spread(results, server, name)) for server in servers)] for name in names]
     return table(rows)
@@ -42,6 +52,12 @@ def judged(scenarios: Iterable[Scenario], results: Mapping[str, Results]) -> lis
             judgement = judge(target, results.get(scenario.id, {}))
             rows.append([scenario.id, _target(judgement), _value(judgement), judgement.verdict])
     return table(rows)
+
+
+def doubted(scenarios: Iterable[Scenario], results: Mapping[str, Results]) -> list[str]:
+    """What *not judged* means, where the table of targets has it."""
+    verdicts = {judge(target, results.get(one.id, {})).verdict for one in scenarios for target in one.targets}
+    return ["", f"*{Verdict.DOUBTFUL}*: {_DOUBT}"] if Verdict.DOUBTFUL in verdicts else []
 
 
 def _target(judgement: Judgement) -> str:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from bench.side_by_side.figures import FIGURES
+from bench.side_by_side import doubts
+from bench.side_by_side.figures import FIGURES, Figures
 
 RATIO_DIGITS: Final = 2
-Figures = Mapping[str, float]
-"""What one run gave, by the names of :mod:`bench.side_by_side.figures`."""
 
 
 class Verdict(StrEnum):
@@ -22,6 +21,8 @@ class Verdict(StrEnum):
     SHORT = "falls short"
     OPEN = "not measured"
     """The figure is missing, or the one that it is compared with."""
+    DOUBTFUL = "not judged"
+    """There is a figure, and reason to doubt it: see :mod:`bench.side_by_side.doubts`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,4 +88,12 @@ def judge(target: Target, results: Results) -> Judgement:
     # As it is printed: 0.504 of a limit of 0.50 would be a riddle to the reader if it fell short.
     rounded = round(value, RATIO_DIGITS if target.against is not None else FIGURES[target.figure].digits)
     met = rounded >= target.limit if target.least else rounded <= target.limit
-    return Judgement(target, value, Verdict.PASS if met else Verdict.SHORT)
+    return Judgement(target, value, _doubted(target, results, Verdict.PASS if met else Verdict.SHORT))
+
+
+def _doubted(target: Target, results: Results, verdict: Verdict) -> Verdict:
+    others = results[target.against] if target.against is not None else ()
+    if doubts.forbids(target.figure, results[target.server], others):
+        return Verdict.DOUBTFUL
+    # Falling short of what looks slower than it is remains falling short.
+    return Verdict.DOUBTFUL if verdict is Verdict.PASS and doubts.flatters(target.figure, others) else verdict

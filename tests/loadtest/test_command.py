@@ -64,8 +64,8 @@ def outcome(**more: Any) -> dict[str, Any]:
     meter.latencies += [20.0]
     meter.tick(1)
     empty = Histogram().to_json()
-    told: dict[str, Any] = {"edits": 3, "delivered": 6, "expected": 6, "missing": 0, "twice": 0, "sampled": 1, "late": 0}
-    told |= {"cursors_sent": 0, "cursors_received": 0, "refused": 0, "acknowledgement": empty, "age": empty}
+    told: dict[str, Any] = {"edits": 3, "delivered": 6, "expected": 6, "missing": 0, "twice": 0, "sampled": 1, "missed": 0}
+    told |= {"lateness": empty, "cursors_sent": 0, "cursors_received": 0, "refused": 0, "acknowledgement": empty, "age": empty}
     told |= {"latency": meter.latency.to_json(), "during_storm": empty, "storm": None, "problems": [], "core_percent": 20.0}
     told |= {"seconds": [second_to_json(second) for second in meter.seconds.values()], "replicas": {"a": ["x", "x"]}}
     return told | more
@@ -114,7 +114,7 @@ def test_what_makes_a_run_bad() -> None:
     for wrong in ({"missing": 1}, {"refused": 1}, {"problems": ["1 times: gone"]}, {"replicas": {"a": ["x", "y"]}}):
         assert not gathered(outcome(**wrong)).ok, wrong
     assert not gathered(outcome(), outcome(replicas={"a": ["z"]})).ok
-    busy = gathered(outcome(core_percent=70.0, late=3, twice=2), outcome())
+    busy = gathered(outcome(core_percent=70.0, missed=3, twice=2), outcome())
     assert busy.ok
     assert [text.split(":")[0] for text in busy.warnings] == [
         "the generator used 70 % of a core",
@@ -163,7 +163,8 @@ def test_the_page_of_options_and_keys() -> None:
     told = set(re.findall(r"^\| `--([a-z-]+)", text, re.MULTILINE)) | {"token", "secret", "demo"}
     assert told == {name.replace("_", "-") for name in inspect.signature(load).parameters} - {"url"}
     keys = text.partition("## JSON")[2].partition("##")[0]
-    report = gathered(outcome(storm=storm(), acknowledgement=outcome()["latency"]), cursors=1).to_json()
+    durations = outcome()["latency"]
+    report = gathered(outcome(storm=storm(), acknowledgement=durations, lateness=durations), cursors=1).to_json()
     parts = [report, *(value for value in report.values() if isinstance(value, dict)), report["timeline"][0]]
     named = {key for part in parts if part is not report["plan"] for key in part}
     assert {key for key in named if f"`{key}`" not in keys} == set()

@@ -134,3 +134,14 @@ async def test_the_memory_of_a_storm_is_that_of_its_time() -> None:
     storm = gather(plan, course, [generator.outcome({})]).storm
     assert storm is not None
     assert (storm.memory_before_bytes, storm.memory_peak_bytes, storm.all_seconds) == (40.0, 60.0, 10.0)
+
+
+@pytest.mark.rule("LG21")
+def test_what_was_late_before_it_counts_is_forgotten() -> None:
+    meter = Meter()
+    meter.lateness += [500.0]
+    meter.missed = 7
+    meter.begin()
+    meter.lateness += [1.0]
+    meter.tick(0)
+    assert (len(meter.late_by), meter.late_by.longest, meter.missed) == (1, 1.0, 0)

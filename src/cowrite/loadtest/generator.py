@@ -93,8 +93,9 @@ class Generator:
             "cursors_sent": meter.cursors_sent,
             "cursors_received": meter.cursors_received,
             "refused": meter.refused,
-            "late": meter.late,
+            "missed": meter.missed,
             "latency": meter.latency.to_json(),
+            "lateness": meter.late_by.to_json(),
             "acknowledgement": meter.acknowledgement.to_json(),
             "age": meter.age.to_json(),
             "during_storm": meter.during_storm.to_json(),
@@ -157,8 +158,9 @@ class Generator:
     def _start(self) -> None:
         plan, meter = self.plan, self.crew.meter
 
-        def late(beats: int) -> None:
-            meter.late += beats
+        def late(milliseconds: float, missed: int) -> None:
+            meter.lateness.append(milliseconds)
+            meter.missed += missed
 
         for person in self.people:
             # Spread over the time between two edits, and over the documents.
@@ -166,10 +168,10 @@ class Generator:
             if person.seat.types:
                 self._rhythms.append(Rhythm(person.type, plan.rate, phase, late))
             if plan.cursors:
-                self._rhythms.append(Rhythm(person.point, plan.cursors, (phase + 0.5) % 1, lambda beats: None))
+                self._rhythms.append(Rhythm(person.point, plan.cursors, (phase + 0.5) % 1))
             elif not person.seat.types:
                 # Not before it is needed: a server breathes with everybody, and in a short run idle people are to be idle.
-                self._rhythms.append(Rhythm(person.breathe, 1 / BREATHE_SECONDS, 1 + phase, lambda beats: None))
+                self._rhythms.append(Rhythm(person.breathe, 1 / BREATHE_SECONDS, 1 + phase))
 
     async def _seconds(self, since: float, until: float, told: Any) -> None:
         while (now := time.monotonic()) < until:

@@ -41,16 +41,19 @@ class Meter:
     cursors_sent: int = 0
     cursors_received: int = 0
     refused: int = 0
-    late: int = 0
-    """Edits that the generator could not make when they were due."""
+    missed: int = 0
+    """Edits that the generator left out, since the next one was due already."""
     latencies: list[float] = field(default_factory=list)
     """Milliseconds, of those who are sampled, since the last tick; so are the others."""
     acknowledgements: list[float] = field(default_factory=list)
     ages: list[float] = field(default_factory=list)
+    lateness: list[float] = field(default_factory=list)
+    """How long after it was due an edit was sent."""
     storming: bool = False
     latency: Histogram = field(default_factory=Histogram)
     acknowledgement: Histogram = field(default_factory=Histogram)
     age: Histogram = field(default_factory=Histogram)
+    late_by: Histogram = field(default_factory=Histogram)
     during_storm: Histogram = field(default_factory=Histogram)
     seconds: dict[int, Second] = field(default_factory=dict)
     """By its number."""
@@ -61,7 +64,8 @@ class Meter:
         self.latencies.clear()
         self.acknowledgements.clear()
         self.ages.clear()
-        self.cursors_sent = self.cursors_received = self.late = 0
+        self.lateness.clear()
+        self.cursors_sent = self.cursors_received = self.missed = 0
         self._last = (self.deliveries, self.frames, self.bytes, self.edits)
 
     def tick(self, at: int) -> Second:
@@ -72,7 +76,11 @@ class Meter:
         self.latency.join(second.latency)
         if self.storming:
             self.during_storm.join(second.latency)
-        for durations, histogram in ((self.acknowledgements, self.acknowledgement), (self.ages, self.age)):
+        for durations, histogram in (
+            (self.acknowledgements, self.acknowledgement),
+            (self.ages, self.age),
+            (self.lateness, self.late_by),
+        ):
             histogram.add(durations)
             durations.clear()
         now = (self.deliveries, self.frames, self.bytes, self.edits)

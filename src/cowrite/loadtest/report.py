@@ -147,6 +147,8 @@ class Report:
     server: Server | None
     generator_core_percent: tuple[float, ...]
     """Of each process."""
+    lateness: Durations | None
+    """How long after it was due the generator sent an edit; latency does not have it in it."""
     missed_edits: int
     refused_edits: int
     replicas: Replicas | None

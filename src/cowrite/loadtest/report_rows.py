@@ -124,6 +124,7 @@ def _generator(report: Report) -> Section:
         "Generator",
         (
             Row("processor", cores, "of a core, each process"),
+            *_durations("edits were late by", report.lateness, "not in the latency"),
             Row("received", f"{traffic.frames_per_second:,.0f} frames/s", f"{traffic.bytes_per_second / 1e6:,.2f} MB/s"),
         ),
     )

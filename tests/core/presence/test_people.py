@@ -7,8 +7,10 @@ from itertools import count
 import pytest
 
 from core.presence.presence_tools import Town, look, session
+from cowrite.core.limits import Limits
 from cowrite.core.presence import announcements
 from cowrite.core.presence.present import Activity
+from cowrite.core.rooms.intake import inspect_from_peer
 from cowrite.core.rooms.room import Room
 from cowrite.protocol import yjs
 from cowrite.protocol.awareness import AwarenessEntry
@@ -17,6 +19,25 @@ from cowrite.protocol.messages import AwarenessUpdate
 from cowrite.protocol.yjs import YjsDialect
 from cowrite.testing.process import Process, quiet
 from cowrite.testing.wire import FakeWire
+from cowrite.testing.yjs_client import YjsClient
+
+
+@pytest.mark.rule("PE6")
+async def test_who_answers_that_there_is_nothing_new_does_nothing() -> None:
+    """All who come in are asked for what they have, and answer: that is not editing."""
+    town = Town()
+    async with town.process() as server:
+        ana = await server.join(user="ana")
+        await town.step(1)
+        ana.peer.active = False
+        other = YjsClient()
+        other.text += "x"
+        for update, active in ((b"\0\0", False), (other.doc.get_update(), True), (b"\0\0", True)):
+            outline = inspect_from_peer(update, everything=True, limits=Limits())
+            server.room().receive(ana.peer, update, everything=True, outline=outline)
+            assert ana.peer.active is active
+        await quiet(server)
+        assert ana.peer.acknowledgements.ended == ana.peer.acknowledgements.received == 4
 
 
 @pytest.mark.rule("PE6")

@@ -40,6 +40,11 @@ class Readership:
     def __bool__(self) -> bool:
         return bool(self.readers)
 
+    @property
+    def listens(self) -> bool:
+        """Somebody is told what happens, or asks."""
+        return bool(self.readers) or self.feed is not None
+
     def begin(self, head: int) -> Feed:
         """Begin the feed at the room's head, unless there is one."""
         if self.feed is None:

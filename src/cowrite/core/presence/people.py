@@ -15,7 +15,7 @@ from cowrite.core.presence.awareness_exchange import AwarenessExchange
 from cowrite.core.presence.endings import Endings
 from cowrite.core.presence.notices import PresenceNotices
 from cowrite.core.presence.presence import PresenceList
-from cowrite.core.presence.present import Transport
+from cowrite.core.presence.present import PresenceChange, Transport
 from cowrite.core.rooms.room_ports import RoomPorts
 from cowrite.protocol.awareness import AwarenessEntry
 
@@ -38,7 +38,7 @@ class People:
         self.awareness = Awareness()
         self.notices = PresenceNotices(ports.clock, readership.people, lambda: len(readership.readers))
         self.presence = PresenceList(
-            self.notices.take,
+            self._tell_readers,
             ports.limits,
             process=ports.process,
             note=lambda present, urgency: ports.presence.note(document_id, present, urgency),
@@ -49,6 +49,7 @@ class People:
         self._process = ports.process
         self._clock = ports.clock
         self._peers = peers
+        self._readership = readership
         self._signal = ports.signal
         self._exchange = AwarenessExchange(document_id, ports.process, self.awareness, ports.signal)
         self._announcements = Announcements(
@@ -119,6 +120,10 @@ class People:
                 self.presence.active(peer.session.id, self._clock.now())
         self._announcements.expire(now)
         self.presence.tend(self._clock.now(), now)
+
+    def _tell_readers(self, change: PresenceChange) -> None:
+        if self._readership.listens:
+            self.notices.take(change)
 
     def _end(self) -> tuple[float | None, int | None]:
         self.presence.end(self._clock.now(), self._clock.monotonic())

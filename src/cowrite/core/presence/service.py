@@ -242,7 +242,7 @@ class PresenceService:
             if self._presence.generation == self._generation:  # else the storage has lost something: others live, too
                 for people in list(self._lists.values()) if now >= self._settled_at else ():
                     people.keep(self._living, now)
-        self._tidy()
+            self._tidy()
 
     def _tidy(self) -> None:
         now = self._clock.now()

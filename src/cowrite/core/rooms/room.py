@@ -182,6 +182,8 @@ class Room:
     def receive(self, peer: Peer, update: bytes, *, everything: bool, outline: Outline | None = None) -> None:
         """An Update, or a SyncStep2 (``everything``): see :class:`Intake`. Raises :class:`PeerError`."""
         self._intake.receive(peer, update, everything=everything, outline=outline)
+        if outline is not None and outline.is_empty and not self.pending:
+            return  # all who come in say so when they are asked for what they have
         peer.active = True
         self._wake()
 

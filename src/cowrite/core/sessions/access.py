@@ -145,7 +145,7 @@ class AccessControl:
         ended = await self._sessions.ended_sessions(since=since)
         self._looked_at = now
         self._learn_ends(ended)
-        for session in [one for one in self._followers if one.id in ended]:
+        for session in [one for one in self._followers if one.id in ended] if ended else ():
             self.end(session)
 
     def tend(self, now: int) -> None:

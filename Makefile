@@ -34,9 +34,9 @@ test: $(VENV)/.test $(WEB)/node_modules/.ready $(JS)/node_modules/.ready
 lint types layers unit coverage: $(VENV)/.test $(VENV)/.node
 	@$(CHECK) $@ -- $(ARGS)
 
-#: chaos    the tests that kill processes, twenty times as long as in `make test` (an hour; COWRITE_CHAOS=1: as long as there)
+#: chaos    the tests that kill processes, forty times as often as in `make test` (an hour; COWRITE_CHAOS=1: as long as there)
 chaos: $(VENV)/.test $(VENV)/.node
-	@COWRITE_CHAOS=$${COWRITE_CHAOS:-20} $(CHECK) $@ -- $(ARGS)
+	@COWRITE_CHAOS=$${COWRITE_CHAOS:-40} $(CHECK) $@ -- $(ARGS)
 
 #: page     the page's own checks, and that the committed page is the one that its sources build
 #: browser  the tests in a real browser

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias
 
-from starlette.requests import Request
-
 from cowrite.core.history.past import Past
 from cowrite.core.ids import Ids
 from cowrite.core.operations.reading import DocumentReader
@@ -123,8 +121,3 @@ def backend_of(serving: Serving) -> Callable[[], Backend]:
         return found
 
     return backend
-
-
-def backend_asked(request: Request) -> Backend:
-    """What routes depend on that are made once for all applications of the process. Raises 503 ``draining``."""
-    return backend_of(request.app.state.cowrite_backend)()

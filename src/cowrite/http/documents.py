@@ -21,7 +21,8 @@ from cowrite.core.operations.state import State
 from cowrite.core.ports import AccessDenied, Grant, InvalidId
 from cowrite.core.records import DocumentInfo, Entry
 from cowrite.core.sessions.session import Session
-from cowrite.http.backend import Backend, backend_asked
+from cowrite.http.asked import backend_asked
+from cowrite.http.backend import Backend
 from cowrite.http.bodies import Content, matches, not_modified
 from cowrite.http.credentials import ALL_DOCUMENTS, identify, token_of
 from cowrite.http.document_formats import MEDIA_TYPES, Format, chosen_format, rendered

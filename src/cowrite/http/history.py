@@ -14,7 +14,8 @@ from cowrite.core.history.restoring import Made
 from cowrite.core.operations.reading import MAX_OPERATIONS
 from cowrite.core.ports import Grant, HistoryForgotten
 from cowrite.core.records import CauseKind, DocumentInfo
-from cowrite.http.backend import Backend, backend_asked
+from cowrite.http.asked import backend_asked
+from cowrite.http.backend import Backend
 from cowrite.http.bodies import Content
 from cowrite.http.credentials import require
 from cowrite.http.documents import MAX_MOMENT, MOMENT, ON_ONE, WITH_BODY

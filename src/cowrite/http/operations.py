@@ -20,7 +20,8 @@ from cowrite.core.ports import Grant
 from cowrite.core.presence.refusals import MAX_STATE_BYTES, PresenceRefused, size_of
 from cowrite.core.rooms.room import Room
 from cowrite.core.sessions.session import Session
-from cowrite.http.backend import PRESENT_SECONDS, Backend, Serving, backend_asked
+from cowrite.http.asked import backend_asked
+from cowrite.http.backend import PRESENT_SECONDS, Backend, Serving
 from cowrite.http.bodies import Content, read_body, read_json
 from cowrite.http.credentials import check_document_id, identify, token_of
 from cowrite.http.exchange import BINARY, exchange, is_binary

@@ -12,7 +12,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from cowrite.core.ports import AccessDenied, Grant
 from cowrite.core.records import AccessChange, Head
 from cowrite.core.sessions.bridge import Admission
-from cowrite.http.backend import Backend, backend_asked
+from cowrite.http.asked import backend_asked
+from cowrite.http.backend import Backend
 from cowrite.http.bodies import read_body, read_json
 from cowrite.http.credentials import ALL_DOCUMENTS, bearer_of, identify, token_of
 from cowrite.http.models import Admitted, ConnectBody, Connected, GrantBody, GrantChanged, RefreshBody, user_of

@@ -11,7 +11,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from cowrite.core.ports import Grant
 from cowrite.core.records import DocumentInfo, VersionKind
 from cowrite.core.sessions.session import Session
-from cowrite.http.backend import Backend, backend_asked
+from cowrite.http.asked import backend_asked
+from cowrite.http.backend import Backend
 from cowrite.http.credentials import identify, token_of
 from cowrite.http.documents import ON_ONE, WITH_BODY, existing_document
 from cowrite.http.history_models import Version, VersionBody, VersionChange, Versions

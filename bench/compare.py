@@ -28,9 +28,9 @@ from pathlib import Path
 from bench.side_by_side import machine, tables
 from bench.side_by_side.comparison import Comparison, OtherConditions, Runs
 from bench.side_by_side.documents import put_into
-from bench.side_by_side.doubts import is_disturbed, lacks
+from bench.side_by_side.doubts import lacks
 from bench.side_by_side.figures import FIGURES, Figures, printed
-from bench.side_by_side.loads import Run, run
+from bench.side_by_side.loads import Run, remarked, run
 from bench.side_by_side.node import ROOT, any_node
 from bench.side_by_side.scenarios import SCENARIOS, Scenario
 from bench.side_by_side.servers import SERVERS, Server
@@ -101,12 +101,8 @@ def report(comparison: Comparison, *, judged: bool = True) -> str:
 
 
 def _remarks(comparison: Comparison, scenario: Scenario) -> list[str]:
-    said = []
-    for server, runs in comparison.scenarios[scenario.id].items():
-        left_out = len(comparison.results(scenario.id)[server]) < len(runs)
-        for number, one in enumerate(runs, 1):
-            out = " (left out of the medians)" if left_out and is_disturbed(one.figures) else ""
-            said += [f"* {server}, run {number}{out}: {remark}" for remark in dict.fromkeys(one.remarks)]
+    servers = comparison.scenarios[scenario.id]
+    said = [f"* {server}, {remark}" for server, runs in servers.items() for remark in remarked(runs, comparison.runs)]
     return ["", *said] if said else []
 
 

@@ -4,7 +4,8 @@
     PYTHONPATH=tests python -m bench.plan --only soak [--seconds 1800] --runs 1
 
 Each run starts ``cowrite serve --demo`` anew, on SQLite with full sync, on core 0, and the generator on core 1. The soak, which
-takes half an hour, runs only when it is named; all the others take some ten minutes with three runs of five seconds.
+takes half an hour, runs only when it is named; all the others take some nine minutes with three runs of five seconds. Of three,
+a run in which the server had to wait for its core is left out.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from pathlib import Path
 
 from bench.side_by_side import machine
 from bench.side_by_side.documents import put_into
+from bench.side_by_side.doubts import counted
 from bench.side_by_side.figures import FIGURES, printed
-from bench.side_by_side.loads import Run, command, run
+from bench.side_by_side.loads import Run, command, remarked, run
 from bench.side_by_side.scenarios import MB, Options, Scenario
 from bench.side_by_side.servers import COWRITE
 from bench.side_by_side.tables import cell, table
@@ -147,15 +149,15 @@ def report(chosen: Sequence[Scenario], done: Done, *, runs: int, seconds: float)
     for group in PLAN:
         scenarios = [scenario for scenario in chosen if scenario.id in {one.id for one in group.scenarios}]
         if scenarios:
-            lines += ["", f"**{group.title}**", "", *_table(group, scenarios, done), "", *_commands(scenarios, seconds)]
-            lines += _remarks(scenarios, done)
+            lines += ["", f"**{group.title}**", "", *_table(group, scenarios, done, runs), "", *_commands(scenarios, seconds)]
+            lines += _remarks(scenarios, done, runs)
     return "\n".join(lines) + "\n"
 
 
-def _table(group: Group, scenarios: Sequence[Scenario], done: Done) -> list[str]:
+def _table(group: Group, scenarios: Sequence[Scenario], done: Done, runs: int) -> list[str]:
     rows = [["", *(FIGURES[name].title for name in group.columns)]]
     for scenario in scenarios:
-        results = {COWRITE.name: [one.figures for one in done[scenario.id]]}
+        results = {COWRITE.name: counted([one.figures for one in done[scenario.id]], runs)}
         rows.append([scenario.title, *(cell(name, spread(results, COWRITE.name, name)) for name in group.columns)])
     return table(rows)
 
@@ -168,13 +170,8 @@ def _commands(scenarios: Sequence[Scenario], seconds: float) -> list[str]:
     return [f"    {line.removesuffix(' --json -')}" for line in lines]
 
 
-def _remarks(scenarios: Sequence[Scenario], done: Done) -> list[str]:
-    said = [
-        f"* {scenario.title}, run {number}: {remark}"
-        for scenario in scenarios
-        for number, one in enumerate(done[scenario.id], 1)
-        for remark in one.remarks
-    ]
+def _remarks(scenarios: Sequence[Scenario], done: Done, runs: int) -> list[str]:
+    said = [f"* {scenario.title}, {remark}" for scenario in scenarios for remark in remarked(done[scenario.id], runs)]
     return ["", *said] if said else []
 
 

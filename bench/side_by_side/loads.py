@@ -7,13 +7,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.side_by_side import cold, figures
-from bench.side_by_side.doubts import is_disturbed
+from bench.side_by_side.doubts import counted, is_disturbed
 from bench.side_by_side.scenarios import Scenario
 from bench.side_by_side.servers import GENERATOR_CORE, Running, Server, ServerError, on_core, running
 
@@ -98,6 +98,16 @@ def _measured(one: Running, options: Mapping[str, Any]) -> Run:
     share = 100 * (one.waited_seconds() - waited) / (time.monotonic() - began)
     found = {**figures.read(report), "waited": share}
     return Run(found, tuple(remarks(found, report, died=one.died)), report)
+
+
+def remarked(runs: Sequence[Run], wanted: int) -> list[str]:
+    """All remarks, with the number of the run, and whether it was left out (see :func:`bench.side_by_side.doubts.counted`)."""
+    left_out = len(counted([one.figures for one in runs], wanted)) < len(runs)
+    said = []
+    for number, one in enumerate(runs, 1):
+        out = " (left out of the medians)" if left_out and is_disturbed(one.figures) else ""
+        said += [f"run {number}{out}: {remark}" for remark in dict.fromkeys(one.remarks)]
+    return said
 
 
 def remarks(found: Mapping[str, float], report: Mapping[str, Any], *, died: bool) -> list[str]:

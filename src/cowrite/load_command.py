@@ -72,8 +72,8 @@ def load(
 
     from cowrite.loadtest.command import execute
     from cowrite.loadtest.errors import LoadError, PlanError
+    from cowrite.loadtest.option_values import protocols, size
     from cowrite.loadtest.plan import Plan
-    from cowrite.loadtest.words import protocols, size
 
     try:
         if secret is None and token is None and not demo:

@@ -20,13 +20,13 @@ from rich.console import Console
 from cowrite import cli
 from cowrite.load_command import load
 from cowrite.loadtest import LoadError, Plan
-from cowrite.loadtest.gathering import Course, Moments, gather
 from cowrite.loadtest.histogram import Histogram
-from cowrite.loadtest.measuring import Meter, second_to_json
+from cowrite.loadtest.meter import Meter, second_to_json
 from cowrite.loadtest.open_files import allow_sockets
-from cowrite.loadtest.report import Report
-from cowrite.loadtest.report_html import page
-from cowrite.loadtest.report_table import print_report
+from cowrite.loadtest.report.aggregation import Course, Moments, gather
+from cowrite.loadtest.report.html import page
+from cowrite.loadtest.report.model import Report
+from cowrite.loadtest.report.table import print_report
 from cowrite.loadtest.server_figures import ProcessSource, Sample
 
 ROOT = Path(__file__).resolve().parents[2]

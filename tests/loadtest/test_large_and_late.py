@@ -9,12 +9,12 @@ import pytest
 
 from cowrite.loadtest import Plan
 from cowrite.loadtest.addresses import Addresses
-from cowrite.loadtest.edits import YjsHand
+from cowrite.loadtest.edits import YjsTypist
 from cowrite.loadtest.http_requests import Requests
-from cowrite.loadtest.people.casting import cast
+from cowrite.loadtest.people.factory import people_for
 from cowrite.loadtest.people.person import Crew
 from cowrite.loadtest.people.yjs import YjsPerson
-from cowrite.loadtest.plan import Protocol, Seat
+from cowrite.loadtest.plan import Protocol, Role
 from cowrite.protocol import hocuspocus, yjs
 from cowrite.protocol.messages import AwarenessUpdate
 
@@ -25,8 +25,8 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 @pytest.mark.parametrize("protocol", [Protocol.YJS, Protocol.HOCUSPOCUS])
 async def test_the_cursors_of_five_hundred_people(protocol: Protocol) -> None:
     """They have more than 64 KB. Everybody is told of all of them, and they are read once."""
-    hands = [YjsHand(number, 0, random.Random(number)) for number in range(500)]
-    told = [yjs.decode(hand.point(7)) for hand in hands]
+    typists = [YjsTypist(number, 0, random.Random(number)) for number in range(500)]
+    told = [yjs.decode(typist.point(7)) for typist in typists]
     entries = tuple(entry for one in told if isinstance(one, AwarenessUpdate) for entry in one.entries)
     message = hocuspocus.HocuspocusDialect("load-0").encode(AwarenessUpdate(entries))
     if protocol is Protocol.YJS:
@@ -36,11 +36,11 @@ async def test_the_cursors_of_five_hundred_people(protocol: Protocol) -> None:
     plan = Plan(url="http://127.0.0.1:1")
     crew = Crew(plan, Addresses(plan))
     crew.reader.since = 0
-    for person in cast([Seat(number, "load-0", protocol) for number in range(3)], crew):
+    for person in people_for([Role(number, "load-0", protocol) for number in range(3)], crew):
         assert isinstance(person, YjsPerson)
         person._message(message)
     assert crew.meter.cursors_received == 3 * 500
-    assert [book.current.keys() for book in crew.books if book.current] == [{message}]
+    assert [cache.current.keys() for cache in crew.caches if cache.current] == [{message}]
 
 
 @pytest.mark.rule("LG18")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from cowrite.loadtest import LoadError, Plan, Protocol
-from cowrite.loadtest.plan import plan_from_json, plan_to_json, seats, storm_seats
-from cowrite.loadtest.words import protocols, size
+from cowrite.loadtest.option_values import protocols, size
+from cowrite.loadtest.plan import plan_from_json, plan_to_json, roles, storm_roles
 
 HERE = "http://127.0.0.1:8000"
 
@@ -18,23 +18,23 @@ HERE = "http://127.0.0.1:8000"
 def test_a_mix_is_spread_evenly() -> None:
     """Over the people of each document, those who type and those who do not."""
     plan = Plan(url=HERE, protocols=protocols("yjs", "yjs=70, poll=20, json=10"), documents=2, people=40, typing=10)
-    everybody = seats(plan)
+    everybody = roles(plan)
     for document in plan.document_ids:
-        here = [seat for seat in everybody if seat.document == document]
-        assert Counter(seat.protocol for seat in here) == {Protocol.YJS: 28, Protocol.POLL: 8, Protocol.JSON: 4}
-        assert Counter(seat.protocol for seat in here if seat.types) == {Protocol.YJS: 7, Protocol.POLL: 2, Protocol.JSON: 1}
-    assert sum(seat.sampled for seat in everybody) == 80
-    assert [seat.number for seat in everybody] == list(range(80))
+        here = [role for role in everybody if role.document == document]
+        assert Counter(role.protocol for role in here) == {Protocol.YJS: 28, Protocol.POLL: 8, Protocol.JSON: 4}
+        assert Counter(role.protocol for role in here if role.types) == {Protocol.YJS: 7, Protocol.POLL: 2, Protocol.JSON: 1}
+    assert sum(role.sampled for role in everybody) == 80
+    assert [role.number for role in everybody] == list(range(80))
 
 
 @pytest.mark.rule("LG5")
 def test_replicas_are_readers_and_few() -> None:
     """Two in each document, twenty in all; who speaks no Yjs keeps none."""
     plan = Plan(url=HERE, protocols={Protocol.YJS: 1, Protocol.JSON: 1}, documents=15, people=6, typing=1)
-    keepers = [seat for seat in seats(plan) if seat.keeps]
+    keepers = [role for role in roles(plan) if role.keeps]
     assert len(keepers) == 20
-    assert not any(seat.types or seat.protocol is Protocol.JSON for seat in keepers)
-    assert sum(seat.keeps for seat in storm_seats(Plan(url=HERE, join_storm=5))) == 2
+    assert not any(role.types or role.protocol is Protocol.JSON for role in keepers)
+    assert sum(role.keeps for role in storm_roles(Plan(url=HERE, join_storm=5))) == 2
 
 
 def test_a_plan_for_another_process() -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from cowrite.loadtest.errors import PlanError
 from cowrite.loadtest.plan import Plan
 from cowrite.loadtest.progress import watcher
-from cowrite.loadtest.report import Report
-from cowrite.loadtest.report_html import page
-from cowrite.loadtest.report_table import print_report
+from cowrite.loadtest.report.html import page
+from cowrite.loadtest.report.model import Report
+from cowrite.loadtest.report.table import print_report
 from cowrite.loadtest.running import Listener, run
 
 

@@ -81,7 +81,7 @@ def seed_updates(size: int, block: int = 256 << 10) -> Iterator[tuple[int, bytes
 
 
 @dataclass(slots=True)
-class YjsHand:
+class YjsTypist:
     """Types as one Yjs client: for a while at one place of the seed text, then at another. Where it ``slips`` it strikes a
     wrong key now and then, and deletes that with its next edit.
     """
@@ -136,7 +136,7 @@ class YjsHand:
 
 
 @dataclass(slots=True)
-class IndexHand:
+class IndexTypist:
     """Types at a place that is an index, which what others type moves."""
 
     index: int = 0

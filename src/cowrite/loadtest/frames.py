@@ -50,7 +50,7 @@ def sum_of(number: int, at: int) -> int:
     return (at + number * 2_654_435_761) & _SUM_MASK
 
 
-class FrameBook:
+class FrameCache:
     """All frames of late. Read ``current`` first; what is not in it, :meth:`look` finds or reads."""
 
     def __init__(self, read: Callable[[bytes], Frame]) -> None:
@@ -69,7 +69,7 @@ class FrameBook:
     def turn(self) -> None:
         """Forget what has not come since this was called before. Call it about once in two seconds."""
         self._before, self.current = self.current, {}
-        # Those who hold the dictionary look it up through the book each time, so that nothing else is to be told.
+        # Those who hold the dictionary look it up through the cache each time, so that nothing else is to be told.
 
 
 class Reader:

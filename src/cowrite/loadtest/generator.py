@@ -5,29 +5,52 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from pycrdt import Text
 
 from cowrite.crdt.state_vector import decode_state_vector
 from cowrite.loadtest.addresses import Addresses
-from cowrite.loadtest.arriving import arrive, arrive_at_once
 from cowrite.loadtest.edits import ROOT
 from cowrite.loadtest.histogram import Histogram
-from cowrite.loadtest.measuring import second_to_json
-from cowrite.loadtest.people.casting import cast
+from cowrite.loadtest.meter import Second, second_to_json
+from cowrite.loadtest.pacing import Pacer, wait_until
+from cowrite.loadtest.people.factory import people_for
 from cowrite.loadtest.people.person import Crew, Person
 from cowrite.loadtest.people.yjs import YjsPerson
-from cowrite.loadtest.plan import Plan, Seat, seats, storm_seats
-from cowrite.loadtest.rhythm import Rhythm
-from cowrite.loadtest.waiting import wait_until
+from cowrite.loadtest.plan import Plan, Role, roles, storm_roles
+from cowrite.loadtest.ramp_up import arrive, arrive_at_once
 
 BREATHE_SECONDS: Final = 25.0
 _ACKNOWLEDGED_SECONDS: Final = 2.0
+Told = Callable[[Second], None]
 Typed = Mapping[str, tuple[int, int]]
 """By document: how many edits, and their sum."""
+
+
+class Part(Protocol):
+    """One process that makes load: this one, a :class:`Generator`, or another. The steps are called in this order."""
+
+    async def arrive(self) -> Histogram:
+        """All but those of the storm come in; how long each took. Raises :class:`LoadError`."""
+        ...
+
+    async def work(self, since: float, until: float, told: Told) -> Typed:
+        """Type and point from now on until then; what was typed from ``since`` on, which counts (monotonic clock, seconds).
+
+        ``told`` is called with each second of what counts.
+        """
+        ...
+
+    async def settle(self, typed: Typed, seconds: float) -> Mapping[str, Any]:
+        """Wait until all has arrived that everybody has typed, for so long at most; ``Generator.outcome``."""
+        ...
+
+    async def close(self) -> None:
+        """Everybody leaves."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +68,8 @@ class Generator:
     def __init__(self, plan: Plan, part: int = 0) -> None:
         self.plan = plan
         self.crew = Crew(plan, Addresses(plan))
-        self.people = cast(_mine(seats(plan), plan, part), self.crew)
-        self.stormers = cast(_mine(storm_seats(plan), plan, part), self.crew)
+        self.people = people_for(_mine(roles(plan), plan, part), self.crew)
+        self.stormers = people_for(_mine(storm_roles(plan), plan, part), self.crew)
         self.storm: Storm | None = None
         self._at = 0
         """The second of the measurement that it is now."""
@@ -54,18 +77,15 @@ class Generator:
         """Of a core, what this process used while it was measured."""
         self._missing: list[str] = []
         """Why some of the storm could not come in."""
-        self._rhythms: list[Rhythm] = []
-        self._share = sum(not person.seat.storms for person in self.people) / max(1, plan.documents * plan.people)
+        self._pacers: list[Pacer] = []
+        self._share = sum(not person.role.storms for person in self.people) / max(1, plan.documents * plan.people)
 
-    async def arrive(self) -> list[float]:
-        """All but those of the storm come in. How long each took, in ms. Raises :class:`LoadError`."""
-        return await arrive(self.people, self.plan, per_second=self.plan.ramp_up * self._share)
+    async def arrive(self) -> Histogram:
+        joins = Histogram()
+        joins.add(await arrive(self.people, self.plan, per_second=self.plan.ramp_up * self._share))
+        return joins
 
-    async def work(self, since: float, until: float, told: Any = None) -> None:
-        """Type and point from now on until then; what is sent from ``since`` on counts (monotonic clock, seconds).
-
-        ``told`` is called each second of what counts, with its :class:`Second`.
-        """
+    async def work(self, since: float, until: float, told: Told) -> Typed:
         self.crew.reader.since = int(since * 1e9)
         self._start()
         await asyncio.sleep(since - time.monotonic())
@@ -73,14 +93,15 @@ class Generator:
         cpu, began = time.process_time(), time.monotonic()
         storming = asyncio.ensure_future(self._storm((since + until) / 2)) if self.plan.join_storm else None
         await self._seconds(since, until, told)
-        for rhythm in self._rhythms:
-            rhythm.stop()
+        for pacer in self._pacers:
+            pacer.stop()
         self.core_percent = 100 * (time.process_time() - cpu) / (time.monotonic() - began)
         if storming is not None:
             await storming
+        return self.typed()
 
     def outcome(self, typed: Typed) -> dict[str, Any]:
-        """All that this process has to tell at the end, for :mod:`cowrite.loadtest.gathering`."""
+        """All that this process has to tell at the end, for :mod:`cowrite.loadtest.report.aggregation`."""
         meter, storm = self.crew.meter, self.storm
         missing, twice = self.lacking(typed)
         return {
@@ -110,16 +131,16 @@ class Generator:
         """What this process's people have typed since it counts."""
         by_document: dict[str, tuple[int, int]] = {}
         for person in self.people:
-            count, total = by_document.get(person.seat.document, (0, 0))
-            by_document[person.seat.document] = count + person.typed, total + person.typed_sum
+            count, total = by_document.get(person.role.document, (0, 0))
+            by_document[person.role.document] = count + person.typed, total + person.typed_sum
         return by_document
 
-    async def settle(self, typed: Typed, seconds: float) -> None:
-        """Wait until all has arrived that everybody has typed, for so long at most."""
+    async def settle(self, typed: Typed, seconds: float) -> Mapping[str, Any]:
         await wait_until(lambda: not any(self._lacks(person, typed) for person in self.people), seconds)
         # Not so long for what is only not acknowledged yet.
         await wait_until(lambda: not any(person.waits for person in self.people), min(seconds, _ACKNOWLEDGED_SECONDS))
         self.crew.meter.tick(int(self.plan.seconds))
+        return self.outcome(typed)
 
     def lacking(self, typed: Typed) -> tuple[int, int]:
         """How many deliveries are missing, and how many came more than once; at least so many."""
@@ -137,7 +158,7 @@ class Generator:
         found: dict[str, list[str]] = {}
         for person in (*self.people, *self.stormers):
             if isinstance(person, YjsPerson) and person.doc is not None and person.left is None:
-                found.setdefault(person.seat.document, []).append(_digest(person))
+                found.setdefault(person.role.document, []).append(_digest(person))
         return found
 
     def problems(self) -> list[str]:
@@ -148,8 +169,7 @@ class Generator:
             reasons[reason] = reasons.get(reason, 0) + 1
         return [f"{count} times: {reason}" for reason, count in reasons.items()]
 
-    async def leave(self) -> None:
-        """Everybody goes."""
+    async def close(self) -> None:
         self.crew.leaving = True
         for person in (*self.people, *self.stormers):
             await person.leave()
@@ -164,25 +184,24 @@ class Generator:
 
         for person in self.people:
             # Spread over the time between two edits, and over the documents.
-            phase = (person.seat.number * 0.618033988749895) % 1
-            if person.seat.types:
-                self._rhythms.append(Rhythm(person.type, plan.rate, phase, late))
+            phase = (person.role.number * 0.618033988749895) % 1
+            if person.role.types:
+                self._pacers.append(Pacer(person.type, plan.rate, phase, late))
             if plan.cursors:
-                self._rhythms.append(Rhythm(person.point, plan.cursors, (phase + 0.5) % 1))
-            elif not person.seat.types:
+                self._pacers.append(Pacer(person.point, plan.cursors, (phase + 0.5) % 1))
+            elif not person.role.types:
                 # Not before it is needed: a server breathes with everybody, and in a short run idle people are to be idle.
-                self._rhythms.append(Rhythm(person.breathe, 1 / BREATHE_SECONDS, 1 + phase))
+                self._pacers.append(Pacer(person.breathe, 1 / BREATHE_SECONDS, 1 + phase))
 
-    async def _seconds(self, since: float, until: float, told: Any) -> None:
+    async def _seconds(self, since: float, until: float, told: Told) -> None:
         while (now := time.monotonic()) < until:
             await asyncio.sleep(min(since + self._at + 1, until) - now)
             second = self.crew.meter.tick(self._at)
             self._at += 1
             if not self._at % 2:
-                for book in self.crew.books:
-                    book.turn()
-            if told is not None:
-                told(second)
+                for cache in self.crew.caches:
+                    cache.turn()
+            told(second)
 
     async def _storm(self, at: float) -> None:
         await asyncio.sleep(at - time.monotonic())
@@ -199,12 +218,12 @@ class Generator:
         return person.left is None and person.received < _expected(person, typed)[0]
 
 
-def _mine(everybody: Sequence[Seat], plan: Plan, part: int) -> list[Seat]:
-    return [seat for seat in everybody if seat.number % plan.processes == part]
+def _mine(everybody: Sequence[Role], plan: Plan, part: int) -> list[Role]:
+    return [role for role in everybody if role.number % plan.processes == part]
 
 
 def _expected(person: Person, typed: Typed) -> tuple[int, int]:
-    count, total = typed.get(person.seat.document, (0, 0))
+    count, total = typed.get(person.role.document, (0, 0))
     return count - person.typed, total - person.typed_sum
 
 

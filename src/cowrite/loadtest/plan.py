@@ -124,7 +124,7 @@ def plan_from_json(told: Mapping[str, Any]) -> Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class Role:
     """One of the people: which document, and what they do there."""
 
     number: int
@@ -138,7 +138,7 @@ class Seat:
     """It comes with the storm: what arrives is not counted."""
 
 
-def seats(plan: Plan) -> list[Seat]:
+def roles(plan: Plan) -> list[Role]:
     """Everybody. The protocols are spread evenly over those who type and those who do not."""
     order = _protocols(plan.protocols, plan.people)
     apart = max(1, plan.documents * plan.people // max(1, plan.sampled))
@@ -152,7 +152,7 @@ def seats(plan: Plan) -> list[Seat]:
             keeps = protocol in YJS_PROTOCOLS and left <= plan.replicas and keepers < plan.replicas and spare > 0
             keepers, spare = keepers + keeps, spare - keeps
             everybody.append(
-                Seat(
+                Role(
                     number,
                     document,
                     protocol,
@@ -164,12 +164,12 @@ def seats(plan: Plan) -> list[Seat]:
     return everybody
 
 
-def storm_seats(plan: Plan) -> list[Seat]:
+def storm_roles(plan: Plan) -> list[Role]:
     """Those who come later, spread over the documents; the first two of them have replicas, too."""
     order = _protocols(plan.protocols, max(1, plan.join_storm))
     first = plan.documents * plan.people
     return [
-        Seat(
+        Role(
             first + number,
             plan.document_ids[number % plan.documents],
             order[number],

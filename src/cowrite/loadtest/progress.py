@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.status import Status
 
 from cowrite.loadtest.histogram import Histogram
-from cowrite.loadtest.measuring import Second
+from cowrite.loadtest.meter import Second
 from cowrite.loadtest.plan import Plan
 from cowrite.loadtest.server_figures import Sample
 

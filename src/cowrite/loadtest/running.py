@@ -9,16 +9,16 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from cowrite.loadtest.addresses import Addresses
-from cowrite.loadtest.gathering import Course, Moments, gather
+from cowrite.loadtest.generator import Generator, Part, Typed
 from cowrite.loadtest.histogram import Histogram
-from cowrite.loadtest.measuring import Second
+from cowrite.loadtest.meter import Second
 from cowrite.loadtest.open_files import allow_sockets, check_sources
-from cowrite.loadtest.other_part import OtherPart
-from cowrite.loadtest.own_part import OwnPart, Part, Typed
 from cowrite.loadtest.plan import Plan
-from cowrite.loadtest.report import Report
+from cowrite.loadtest.report.aggregation import Course, Moments, gather
+from cowrite.loadtest.report.model import Report
 from cowrite.loadtest.seeding import Seeders
 from cowrite.loadtest.server_figures import Sample, Watch, source_for
+from cowrite.loadtest.worker_process import WorkerProcess
 
 _HEAD_START: Final = 0.05
 
@@ -118,8 +118,8 @@ async def _run(plan: Plan, listener: Listener, watch: Watch | None, parts: list[
 
 async def _parts(plan: Plan) -> list[Part]:
     if plan.processes == 1:
-        return [OwnPart(plan)]
-    return list(await asyncio.gather(*(OtherPart.start(plan, number) for number in range(plan.processes))))
+        return [Generator(plan)]
+    return list(await asyncio.gather(*(WorkerProcess.start(plan, number) for number in range(plan.processes))))
 
 
 async def _look(watch: Watch | None) -> Sample | None:

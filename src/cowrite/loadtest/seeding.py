@@ -7,15 +7,15 @@ import time
 from typing import Final
 
 from cowrite.loadtest.addresses import Addresses
-from cowrite.loadtest.arriving import explain
 from cowrite.loadtest.edits import SEED_CLIENT, seed_updates
 from cowrite.loadtest.errors import LoadError
 from cowrite.loadtest.frames import STEP_2, Frame
-from cowrite.loadtest.people.casting import cast
+from cowrite.loadtest.pacing import wait_until
+from cowrite.loadtest.people.factory import people_for
 from cowrite.loadtest.people.person import Crew
 from cowrite.loadtest.people.yjs import YjsPerson
-from cowrite.loadtest.plan import YJS_PROTOCOLS, Plan, Protocol, Seat
-from cowrite.loadtest.waiting import wait_until
+from cowrite.loadtest.plan import YJS_PROTOCOLS, Plan, Protocol, Role
+from cowrite.loadtest.ramp_up import explain
 from cowrite.protocol.lib0 import write_varuint
 from cowrite.protocol.messages import SyncStep1
 
@@ -40,7 +40,7 @@ class Seeders:
         """Put it there, by the plan's protocol. Raises :class:`LoadError`."""
         plan, gate = self._plan, asyncio.Semaphore(_AT_A_TIME)
         protocol = next((one for one in plan.protocols if one in YJS_PROTOCOLS), Protocol.YJS)
-        people = cast([Seat(_SEED_NUMBER, document, protocol, storms=True) for document in plan.document_ids], self._crew)
+        people = people_for([Role(_SEED_NUMBER, document, protocol, storms=True) for document in plan.document_ids], self._crew)
 
         async def one(person: YjsPerson) -> None:
             async with gate:
@@ -66,7 +66,7 @@ async def _write(person: YjsPerson, plan: Plan) -> None:
             await _answered(person, written)
     except Exception as error:
         if person.left is not None:
-            raise LoadError(f"the text of {person.seat.document} could not be put there: {person.left}") from None
+            raise LoadError(f"the text of {person.role.document} could not be put there: {person.left}") from None
         raise LoadError(explain(error, plan)) from None
 
 

@@ -13,9 +13,9 @@ import sys
 from typing import Any, Final
 
 from cowrite.loadtest.errors import LoadError
-from cowrite.loadtest.measuring import Second, second_to_json
+from cowrite.loadtest.generator import Generator
+from cowrite.loadtest.meter import Second, second_to_json
 from cowrite.loadtest.open_files import allow_sockets
-from cowrite.loadtest.own_part import OwnPart
 from cowrite.loadtest.plan import plan_from_json
 
 _LONGEST_LINE: Final = 64 << 20
@@ -43,7 +43,7 @@ async def _serve() -> None:
     except LoadError as error:
         _say({"error": str(error)})
         return
-    part = OwnPart(plan, first["part"])
+    part = Generator(plan, first["part"])
     _say({"ready": True})
     commands: asyncio.Queue[bytes] = asyncio.Queue()
     obeying = asyncio.create_task(_obey(part, commands))
@@ -57,7 +57,7 @@ async def _serve() -> None:
     await part.close()
 
 
-async def _obey(part: OwnPart, commands: asyncio.Queue[bytes]) -> None:
+async def _obey(part: Generator, commands: asyncio.Queue[bytes]) -> None:
     while True:
         try:
             _say(await _do(part, json.loads(await commands.get())))
@@ -65,7 +65,7 @@ async def _obey(part: OwnPart, commands: asyncio.Queue[bytes]) -> None:
             _say({"error": str(error)})
 
 
-async def _do(part: OwnPart, command: dict[str, Any]) -> Any:
+async def _do(part: Generator, command: dict[str, Any]) -> Any:
     if command["do"] == "arrive":
         return (await part.arrive()).to_json()
     if command["do"] == "work":

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from cowrite.loadtest.addresses import Address
-from cowrite.loadtest.frames import AUTHENTICATED, CLOSED, REFUSED, Frame, FrameBook
+from cowrite.loadtest.frames import AUTHENTICATED, CLOSED, REFUSED, Frame, FrameCache
 from cowrite.loadtest.people.person import Crew
 from cowrite.loadtest.people.yjs import YjsPerson
-from cowrite.loadtest.plan import Protocol, Seat
+from cowrite.loadtest.plan import Protocol, Role
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.hocuspocus import Authenticate, HocuspocusDialect
 from cowrite.protocol.messages import AwarenessUpdate, Message, SyncStep1
@@ -17,14 +17,14 @@ _PROVIDER: str = "4.8.0"
 class HocuspocusPerson(YjsPerson):
     """See the module. Every Hocuspocus server acknowledges."""
 
-    def __init__(self, seat: Seat, crew: Crew, book: FrameBook) -> None:
-        super().__init__(seat, crew, book)
-        self._dialect = HocuspocusDialect(seat.document)
+    def __init__(self, role: Role, crew: Crew, cache: FrameCache) -> None:
+        super().__init__(role, crew, cache)
+        self._dialect = HocuspocusDialect(role.document)
         self._prefix = self._dialect.encode(SyncStep1(b""))[:-3]
         self.is_told = True
 
     def address(self) -> Address:
-        return self.crew.addresses.socket(Protocol.HOCUSPOCUS, self.seat.document, None)
+        return self.crew.addresses.socket(Protocol.HOCUSPOCUS, self.role.document, None)
 
     def encode(self, message: Message) -> bytes:
         return self._dialect.encode(message)
@@ -42,8 +42,8 @@ class HocuspocusPerson(YjsPerson):
 
     def breathe(self) -> None:
         # A Hocuspocus server lets go of whom it has not heard for a minute; providers tell it their awareness each 15 s.
-        self.hand.awareness_clock += 1
-        self.send(self.encode(AwarenessUpdate((AwarenessEntry(self.hand.client, self.hand.awareness_clock, "{}"),))))
+        self.typist.awareness_clock += 1
+        self.send(self.encode(AwarenessUpdate((AwarenessEntry(self.typist.client, self.typist.awareness_clock, "{}"),))))
 
     def take(self, frame: Frame) -> None:
         if frame.kind == REFUSED:

@@ -9,11 +9,11 @@ from typing import Final
 
 from picows import WSMsgType
 
-from cowrite.loadtest.edits import TOKEN, IndexHand
-from cowrite.loadtest.frames import UPDATE, Frame, FrameBook, insertions, parse
+from cowrite.loadtest.edits import TOKEN, IndexTypist
+from cowrite.loadtest.frames import UPDATE, Frame, FrameCache, insertions, parse
 from cowrite.loadtest.people.person import Crew
 from cowrite.loadtest.people.socket import SocketPerson
-from cowrite.loadtest.plan import Seat
+from cowrite.loadtest.plan import Role
 
 _HEAD: Final = re.compile(rb'"head":(?:"([^"]*)"|null)')
 _KIND: Final = re.compile(rb'\{"type":"(\w+)"')
@@ -35,10 +35,10 @@ class JsonPerson(SocketPerson):
 
     kind = WSMsgType.TEXT
 
-    def __init__(self, seat: Seat, crew: Crew, book: FrameBook) -> None:
-        super().__init__(seat, crew, book)
-        self.hand = IndexHand(self.rng.randrange(crew.plan.document_bytes + 1))
-        self.reads = seat.types
+    def __init__(self, role: Role, crew: Crew, cache: FrameCache) -> None:
+        super().__init__(role, crew, cache)
+        self.typist = IndexTypist(self.rng.randrange(crew.plan.document_bytes + 1))
+        self.reads = role.types
         self._head: str | None = None
         self._sent: dict[int, tuple[int, int]] = {}
         """By number of the request: when, and how many characters."""
@@ -49,25 +49,25 @@ class JsonPerson(SocketPerson):
         return self.left is None and bool(self._sent)
 
     def greet(self) -> None:
-        hello: dict[str, object] = {"type": "hello", "document_id": self.seat.document}
+        hello: dict[str, object] = {"type": "hello", "document_id": self.role.document}
         token = self.crew.addresses.token_for(self.number)
         self._tell(hello if token is None else {**hello, "access_token": token})
 
     def write(self, text: str, at: int) -> None:
         self._requests += 1
         self._sent[self._requests] = at, len(text)
-        operation = {"type": "insert", "position": ["body", self.hand.type(text)], "content": text}
+        operation = {"type": "insert", "position": ["body", self.typist.type(text)], "content": text}
         self._tell({"type": "operations", "request": self._requests, "base": self._head, "operations": [operation]})
 
     def point(self) -> None:
         at = time.monotonic_ns()
         if at >= self.crew.reader.since:
             self.meter.cursors_sent += 1
-        self._tell({"type": "presence", "cursor": ["body", self.hand.index], "data": {"at": at}})
+        self._tell({"type": "presence", "cursor": ["body", self.typist.index], "data": {"at": at}})
 
     def take(self, frame: Frame) -> None:
         if frame.kind == UPDATE:
-            if self.seat.types:
+            if self.role.types:
                 self._moved(frame)
         elif found := _KIND.match(frame.data):
             self._told(found[1], frame.data)
@@ -83,7 +83,7 @@ class JsonPerson(SocketPerson):
             frame.inserted = insertions(parse(frame.data)["operations"])
             frame.head = head_of(frame.data)
         for index, length, text in frame.inserted:
-            self.hand.read(index, length, own_length(self.number, text))
+            self.typist.read(index, length, own_length(self.number, text))
         self._head = frame.head
 
     def _told(self, kind: bytes, message: bytes) -> None:
@@ -105,7 +105,7 @@ class JsonPerson(SocketPerson):
             self.acknowledged(at)
         else:
             self.meter.refused += 1
-            self.hand.read(self.hand.index + 1, 0, length)
+            self.typist.read(self.typist.index + 1, 0, length)
 
     def _tell(self, message: dict[str, object]) -> None:
         self.send(json.dumps(message, separators=(",", ":")).encode())

@@ -10,9 +10,9 @@ from typing import Final
 
 from cowrite.loadtest.addresses import Addresses
 from cowrite.loadtest.edits import token
-from cowrite.loadtest.frames import UPDATE, Frame, FrameBook, Reader, sum_of
-from cowrite.loadtest.measuring import Meter
-from cowrite.loadtest.plan import Plan, Seat
+from cowrite.loadtest.frames import UPDATE, Frame, FrameCache, Reader, sum_of
+from cowrite.loadtest.meter import Meter
+from cowrite.loadtest.plan import Plan, Role
 
 JOIN_SECONDS: Final = 120.0
 """How long somebody may take to come in."""
@@ -26,7 +26,7 @@ class Crew:
     addresses: Addresses
     reader: Reader = field(default_factory=Reader)
     meter: Meter = field(default_factory=Meter)
-    books: list[FrameBook] = field(default_factory=list)
+    caches: list[FrameCache] = field(default_factory=list)
     leaving: bool = False
     """The run is over: sockets that close are no problem."""
 
@@ -40,14 +40,14 @@ def _looked_at(joined: asyncio.Future[None]) -> None:
 class Person:
     """Somebody in a document. What arrives is counted by ``received`` and its sum."""
 
-    def __init__(self, seat: Seat, crew: Crew) -> None:
-        self.seat = seat
+    def __init__(self, role: Role, crew: Crew) -> None:
+        self.role = role
         self.crew = crew
         self.meter = crew.meter
-        self.number = seat.number
-        self.rng = random.Random(seat.number)
-        self.counts = not seat.storms
-        self.samples = seat.sampled
+        self.number = role.number
+        self.rng = random.Random(role.number)
+        self.counts = not role.storms
+        self.samples = role.sampled
         self.received = 0
         self.received_sum = 0
         self.typed = 0
@@ -99,7 +99,7 @@ class Person:
     def took(self, frame: Frame) -> None:
         """Edits of the others have arrived, and maybe its own."""
         count, total = frame.count, frame.sum
-        if self.seat.types and self.number in frame.own:
+        if self.role.types and self.number in frame.own:
             own, own_sum = frame.own[self.number]
             count -= own
             total -= own_sum
@@ -147,7 +147,7 @@ class Person:
 
     def _sample(self, frame: Frame) -> None:
         now = time.monotonic_ns()
-        if self.number not in frame.own or not self.seat.types:
+        if self.number not in frame.own or not self.role.types:
             self.meter.latencies += [(now - at) / 1e6 for at in frame.times]
             return
         own, numbers = self.number, frame.numbers

@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from cowrite.loadtest.edits import CURSOR_TIME, IndexHand
+from cowrite.loadtest.edits import CURSOR_TIME, IndexTypist
 from cowrite.loadtest.errors import BRING_A_TOKEN, LoadError
 from cowrite.loadtest.frames import AWARENESS, UPDATE, Frame, insertions
 from cowrite.loadtest.http_requests import Answer, Requests
 from cowrite.loadtest.people.json_socket import own_length
 from cowrite.loadtest.people.person import Crew, Person
-from cowrite.loadtest.plan import Seat
+from cowrite.loadtest.plan import Role
 
 _LONG_POLL_SECONDS: Final = 25
 _RENEW_SECONDS: Final = 480.0
@@ -24,9 +24,9 @@ _RENEW_SECONDS: Final = 480.0
 class PollingPerson(Person):
     """See the module. What it writes goes out in its order, a request at a time; polls have a connection of their own."""
 
-    def __init__(self, seat: Seat, crew: Crew) -> None:
-        super().__init__(seat, crew)
-        self.hand = IndexHand(self.rng.randrange(crew.plan.document_bytes + 1))
+    def __init__(self, role: Role, crew: Crew) -> None:
+        super().__init__(role, crew)
+        self.typist = IndexTypist(self.rng.randrange(crew.plan.document_bytes + 1))
         self._polls = Requests(crew.addresses)
         self._posts = Requests(crew.addresses)
         self._authorization: dict[str, str] = {}
@@ -44,12 +44,12 @@ class PollingPerson(Person):
 
     async def join(self) -> None:
         token = self.crew.addresses.token_for(self.number)
-        wanted = {"document_id": self.seat.document} | ({} if token is None else {"session_token": token})
+        wanted = {"document_id": self.role.document} | ({} if token is None else {"session_token": token})
         answer = await self._posts.ask("POST", self._path("connect"), body=wanted)
         if answer.status != 200:
             raise LoadError(f"{self.crew.plan.url} lets nobody in: {_reason(answer)}{BRING_A_TOKEN}")
         self._authorize(answer)
-        document = self.crew.addresses.document_path(self.seat.document)
+        document = self.crew.addresses.document_path(self.role.document)
         state = await self._posts.ask("GET", document, headers=self._authorization)
         if state.status not in {200, 404}:
             raise LoadError(f"{self.crew.plan.url} does not give the document: {_reason(state)}")
@@ -64,15 +64,15 @@ class PollingPerson(Person):
         async def post() -> None:
             # An id, so that a request that is sent again is not applied twice.
             name = f"{self.number:x}-{at:x}"
-            operation = {"id": name, "type": "insert", "position": ["body", self.hand.type(text)], "content": text}
-            body = {"document_id": self.seat.document, "base": self._head, "operations": [operation]}
+            operation = {"id": name, "type": "insert", "position": ["body", self.typist.type(text)], "content": text}
+            body = {"document_id": self.role.document, "base": self._head, "operations": [operation]}
             answer = await self._posts.ask("POST", self._path("operations"), headers=self._authorization, body=body)
             self._unanswered -= 1
             if answer.status == 200:
                 self.acknowledged(at)
             else:
                 self.meter.refused += 1
-                self.hand.read(self.hand.index + 1, 0, len(text))
+                self.typist.read(self.typist.index + 1, 0, len(text))
 
         self._work.put_nowait(post)
 
@@ -80,7 +80,7 @@ class PollingPerson(Person):
         at = time.monotonic_ns()
         if at >= self.crew.reader.since:
             self.meter.cursors_sent += 1
-        body = {"document_id": self.seat.document, "cursor": ["body", self.hand.index], "data": {"at": at}}
+        body = {"document_id": self.role.document, "cursor": ["body", self.typist.index], "data": {"at": at}}
 
         async def post() -> None:
             await self._posts.ask("POST", self._path("presence"), headers=self._authorization, body=body)
@@ -115,7 +115,7 @@ class PollingPerson(Person):
                 await asyncio.sleep(max(0.0, began + every - time.monotonic()))
 
     async def _poll(self, wait: int) -> Answer:
-        query: dict[str, Any] = {"document_id": self.seat.document}
+        query: dict[str, Any] = {"document_id": self.role.document}
         query |= {"last_operation": self._head} if self._head is not None else {}
         query |= {"wait": wait} if wait else {}
         known = {"If-None-Match": self._etag} if self._etag else {}
@@ -143,8 +143,8 @@ class PollingPerson(Person):
         self.crew.reader.count(frame, body)
         if frame.count:
             self.took(frame)
-        for index, length, text in insertions(operations) if self.seat.types else ():
-            self.hand.read(index, length, own_length(self.number, text))
+        for index, length, text in insertions(operations) if self.role.types else ():
+            self.typist.read(index, length, own_length(self.number, text))
 
     def _look_at_cursors(self, body: bytes) -> None:
         newest, since = self._newest_cursor, self.crew.reader.since

@@ -8,9 +8,9 @@ from typing import Any, Final
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from cowrite.loadtest.addresses import Address
-from cowrite.loadtest.frames import Frame, FrameBook
+from cowrite.loadtest.frames import Frame, FrameCache
 from cowrite.loadtest.people.person import JOIN_SECONDS, Crew, Person
-from cowrite.loadtest.plan import Seat
+from cowrite.loadtest.plan import Role
 
 LARGE: Final = 64 << 10
 """Messages from this size on are not for all: a state, say. They are not remembered."""
@@ -22,14 +22,14 @@ _CLOSE_REASON_AT: Final = 2
 
 
 class SocketPerson(Person, WSListener):
-    """A WebSocket whose messages are looked up in a book."""
+    """A WebSocket whose messages are looked up in a cache."""
 
     kind = WSMsgType.BINARY
 
-    def __init__(self, seat: Seat, crew: Crew, book: FrameBook) -> None:
-        Person.__init__(self, seat, crew)
+    def __init__(self, role: Role, crew: Crew, cache: FrameCache) -> None:
+        Person.__init__(self, role, crew)
         WSListener.__init__(self)
-        self.book = book
+        self.cache = cache
         self.transport: WSTransport | None = None
         self.reads = True
         """What edits say matters to it, and not only that they arrive."""
@@ -39,7 +39,7 @@ class SocketPerson(Person, WSListener):
     def address(self) -> Address:
         """Where it connects."""
         token = self.crew.addresses.token_for(self.number)
-        return self.crew.addresses.socket(self.seat.protocol, self.seat.document, token)
+        return self.crew.addresses.socket(self.role.protocol, self.role.document, token)
 
     async def join(self) -> None:
         address, source = self.address(), self.crew.addresses.source()
@@ -110,9 +110,9 @@ class SocketPerson(Person, WSListener):
         if len(message) >= LARGE and not self.shares(message[:_HEAD_BYTES]):
             self.take_large(message)
             return
-        frame = self.book.current.get(message)
+        frame = self.cache.current.get(message)
         if frame is None:
-            frame = self.book.look(message)
+            frame = self.cache.look(message)
         if frame.count:
             self.took(frame)
             if not self.reads:

@@ -8,11 +8,11 @@ from typing import Any
 
 from pycrdt import Doc, Text
 
-from cowrite.loadtest.edits import EMPTY_UPDATE, ROOT, YjsHand
-from cowrite.loadtest.frames import ACKNOWLEDGED, AWARENESS, DENIED, STEP_1, STEP_2, UPDATE, Frame, FrameBook
+from cowrite.loadtest.edits import EMPTY_UPDATE, ROOT, YjsTypist
+from cowrite.loadtest.frames import ACKNOWLEDGED, AWARENESS, DENIED, STEP_1, STEP_2, UPDATE, Frame, FrameCache
 from cowrite.loadtest.people.person import Crew
 from cowrite.loadtest.people.socket import SocketPerson
-from cowrite.loadtest.plan import Seat
+from cowrite.loadtest.plan import Role
 from cowrite.protocol import yjs
 from cowrite.protocol.lib0 import read_bytes, read_string, read_varuint
 from cowrite.protocol.messages import Message, SyncStep1, SyncStep2, Update
@@ -21,16 +21,16 @@ from cowrite.protocol.messages import Message, SyncStep1, SyncStep2, Update
 class YjsPerson(SocketPerson):
     """See the module. What it sends is bytes made by hand; only who keeps a replica has a document."""
 
-    def __init__(self, seat: Seat, crew: Crew, book: FrameBook) -> None:
-        super().__init__(seat, crew, book)
+    def __init__(self, role: Role, crew: Crew, cache: FrameCache) -> None:
+        super().__init__(role, crew, cache)
         # Who types at an index follows what others insert, not what they delete.
         slips = not crew.plan.has_index_typists
-        self.hand = YjsHand(seat.number, crew.plan.document_bytes, self.rng, slips)
+        self.typist = YjsTypist(role.number, crew.plan.document_bytes, self.rng, slips)
         self.doc: Doc[Any] | None = None
-        if seat.keeps:
+        if role.keeps:
             self.doc = Doc()
             self.doc.get(ROOT, type=Text)
-        self.reads = seat.keeps
+        self.reads = role.keeps
         self.is_told = self.crew.addresses.acknowledges
         """The server says what it has kept."""
         self.sent: deque[int] = deque()
@@ -53,7 +53,7 @@ class YjsPerson(SocketPerson):
         self.send(self.encode(SyncStep1(b"\x00")))
 
     def write(self, text: str, at: int) -> None:
-        self.write_update(self.hand.type(text), at)
+        self.write_update(self.typist.type(text), at)
 
     def write_update(self, update: bytes, at: int) -> None:
         """Send an update."""
@@ -72,7 +72,7 @@ class YjsPerson(SocketPerson):
 
     def awareness(self, at: int) -> bytes:
         """A frame that tells where the cursor is."""
-        return self.hand.point(at)
+        return self.typist.point(at)
 
     def take(self, frame: Frame) -> None:
         kind = frame.kind

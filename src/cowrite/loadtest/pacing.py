@@ -1,4 +1,4 @@
-"""When people do something: each in a rhythm of their own, whatever the server does meanwhile."""
+"""When people do something: each in a rhythm of their own, whatever the server does meanwhile; and how long one waits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Late = Callable[[float, int], None]
 """Is told of each beat how late it came, in ms, and how many after it are left out."""
 
 
-class Rhythm:
+class Pacer:
     """Calls ``act`` so many times a second from now on. Of the beats that are missed all but the last are left out."""
 
     def __init__(self, act: Callable[[], None], rate: float, phase: float, late: Late | None = None) -> None:
@@ -37,3 +37,11 @@ class Rhythm:
             self._late(behind * 1000, missed)
         self._timer = self._wait()
         self._act()
+
+
+async def wait_until(holds: Callable[[], bool], seconds: float, *, look_every: float = 0.02) -> bool:
+    """Wait until it holds, for so long at most; whether it does."""
+    end = time.monotonic() + seconds
+    while not (held := holds()) and time.monotonic() < end:  # noqa: ASYNC110 # a matter of counting, and so no event
+        await asyncio.sleep(look_every)
+    return held

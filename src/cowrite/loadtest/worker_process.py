@@ -14,23 +14,23 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from cowrite.loadtest.errors import LoadError
+from cowrite.loadtest.generator import Told, Typed
 from cowrite.loadtest.histogram import Histogram
-from cowrite.loadtest.measuring import second_from_json
-from cowrite.loadtest.own_part import Told, Typed
+from cowrite.loadtest.meter import second_from_json
 from cowrite.loadtest.plan import Plan, plan_to_json
 
 _LONGEST_LINE: Final = 256 << 20
 _CLOSE_SECONDS: Final = 10.0
 
 
-class OtherPart:
+class WorkerProcess:
     """Make it with :meth:`start`."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
 
     @classmethod
-    async def start(cls, plan: Plan, part: int) -> OtherPart:
+    async def start(cls, plan: Plan, part: int) -> WorkerProcess:
         """Start the process, and wait until it can begin. Raises :class:`LoadError`."""
         command = [sys.executable, "-m", "cowrite.loadtest.worker"]
         process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, limit=_LONGEST_LINE)

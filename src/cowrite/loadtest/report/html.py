@@ -5,9 +5,9 @@ from __future__ import annotations
 from html import escape
 from typing import Final
 
-from cowrite.loadtest import svg
-from cowrite.loadtest.report import Report
-from cowrite.loadtest.report_rows import Row, headline, sections, verdict
+from cowrite.loadtest.report import svg
+from cowrite.loadtest.report.model import Report
+from cowrite.loadtest.report.rows import Row, headline, sections, verdict
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --surface: #fcfcfb; --card: #ffffff; --ink: #0b0b0b; --second: #52514e; --grid: #e1e0d9;

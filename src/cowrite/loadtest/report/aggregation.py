@@ -8,9 +8,9 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from cowrite.loadtest.histogram import Histogram
-from cowrite.loadtest.measuring import Second, second_from_json
+from cowrite.loadtest.meter import Second, second_from_json
 from cowrite.loadtest.plan import Plan, plan_to_json
-from cowrite.loadtest.report import (
+from cowrite.loadtest.report.model import (
     GENERATOR_LIMIT,
     Cursors,
     Delivery,
@@ -22,7 +22,7 @@ from cowrite.loadtest.report import (
     Storm,
     Traffic,
 )
-from cowrite.loadtest.report import Second as ReportedSecond
+from cowrite.loadtest.report.model import Second as ReportedSecond
 from cowrite.loadtest.server_figures import Sample
 
 _VERSION: Final = version("cowrite")

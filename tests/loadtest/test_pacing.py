@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from cowrite.loadtest.rhythm import Rhythm
+from cowrite.loadtest.pacing import Pacer
 from timing import MS
 
 
@@ -25,9 +25,9 @@ async def told_of(every: float, *, blocked_for: float) -> list[tuple[float, int]
         if acted == 4:
             enough.set()
 
-    rhythm = Rhythm(act, 1 / every, 0, lambda late, missed: told.append((late, missed)))
+    pacer = Pacer(act, 1 / every, 0, lambda late, missed: told.append((late, missed)))
     await enough.wait()
-    rhythm.stop()
+    pacer.stop()
     stopped_at = acted
     await asyncio.sleep(2 * every)
     assert acted == stopped_at == len(told)

@@ -9,7 +9,7 @@ import pytest
 from picows import WSError
 
 from cowrite.loadtest import Plan
-from cowrite.loadtest.arriving import explain
+from cowrite.loadtest.ramp_up import explain
 
 PLAN = Plan(url="http://127.0.0.1:8000", people=30_000)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from cowrite.loadtest.report import Durations, Report, Server
+from cowrite.loadtest.report.model import Durations, Report, Server
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from cowrite.loadtest.report import Report
-from cowrite.loadtest.report_rows import headline, sections, verdict
+from cowrite.loadtest.report.model import Report
+from cowrite.loadtest.report.rows import headline, sections, verdict
 
 _NAME_WIDTH: Final = 26
 

@@ -8,13 +8,13 @@ import statistics
 
 import pytest
 
-from cowrite.loadtest.edits import YjsHand, token
-from cowrite.loadtest.frames import STEP_2, FrameBook, Reader
-from cowrite.loadtest.gathering import Course, gather
+from cowrite.loadtest.edits import YjsTypist, token
+from cowrite.loadtest.frames import STEP_2, FrameCache, Reader
 from cowrite.loadtest.generator import Generator, Storm
 from cowrite.loadtest.histogram import Histogram
-from cowrite.loadtest.measuring import Meter, Second, second_from_json, second_to_json
+from cowrite.loadtest.meter import Meter, Second, second_from_json, second_to_json
 from cowrite.loadtest.plan import Plan
+from cowrite.loadtest.report.aggregation import Course, gather
 from cowrite.protocol import yjs
 from cowrite.protocol.hocuspocus import HocuspocusDialect
 from cowrite.protocol.messages import SyncStep2, Update
@@ -50,8 +50,8 @@ def test_frames_tell_the_edits_that_count() -> None:
     """Those sent before are none, and whose each is, is known; the same in both dialects."""
     reader = Reader()
     reader.since = 100
-    hand = YjsHand(3, 0, random.Random(1))
-    update = hand.type(token(3, 99) + token(3, 100) + token(4, 200))
+    typist = YjsTypist(3, 0, random.Random(1))
+    update = typist.type(token(3, 99) + token(3, 100) + token(4, 200))
     for frame in (
         reader.yjs(yjs.encode(Update(update))),
         reader.hocuspocus(HocuspocusDialect("doc").encode(Update(update))),
@@ -72,14 +72,14 @@ def test_frames_are_read_once() -> None:
         read.append(data)
         return reader.yjs(data)
 
-    book = FrameBook(reads)  # type: ignore[arg-type]
-    first = book.look(b"\x00\x00\x00")
-    assert book.current[b"\x00\x00\x00"] is first
-    book.turn()
-    assert book.look(b"\x00\x00\x00") is first
-    book.turn()
-    book.turn()
-    assert book.look(b"\x00\x00\x00") is not first
+    cache = FrameCache(reads)  # type: ignore[arg-type]
+    first = cache.look(b"\x00\x00\x00")
+    assert cache.current[b"\x00\x00\x00"] is first
+    cache.turn()
+    assert cache.look(b"\x00\x00\x00") is first
+    cache.turn()
+    cache.turn()
+    assert cache.look(b"\x00\x00\x00") is not first
     assert len(read) == 2
 
 
@@ -103,8 +103,8 @@ async def test_one_that_is_missing_shows_though_another_came_twice(arrived: tupl
     generator = Generator(Plan(url="http://127.0.0.1:1", people=2, typing=1, replicas=0))
     generator.crew.reader.since = 0
     author, reader = generator.people
-    hand = YjsHand(author.number, 0, random.Random(1))
-    frames = {at: generator.crew.reader.yjs(yjs.encode(Update(hand.type(token(author.number, at))))) for at in (100, 200)}
+    typist = YjsTypist(author.number, 0, random.Random(1))
+    frames = {at: generator.crew.reader.yjs(yjs.encode(Update(typist.type(token(author.number, at))))) for at in (100, 200)}
     author.typed, author.typed_sum = 2, sum(frame.sum for frame in frames.values())
     for at in arrived:
         reader.took(frames[at])

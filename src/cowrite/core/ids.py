@@ -10,9 +10,10 @@ from typing import Final
 from cowrite.core.ports import Clock
 
 _COUNTER_BITS = 12
-_RANDOM_BITS = 62
 _AT_ONCE: Final = 64
 """So many random numbers are asked of the system in one call, which takes it as long as making ten ids."""
+_VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+"""The first digit of the random part: its upper two bits are those of RFC 9562, the others stay as they are."""
 
 
 class Ids:
@@ -26,39 +27,45 @@ class Ids:
         self._clock = clock
         self._tick = 0
         """The last millisecond that was used, with the counter in its low 12 bits."""
-        self._numbers: list[int] = []
-        """Random numbers that were used for nothing yet."""
+        self._millisecond = -1
+        """The one that ``_begins`` is of: under load several ids are made in each."""
+        self._begins = ""
+        self._ends: list[str] = []
+        """Random parts that were used for nothing yet."""
         _all.add(self)
 
     def new(self) -> str:
         """A fresh id."""
-        if not self._numbers:
-            self._numbers = _random_numbers(_AT_ONCE)
-        return self._make(self._numbers.pop())
+        if not self._ends:
+            self._ends = _random_ends(_AT_ONCE)
+        return self._make(self._ends.pop())
 
     def many(self, count: int) -> list[str]:
         """Fresh ids in their order.
 
         Asks the system for random numbers once: each time another thread may run and keep this one waiting for 5 ms.
         """
-        if count > len(self._numbers):
-            self._numbers += _random_numbers(max(_AT_ONCE, count))
-        return [self._make(self._numbers.pop()) for _ in range(count)]
+        if count > len(self._ends):
+            self._ends += _random_ends(max(_AT_ONCE, count))
+        return [self._make(self._ends.pop()) for _ in range(count)]
 
     def forget(self) -> None:
         """Use no random number that was asked for before: another process has the same ones."""
-        self._numbers = []
+        self._ends = []
 
-    def _make(self, random: int) -> str:
-        self._tick = max(self._clock.now() << _COUNTER_BITS, self._tick + 1)
-        milliseconds, counter = self._tick >> _COUNTER_BITS, self._tick & 0xFFF
-        digits = f"{milliseconds:012x}7{counter:03x}{0b10 << _RANDOM_BITS | random:016x}"
-        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    def _make(self, ends: str) -> str:
+        self._tick = tick = max(self._clock.now() << _COUNTER_BITS, self._tick + 1)
+        millisecond = tick >> _COUNTER_BITS
+        if millisecond != self._millisecond:
+            digits = f"{millisecond:012x}"
+            self._millisecond, self._begins = millisecond, f"{digits[:8]}-{digits[8:]}-7"
+        return f"{self._begins}{tick & 0xFFF:03x}{ends}"
 
 
-def _random_numbers(count: int) -> list[int]:
-    bits = secrets.token_bytes(8 * count)
-    return [int.from_bytes(bits[at : at + 8]) & (1 << _RANDOM_BITS) - 1 for at in range(0, 8 * count, 8)]
+def _random_ends(count: int) -> list[str]:
+    """The last two of the five groups of digits, each with the hyphen before it."""
+    digits = secrets.token_bytes(8 * count).hex()
+    return [f"-{_VARIANT[digits[at]]}{digits[at + 1 : at + 4]}-{digits[at + 4 : at + 16]}" for at in range(0, 16 * count, 16)]
 
 
 _all: weakref.WeakSet[Ids] = weakref.WeakSet()

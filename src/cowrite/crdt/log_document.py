@@ -16,7 +16,7 @@ import pycrdt
 from cowrite.crdt.document import Document
 from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.guard import outline_of_state
-from cowrite.crdt.operations import OperationDraft, OperationType
+from cowrite.crdt.operations import OperationDraft
 from cowrite.crdt.outline import ClockRange, Outline, missing
 from cowrite.crdt.roots import RootKind
 from cowrite.crdt.tails import Tails
@@ -124,7 +124,7 @@ class LogDocument(Document):
 
     def type_on(self, updates: Sequence[bytes], outlines: Sequence[Outline]) -> Change | None:
         """As :meth:`commit`, many times sooner, when the updates are nothing but keystrokes of one client where that has typed
-        last; else None, and nothing has happened.
+        last, or one that deletes the last characters there; else None, and nothing has happened.
 
         The engine gets them later, those of all clients in one transaction: with the next call that needs it, or with
         :meth:`catch_up`. Raises :class:`EngineFault`.
@@ -137,8 +137,7 @@ class LogDocument(Document):
         for outline in outlines:
             self._follow(outline)
         self._grow(typed.update)
-        draft = OperationDraft(OperationType.INSERT, (typed.root, typed.place), typed.text, None, {})
-        return Change(typed.update, (typed.brings,), (draft,))
+        return Change(typed.update, typed.brings, typed.operations)
 
     def catch_up(self) -> None:
         """Let the engine have what :meth:`type_on` has taken. Raises :class:`EngineFault`."""

@@ -7,6 +7,11 @@ directly behind its left neighbour, unless something else refers to that neighbo
 the index behind that unit (a *tail*), to move it with everything that happens before it, and to forget it as soon as anything
 else is put there.
 
+Whoever strikes a wrong key deletes it, and types on. So it is also remembered how many of the last units stand side by side and
+can be seen: the last of these are deleted by their clocks alone, wherever they are. What is typed then stands behind the last
+one that is left. It names as its neighbours either that one and the first deleted one (before which it stands then), or the
+last deleted one and what was the right neighbour before.
+
 A tail is learnt from an operation that the engine itself has told, and forgotten whenever it is not certain: when its unit is
 deleted, when something is formatted, when much happens at once. Then the engine is asked again. Only texts that are roots have
 tails: within a node the path would have to be known, too.
@@ -34,17 +39,6 @@ _AFTER_ITS_OWN = (0x80, 0xC0)
 """Flags of a struct that has a left neighbour, and perhaps a right one."""
 
 
-class Continuation(NamedTuple):
-    """Keystrokes of one client that go on where it was: what an update of them is, and does."""
-
-    update: bytes
-    """All of them as one struct."""
-    brings: ClockRange
-    root: str
-    place: int
-    text: str
-
-
 class _End(NamedTuple):
     """What a client's next keystroke has to look like."""
 
@@ -52,6 +46,47 @@ class _End(NamedTuple):
     root: str
     right: tuple[int, int]
     """Its right neighbour: one that lies before the left one, in the same piece, would make the engine put it elsewhere."""
+    left: int
+    """The clock of its last unit that is not deleted: behind it is the place. Those from there to ``clock`` were deleted."""
+    first: int
+    """The units from this clock to ``left``, if any, are characters that stand side by side, and can be seen."""
+
+    def typed(self, start: int, end: int, right: tuple[int, int], text: str) -> _End:
+        """The same after a string with that right neighbour."""
+        first = self.first if self.left == start - 1 else start
+        # Half a character must not be deleted: where there are such the engine is asked.
+        return _End(end, self.root, right, end - 1, first if len(text) == end - start else end)
+
+
+class Continuation(NamedTuple):
+    """What one client types, or deletes of its last characters, where it was."""
+
+    update: bytes
+    """All of what is typed as one struct."""
+    client: int
+    brings: tuple[ClockRange, ...]
+    place: int
+    """The index at which it begins."""
+    text: str
+    deleted: int
+    """How many units."""
+    before: bool
+    """What is typed stands before what is deleted, not behind it."""
+    end: _End
+    """What comes next has to look like this."""
+
+    @property
+    def operations(self) -> tuple[OperationDraft, ...]:
+        """As the engine would tell it: from left to right."""
+        root, place = self.end.root, self.place
+        typed = OperationDraft(OperationType.INSERT, (root, place), self.text, None, {})
+        if not self.deleted:
+            return (typed,)
+        at = place + utf16_length(self.text) if self.before else place
+        deleted = OperationDraft(OperationType.DELETE, (root, at), None, self.deleted)
+        if not self.text:
+            return (deleted,)
+        return (typed, deleted) if self.before else (deleted, typed)
 
 
 class _Places:
@@ -79,7 +114,7 @@ class _Places:
         self.indexes = [at + length if at > index else at for at in self.indexes]
 
     def delete(self, index: int, length: int) -> None:
-        """After those within were removed."""
+        """After those within were forgotten."""
         self.indexes = [at - length if at > index else at for at in self.indexes]
 
 
@@ -96,38 +131,84 @@ class Tails:
         self._roots.clear()
 
     def continuation(self, updates: Sequence[bytes], outlines: Sequence[Outline]) -> Continuation | None:
-        """Tell what these updates do when they are nothing but keystrokes of one client where it has typed last; else None.
+        """Tell what these updates do when they are nothing but keystrokes of one client where it has typed last, or one that
+        deletes the last characters there; else None.
 
-        Their right neighbour is that of the last ones. Whoever applies them calls :meth:`go_on`, before anything else happens.
+        The right neighbour of all is the same. Whoever applies them calls :meth:`go_on`, before anything else happens.
         """
-        if not self._ends or not outlines[0].brings:
+        outline = outlines[0]
+        if outline.deletes:
+            return self._correction(updates[0], outline) if len(updates) == 1 else None
+        if not self._ends or not outline.brings:
             return None
-        client, start, end = outlines[0].brings[0]
+        client, start, end = outline.brings[0]
         tail = self._ends.get(client)
-        right = _right(outlines[0])
-        if tail is None or tail.clock != start or tail.right != right:
+        right = _right(outline)
+        if tail is None or tail.clock != start:
+            return None
+        left = start - 1
+        if right == (client, tail.left + 1):
+            left = tail.left
+        elif right != tail.right:
             return None
         parts = []
         end = start
-        for update, outline in zip(updates, outlines, strict=True):
-            if not _continues(outline, client, end) or _right(outline) != right:
+        for update, one in zip(updates, outlines, strict=True):
+            if one.deletes or not _continues(one, client, end, left) or _right(one) != right:
                 return None
-            begins, ends = read_sized(update, content_at(update, outline.layout.rows[3]))
-            parts.append(update[begins:ends])
-            end = outline.brings[0].end
+            parts.append(_content(update, one))
+            end = one.brings[0].end
+            left = end - 1
         content = b"".join(parts)
-        update = updates[0] if len(updates) == 1 else _joined(updates[0], outlines[0], content)
+        text = content.decode()
+        update = updates[0] if len(updates) == 1 else _joined(updates[0], outline, content)
+        return Continuation(
+            update,
+            client,
+            (ClockRange(client, start, end),),
+            self._place(client, tail),
+            text,
+            0,
+            False,
+            tail.typed(start, end, right, text),
+        )
+
+    def _correction(self, update: bytes, outline: Outline) -> Continuation | None:
+        """A client deletes its last characters, and perhaps types in their place."""
+        client, start, end = outline.deletes[0]
+        tail = self._ends.get(client)
+        if tail is None or end != tail.left + 1 or start <= tail.first or len(outline.deletes) > 1:
+            return None
+        place = self._place(client, tail) - (end - start)
+        after = tail._replace(left=start - 1)
+        if not outline.structs:
+            return Continuation(update, client, (), place, "", end - start, False, after)
+        right = _right(outline)
+        before = right == (client, start)
+        if not _continues(outline, client, tail.clock, start - 1 if before else tail.clock - 1):
+            return None
+        if not before and right != tail.right:
+            return None
+        text = _content(update, outline).decode()
+        after = after.typed(*outline.brings[0][1:], right, text)
+        return Continuation(update, client, outline.brings, place, text, end - start, before, after)
+
+    def _place(self, client: int, tail: _End) -> int:
         places = self._roots[tail.root]
-        index = places.indexes[places.slots[client]]
-        return Continuation(update, ClockRange(client, start, end), tail.root, index, content.decode())
+        return places.indexes[places.slots[client]]
 
     def go_on(self, typed: Continuation) -> None:
         """These keystrokes were taken."""
-        client, start, end = typed.brings
-        self._ends[client] = self._ends[client]._replace(clock=end)
-        places = self._roots[typed.root]
-        places.insert(typed.place, end - start)
-        places.indexes[places.slots[client]] = typed.place + end - start
+        places = self._roots[typed.end.root]
+        if typed.deleted:
+            places.delete(typed.place, typed.deleted)
+        end = typed.place
+        if typed.brings:
+            length = typed.brings[0].end - typed.brings[0].start
+            places.insert(typed.place, length)
+            end += length
+        self._ends[typed.client] = typed.end
+        places.indexes[places.slots[typed.client]] = end
 
     def follow(self, outline: Outline, drafts: Sequence[OperationDraft]) -> None:
         """Another change was made: this is its outline, and what the engine has told of it."""
@@ -154,23 +235,40 @@ class Tails:
             and utf16_length(text) == end - start
         ):
             self._roots.setdefault(root, _Places()).add(client, index + end - start)
-            self._ends[client] = _End(end, root, _right(outline))
+            right = _right(outline)
+            self._ends[client] = _End(start, root, right, start - 1, start).typed(start, end, right, text)
 
     def _forget_touched(self, outline: Outline) -> None:
-        """Forget whoever has typed elsewhere, and tails behind which something was put."""
+        """Forget whoever has typed elsewhere, and tails behind which something was put; and what stood side by side where
+        something was put between, or deleted.
+        """
         layout = outline.layout
         rows = layout.rows
         for at in range(0, len(rows), 4):
             if rows[at] >> CLOCK_BITS & CONTENT not in _HARMLESS:
                 self.clear()
                 return
-            left = rows[at + 1]
+            left, right = rows[at + 1], rows[at + 2]
             if left >> CLOCK_BITS:
-                client = layout.clients[(left >> CLOCK_BITS) - 1]
-                if (end := self._ends.get(client)) is not None and end.clock == (left & CLOCK_MASK) + 1:
-                    self._forget(client)
+                self._part(layout.clients[(left >> CLOCK_BITS) - 1], (left & CLOCK_MASK) + 1)
+            if right:
+                self._part(layout.clients[(right >> CLOCK_BITS) - 1], right & CLOCK_MASK)
         for client, _, _ in outline.brings:
             self._forget(client)
+        for client, start, end in outline.deletes:
+            tail = self._ends.get(client)
+            if tail is not None and start <= tail.left:
+                self._part(client, min(end, tail.clock))
+
+    def _part(self, client: int, clock: int) -> None:
+        """Something was done before the unit of this clock, or behind the one before it."""
+        tail = self._ends.get(client)
+        if tail is None:
+            return
+        if tail.left < clock <= tail.clock:
+            self._forget(client)
+        elif tail.first < clock <= tail.left:
+            self._ends[client] = tail._replace(first=clock)
 
     def _forget(self, client: int) -> None:
         tail = self._ends.pop(client, None)
@@ -191,15 +289,12 @@ class Tails:
             places.insert(index, utf16_length(draft.content))
         else:
             assert draft.length is not None, "what is deleted by index has a length"
-            within = range(index + 1, index + draft.length + 1)
-            for client in [client for client, at in zip(places.clients, places.indexes, strict=True) if at in within]:
-                self._forget(client)
             places.delete(index, draft.length)
 
 
-def _continues(outline: Outline, client: int, clock: int) -> bool:
-    """Whether it is one string directly behind the client's own unit before that clock, and nothing else."""
-    if outline.structs != 1 or outline.deletes:
+def _continues(outline: Outline, client: int, clock: int, before: int) -> bool:
+    """Whether it brings one string of this client and clock alone, directly behind the client's own unit ``before``."""
+    if outline.structs != 1:
         return False
     head, left = outline.layout.rows[0], outline.layout.rows[1]
     flags = head >> CLOCK_BITS
@@ -207,10 +302,16 @@ def _continues(outline: Outline, client: int, clock: int) -> bool:
         outline.brings[0].client == client
         and head & CLOCK_MASK == clock
         and flags & CONTENT == STRING
-        and left & CLOCK_MASK == clock - 1
+        and left & CLOCK_MASK == before
         and outline.layout.clients[(left >> CLOCK_BITS) - 1] == client
         and flags & _ORDINARY in _AFTER_ITS_OWN
     )
+
+
+def _content(update: bytes, outline: Outline) -> bytes:
+    """Its only struct's string."""
+    begins, ends = read_sized(update, content_at(update, outline.layout.rows[3]))
+    return update[begins:ends]
 
 
 def _right(outline: Outline) -> tuple[int, int]:

@@ -53,6 +53,8 @@ PLACES = {"browser": {"browser"}, "chaos": {"chaos", "stores"}}
 """Marks, and the folders where scripts/check.py looks for tests that have them; in the folder of that name all have it."""
 FIRST = "node", "transports", "http"
 """The folders with the files that take longest: where files are shared out to processes, none of these should be the last."""
+LAST = "brokers", "core", "crdt", "formats", "hostile", "protocol", "tokens"
+"""Those with files that take seconds: they fill what is left when some processes have no other."""
 
 ON_SERVERS = "TestPostgres", "TestMariadb"
 ALL_ON_SERVERS = {"test_exact_content"}
@@ -173,7 +175,7 @@ def _folder_of(path: Path) -> str:
 
 def _place(item: pytest.Item) -> int:
     folder = _folder(item)
-    return FIRST.index(folder) if folder in FIRST else len(FIRST)
+    return FIRST.index(folder) if folder in FIRST else len(FIRST) + (folder in LAST)
 
 
 @pytest.fixture(scope="session", autouse=True)

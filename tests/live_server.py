@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import uvicorn
@@ -30,6 +31,12 @@ class LiveServer:
     runtime: Runtime
 
 
+@cache
+def _settings(allowed_origins: tuple[str, ...]) -> Settings:
+    """They are read-only, and take as long to make as all else of an application."""
+    return Settings(_env_file=None, secret=_SECRET, allowed_origins=allowed_origins)  # type: ignore[call-arg]
+
+
 @asynccontextmanager
 async def live_server(
     options: ServerOptions, *, picows: bool, times: SocketTimes | None = None, broker: Broker | None = None
@@ -38,7 +45,7 @@ async def live_server(
     # In a thread: it looks at the file system.
     app = await asyncio.to_thread(
         create_app,
-        Settings(_env_file=None, secret=_SECRET, allowed_origins=options.allowed_origins),  # type: ignore[call-arg]
+        _settings(options.allowed_origins),
         demo=options.demo,
         storage=options.storage if options.storage is not None else memory_storage(),
         authorize=options.authorize,

@@ -113,6 +113,7 @@ class Room:
             return
         self.peers.remove(peer)
         peer.held.cancel()
+        self.large.cancel(peer)
         peer.outbox.discard()
         self.people.leave(peer, clean=clean)
         if not self.occupied:

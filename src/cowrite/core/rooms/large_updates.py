@@ -79,10 +79,8 @@ class LargeUpdates:
         check_size(update, self._limits.sync_bytes)
         number = peer.acknowledgements.receive(everything=True)
         received = Received(_NOTHING, _NOTHING_OUTLINE, peer, number, everything=True)
-        beyond = 0.0
         async with self._imports.turn, self._turn:
-            if self._accepts(received):
-                beyond = await self._import(received, update)
+            beyond = await self._import(received, update) if self._accepts(received) else 0.0
         peer.acknowledge()
         return max(0.0, beyond)
 

@@ -9,6 +9,7 @@ from cowrite.core.excess import Excess
 from cowrite.core.history.automatic import VersionTimes
 from cowrite.core.history.past import Past, open_past
 from cowrite.core.ids import Ids
+from cowrite.core.imports.process import Imports
 from cowrite.core.journal.journal import Journal
 from cowrite.core.limits import Limits
 from cowrite.core.operations.reading import DocumentReader
@@ -105,6 +106,7 @@ def compose(given: Given) -> Parts:
         signal=given.broker.send,
         emptied=lambda room: registry.emptied(room),
         failed=lambda room: registry.forget(room),
+        imports=Imports(excess),
     )
     registry = Registry(store, given.broker, ports, storage.directory, storage.erasure)
     heads = HeadWatch(store, given.broker, clock, registry, alone=given.settings.workers == 1)

@@ -27,7 +27,7 @@ _ORDERED: Final = (
 def _limit(name: str, least: float, most: float) -> Any:
     default = getattr(_DEFAULTS, name)
     kind = "a whole number" if isinstance(default, int) else "a number"
-    takes = f"{kind} from {least:g} to {most:.15g}"
+    takes = f"{kind} from {least:.15g} to {most:.15g}"
     return Field(default, ge=least, le=most, allow_inf_nan=False, json_schema_extra={"takes": takes})
 
 
@@ -41,6 +41,9 @@ class LimitSettings(BaseSettings):
 
     limit_update_bytes: int = _limit("update_bytes", _KIB, 64 * _MIB)
     limit_sync_bytes: int = _limit("sync_bytes", 64 * _KIB, 256 * _MIB)
+    limit_import_bytes: int = _limit("import_bytes", 64 * _KIB, 256 * _MIB)
+    limit_import_cpu_seconds: float = _limit("import_cpu_seconds", 1, 600)
+    limit_import_memory_bytes: int = _limit("import_memory_bytes", 512 * _MIB, 16_384 * _MIB)
     limit_pending_document_bytes: int = _limit("pending_document_bytes", 64 * _KIB, 1024 * _MIB)
     limit_pending_process_bytes: int = _limit("pending_process_bytes", 64 * _KIB, 16_384 * _MIB)
     limit_pending_document_updates: int = _limit("pending_document_updates", 100, 10_000_000)

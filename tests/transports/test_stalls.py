@@ -13,12 +13,14 @@ import pytest
 from cowrite.brokers.local import LocalBroker
 from cowrite.core.clock import SystemClock
 from cowrite.protocol import yjs
+from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.messages import SyncStep1, SyncStep2, Update
+from cowrite.stores.memory import memory_storage
 from cowrite.stores.opening import open_store
 from cowrite.testing.process import Process
 from cowrite.testing.transport_contract.server import everybody_writes
 from cowrite.testing.wire import FakeWire
-from cowrite.testing.yjs_writer import block, embed, shared_type, text, write_update
+from cowrite.testing.yjs_writer import block, embed, gc, shared_type, text, write_update
 from cowrite.transports.upgrade import Accepted
 from cowrite.transports.yjs import YjsConnection
 from timing import MS
@@ -107,3 +109,38 @@ async def test_nobody_waits_for_a_large_document(tmp_path: Path) -> None:
         await storage.close()
     assert taking.longest < LONGEST
     assert opening.longest < LONGEST
+
+
+@pytest.mark.rule("IM1", "IM2", "HB2")
+async def test_nobody_waits_while_20_megabytes_are_looked_at() -> None:
+    """Hostile at their end; and what came behind them, of the same client, is not taken."""
+    update = write_update([block(1, 0, text("x" * 20_000_000, root="t"), *[gc(1)] * 100_000)]) + b"\0"
+    async with Process(memory_storage(), LocalBroker(), clock=SystemClock()) as process:
+        eve, shown = await join(process)
+        ana, kept = await join(process)
+        async with measured() as meter:
+            eve.receive(yjs.encode(SyncStep2(update)))
+            eve.receive(yjs.encode(Update(write_update([block(3, 0, text("behind", root="u"))]))))
+            ana.receive(yjs.encode(Update(write_update([block(2, 0, text("meanwhile", root="u"))]))))
+            await until(lambda: shown.closed)
+        assert shown.closed is not None
+        assert shown.closed[0] == CloseCode.HOSTILE_UPDATE
+        assert kept.closed is None
+        live = process.room().replicas.live
+        assert live is not None
+        assert live.state == {2: len("meanwhile")}
+    assert meter.longest < LONGEST
+
+
+@pytest.mark.rule("IM1")
+async def test_what_comes_back_from_the_process_is_taken() -> None:
+    update = write_update([block(1, 0, text("x" * 2_000_000, root="t"))])
+    async with Process(memory_storage(), LocalBroker(), clock=SystemClock()) as process:
+        eve, shown = await join(process)
+        eve.receive(yjs.encode(SyncStep2(update)))
+        eve.receive(yjs.encode(Update(write_update([block(1, 2_000_000, text("behind", origin=(1, 1_999_999)))]))))
+        live = process.room().replicas.live
+        assert live is not None
+        known = live.state
+        await until(lambda: known.get(1) == 2_000_000 + len("behind"))
+        assert shown.closed is None

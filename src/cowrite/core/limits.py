@@ -13,6 +13,12 @@ class Limits:
     """An Update: one edit of a live client."""
     sync_bytes: int = 32 << 20
     """A SyncStep2: all that a client did while it was away."""
+    import_bytes: int = 1 << 20
+    """A SyncStep2 beyond it is looked at in a process of its own, one at a time."""
+    import_cpu_seconds: float = 60.0
+    """CPU time that this process may take."""
+    import_memory_bytes: int = 1536 << 20
+    """Its address space."""
     pending_document_bytes: int = 8 << 20
     """Updates of one document that were taken and are not committed, with what is known about large ones. Beyond: refused until
     the store writes again."""

@@ -164,8 +164,8 @@ class Lists:
         splits.insert(index, last)
         self._right_of[last] = last + 1
         struct = self._struct(last)
-        if struct is not None:
-            self._pieces.pop(max(struct[1], splits[index - 1] + 1 if index else 0), None)
+        assert struct is not None, "only what the update brings is cut"
+        self._pieces.pop(max(struct[1], splits[index - 1] + 1 if index else 0), None)
         return last + 1
 
     def _scan(self, first: int, left: int, right: int, start: int) -> int:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import struct
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from cowrite.crdt.content import CONTENT_READERS, read_json, read_sized, read_varuint
@@ -36,6 +36,22 @@ _BINARY, _EMBED, _FORMAT, _ANY, _DOCUMENT = 3, 5, 6, 8, 9
 _REPLACEMENT = "�".encode("utf-16-le")
 
 _Id: TypeAlias = tuple[int, int]
+
+
+def overlapping(
+    brings: Iterable[ClockRange], known: Mapping[int, int], checked: Mapping[int, int] | None = None
+) -> list[ClockRange]:
+    """Return what of these ranges a document with the state ``known`` holds, but for what was ``checked``: by client, up to a
+    clock.
+    """
+    looked = checked or {}
+    ranges = [(client, max(start, looked.get(client, 0)), min(end, known.get(client, 0))) for client, start, end in brings]
+    return [ClockRange(client, start, end) for client, start, end in ranges if start < end]
+
+
+def starts_of(overlaps: Sequence[ClockRange]) -> dict[int, int]:
+    """For each client the first clock."""
+    return {client: start for client, start, _ in reversed(overlaps)}
 
 
 def contradicts(update: bytes, layout: Layout, held: bytes, overlaps: Sequence[ClockRange]) -> bool:

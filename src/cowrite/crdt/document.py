@@ -12,7 +12,7 @@ from typing import Any, NoReturn, Self
 
 import pycrdt
 
-from cowrite.crdt.contradiction import contradicts
+from cowrite.crdt.contradiction import contradicts, overlapping, starts_of
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import outline_of_state, places_of
 from cowrite.crdt.outline import CLOCK_BITS, CLOCK_MASK, ClockRange, Layout, Outline, covers
@@ -208,16 +208,12 @@ class Document:
 
     def overlap(self, outline: Outline, *, checked: Mapping[int, int] = _NO_STATE) -> tuple[bytes, Sequence[ClockRange]] | None:
         """Return what is held of that which the update brings, for :func:`cowrite.crdt.contradiction.contradicts`."""
-        known = self._state.get
-        overlaps = [
-            ClockRange(client, max(start, checked.get(client, 0)), min(end, known(client, 0)))
-            for client, start, end in outline.brings
-            if max(start, checked.get(client, 0)) < min(end, known(client, 0))
-        ]
-        if not overlaps:
-            return None
-        before = dict(self._state) | {client: start for client, start, _ in reversed(overlaps)}
-        return self._diff(before), overlaps
+        overlaps = overlapping(outline.brings, self._state, checked)
+        return (self.held(starts_of(overlaps)), overlaps) if overlaps else None
+
+    def held(self, starts: Mapping[int, int]) -> bytes:
+        """Return what is held of these clients, from these clocks on."""
+        return self._diff(dict(self._state) | dict(starts))
 
     def check_places(self, outline: Outline) -> None:
         """Raise :class:`cowrite.crdt.errors.HostileUpdate` when the update puts something where it cannot be.

@@ -120,17 +120,28 @@ class Attendance:
 
     async def _take_large(self, update: bytes, outline: Outline | None, *, everything: bool) -> None:
         try:
-            if outline is None:
-                limits = self._services.limits
-                outline = await asyncio.to_thread(inspect_from_peer, update, everything=everything, limits=limits)
-            if self._must_wait(outline):
-                await self.room.waking.over()
-            if self._left:
-                pass
-            elif is_large(outline):
-                self._lane.charge(await self.room.large.receive(self.peer, update, outline, everything=everything))
+            if outline is None and everything and len(update) > self._services.limits.import_bytes:
+                await self._bring(update)
             else:
-                self.room.receive(self.peer, update, everything=everything, outline=outline)
+                await self._take_inspected(update, outline, everything=everything)
         except Exception as error:
             self._fail(error)  # whatever one peer's message does, the process and all others go on
         self._lane.release()
+
+    async def _bring(self, update: bytes) -> None:
+        await self.room.waking.over()
+        if not self._left:
+            self._lane.charge(await self.room.large.bring(self.peer, update))
+
+    async def _take_inspected(self, update: bytes, outline: Outline | None, *, everything: bool) -> None:
+        if outline is None:
+            limits = self._services.limits
+            outline = await asyncio.to_thread(inspect_from_peer, update, everything=everything, limits=limits)
+        if self._must_wait(outline):
+            await self.room.waking.over()
+        if self._left:
+            pass
+        elif is_large(outline):
+            self._lane.charge(await self.room.large.receive(self.peer, update, outline, everything=everything))
+        else:
+            self.room.receive(self.peer, update, everything=everything, outline=outline)

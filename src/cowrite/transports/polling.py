@@ -197,6 +197,12 @@ class PollingPeers:
 
     async def _take_update(self, polling: PollingPeer, update: bytes, *, everything: bool) -> None:
         outline = None
+        if everything and len(update) > self._limits.import_bytes and polling.session.may(Grant.WRITE):
+            await polling.room.waking.over()
+            polling.check()
+            await polling.room.large.bring(polling.peer, update)
+            polling.check()
+            return
         if len(update) > INSPECT_IN_THREAD_BYTES:
             outline = await asyncio.to_thread(inspect_from_peer, update, everything=everything, limits=self._limits)
             polling.check()

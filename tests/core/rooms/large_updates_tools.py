@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from cowrite.core.rooms.large_updates import SLICE_PARTS
+from cowrite.core.imports.work import SLICE_PARTS
 from cowrite.crdt.guard import SYNC_LIMITS, inspect
 from cowrite.testing.clock import ManualClock
 from cowrite.testing.process import Connection, Process

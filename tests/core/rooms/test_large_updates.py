@@ -11,8 +11,9 @@ from pycrdt import Text
 from core.rooms.large_updates_tools import STRUCTS, embeds, receive, state, turn
 from cowrite.brokers.local import LocalBroker
 from cowrite.core.errors import PeerError, RoomClosed
+from cowrite.core.imports.work import SLICE_PARTS
 from cowrite.core.ports import Grant, StoreUnavailable
-from cowrite.core.rooms.large_updates import SLICE_PARTS, is_large
+from cowrite.core.rooms.large_updates import is_large
 from cowrite.core.rooms.received import Received
 from cowrite.crdt.guard import inspect
 from cowrite.protocol import yjs

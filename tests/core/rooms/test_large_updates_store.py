@@ -10,9 +10,10 @@ import pytest
 
 from core.rooms.large_updates_tools import STRUCTS, embeds, receive, state, turn
 from cowrite.brokers.local import LocalBroker
+from cowrite.core.imports.work import SLICE_PARTS
 from cowrite.core.journal.entries import RUN_PARTS
 from cowrite.core.limits import Limits
-from cowrite.core.rooms.large_updates import SLICE_PARTS, is_large
+from cowrite.core.rooms.large_updates import is_large
 from cowrite.core.rooms.pending import TRANSACTION_PARTS
 from cowrite.core.rooms.received import Received
 from cowrite.crdt.document import Document

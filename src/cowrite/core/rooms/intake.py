@@ -36,13 +36,17 @@ _NOTHING_OUTLINE = inspect(_NOTHING)
 
 def inspect_from_peer(update: bytes, *, everything: bool, limits: Limits) -> Outline:
     """The outline of an Update, or of a SyncStep2 (``everything``). Raises :class:`PeerError` with what is wrong with it."""
-    allowed = limits.sync_bytes if everything else limits.update_bytes
-    if len(update) > allowed:
-        raise PeerError(CloseCode.MESSAGE_TOO_LARGE, f"an update of {len(update)} bytes; at most {allowed} are taken")
+    check_size(update, limits.sync_bytes if everything else limits.update_bytes)
     try:
         return inspect(update, SYNC_LIMITS if everything else LIVE_LIMITS)
     except HostileUpdate as error:
         raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update was refused: {error.reason}") from error
+
+
+def check_size(update: bytes, allowed: int) -> None:
+    """Raises :class:`PeerError`."""
+    if len(update) > allowed:
+        raise PeerError(CloseCode.MESSAGE_TOO_LARGE, f"an update of {len(update)} bytes; at most {allowed} are taken")
 
 
 def contradicting() -> PeerError:

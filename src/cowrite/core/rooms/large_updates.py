@@ -7,7 +7,8 @@ in one synchronous step. Between two of them the loop turns. What the room promi
 for the acknowledgement: that comes with the last one.
 
 What takes long and needs no document (inspecting, cutting, comparing with what the document held when it began) happens in a
-thread. A room takes one large update at a time, and none faster than the store takes it.
+thread; for a SyncStep2 that is very large (``Limits.import_bytes``), in a process of its own (:mod:`cowrite.core.imports`), one
+at a time. A room takes one large update at a time, and none faster than the store takes it.
 """
 
 from __future__ import annotations
@@ -18,19 +19,23 @@ from dataclasses import replace
 from typing import Final
 
 from cowrite.core.delivery.peer import Peer
+from cowrite.core.errors import PeerError
+from cowrite.core.imports.process import ImportKilled, ImportProcess, ImportRefused, ImportUnavailable
+from cowrite.core.imports.work import SLICE_PARTS
 from cowrite.core.limits import Limits
-from cowrite.core.rooms.intake import Intake, contradicting, inspect_from_peer
+from cowrite.core.rooms.intake import Intake, check_size, contradicting, inspect_from_peer
 from cowrite.core.rooms.pending import PendingUpdates
 from cowrite.core.rooms.received import Received
 from cowrite.core.rooms.room_ports import RoomPorts
 from cowrite.crdt.contradiction import contradicts
 from cowrite.crdt.outline import Outline, missing
 from cowrite.crdt.slices import ready_part, slices
+from cowrite.protocol.close_codes import CloseCode
 
-SLICE_PARTS: Final = 1000
-"""Structs and deleted ranges that are taken in one step (5 to 10 µs each)."""
 _DUE_SECONDS = 50e-6
 """CPU time for each of them that costs the peer nothing: else a long time offline would be paid for after it."""
+_NOTHING: Final = b"\x00\x00"
+_NOTHING_OUTLINE: Final = Outline((), (), (), {})
 _PAUSE, _PATIENCE = 0.05, 10.0
 """Seconds between two looks whether the store has taken something, and how long it may take nothing."""
 
@@ -52,6 +57,8 @@ class LargeUpdates:
         self._clock = ports.clock
         self._limits = ports.limits
         self._wake = wake
+        self._imports = ports.imports
+        self._running: dict[Peer, ImportProcess] = {}
         self._turn = asyncio.Lock()
 
     async def receive(self, peer: Peer, update: bytes, outline: Outline, *, everything: bool) -> float:
@@ -63,22 +70,70 @@ class LargeUpdates:
         number = peer.acknowledgements.receive(everything=everything, outline=outline)
         received = Received(update, outline, peer, number, everything)
         async with self._turn:
-            spent = await self._take(received) if self._accepts(received) else 0.0
+            beyond = await self._take(received) if self._accepts(received) else 0.0
         peer.acknowledge()
-        return max(0.0, spent - _DUE_SECONDS * outline.parts)
+        return max(0.0, beyond)
+
+    async def bring(self, peer: Peer, update: bytes) -> float:
+        """As :meth:`receive`, for a SyncStep2 of which nothing is known yet, with the help of a process of its own."""
+        check_size(update, self._limits.sync_bytes)
+        number = peer.acknowledgements.receive(everything=True)
+        received = Received(_NOTHING, _NOTHING_OUTLINE, peer, number, everything=True)
+        async with self._imports.turn, self._turn:
+            beyond = await self._import(received, update) if self._accepts(received) else 0.0
+        peer.acknowledge()
+        return max(0.0, beyond)
+
+    def cancel(self, peer: Peer) -> None:
+        """The peer leaves: what is looked at for it is of no use any more."""
+        if (process := self._running.get(peer)) is not None:
+            process.kill()
+
+    async def _import(self, received: Received, update: bytes) -> float:
+        process = self._running[received.peer] = ImportProcess(self._limits)
+        try:
+            return await self._take_from(process, received, update)
+        except ImportKilled:
+            return 0.0
+        except ImportUnavailable as error:
+            reason = "the server cannot look at so large an update now; connect again later"
+            raise PeerError(CloseCode.INTERNAL_ERROR, reason) from error
+        except ImportRefused as error:
+            self._imports.refused(error)
+            if error.contradicts:
+                raise contradicting() from error
+            raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update was refused: {error.reason}") from error
+        finally:
+            del self._running[received.peer]
+            process.kill()
+            await asyncio.to_thread(process.close)
+
+    async def _take_from(self, process: ImportProcess, received: Received, update: bytes) -> float:
+        live = self._intake.live
+        known = dict(live.state)
+        whole, starts = await asyncio.to_thread(process.begin, update, live.state_vector())
+        if not whole:
+            received.peer.acknowledgements.refuse(received.number)
+        if starts:
+            await asyncio.to_thread(process.compare, self._intake.live.held(starts))
+        cut = (self._inspected(one, replace(received, everything=whole)) for one in process.slices())
+        return await self._take_slices(cut, known, received if whole else None)
 
     async def _take(self, received: Received) -> float:
-        """Returns the CPU time that the loop has spent on it."""
+        """Returns by how much CPU time the loop has spent more on it than such updates take."""
         ready = await self._ready(received)
         if ready is None:
             return 0.0
         known = dict(self._intake.live.state)
         await self._compare(ready)
-        spent = 0.0
-        cut = self._cut(ready)
+        return await self._take_slices(self._cut(ready), known, ready)
+
+    async def _take_slices(self, cut: Iterator[Received], known: Mapping[int, int], nothing: Received | None) -> float:
+        """``nothing``: what to take when there are no slices."""
+        beyond = 0.0
         piece = await asyncio.to_thread(next, cut, None)
-        if piece is None:
-            self._intake.take_slice(ready, known)  # nothing but holes
+        if piece is None and nothing is not None:
+            self._intake.take_slice(nothing, known)  # nothing but holes
         while piece is not None:
             following = await asyncio.to_thread(next, cut, None)
             one = replace(piece, ends=following is None)
@@ -87,9 +142,9 @@ class LargeUpdates:
             began = self._clock.cpu()
             self._intake.take_slice(one, known)
             self._wake()
-            spent += self._clock.cpu() - began
+            beyond += self._clock.cpu() - began - _DUE_SECONDS * one.outline.parts
             piece = following
-        return spent
+        return beyond
 
     def _accepts(self, received: Received) -> bool:
         return received.peer in self._peers and self._intake.accepts(received)
@@ -110,8 +165,10 @@ class LargeUpdates:
 
     def _cut(self, ready: Received) -> Iterator[Received]:
         for update in slices(ready.update, ready.outline, structs=SLICE_PARTS, ranges=SLICE_PARTS):
-            outline = inspect_from_peer(update, everything=True, limits=self._limits)
-            yield replace(ready, update=update, outline=outline)
+            yield self._inspected(update, ready)
+
+    def _inspected(self, update: bytes, of: Received) -> Received:
+        return replace(of, update=update, outline=inspect_from_peer(update, everything=True, limits=self._limits))
 
     async def _await_room(self, one: Received) -> bool:
         """Wait until the slice may be taken; False: it will not be."""

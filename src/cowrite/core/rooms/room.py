@@ -110,6 +110,7 @@ class Room:
             return
         self.peers.remove(peer)
         peer.drop_held()
+        self.large.cancel(peer)
         peer.outbox.discard()
         self.people.leave(peer, clean=clean)
         if not self.occupied:

@@ -128,7 +128,7 @@ def storm() -> dict[str, Any]:
     """Of three people."""
     joins = Histogram()
     joins.add([100.0, 200.0, 300.0])
-    return {"joins": joins.to_json(), "began": 1.0, "ended": 1.3}
+    return {"joins": joins.to_json(), "began": 1.0, "ended": 1.3, "compared": 2}
 
 
 @pytest.mark.rule("LG11")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import signal
 import sys
 import urllib.request
 from collections.abc import Callable, Coroutine, Iterator
@@ -16,6 +18,9 @@ import pytest
 from cowrite import cli
 from cowrite.loadtest import LoadError, Plan, Protocol, Report, run
 from cowrite.loadtest.edits import TOKEN
+from cowrite.loadtest.meter import Second
+from cowrite.loadtest.running import Silent
+from cowrite.loadtest.server_figures import Sample
 from cowrite.tokens import generate_secret, issue
 from demo_server import DemoServer
 from lossy_relay import lossy_relay
@@ -164,6 +169,16 @@ def test_for_a_person(cowrite_load: Callable[..., tuple[object, str, str]], tmp_
     assert "everything arrived" in (tmp_path / "a.html").read_text()
 
 
+@pytest.mark.rule("LG11")
+@pytest.mark.parametrize("option", ["--json", "--html"])
+def test_a_file_that_cannot_be_written(cowrite_load: Callable[..., tuple[object, str, str]], option: str) -> None:
+    """It is told before anybody comes."""
+    code, out, err = cowrite_load(option, "nowhere/a.file")
+    assert (code, out) == (2, "")
+    assert "nowhere/a.file cannot be written: No such file or directory" in err
+    assert "come in" not in err
+
+
 @pytest.mark.rule("LG4")
 @pytest.mark.rule("LG5")
 def test_one_frame_that_is_lost_is_found(server: DemoServer) -> None:
@@ -209,6 +224,24 @@ def test_a_connection_that_is_lost_is_told(server: DemoServer) -> None:
     assert not report.ok
     assert report.delivery.undelivered > 0
     assert report.problems[0].startswith("1 times: the server closed it with 1011")
+
+
+@pytest.mark.rule("LG4")
+def test_a_server_that_dies_does_not_take_the_report_with_it(tmp_path: Path) -> None:
+    """It says what had arrived, who was cut off, and that there is nothing to be told of the server."""
+    with DemoServer(tmp_path) as dying:
+
+        class Killer(Silent):
+            def second(self, second: Second, server: Sample | None) -> None:
+                if second.at == 0:
+                    os.kill(dying.pid, signal.SIGKILL)
+
+        report = go(run(plan(dying.url, secret=None, people=3, seconds=2, settle=0.1), Killer()))
+    assert not report.ok
+    assert report.delivery.delivered > 0
+    assert [problem.partition(":")[0] for problem in report.problems] == ["3 times"]
+    assert report.server is None
+    assert any("it could not be looked at: nobody answers at" in warning for warning in report.warnings)
 
 
 @pytest.mark.rule("LG13")

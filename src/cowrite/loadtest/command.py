@@ -18,6 +18,9 @@ from cowrite.loadtest.running import Listener, run
 
 def execute(plan: Plan, *, json_file: str | None, html_file: str | None) -> int:
     """Run, and report; the exit code. Raises :class:`LoadError`."""
+    for name in (json_file, html_file):
+        if name is not None and name != "-":
+            _check(name)
     watching = watcher(plan, quiet=json_file == "-")
     try:
         report = _loop_run(plan, watching)
@@ -42,6 +45,14 @@ def _loop_run(plan: Plan, listener: Listener) -> Report:
     except ImportError:
         return asyncio.run(run(plan, listener))
     return uvloop.run(run(plan, listener))
+
+
+def _check(name: str) -> None:
+    """Before anything is measured: that it can be written."""
+    try:
+        Path(name).open("a", encoding="utf-8").close()
+    except OSError as error:
+        raise PlanError(f"{name} cannot be written: {error.strerror}") from None
 
 
 def _write(name: str, text: str) -> None:

@@ -121,11 +121,15 @@ class Generator:
             "age": meter.age.to_json(),
             "during_storm": meter.during_storm.to_json(),
             "seconds": [second_to_json(second) for second in meter.seconds.values()],
-            "storm": None if storm is None else {"joins": storm.joins.to_json(), "began": storm.began, "ended": storm.ended},
+            "storm": None if storm is None else self._storm_outcome(storm),
             "replicas": self.replicas(),
             "problems": self.problems(),
             "core_percent": self.core_percent,
         }
+
+    def _storm_outcome(self, storm: Storm) -> dict[str, Any]:
+        compared = sum(person.role.keeps for person in self.stormers)
+        return {"joins": storm.joins.to_json(), "began": storm.began, "ended": storm.ended, "compared": compared}
 
     def typed(self) -> dict[str, tuple[int, int]]:
         """What this process's people have typed since it counts."""

@@ -91,13 +91,13 @@ async def _run(plan: Plan, listener: Listener, watch: Watch | None, parts: list[
     at_since = asyncio.ensure_future(_look_at(watch, since, listener))
 
     def told(second: Second) -> None:
-        listener.second(second, watch.samples[-1] if watch is not None and watch.samples else None)
+        listener.second(second, watch.newest() if watch is not None else None)
 
     typed = _sum_typed(await asyncio.gather(*(part.work(since, until, told) for part in parts)))
-    at_until = await _look(watch)
+    at_until = await _glance(watch)
     listener.phase("waiting for what has not arrived")
     outcomes = await asyncio.gather(*(part.settle(typed, plan.settle) for part in parts))
-    settled = await _look(watch)
+    settled = await _glance(watch)
     first = await at_since
     moments = None
     if before and joined and first and at_until and settled:
@@ -112,6 +112,7 @@ async def _run(plan: Plan, listener: Listener, watch: Watch | None, parts: list[
         moments=moments,
         samples=watch.samples if watch is not None else [],
         memory=watch.memory if watch is not None else [],
+        blind=watch.blind if watch is not None else None,
     )
     return gather(plan, course, outcomes)
 
@@ -126,10 +127,14 @@ async def _look(watch: Watch | None) -> Sample | None:
     return None if watch is None else await watch.look()
 
 
+async def _glance(watch: Watch | None) -> Sample | None:
+    return None if watch is None else await watch.glance()
+
+
 async def _look_at(watch: Watch | None, at: float, listener: Listener) -> Sample | None:
     await asyncio.sleep(at - time.monotonic())
     listener.phase("measuring")
-    return await _look(watch)
+    return await _glance(watch)
 
 
 def _together(histograms: Sequence[Histogram]) -> Histogram:

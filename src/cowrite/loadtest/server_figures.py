@@ -21,6 +21,8 @@ from cowrite.loadtest.plan import Plan
 
 _LINE: Final = re.compile(r"^(cowrite_(?:cpu_seconds_total|memory_bytes|loop_lag_seconds)(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)
 _SECONDS: Final = 10.0
+_NEW_SECONDS: Final = 3.0
+"""So old the newest figures may be to be those of now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,8 @@ class Watch:
     samples: list[Sample] = field(default_factory=list)
     memory: list[tuple[float, float]] = field(default_factory=list)
     """When (monotonic clock, seconds), and how many bytes; only where it is looked at closely."""
+    blind: str | None = None
+    """Why a look in the middle of the run failed."""
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def look(self) -> Sample:
@@ -153,6 +157,19 @@ class Watch:
         sample = await self.source.read()
         self.samples.append(sample)
         return sample
+
+    async def glance(self) -> Sample | None:
+        """Look now, in the middle of a run. None: that failed, and :attr:`blind` has why."""
+        try:
+            return await self.look()
+        except LoadError as error:
+            self.blind = str(error)
+            return None
+
+    def newest(self) -> Sample | None:
+        """What was seen in the last seconds."""
+        latest = self.samples[-1] if self.samples else None
+        return latest if latest is not None and time.monotonic() - latest.at < _NEW_SECONDS else None
 
     def start(self, *, closely: bool) -> None:
         """Look once a second from now on; ``closely``: at the memory alone twenty times as often."""

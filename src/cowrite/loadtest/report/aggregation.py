@@ -55,6 +55,8 @@ class Course:
     samples: Sequence[Sample]
     memory: Sequence[tuple[float, float]] = ()
     """When, and how many bytes: more often than the samples."""
+    blind: str | None = None
+    """Why the server could not be looked at in the middle of the run."""
 
 
 def gather(plan: Plan, course: Course, outcomes: Sequence[Outcome]) -> Report:
@@ -92,7 +94,7 @@ def gather(plan: Plan, course: Course, outcomes: Sequence[Outcome]) -> Report:
         timeline=_timeline(timeline, course),
         histogram=tuple(_joined(outcomes, "latency").pairs()),
     )
-    return _with_warnings(report)
+    return _with_warnings(report, course.blind)
 
 
 def merged_seconds(seconds: Sequence[Second]) -> list[Second]:
@@ -152,6 +154,7 @@ def _storm(plan: Plan, course: Course, outcomes: Sequence[Outcome]) -> Storm | N
     began, ended = min(storm["began"] for storm in storms), max(storm["ended"] for storm in storms)
     return Storm(
         people=plan.join_storm,
+        compared=sum(storm["compared"] for storm in storms),
         all_seconds=round(ended - began, 3),
         each=Durations.of(joins),
         latency_meanwhile=Durations.of(_joined(outcomes, "during_storm")),
@@ -219,8 +222,10 @@ def _reported(second: Second, course: Course) -> ReportedSecond:
     )
 
 
-def _with_warnings(report: Report) -> Report:
+def _with_warnings(report: Report, blind: str | None) -> Report:
     warnings = []
+    if blind is not None:
+        warnings.append(f"there are no figures of the server, it could not be looked at: {blind}")
     busiest = max(report.generator_core_percent, default=0.0)
     if busiest >= GENERATOR_LIMIT:
         warnings.append(

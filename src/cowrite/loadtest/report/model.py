@@ -78,6 +78,8 @@ class Storm:
     """Those who came at once, and how the others fared meanwhile."""
 
     people: int
+    compared: int
+    """So many of them keep the document, to be compared at the end. Of the others nothing is said but that they came in."""
     all_seconds: float
     each: Durations | None
     latency_meanwhile: Durations | None

@@ -96,6 +96,7 @@ def _storm(report: Report) -> Section:
     assert told is not None
     rows = (
         Row("people", f"{told.people:,}", "at once"),
+        Row("replicas among them", f"{told.compared}", "what the others were sent is not compared"),
         Row("all have the state after", f"{told.all_seconds:,.2f} s"),
         *_durations("each has it after", told.each),
         *_durations("latency of the others", told.latency_meanwhile),

@@ -87,12 +87,12 @@ PLAN = (
             _scenario(
                 "storm-small",
                 "500 people join a document of 200 KB in which 10 of 100 type twice a second",
-                {"people": 100, "typing": 10, "rate": 2, "document_bytes": 200_000, "join_storm": 500},
+                {"people": 100, "typing": 10, "rate": 2, "document_bytes": 200_000, "join_storm": 500, "settle": 45},
             ),
             _scenario(
                 "storm-20m",
                 "150 people join a document of 20 MB in which 10 type twice a second",
-                {"people": 10, "rate": 2, "document_bytes": 20 * MB, "join_storm": 150, "settle": 30},
+                {"people": 10, "rate": 2, "document_bytes": 20 * MB, "join_storm": 150, "settle": 45},
             ),
         ),
     ),

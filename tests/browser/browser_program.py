@@ -43,12 +43,16 @@ def find_browser(of_playwright: Path) -> BrowserProgram:
 def _browser_from_npm() -> BrowserProgram:
     folder = install(HERE / "chromium", CACHE)
     unpacked = folder / "unpacked"
-    unpacked.mkdir(exist_ok=True)
+    whole = folder / "unpacked.whole"
     # The package unpacks into TMPDIR, and the system libraries only where it believes to be in the one place it was made for.
     environment = {**os.environ, "TMPDIR": str(unpacked), "AWS_LAMBDA_JS_RUNTIME": "nodejs22.x"}
     command = [node(), str(folder / "executable.mjs")]
     with alone(unpacked):  # a program that is being written cannot be started
+        if not whole.is_file():  # the package takes what was begun and not finished for whole
+            shutil.rmtree(unpacked, ignore_errors=True)
+            unpacked.mkdir()
         printed = subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout
+        whole.touch()
     needs = {"LD_LIBRARY_PATH": str(unpacked / "al2023" / "lib")}
     if not Path("/etc/fonts/fonts.conf").is_file():
         needs["FONTCONFIG_PATH"] = str(unpacked / "fonts")

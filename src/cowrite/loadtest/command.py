@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from pathlib import Path
+from typing import Final
 
 from cowrite.loadtest.errors import PlanError
 from cowrite.loadtest.plan import Plan
@@ -14,6 +15,8 @@ from cowrite.loadtest.report.html import page
 from cowrite.loadtest.report.model import Report
 from cowrite.loadtest.report.table import print_report
 from cowrite.loadtest.running import Listener, run
+
+_INTERRUPTED: Final = 130
 
 
 def execute(plan: Plan, *, json_file: str | None, html_file: str | None) -> int:
@@ -24,6 +27,9 @@ def execute(plan: Plan, *, json_file: str | None, html_file: str | None) -> int:
     watching = watcher(plan, quiet=json_file == "-")
     try:
         report = _loop_run(plan, watching)
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted: what was measured until then is not reported\n")
+        return _INTERRUPTED
     finally:
         watching.close()
     if json_file is not None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import os
-import resource
 import sys
 from contextlib import suppress
 
@@ -22,6 +21,18 @@ _NICENESS = 5
 def main() -> None:
     """Look at the update, and end."""
     seconds, size = map(int, sys.argv[1:])
+    if sys.platform != "win32":  # there only the server's clock on the wall limits it
+        _limit(seconds, size)
+    gc.disable()  # millions of objects, hardly any in cycles, and then the end
+    try:
+        work(sys.stdin.buffer, sys.stdout.buffer)
+    except MemoryError:
+        os._exit(NO_MEMORY)
+
+
+def _limit(seconds: int, size: int) -> None:
+    import resource
+
     for limit, soft, hard in (
         (resource.RLIMIT_CPU, seconds, seconds + 1),
         (resource.RLIMIT_AS, size, size),
@@ -31,11 +42,6 @@ def main() -> None:
             resource.setrlimit(limit, (soft, hard))
     with suppress(OSError):
         os.nice(_NICENESS)
-    gc.disable()  # millions of objects, hardly any in cycles, and then the end
-    try:
-        work(sys.stdin.buffer, sys.stdout.buffer)
-    except MemoryError:
-        os._exit(NO_MEMORY)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ _INHERITED: Final = (
     "TMPDIR",
 )
 """What it has of the environment: no secrets."""
+_OUT_OF_TIME: Final = getattr(signal, "SIGXCPU", 24)
+"""Windows has neither the limit nor the signal."""
 _LATE: Final = 4
 """It may take so many times its CPU seconds on the clock on the wall."""
 _ASIDE: Final = 64 << 10
@@ -157,7 +159,7 @@ class ImportProcess:
         code = self._process.wait()
         if killed:
             return ImportKilled()
-        if late or code == -signal.SIGXCPU:
+        if late or code == -_OUT_OF_TIME:
             seconds = self._limits.import_cpu_seconds
             return ImportRefused(f"looking at it takes more than {seconds:g} s of CPU time", limit="import_cpu_seconds")
         if code == NO_MEMORY:

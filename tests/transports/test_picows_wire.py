@@ -388,6 +388,53 @@ async def test_unasked_pong(stack: AsyncExitStack) -> None:
     await client.close()
 
 
+class Large:
+    """A socket that takes everything, and has so many megabytes to write."""
+
+    def __init__(self, turn: WriteTurn, megabytes: int) -> None:
+        self.turn = turn
+        self.left = megabytes
+
+    def go_on(self) -> None:
+        while self.left and self.turn.spend(1 << 20):
+            self.left -= 1
+        if self.left:
+            self.turn.pause(self)
+
+
+@pytest.mark.rule("TR44")
+async def test_large_messages_take_turns() -> None:
+    """So much of all of them in a turn of the loop, and those that have waited first."""
+    turn = WriteTurn()
+    sockets = [Large(turn, megabytes) for megabytes in (5, 6, 2)]
+    seen = []
+    for socket in sockets:
+        socket.go_on()
+    for _ in range(6):
+        seen.append([socket.left for socket in sockets])
+        await asyncio.sleep(0)
+    assert seen[:4] == [[1, 6, 2], [0, 3, 2], [0, 1, 0], [0, 0, 0]]
+    assert turn.spend(1 << 20)
+
+
+@pytest.mark.rule("TR44")
+async def test_crowd_of_joiners_is_served_in_turns(stack: AsyncExitStack) -> None:
+    """Everybody gets a state of several turns whole, also when one of them goes in the middle of it."""
+    url = f"{(await serve(stack)).url}/yjs/doc"
+    author = YjsClient()
+    author.text += "x" * 3_000_000
+    async with live_client(url, author) as client:
+        await client.until(lambda: client.yjs.sent and client.yjs.saved)
+    going, *readers = [await _ask(url) for _ in range(5)]
+    await asyncio.sleep(20 * MS)
+    going.drop()
+    for reader in readers:
+        state = await expect(reader, SyncStep2)
+        assert isinstance(state, SyncStep2)
+        assert len(state.update) > 3_000_000
+        await reader.close()
+
+
 # ---- reading ---------------------------------------------------------------------------------------------------------
 
 

@@ -45,6 +45,8 @@ class _Http(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _begun = False
     """Something of a request has come."""
+    _upgrades_now: bool | None = None
+    """It asks for a WebSocket; None: its head is not complete."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -56,6 +58,7 @@ class _Http(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._upgrades_now = None
         self._begun = True
         if self._timer is None:
             self._wait()
@@ -71,6 +74,11 @@ class _Http(HttpToolsProtocol):
         self.upgrades.answer(head, self.client[0] if self.client is not None else None, self.transport, self.connections)
         # They know one another: such garbage is looked for seldom, and ten thousand of these would wait for it.
         self.parser = self.scope = self.flow = None  # type: ignore[assignment]
+
+    def _should_upgrade(self) -> bool:
+        if self._upgrades_now is None:  # uvicorn asks three times
+            self._upgrades_now = super()._should_upgrade()
+        return self._upgrades_now
 
     def _should_upgrade_to_ws(self) -> bool:
         return True

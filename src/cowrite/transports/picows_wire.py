@@ -50,6 +50,7 @@ class PicowsWire:
         "_outboxes",
         "_parts",
         "_paused",
+        "_pausing",
         "_pinged",
         "_refused",
         "_small",
@@ -88,6 +89,8 @@ class PicowsWire:
         self._large_sent = 0
         """How much of the first large message has been written."""
         self._paused = False
+        self._pausing = False
+        """It goes on with the large messages in a later turn, though the socket would take more."""
         self._outboxes: tuple[Outbox, ...] = ()
         """Those that have joined a multicast."""
         self._clear = False
@@ -245,10 +248,14 @@ class PicowsWire:
             self._socket.write(self._turn.join(messages, self._kind))
 
     def _pump(self) -> None:
-        """Write parts of the large messages until the socket's buffer is full."""
-        while self._large and not self._paused:
+        """Write parts of the large messages until the socket's buffer is full, or it is the others' turn."""
+        while self._large and not (self._paused or self._pausing):
             message = self._large[0]
             start, end = self._large_sent, min(self._large_sent + FRAGMENT_BYTES, len(message))
+            if not self._turn.spend(end - start):
+                self._pausing = True
+                self._turn.pause(self)
+                return
             first = (CONTINUATION if start else self._kind) | (FINAL if end == len(message) else 0)
             self._large_sent = end
             if end == len(message):
@@ -257,6 +264,13 @@ class PicowsWire:
             self._socket.writelines((header(first, end - start), memoryview(message)[start:end]))
         if not self._large:
             self._large = None
+
+    def go_on(self) -> None:
+        """It is its turn again."""
+        self._pausing = False
+        self._pump()
+        if self._refused:
+            self._offer()
 
     def _offer(self) -> None:
         """Tell the connection that it can write again, if it wants to know. Never while it writes."""

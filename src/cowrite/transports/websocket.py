@@ -19,7 +19,6 @@ import hashlib
 import socket
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
 
@@ -63,26 +62,25 @@ _HEADERS: Final = {
 _Opening: TypeAlias = tuple[Services, Accepted, Callable[[], None]]
 
 
-@dataclass(frozen=True, slots=True)
 class Head:
     """The request line and headers, as uvicorn has read them; names in lower case."""
 
-    method: str
-    target: bytes
-    headers: Sequence[tuple[bytes, bytes]]
-
-    def all(self, name: bytes) -> list[str]:
-        """The values of all headers of this name."""
-        return [value.decode("latin-1").strip() for each, value in self.headers if each == name]
+    def __init__(self, method: str, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        self.method = method
+        self._target = target
+        self._headers = headers
+        self._first = dict(reversed(headers))
 
     def first(self, name: bytes) -> str | None:
-        """The value of the first one."""
-        return next((value.decode("latin-1").strip() for each, value in self.headers if each == name), None)
+        """The value of the first header of this name."""
+        value = self._first.get(name)
+        return None if value is None else value.decode("latin-1").strip()
 
     def upgrade_request(self) -> UpgradeRequest:
         """What it asks for."""
-        path, _, query = self.target.partition(b"?")
-        protocols = split_protocols(self.all(b"sec-websocket-protocol"))
+        path, _, query = self._target.partition(b"?")
+        offers = [value.decode("latin-1") for name, value in self._headers if name == b"sec-websocket-protocol"]
+        protocols = split_protocols(offers)
         return UpgradeRequest(path, query, self.first(b"host"), self.first(b"origin"), protocols)
 
 

@@ -36,6 +36,8 @@ _NOTHING_OUTLINE = inspect(_NOTHING)
 
 def inspect_from_peer(update: bytes, *, everything: bool, limits: Limits) -> Outline:
     """The outline of an Update, or of a SyncStep2 (``everything``). Raises :class:`PeerError` with what is wrong with it."""
+    if update == _NOTHING:
+        return _NOTHING_OUTLINE  # what nearly all answer who come in
     check_size(update, limits.sync_bytes if everything else limits.update_bytes)
     try:
         return inspect(update, SYNC_LIMITS if everything else LIVE_LIMITS)
@@ -206,16 +208,7 @@ class Intake:
 
     def _take(self, received: Received, checked: Mapping[int, int] = _NO_STATE) -> None:
         """Apply to ``live``, and pass on what was new. Everything that it builds on is there."""
-        self._refuse_again(received.outline)
-        if self.live.contradicts(received.update, received.outline, checked=checked):
-            raise contradicting()
-        try:
-            fresh = self.live.admit(received.update, received.outline)
-        except HostileUpdate as error:
-            raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update was refused: {error.reason}") from error
-        except EngineFault as fault:
-            self._mend_live()
-            raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update broke the engine: {fault}") from fault
+        fresh = None if received.outline.is_empty else self._admit(received, checked)
         if fresh is not None:
             self._pending.put(received)
             self._broadcast.update(fresh, received.outline, received.peer)
@@ -227,6 +220,19 @@ class Intake:
         else:
             received.acknowledge(self._replicas.head.offset)
             received.peer.acknowledge()
+
+    def _admit(self, received: Received, checked: Mapping[int, int]) -> bytes | None:
+        """Returns what was new."""
+        self._refuse_again(received.outline)
+        if self.live.contradicts(received.update, received.outline, checked=checked):
+            raise contradicting()
+        try:
+            return self.live.admit(received.update, received.outline)
+        except HostileUpdate as error:
+            raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update was refused: {error.reason}") from error
+        except EngineFault as fault:
+            self._mend_live()
+            raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update broke the engine: {fault}") from fault
 
     def _is_retired(self, received: Received) -> bool:
         if not self._retired:

@@ -68,6 +68,8 @@ MAY_BLOCK: dict[str, set[str]] = {
     "asyncpg/connect_utils.py": {"_parse_connect_dsn_and_args"},
     # On a database server it has a loop, in a thread, to itself.
     "cowrite/stores/sqlalchemy/schema.py": {"run_migrations"},
+    # A backup has a loop to itself: nobody waits for what its command waits for.
+    "cowrite/stores/backup_file.py": {"_write", "_read", "_exactly", "__iter__", "begin"},
     # Coverage's own lock, which the threads that cowrite starts take as well.
     "coverage/collector.py": {"lock_data"},
 }

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from cowrite.backup_command import backup
 from cowrite.history_commands import COMMANDS
 from cowrite.load_command import load
 from cowrite.migrate_command import migrate
@@ -215,7 +216,7 @@ def token(
         raise StartError(f"no token was made: {error}") from None
 
 
-for command in (migrate, load, *COMMANDS):
+for command in (migrate, load, backup, *COMMANDS):
     app.command(cls=_Command)(command)
 
 

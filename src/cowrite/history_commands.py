@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from cowrite.startup import StartError
+
 DocumentId = Annotated[str, typer.Argument(metavar="DOCUMENT", help="The document's id.")]
 DataDir = Annotated[
     str | None,
@@ -53,17 +55,45 @@ def diff(
 
 
 def restore(
-    document: DocumentId,
-    to: Annotated[str, typer.Option("--to", metavar="MOMENT", help=f"{MOMENT[0].upper()}{MOMENT[1:]}.")],
+    document: Annotated[str | None, typer.Argument(metavar="[DOCUMENT]", show_default=False, help="The document's id.")] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="MOMENT", show_default=False, help=f"{MOMENT[0].upper()}{MOMENT[1:]}.")
+    ] = None,
     root: Root = None,
     by: Annotated[str, typer.Option("--by", metavar="USER", help="Whose edit it is to be.")] = "cowrite",
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="FILE", show_default=False, help="Fill the database from this backup, in the place of all that."
+        ),
+    ] = None,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", metavar="", help="With --from: what is in the database already goes; no server may run."),
+    ] = False,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Bring a document, or one root of it, back to a moment, as an edit that everybody sees arrive.
+    """Bring a document, or one root of it, back to a moment, as an edit that everybody sees arrive: DOCUMENT --to MOMENT.
 
-    Nothing is lost by it: what was there before is a version.
+    Nothing is lost by it: what was there before is a version. Or bring a whole database back: --from FILE, which
+    `cowrite backup` has made. That needs an empty database, or one that is not there yet.
     """
+    if source is not None:
+        if document is not None or to is not None or root is not None:
+            raise StartError("--from restores all that is in the backup; leave DOCUMENT, --to and --root out")
+        from cowrite.backup_work import restore_backup
+
+        restore_backup(data_dir, database_url, source, replace=replace)
+        return
+    if document is None or to is None or replace:
+        raise StartError("name a document and a moment (DOCUMENT --to MOMENT), or a backup (--from FILE)")
+    _restore_document(document, to, root, by, data_dir, database_url)
+
+
+def _restore_document(
+    document: str, to: str, root: str | None, by: str, data_dir: str | None, database_url: str | None
+) -> None:
     from cowrite import history_work as work
 
     work.run(data_dir, database_url, lambda archive: work.restore_document(archive, document, to, root, by))
@@ -92,6 +122,10 @@ def verify(
     documents: Annotated[
         list[str] | None, typer.Argument(metavar="[DOCUMENT]...", show_default=False, help="Documents' ids; none: all.")
     ] = None,
+    backup: Annotated[
+        Path | None,
+        typer.Option("--backup", metavar="FILE", show_default=False, help="Those in this backup: it is restored aside for it."),
+    ] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
 ) -> None:
@@ -101,7 +135,12 @@ def verify(
     """
     from cowrite import history_work as work
 
-    raise typer.Exit(work.run(data_dir, database_url, lambda archive: work.verify_all(archive, documents or [])))
+    if backup is None:
+        raise typer.Exit(work.run(data_dir, database_url, lambda archive: work.verify_all(archive, documents or [])))
+    from cowrite.backup_work import restored_copy
+
+    with restored_copy(backup) as url:
+        raise typer.Exit(work.run(None, url, lambda archive: work.verify_all(archive, documents or [])))
 
 
 COMMANDS = (history, diff, restore, export, verify)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Connection, make_url, text
 from sqlalchemy.exc import ArgumentError
@@ -21,6 +22,9 @@ from cowrite.stores.sqlalchemy.server_urls import SERVERS, server_place, server_
 from cowrite.stores.sqlalchemy.sqlite import PATIENCE, SqliteDatabase
 from cowrite.stores.sqlalchemy.storage import sql_storage
 from cowrite.stores.sqlalchemy.tables import VERSION_TABLE
+
+if TYPE_CHECKING:
+    from cowrite.stores.sqlalchemy.servers import ServerDatabase
 
 POOL_SIZE = 10
 """Connections to a database server, where nothing else is said."""
@@ -52,7 +56,7 @@ async def open_store(
         case "memory":
             return memory_storage(MemoryDatabase(clock))
         case "sqlite":
-            return await _open_sqlite(_sqlite_path(parsed), clock, upgrade=upgrade, patience=patience)
+            return sql_storage(await _open_sqlite(_sqlite_path(parsed), upgrade=upgrade, patience=patience), clock)
         case kind if kind in SERVERS:
             from cowrite.stores.server_opening import open_server  # here: it takes a tenth of the start of those without
 
@@ -63,6 +67,41 @@ async def open_store(
             raise StoreSetupError(
                 f"Databases of the kind {other!r} are not supported; use PostgreSQL, MariaDB, MySQL or SQLite, {_EXAMPLE}."
             )
+
+
+async def open_to_read(url: str) -> SqliteDatabase | ServerDatabase:
+    """The database itself, as it is: nothing is written to it, so a disk that is full does not matter. Raises
+    :class:`StoreSetupError`.
+    """
+    parsed = _parse(url)
+    if parsed.get_backend_name() != "sqlite":
+        return await _open_server(parsed, Tables.LEAVE)
+    database = await asyncio.to_thread(SqliteDatabase, _sqlite_path(parsed))
+    try:
+        look = partial(ensure_schema, place=database.place, tables=Tables.LEAVE)
+        await database.read(look, lambda version: version)
+    except BaseException as error:
+        await database.close()
+        if isinstance(error, StoreError):
+            raise StoreSetupError(str(error)) from error
+        raise
+    return database
+
+
+async def open_to_fill(url: str) -> SqliteDatabase | ServerDatabase:
+    """The database itself, made with its tables where there is none. Raises :class:`StoreSetupError`."""
+    parsed = _parse(url)
+    if parsed.get_backend_name() != "sqlite":
+        return await _open_server(parsed, Tables.CREATE)
+    return await _open_sqlite(_sqlite_path(parsed), upgrade=True, patience=PATIENCE)
+
+
+async def _open_server(parsed: URL, tables: Tables) -> ServerDatabase:
+    if parsed.get_backend_name() not in SERVERS:
+        raise StoreSetupError(f"A database of the kind {parsed.get_backend_name()!r} has no backups.")
+    from cowrite.stores.server_opening import open_server
+
+    return await open_server(parsed, tables=tables, pool_size=1)
 
 
 def place_name(url: str) -> str:
@@ -126,18 +165,18 @@ async def _sqlite_version(path: Path) -> str | None:
         await database.close()
 
 
-async def _open_sqlite(path: Path, clock: Clock, *, upgrade: bool, patience: float) -> Storage:
+async def _open_sqlite(path: Path, *, upgrade: bool, patience: float) -> SqliteDatabase:
     await asyncio.to_thread(_make_file, path)
     database = await asyncio.to_thread(SqliteDatabase, path, patience=patience)  # SQLAlchemy looks at the file system
     try:
         tables = Tables.UPGRADE if upgrade else Tables.LEAVE
         await _prepare(database, partial(_ensure_usable, place=database.place, tables=tables), patience)
-        return sql_storage(database, clock)
     except BaseException as error:
         await database.close()
         if isinstance(error, StoreError):
             raise StoreSetupError(str(error)) from error
         raise
+    return database
 
 
 async def _prepare(database: SqliteDatabase, ensure: Callable[[Connection], None], patience: float) -> None:

@@ -70,7 +70,8 @@ def share_access_revision(connection: Connection) -> int:
     return _read(connection, _revision_shared)
 
 
-def _lock_access_revision(connection: Connection, wait: float) -> int:
+def lock_access_revision(connection: Connection, wait: float) -> int:
+    """The same; until the transaction's end nobody adds one, and nobody commits edits. Waits so many seconds at most."""
     match connection.dialect.name:
         case "postgresql":
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = {round(wait * 1000)}")
@@ -121,7 +122,7 @@ def add_change(connection: Connection, wait: float, *, change: AccessChange) -> 
 
     Waits so many seconds for the lock, at most, on servers; see :func:`write_change`.
     """
-    newest = _lock_access_revision(connection, wait)
+    newest = lock_access_revision(connection, wait)
     known: int | None = connection.execute(_known, {"id": change.id}).scalar_one_or_none()
     if known is not None:
         return known

@@ -98,6 +98,12 @@ class Database(Protocol):
         """Run work in a writing transaction of its own, and overwrite what it deletes, as far as that is possible."""
         ...
 
+    async def at_length(self, work: Callable[[Connection], T], *, writing: bool) -> T:
+        """Run work in one transaction that may take as long as it takes: of one view of the database, or ``writing``, and
+        committed. On a server work keeps the event loop, and may be begun once more when the connection was dead.
+        """
+        ...
+
     async def scrub(self) -> None:
         """Leave nothing of what was deleted in the database's files. Writers wait while all that is there is written anew.
 

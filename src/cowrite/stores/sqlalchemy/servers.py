@@ -104,22 +104,27 @@ class ServerDatabase:
     async def erase(self, work: Callable[[Connection], T]) -> T:
         return await write(self, work)
 
-    async def change_tables(self, work: Callable[[Connection], T]) -> T:
-        """Run work in a writing transaction that nobody else is in at the same time, and that may take as long as it does."""
+    async def at_length(self, work: Callable[[Connection], T], *, writing: bool) -> T:
         self._check_open()
-        lease = _Lease(self, patient=True)
+        lease = _Lease(self, reading=not writing, patient=True)
 
-        def alone(connection: Connection) -> T:
+        def patiently(connection: Connection) -> T:
             self.kind.patient(connection)
-            self.kind.lock_schema(connection)
+            if writing:
+                self.kind.lock_schema(connection)
             return work(connection)
 
         try:
-            result = await uninterrupted(lease.run(alone))
-            await uninterrupted(lease.commit(self.kind.unlock_schema))
+            result = await uninterrupted(lease.run(patiently))
+            if writing:
+                await uninterrupted(lease.commit(self.kind.unlock_schema))
         finally:
             await uninterrupted(lease.end(throw_away=True))
         return result
+
+    async def change_tables(self, work: Callable[[Connection], T]) -> T:
+        """Run work in a writing transaction that nobody else is in at the same time, and that may take as long as it does."""
+        return await self.at_length(work, writing=True)
 
     async def scrub(self) -> None:
         self._check_open()

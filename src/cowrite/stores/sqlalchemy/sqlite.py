@@ -77,6 +77,9 @@ class SqliteDatabase:
     async def erase(self, work: Callable[[Connection], T]) -> T:
         return await write(self, partial(_securely, work))
 
+    async def at_length(self, work: Callable[[Connection], T], *, writing: bool) -> T:
+        return await (write(self, work) if writing else self.read(work, _as_it_is))
+
     async def scrub(self) -> None:
         self._check_open()
         async with self._turn:
@@ -240,8 +243,8 @@ def _engine(path: Path, *, begin: str, connections: int, patience: float, pragma
     return engine
 
 
-def _as_it_is(text: str) -> str:
-    return text
+def _as_it_is(found: T) -> T:
+    return found
 
 
 if TYPE_CHECKING:

@@ -1,0 +1,26 @@
+"""The command that makes a backup."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cowrite.history_commands import DatabaseUrl, DataDir
+
+
+def backup(
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, or a folder for one named by the time.")],
+    force: Annotated[bool, typer.Option("--force", metavar="", help="Replace the file when it is there already.")] = False,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Copy all of the database as it is at this moment into a file, also while a server runs on it.
+
+    `cowrite restore --from FILE` fills any kind of database from it. The exit code is 1 when something in the database was
+    damaged before; it is in the backup as it is.
+    """
+    from cowrite import backup_work as work
+
+    raise typer.Exit(work.make_backup(data_dir, database_url, target, force=force))

@@ -1,0 +1,88 @@
+"""What the commands on backups do."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cowrite.composition import database_url as url_of
+from cowrite.core.ports import StoreError
+from cowrite.log import configure
+from cowrite.settings import Settings, load_settings
+from cowrite.startup import StartError, prepare_folder
+from cowrite.stores.backup_file import BackupError
+from cowrite.stores.backups import back_up, restore
+from cowrite.stores.errors import StoreSetupError
+from cowrite.stores.opening import file_of, place_name
+
+T = TypeVar("T")
+
+
+def make_backup(data_dir: str | None, database_url: str | None, target: Path, *, force: bool) -> int:
+    """Make a backup, and say what is in it. Returns 1 when something was damaged before, else 0."""
+    url = url_of(_settings(data_dir, database_url))
+    file = _file(url)
+    if file is not None and not file.exists():
+        # Opening it would make it.
+        raise StartError(f"there is no database {file}; --data-dir or --database-url says where it is")
+    path = target / f"cowrite-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.backup" if target.is_dir() else target
+    made = _run(back_up(url, path, force=force))
+    for line in made.copied.damaged:
+        print(f"cowrite: warning: {line}; it is in the backup as it is", file=sys.stderr)
+    print(f"{path}: {_holds(made.copied.documents, made.copied.entries)}, {made.size} bytes; read again, and whole")
+    return 1 if made.copied.damaged else 0
+
+
+def restore_backup(data_dir: str | None, database_url: str | None, source: Path, *, replace: bool) -> None:
+    """Restore a backup, and say what was done."""
+    settings = _settings(data_dir, database_url)
+    url = url_of(settings)
+    if settings.database_file is not None and source.exists():
+        prepare_folder(settings.database_file.parent)
+    contents, rows = _run(restore(url, source, replace=replace))
+    place = place_name(url)
+    made = datetime.fromtimestamp(contents.header.made_at // 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    print(f"{place[0].upper()}{place[1:]} is as it was at {made}: {_number(rows)}")
+
+
+@contextmanager
+def restored_copy(source: Path) -> Iterator[str]:
+    """The URL of a database that holds what a backup does, for as long as the block runs. It takes as much room as that."""
+    with tempfile.TemporaryDirectory(prefix="cowrite-") as folder:
+        url = f"sqlite:///{folder}/copy.sqlite3"
+        _run(restore(url, source))
+        yield url
+
+
+def _number(rows: Mapping[str, int]) -> str:
+    return _holds(rows["documents"], rows["updates"])
+
+
+def _holds(documents: int, entries: int) -> str:
+    return f"documents: {documents}, entries: {entries}"
+
+
+def _settings(data_dir: str | None, database_url: str | None) -> Settings:
+    settings = load_settings(data_dir=data_dir, database_url=database_url)
+    configure("error", settings.log_format)
+    return settings
+
+
+def _file(url: str) -> Path | None:
+    try:
+        return file_of(url)
+    except StoreSetupError as error:
+        raise StartError(str(error)) from None
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return asyncio.run(work)
+    except (BackupError, StoreSetupError, StoreError) as error:
+        raise StartError(str(error)) from None

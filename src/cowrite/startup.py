@@ -97,6 +97,8 @@ def _listen(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.so
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # else a restart has to wait for connections in TIME_WAIT
         if family == socket.AF_INET6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        # Connections inherit it. asyncio sets it only for sockets that were made with the protocol's number; uvloop always.
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         opened.bind(address)
         opened.listen(2048)
     except OSError:

@@ -7,6 +7,7 @@ import struct
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from itertools import pairwise
+from socket import IPPROTO_TCP, TCP_NODELAY
 from typing import cast
 
 import psutil
@@ -385,6 +386,16 @@ async def test_unasked_pong(stack: AsyncExitStack) -> None:
     client.send(b"", kind=PONG)
     client.send(yjs.encode(SyncStep1(b"\0")))
     await expect(client, SyncStep2)
+    await client.close()
+
+
+@pytest.mark.rule("TR31")
+async def test_nothing_waits_for_more(stack: AsyncExitStack) -> None:
+    server = await serve(stack)
+    client = await join(f"{server.url}/yjs/doc")
+    (protocol,) = _protocols(server)
+    opened = protocol._socket.get_extra_info("socket")
+    assert opened.getsockopt(IPPROTO_TCP, TCP_NODELAY)
     await client.close()
 
 

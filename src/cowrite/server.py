@@ -20,7 +20,7 @@ from cowrite.collecting import collect_seldom, collect_when_quiet
 from cowrite.composition import open_database
 from cowrite.core.clock import SystemClock
 from cowrite.settings import Settings
-from cowrite.startup import AWAY, WRONG, StartError, listen, prepare_folder, ready_line
+from cowrite.startup import AWAY, WRONG, StartError, allow_open_files, listen, prepare_folder, ready_line
 from cowrite.stores.errors import StoreAway, StoreSetupError
 from cowrite.tokens import Key
 from cowrite.transports.http_head import http_protocol
@@ -84,6 +84,8 @@ def run_server(
 async def _serve(
     settings: Settings, sockets: list[socket.socket], *, demo: bool, host: Host, access_keys: Sequence[Key] | None
 ) -> bool:
+    if (problem := allow_open_files(settings.max_connections)) is not None:
+        _log.warning("too few open files", reason=problem)
     try:
         storage = await open_database(settings)
     except StoreSetupError as error:

@@ -13,6 +13,8 @@ WRONG: Final = 2
 """The exit code for what will not be better before somebody changes something."""
 AWAY: Final = 1
 """The exit code for what may be better when it is tried again."""
+_SPARE_FILES: Final = 200
+"""Of a process, beside its sockets: the database's, the broker's, libraries."""
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
@@ -40,6 +42,27 @@ def prepare_folder(folder: Path) -> None:
         raise StartError(
             f"the data folder {folder.absolute()} cannot be used: {reason}; choose another with --data-dir or COWRITE_DATA_DIR"
         ) from None
+
+
+def allow_open_files(connections: int) -> str | None:
+    """Raise this process's limit of open files as far as so many sockets need. Returns what to do where it may not be raised
+    so far; None: all is well.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return None
+    wanted = connections + _SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed == wanted or soft == resource.RLIM_INFINITY:
+        return None
+    return (
+        f"{connections} connections need {wanted} open files, and {hard} are allowed: "
+        "have that raised (ulimit -Hn, LimitNOFILE), or lower COWRITE_MAX_CONNECTIONS"
+    )
 
 
 def listen(host: str, port: int) -> list[socket.socket]:

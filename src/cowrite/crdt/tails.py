@@ -151,17 +151,19 @@ class Tails:
             left = tail.left
         elif right != tail.right:
             return None
-        parts = []
-        end = start
-        for update, one in zip(updates, outlines, strict=True):
-            if one.deletes or not _continues(one, client, end, left) or _right(one) != right:
-                return None
-            parts.append(_content(update, one))
-            end = one.brings[0].end
-            left = end - 1
-        content = b"".join(parts)
+        if not _continues(outline, client, start, left):
+            return None
+        update, content = updates[0], _content(updates[0], outline)
+        if len(updates) > 1:
+            parts = [content]
+            for more, one in zip(updates[1:], outlines[1:], strict=True):
+                if one.deletes or not _continues(one, client, end, end - 1) or _right(one) != right:
+                    return None
+                parts.append(_content(more, one))
+                end = one.brings[0].end
+            content = b"".join(parts)
+            update = _joined(update, outline, content)
         text = content.decode()
-        update = updates[0] if len(updates) == 1 else _joined(updates[0], outline, content)
         return Continuation(
             update,
             client,

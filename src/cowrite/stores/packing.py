@@ -55,7 +55,7 @@ def is_relayed(packed: bytes) -> bool:
 
 def pack_ranges(ranges: Iterable[ClockRange]) -> bytes:
     """For each range its client, its start and its length, as variable-length integers (lib0)."""
-    return _pack_numbers(number for client, start, end in ranges for number in (client, start, end - start))
+    return _pack_numbers([number for client, start, end in ranges for number in (client, start, end - start)])
 
 
 def unpack_ranges(packed: bytes) -> tuple[ClockRange, ...]:

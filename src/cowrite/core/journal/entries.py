@@ -104,22 +104,13 @@ class EntryMaker:
         entry_id, *ids = self._ids.many(1 + len(change.operations))
         if first_id is not None and ids:
             ids[0] = first_id
-        operations = tuple(
-            ContentOperation(
-                id=id_,
-                type=draft.type,
-                position=draft.position,
-                author=author,
-                created_at=now,
-                vector_clock=clock,
-                content=draft.content,
-                length=draft.length,
-                attributes=draft.attributes,
-            )
+        operations = [
+            # By place: with its names it takes a third longer, and one is made for every keystroke.
+            ContentOperation(id_, draft.type, draft.position, author, now, clock, draft.content, draft.length, draft.attributes)
             for id_, draft in zip(ids, change.operations, strict=True)
-        )
+        ]
         ranges = tuple(change.ranges)
-        return Entry(entry_id, group, offset, author, now, change.update, ranges, operations, claims, cause)
+        return Entry(entry_id, group, offset, author, now, change.update, ranges, tuple(operations), claims, cause)
 
     def _time_behind(self, replicas: Replicas) -> int:
         now = self._clock.now()
@@ -162,6 +153,10 @@ def _runs(batch: Sequence[Received]) -> Iterator[list[Received]]:
 
 def _claims(run: Sequence[Received]) -> tuple[int, ...]:
     """Who types uses one Yjs client. A SyncStep2 may bring others' edits, which this author was only first to bring back."""
+    if len(run) == 1:
+        brings = run[0].outline.brings
+        if len(brings) == 1:
+            return () if run[0].everything else (brings[0].client,)
     typed = (pending.outline.brings for pending in run if not pending.everything)
     return tuple(dict.fromkeys(brings[0].client for brings in typed if len({brought.client for brought in brings}) == 1))
 

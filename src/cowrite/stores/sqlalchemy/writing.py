@@ -92,14 +92,17 @@ def entries_to_write(document_id: str, number: int, entries: Iterable[Entry], *,
     Raises :class:`StoreRefused`.
     """
     writes = Writes()
+    group, packed_group = "", b""
     for entry in entries:
+        if entry.group != group:
+            group, packed_group = entry.group, pack_id(entry.group)
         log_bytes += len(entry.update)
         writes.updates.append(
             (
                 number,
                 entry.offset,
                 pack_id(entry.id),
-                pack_id(entry.group),
+                packed_group,
                 entry.author,
                 entry.created_at,
                 pack_brought(entry.ranges, entry.claims),

@@ -97,7 +97,7 @@ async def test_health() -> None:
             assert (await client.get("/readyz")).json() == {"status": "ready"}
             await write(runtime, "hello")
             await until_health(client, "pending_bytes", 0)
-            counts = {"pending_bytes": 0, "documents": 1, "failing_documents": 0, "connections": 1}
+            counts = {"pending_bytes": 0, "documents": 1, "failing_documents": 0, "damaged_documents": 0, "connections": 1}
             expected = {"status": "ok", "store": "ok", "presence": "ok", "broker": "ok", **counts}
             assert (await client.get("/healthz")).json() == expected
             database.unavailable = True

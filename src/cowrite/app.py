@@ -70,6 +70,7 @@ _NOT_RUNNING: Final = Health(
     pending_bytes=0,
     documents=0,
     failing_documents=0,
+    damaged_documents=0,
     connections=0,
     database=None,
 )
@@ -221,13 +222,16 @@ class Runtime:
         failing, documents = parts.store_failing, parts.journal.failing_documents
         presence_degraded, broker_degraded = parts.presence.degraded, parts.broker.degraded
         return Health(
-            status="degraded" if failing or documents or presence_degraded or broker_degraded else "ok",
+            status="degraded"
+            if failing or documents or parts.registry.damaged or presence_degraded or broker_degraded
+            else "ok",
             store="failing" if failing else "ok",
             presence="degraded" if presence_degraded else "ok",
             broker="degraded" if broker_degraded else "ok",
             pending_bytes=parts.backlog.bytes,
             documents=len(parts.registry),
             failing_documents=len(documents),
+            damaged_documents=len(parts.registry.damaged),
             connections=len(parts.services.connections),
             database=None if parts.storage.pool is None else DatabaseConnections(**asdict(parts.storage.pool())),
         )

@@ -108,7 +108,7 @@ def compose(given: Given) -> Parts:
         failed=lambda room: registry.forget(room),
         imports=Imports(excess),
     )
-    registry = Registry(store, given.broker, ports, storage.directory, storage.erasure)
+    registry = Registry(store, given.broker, ports, storage.directory, storage.erasure, storage.history)
     heads = HeadWatch(store, given.broker, clock, registry, alone=given.settings.workers == 1)
     make_good(given.broker, heads, registry, presence)
     connections: set[Connection] = set()

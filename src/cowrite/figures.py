@@ -34,6 +34,7 @@ def figures_of(parts: Parts) -> Figures:
         "cowrite_database_failing": parts.store_failing,
         "cowrite_journal_failing": journal.failing_since is not None,
         "cowrite_journal_failing_documents": len(journal.failing_documents),
+        "cowrite_damaged_documents": len(parts.registry.damaged),
         "cowrite_presence_degraded": parts.presence.degraded,
     }
     if (memory := _resident_bytes()) is not None:

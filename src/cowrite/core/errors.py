@@ -25,3 +25,13 @@ class RoomClosed(Exception):
         super().__init__(reason)
         self.code = code
         self.reason = reason
+
+
+class DocumentDamaged(RoomClosed):
+    """What is stored of the document cannot be read to its end. It is left as it is, and nothing is written to it."""
+
+    def __init__(self, readable: int | None) -> None:
+        past = f"; it can be read as it was at offset {readable}" if readable is not None else ""
+        super().__init__(CloseCode.STORE_UNAVAILABLE, f"the document is damaged in the database and was left as it is{past}")
+        self.readable = readable
+        """The last offset at which it can be had; None: there is none, or it is not known."""

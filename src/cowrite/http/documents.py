@@ -56,6 +56,7 @@ ON_ONE: Final = _ERRORS | {
     "s404": "document_not_found",
     "s410": "document_deleted",
     "s422": "unprocessable_entity bad_document_id",
+    "s500": "document_damaged",
 }
 """The errors of a route about one document."""
 MAX_MOMENT: Final = 255

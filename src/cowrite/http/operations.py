@@ -73,6 +73,7 @@ def operations_routes(limits: Limits) -> APIRouter:
                 s401="unauthorized",
                 s403="forbidden",
                 s410="document_deleted",
+                s500="document_damaged",
                 s422="unprocessable_entity bad_document_id",
                 s429="too_fast",
                 s503="unavailable draining",
@@ -108,6 +109,7 @@ def operations_routes(limits: Limits) -> APIRouter:
                     "missing_dependencies"
                 ),
                 s410="document_deleted",
+                s500="document_damaged",
                 s413="too_large message_too_large",
                 s422=f"unprocessable_entity bad_document_id hostile_update {_REFUSED}",
                 s429="too_fast",
@@ -143,6 +145,7 @@ def operations_routes(limits: Limits) -> APIRouter:
             s401="unauthorized",
             s403="forbidden grant_too_low origin_refused",
             s410="document_deleted",
+            s500="document_damaged",
             s413="too_large",
             s422="unprocessable_entity bad_document_id",
             s429="too_many_sessions presence_full",

@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from cowrite.core.errors import PeerError, RoomClosed
+from cowrite.core.errors import DocumentDamaged, PeerError, RoomClosed
 from cowrite.core.history.errors import HistoryRefused
 from cowrite.core.operations.submissions import SubmissionRefused
 from cowrite.core.ports import (
@@ -25,6 +25,7 @@ from cowrite.core.ports import (
     HistoryForgotten,
     InvalidId,
     PresenceError,
+    StoreCorrupt,
     StoreError,
     StoreRefused,
 )
@@ -178,6 +179,9 @@ def from_history(refused: HistoryRefused) -> Refusal:
 
 def from_close(closed: PeerError | RoomClosed) -> Refusal:
     """The answer where a socket would be closed."""
+    if isinstance(closed, DocumentDamaged):
+        more: dict[str, Any] = {"readable_offset": closed.readable} if closed.readable is not None else {}
+        return Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "document_damaged", closed.reason, **more)
     status = _OF_CLOSES.get(closed.code)
     if status is None:
         return unavailable(closed.reason)
@@ -200,6 +204,9 @@ def from_store(error: StoreError) -> Refusal:
         return Refusal(HTTPStatus.GONE, "document_deleted", str(error))
     if isinstance(error, InvalidId | StoreRefused):
         return Refusal(_INVALID, "unprocessable_entity", str(error))
+    if isinstance(error, StoreCorrupt):
+        _log.error("request not served", reason=str(error))
+        return Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "document_damaged", "What is stored of it is damaged; see the log.")
     _log.warning("request not served", reason=str(error))
     return unavailable("The database cannot be used now; send the request again later.")
 

@@ -147,7 +147,8 @@ def gap(document_id: str, offset: int) -> StoreCorrupt:
     """What is raised when that entry should be there, and is not."""
     return StoreCorrupt(
         f"The log of document {document_id!r} has a gap: offset {offset} is missing. "
-        "Restore it from a backup; until then the document is not opened."
+        "Restore it from a backup; until then the document is not opened.",
+        offset=offset,
     )
 
 
@@ -159,7 +160,8 @@ def check_log(document_id: str, entries: Sequence[Entry | Authored], *, start: i
     if len(entries) != max(0, end - start + 1):
         raise StoreCorrupt(
             f"The log of document {document_id!r} ends at offset {start + len(entries) - 1}, but its head says {end}. "
-            "Restore it from a backup; until then the document is not opened."
+            "Restore it from a backup; until then the document is not opened.",
+            offset=start + len(entries),
         )
 
 
@@ -198,7 +200,8 @@ def verified(document_id: str, offset: int, update: bytes, checksum: int) -> byt
     if zlib.crc32(update) != checksum:
         raise StoreCorrupt(
             f"The update of document {document_id!r} at offset {offset} is damaged: its checksum does not match. "
-            "Restore it from a backup; until then the document is not opened."
+            "Restore it from a backup; until then the document is not opened.",
+            offset=offset,
         )
     return update
 

@@ -168,6 +168,7 @@ class Process:
                 failed=lambda room: self.registry.forget(room),
             ),
             erasure=storage.erasure,
+            history=storage.history,
         )
         self.heads = HeadWatch(store, broker, self.clock, self.registry, alone=alone)
         make_good(broker, self.heads, self.registry, self.presence)

@@ -40,6 +40,11 @@ class StoreCorrupt(StoreError):
     document.
     """
 
+    def __init__(self, message: str, *, offset: int | None = None) -> None:
+        super().__init__(message)
+        self.offset = offset
+        """The first entry that cannot be read, where that is known: what stands before it may be readable."""
+
 
 class DocumentDeleted(StoreRefused):
     """The document is deleted: nothing may be appended to it."""

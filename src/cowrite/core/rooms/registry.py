@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 import structlog
@@ -16,6 +16,7 @@ from cowrite.core.ports import (
     Clock,
     Directory,
     Erasure,
+    History,
     News,
     Signal,
     Store,
@@ -24,6 +25,7 @@ from cowrite.core.ports import (
     Subscription,
     Timer,
 )
+from cowrite.core.rooms.damage import Damage
 from cowrite.core.rooms.replicas import open_replicas
 from cowrite.core.rooms.room import Room
 from cowrite.core.rooms.room_ports import RoomPorts
@@ -51,10 +53,12 @@ class Registry:
         ports: RoomPorts,
         directory: Directory | None = None,
         erasure: Erasure | None = None,
+        history: History | None = None,
     ) -> None:
         """``directory`` tells which documents are deleted: those are not opened. ``erasure`` tells which Yjs clients wrote what
-        was purged: nothing of theirs is taken.
+        was purged: nothing of theirs is taken. ``history`` finds how far a damaged document can be read.
         """
+        self._damage = Damage(history)
         self._store = store
         self._erasure = erasure
         self._directory = directory
@@ -72,6 +76,11 @@ class Registry:
         self._rejoining: list[Room] = []
         self._doubtful: set[str] = set()
         """Documents that are being opened, and of which news may have been lost meanwhile."""
+
+    @property
+    def damaged(self) -> Mapping[str, str]:
+        """The documents that were found damaged when they were to be opened, and were not opened since, and why."""
+        return self._damage.documents
 
     def __len__(self) -> int:
         return len(self._rooms)
@@ -198,8 +207,7 @@ class Registry:
                 await subscription.close()
                 raise
         except (StoreCorrupt, EngineFault) as error:
-            _log.error("document unreadable", document=document_id, reason=str(error))
-            raise RoomClosed(CloseCode.STORE_UNAVAILABLE, "the document cannot be read; it was left as it is") from error
+            raise await self._damage.found(document_id, error) from error
         except StoreError as error:
             _log.warning("document not opened", document=document_id, reason=str(error))
             raise RoomClosed(CloseCode.STORE_UNAVAILABLE, "the document cannot be loaded now; come back later") from error
@@ -207,6 +215,7 @@ class Registry:
             del self._opening[document_id]
             doubtful = document_id in self._doubtful
             self._doubtful.discard(document_id)
+        self._damage.gone(document_id)
         self._rooms[document_id] = room
         self._subscriptions[room] = subscription
         room.people.open()

@@ -244,7 +244,8 @@ def _decode_entry(document_id: str, row: Sequence[Any], operations: Mapping[int,
             cause=decode_cause(cause),
         )
     except (ValueError, TypeError, LookupError) as error:
-        raise StoreCorrupt(f"The entry of document {document_id!r} at offset {offset} is damaged ({error!r}).") from error
+        reason = f"The entry of document {document_id!r} at offset {offset} is damaged ({error!r})."
+        raise StoreCorrupt(reason, offset=offset) from error
 
 
 def operation_of(document_id: str, offset: int, *columns: Any) -> ContentOperation:

@@ -12,6 +12,7 @@ from typing import cast
 
 import psutil
 import pytest
+from picows import WSFrame
 from structlog.testing import capture_logs
 
 from cowrite.protocol import yjs
@@ -495,6 +496,34 @@ async def test_who_ends_disturbs_nobody(stack: AsyncExitStack) -> None:
         staying.send(edit(f"<{number}>")[0])
         await until(partial(_has, server, "doc", f"<{number}>"))
     await staying.close()
+
+
+@pytest.mark.rule("TR43")
+async def test_what_breaks_at_one_is_not_read_for_another(stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A panic at the first of several frames ends that socket; the frames behind it reach nobody else."""
+    server = await serve(stack)
+    breaking, staying = await join(f"{server.url}/yjs/breaking"), await join(f"{server.url}/yjs/doc")
+    told: list[BaseException | None] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context.get("exception")))
+    take, panics = PicowsWire.take, [_Panic()]
+
+    def panic(wire: PicowsWire, frame: WSFrame) -> None:
+        take(wire, frame)
+        if panics:
+            raise panics.pop()
+
+    monkeypatch.setattr(PicowsWire, "take", panic)
+    breaking.send_raw(encode_frame(edit("first")[0]) + encode_frame(edit("secret")[0]))
+    await ended(breaking)
+    staying.send(edit("staying")[0])
+    await until(partial(_has, server, "doc", "staying"))
+    assert not _has(server, "doc", "secret")
+    assert [type(error) for error in told] == [_Panic]
+    await staying.close()
+
+
+class _Panic(BaseException):
+    """As the engine's."""
 
 
 def _protocols(server: LiveServer) -> list[SocketProtocol]:

@@ -170,7 +170,12 @@ class SocketProtocol(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         self._wire.hear()
         reader = self._reader if self._reader is not None else self._readers.next
-        free = reader.read(self._wire, nbytes)
+        try:
+            free = reader.read(self._wire, nbytes)
+        except BaseException:
+            if self._reader is None:
+                self._reader = self._readers.take()  # what it still holds is this socket's, and nobody else's
+            raise
         if free and self._reader is not None:
             self._reader = None
             self._readers.give_back(reader)

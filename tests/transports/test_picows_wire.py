@@ -513,7 +513,7 @@ async def test_what_breaks_at_one_is_not_read_for_another(stack: AsyncExitStack,
             raise panics.pop()
 
     monkeypatch.setattr(PicowsWire, "take", panic)
-    breaking.send_raw(encode_frame(edit("first")[0]) + encode_frame(edit("secret")[0]))
+    breaking.send_raw(b"".join(encode_frame(edit(f"secret{number}")[0]) for number in range(4)))
     await ended(breaking)
     staying.send(edit("staying")[0])
     await until(partial(_has, server, "doc", "staying"))

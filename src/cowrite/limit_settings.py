@@ -62,6 +62,7 @@ class LimitSettings(BaseSettings):
     limit_cpu_share: float = _limit("cpu_share", 0.01, 1)
     limit_cpu_burst_seconds: float = _limit("cpu_burst_seconds", 0.05, 60)
     limit_cpu_late_seconds: float = _limit("cpu_late_seconds", 1, 600)
+    limit_head_bytes: int = _limit("head_bytes", 8 << 10, 1 << 20)
     limit_head_seconds: float = _limit("head_seconds", 1, 300)
     limit_authenticate_seconds: float = _limit("authenticate_seconds", 0.1, 300)
     limit_address_sockets: int = _limit("address_sockets", 1, 1_000_000)

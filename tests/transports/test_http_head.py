@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 
+import psutil
 import pytest
 
 from cowrite.core.limits import Limits
@@ -50,6 +51,49 @@ async def test_requests_that_never_end() -> None:
         assert re.findall(rb"HTTP/1\.1 (\d+)", twice) == [b"200", b"408"]
         assert silent == b""
         assert services.excess.counts["head_seconds"] == 6
+
+
+@pytest.mark.rule("LM6", "LM3")
+async def test_requests_whose_head_does_not_end() -> None:
+    """Many lines, or a long one; also behind a body in pieces. They are closed long before what they send is a burden."""
+    async with live_server(ServerOptions(limits=Limits()), picows=True) as server:
+        services = server.runtime.serving()
+        assert services is not None
+        lines, line = [b"a:b\r\n" * 10_000] * 40, [b"x" * 50_000] * 40
+        chunked = b"POST /api/v2/documents HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+        before = psutil.Process().memory_info().rss
+        many, long = await asyncio.gather(*(head_of(server, REQUEST, *parts) for parts in (lines, [b"x-y: ", *line])))
+        for answer in (many, long):
+            assert answer in (b"", b"HTTP/1.1 431 Request Header Fields Too Large")
+        await head_of(server, chunked, *lines)
+        assert services.excess.counts["head_bytes"] == 3
+        assert psutil.Process().memory_info().rss - before < 30 << 20
+        whole = REQUEST + b"".join(b"x-%d: %s\r\n" % (number, b"y" * 1000) for number in range(60))
+        assert (await rest_of(server, whole + b"connection: close\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.rule("TR43")
+async def test_an_upgrade_behind_a_request_without_an_answer() -> None:
+    async with live_server(ServerOptions(limits=Limits()), picows=True) as server:
+        upgrade = b"GET /yjs/d HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+        upgrade += b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        answer = await rest_of(server, REQUEST + b"\r\n" + upgrade)
+        assert re.findall(rb"HTTP/1\.1 (\d+)", answer) == [b"400"]
+
+
+async def head_of(server: LiveServer, *parts: bytes) -> bytes:
+    """The first line of what a server says to what is sent to it, as far as it is taken; none when it resets the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+    try:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        async with asyncio.timeout(20_000 * MS):
+            return (await reader.read()).partition(b"\r\n")[0]
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
 
 
 @pytest.mark.rule("LM4")

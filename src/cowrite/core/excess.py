@@ -9,7 +9,15 @@ from cowrite.protocol.close_codes import CloseCode
 
 LIMITS: Final = frozenset(
     (
-        *("address_sockets", "authenticate_seconds", "connections", "head_seconds", "session_sockets", "user_sockets"),
+        *(
+            "address_sockets",
+            "authenticate_seconds",
+            "connections",
+            "head_bytes",
+            "head_seconds",
+            "session_sockets",
+            "user_sockets",
+        ),
         *("message_too_large", "missing_dependencies", "idle", "connection_timeout", "reset_connection", "too_fast"),
         *("import_cpu_seconds", "import_memory_bytes", "import_crashed"),
         *("too_large", "too_many_nodes", "too_many_documents", "too_many_sessions", "presence_full", "overloaded"),

@@ -56,6 +56,8 @@ class Limits:
     """What it may use at once after it has used little."""
     cpu_late_seconds: float = 30.0
     """How long its messages may wait for that without an end before it is closed."""
+    head_bytes: int = 64 << 10
+    """Of the head of a request, beyond what came in one read of the socket (cowrite's own server)."""
     head_seconds: float = 10.0
     """How long a connection may take until the head of its request is complete (cowrite's own server)."""
     authenticate_seconds: float = 10.0

@@ -16,12 +16,11 @@ from cowrite.core.limits import Limits
 from cowrite.transports.services import Serving
 from cowrite.transports.websocket import Head, Upgrades
 
-LIMIT: Final = "head_seconds"
+LATE, LARGE = "head_seconds", "head_bytes"
 _ANSWER: Final = (
-    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n"
-    b"content-type: application/problem+json\r\ncontent-length: %d\r\n\r\n%s"
+    b"HTTP/1.1 %d %s\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\n\r\n%s"
 )
-_PROBLEM: Final = b'{"type":"about:blank","title":"Request Timeout","status":408,"code":"request_timeout"}'
+_PROBLEM: Final = b'{"type":"about:blank","title":"%s","status":%d,"code":"%s"}'
 
 
 def http_protocol(serving: Serving, limits: Limits) -> type[asyncio.Protocol]:
@@ -34,6 +33,7 @@ def http_protocol(serving: Serving, limits: Limits) -> type[asyncio.Protocol]:
             self.serving = serving
             self.upgrades = upgrades
             self.patience = limits.head_seconds
+            self.most_bytes = limits.head_bytes
 
     return cast("type[asyncio.Protocol]", Http)
 
@@ -42,6 +42,11 @@ class _Http(HttpToolsProtocol):
     serving: Serving
     upgrades: Upgrades
     patience: float
+    most_bytes: int
+    _head_bytes = 0
+    """Of a head that is not complete, or of what is behind a body in pieces."""
+    _gets_on = False
+    """What came last was more than such."""
     _timer: asyncio.TimerHandle | None = None
     _begun = False
     """Something of a request has come."""
@@ -56,8 +61,20 @@ class _Http(HttpToolsProtocol):
         self._wait_no_more()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        # httptools takes heads of any size: ten times their bytes in memory, and time that grows with their square.
+        self._gets_on = False
+        super().data_received(data)
+        if self._gets_on:
+            self._head_bytes = 0
+        else:
+            self._head_bytes += len(data)
+            if self._head_bytes > self.most_bytes:
+                self._refuse(LARGE, 431, b"Request Header Fields Too Large", b"request_header_too_large")
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._gets_on = True
         self._upgrades_now = None
         self._begun = True
         if self._timer is None:
@@ -66,9 +83,22 @@ class _Http(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._wait_no_more()
         self._begun = False
+        self._gets_on = True
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        self._gets_on = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._gets_on = True
+        super().on_message_complete()
+
     def handle_websocket_upgrade(self) -> None:
+        if self._is_answering:
+            # Its frames would go out before the answer, and the answer among them.
+            self.send_400_response("An upgrade has to wait for the answer to the request before it.")
+            return
         self.connections.discard(self)
         head = Head(self.scope["method"], self.url, self.headers)
         self.upgrades.answer(head, self.client[0] if self.client is not None else None, self.transport, self.connections)
@@ -83,6 +113,11 @@ class _Http(HttpToolsProtocol):
     def _should_upgrade_to_ws(self) -> bool:
         return True
 
+    @property
+    def _is_answering(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete
+
     def _wait(self) -> None:
         self._timer = self.loop.call_later(self.patience, self._give_up)
 
@@ -93,14 +128,16 @@ class _Http(HttpToolsProtocol):
 
     def _give_up(self) -> None:
         self._timer = None
+        self._refuse(LATE, 408, b"Request Timeout", b"request_timeout")
+
+    def _refuse(self, limit: str, status: int, title: bytes, code: bytes) -> None:
         if self.transport.is_closing():
             return
         if (services := self.serving()) is not None:
-            services.excess.count(LIMIT)
-        cycle: RequestResponseCycle | None = self.cycle
-        answering = cycle is not None and not cycle.response_complete
-        if self._begun and not answering:  # a browser that has opened a connection in advance is told nothing
-            self.transport.write(_ANSWER % (len(_PROBLEM), _PROBLEM))
+            services.excess.count(limit)
+        if self._begun and not self._is_answering:  # a browser that has opened a connection in advance is told nothing
+            problem = _PROBLEM % (title, status, code)
+            self.transport.write(_ANSWER % (status, title, len(problem), problem))
         self.transport.close()
 
 

@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from core.rooms.large_updates_tools import embeds
+from cowrite.core.errors import PeerError
 from cowrite.core.excess import Excess
 from cowrite.core.imports import process as module
-from cowrite.core.imports.process import ImportKilled, ImportProcess, ImportRefused, Imports, ImportUnavailable
+from cowrite.core.imports.process import MOST_WAITING, ImportKilled, ImportProcess, ImportRefused, Imports, ImportUnavailable
 from cowrite.core.imports.work import SLICE_PARTS
 from cowrite.core.limits import Limits
+from cowrite.protocol.close_codes import CloseCode
 from cowrite.testing.yjs_writer import block, gc, text, varuint, write_update
 
 EMPTY = b"\0"
@@ -174,4 +176,43 @@ async def test_what_was_more_than_a_limit_is_counted() -> None:
     for limit in ("import_crashed", None):
         imports.refused(ImportRefused("why", limit=limit))
     assert {limit: count for limit, count in excess.counts.items() if count} == {"import_crashed": 1}
-    assert isinstance(Imports().turn, asyncio.Lock)
+    assert not any(Imports()._excess.counts.values())
+
+
+@pytest.mark.rule("IM6")
+def test_many_clients_are_told_of() -> None:
+    """What the document holds of each is asked for, which is longer than the update was."""
+    limits = Limits()
+    clients = range(100, 30_100)
+    update = write_update([block(client, 0, gc(1)) for client in clients])
+    process = ImportProcess(limits)
+    try:
+        known = varuint(len(clients)) + b"".join(varuint(client) + varuint(1) for client in clients)
+        whole, starts = process.begin(update, known)
+        assert (whole, len(starts)) == (True, len(clients))
+    finally:
+        process.kill()
+        process.close()
+
+
+@pytest.mark.rule("IM7")
+async def test_who_waits_has_one_place_and_there_are_few() -> None:
+    imports = Imports()
+    order: list[str] = []
+
+    async def look(author: str) -> None:
+        async with imports.turn(author):
+            order.append(author)
+            await asyncio.sleep(0)
+            assert order[-1] == author, "one at a time"
+
+    waiting = [asyncio.create_task(look(f"user {number}")) for number in range(MOST_WAITING)]
+    await asyncio.sleep(0)
+    for beyond in ("user 3", "another"):
+        with pytest.raises(PeerError) as refused:
+            await look(beyond)
+        assert refused.value.code == CloseCode.TOO_FAST
+    await asyncio.gather(*waiting)
+    assert len(order) == MOST_WAITING
+    await look("user 3")
+    await look("another")

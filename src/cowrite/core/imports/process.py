@@ -14,13 +14,15 @@ import subprocess
 import sys
 import threading
 from array import array
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from typing import IO, Final
 
+from cowrite.core.errors import PeerError
 from cowrite.core.excess import Excess
 from cowrite.core.imports.frames import NO_MEMORY, Kind, PipeClosed, read_frame, write_frame
 from cowrite.core.limits import Limits
+from cowrite.protocol.close_codes import CloseCode
 
 _MODULE: Final = "cowrite.import_child"
 _INHERITED: Final = (
@@ -39,7 +41,9 @@ _OUT_OF_TIME: Final = getattr(signal, "SIGXCPU", 24)
 _LATE: Final = 4
 """It may take so many times its CPU seconds on the clock on the wall."""
 _ASIDE: Final = 64 << 10
-"""How much more than the update an answer may be."""
+"""How much more than four times the update an answer may be: of a client that takes 5 bytes of it, it has 16."""
+MOST_WAITING: Final = 16
+"""Imports that are looked at or wait for it: each of up to ``Limits.sync_bytes``."""
 
 
 class ImportRefused(Exception):
@@ -78,7 +82,7 @@ class ImportProcess:
 
         Raises :class:`ImportRefused`, :class:`ImportUnavailable` and :class:`ImportKilled`, as the others do.
         """
-        self._size = len(update) + _ASIDE
+        self._size = 4 * len(update) + _ASIDE
         self._start()
         self._tell(update)
         self._tell(state_vector)
@@ -181,11 +185,26 @@ class ImportProcess:
 
 
 class Imports:
-    """Those of one server process: one at a time."""
+    """Those of one server process: one at a time. Few wait, and of each user one: each holds what it brings."""
 
     def __init__(self, excess: Excess | None = None) -> None:
-        self.turn = asyncio.Lock()
+        self._turn = asyncio.Lock()
+        self._authors: set[str] = set()
+        """Whose are looked at, or wait."""
         self._excess = excess if excess is not None else Excess()
+
+    @asynccontextmanager
+    async def turn(self, author: str) -> AsyncIterator[None]:
+        """The block is the only one that runs. Raises :class:`PeerError` when this user's, or too many, wait already."""
+        if author in self._authors or len(self._authors) >= MOST_WAITING:
+            reason = "other large updates are looked at; connect again later"
+            raise PeerError(CloseCode.TOO_FAST, reason)
+        self._authors.add(author)
+        try:
+            async with self._turn:
+                yield
+        finally:
+            self._authors.remove(author)
 
     def refused(self, error: ImportRefused) -> None:
         """Count it, when it was because of a limit."""

@@ -79,7 +79,7 @@ class LargeUpdates:
         check_size(update, self._limits.sync_bytes)
         number = peer.acknowledgements.receive(everything=True)
         received = Received(_NOTHING, _NOTHING_OUTLINE, peer, number, everything=True)
-        async with self._imports.turn, self._turn:
+        async with self._imports.turn(peer.session.author), self._turn:
             beyond = await self._import(received, update) if self._accepts(received) else 0.0
         peer.acknowledge()
         return max(0.0, beyond)

@@ -7,8 +7,8 @@ from math import exp, sqrt
 
 from cowrite.core.ports import Clock, Timer
 
-_LEAST_SHARE = 3.2
-"""A flush waits at least this many times the cost of the one before, so flushing takes at most a quarter of the loop."""
+_LEAST_SHARE = 2.5
+"""A flush waits at least this many times the cost of the one before, so flushing takes less than a third of the loop."""
 _SHARE = 1.35
 """So many times as long as the root of the number of updates in it, if that is more.
 
@@ -46,7 +46,7 @@ class FlushTime:
 class FlushWindow:
     """Calls ``flush`` after :meth:`wake`: in the loop's next turn, or when the window since the end of the last flush is over.
 
-    The window is 3.2 times what the last flush took on the loop, more when it sent several updates as one or when flushes of
+    The window is 2.5 times what the last flush took on the loop, more when it sent several updates as one or when flushes of
     other rooms take much of the loop's time, at least ``shortest`` and at most ``longest`` seconds. A fixed interval (both
     equal) costs least and delays most; no window at all falls behind under load. What ``flush`` raises goes to the clock's
     caller (the event loop), and the window goes on.

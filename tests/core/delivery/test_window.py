@@ -79,10 +79,10 @@ def test_the_window_is_over_for_a_room_that_was_quiet_meanwhile() -> None:
 
 
 @pytest.mark.rule("OU21")
-def test_under_load_flushing_takes_less_than_a_quarter_of_the_time() -> None:
+def test_under_load_flushing_takes_less_than_a_third_of_the_time() -> None:
     flushes = Flushes(cost=0.01)
     flushes.run(3, every=0.0001)
-    assert len(flushes.times) * 0.01 == pytest.approx(flushes.clock.monotonic() / 4.2, rel=0.02)
+    assert len(flushes.times) * 0.01 == pytest.approx(flushes.clock.monotonic() / 3.5, rel=0.02)
 
 
 @pytest.mark.rule("OU25")
@@ -151,7 +151,7 @@ def test_a_flush_that_fails_does_not_stop_later_ones() -> None:
         flushes.clock.advance()
     flushes.fault = None
     flushes.window.wake()
-    flushes.clock.advance(0.031)
+    flushes.clock.advance(0.024)
     assert len(flushes.times) == 1, "its cost counts like any other's"
     flushes.clock.advance(0.001)
     assert len(flushes.times) == 2
@@ -170,10 +170,10 @@ def test_what_a_flush_itself_brings_waits_for_the_next_window(fails: bool) -> No
         flushes.fault = None
     else:
         flushes.clock.advance()
-    flushes.clock.advance(0.031)
+    flushes.clock.advance(0.024)
     assert flushes.times == [0.0]
     flushes.clock.advance(0.001)
-    assert flushes.times == [0.0, 0.042]
+    assert flushes.times == [0.0, 0.035]
     flushes.clock.advance(1)
     assert len(flushes.times) == 2
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import resource
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from bench import compare, plan
-from bench.side_by_side import cold, doubts, loads, machine, servers
+from bench.side_by_side import cold, doubts, loads, machine
 from bench.side_by_side.comparison import Comparison
 from bench.side_by_side.figures import Figures
 from bench.side_by_side.loads import Run
@@ -77,27 +76,6 @@ def test_the_plan_leaves_them_out_too() -> None:
     text = plan.report(chosen, {"one-500": [shared, calm, calm]}, runs=3, seconds=5)
     assert "99.0" not in text
     assert "* 500 people, run 1 (left out of the medians): the core was shared" in text
-
-
-@pytest.mark.parametrize(
-    ("limits", "raised"),
-    [
-        ((1024, 524_288), (65_536, 524_288)),
-        ((1024, resource.RLIM_INFINITY), (65_536, resource.RLIM_INFINITY)),
-        ((1024, 4096), (4096, 4096)),
-        ((100_000, 524_288), None),
-        ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), None),
-    ],
-)
-def test_servers_may_open_as_many_sockets_as_the_system_allows(
-    limits: tuple[int, int], raised: tuple[int, int] | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where a shell's limit is 1024, one with five thousand people would only hang."""
-    told: list[tuple[int, int]] = []
-    monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
-    monkeypatch.setattr(resource, "setrlimit", lambda _, wanted: told.append(wanted))
-    servers.allow_files()
-    assert told == ([] if raised is None else [raised])
 
 
 def test_why_a_target_is_not_judged_is_told() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import socket
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from bench.side_by_side.node import ROOT, node
 
 PEERS = Path(__file__).resolve().parents[1] / "peers"
 SERVER_CORE, GENERATOR_CORE = 0, 1
-OPEN_FILES = 1 << 16
 START_SECONDS, STOP_SECONDS = 30.0, 15.0
 
 
@@ -136,7 +134,6 @@ def running(server: Server, folder: Path, settings: Mapping[str, str] = MappingP
 
     Raises :class:`ServerError` when it does not start.
     """
-    allow_files()
     port = free_port()
     log = folder / f"{server.name}.log"
     with on_core(SERVER_CORE), log.open("ab") as out:
@@ -180,17 +177,6 @@ def _wait_until_it_listens(one: Running) -> None:
             return
         time.sleep(0.02)
     raise ServerError(f"{one.server.name} does not start ({one.last_words(20)})")
-
-
-def allow_files() -> None:
-    """Raise the limit of open files of this process, and so of all that it starts: a shell's 1024 are not five thousand people.
-
-    Node does so by itself. Where the system allows fewer than a scenario needs, ``cowrite load`` says so.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def free_port() -> int:

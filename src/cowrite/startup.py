@@ -44,23 +44,29 @@ def prepare_folder(folder: Path) -> None:
         ) from None
 
 
-def allow_open_files(connections: int) -> str | None:
-    """Raise this process's limit of open files as far as so many sockets need. Returns what to do where it may not be raised
-    so far; None: all is well.
-    """
+def raise_open_files(wanted: int) -> int:
+    """Raise this process's limit of open files to so many, as far as it may. Returns how many of them are allowed now."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
-        return None
-    wanted = connections + _SPARE_FILES
+        return wanted
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < allowed:
+    if soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    if allowed == wanted or soft == resource.RLIM_INFINITY:
+    return allowed
+
+
+def allow_open_files(connections: int) -> str | None:
+    """Raise that limit as far as so many sockets need. Returns what to do where it may not be raised so far, else None."""
+    wanted = connections + _SPARE_FILES
+    allowed = raise_open_files(wanted)
+    if allowed == wanted:
         return None
     return (
-        f"{connections} connections need {wanted} open files, and {hard} are allowed: "
+        f"{connections} connections need {wanted} open files, and {allowed} are allowed: "
         "have that raised (ulimit -Hn, LimitNOFILE), or lower COWRITE_MAX_CONNECTIONS"
     )
 

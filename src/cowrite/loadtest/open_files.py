@@ -7,6 +7,7 @@ from typing import Final
 
 from cowrite.loadtest.errors import PlanError
 from cowrite.loadtest.plan import Plan
+from cowrite.startup import raise_open_files
 
 _SPARE: Final = 100
 
@@ -26,18 +27,10 @@ def check_sources(plan: Plan) -> None:
 
 def allow_sockets(plan: Plan) -> None:
     """Raise the limit as far as needed. Raises :class:`PlanError` when it may not be raised so far."""
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
-        return
     each = 2 if "poll" in plan.protocols else 1
     wanted = each * plan.sockets // plan.processes + _SPARE
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft >= wanted or soft == resource.RLIM_INFINITY:
-        return
-    if hard != resource.RLIM_INFINITY and hard < wanted:
+    if (allowed := raise_open_files(wanted)) < wanted:
         raise PlanError(
-            f"{plan.sockets} people need {wanted} open files in each process, and {hard} are allowed (ulimit -Hn): "
+            f"{plan.sockets} people need {wanted} open files in each process, and {allowed} are allowed (ulimit -Hn): "
             "have the limit raised, or use more --processes"
         )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

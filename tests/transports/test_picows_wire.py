@@ -3,51 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import struct
-from contextlib import AsyncExitStack, suppress
-from functools import partial
-from itertools import pairwise
+from contextlib import AsyncExitStack
 from socket import IPPROTO_TCP, TCP_NODELAY
-from typing import cast
 
-import psutil
 import pytest
-from picows import WSFrame
 from structlog.testing import capture_logs
 
 from cowrite.protocol import yjs
-from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.close_codes import CloseCode
-from cowrite.protocol.messages import AwarenessUpdate, SyncStep1, SyncStep2, Update
+from cowrite.protocol.messages import SyncStep1, SyncStep2
 from cowrite.testing.client import (
     BINARY,
     CLOSE,
-    CONTINUATION,
     PING,
     PONG,
-    ConnectionEnded,
     UpgradeRefused,
     WebSocketClient,
     encode_frame,
     live_client,
 )
-from cowrite.testing.transport_contract import ServerOptions
 from cowrite.testing.transport_contract.server import edit, ended, expect, join, text_of
 from cowrite.testing.yjs_client import YjsClient
-from cowrite.transports.framing import WriteTurn
 from cowrite.transports.picows_wire import PicowsWire
 from cowrite.transports.services import SocketTimes
-from cowrite.transports.websocket import SocketProtocol
 from cowrite.transports.yjs import YjsConnection
-from live_server import LiveServer, live_server
-from socket_writers import until
 from timing import MS
+from transports.own_server import BROKEN, protocols, rest, serve
 
 QUICK = SocketTimes(ping_after=100 * MS, pong_within=100 * MS, close_within=200 * MS)
-
-
-async def serve(stack: AsyncExitStack, times: SocketTimes | None = None) -> LiveServer:
-    return await stack.enter_async_context(live_server(ServerOptions(), picows=True, times=times))
 
 
 # ---- pings -----------------------------------------------------------------------------------------------------------
@@ -82,7 +65,7 @@ async def test_talking_peer_is_not_pinged(stack: AsyncExitStack) -> None:
     for byte in encode_frame(yjs.encode(SyncStep1(b"\0"))) + encode_frame(b""):
         client.send_raw(bytes((byte,)))
         await asyncio.sleep(20 * MS)
-    kinds = await _rest(client)
+    kinds = await rest(client)
     assert BINARY in kinds
     assert PING not in kinds
 
@@ -166,20 +149,6 @@ async def test_goodbye_is_echoed(stack: AsyncExitStack) -> None:
 # ---- what is no WebSocket --------------------------------------------------------------------------------------------
 
 
-BROKEN = {
-    "no mask": b"\x82\x01x",
-    "reserved bit": b"\xc2" + encode_frame(b"x")[1:],
-    "nothing to continue": encode_frame(b"x", kind=CONTINUATION),
-    "message in a message": encode_frame(b"x", final=False) + encode_frame(b"x"),
-    "unknown kind": encode_frame(b"x", kind=3),
-    "ping in parts": encode_frame(b"x", kind=PING, final=False),
-    "long ping": encode_frame(bytes(126), kind=PING),
-    "close code 1005": encode_frame(struct.pack("!H", 1005), kind=CLOSE),
-    "half a close code": encode_frame(b"\x03", kind=CLOSE),
-    "close reason not UTF-8": encode_frame(struct.pack("!H", 1000) + b"\xff", kind=CLOSE),
-}
-
-
 @pytest.mark.rule("TR29")
 @pytest.mark.parametrize("frames", BROKEN.values(), ids=BROKEN)
 async def test_broken_framing(stack: AsyncExitStack, frames: bytes) -> None:
@@ -234,132 +203,6 @@ async def test_stopping_server(stack: AsyncExitStack) -> None:
     assert refused.value.headers["retry-after"] == "1"
 
 
-# ---- writing ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.rule("TR31")
-async def test_one_turn_is_one_write(stack: AsyncExitStack) -> None:
-    """What a flush has for a peer (an edit and a moved caret, say) leaves in one piece."""
-    url = (await serve(stack)).url
-    writer, reader = await join(f"{url}/yjs/doc"), await join(f"{url}/yjs/doc")
-    caret = yjs.encode(AwarenessUpdate((AwarenessEntry(7, 1, '{"user":"ana"}'),)))
-    writer.send_raw(encode_frame(edit("x")[0]) + encode_frame(caret))
-    received = await reader._reader.read(1 << 16)
-    assert received[0] == received[received[1] + 2] == 0x80 | BINARY
-    assert received[2] == 0  # Sync
-    assert received[received[1] + 4] == 1  # Awareness
-    for client in (writer, reader):
-        await client.close()
-
-
-@pytest.mark.rule("TR31")
-async def test_joined_once_for_all() -> None:
-    """Sockets that get the same messages in a turn share the same bytes, and each turn begins anew."""
-    turn = WriteTurn()
-    written: list[bytes] = []
-
-    class Socket:
-        def __init__(self, *messages: bytes) -> None:
-            self.messages = list(messages)
-
-        def flush(self) -> None:
-            written.append(turn.join(self.messages))
-
-    update, caret = b"update", b"x" * 200
-    for socket in (Socket(update, caret), Socket(update, caret), Socket(caret), Socket(update)):
-        turn.add(socket)
-    await asyncio.sleep(0)
-    assert written[0] is written[1]
-    assert written == [b"\x82\x06update\x82\x7e\0\xc8" + caret] * 2 + [b"\x82\x7e\0\xc8" + caret, b"\x82\x06update"]
-    turn.add(Socket(update))
-    await asyncio.sleep(0)
-    assert written[-1] == b"\x82\x06update"
-    assert written[-1] is not written[-2]
-
-
-@pytest.mark.rule("TR24")
-async def test_state_is_not_copied_for_each_reader(stack: AsyncExitStack) -> None:
-    """Twenty readers that ask for 8 MB and do not read cost far less than 160 MB, and each gets everything in the end."""
-    url = f"{(await serve(stack)).url}/yjs/doc"
-    author = YjsClient()
-    author.text += "x" * 8_000_000
-    async with live_client(url, author) as client:
-        await client.until(lambda: client.yjs.sent and client.yjs.saved)
-    warm = await _ask(url)
-    await asyncio.sleep(200 * MS)  # the state is made, which is there once
-    before = psutil.Process().memory_info().rss
-    readers = [await _ask(url) for _ in range(20)]
-    await asyncio.sleep(200 * MS)
-    # Each client reads 2 MB ahead, in this process.
-    assert psutil.Process().memory_info().rss - before < 80_000_000
-    for reader in (warm, readers[-1]):
-        state = await expect(reader, SyncStep2)
-        assert isinstance(state, SyncStep2)
-        assert len(state.update) > 8_000_000
-        await reader.close()
-    for reader in readers:
-        reader.drop()
-
-
-async def _rest(client: WebSocketClient) -> list[int]:
-    """The kinds of all frames until the connection ends."""
-    kinds = []
-    with suppress(ConnectionEnded):
-        while True:
-            kinds.append((await client.receive_frame()).kind)
-    return kinds
-
-
-async def _ask(url: str) -> WebSocketClient:
-    client = await WebSocketClient.connect(url, receive_buffer=32_768)
-    client.send(yjs.encode(SyncStep1(b"\0")))
-    return client
-
-
-@pytest.mark.rule("TR24")
-async def test_fragments_of_a_large_state(stack: AsyncExitStack) -> None:
-    """A large message goes out in parts of 64 KB, and a close frame does not wait for all of them."""
-    server = await serve(stack)
-    author = YjsClient()
-    author.text += "x" * 8_000_000
-    async with live_client(f"{server.url}/yjs/doc", author) as client:
-        await client.until(lambda: client.yjs.sent and client.yjs.saved)
-    reader = await _ask(f"{server.url}/yjs/doc")
-    assert (await reader.receive_frame()).final  # SyncStep1
-    first, second = await reader.receive_frame(), await reader.receive_frame()
-    assert (first.final, first.kind, len(first.payload)) == (False, BINARY, 65536)
-    assert (second.final, second.kind, len(second.payload)) == (False, CONTINUATION, 65536)
-    server.runtime.refuse_connections()
-    kinds = await _rest(reader)
-    assert set(kinds) == {CONTINUATION}
-    assert len(kinds) < 100
-    assert reader.ended is not None
-    assert reader.ended.code == CloseCode.SERVICE_RESTART
-
-
-@pytest.mark.rule("TR25")
-async def test_small_messages_wait_behind_a_large_one(stack: AsyncExitStack) -> None:
-    """Messages stay in their order when some are large and the socket is full."""
-    url = f"{(await serve(stack)).url}/yjs/doc"
-    reader = await _ask(url)
-    writer = await join(url)
-    author, sent = YjsClient(), list[bytes]()
-    author.connect(sent.append)
-    for number in range(60):
-        author.text += str(number % 10) * (20_000 if number % 2 else 3)
-    for message in sent[1:]:
-        writer.send(message)
-        await asyncio.sleep(0)
-    copy = YjsClient()
-    while copy.state != author.state:
-        came = yjs.decode(await reader.receive())
-        if isinstance(came, Update | SyncStep2):
-            copy.doc.apply_update(came.update)
-    assert str(copy.text) == str(author.text)
-    for client in (reader, writer):
-        await client.close()
-
-
 # ---- faults ----------------------------------------------------------------------------------------------------------
 
 
@@ -394,147 +237,7 @@ async def test_unasked_pong(stack: AsyncExitStack) -> None:
 async def test_nothing_waits_for_more(stack: AsyncExitStack) -> None:
     server = await serve(stack)
     client = await join(f"{server.url}/yjs/doc")
-    (protocol,) = _protocols(server)
+    (protocol,) = protocols(server)
     opened = protocol._socket.get_extra_info("socket")
     assert opened.getsockopt(IPPROTO_TCP, TCP_NODELAY)
     await client.close()
-
-
-class Large:
-    """A socket that takes everything, and has so many megabytes to write."""
-
-    def __init__(self, turn: WriteTurn, megabytes: int) -> None:
-        self.turn = turn
-        self.left = megabytes
-
-    def go_on(self) -> None:
-        while self.left and self.turn.spend(1 << 20):
-            self.left -= 1
-        if self.left:
-            self.turn.pause(self)
-
-
-@pytest.mark.rule("TR44")
-async def test_large_messages_take_turns() -> None:
-    """So much of all of them in a turn of the loop, and those that have waited first."""
-    turn = WriteTurn()
-    sockets = [Large(turn, megabytes) for megabytes in (5, 6, 2)]
-    seen = []
-    for socket in sockets:
-        socket.go_on()
-    for _ in range(6):
-        seen.append([socket.left for socket in sockets])
-        await asyncio.sleep(0)
-    assert seen[:4] == [[1, 6, 2], [0, 3, 2], [0, 1, 0], [0, 0, 0]]
-    assert turn.spend(1 << 20)
-
-
-@pytest.mark.rule("TR44")
-async def test_crowd_of_joiners_is_served_in_turns(stack: AsyncExitStack) -> None:
-    """Everybody gets a state of several turns whole, also when one of them goes in the middle of it."""
-    url = f"{(await serve(stack)).url}/yjs/doc"
-    author = YjsClient()
-    author.text += "x" * 3_000_000
-    async with live_client(url, author) as client:
-        await client.until(lambda: client.yjs.sent and client.yjs.saved)
-    going, *readers = [await _ask(url) for _ in range(5)]
-    await asyncio.sleep(20 * MS)
-    going.drop()
-    for reader in readers:
-        state = await expect(reader, SyncStep2)
-        assert isinstance(state, SyncStep2)
-        assert len(state.update) > 3_000_000
-        await reader.close()
-
-
-# ---- reading ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.rule("TR43")
-async def test_frames_in_pieces_of_many(stack: AsyncExitStack) -> None:
-    """Messages that are cut anywhere, and come by turns with those of others, arrive whole; then nothing is kept of any."""
-    server = await serve(stack)
-    clients = [await join(f"{server.url}/yjs/doc-{number}") for number in range(4)]
-    for message, cuts in (("short", range(1, 12)), ("m" * 3000, range(1, 3000, 331)), ("l" * 70_000, range(1, 70_000, 9973))):
-        sent = [encode_frame(edit(f"{message}{number}")[0]) for number in range(4)]
-        for start, end in pairwise((0, *cuts, 1 << 20)):
-            for client, frame in zip(clients, sent, strict=True):
-                client.send_raw(frame[start:end])
-            await asyncio.sleep(MS)
-        for number in range(4):
-            await until(partial(_has, server, f"doc-{number}", f"{message}{number}"))
-    assert [protocol._reader for protocol in _protocols(server)] == [None] * 4
-    for client in clients:
-        await client.close()
-
-
-@pytest.mark.rule("TR43")
-async def test_idle_sockets_have_no_reader(stack: AsyncExitStack) -> None:
-    """A socket has a reader of its own only while half a frame has come; a buffer that has grown large is let go."""
-    server = await serve(stack)
-    clients = [await join(f"{server.url}/yjs/doc") for _ in range(3)]
-    large = encode_frame(edit("x" * 500_000)[0])
-    clients[0].send_raw(large[:-1])
-    await until(lambda: sum(protocol._reader is not None for protocol in _protocols(server)) == 1)
-    clients[0].send_raw(large[-1:])
-    await until(lambda: all(protocol._reader is None for protocol in _protocols(server)))
-    (readers,) = {protocol._readers for protocol in _protocols(server)}
-    assert all(len(reader.get_buffer(-1)) < 64 << 10 for reader in readers._readers)
-    for client in clients:
-        await client.close()
-
-
-@pytest.mark.rule("TR43", "TR29")
-async def test_who_ends_disturbs_nobody(stack: AsyncExitStack) -> None:
-    """One who says goodbye, or breaks the protocol, leaves nothing behind for those who are read next."""
-    server = await serve(stack)
-    staying = await join(f"{server.url}/yjs/doc")
-    for number, last in enumerate((encode_frame(b"\x03\xe8", kind=CLOSE), *BROKEN.values())):
-        leaving = await join(f"{server.url}/yjs/doc")
-        leaving.send_raw(last)
-        await ended(leaving)
-        staying.send(edit(f"<{number}>")[0])
-        await until(partial(_has, server, "doc", f"<{number}>"))
-    await staying.close()
-
-
-@pytest.mark.rule("TR43")
-async def test_what_breaks_at_one_is_not_read_for_another(stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A panic at the first of several frames ends that socket; the frames behind it reach nobody else."""
-    server = await serve(stack)
-    breaking, staying = await join(f"{server.url}/yjs/breaking"), await join(f"{server.url}/yjs/doc")
-    told: list[BaseException | None] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context.get("exception")))
-    take, panics = PicowsWire.take, [_Panic()]
-
-    def panic(wire: PicowsWire, frame: WSFrame) -> None:
-        take(wire, frame)
-        if panics:
-            raise panics.pop()
-
-    monkeypatch.setattr(PicowsWire, "take", panic)
-    breaking.send_raw(b"".join(encode_frame(edit(f"secret{number}")[0]) for number in range(4)))
-    await ended(breaking)
-    staying.send(edit("staying")[0])
-    await until(partial(_has, server, "doc", "staying"))
-    assert not _has(server, "doc", "secret")
-    assert [type(error) for error in told] == [_Panic]
-    await staying.close()
-
-
-class _Panic(BaseException):
-    """As the engine's."""
-
-
-def _protocols(server: LiveServer) -> list[SocketProtocol]:
-    services = server.runtime.serving()
-    assert services is not None
-    sockets = [cast("PicowsWire", cast("YjsConnection", one)._wire)._socket for one in services.connections]
-    return [cast("SocketProtocol", socket.get_protocol()) for socket in sockets]
-
-
-def _has(server: LiveServer, document_id: str, text: str) -> bool:
-    services = server.runtime.serving()
-    assert services is not None
-    room = services.registry.get(document_id)
-    return room is not None and room.replicas.live is not None and text.encode() in room.replicas.live.encode()

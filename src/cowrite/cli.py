@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from cowrite.backup_command import backup
+from cowrite.doctor_command import doctor
 from cowrite.history_commands import COMMANDS
 from cowrite.load_command import load
 from cowrite.migrate_command import migrate
@@ -216,7 +217,7 @@ def token(
         raise StartError(f"no token was made: {error}") from None
 
 
-for command in (migrate, load, backup, *COMMANDS):
+for command in (doctor, migrate, load, backup, *COMMANDS):
     app.command(cls=_Command)(command)
 
 

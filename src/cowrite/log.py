@@ -15,7 +15,7 @@ from typing import Final, Literal, TextIO
 
 import structlog
 
-Level = Literal["debug", "info", "warning", "error"]
+Level = Literal["debug", "info", "warning", "error", "critical"]
 Format = Literal["auto", "console", "json"]
 
 _QUERY: Final = re.compile(r"\?[^\s?=\"'<>\\]+=[^\s\"'<>\\]*")

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import URL, Connection, make_url, text
+from sqlalchemy import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError
 
 from cowrite.core.clock import SystemClock
@@ -17,11 +17,10 @@ from cowrite.core.ports import Clock, Storage, StoreBusy, StoreError
 from cowrite.stores.errors import StoreSetupError
 from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.stores.sqlalchemy.database import write
-from cowrite.stores.sqlalchemy.schema import NEWEST, Tables, ensure_schema, schema_version
+from cowrite.stores.sqlalchemy.schema import NEWEST, Tables, ensure_schema, ensure_writable, schema_version
 from cowrite.stores.sqlalchemy.server_urls import SERVERS, server_place, server_scheme
 from cowrite.stores.sqlalchemy.sqlite import PATIENCE, SqliteDatabase
 from cowrite.stores.sqlalchemy.storage import sql_storage
-from cowrite.stores.sqlalchemy.tables import VERSION_TABLE
 
 if TYPE_CHECKING:
     from cowrite.stores.sqlalchemy.servers import ServerDatabase
@@ -194,8 +193,7 @@ async def _prepare(database: SqliteDatabase, ensure: Callable[[Connection], None
 
 def _ensure_usable(connection: Connection, *, place: str, tables: Tables) -> None:
     ensure_schema(connection, place=place, tables=tables)
-    # SQLite lets a writing transaction on a file that may not be written begin and end, as long as it writes nothing.
-    connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = version_num"))
+    ensure_writable(connection)
 
 
 def _make_file(path: Path) -> None:

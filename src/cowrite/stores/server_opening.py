@@ -8,16 +8,15 @@ import ssl
 from functools import partial
 from typing import TypeVar
 
-from sqlalchemy import URL, Connection, text
+from sqlalchemy import URL
 
 from cowrite.core.ports import StoreBusy, StoreError
 from cowrite.stores.errors import StoreAway, StoreSetupError
 from cowrite.stores.sqlalchemy.database import write
-from cowrite.stores.sqlalchemy.schema import NEWEST, Tables, ensure_schema, schema_version
+from cowrite.stores.sqlalchemy.schema import NEWEST, Tables, ensure_schema, ensure_writable, schema_version
 from cowrite.stores.sqlalchemy.server_kinds import Place, ServerKind
 from cowrite.stores.sqlalchemy.server_urls import server_place, server_scheme
 from cowrite.stores.sqlalchemy.servers import ServerDatabase
-from cowrite.stores.sqlalchemy.tables import VERSION_TABLE
 
 T = TypeVar("T")
 
@@ -35,7 +34,7 @@ async def open_server(url: URL, *, tables: Tables, pool_size: int) -> ServerData
             await database.read(partial(ensure_schema, place=database.place, tables=tables), _as_it_is)
         if tables is not Tables.LEAVE:
             # Else a user who may only read, or a replica, would be found when the first edit cannot be stored.
-            await write(database, _ensure_writable)
+            await write(database, ensure_writable)
     except BaseException as error:
         await database.close()
         if isinstance(error, StoreError):
@@ -90,10 +89,6 @@ def _kind(scheme: str) -> ServerKind:
             f"install it with:  pip install 'cowrite[{kind.extra}]'"
         ) from None
     return kind
-
-
-def _ensure_writable(connection: Connection) -> None:
-    connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = version_num"))
 
 
 def _setup_error(kind: ServerKind, error: StoreError) -> StoreSetupError:

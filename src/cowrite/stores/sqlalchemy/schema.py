@@ -49,6 +49,15 @@ def ensure_schema(connection: Connection, *, place: str, tables: Tables) -> str 
     return version
 
 
+def ensure_writable(connection: Connection) -> None:
+    """Raise the driver's error where nothing can be written; nothing is changed.
+
+    SQLite lets a writing transaction on a file that may not be written begin and end, as long as it writes nothing; on a server
+    a user who may only read, or a replica, would be found when the first edit cannot be stored.
+    """
+    connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = version_num"))
+
+
 def schema_version(connection: Connection) -> str | None:
     """The version of the tables; None: there are none, or somebody else's."""
     return _version(connection) if inspect(connection).has_table(VERSION_TABLE) else None

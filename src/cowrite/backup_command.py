@@ -7,14 +7,17 @@ from typing import Annotated
 
 import typer
 
+from cowrite.console import AsJson
 from cowrite.history_commands import DatabaseUrl, DataDir
 
 
 def backup(
     target: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, or a folder for one named by the time.")],
+    *,
     force: Annotated[bool, typer.Option("--force", metavar="", help="Replace the file when it is there already.")] = False,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
 ) -> None:
     """Copy all of the database as it is at this moment into a file, also while a server runs on it.
 
@@ -23,4 +26,4 @@ def backup(
     """
     from cowrite import backup_work as work
 
-    raise typer.Exit(work.make_backup(data_dir, database_url, target, force=force))
+    raise typer.Exit(work.make_backup(data_dir, database_url, target, force=force, as_json=as_json))

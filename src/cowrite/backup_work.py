@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cowrite.composition import database_url as url_of
+from cowrite.console import busy, say
 from cowrite.core.ports import StoreError
 from cowrite.log import configure
 from cowrite.settings import Settings, load_settings
@@ -24,7 +25,7 @@ from cowrite.stores.opening import file_of, place_name
 T = TypeVar("T")
 
 
-def make_backup(data_dir: str | None, database_url: str | None, target: Path, *, force: bool) -> int:
+def make_backup(data_dir: str | None, database_url: str | None, target: Path, *, force: bool, as_json: bool) -> int:
     """Make a backup, and say what is in it. Returns 1 when something was damaged before, else 0."""
     url = url_of(_settings(data_dir, database_url))
     file = _file(url)
@@ -32,23 +33,29 @@ def make_backup(data_dir: str | None, database_url: str | None, target: Path, *,
         # Opening it would make it.
         raise StartError(f"there is no database {file}; --data-dir or --database-url says where it is")
     path = target / f"cowrite-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.backup" if target.is_dir() else target
-    made = _run(back_up(url, path, force=force))
+    with busy("copying"):
+        made = _run(back_up(url, path, force=force))
     for line in made.copied.damaged:
         print(f"cowrite: warning: {line}; it is in the backup as it is", file=sys.stderr)
-    print(f"{path}: {_holds(made.copied.documents, made.copied.entries)}, {made.size} bytes; read again, and whole")
+    copied = made.copied
+    told = {"file": str(path), "documents": copied.documents, "entries": copied.entries, "bytes": made.size}
+    line = f"{path}: {_holds(copied.documents, copied.entries)}, {made.size} bytes; read again, and whole"
+    say(line, told | {"damaged": list(copied.damaged)}, as_json=as_json)
     return 1 if made.copied.damaged else 0
 
 
-def restore_backup(data_dir: str | None, database_url: str | None, source: Path, *, replace: bool) -> None:
+def restore_backup(data_dir: str | None, database_url: str | None, source: Path, *, replace: bool, as_json: bool) -> None:
     """Restore a backup, and say what was done."""
     settings = _settings(data_dir, database_url)
     url = url_of(settings)
     if settings.database_file is not None and source.exists():
         prepare_folder(settings.database_file.parent)
-    contents, rows = _run(restore(url, source, replace=replace))
+    with busy("restoring"):
+        contents, rows = _run(restore(url, source, replace=replace))
     place = place_name(url)
     made = datetime.fromtimestamp(contents.header.made_at // 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    print(f"{place[0].upper()}{place[1:]} is as it was at {made}: {_number(rows)}")
+    told = {"database": place, "made_at": contents.header.made_at, "documents": rows["documents"], "entries": rows["updates"]}
+    say(f"{place[0].upper()}{place[1:]} is as it was at {made}: {_number(rows)}", told, as_json=as_json)
 
 
 @contextmanager

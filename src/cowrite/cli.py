@@ -27,6 +27,11 @@ _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST_DAYS: Final = 366
 _TAKES_NOTHING: Final = ""
 """The metavar of a plain flag: the help would call it ``<bool>`` otherwise."""
+_COMPLETION: Final = {
+    "install_completion": "Let this shell complete commands and options.",
+    "show_completion": "Print what would be installed for that.",
+}
+"""Typer's own options."""
 
 
 class _Command(TyperCommand):
@@ -37,6 +42,14 @@ class _Command(TyperCommand):
 class _Group(TyperGroup):
     def get_help_option(self, ctx: Any) -> Any:
         return _plain(super().get_help_option(ctx))
+
+    def get_params(self, ctx: Any) -> Any:
+        parameters: list[Any] = super().get_params(ctx)
+        for parameter in parameters:
+            if parameter.name in _COMPLETION:
+                _plain(parameter)
+                parameter.help = _COMPLETION[parameter.name]
+        return parameters
 
 
 def _plain(flag: Any) -> Any:
@@ -49,7 +62,6 @@ app = typer.Typer(
     cls=_Group,
     help="Real-time collaboration server: any Yjs editor connects, and an acknowledged edit is on disk.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cowrite.console import AsJson
 from cowrite.history_commands import DatabaseUrl, DataDir
 
 
@@ -24,7 +25,7 @@ def doctor(
         str | None,
         typer.Option("--redis-url", metavar="VALUE", show_default=False, help="A Redis server. Else COWRITE_REDIS_URL."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", metavar="", help="For programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check settings, database, Redis, clocks and what the machine allows, and say what to do. It changes nothing.
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from cowrite.console import AsJson
 from cowrite.startup import StartError
 
 DocumentId = Annotated[str, typer.Argument(metavar="DOCUMENT", help="The document's id.")]
@@ -27,14 +28,16 @@ MOMENT = "an offset, a time (2026-11-28T14:02:00Z), or the id of a version or an
 
 def history(
     document: DocumentId,
+    *,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="How many lines of activity.")] = 50,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
 ) -> None:
     """Tell who did how much when, newest first, with the versions between."""
     from cowrite import history_work as work
 
-    work.run(data_dir, database_url, lambda archive: work.print_history(archive, document, limit))
+    work.run(data_dir, database_url, lambda archive: work.print_history(archive, document, limit, as_json=as_json))
 
 
 def diff(
@@ -55,6 +58,7 @@ def diff(
 
 
 def restore(
+    *,
     document: Annotated[str | None, typer.Argument(metavar="[DOCUMENT]", show_default=False, help="The document's id.")] = None,
     to: Annotated[
         str | None, typer.Option("--to", metavar="MOMENT", show_default=False, help=f"{MOMENT[0].upper()}{MOMENT[1:]}.")
@@ -73,6 +77,7 @@ def restore(
     ] = False,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
 ) -> None:
     """Bring a document, or one root of it, back to a moment, as an edit that everybody sees arrive: DOCUMENT --to MOMENT.
 
@@ -84,19 +89,14 @@ def restore(
             raise StartError("--from restores all that is in the backup; leave DOCUMENT, --to and --root out")
         from cowrite.backup_work import restore_backup
 
-        restore_backup(data_dir, database_url, source, replace=replace)
+        restore_backup(data_dir, database_url, source, replace=replace, as_json=as_json)
         return
     if document is None or to is None or replace:
         raise StartError("name a document and a moment (DOCUMENT --to MOMENT), or a backup (--from FILE)")
-    _restore_document(document, to, root, by, data_dir, database_url)
-
-
-def _restore_document(
-    document: str, to: str, root: str | None, by: str, data_dir: str | None, database_url: str | None
-) -> None:
     from cowrite import history_work as work
 
-    work.run(data_dir, database_url, lambda archive: work.restore_document(archive, document, to, root, by))
+    wanted = work.WantedRestore(document, to, root, by)
+    work.run(data_dir, database_url, lambda archive: work.restore_document(archive, wanted, as_json=as_json))
 
 
 def export(
@@ -126,8 +126,10 @@ def verify(
         Path | None,
         typer.Option("--backup", metavar="FILE", show_default=False, help="Those in this backup: it is restored aside for it."),
     ] = None,
+    *,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
 ) -> None:
     """Replay documents' logs, and compare them with all that is stored of them.
 
@@ -136,11 +138,13 @@ def verify(
     from cowrite import history_work as work
 
     if backup is None:
-        raise typer.Exit(work.run(data_dir, database_url, lambda archive: work.verify_all(archive, documents or [])))
+        raise typer.Exit(
+            work.run(data_dir, database_url, lambda archive: work.verify_all(archive, documents or [], as_json=as_json))
+        )
     from cowrite.backup_work import restored_copy
 
     with restored_copy(backup) as url:
-        raise typer.Exit(work.run(None, url, lambda archive: work.verify_all(archive, documents or [])))
+        raise typer.Exit(work.run(None, url, lambda archive: work.verify_all(archive, documents or [], as_json=as_json)))
 
 
 COMMANDS = (history, diff, restore, export, verify)

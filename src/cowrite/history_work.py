@@ -7,13 +7,14 @@ import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
 from cowrite.brokers.local import LocalBroker
 from cowrite.composition import Given, Parts, compose, open_database
+from cowrite.console import followed, say
 from cowrite.core.clock import SystemClock
 from cowrite.core.errors import RoomClosed
 from cowrite.core.history.diffs import DiffFormat, told
@@ -132,7 +133,7 @@ async def _nobody(token: str | None, document_id: str) -> Access:
 # -- history ------------------------------------------------------------------------------------------------------------------
 
 
-async def print_history(archive: Archive, document_id: str, limit: int) -> None:
+async def print_history(archive: Archive, document_id: str, limit: int, *, as_json: bool) -> None:
     """Print activity and versions, newest first."""
     info = await archive.info(document_id)
     history = archive.storage.history
@@ -141,6 +142,9 @@ async def print_history(archive: Archive, document_id: str, limit: int) -> None:
     left_out = oldest > info.first_offset
     # The oldest moment that can be had is behind what was forgotten.
     versions = await _versions(archive, document_id, oldest if left_out else 0)
+    if as_json:
+        print(_as_json(info, groups, versions, complete=not left_out))
+        return
     for group in groups:
         while versions and versions[0].offset >= group.last_offset:
             print(_version(versions.pop(0)))
@@ -151,6 +155,24 @@ async def print_history(archive: Archive, document_id: str, limit: int) -> None:
         print(f"what was before offset {oldest} is left out; --limit takes more lines")
     if info.first_offset > 1:
         print(f"what was before offset {info.first_offset} is forgotten")
+
+
+def _as_json(info: DocumentInfo, groups: Sequence[ActivityGroup], versions: Sequence[Version], *, complete: bool) -> str:
+    """As they are stored; times are milliseconds since 1970."""
+    told = {
+        "document_id": info.document_id,
+        "first_offset": info.first_offset,
+        "complete": complete,
+        "activity": [_group_told(group) for group in groups],
+        "versions": [asdict(version) for version in versions],
+    }
+    return json.dumps(told, ensure_ascii=False)
+
+
+def _group_told(group: ActivityGroup) -> dict[str, object]:
+    """What was brought back piece by piece is left out."""
+    cause = None if group.cause is None else {k: v for k, v in asdict(group.cause).items() if k != "copies" and v is not None}
+    return asdict(replace(group, cause=None)) | {"cause": cause}
 
 
 async def _versions(archive: Archive, document_id: str, oldest: int) -> list[Version]:
@@ -214,19 +236,32 @@ async def print_diff(archive: Archive, document_id: str, first: str, second: str
         print((changes if wanted is DiffFormat.HTML else told(*moments, wanted, changes)).decode())
 
 
-async def restore_document(archive: Archive, document_id: str, to: str, root: str | None, by: str) -> None:
+@dataclass(frozen=True, slots=True)
+class WantedRestore:
+    """What is to be restored, to when, and as whose edit."""
+
+    document_id: str
+    to: str
+    root: str | None
+    by: str
+
+
+async def restore_document(archive: Archive, wanted: WantedRestore, *, as_json: bool) -> None:
     """Restore, and say what became of it."""
-    check_id("--by", by)
-    moment = await archive.moment(document_id, to)
+    check_id("--by", wanted.by)
+    document_id = wanted.document_id
+    moment = await archive.moment(document_id, wanted.to)
     now = archive.parts.services.clock.now()
-    access = Access(by, Grant.WRITE, issued_at=now)
+    access = Access(wanted.by, Grant.WRITE, issued_at=now)
     session = Session(Ids(archive.parts.services.clock).new(), document_id, access, now)
-    made = await archive.parts.past.restoring.restore(session, moment, root=root)
+    made = await archive.parts.past.restoring.restore(session, moment, root=wanted.root)
     if made.version_id is None:
-        print(f"{document_id!r} is as it was at {moment.offset} already; nothing was changed")
+        done = f"{document_id!r} is as it was at {moment.offset} already; nothing was changed"
     else:
         done = f"{document_id!r} is as it was at {moment.offset}, from offset {made.offset} on"
-        print(f"{done}; what was before is version {made.version_id}")
+        done = f"{done}; what was before is version {made.version_id}"
+    told = {"document_id": document_id, "restored": moment.offset, "offset": made.offset, "version_before": made.version_id}
+    say(done, told, as_json=as_json)
 
 
 async def export_document(
@@ -258,16 +293,22 @@ def _write(content: bytes, output: Path | None, *, newline: bool) -> None:
 # -- verify -------------------------------------------------------------------------------------------------------------------
 
 
-async def verify_all(archive: Archive, documents: Sequence[str]) -> int:
+async def verify_all(archive: Archive, documents: Sequence[str], *, as_json: bool) -> int:
     """Verify these documents, or all, and print a line for each. Returns 1 when something does not agree, else 0."""
     code = 0
-    async for document_id in _each(documents) if documents else _all(archive.storage):
+    for document_id in followed(documents or await _all(archive.storage), "verifying"):
         found = await verify(archive.storage, document_id)
         if found is None:
             raise StartError(f"there is no document {document_id!r} in this database")
-        print(_said(found), flush=True)
+        say(_said(found), _told(found), as_json=as_json)
         code = code if found.difference is None else 1
     return code
+
+
+def _told(found: Verified) -> dict[str, object]:
+    differs = None if found.difference is None else {"offset": found.difference.offset, "reason": found.difference.reason}
+    numbers = {"entries": found.entries, "states": found.states, "first_offset": found.first_offset}
+    return {"document_id": found.document_id, "agrees": differs is None, **numbers, "difference": differs}
 
 
 def _said(found: Verified) -> str:
@@ -278,14 +319,8 @@ def _said(found: Verified) -> str:
     return f"{name} agrees: entries replayed: {found.entries}, states compared: {found.states}{forgotten}"
 
 
-async def _each(documents: Sequence[str]) -> AsyncIterator[str]:
-    for document_id in documents:
-        yield document_id
-
-
-async def _all(storage: Storage) -> AsyncIterator[str]:
-    after: str | None = None
-    while infos := await storage.directory.list(after=after, limit=_AT_ONCE):
-        for info in infos:
-            yield info.document_id
-        after = infos[-1].document_id
+async def _all(storage: Storage) -> list[str]:
+    found: list[str] = []
+    while infos := await storage.directory.list(after=found[-1] if found else None, limit=_AT_ONCE):
+        found += [info.document_id for info in infos]
+    return found

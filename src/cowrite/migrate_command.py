@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from cowrite.console import AsJson, busy, say
 from cowrite.history_commands import DatabaseUrl, DataDir
 from cowrite.startup import StartError
 
 
-def migrate(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+def migrate(*, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Make the tables of the database, or bring them up to date. A server needs it after an upgrade; SQLite does it itself."""
     import asyncio
 
@@ -24,15 +25,16 @@ def migrate(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
         prepare_folder(settings.database_file.parent)
     url = url_of(settings)
     try:
-        before, after = asyncio.run(migrate_database(url))
         place = place_name(url)
+        with busy("bringing the tables up to date"):
+            before, after = asyncio.run(migrate_database(url))
     except StoreSetupError as error:
         raise StartError(str(error)) from None
-    # Which one it was: where the environment of a service is missing here, it is another one than the service's.
-    print(f"{place[0].upper()}{place[1:]}: ", end="")
     if before == after:
-        print(f"the tables have version {after} already; nothing was changed")
+        done = f"the tables have version {after} already; nothing was changed"
     elif before is None:
-        print(f"the tables were made, version {after}")
+        done = f"the tables were made, version {after}"
     else:
-        print(f"the tables were brought from version {before} to {after}")
+        done = f"the tables were brought from version {before} to {after}"
+    # Which one it was: where the environment of a service is missing here, it is another one than the service's.
+    say(f"{place[0].upper()}{place[1:]}: {done}", {"database": place, "before": before, "after": after}, as_json=as_json)

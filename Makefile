@@ -16,7 +16,7 @@ ARGS :=
 MINUTES := 10
 
 .DEFAULT_GOAL := help
-.PHONY: run test lint types layers unit coverage page client browser chaos fuzz random bench web audit sbom lock clean help anew
+.PHONY: run test lint types layers unit coverage page client browser chaos fuzz random bench web dist audit sbom lock clean help anew
 
 #: run      start the demo server, http://127.0.0.1:8000
 run: $(VENV)/.run
@@ -71,6 +71,11 @@ bench: $(VENV)/.test $(VENV)/.node
 #: web      build the page anew into src/cowrite/web
 web: $(WEB)/node_modules/.ready
 	@$(NPM) $(WEB) run build
+
+#: dist     the packages: dist/*.whl for pip, dist/*.tgz for npm
+dist: $(VENV)/.test $(JS)/node_modules/.ready
+	@$(BIN)/python -m hatchling build -t wheel
+	@$(NPM) $(JS) pack --silent --pack-destination $(CURDIR)/dist
 
 #: audit    published vulnerabilities of what is locked; what cannot be asked is told, and fails with STRICT=1
 audit: $(VENV)/.test $(VENV)/.audit $(VENV)/.node

@@ -27,9 +27,9 @@ class DemoServer:
     As a context manager it runs while the block runs, and whatever becomes of the block, no process is left.
     """
 
-    def __init__(self, folder: Path, *, demo: bool = True, program: Path | None = None, **settings: str) -> None:
-        """``program``: another ``cowrite`` than this environment's."""
-        self._program = program or Path(sys.executable).parent / "cowrite"
+    def __init__(self, folder: Path, *, demo: bool = True, **settings: str) -> None:
+        self.program = Path(sys.executable).parent / "cowrite"
+        """This environment's; a test may put another one here before the start."""
         self._arguments = ["--demo"] if demo else []
         self._settings = settings
         self.port = _free_port()
@@ -82,7 +82,7 @@ class DemoServer:
         settings["COWRITE_DRAIN_SECONDS"] = "0"  # tests do not wait for one another's clients
         settings |= self._settings
         with self._log.open("ab") as log:
-            command = [str(self._program), "serve", *self._arguments]
+            command = [str(self.program), "serve", *self._arguments]
             # Not the repository's folder: a person's .env there must not change the tests.
             self._process = subprocess.Popen(command, env=own | settings, cwd=self._log.parent, stdout=log, stderr=log)
         deadline = time.monotonic() + START_SECONDS

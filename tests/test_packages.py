@@ -76,7 +76,9 @@ def _unpack(wheel: Path, packages: Path) -> None:
 @pytest.mark.rule("PK1")
 def test_the_wheel_serves_its_pages(installed: Path, tmp_path: Path) -> None:
     """`cowrite serve --demo` in an empty folder: the page, with all that it names, comes out of the wheel."""
-    with DemoServer(tmp_path, program=installed / "cowrite") as server:
+    server = DemoServer(tmp_path)
+    server.program = installed / "cowrite"
+    with server:
         page = server.text("")
         names = [name.lstrip("./") for name in re.findall(r'(?:src|href)="(\./[^"]+|/[^"]+)"', page)]
         assert any(name.endswith(".js") for name in names)

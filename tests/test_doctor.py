@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey, KeySet
 
-from cowrite.settings import Settings
 from cowrite.tokens import generate_secret
 from demo_server import DemoServer
 from key_server import key_server, sends
@@ -91,7 +90,9 @@ def test_a_database_that_is_there(doctor: Doctor, data: Path, secret: str) -> No
     code, found = doctor()
     assert code == 0
     assert found["database"] == [("ok", f"The database {data}: documents: 2", "")]
-    assert [level for level, _, _ in found["disk"]] == ["ok", "ok"] or found["disk"][0][0] == "warning"
+    room, speed = found["disk"]
+    assert re.fullmatch(r"\d+\.\d GB free in " + re.escape(str(data.parent)), room[1])
+    assert re.fullmatch(r"\d+\.\d ms until a write is on the disk", speed[1])
     assert data.read_bytes() == before
 
 
@@ -142,6 +143,9 @@ def test_a_port_that_is_free_taken_or_served(run_in_process: Run, secret: str, t
     with DemoServer(tmp_path) as server:
         level, what = told(server.port)
         assert (level, what) == ("ok", f"a cowrite serves on port {server.port} of 127.0.0.1: documents open: 0, sockets: 0")
+    with DemoServer(tmp_path, COWRITE_REDIS_URL=f"redis://127.0.0.1:{free_port()}") as server:
+        level, what = told(server.port)
+        assert (level, what.partition("; ")[2]) == ("problem", "it is degraded")
 
 
 @pytest.mark.rule("DR5")
@@ -191,7 +195,7 @@ def test_a_user_who_may_only_read(mariadb_server: MariadbServer, mariadb_url: st
     assert doctor("--database-url", mariadb_url)[1]["database"][0][0] == "ok"
 
 
-@pytest.mark.rule("DR5")
+@pytest.mark.rule("DR2", "DR5")
 def test_a_file_that_is_no_database(doctor: Doctor, folder: Path, secret: str) -> None:
     (folder / "data").mkdir()
     (folder / "data" / "cowrite.sqlite3").write_bytes(b"no database " * 100)
@@ -199,8 +203,11 @@ def test_a_file_that_is_no_database(doctor: Doctor, folder: Path, secret: str) -
     assert (code, found["database"][0][0]) == (1, "problem")
     with closing(sqlite3.connect(folder / "empty.sqlite3")) as connection, connection:
         connection.execute("CREATE TABLE other (x)")
+    before = (folder / "empty.sqlite3").read_bytes()
     ((level, what, _),) = doctor("--database-url", f"sqlite:///{folder}/empty.sqlite3")[1]["database"]
     assert (level, "has no tables yet" in what) == ("note", True)
+    assert (folder / "empty.sqlite3").read_bytes() == before
+    assert sorted(path.name for path in folder.iterdir()) == ["data", "empty.sqlite3"]
     (folder / "taken").write_bytes(b"")
     ((level, what, _),) = doctor("--data-dir", "taken")[1]["data folder"]
     assert level == "problem"
@@ -237,4 +244,3 @@ def test_no_secret_is_told(doctor: Doctor, secret: str, run_in_process: Run) -> 
     _, out, _ = run_in_process("doctor", "--port", "0", "--database-url", "postgresql://ana:hidden@127.0.0.1:1/x")
     assert secret not in out
     assert "hidden" not in out
-    assert Settings.model_fields["secret"].repr

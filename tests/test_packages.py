@@ -44,13 +44,10 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     place = tmp_path_factory.mktemp("environment")
     venv.create(place, symlinks=True)
-    packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(place), "platbase": str(place)}))
-    _link_locked(packages)
-    _unpack(wheel, packages)
-    program = place / "bin" / "cowrite"
-    # What pip makes of the entry point.
-    program.write_text(f"#!{place}/bin/python\nimport sys\nfrom cowrite.cli import main\nsys.exit(main())\n")
-    program.chmod(0o755)
+    _link_locked(Path(sysconfig.get_path("purelib", "venv", {"base": str(place), "platbase": str(place)})))
+    pip = [sys.executable, "-m", "pip", "--python", str(place / "bin" / "python"), "--disable-pip-version-check", "-qq"]
+    subprocess.run([*pip, "install", "--no-deps", "--no-index", "--no-compile", str(wheel)], check=True, capture_output=True)
+    subprocess.run([*pip, "check"], check=True, capture_output=True)
     return place / "bin"
 
 
@@ -66,11 +63,6 @@ def _link_locked(packages: Path) -> None:
                 target = packages / file
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.symlink_to(Path(str(found.locate_file(file))).resolve())
-
-
-def _unpack(wheel: Path, packages: Path) -> None:
-    with zipfile.ZipFile(wheel) as files:
-        files.extractall(packages)
 
 
 @pytest.mark.rule("PK1")

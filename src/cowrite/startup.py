@@ -89,10 +89,15 @@ def listen(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
+def http_address(host: str, port: int) -> str:
+    """The URL by which a server that listens on ``host`` is reached from this machine."""
+    name = _EVERYWHERE.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{name}:{port}/"
+
+
 def ready_line(host: str, sockets: list[socket.socket], *, demo: bool) -> str:
     """What a server prints once it serves: where it can be reached, and what is there."""
-    name = _EVERYWHERE.get(host, f"[{host}]" if ":" in host else host)
-    url = f"http://{name}:{sockets[0].getsockname()[1]}/"
+    url = http_address(host, sockets[0].getsockname()[1])
     if demo:
         return f"cowrite is ready at {url}"
     return f"cowrite is ready: editors at {url.replace('http', 'ws', 1)}yjs/{{document_id}}, HTTP at {url}docs"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import tarfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,16 +48,14 @@ def packed(folder: Path, tools: Path) -> Path:
 
 
 def blank_project(folder: Path, package: Path, tools: Path) -> Path:
-    """A folder as `npm install` of the package and its peers leaves it, with one page."""
-    modules = folder / "node_modules"
-    (modules / "@cowrite").mkdir(parents=True)
-    with tarfile.open(package) as files:
-        files.extractall(modules / "@cowrite", filter="data")
-    (modules / "@cowrite" / "package").rename(modules / "@cowrite" / "client")
+    """A folder with one page and the package, put there by npm; what its user installs beside it comes from the tools."""
+    folder.mkdir()
+    (folder / "package.json").write_text(json.dumps({"name": "blank", "private": True, "type": "module"}))
+    npm = ["/usr/bin/env", f"PATH={PATH}", "npm", "install", "--offline", "--legacy-peer-deps", "--silent", str(package)]
+    subprocess.run(npm, cwd=folder, check=True, capture_output=True, timeout=120)
     for name in PEERS:
         if (tools / "node_modules" / name).exists():
-            (modules / name).symlink_to((tools / "node_modules" / name).resolve())
-    (folder / "package.json").write_text(json.dumps({"name": "blank", "private": True, "type": "module"}))
+            (folder / "node_modules" / name).symlink_to((tools / "node_modules" / name).resolve())
     (folder / "index.html").write_text(PAGE)
     (folder / "main.js").write_text(MAIN)
     return folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from cowrite.doctor import machine, parts, setup
-from cowrite.doctor.findings import Finding, Level, print_json, print_table, worst
+from cowrite.doctor.findings import Finding, Level, of_line, print_json, print_table, worst
 from cowrite.log import configure
 from cowrite.settings import Settings, SettingsError, load_settings
 
@@ -17,7 +17,7 @@ def diagnose(flags: dict[str, str | None], *, demo: bool, as_json: bool) -> int:
     try:
         settings = load_settings(**flags)
     except SettingsError as error:
-        findings = [Finding("settings", Level.PROBLEM, *_split(line)) for line in error.problems]
+        findings = [of_line("settings", Level.PROBLEM, line) for line in error.problems]
     else:
         configure("critical", settings.log_format)  # that is none: what is found is told
         findings = [*_here(settings, demo=demo), *asyncio.run(_elsewhere(settings))]
@@ -44,8 +44,3 @@ async def _elsewhere(settings: Settings) -> list[Finding]:
         *await parts.database(settings),
         *await parts.redis(settings),
     ]
-
-
-def _split(line: str) -> tuple[str, str]:
-    what, _, advice = line.partition("; ")
-    return what, advice

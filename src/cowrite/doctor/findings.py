@@ -51,6 +51,12 @@ class Finding:
         return {"subject": self.subject, "level": self.level.value, "what": self.what, "advice": self.advice or None}
 
 
+def of_line(subject: str, level: Level, line: object, *, behind: str = "; ") -> Finding:
+    """From a line for people that says what is wrong and, behind ``behind``, what to do."""
+    what, _, advice = str(line).rstrip(".").partition(behind)
+    return Finding(subject, level, what, advice)
+
+
 def worst(findings: Sequence[Finding]) -> Level:
     """The most serious level among them; ``ok`` for none."""
     order = list(Level)

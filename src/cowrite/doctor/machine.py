@@ -15,9 +15,9 @@ from typing import Final
 
 import httpx
 
-from cowrite.doctor.findings import Finding, Level
+from cowrite.doctor.findings import Finding, Level, of_line
 from cowrite.settings import Settings
-from cowrite.startup import StartError, allow_open_files, listen, prepare_folder
+from cowrite.startup import StartError, allow_open_files, http_address, listen, prepare_folder
 
 _LITTLE_ROOM: Final = 1 << 30
 _NO_ROOM: Final = 64 << 20
@@ -45,8 +45,7 @@ def open_files(settings: Settings) -> Iterator[Finding]:
     """Whether there may be as many sockets as the settings say."""
     problem = allow_open_files(settings.max_connections)
     if problem is not None:
-        what, _, advice = problem.partition(": ")
-        yield Finding("open files", Level.WARNING, what, advice)
+        yield of_line("open files", Level.WARNING, problem, behind=": ")
     else:
         yield Finding("open files", Level.OK, f"enough for {settings.max_connections} connections")
 
@@ -63,8 +62,7 @@ def folder(settings: Settings) -> Iterator[Finding]:
         elif not os.access(_nearest(place), os.W_OK):
             raise StartError(f"the data folder {place.absolute()} cannot be made; choose another with COWRITE_DATA_DIR")
     except StartError as error:
-        what, _, advice = str(error).partition("; ")
-        yield Finding("data folder", Level.PROBLEM, what, advice)
+        yield of_line("data folder", Level.PROBLEM, error)
 
 
 def _nearest(folder: Path) -> Path:
@@ -113,20 +111,15 @@ def port(settings: Settings) -> Iterator[Finding]:
             opened.close()
     except StartError as error:
         running = _running(settings)
-        if running is None:
-            what, _, advice = str(error).partition("; ")
-            yield Finding("port", Level.PROBLEM, what, advice)
-        else:
-            yield running
+        yield of_line("port", Level.PROBLEM, error) if running is None else running
     else:
         yield Finding("port", Level.OK, f"{settings.port} of {settings.host} is free")
 
 
 def _running(settings: Settings) -> Finding | None:
     """What a cowrite says that serves there; None: it is something else."""
-    name = f"[{settings.host}]" if ":" in settings.host else settings.host
     try:
-        told = httpx.get(f"http://{name}:{settings.port}/healthz", timeout=_ASK_SECONDS, trust_env=False).json()
+        told = httpx.get(f"{http_address(settings.host, settings.port)}healthz", timeout=_ASK_SECONDS, trust_env=False).json()
         status, documents, connections = told["status"], told["documents"], told["connections"]
     except (httpx.HTTPError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         return None

@@ -11,7 +11,7 @@ from cowrite.brokers import examining as brokers
 from cowrite.brokers.link import LinkLost
 from cowrite.composition import database_url
 from cowrite.core.clock import SystemClock
-from cowrite.doctor.findings import Finding, Level
+from cowrite.doctor.findings import Finding, Level, of_line
 from cowrite.settings import Settings
 from cowrite.stores import examining as stores
 from cowrite.stores.errors import StoreOutdated, StoreSetupError
@@ -47,12 +47,10 @@ async def database(settings: Settings) -> list[Finding]:
             return [Finding("database", Level.NOTE, f"{place} is not there yet; `cowrite serve` makes it")]
         return list(_examined(place, await stores.examine(url)))
     except StoreOutdated as error:
-        what, _, advice = str(error).partition("; ")
-        makes_itself = file is not None or "has no tables" in what
-        return [Finding("database", Level.NOTE if makes_itself else Level.PROBLEM, what, advice.rstrip("."))]
+        makes_itself = file is not None or "has no tables" in str(error)
+        return [of_line("database", Level.NOTE if makes_itself else Level.PROBLEM, error)]
     except StoreSetupError as error:
-        what, _, advice = str(error).rstrip(".").partition(": ")
-        return [Finding("database", Level.PROBLEM, what, advice)]
+        return [of_line("database", Level.PROBLEM, error, behind=": ")]
 
 
 def _named(settings: Settings) -> tuple[str, str]:

@@ -40,9 +40,10 @@ class SqliteDatabase:
         self._patience = patience
         self.place = f"the database {path}"
         self._closed = False
-        self._writing = _engine(path, begin="BEGIN IMMEDIATE", connections=1, patience=patience)
+        self._writing = _engine(path, "journal_mode=WAL", begin="BEGIN IMMEDIATE", connections=1, patience=patience)
         self.dialect: Dialect = self._writing.dialect
-        self._reading = _engine(path, begin="BEGIN", connections=READERS, patience=patience, pragmas=("query_only=ON",))
+        # A file that is only read keeps the journal that it has: it may be another program's.
+        self._reading = _engine(path, "query_only=ON", begin="BEGIN", connections=READERS, patience=patience)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="cowrite-writer")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="cowrite-reader")
         self._turn = asyncio.Lock()
@@ -218,7 +219,7 @@ def _rolled_back(connection: Connection) -> bool:
     return True
 
 
-def _engine(path: Path, *, begin: str, connections: int, patience: float, pragmas: tuple[str, ...] = ()) -> Engine:
+def _engine(path: Path, *pragmas: str, begin: str, connections: int, patience: float) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         poolclass=QueuePool,
@@ -233,7 +234,7 @@ def _engine(path: Path, *, begin: str, connections: int, patience: float, pragma
 
     @event.listens_for(engine, "connect")
     def set_up(connection: sqlite3.Connection, _record: object) -> None:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", *pragmas):
+        for pragma in (*pragmas, "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}").close()
 
     @event.listens_for(engine, "begin")

@@ -16,7 +16,7 @@ ARGS :=
 MINUTES := 10
 
 .DEFAULT_GOAL := help
-.PHONY: run test lint types layers unit coverage page client browser chaos fuzz random bench web dist audit sbom lock clean help anew
+.PHONY: run test lint types layers unit coverage page client browser chaos fuzz random bench web dist docs audit sbom lock clean help anew
 
 #: run      start the demo server, http://127.0.0.1:8000
 run: $(VENV)/.run
@@ -76,6 +76,10 @@ web: $(WEB)/node_modules/.ready
 dist: $(VENV)/.test $(JS)/node_modules/.ready
 	@$(BIN)/python -m hatchling build -t wheel
 	@$(NPM) $(JS) pack --silent --pack-destination $(CURDIR)/dist
+
+#: docs     the documentation as a site: build/site; a link that leads nowhere is an error
+docs: $(VENV)/.test
+	@$(BIN)/python scripts/build_docs.py
 
 #: audit    published vulnerabilities of what is locked; what cannot be asked is told, and fails with STRICT=1
 audit: $(VENV)/.test $(VENV)/.audit $(VENV)/.node

@@ -10,11 +10,11 @@ from typing import Any
 
 import httpx
 
-from cowrite.app import Runtime
 from cowrite.core.clock import SystemClock
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Broker, Storage
 from cowrite.http.backend import Backend
+from cowrite.runtime import Runtime
 from cowrite.stores import open_store
 from cowrite.testing.transport_contract import ServerOptions
 from cowrite.tokens import DemoAuthorizer, TokenAuthorizer, issue, parse_secrets

@@ -12,8 +12,9 @@ from typing import Any
 import uvicorn
 from pydantic import SecretStr
 
-from cowrite.app import Runtime, create_app
+from cowrite.app import create_app
 from cowrite.core.ports import Broker
+from cowrite.runtime import Runtime
 from cowrite.settings import Settings
 from cowrite.startup import listen
 from cowrite.stores.memory import memory_storage

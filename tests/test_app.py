@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from structlog.testing import capture_logs
 
-from cowrite.app import Runtime, create_app
+from cowrite.app import create_app
 from cowrite.composition import database_url
 from cowrite.core.clock import SystemClock
 from cowrite.core.history.erasing import Erasing
@@ -23,6 +23,7 @@ from cowrite.core.rooms.registry import Registry
 from cowrite.presence.local import LocalPresence
 from cowrite.protocol import yjs
 from cowrite.protocol.messages import SyncStep1
+from cowrite.runtime import Runtime
 from cowrite.settings import Settings
 from cowrite.stores import open_store
 from cowrite.stores.memory import MemoryDatabase, MemoryStore, memory_storage
@@ -352,7 +353,7 @@ async def test_stop_counts_what_could_not_be_stored() -> None:
 @pytest.mark.rule("WK24")
 async def test_stop_does_not_wait_for_what_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sweep that a database holds up, and that cannot be called back: everything else is closed meanwhile."""
-    monkeypatch.setattr("cowrite.app._END_SECONDS", 50 * MS)
+    monkeypatch.setattr("cowrite.runtime._END_SECONDS", 50 * MS)
     sweeping, go = asyncio.Event(), asyncio.Event()
 
     async def sweep(_: Erasing) -> int:
@@ -435,8 +436,8 @@ def test_somebody_must_decide_who_comes_in() -> None:
 @pytest.mark.rule("TR40")
 async def test_background_tasks_are_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A background task that fails is logged, and started again."""
-    monkeypatch.setattr("cowrite.app.TEND_SECONDS", MS)
-    monkeypatch.setattr("cowrite.app._RESTART_SECONDS", MS)
+    monkeypatch.setattr("cowrite.runtime.TEND_SECONDS", MS)
+    monkeypatch.setattr("cowrite.runtime._RESTART_SECONDS", MS)
     calls = 0
 
     def rooms(_: Registry) -> tuple[()]:
@@ -459,7 +460,7 @@ async def test_background_tasks_are_started_again(monkeypatch: pytest.MonkeyPatc
 
 async def test_rooms_are_tended(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every few seconds rooms are looked after."""
-    monkeypatch.setattr("cowrite.app.TEND_SECONDS", MS)
+    monkeypatch.setattr("cowrite.runtime.TEND_SECONDS", MS)
     app = app_on()
     runtime = runtime_of(app)
     async with runtime.lifespan(app):

@@ -9,10 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cowrite.app import Runtime, create_app
+from cowrite.app import create_app
 from cowrite.brokers.errors import BrokerSetupError
 from cowrite.brokers.local import LocalBroker
 from cowrite.core.ports import StoreError
+from cowrite.runtime import Runtime
 from cowrite.server import serve
 from cowrite.settings import Settings
 from cowrite.startup import StartError

@@ -5,6 +5,7 @@ The application is made by one function of arguments::
     from cowrite import Settings, create_app
     app = create_app(Settings(secret=...))
 
+``mount`` puts it into a FastAPI or Starlette application.
 ``transform_operations`` moves operations that were not answered yet over those of others, for clients that show them at once.
 """
 
@@ -17,14 +18,16 @@ if TYPE_CHECKING:
     from cowrite.app import create_app
     from cowrite.crdt.operations import OperationDraft
     from cowrite.crdt.transform import transform_operations
+    from cowrite.embedding import mount
     from cowrite.settings import Settings
 
-__all__ = ["OperationDraft", "Settings", "create_app", "transform_operations"]
+__all__ = ["OperationDraft", "Settings", "create_app", "mount", "transform_operations"]
 
 _MODULES = {
     "OperationDraft": "cowrite.crdt.operations",
     "Settings": "cowrite.settings",
     "create_app": "cowrite.app",
+    "mount": "cowrite.embedding",
     "transform_operations": "cowrite.crdt.transform",
 }
 

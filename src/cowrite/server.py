@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 import uvicorn
 
-from cowrite.app import Runtime, create_app
+from cowrite.app import create_app
 from cowrite.brokers.errors import BrokerSetupError
 from cowrite.brokers.opening import open_broker
 from cowrite.collecting import collect_seldom, collect_when_quiet
 from cowrite.composition import open_database
 from cowrite.core.clock import SystemClock
+from cowrite.runtime import Runtime
 from cowrite.settings import Settings
 from cowrite.startup import AWAY, WRONG, StartError, allow_open_files, listen, prepare_folder, ready_line
 from cowrite.stores.errors import StoreAway, StoreSetupError

@@ -18,10 +18,10 @@ from typing import Final
 
 import structlog
 
-from cowrite.app import Runtime
 from cowrite.control import MAX_LINE_BYTES, Assignment, Message, decode, encode
 from cowrite.http.metrics import ByWorker
 from cowrite.log import configure
+from cowrite.runtime import Runtime
 from cowrite.server import run_server
 from cowrite.startup import WRONG, StartError
 from cowrite.tokens import parse_secrets

@@ -312,7 +312,7 @@ async def test_presence_ends(server: Api) -> None:
 async def test_presence_ends_though_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who does not come again goes, and nobody has to poll for that."""
     monkeypatch.setattr("cowrite.http.polling.PRESENT_SECONDS", 50 * MS)
-    monkeypatch.setattr("cowrite.app.TEND_SECONDS", 20 * MS)
+    monkeypatch.setattr("cowrite.runtime.TEND_SECONDS", 20 * MS)
     async with api() as server:
         ana = await server.connect("d", token("ana"))
         await ana.type("x")

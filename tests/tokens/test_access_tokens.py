@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from joserfc import jwe
 
-from cowrite.app import Runtime, create_app
+from cowrite.app import create_app
 from cowrite.core.ports import Access, Grant
+from cowrite.runtime import Runtime
 from cowrite.settings import Settings
 from cowrite.stores.memory import memory_storage
 from cowrite.testing.clock import ManualClock

@@ -11,8 +11,9 @@ import pytest
 from joserfc.jwk import ECKey, OctKey
 from structlog.testing import capture_logs
 
-from cowrite.app import Runtime, create_app
+from cowrite.app import create_app
 from cowrite.core.ports import Access, AccessDenied, Authorizer, Grant
+from cowrite.runtime import Runtime
 from cowrite.settings import Settings
 from cowrite.stores.memory import memory_storage
 from cowrite.testing.clock import ManualClock

@@ -13,5 +13,6 @@ export default defineConfig({
   resolve: { alias: { '@cowrite/client': `${import.meta.dirname}/../clients/js/src/index.ts` }, dedupe: ['yjs', 'y-protocols'] },
   server: { proxy },
   preview: { proxy },
-  build: { rolldownOptions: { input: pages }, chunkSizeWarningLimit: 5000 },
+  // Django's pages are made by Django: it finds the script in the manifest.
+  build: { rolldownOptions: { input: [...pages, 'django/main.js'] }, manifest: true, chunkSizeWarningLimit: 5000 },
 })

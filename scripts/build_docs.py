@@ -94,6 +94,8 @@ def build(root: Path = ROOT, gathered: Path = GATHERED, site: Path = SITE) -> No
     from mkdocs.commands.build import build as build_site
     from mkdocs.config import load_config
 
+    # A strict build counts the warnings that are logged, so they have to be, whatever else is.
+    logging.getLogger("mkdocs").setLevel(logging.INFO)
     pages = gather(root, gathered)
     config = load_config(str(root / "mkdocs.yml"), docs_dir=str(gathered), site_dir=str(site), strict=True)
     config.nav = navigation(config.nav or [], pages)

@@ -15,14 +15,12 @@ from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 from structlog.testing import capture_logs
-from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from cowrite import Settings, create_app, mount
 from cowrite.runtime import Runtime
-from cowrite.testing.yjs_client import YjsClient
 from cowrite.tokens import generate_secret
-from example_programs import example_program
+from example_programs import edit, example_program
 
 
 @pytest.fixture
@@ -86,26 +84,6 @@ def log_in(client: httpx.Client, name: str) -> None:
     assert (page.status_code, page.text, page.url.path) == (200, "the editor", "/notes/first")
 
 
-async def edit(url: str, token: str, text: str | None) -> str:
-    """Open the note; write, if there is something to write, until it is saved. Returns its text."""
-    client = YjsClient()
-    address = f"{url.replace('http', 'ws')}/collab/yjs/notes/first?token={token}"
-    async with connect(address, subprotocols=["cowrite.ack.v1"], compression=None) as opened:  # type: ignore[list-item]
-        outgoing: list[bytes] = []
-        client.connect(outgoing.append)
-        written = False
-        async with asyncio.timeout(10):
-            while not (client.synced and (text is None or (written and client.saved))):
-                for message in outgoing:
-                    await opened.send(message)
-                outgoing.clear()
-                client.receive(bytes(await opened.recv(decode=False)))
-                if client.synced and text is not None and not written:
-                    client.text.insert(len(str(client.text).encode()), text)
-                    written = True
-    return str(client.text)
-
-
 @pytest.mark.rule("EM4")
 def test_the_fastapi_example(tmp_path: Path) -> None:
     """Who has logged in edits, who may only look only reads, and who has not logged in does not come in."""
@@ -121,10 +99,10 @@ def test_the_fastapi_example(tmp_path: Path) -> None:
         ):
             log_in(ana, "Ana")
             log_in(rita, "Rita")
-            assert asyncio.run(edit(url, ana.post("/notes/first/token").text, "Hello")) == "Hello"
+            assert asyncio.run(edit(f"{url}/collab/yjs/notes/first", ana.post("/notes/first/token").text, "Hello")) == "Hello"
             for person, grant in ((ana, "write"), (rita, "read")):
                 asked = {"document_id": "notes/first", "session_token": person.post("/notes/first/token").text}
                 assert person.post("/collab/api/v2/realtime/connect", json=asked).json()["grant"] == grant
-            assert asyncio.run(edit(url, rita.post("/notes/first/token").text, None)) == "Hello"
+            assert asyncio.run(edit(f"{url}/collab/yjs/notes/first", rita.post("/notes/first/token").text, None)) == "Hello"
         with pytest.raises(ConnectionClosed):
-            asyncio.run(edit(url, "wrong", None))
+            asyncio.run(edit(f"{url}/collab/yjs/notes/first", "wrong", None))

@@ -5,41 +5,32 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
-from cowrite.brokers.local import LocalBroker
-from cowrite.composition import Given, Parts, compose, open_database
+from cowrite.archive import Archive, open_archive
 from cowrite.console import followed, say
-from cowrite.core.clock import SystemClock
 from cowrite.core.errors import RoomClosed
 from cowrite.core.history.diffs import DiffFormat, told
 from cowrite.core.history.errors import HistoryRefused
-from cowrite.core.history.moments import Moment
 from cowrite.core.history.verifying import Verified, verify
 from cowrite.core.ids import Ids
-from cowrite.core.limits import Limits
 from cowrite.core.operations.submissions import SubmissionRefused
-from cowrite.core.ports import Access, AccessDenied, Grant, Storage, StoreError
+from cowrite.core.ports import Access, Grant, Storage, StoreError
 from cowrite.core.records import ActivityGroup, Cause, CauseKind, DocumentInfo, Version
 from cowrite.core.sessions.session import Session
 from cowrite.formats.diff_text import diff_to_text, harmless
 from cowrite.http.document_formats import Format, rendered
 from cowrite.http.refusals import Refusal
 from cowrite.log import configure
-from cowrite.presence.local import LocalPresence
 from cowrite.settings import Settings, load_settings
 from cowrite.startup import StartError
 from cowrite.stores.encoding import check_id
 from cowrite.stores.errors import StoreSetupError
 from cowrite.stores.opening import file_of
-from cowrite.tokens import AccessTokens, ephemeral_keys
-from cowrite.transports.origins import OriginPolicy
-from cowrite.transports.services import SocketTimes
 
 _AT_ONCE: Final = 1000
 _PAUSE: Final = 5 * 60_000
@@ -47,28 +38,6 @@ _PAUSE: Final = 5 * 60_000
 _TEXT: Final = "text"
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Archive:
-    """A database, and the services on it: those of a server, without a server."""
-
-    storage: Storage
-    parts: Parts
-
-    async def info(self, document_id: str) -> DocumentInfo:
-        """Raises :class:`StartError` when there is no such document."""
-        info = await self.storage.directory.info(document_id)
-        if info is None or info.deleted_at is not None:
-            there = "there is no document" if info is None else "deleted is the document"
-            raise StartError(f"{there} {document_id!r} in this database")
-        return info
-
-    async def moment(self, document_id: str, at: str | None) -> Moment:
-        """The moment that is meant, or the newest."""
-        info = await self.info(document_id)
-        moments = self.parts.past.moments
-        return await moments.resolve(info, at) if at is not None else await moments.at(info, info.head.offset)
 
 
 def run(data_dir: str | None, database_url: str | None, work: Callable[[Archive], Awaitable[T]]) -> T:
@@ -87,47 +56,12 @@ def run(data_dir: str | None, database_url: str | None, work: Callable[[Archive]
 
 async def _run(settings: Settings, work: Callable[[Archive], Awaitable[T]]) -> T:
     try:
-        async with _opened(settings) as archive:
+        async with open_archive(settings) as archive:
             return await work(archive)
     except StoreSetupError as error:
         raise StartError(str(error)) from None
     except (StoreError, HistoryRefused, SubmissionRefused, RoomClosed) as error:
         raise StartError(getattr(error, "reason", "") or str(error)) from None
-
-
-@asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[Archive]:
-    clock = SystemClock()
-    storage = await open_database(settings, clock, upgrade=False)
-    parts = compose(
-        Given(
-            settings,
-            storage,
-            LocalBroker(),
-            LocalPresence(clock),
-            _nobody,
-            AccessTokens(ephemeral_keys(), clock),
-            clock,
-            Limits(),
-            OriginPolicy(frozenset(), demo=False),
-            SocketTimes(),
-        )
-    )
-    journal = asyncio.get_running_loop().create_task(parts.journal.run())
-    try:
-        yield Archive(storage, parts)
-    finally:
-        await parts.journal.close()
-        journal.cancel()
-        with suppress(asyncio.CancelledError):
-            await journal
-        await parts.past.worker.close()
-        await parts.registry.close()
-        await storage.close()
-
-
-async def _nobody(token: str | None, document_id: str) -> Access:
-    raise AccessDenied("Nobody comes in here.", known=False)
 
 
 # -- history ------------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from browser.example_pages import build
 from browser.page_window import OpenWindow, PageWindow
-from example_programs import example_program
+from example_programs import example_program, prepare_project
 
 pytestmark = pytest.mark.browser
 CARET = ".collaboration-carets__caret"
@@ -38,3 +38,25 @@ def log_in(window: PageWindow, name: str) -> PageWindow:
     editable = "false" if name == "Rita" else "true"
     expect(window.page.locator(".ProseMirror")).to_have_attribute("contenteditable", editable)
     return window
+
+
+@pytest.mark.rule("DJ4")
+def test_codemirror_in_a_django_project(tmp_path: Path, open_window: OpenWindow) -> None:
+    prepare_project(tmp_path)
+    with example_program("django", tmp_path, build(), "project.asgi:application") as url:
+        ana, bo = open_window(f"{url}/"), open_window(f"{url}/")
+        for window, name in ((ana, "ana"), (bo, "bo")):
+            window.page.goto(f"{url}/")
+            window.page.get_by_label("Username").fill(name)
+            window.page.get_by_label("Password").fill(name)
+            window.page.get_by_role("button").click()
+            expect(window.page.get_by_role("heading")).to_have_text("Notes")
+        ana.page.get_by_label("Title").fill("Soup")
+        ana.page.get_by_role("button").click()
+        ana.page.locator(".cm-content").click()
+        ana.type("Salt and bread")
+        bo.page.goto(ana.page.url)
+        expect(bo.page.locator(".cm-content")).to_have_text("Salt and bread")
+        expect(bo.page.locator(".cm-content")).to_have_attribute("contenteditable", "false")
+        ana.page.goto(f"{url}/")
+        expect(ana.page.get_by_role("listitem")).to_have_text("Soup Salt and bread")

@@ -89,6 +89,11 @@ def test_locks_have_what_the_project_asks_for() -> None:
     wanted = {
         "run.txt": [*project["project"]["dependencies"], *groups["build"]],
         "test.txt": [*project["project"]["dependencies"], *groups["build"], *groups["test"]],
+        "image.txt": [
+            *project["project"]["dependencies"],
+            *groups["build"],
+            *(line for extra in ("mysql", "postgres") for line in project["project"]["optional-dependencies"][extra]),
+        ],
     } | {f"{name}.txt": groups[name] for name in ("audit", "fuzz", "node", "pip", "lock")}
     assert sorted(wanted) == [lock.name for lock in LOCKS]
     for lock in LOCKS:
@@ -106,11 +111,12 @@ def test_locks_have_what_the_project_asks_for() -> None:
 @pytest.mark.rule("HO3")
 def test_test_lock_holds_the_run_lock() -> None:
     """The checks run with the versions that the server runs with."""
-    run, test = (
+    run, image, test = (
         set(re.findall(r"^\S+==\S+", (ROOT / "requirements" / name).read_text(), re.MULTILINE))
-        for name in ("run.txt", "test.txt")
+        for name in ("run.txt", "image.txt", "test.txt")
     )
     assert run - test == set()
+    assert image - test == set()
 
 
 @pytest.mark.rule("HO12")

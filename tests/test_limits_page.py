@@ -35,7 +35,7 @@ from cowrite.protocol.strict_json import MAX_DEPTH
 from cowrite.settings import Settings, SettingsError, load_settings
 from cowrite.stores.memory import memory_storage
 from cowrite.tokens import MAX_JWKS_BYTES, MAX_TOKEN_CHARACTERS
-from cowrite.transports import hocuspocus_document, hocuspocus_socket, json_connection, json_reader, lane, yjs
+from cowrite.transports import hocuspocus_document, hocuspocus_socket, json_connection, json_reader, json_writer, lane, yjs
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "limits.md"
 FIXED = {
@@ -61,8 +61,8 @@ FIXED = {
     "MAX_WAIT_SECONDS": MAX_WAIT_SECONDS,
     "PRESENT_SECONDS": PRESENT_SECONDS,
     "HELLO_SECONDS": json_connection.HELLO_SECONDS,
-    "MAX_WAITING": json_connection.MAX_WAITING,
-    "MAX_WAITING_BYTES": json_connection.MAX_WAITING_BYTES,
+    "MAX_WAITING": json_writer.MAX_WAITING,
+    "MAX_WAITING_BYTES": json_writer.MAX_WAITING_BYTES,
     "MAX_ANSWERS": json_reader.MAX_ANSWERS,
     "MAX_LISTED": documents.MAX_LISTED,
     "MAX_GROUPS": MAX_GROUPS,

@@ -18,8 +18,9 @@ from cowrite.protocol.thin import HEARTBEAT_SECONDS
 from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.testing.process import Process
 from cowrite.testing.wire import FakeWire
-from cowrite.transports.json_connection import HELLO_SECONDS, MAX_WAITING, JsonConnection
+from cowrite.transports.json_connection import HELLO_SECONDS, JsonConnection
 from cowrite.transports.json_reader import MAX_ANSWERS
+from cowrite.transports.json_writer import MAX_WAITING
 from cowrite.transports.link import LinkMeter
 from cowrite.transports.upgrade import Accepted, Language
 from transports.process_services import services_of

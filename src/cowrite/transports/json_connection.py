@@ -1,15 +1,12 @@
 """One connection that speaks ``cowrite.v2.json``, whatever its socket is made of.
 
 Theory of operation. The first message says who it is; while that is checked and the room opens, what follows waits. From then
-on a :class:`JsonReader` sends what is committed. What the client writes is put on its way in the order in which it came, by one
-task for the connection that runs while there is something to do, since finding the base may take a look at the store; the
-answers come when the operations are committed, and later ones do not wait for earlier ones.
+on a :class:`JsonReader` sends what is committed, and a :class:`JsonWriter` puts on its way what the client writes.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Protocol, assert_never
 
@@ -20,8 +17,7 @@ from cowrite.core.document_ids import is_document_id
 from cowrite.core.errors import RoomClosed
 from cowrite.core.operations.reading import Found
 from cowrite.core.operations.state import State
-from cowrite.core.operations.submissions import Answer, Submission, SubmissionRefused
-from cowrite.core.operations.writing import WriteRequest
+from cowrite.core.operations.submissions import SubmissionRefused
 from cowrite.core.ports import AccessDenied, Grant, StoreError, Timer
 from cowrite.core.presence.present import Transport
 from cowrite.core.presence.refusals import MAX_STATE_BYTES, PresenceRefused, size_of
@@ -46,6 +42,7 @@ from cowrite.protocol.thin import (
 from cowrite.transports import json_states
 from cowrite.transports.json_reader import JsonReader
 from cowrite.transports.json_states import Attached, Closed, Greeting, Opening
+from cowrite.transports.json_writer import MAX_WAITING, MAX_WAITING_BYTES, JsonWriter
 from cowrite.transports.lane import Lane
 from cowrite.transports.link import LinkMeter
 from cowrite.transports.services import Services
@@ -53,9 +50,6 @@ from cowrite.transports.upgrade import Accepted
 
 HELLO_SECONDS: Final = 10.0
 """How long a client may take to say who it is."""
-MAX_WAITING: Final = 200
-"""Messages that may wait for their turn."""
-MAX_WAITING_BYTES: Final = 4 << 20
 _ENVELOPE_BYTES: Final = 4096
 
 _log = structlog.get_logger(__name__)
@@ -82,11 +76,9 @@ class JsonConnection:
         self._lane = Lane(services.clock, services.limits, take=self._take, flood=self._flood)
         self._user_id: str | None = None
         self._document_id: str | None = None
-        self._writes: deque[Write] = deque()
-        self._writing: asyncio.Task[None] | None = None
+        self._writer: JsonWriter | None = None
         self._waiting_bytes = 0
-        self._submitted = 0
-        """Requests that the journal has, and has not answered."""
+        """Of what waits for the room to open."""
         self._timer: Timer | None = None
 
     # ---- what the transport says -------------------------------------------------------------------------------------
@@ -137,7 +129,7 @@ class JsonConnection:
     @property
     def settled(self) -> bool:
         """Nothing that it has sent is on its way to the disk."""
-        return self._writing is None and not self._submitted
+        return self._writer is None or self._writer.settled
 
     # ---- coming in ---------------------------------------------------------------------------------------------------
 
@@ -177,11 +169,13 @@ class JsonConnection:
         services = self._services
         services.access.follow(session, self._grant_changed)
         reader = JsonReader(room, services.reader, self._wire, self.close)
-        self._state = Attached(room, session, reader)
+        writer = self._writer = JsonWriter(
+            room, session, reader, services.writer, services.clock, refuse=self._refuse, flood=self._flood, fail=self._fail
+        )
+        self._state = Attached(room, session, reader, writer)
         self._wire.write(self._welcome(room, session, found))
         room.presence.connect(session, Transport.WEBSOCKET, services.clock.now())
         reader.start(found.offset, found.head)
-        self._waiting_bytes = 0
         self._beat()
         for text in state.waiting:
             self.receive_text(text)
@@ -234,7 +228,7 @@ class JsonConnection:
     def _take_attached(self, state: Attached, message: object) -> None:
         match message:
             case Write():
-                self._queue(message)
+                state.writer.put(message)
             case Tell(told):
                 self._tell(state, told)
             case Heartbeat(echo):
@@ -275,57 +269,6 @@ class JsonConnection:
             self.close(CloseCode.FORBIDDEN, "the access to this document was revoked")
         else:
             self._send(encode("grant", grant=session.grant))
-
-    # ---- writing -----------------------------------------------------------------------------------------------------
-
-    def _queue(self, write: Write) -> None:
-        self._writes.append(write)
-        self._waiting_bytes += write.size
-        if len(self._writes) > MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES:
-            self.close(CloseCode.TOO_FAST, "too many operations wait to be taken")
-        elif self._writing is None:
-            self._writing = asyncio.get_running_loop().create_task(self._write())
-
-    async def _write(self) -> None:
-        try:
-            while self._writes and isinstance(self._state, Attached):
-                write = self._writes.popleft()
-                self._waiting_bytes -= write.size
-                await self._submit(self._state, write)
-        except Exception as error:
-            self._fail(error)
-        finally:
-            self._writing = None
-
-    async def _submit(self, state: Attached, write: Write) -> None:
-        state.room.presence.active(state.session.id, self._services.clock.now())
-        request = WriteRequest(write.operations, write.base, write.after, write.size)
-        try:
-            submission = await self._services.writer.queue(state.session, request)
-        except SubmissionRefused as refused:
-            self._refuse(write.request, refused)
-        except StoreError as error:
-            _log.warning("operations not taken", **self._who(), reason=str(error))
-            self._refuse(write.request, SubmissionRefused("unavailable", "the database cannot be read now", retry=True))
-        else:
-            self._submitted += 1
-            submission.answer.add_done_callback(lambda answer: self._answered(write.request, submission, answer))
-
-    def _answered(self, request: Json, submission: Submission, answer: asyncio.Future[Answer]) -> None:
-        self._submitted -= 1
-        if not isinstance(self._state, Attached) or answer.cancelled():
-            return
-        error = answer.exception()
-        if error is not None:
-            assert isinstance(error, SubmissionRefused), "nothing else is set"
-            self._refuse(request, error)
-            return
-        found = answer.result()
-        operations = [operation.to_json() for operation in found.operations]
-        self._state.reader.answer(
-            found.offset,
-            lambda head: encode("acknowledged", request=request, operations=operations, head=head, offset=found.offset),
-        )
 
     def _refuse(self, request: Json, refused: SubmissionRefused) -> None:
         optional = {"index": refused.index, "field": refused.field}
@@ -376,7 +319,6 @@ class JsonConnection:
     def _leave(self) -> None:
         state, self._state = self._state, Closed()
         self._services.connections.discard(self)
-        self._writes.clear()
         self._lane.stop()
         if self._timer is not None:
             self._timer.cancel()
@@ -384,9 +326,10 @@ class JsonConnection:
             case Opening(task=task):
                 if task is not None and task is not asyncio.current_task():
                     task.cancel()
-            case Attached(room=room, session=session, reader=reader):
+            case Attached(room=room, session=session, reader=reader, writer=writer):
                 self._services.access.unfollow(session, self._grant_changed)
                 reader.stop()
+                writer.stop()
                 room.presence.disconnect(session)
             case Greeting() | Closed():
                 pass

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from cowrite.core.rooms.room import Room
 from cowrite.core.sessions.session import Session
 from cowrite.transports.json_reader import JsonReader
+from cowrite.transports.json_writer import JsonWriter
 
 
 @dataclass(slots=True, eq=False)
@@ -31,6 +32,7 @@ class Attached:
     room: Room
     session: Session
     reader: JsonReader
+    writer: JsonWriter
 
 
 @dataclass(slots=True, eq=False)

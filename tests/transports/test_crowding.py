@@ -9,14 +9,17 @@ import httpx
 import pytest
 
 from cowrite.core.limits import Limits
+from cowrite.core.operations.writing import MAX_NODES, MAX_OPERATIONS
+from cowrite.core.presence.refusals import MAX_STATE_BYTES
 from cowrite.protocol.close_codes import CloseCode
-from cowrite.protocol.hocuspocus import Authenticate
+from cowrite.protocol.hocuspocus import Authenticate, Close, Stateless
 from cowrite.protocol.messages import PermissionDenied
 from cowrite.testing.client import ConnectionEnded, UpgradeRefused, WebSocketClient
 from cowrite.testing.transport_contract import ServerOptions
 from cowrite.testing.transport_contract.operations import JsonClient
 from cowrite.testing.transport_contract.provider import Provider
 from cowrite.testing.transport_contract.server import ended, join
+from cowrite.transports.hocuspocus_document import MAX_STATELESS_BYTES
 from http_api import REALTIME, insert, problem
 from live_server import LiveServer, live_server
 
@@ -47,7 +50,7 @@ async def test_too_many_of_one_user() -> None:
         assert await provider.hear(PermissionDenied, "d") == PermissionDenied("too_fast")
         await provider.socket.close()
         await (await join(f"{server.url}/yjs/d?token=ben")).close()
-        assert (await refused(server))["user_sockets"] == 3
+        assert await refused(server) == {"user_sockets": 3, "too_fast": 3}
         await first.close()
         await (await join(f"{server.url}/yjs/f?token=ana")).close()
         await second.close()
@@ -88,3 +91,31 @@ async def test_requests_that_are_too_large() -> None:
             assert problem(await client.post(f"{REALTIME}/operations", json=body)) == (413, "too_large")
             assert problem(await client.get("/api/v2/documents/none")) == (404, "document_not_found")
         assert await refused(server) == {"too_large": 1}
+
+
+@pytest.mark.rule("LM3")
+async def test_refusals_inside_a_socket() -> None:
+    """What a JSON socket refuses, and a document that a Hocuspocus connection denies or ends: the socket stays, and it counts."""
+    async with live_server(ServerOptions(limits=Limits(user_sockets=2)), picows=True) as server:
+        bot = await JsonClient.connect(server.url, "d", "ana")
+        bot.write(*[insert("x")] * (MAX_OPERATIONS + 1))
+        assert (await bot.expect("refused"))["code"] == "field"  # of a form that no limit concerns
+        bot.write({"type": "insert", "position": ["list", 0], "content": [0] * (MAX_NODES + 1)})
+        assert (await bot.expect("refused"))["code"] == "too_many_nodes"
+        bot.send({"type": "presence", "data": {"text": "x" * MAX_STATE_BYTES}})
+        assert (await bot.expect("refused"))["code"] == "too_large"
+        provider = await Provider.enter(server.url, "d")
+        provider.say(Stateless("x" * (MAX_STATELESS_BYTES + 1)), "d")
+        assert await provider.hear(Close, "d") == Close("message_too_large")
+        await provider.log_in("e")
+        provider.say(Authenticate("ana", "4.8.0"), "f")
+        assert await provider.hear(PermissionDenied, "f") == PermissionDenied("too_fast")
+        assert await refused(server) == {
+            "too_many_nodes": 1,
+            "too_large": 1,
+            "message_too_large": 1,
+            "user_sockets": 1,
+            "too_fast": 1,
+        }
+        await provider.socket.close()
+        await bot.socket.close()

@@ -166,6 +166,7 @@ class HocuspocusDocument:
             self._socket.close(code, reason)
             return
         _log.info("document closed", **self._who(), code=int(code), reason=reason)
+        self._services.excess.closed(code)
         self.leave(clean=False)
         name = CloseCode(code).name.lower()
         self._say(Close(name) if self._socket.takes_close else PermissionDenied(name))
@@ -287,6 +288,7 @@ class HocuspocusDocument:
             return
         self._state = Out()
         _log.info("document refused", **self._who(), code=int(code))
+        self._services.excess.closed(code)
         if state.shown:
             self._say(PermissionDenied(code.name.lower()))
         self._play(state)  # the client may have tried again meanwhile

@@ -271,6 +271,7 @@ class JsonConnection:
             self._send(encode("grant", grant=session.grant))
 
     def _refuse(self, request: Json, refused: SubmissionRefused) -> None:
+        self._services.excess.count(refused.code)
         optional = {"index": refused.index, "field": refused.field}
         told = {name: value for name, value in optional.items() if value is not None}
         frame = encode("refused", request=request, code=refused.code, detail=refused.reason, retry=refused.retry, **told)

@@ -18,6 +18,7 @@ _KIB, _MIB = 1 << 10, 1 << 20
 _DEFAULTS: Final = Limits()
 _ORDERED: Final = (
     ("update_bytes", "sync_bytes"),
+    ("sync_bytes", "burst_bytes"),
     ("pending_document_bytes", "pending_process_bytes"),
     ("pending_document_updates", "pending_process_updates"),
 )
@@ -61,7 +62,11 @@ class LimitSettings(BaseSettings):
     limit_keepalive_seconds: float = _limit("keepalive_seconds", 1, 29)
     limit_cpu_share: float = _limit("cpu_share", 0.01, 1)
     limit_cpu_burst_seconds: float = _limit("cpu_burst_seconds", 0.05, 60)
-    limit_cpu_late_seconds: float = _limit("cpu_late_seconds", 1, 600)
+    limit_rate_messages: int = _limit("rate_messages", 1, 1_000_000)
+    limit_burst_messages: int = _limit("burst_messages", 1, 10_000_000)
+    limit_rate_bytes: int = _limit("rate_bytes", _KIB, 1024 * _MIB)
+    limit_burst_bytes: int = _limit("burst_bytes", 64 * _KIB, 16_384 * _MIB)
+    limit_late_seconds: float = _limit("late_seconds", 1, 600)
     limit_head_bytes: int = _limit("head_bytes", 8 << 10, 1 << 20)
     limit_head_seconds: float = _limit("head_seconds", 1, 300)
     limit_authenticate_seconds: float = _limit("authenticate_seconds", 0.1, 300)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 
 import httpx
@@ -21,18 +20,10 @@ from cowrite.testing.transport_contract.provider import Provider
 from cowrite.testing.transport_contract.server import ended, join
 from cowrite.transports.hocuspocus_document import MAX_STATELESS_BYTES
 from http_api import REALTIME, insert, problem
-from live_server import LiveServer, live_server
+from live_server import live_server
+from transports.metric import refused
 
 LIMITS = Limits(user_sockets=2, session_sockets=1, address_sockets=2)
-
-
-async def refused(server: LiveServer) -> dict[str, int]:
-    """What the metric says: those limits that were met."""
-    async with httpx.AsyncClient(base_url=server.url.replace("ws", "http", 1), trust_env=False) as client:
-        text = (await client.get("/metrics")).text
-    found = re.findall(r'^cowrite_refused_total\{limit="(\w+)",worker="1"\} (\d+)', text, re.MULTILINE)
-    assert len(found) > 10
-    return {limit: int(count) for limit, count in found if count != "0"}
 
 
 @pytest.mark.rule("LM1", "LM3")
@@ -95,7 +86,7 @@ async def test_requests_that_are_too_large() -> None:
 
 @pytest.mark.rule("LM3")
 async def test_refusals_inside_a_socket() -> None:
-    """What a JSON socket refuses, and a document that a Hocuspocus connection denies or ends: the socket stays, and it counts."""
+    """A JSON socket's, and documents that a Hocuspocus connection denies or ends: the sockets stay, and they count."""
     async with live_server(ServerOptions(limits=Limits(user_sockets=2)), picows=True) as server:
         bot = await JsonClient.connect(server.url, "d", "ana")
         bot.write(*[insert("x")] * (MAX_OPERATIONS + 1))

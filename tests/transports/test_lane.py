@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cowrite.core.excess import Excess
 from cowrite.core.limits import Limits
 from cowrite.testing.clock import ManualClock
 from cowrite.transports.lane import BRIEF_SECONDS, WATCHED_FRAMES, Lane
@@ -25,7 +26,9 @@ class Socket:
         self.clock = BusyMachine()
         self.taken = 0
         self.seconds = 0.0
-        self.lane = Lane(self.clock, Limits(cpu_share=0.25, cpu_burst_seconds=1.0), take=self._take, flood=pytest.fail)
+        self.lane = Lane(
+            self.clock, Limits(cpu_share=0.25, cpu_burst_seconds=1.0), Excess(), take=self._take, flood=pytest.fail
+        )
 
     def _take(self, _: bytes) -> None:
         self.taken += 1

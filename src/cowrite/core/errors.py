@@ -10,12 +10,16 @@ from cowrite.protocol.close_codes import CloseCode
 
 
 class PeerError(Exception):
-    """A peer broke a rule. Whoever holds its connection closes it with ``code``; nobody else notices."""
+    """A peer broke a rule. Whoever holds its connection closes it with ``code``; nobody else notices.
 
-    def __init__(self, code: CloseCode, reason: str) -> None:
+    ``limit``: the one that it is about, where that has a name of its own.
+    """
+
+    def __init__(self, code: CloseCode, reason: str, *, limit: str | None = None) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason
+        self.limit = limit
 
 
 class RoomClosed(Exception):

@@ -19,6 +19,7 @@ LIMITS: Final = frozenset(
             "user_sockets",
         ),
         *("message_too_large", "missing_dependencies", "idle", "connection_timeout", "reset_connection", "too_fast"),
+        *("cpu_share", "rate_messages", "rate_bytes"),
         *("import_cpu_seconds", "import_memory_bytes", "import_crashed"),
         *("too_large", "too_many_nodes", "too_many_documents", "too_many_sessions", "presence_full", "overloaded"),
     )

@@ -54,8 +54,16 @@ class Limits:
     """CPU time that one connection's messages may use, in seconds a second; whoever uses more is served later than others."""
     cpu_burst_seconds: float = 1.0
     """What it may use at once after it has used little."""
-    cpu_late_seconds: float = 30.0
-    """How long its messages may wait for that without an end before it is closed."""
+    rate_messages: int = 1000
+    """Messages of one connection in a second, over a time; whoever sends more is served later than others."""
+    burst_messages: int = 50_000
+    """What it may send at once after it has sent little."""
+    rate_bytes: int = 4 << 20
+    """Bytes of its messages in a second, over a time."""
+    burst_bytes: int = 256 << 20
+    """What it may send at once after it has sent little."""
+    late_seconds: float = 30.0
+    """How long its messages may wait for CPU time, for their number or for their bytes without an end before it is closed."""
     head_bytes: int = 64 << 10
     """Of the head of a request, beyond what came in one read of the socket (cowrite's own server)."""
     head_seconds: float = 10.0

@@ -217,12 +217,14 @@ def answer_with_problems(
     """Every error of this application, its routing's own included, has the form of :func:`problem`.
 
     ``unavailable_when``: further exceptions after which the same request may succeed later. ``told`` is called with the code of
-    each refusal.
+    each refusal, and with the limit that it is about where that has a name of its own.
     """
 
     async def refusal(request: Request, error: Exception) -> JSONResponse:
         answer = _refusal(error) if isinstance(error, Refusal) else _refused_inside(error)
         told(answer.code)
+        if isinstance(error, PeerError | SubmissionRefused) and error.limit is not None:
+            told(error.limit)
         return answer
 
     for raised in (Refusal, *_FROM_INSIDE, *unavailable_when):

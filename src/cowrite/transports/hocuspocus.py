@@ -49,7 +49,7 @@ class HocuspocusConnection:
         self.services = services
         self.write = wire.write
         self.writable = wire.writable
-        self.lane = Lane(services.clock, services.limits, take=self._take, flood=self._flood)
+        self.lane = Lane(services.clock, services.limits, services.excess, take=self._take, flood=self._flood)
         self.checks = Checks()
         self.token = upgrade.token or None
         self.takes_close = False

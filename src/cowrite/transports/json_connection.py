@@ -73,7 +73,7 @@ class JsonConnection:
         self._upgrade = upgrade
         self._services = services
         self._state: json_states.State = Greeting()
-        self._lane = Lane(services.clock, services.limits, take=self._take, flood=self._flood)
+        self._lane = Lane(services.clock, services.limits, services.excess, take=self._take, flood=self._flood)
         self._user_id: str | None = None
         self._document_id: str | None = None
         self._writer: JsonWriter | None = None

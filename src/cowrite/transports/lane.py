@@ -1,8 +1,8 @@
-"""The frames of one socket on their way to whoever takes them: in order, and no faster than the socket's share of CPU time.
+"""The frames of one socket on their way to whoever takes them: in order, and no faster than the socket's share.
 
 Theory of operation. Everything is one synchronous call per frame, without tasks, as long as nothing is in the way. While the
-lane is held (something else must be done before the next frame), or its socket has used its share of CPU time
-(:class:`CpuAccount`), frames wait, in a bounded queue, and others are served.
+lane is held (something else must be done before the next frame), or its socket has used its share of CPU time, messages or
+bytes (:class:`Account`), frames wait, in a bounded queue, and others are served.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from cowrite.core.cpu_account import CpuAccount
+from cowrite.core.account import Account
+from cowrite.core.excess import Excess
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Clock, Timer
 
@@ -36,6 +37,7 @@ class Lane:
     __slots__ = (
         "_account",
         "_clock",
+        "_excess",
         "_farewell",
         "_flood",
         "_held",
@@ -49,13 +51,21 @@ class Lane:
     )
 
     def __init__(
-        self, clock: Clock, limits: Limits, *, take: Callable[[bytes], None], flood: Callable[[str], None], held_bytes: int = 0
+        self,
+        clock: Clock,
+        limits: Limits,
+        excess: Excess,
+        *,
+        take: Callable[[bytes], None],
+        flood: Callable[[str], None],
+        held_bytes: int = 0,
     ) -> None:
         """``held_bytes``: it begins held, and so much may wait until its first release; 0: it does not."""
         self._clock = clock
+        self._excess = excess
         self._take = take
         self._flood = flood
-        self._account = CpuAccount(clock, limits)
+        self._account = Account(clock, limits)
         self._waiting: deque[bytes] | None = None
         """Made when something waits: most sockets are idle, and an empty one is large."""
         self._size = 0
@@ -82,7 +92,7 @@ class Lane:
         self._queue().append(frame)
         self._size += len(frame) + FRAME_OVERHEAD
         if self._size > self._limit:
-            self._flood(f"more than {self._limit} bytes wait to be read")
+            self._give_up(f"more than {self._limit} bytes wait to be read")
 
     def hold(self) -> None:
         """Take nothing more for now. From within ``take``, at most once for each release."""
@@ -115,7 +125,7 @@ class Lane:
 
     def charge(self, seconds: float) -> None:
         """CPU time that was spent on a frame elsewhere."""
-        self._account.charge(seconds)
+        self._account.charge(seconds, messages=0)
 
     def when_empty(self, farewell: Callable[[], None]) -> None:
         """No more frames will come: call this when those that have come are taken."""
@@ -138,28 +148,35 @@ class Lane:
         return self._waiting
 
     def _serve(self, frame: bytes) -> None:
-        wait = self._account.charge(self._timed(frame))
+        now = None
+        if self._watched:
+            seconds = self._take_watched(frame)
+        else:
+            began = self._clock.monotonic()
+            self._take(frame)
+            now = self._clock.monotonic()
+            if (seconds := now - began) > BRIEF_SECONDS:
+                self._watched = WATCHED_FRAMES
+        wait = self._account.charge(seconds, len(frame), now=now)
         if wait is not None and not (self._held or self._over):
             self._fall_behind(wait)
 
-    def _timed(self, frame: bytes) -> float:
-        """Take a frame; returns the CPU time that it counts with."""
-        if self._watched:
-            self._watched -= 1
-            began = self._clock.cpu()
-            self._take(frame)
-            return self._clock.cpu() - began
-        began = self._clock.monotonic()
+    def _take_watched(self, frame: bytes) -> float:
+        """Take a frame; returns the CPU time that it took."""
+        self._watched -= 1
+        began = self._clock.cpu()
         self._take(frame)
-        seconds = self._clock.monotonic() - began
-        if seconds > BRIEF_SECONDS:
-            self._watched = WATCHED_FRAMES
-        return seconds
+        return self._clock.cpu() - began
 
     def _fall_behind(self, seconds: float) -> None:
         """Others are served first."""
         if self._account.exhausted:
-            self._flood("its messages take more work than one connection may cause")
+            self._give_up(f"its messages {self._account.reason('connection')}")
         else:
             self._held = True
             self._timer = self._clock.call_later(seconds, self.release)
+
+    def _give_up(self, reason: str) -> None:
+        if self._account.late_by is not None:
+            self._excess.count(self._account.late_by)
+        self._flood(reason)

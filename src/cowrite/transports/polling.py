@@ -91,9 +91,12 @@ class PollingPeers:
             with self._peer(room, session, lasting=lasting) as polling:
                 async with polling.taking:
                     before = polling.peer.acknowledgements.received
-                    for message in messages:
-                        await self._take(polling, message)
-                    polling.account.caught_up()
+                    try:
+                        await self._charge(polling, 0.0, size=len(body), messages=len(messages))
+                        for message in messages:
+                            await self._take(polling, message)
+                    finally:
+                        polling.account.caught_up()
                     count = polling.peer.acknowledgements.received - before
                 await self._durable(polling, before + count)
                 committed = await self._reader.committed(room)
@@ -185,15 +188,20 @@ class PollingPeers:
                     polling.announce(entries)
                 case _:
                     pass  # questions are answered at the end
-            wait = polling.account.charge(self._clock.cpu() - began)
-            if wait is not None and polling.account.exhausted:
-                raise PeerError(CloseCode.TOO_FAST, "its messages take more work than one session may cause")
+            await self._charge(polling, self._clock.cpu() - began)
         except PeerError as error:
             _tell_refused(polling.session, error)
             polling.close(error.code, error.reason)
             raise
+
+    async def _charge(self, polling: PollingPeer, seconds: float, *, size: int = 0, messages: int = 0) -> None:
+        """Others are served first when it was too much. Raises :class:`PeerError` when it has been that for long."""
+        account = polling.account
+        wait = account.charge(seconds, size, messages)
+        if wait is not None and account.exhausted:
+            raise PeerError(CloseCode.TOO_FAST, f"its messages {account.reason('session')}", limit=account.late_by)
         if wait is not None:
-            await self._clock.sleep(wait)  # others are served first
+            await self._clock.sleep(wait)
 
     async def _take_update(self, polling: PollingPeer, update: bytes, *, everything: bool) -> None:
         outline = None

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from cowrite.core.cpu_account import CpuAccount
+from cowrite.core.account import Account
 from cowrite.core.delivery.acknowledgements import Acknowledgements
 from cowrite.core.delivery.outbox import Outbox, Wire
 from cowrite.core.errors import RoomClosed
@@ -41,7 +41,7 @@ class PollingPeer:
         """Set when there may be something new; then replaced."""
         self.asked = False
         """The room wants to know what the client has."""
-        self.account = CpuAccount(clock, limits)
+        self.account = Account(clock, limits)
         self._announcing = False
         self._corrections: list[Message] = []
         self._access = access

@@ -68,7 +68,8 @@ class YjsConnection:
         self._wire = wire
         self._upgrade = upgrade
         self._services = services
-        self._lane = Lane(services.clock, services.limits, take=self._take, flood=self._flood, held_bytes=OPENING_QUEUE_BYTES)
+        clock, limits, excess = services.clock, services.limits, services.excess
+        self._lane = Lane(clock, limits, excess, take=self._take, flood=self._flood, held_bytes=OPENING_QUEUE_BYTES)
         self._state: _State = Opening()
         self._user_id: str | None = None
         self._unknown = 0

@@ -136,7 +136,7 @@ async def test_too_many_nodes_are_refused() -> None:
 async def test_a_session_that_causes_too_much_work_waits() -> None:
     async with process(MemoryDatabase()) as server:
         bot, other = ThinClient("bot"), ThinClient("other")
-        server.journal.accounts.charge(bot.session.id, 1.5)
+        server.journal.accounts.charge(bot.session.account, 1.5)
         with pytest.raises(SubmissionRefused, match="send more in 2") as caught:
             await bot.insert(server, 0, "x")
         assert (caught.value.code, caught.value.retry) == ("too_fast", True)
@@ -169,7 +169,7 @@ async def test_what_was_queued_before_the_account_was_empty_waits_too() -> None:
     async with process(MemoryDatabase()) as server:
         bot = ThinClient("bot")
         submission = await bot.insert(server, 0, "x")
-        server.journal.accounts.charge(bot.session.id, 1.5)
+        server.journal.accounts.charge(bot.session.account, 1.5)
         error = await refused(server, submission)
         assert (error.code, error.retry) == ("too_fast", True)
         assert error.seconds > 0

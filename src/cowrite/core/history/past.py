@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from cowrite.core.cpu_account import SessionAccounts
+from cowrite.core.account import SessionAccounts
 from cowrite.core.history import authors, blames, diffs
 from cowrite.core.history.authors import Authors
 from cowrite.core.history.automatic import AutomaticVersions, VersionTimes

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
-from cowrite.core.cpu_account import SessionAccounts
+from cowrite.core.account import SessionAccounts
 from cowrite.core.history.authors import Authors
 from cowrite.core.history.entries import entries_between
 from cowrite.core.history.errors import HistoryRefused
@@ -187,9 +187,10 @@ class Restoring:
             info = await self._look_again(info)
 
     def _refuse_costly(self, session: Session) -> None:
-        if wait := self._accounts.wait(account_of(session)):
+        if late := self._accounts.late(account_of(session)):
+            wait = late.seconds
             reason = f"what you have restored and undone here took more work than one may cause; ask again in {wait:.1f} s"
-            raise SubmissionRefused("too_fast", reason, retry=True, seconds=wait)
+            raise SubmissionRefused("too_fast", reason, retry=True, seconds=wait, limit=late.limit)
 
     async def _charged(self, session: Session, work: Callable[[], T]) -> T:
         """Have it done in the worker's thread, at the cost of whoever asks."""

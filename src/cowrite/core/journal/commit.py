@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from cowrite.core.cpu_account import SessionAccounts
+from cowrite.core.account import SessionAccounts
 from cowrite.core.ids import Ids
 from cowrite.core.journal.derived import Derived, Group
 from cowrite.core.journal.entries import EntryMaker, UpdateRefused

@@ -22,7 +22,7 @@ from itertools import islice
 
 import structlog
 
-from cowrite.core.cpu_account import SessionAccounts
+from cowrite.core.account import SessionAccounts
 from cowrite.core.ids import Ids
 from cowrite.core.journal.commit import GroupCommit, Outcome
 from cowrite.core.limits import Limits

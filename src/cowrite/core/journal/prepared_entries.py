@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID, uuid5
 
-from cowrite.core.cpu_account import SessionAccounts
+from cowrite.core.account import SessionAccounts
 from cowrite.core.journal.derived import Derived, Group
 from cowrite.core.journal.entries import EntryMaker
 from cowrite.core.operations.session_replicas import StateBefore

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from cowrite.core.cpu_account import TURN_SECONDS, SessionAccounts
+from cowrite.core.account import TURN_SECONDS, SessionAccounts
 from cowrite.core.journal.derived import Derived, Group
 from cowrite.core.journal.entries import EntryMaker
 from cowrite.core.journal.prepared_entries import Place, PreparedEntryMaker
@@ -87,7 +87,7 @@ class SubmittedEntryMaker:
             self._refuse_costly(work.submission)
             return await self._submit(work)
         finally:
-            self.accounts.charge(work.submission.session.id, self._clock.cpu() - work.began)
+            self.accounts.charge(work.submission.session.account, self._clock.cpu() - work.began)
 
     def committed(self, derived: Derived) -> None:
         """The transaction is committed."""
@@ -146,14 +146,15 @@ class SubmittedEntryMaker:
         """What was queued before the session's account was empty, and what nobody waits for any more."""
         if submission.answer.done():
             raise SubmissionRefused("unavailable", "it was given up meanwhile", retry=True)
-        if seconds := self.accounts.wait(submission.session.id):
-            reason = "the operations of this session take more work than one may cause"
-            raise SubmissionRefused("too_fast", reason, retry=True, seconds=seconds)
+        late = self.accounts.late(submission.session.account)
+        if late is not None and late.limit == "cpu_share":  # number and size were counted when it came
+            reason = f"the operations of this session {late.reason}"
+            raise SubmissionRefused("too_fast", reason, retry=True, seconds=late.seconds, limit=late.limit)
 
     async def _give_way(self, work: _Work) -> None:
         """Others get a turn of the loop once this submission has used it for a while. ``log`` is out of their reach."""
         now = self._clock.cpu()
-        self.accounts.charge(work.submission.session.id, now - work.began)
+        self.accounts.charge(work.submission.session.account, now - work.began)
         work.turn += now - work.began
         if work.turn >= TURN_SECONDS:
             work.turn = 0.0

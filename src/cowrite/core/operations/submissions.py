@@ -34,7 +34,8 @@ class SubmissionRefused(Exception):
     """Nothing of the submission was or will be committed. ``code`` is stable, ``reason`` is for people.
 
     ``index`` is the place in the submission of the operation that is to blame, ``field`` that of its fields; ``retry``: the
-    same submission may succeed later, and not before ``seconds`` have passed.
+    same submission may succeed later, and not before ``seconds`` have passed. ``limit``: the one that it is about, where
+    that has a name of its own.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class SubmissionRefused(Exception):
         field: str | None = None,
         retry: bool = False,
         seconds: float = 0.0,
+        limit: str | None = None,
     ) -> None:
         super().__init__(reason)
         self.code = code
@@ -54,6 +56,7 @@ class SubmissionRefused(Exception):
         self.field = field
         self.retry = retry
         self.seconds = seconds
+        self.limit = limit
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cowrite.core.cpu_account import SessionAccounts
+from cowrite.core.account import SessionAccounts
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
 from cowrite.core.operations.submissions import Submission, SubmissionRefused, SubmittedDraft, Waiting, digest_of
@@ -69,9 +69,10 @@ class DocumentWriter:
         Requests of one session that build on one another are queued one after the other. Raises :class:`SubmissionRefused`,
         :class:`AccessDenied`, :class:`RoomClosed`, and what reading the store raises.
         """
-        if wait := self._accounts.wait(session.id):
-            reason = f"the operations of this session take more work than one may cause; send more in {wait:.1f} s"
-            raise SubmissionRefused("too_fast", reason, retry=True, seconds=wait)
+        if late := self._accounts.late(session.account):
+            reason = f"the operations of this session {late.reason}; send more in {late.seconds:.1f} s"
+            raise SubmissionRefused("too_fast", reason, retry=True, seconds=late.seconds, limit=late.limit)
+        self._accounts.charge(session.account, 0.0, messages=1, size=request.size)
         drafts = self._read(request)
         base, after = _operation_id(request.base, "base"), _operation_id(request.after, "after")
         async with self._registry.open(session.document_id) as room:

@@ -53,6 +53,13 @@ class Session:
         """The user id that this session's edits are stored under."""
         return self.access.user_id
 
+    @property
+    def account(self) -> str:
+        """What counts what its operations cost: itself, where it lasts, else its user in this document, because a request that
+        shows no access token is a session of its own.
+        """
+        return self.id if self.ends_at is not None else f"{self.document_id}\0{self.author}"
+
     def may(self, needed: Grant) -> bool:
         """True when the session's grant includes ``needed``."""
         return self.grant is not None and self.grant.allows(needed)

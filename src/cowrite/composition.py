@@ -107,6 +107,7 @@ def compose(given: Given) -> Parts:
         emptied=lambda room: registry.emptied(room),
         failed=lambda room: registry.forget(room),
         imports=Imports(excess),
+        excess=excess,
     )
     registry = Registry(store, given.broker, ports, storage.directory, storage.erasure, storage.history)
     heads = HeadWatch(store, given.broker, clock, registry, alone=given.settings.workers == 1)

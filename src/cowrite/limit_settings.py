@@ -42,6 +42,7 @@ class LimitSettings(BaseSettings):
 
     limit_update_bytes: int = _limit("update_bytes", _KIB, 64 * _MIB)
     limit_sync_bytes: int = _limit("sync_bytes", 64 * _KIB, 256 * _MIB)
+    limit_document_bytes: int = _limit("document_bytes", 0, 16_384 * _MIB)
     limit_import_bytes: int = _limit("import_bytes", 64 * _KIB, 256 * _MIB)
     limit_import_cpu_seconds: float = _limit("import_cpu_seconds", 1, 600)
     limit_import_memory_bytes: int = _limit("import_memory_bytes", 512 * _MIB, 16_384 * _MIB)

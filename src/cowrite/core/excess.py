@@ -21,7 +21,15 @@ LIMITS: Final = frozenset(
         *("message_too_large", "missing_dependencies", "idle", "connection_timeout", "reset_connection", "too_fast"),
         *("cpu_share", "rate_messages", "rate_bytes"),
         *("import_cpu_seconds", "import_memory_bytes", "import_crashed"),
-        *("too_large", "too_many_nodes", "too_many_documents", "too_many_sessions", "presence_full", "overloaded"),
+        *(
+            "too_large",
+            "document_full",
+            "too_many_nodes",
+            "too_many_documents",
+            "too_many_sessions",
+            "presence_full",
+            "overloaded",
+        ),
     )
 )
 """Those that are counted: limits by their names where one has a code of its own, else the codes."""

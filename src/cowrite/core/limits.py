@@ -13,6 +13,8 @@ class Limits:
     """An Update: one edit of a live client."""
     sync_bytes: int = 32 << 20
     """A SyncStep2: all that a client did while it was away."""
+    document_bytes: int = 64 << 20
+    """The encoded state of a document; 0: as large as it becomes. What would make it larger is refused."""
     import_bytes: int = 1 << 20
     """A SyncStep2 beyond it is looked at in a process of its own, one at a time."""
     import_cpu_seconds: float = 60.0

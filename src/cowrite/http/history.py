@@ -50,7 +50,7 @@ _WRITING: Final = (
     | WITH_BODY
     | {
         "s409": "history_replaced restored_meanwhile restore_failed root_unreadable operation_id_taken",
-        "s413": "too_large",
+        "s413": "too_large document_full",
         "s429": "too_fast",
         "s422": "unprocessable_entity bad_document_id unsupported not_storable wrong_order history_too_costly",
     }

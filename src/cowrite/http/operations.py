@@ -110,7 +110,7 @@ def operations_routes(limits: Limits) -> APIRouter:
                 ),
                 s410="document_deleted",
                 s500="document_damaged",
-                s413="too_large message_too_large",
+                s413="too_large message_too_large document_full",
                 s422=f"unprocessable_entity bad_document_id hostile_update {_REFUSED}",
                 s429="too_fast",
                 s503="unavailable overloaded draining",

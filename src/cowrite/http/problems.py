@@ -130,6 +130,7 @@ _OF_SUBMISSIONS: Final = {
     "operation_id_taken": HTTPStatus.CONFLICT,
     "out_of_order": HTTPStatus.CONFLICT,
     "document_deleted": HTTPStatus.GONE,
+    "document_full": _TOO_LARGE,
     "history_replaced": HTTPStatus.CONFLICT,
     "restored_meanwhile": HTTPStatus.CONFLICT,
     "too_fast": HTTPStatus.TOO_MANY_REQUESTS,

@@ -13,6 +13,7 @@ from cowrite.core.delivery.multicast import Multicast
 from cowrite.core.delivery.outbox import Outbox
 from cowrite.core.delivery.peer import Peer
 from cowrite.core.errors import PeerError, RoomClosed
+from cowrite.core.excess import Excess
 from cowrite.core.ids import Ids
 from cowrite.core.journal.journal import Journal
 from cowrite.core.limits import Limits
@@ -142,6 +143,7 @@ class Process:
         self.storage = storage
         store = storage.store
         self.backlog = Backlog()
+        self.excess = Excess()
         self.access = AccessControl(storage.access, self.clock)
         self.journal = Journal(storage, broker, self.access, self.clock, self.ids, self.limits)
         process, turn = self.ids.new(), WriteTurn()
@@ -166,6 +168,7 @@ class Process:
                 signal=broker.send,
                 emptied=lambda room: self.registry.emptied(room),
                 failed=lambda room: self.registry.forget(room),
+                excess=self.excess,
             ),
             erasure=storage.erasure,
             history=storage.history,

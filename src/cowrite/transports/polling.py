@@ -39,6 +39,7 @@ from cowrite.protocol.messages import (
     Acknowledged,
     AwarenessUpdate,
     Message,
+    PermissionDenied,
     QueryAwareness,
     SyncStep1,
     SyncStep2,
@@ -77,7 +78,8 @@ class PollingPeers:
         """Take messages, wait until the updates in them are durable, and answer.
 
         The answer has a SyncStep2 for each SyncStep1, the awareness that was asked for, a SyncStep1 where the request has one
-        or the server lacks something, and an :class:`Acknowledged` that counts the updates of this request that are durable.
+        or the server lacks something, an :class:`Acknowledged` that counts the updates of this request that are durable, and a
+        :class:`PermissionDenied` when some were refused because the document is full.
         Returns it with the cursor for the next poll. Raises :class:`PeerError`, :class:`RoomClosed`, ``AccessDenied``,
         ``StoreError``, and :class:`SubmissionRefused` when the updates are not taken, or not durable in time: send them again.
         """
@@ -108,9 +110,11 @@ class PollingPeers:
                 entries = room.awareness.entries() if any(isinstance(one, QueryAwareness) for one in messages) else ()
                 durable = min(max(0, polling.peer.acknowledgements.count - before), count)
                 # A client that asks may have begun anew, and waits with its edits until it is asked.
-                polling.asked |= durable < count or any(isinstance(message, SyncStep1) for message in messages)
+                full = durable < count and bool(polling.peer.outgrown)
+                polling.asked |= (durable < count and not full) or any(isinstance(one, SyncStep1) for one in messages)
                 acknowledged = [Acknowledged(durable, committed.head.offset)] if durable else []
                 told = [*map(AwarenessUpdate, in_messages(entries)), *polling.corrections()]
+                told += [PermissionDenied(room.fullness.reason)] if full else []
                 rest = [*told, *polling.question(), *acknowledged]
                 self._access.check(session)
                 # Of awareness nothing was told but what was asked for: the first poll tells all.

@@ -49,9 +49,11 @@ class Peer:
         "dialect",
         "number",
         "outbox",
+        "outgrown",
         "owner",
         "refused",
         "session",
+        "shrinks",
         "starved",
         "told_to_read",
     )
@@ -80,6 +82,10 @@ class Peer:
         """As the writer of awareness entries."""
         self.starved = False
         """An update of it was refused because too much waits for the store; once that writes, it is asked again (SyncStep1)."""
+        self.outgrown = 0
+        """Bytes of its updates that were refused as the document is full; it is asked again once there is room for them."""
+        self.shrinks = False
+        """It has deleted something of that since."""
         self.told_to_read = False
         """It was told that it may not write, since its grant last changed."""
         self.active = False

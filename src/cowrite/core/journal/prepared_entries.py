@@ -57,6 +57,8 @@ class PreparedEntryMaker:
         if (known := place.group.known.get(prepared.id)) is not None:
             return _answer_again(prepared, known)
         _check_access(prepared)
+        if not place.room.fullness.admits(prepared.outline):
+            raise SubmissionRefused("document_full", place.room.fullness.reason)
         await _refuse_outdated(prepared, place)
         before = place.offset
         entry = await self._enter(prepared, place)

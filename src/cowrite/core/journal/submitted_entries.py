@@ -137,6 +137,8 @@ class SubmittedEntryMaker:
                 except HostileUpdate as refused:
                     raise SubmissionRefused("unsupported", refused.reason, index=index) from None
                 await self._give_way(work)
+            if not work.room.fullness.admits_all([one.outline for one in made.values() if one is not None]):
+                raise SubmissionRefused("document_full", work.room.fullness.reason)
         except BaseException:
             self._replicas.spoil(work.submission)
             raise

@@ -15,14 +15,16 @@ from cowrite.core.delivery.peer import Peer
 from cowrite.core.errors import PeerError, RoomClosed
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Grant
+from cowrite.core.rooms.fullness import Fullness
 from cowrite.core.rooms.pending import PendingUpdates
 from cowrite.core.rooms.received import Received
 from cowrite.core.rooms.replicas import Replicas
+from cowrite.core.rooms.room_ports import RoomPorts
 from cowrite.crdt.document import Document
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import LIVE_LIMITS, SYNC_LIMITS, inspect
-from cowrite.crdt.outline import Outline, missing
-from cowrite.crdt.slices import ready_part
+from cowrite.crdt.outline import ClockRange, Outline, missing
+from cowrite.crdt.slices import deletion, ready_part
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.messages import PermissionDenied, SyncStep1
 
@@ -84,14 +86,16 @@ class Intake:
         replicas: Replicas,
         pending: PendingUpdates,
         broadcast: Broadcast,
-        limits: Limits,
+        ports: RoomPorts,
         *,
         rebuild: Callable[[], None],
     ) -> None:
+        self.fullness = Fullness(replicas, ports.clock, ports.limits)
+        self._excess = ports.excess
         self._replicas = replicas
         self._pending = pending
         self._broadcast = broadcast
-        self._limits = limits
+        self._limits = ports.limits
         self._rebuild = rebuild
         self._holding: dict[Peer, None] = {}
         """Of whom something may be held: a flush need not look at all peers for the few, or none, that it is."""
@@ -115,9 +119,12 @@ class Intake:
         peer.acknowledge()
 
     def _receive(self, received: Received) -> None:
-        if not self.accepts(received):
+        if not self._is_welcome(received):
             return
-        if not missing(received.outline, self.live.state):
+        if not self._fits(received):
+            if received.everything:
+                self._take_deletions(received)
+        elif not missing(received.outline, self.live.state):
             self._take(received)
         elif self.takes_part_of(received):
             self._take_in_part(received)
@@ -127,17 +134,11 @@ class Intake:
 
         Raises :class:`PeerError` for what belongs to a document that was purged.
         """
-        peer = received.peer
-        if not _may_write(peer, received.number):
-            return False
-        if self._is_retired(received):
-            reason = "what this editor holds was deleted for good; start a new Doc"
-            raise PeerError(CloseCode.DOCUMENT_DELETED, reason)
-        if peer.starved or not self._pending.accepts(received.size, self._limits):
-            # What follows a refused update builds on it; the peer is asked for all of it at once, later.
-            peer.acknowledgements.refuse(received.number)
-            peer.starved = True
-        return not peer.starved
+        return self._is_welcome(received) and self._fits(received)
+
+    def has_room(self, received: Received, size: int) -> bool:
+        """Whether a SyncStep2 of which nothing is known but its size may be taken. Else it is refused."""
+        return self.fullness.has_room(size) or self._refuse_growth(received, size)
 
     def retire(self, clients: frozenset[int]) -> Sequence[Received]:
         """These Yjs clients wrote what was purged: nothing of theirs is taken any more. Returns what waits of them."""
@@ -146,11 +147,16 @@ class Intake:
 
     def takes_part_of(self, received: Received) -> bool:
         """Something is missing: whether it is taken in part all the same, without a promise. Else it is held, whole."""
+        peer = received.peer
         if received.everything:
-            received.peer.acknowledgements.refuse(received.number)
+            peer.acknowledgements.refuse(received.number)
+        elif peer.outgrown:
+            # What it builds on was refused, and will not come before the peer is asked for it.
+            peer.shrinks |= bool(received.outline.deletes)
+            self._refuse_growth(received, len(received.update))
         else:
-            received.peer.held.hold(received)
-            self._holding[received.peer] = None
+            peer.held.hold(received)
+            self._holding[peer] = None
         return received.everything
 
     def take_slice(self, received: Received, checked: Mapping[int, int]) -> None:
@@ -190,6 +196,13 @@ class Intake:
         if self._replicas.live is not None and self._pending.accepts(self._limits.update_bytes, self._limits):
             for peer in [peer for peer in peers if peer.starved]:
                 peer.starved = False
+                self.ask(peer)
+
+    def ask_outgrown(self, peers: Iterable[Peer]) -> None:
+        """Ask peers of whom something was refused because the document was full, when there may be room for it now."""
+        for peer in [peer for peer in peers if peer.outgrown] if self._replicas.live is not None else ():
+            if peer.shrinks or self.fullness.has_room(peer.outgrown):
+                peer.outgrown, peer.shrinks = 0, False
                 self.ask(peer)
 
     @property
@@ -240,6 +253,50 @@ class Intake:
         outline = received.outline
         return any(one[0] in self._retired for one in (*outline.brings, *outline.deletes, *outline.needs))
 
+    def _is_welcome(self, received: Received) -> bool:
+        peer = received.peer
+        if not _may_write(peer, received.number):
+            return False
+        if self._is_retired(received):
+            reason = "what this editor holds was deleted for good; start a new Doc"
+            raise PeerError(CloseCode.DOCUMENT_DELETED, reason)
+        if peer.starved or not self._pending.accepts(received.size, self._limits):
+            # What follows a refused update builds on it; the peer is asked for all of it at once, later.
+            peer.acknowledgements.refuse(received.number)
+            peer.starved = True
+        return not peer.starved
+
+    def _fits(self, received: Received) -> bool:
+        """Whether the document may become so large. Else the message is refused, and the peer told why."""
+        if not self.fullness.admits(received.outline):
+            return self._refuse_growth(received, received.outline.layout.deletes_at)
+        if received.everything:
+            received.peer.outgrown, received.peer.shrinks = 0, False
+        return True
+
+    def _refuse_growth(self, received: Received, size: int) -> bool:
+        """Always False."""
+        peer = received.peer
+        if not peer.outgrown and not peer.acknowledgements.tells_refusals:
+            peer.send(PermissionDenied(self.fullness.reason))
+        peer.outgrown = size if received.everything else peer.outgrown + size
+        peer.acknowledgements.refuse(received.number)
+        self._excess.count("document_full")
+        return False
+
+    def _take_deletions(self, received: Received) -> None:
+        """What a SyncStep2 brings is refused: what it deletes of the document makes that smaller."""
+        known = self.live.state.get
+        deletes = [
+            ClockRange(client, start, min(end, known(client, 0)))
+            for client, start, end in received.outline.deletes
+            if start < known(client, 0)
+        ]
+        if deletes:
+            update = deletion(deletes)
+            outline = inspect_from_peer(update, everything=True, limits=self._limits)
+            self._take(replace(received, update=update, outline=outline, everything=False))
+
     def _take_in_part(self, received: Received) -> None:
         """A SyncStep2 that builds on something unknown: Yjs clients always send along what they themselves could not apply yet.
 
@@ -256,8 +313,10 @@ class Intake:
         for received in held:
             if self._replicas.live is None or missing(received.outline, self.live.state):
                 kept.append(received)
-            else:
+            elif self._fits(received):
                 self._take(received)
+            else:
+                peer.acknowledge()
         peer.held.keep(kept)
         return len(kept) < len(held)
 

@@ -80,7 +80,8 @@ class LargeUpdates:
         number = peer.acknowledgements.receive(everything=True)
         received = Received(_NOTHING, _NOTHING_OUTLINE, peer, number, everything=True)
         async with self._imports.turn(peer.session.author), self._turn:
-            beyond = await self._import(received, update) if self._accepts(received) else 0.0
+            accepted = self._accepts(received) and self._intake.has_room(received, len(update))
+            beyond = await self._import(received, update) if accepted else 0.0
         peer.acknowledge()
         return max(0.0, beyond)
 

@@ -63,8 +63,8 @@ class Room:
         self._ports, self._clock, self._limits = ports, ports.clock, ports.limits
         self._window = ports.window(self._flush)
         self._broadcast = Broadcast(ports.clock, ports.multicast)
-        self._intake = Intake(replicas, self.pending, self._broadcast, ports.limits, rebuild=self._rebuild)
-        self.retire = self._intake.retire
+        self._intake = Intake(replicas, self.pending, self._broadcast, ports, rebuild=self._rebuild)
+        self.retire, self.fullness = self._intake.retire, self._intake.fullness
         self.large = LargeUpdates(self._intake, self.pending, self.peers, ports, wake=self._wake)
         self._turn = TransactionTurn()
         self.waking = Waking(document_id, replicas, ports.clock, learn=self.learn, fail=self.fail, rebuild=self._rebuild)
@@ -342,6 +342,7 @@ class Room:
         """
         self.people.tend(now)
         self._intake.ask_starved(self.peers)
+        self._intake.ask_outgrown(self.peers)
         for peer in self.peers:
             if now - peer.outbox.last_sent >= self._limits.keepalive_seconds and not peer.outbox.blocked:
                 peer.send(AwarenessUpdate(()))

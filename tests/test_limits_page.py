@@ -35,7 +35,7 @@ from cowrite.protocol.strict_json import MAX_DEPTH
 from cowrite.settings import Settings, SettingsError, load_settings
 from cowrite.stores.memory import memory_storage
 from cowrite.tokens import MAX_JWKS_BYTES, MAX_TOKEN_CHARACTERS
-from cowrite.transports import hocuspocus_document, hocuspocus_socket, json_connection, json_reader, json_writer, lane, yjs
+from cowrite.transports import hocuspocus_document, hocuspocus_socket, json_reader, json_writer, lane, yjs
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "limits.md"
 FIXED = {
@@ -60,7 +60,6 @@ FIXED = {
     "MAX_BYTES": reading.MAX_BYTES,
     "MAX_WAIT_SECONDS": MAX_WAIT_SECONDS,
     "PRESENT_SECONDS": PRESENT_SECONDS,
-    "HELLO_SECONDS": json_connection.HELLO_SECONDS,
     "MAX_WAITING": json_writer.MAX_WAITING,
     "MAX_WAITING_BYTES": json_writer.MAX_WAITING_BYTES,
     "MAX_ANSWERS": json_reader.MAX_ANSWERS,

@@ -72,6 +72,7 @@ def create_app(
     """
     settings = settings if settings is not None else load_settings()
     clock = clock if clock is not None else SystemClock()
+    limits = limits if limits is not None else settings.limits
     runtime = Runtime(
         settings,
         storage=storage,
@@ -80,9 +81,9 @@ def create_app(
         authorize=authorize if authorize is not None else _authorizer(settings, clock, demo=demo),
         access_tokens=AccessTokens(settings.keys or access_keys or ephemeral_keys(), clock),
         clock=clock,
-        limits=limits if limits is not None else settings.limits,
+        limits=limits,
         origins=OriginPolicy(frozenset(settings.allowed_origins), demo),
-        times=times if times is not None else SocketTimes(),
+        times=times if times is not None else SocketTimes.of(limits),
         drain_seconds=drain_seconds,
     )
     app = FastAPI(

@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from cowrite.brokers.local import LocalBroker
+from cowrite.core.limits import Limits
 from cowrite.core.ports import Access, Grant, StoreUnavailable
 from cowrite.core.presence.present import Transport
 from cowrite.core.records import AccessChange
@@ -18,7 +19,7 @@ from cowrite.protocol.thin import HEARTBEAT_SECONDS
 from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.testing.process import Process
 from cowrite.testing.wire import FakeWire
-from cowrite.transports.json_connection import HELLO_SECONDS, JsonConnection
+from cowrite.transports.json_connection import JsonConnection
 from cowrite.transports.json_reader import MAX_ANSWERS
 from cowrite.transports.json_writer import MAX_WAITING
 from cowrite.transports.link import LinkMeter
@@ -86,7 +87,7 @@ async def desk() -> AsyncIterator[Desk]:
 @pytest.mark.rule("JS1")
 async def test_who_says_nothing_is_sent_away(desk: Desk) -> None:
     connection, wire = desk.connect()
-    await desk.settle(HELLO_SECONDS)
+    await desk.settle(Limits().hello_seconds)
     assert wire.closed is not None
     assert wire.closed[0] == 4508
     connection.receive_text(b"{}")

@@ -15,6 +15,7 @@ LIMITS: Final = frozenset(
             "connections",
             "head_bytes",
             "head_seconds",
+            "hello_seconds",
             "session_sockets",
             "user_sockets",
         ),

@@ -52,6 +52,14 @@ class Limits:
     """How long the awareness of a lost connection stays, so that a quick reconnect does not blink."""
     keepalive_seconds: float = 25.0
     """A peer that was sent nothing for so long gets an empty message: Yjs clients leave a server that is silent for 30 s."""
+    idle_seconds: float = 40.0
+    """How long nothing may come from a socket before it is closed (cowrite's own server); after three quarters of that it is
+    sent a ping."""
+    hocuspocus_idle_seconds: float = 60.0
+    """The same of a Hocuspocus client that is not logged in, or that answers the protocol's own pings: after half of that it is
+    sent one."""
+    hello_seconds: float = 10.0
+    """How long a JSON socket may take to say who it is."""
     cpu_share: float = 0.25
     """CPU time that one connection's messages may use, in seconds a second; whoever uses more is served later than others."""
     cpu_burst_seconds: float = 1.0

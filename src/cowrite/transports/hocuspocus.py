@@ -209,18 +209,19 @@ class HocuspocusConnection:
 
     def _watch(self) -> None:
         """Ask a client that is silent whether it is there, where it can be asked; send away whoever is of no use."""
-        times = self.services.times
+        idle_after = self.services.times.idle_after
+        ping_after = idle_after / 2
         quiet = self._clock.monotonic() - self._heard
         logged_in = any(not document.is_out for document in self._documents.values())
         # A client that has no awareness and cannot be asked is silent for as long as nobody types.
-        if quiet >= times.idle_after and (self._takes_ping or not logged_in):
+        if quiet >= idle_after and (self._takes_ping or not logged_in):
             self.close(CloseCode.CONNECTION_TIMEOUT, f"nothing was heard for {quiet:.0f} s")
             return
-        if quiet >= times.ping_after and logged_in and self._takes_ping and not self._pinged and not self._outbox.blocked:
+        if quiet >= ping_after and logged_in and self._takes_ping and not self._pinged and not self._outbox.blocked:
             self._pinged = True
             self.send(PING)
-        left = [due - quiet for due in (times.ping_after, times.idle_after) if due > quiet]
-        self._timer = self._clock.call_later(min(left, default=times.idle_after), self._watch)
+        left = [due - quiet for due in (ping_after, idle_after) if due > quiet]
+        self._timer = self._clock.call_later(min(left, default=idle_after), self._watch)
 
     # ---- the end -----------------------------------------------------------------------------------------------------
 

@@ -48,8 +48,6 @@ from cowrite.transports.link import LinkMeter
 from cowrite.transports.services import Services
 from cowrite.transports.upgrade import Accepted
 
-HELLO_SECONDS: Final = 10.0
-"""How long a client may take to say who it is."""
 _ENVELOPE_BYTES: Final = 4096
 
 _log = structlog.get_logger(__name__)
@@ -86,7 +84,7 @@ class JsonConnection:
     def opened(self) -> None:
         """The upgrade was answered. Call once, before anything else."""
         self._services.connections.add(self)
-        self._timer = self._services.clock.call_later(HELLO_SECONDS, self._greeting_is_over)
+        self._timer = self._services.clock.call_later(self._services.limits.hello_seconds, self._greeting_is_over)
 
     def receive(self, frame: bytes) -> None:
         """A binary message: no client of this protocol sends one."""
@@ -135,7 +133,8 @@ class JsonConnection:
 
     def _greeting_is_over(self) -> None:
         if isinstance(self._state, Greeting):
-            self.close(CloseCode.IDLE, f"no hello came within {HELLO_SECONDS:.0f} s")
+            self._services.excess.count("hello_seconds")
+            self.close(CloseCode.IDLE, f"no hello came within {self._services.limits.hello_seconds:g} s")
 
     def _wait(self, state: Opening, text: bytes) -> None:
         self._waiting_bytes += len(text)

@@ -73,7 +73,13 @@ class SocketTimes:
     close_within: float = 5.0
     """How long a close handshake may take before the socket is cut."""
     idle_after: float = 60.0
-    """How long a Hocuspocus client may be silent that is asked or has not logged in."""
+    """How long a Hocuspocus client may be silent that is asked, after half of it, or has not logged in."""
+
+    @classmethod
+    def of(cls, limits: Limits) -> SocketTimes:
+        """What ``limits`` say."""
+        idle = limits.idle_seconds
+        return cls(ping_after=0.75 * idle, pong_within=0.25 * idle, idle_after=limits.hocuspocus_idle_seconds)
 
 
 @dataclass(frozen=True, slots=True)

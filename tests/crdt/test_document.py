@@ -277,8 +277,12 @@ def test_the_engine_still_miscounts_half_characters() -> None:
 
 
 def test_places_are_learnt_only_when_they_matter() -> None:
+    between = write_update([block(2, 0, text("x", origin=(1, 1), right=(1, 2)))])
     made = Document.from_state(ABCD)
-    plain = write_update([block(2, 0, text("x", origin=(1, 1), right=(1, 2)))], {1: [(0, 1)]})
+    made.admit(between, inspect(between))
+    assert made._places is not None
+    made = Document.from_state(ABCD)
+    plain = write_update([block(2, 0, text("x", origin=(1, 3)))], {1: [(0, 1)]})
     made.admit(plain, inspect(plain))
     assert made._places is None
     nothing = b"\x00\x00"

@@ -12,7 +12,7 @@ import pytest
 from pycrdt import Array, Doc, Text, merge_updates
 
 from cowrite.crdt.errors import HostileUpdate
-from cowrite.crdt.guard import LIVE_LIMITS, SYNC_LIMITS, GuardLimits, inspect, outline_of_state
+from cowrite.crdt.guard import LIVE_LIMITS, SYNC_LIMITS, GuardLimits, inspect
 from cowrite.crdt.outline import ClockRange, missing
 from cowrite.crdt.roots import RootKind
 from cowrite.crdt.state_vector import decode_state_vector
@@ -282,25 +282,6 @@ TOO_DEEP_LIST = b"\x75\x01" * 101 + b"\x7e"
         pytest.param(write_update([block(1, 5, text("a", parent=(1, 5)))]), "future", marks=pytest.mark.rule("GU10")),
         pytest.param(write_update([block(1, 500, text("a", origin=(1, 500)))]), "future", marks=pytest.mark.rule("GU10")),
         pytest.param(write_update([block(1, 500, text("a", right=(1, 500)))]), "future", marks=pytest.mark.rule("GU10")),
-        pytest.param(
-            write_update([block(1, 5, text("a", origin=(1, 4), right=(1, 4)))]), "neighbours", marks=pytest.mark.rule("GU32")
-        ),
-        pytest.param(
-            write_update([block(1, 500, text("a", origin=(1, 400), right=(1, 400)))]),
-            "neighbours",
-            marks=pytest.mark.rule("GU32"),
-        ),
-        pytest.param(one(text("a", origin=(2, 0), right=(2, 0))), "neighbours", marks=pytest.mark.rule("GU32")),
-        pytest.param(
-            write_update([block(2**40, 9, deleted(2, origin=(2**41, 500), right=(2**41, 500)))]),
-            "neighbours",
-            marks=pytest.mark.rule("GU32"),
-        ),
-        pytest.param(
-            write_update([block(7, 0, text("ab"), text("x", origin=(7, 1)), values(1, origin=(7, 0), right=(7, 0)))]),
-            "neighbours",
-            marks=pytest.mark.rule("GU32"),
-        ),
         pytest.param(one(text("a", root="x" * 1025)), "long_name", marks=pytest.mark.rule("GU12")),
         pytest.param(one(shared_type("xmlelement", "x" * 1025)), "long_name", marks=pytest.mark.rule("GU12")),
         pytest.param(one(text("a", key="x" * 32_769)), "long_name", marks=pytest.mark.rule("GU12")),
@@ -310,14 +291,6 @@ TOO_DEEP_LIST = b"\x75\x01" * 101 + b"\x7e"
 )
 def test_refused(update: bytes, code: str) -> None:
     assert refusal(update) == code
-
-
-@pytest.mark.rule("GU32")
-def test_a_log_may_hold_a_unit_that_is_left_and_right_neighbour() -> None:
-    """Older versions of cowrite took it."""
-    update = write_update([block(1, 0, text("abc"), text("x", origin=(1, 2), right=(1, 2)))])
-    assert refusal(update) == "neighbours"
-    assert outline_of_state(update).brings == (ClockRange(1, 0, 4),)
 
 
 @pytest.mark.rule("GU8")

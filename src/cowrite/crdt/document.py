@@ -15,8 +15,8 @@ import pycrdt
 from cowrite.crdt.contradiction import contradicts, overlapping, starts_of
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import outline_of_state, places_of
-from cowrite.crdt.outline import CLOCK_BITS, CLOCK_MASK, ClockRange, Layout, Outline, covers
-from cowrite.crdt.places import Places, holds_keys, may_hold_halves
+from cowrite.crdt.outline import ClockRange, Outline, covers
+from cowrite.crdt.places import Places, check_cut, holds_keys, may_hold_halves
 from cowrite.crdt.slices import slices
 from cowrite.crdt.state_vector import decode_state_vector, encode_state_vector
 from cowrite.crdt.transactions import Emitted, apply_all
@@ -219,26 +219,30 @@ class Document:
         """Raise :class:`cowrite.crdt.errors.HostileUpdate` when the update puts something where it cannot be.
 
         That is: shared types nested too deep, a parent that is no shared type, half a character, what is no entry under a key
-        (see :mod:`cowrite.crdt.places`). The document must have what the update needs. The first call that has to look reads
+        (see :mod:`cowrite.crdt.places`), between neighbours where replicas would differ about its place (see
+        :mod:`cowrite.crdt.neighbours`). The document must have what the update needs. The first call that has to look reads
         the whole state, which takes about as long as ``inspect`` takes for it.
         """
         layout = outline.layout
         if layout.halves:
-            self._check_cut(layout)
+            check_cut(layout, self._state)
         if self._places is None:
             changes = layout.rows or outline.deletes
-            wary = outline.types or any(layout.heads) or layout.halves or holds_keys(layout)
+            wary = outline.types or any(layout.heads) or layout.halves or any(layout.rows[2::4]) or holds_keys(layout)
             if not (wary or (self._may_hold_halves and changes)):
                 return
             self.prepare()
         assert self._places is not None, "prepare() has made them"
         self._places.check(outline)
+        dying = self._places.neighbours.check(outline)
+        if dying and not self._are_deleted(dying, outline):
+            raise HostileUpdate("neighbours", "of a struct's neighbours one was collected, and the other one was not")
 
-    def _check_cut(self, layout: Layout) -> None:
-        """Refuse a character of which one half is known: the engine would take the other one by itself."""
-        for half in layout.halves:
-            if self._state.get(layout.clients[(half >> CLOCK_BITS) - 1], 0) == (half & CLOCK_MASK) + 1:
-                raise HostileUpdate("half_character", "what is known of it ends between the two UTF-16 halves of a character")
+    def _are_deleted(self, types: Iterable[tuple[int, int]], outline: Outline) -> bool:
+        """Tell whether these are, or will be by the update."""
+        deleted = outline_of_state(self.diff(encode_state_vector(self._state))).deletes
+        ranges = [ClockRange(client, clock, clock + 1) for client, clock in types]
+        return all(covers(deleted, (one,)) or covers(outline.deletes, (one,)) for one in ranges)
 
     def prepare(self) -> None:
         """Do what the first call of :meth:`check_places` that has to look would do."""

@@ -208,8 +208,6 @@ def _walk(data: bytes, limits: GuardLimits) -> Outline:  # noqa: C901  (see the 
                     right |= base
                 else:
                     right, at = _foreign_id(data, at, clients, numbers, abroad, row, clock, seen)
-                if right == left and limits is not _NO_LIMITS:  # a log of an older cowrite may hold one
-                    _refuse("neighbours", f"client {client} puts clock {clock} behind and before the same unit")
             elif not left and content and content != SKIP:
                 if data[at] == 1:
                     parent: int | str

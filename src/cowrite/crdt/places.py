@@ -20,10 +20,11 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 from cowrite.crdt.errors import HostileUpdate
+from cowrite.crdt.neighbours import Neighbours
 from cowrite.crdt.outline import CLOCK_BITS, CLOCK_MASK, CONTENT, DELETED, FORMAT, GC, HAS_KEY, SKIP, TYPE, Layout, Outline
 
 MAX_LEVELS: Final = 100
@@ -49,12 +50,21 @@ def holds_keys(layout: Layout) -> bool:
     return any(head >> CLOCK_BITS & HAS_KEY for head in layout.rows[::4])
 
 
+def check_cut(layout: Layout, state: Mapping[int, int]) -> None:
+    """Refuse a character of which a document with that state knows one half: the engine would take the other one by itself."""
+    for half in layout.halves:
+        if state.get(layout.clients[(half >> CLOCK_BITS) - 1], 0) == (half & CLOCK_MASK) + 1:
+            raise HostileUpdate("half_character", "what is known of it ends between the two UTF-16 halves of a character")
+
+
 class Places:
     """Levels, kinds and halves of characters of the structs of one document."""
 
-    __slots__ = ("_checked", "_clients", "_halves")
+    __slots__ = ("_checked", "_clients", "_halves", "neighbours")
 
     def __init__(self) -> None:
+        self.neighbours = Neighbours()
+        """What hangs under what, by which :mod:`cowrite.crdt.neighbours` judges what an update names."""
         self._clients: dict[int, _Runs] = {}
         self._halves: dict[int, array[int]] = {}  # client → ascending clocks of first halves of characters
         self._checked: tuple[Outline, Sequence[_Run]] | None = None
@@ -70,6 +80,7 @@ class Places:
 
     def note(self, outline: Outline) -> None:
         """Remember where the structs of an update went that has been applied. Checks nothing."""
+        self.neighbours.note(outline)
         checked, self._checked = self._checked, None
         placed = checked[1] if checked is not None and checked[0] is outline else self._place(outline, strict=False)
         for client, start, end, mark in placed:

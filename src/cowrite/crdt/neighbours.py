@@ -74,8 +74,11 @@ class Neighbours:
         something into each of them beside something that was collected. The document must have what the update needs, and all
         that it has must have been told to :meth:`note`.
         """
-        self._take_back()
+        if self._taken is not None:
+            self._take_back()
         self._taken, self._before = outline, len(self._parents)
+        if outline.structs < 2 and self._goes_on(outline):
+            return []
         dead: set[_Id] = set()
         try:
             self._follow(outline.layout, dead)
@@ -108,6 +111,25 @@ class Neighbours:
             for column in (self._parents, self._clocks, self._depths, self._shortcuts):
                 del column[self._before :]
 
+    def _goes_on(self, outline: Outline) -> bool:
+        """Take what somebody types on, as nearly always; of a deletion there is nothing to take."""
+        if not outline.structs:
+            return True
+        layout = outline.layout
+        number, _, _, end = layout.blocks[0]
+        name = layout.clients[number]
+        client = self._clients.get(name)
+        if client is None or not client.end:
+            return False
+        head, left, right = layout.rows[:3]
+        if left != (number + 1 << CLOCK_BITS | client.end - 1) or head & CLOCK_MASK != client.end:
+            return False
+        if _name(layout, right) != client.right:
+            return False
+        self._undo[name] = len(client.runs), client.end, client.right
+        client.end = end
+        return True
+
     def _follow(self, layout: Layout, dead: set[_Id] | None) -> None:
         """Take the structs of an update; check them unless ``dead`` is None."""
         rows = layout.rows
@@ -137,7 +159,7 @@ class Neighbours:
             return
         if start < client.end:
             left = own | client.end - 1  # the rest of it goes on behind what is known
-        name = layout.clients[(right >> CLOCK_BITS) - 1] << CLOCK_BITS | right & CLOCK_MASK if right else _NO_RIGHT
+        name = _name(layout, right)
         if client.end and left == own | client.end - 1 and name == client.right:  # as nearly always
             client.end = end
             return
@@ -237,6 +259,11 @@ class Neighbours:
             return _COLLECTED, clock, 0
         index = bisect_right(client.starts, clock) - 1
         return client.runs[index], clock, client.starts[index]
+
+
+def _name(layout: Layout, right: int) -> int:
+    """Return an id as it can be compared with those of other updates."""
+    return layout.clients[(right >> CLOCK_BITS) - 1] << CLOCK_BITS | right & CLOCK_MASK if right else _NO_RIGHT
 
 
 class _Client:

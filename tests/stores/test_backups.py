@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 import random
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,6 +164,53 @@ async def test_a_backup_of_other_tables_is_refused(change: Callable[[Any], Any],
     with pytest.raises(BackupError, match=says):
         await restore(f"sqlite:///{tmp_path}/never.db", tmp_path / "other")
     assert not (tmp_path / "never.db").exists()
+
+
+def sealed(*blocks: bytes) -> bytes:
+    """A file with right checksums, whatever is in its blocks."""
+    packed = [zlib.compress(block) for block in blocks]
+    whole = MAGIC + b"".join(len(one).to_bytes(4, "big") + zlib.crc32(one).to_bytes(4, "big") + one for one in packed)
+    return whole + hashlib.sha256(whole).digest()
+
+
+@pytest.mark.rule("BK3")
+async def test_what_is_put_together_by_hand_is_refused_in_one_line(tmp_path: Path) -> None:
+    """Checksums say nothing of what is in a file: each form that is wrong is told as such, and before a database is made."""
+    made = header("1", 1)
+    beginning = {"tables": made.tables, "program": "1", "made_at": 1, "columns": made.columns, "binary": made.binary}
+    number = dict.fromkeys(made.columns, 0)
+    good, end = json.dumps(beginning).encode(), json.dumps({"end": number}).encode()
+    changed = [
+        {"columns": {"documents": 7}},
+        {"binary": {}},
+        {"binary": made.columns | {"documents": ["x"]}},
+        {"made_at": "now"},
+    ]
+    wrong = [
+        *([json.dumps(beginning | change).encode(), end] for change in changed),
+        [b'{"columns":{}}', end],
+        [end],
+        [good, b"[" * 100_000, end],
+        [good, b"[]", end],
+        [good, b'{"table":"nothing","rows":[]}', end],
+        [good, b'{"table":["documents"],"rows":[]}', end],
+        [good, b'{"table":"documents","rows":{}}', end],
+        [good, b'{"table":"documents","rows":[[1]]}', end],
+        [good, json.dumps({"end": number | {"documents": 1}}).encode()],
+        [good, b'{"end":null}'],
+    ]
+    path = tmp_path / "odd"
+    for blocks in wrong:
+        path.write_bytes(sealed(*blocks))
+        with pytest.raises(BackupError, match=r"is not a whole backup: [^\n]*; nothing was changed"):
+            await restore(f"sqlite:///{tmp_path}/never.db", path)
+    assert not (tmp_path / "never.db").exists()
+    row = [None if name == "update_bytes" else 1 for name in made.columns["updates"]]
+    row[list(made.columns["updates"]).index("update_bytes")] = "é"
+    told = json.dumps({"table": "updates", "rows": [row]}).encode()
+    path.write_bytes(sealed(good, told, json.dumps({"end": number | {"updates": 1}}).encode()))
+    with pytest.raises(BackupError, match="a row of updates has no bytes where they belong"):
+        await restore(f"sqlite:///{tmp_path}/made.db", path)
 
 
 @pytest.mark.rule("BK3")

@@ -133,14 +133,18 @@ class BackupWriter:
 def look_through(path: Path) -> Contents:
     """What a backup holds, once all of it was read and found to be as it was written. Raises :class:`BackupError`."""
     blocks = _Blocks(path)
-    first = last = None
-    for value in blocks:
-        first = value if first is None else first
-        last = value
-    if first is None or last is None or "columns" not in first or "end" not in last:
+    header, last = None, {}
+    rows: dict[str, int] = {}
+    for last in blocks:
+        if header is None:
+            header = _header_of(path, last)
+            rows = dict.fromkeys(header.columns, 0)
+        elif "end" not in last:
+            table, portion = _portion_of(path, header, last)
+            rows[table] += len(portion)
+    if header is None or last.get("end") != rows:
         raise _damaged(path, "its beginning or its end is missing")
-    header = Header(first["tables"], first["program"], first["made_at"], first["columns"], first["binary"])
-    return Contents(header, last["end"], path.stat().st_size, blocks.digest)
+    return Contents(header, rows, path.stat().st_size, blocks.digest)
 
 
 def rows_of(path: Path, contents: Contents) -> Iterator[tuple[str, list[list[Any]]]]:
@@ -151,9 +155,13 @@ def rows_of(path: Path, contents: Contents) -> Iterator[tuple[str, list[list[Any
     header = contents.header
     for value in blocks:
         if "rows" in value:
-            columns = header.columns[value["table"]]
-            binary = [columns.index(name) for name in header.binary[value["table"]]]
-            yield value["table"], [_meant(row, binary) for row in value["rows"]]
+            table, rows = _portion_of(path, header, value)
+            binary = [header.columns[table].index(name) for name in header.binary[table]]
+            try:
+                portion = [_meant(row, binary) for row in rows]
+            except (ValueError, TypeError):
+                raise _damaged(path, f"a row of {table} has no bytes where they belong") from None
+            yield table, portion
     if blocks.digest != contents.digest:
         raise _damaged(path, "it was changed while it was read")
 
@@ -202,11 +210,38 @@ class _Blocks:
     def _unpacked(self, packed: bytes, number: int) -> dict[str, Any]:
         try:
             value = json.loads(zlib.decompress(packed))
-        except (zlib.error, ValueError) as error:
+        except (zlib.error, ValueError, RecursionError) as error:
             raise _damaged(self._path, f"block {number} cannot be read ({error})") from None
         if not isinstance(value, dict):
             raise _damaged(self._path, f"block {number} is none")
         return value
+
+
+def _header_of(path: Path, value: Mapping[str, Any]) -> Header:
+    """The header in the first block. Whoever made the file has made its checksums, too: they say nothing of what is in it."""
+    names = ("tables", "program", "made_at", "columns", "binary")
+    kinds = (str, str, int, dict, dict)
+    if not all(type(value.get(name)) is kind for name, kind in zip(names, kinds, strict=True)):
+        raise _damaged(path, "its beginning is not that of one")
+    header = Header(*(value[name] for name in names))
+    for table, columns in header.columns.items():
+        if not (_is_texts(columns) and _is_texts(header.binary.get(table)) and set(header.binary[table]) <= set(columns)):
+            raise _damaged(path, f"its beginning does not say what table {table!r} is like")
+    return header
+
+
+def _portion_of(path: Path, header: Header, value: Mapping[str, Any]) -> tuple[str, list[list[Any]]]:
+    table, rows = value.get("table"), value.get("rows")
+    columns = header.columns.get(table) if isinstance(table, str) else None
+    if columns is None or not isinstance(rows, list):
+        raise _damaged(path, f"it has rows of a table {table!r}, of which its beginning says nothing")
+    if not all(isinstance(row, list) and len(row) == len(columns) for row in rows):
+        raise _damaged(path, f"a row of {table} has not as many values as it has columns")
+    return str(table), rows
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def not_written(error: OSError) -> BackupError:
@@ -228,7 +263,7 @@ def _told(row: Row, binary: Sequence[int]) -> list[Any]:
 def _meant(row: list[Any], binary: Sequence[int]) -> list[Any]:
     for at in binary:
         if row[at] is not None:
-            row[at] = base64.b64decode(row[at])
+            row[at] = base64.b64decode(row[at], validate=True)
     return row
 
 

@@ -73,7 +73,10 @@ def encode_json(value: Json) -> str:
 
 def decode_json(text: str) -> Json:
     """The value of :func:`encode_json`. Raises ValueError."""
-    return json.loads(text)
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
 
 
 class OperationText(NamedTuple):
@@ -343,7 +346,10 @@ def damage_of(packed: PackedCheckpoint) -> str | None:
 
 
 def _decode_roots(text: str) -> Mapping[str, RootKind]:
-    return {name: RootKind(kind) for name, kind in decode_json(text).items()}
+    found = decode_json(text)
+    if not isinstance(found, dict):
+        raise ValueError("its roots are no JSON object")
+    return {name: RootKind(kind) for name, kind in found.items()}
 
 
 def worth_keeping(*, size: int, log_bytes: int, log_bytes_before: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import TypeAlias
 import pytest
 
 from cowrite.stores import StoreSetupError, open_store
+from cowrite.stores.opening import open_to_fill
 from cowrite.stores.sqlalchemy.mysql import MySQL
 from cowrite.stores.sqlalchemy.postgresql import PostgreSQL
 from cowrite.stores.sqlalchemy.server_kinds import ServerKind
+from demo_server import DemoServer
 from mariadb_server import MariadbServer
 from postgres_server import PostgresServer
 
@@ -110,3 +113,35 @@ async def test_a_driver_that_is_missing(monkeypatch: pytest.MonkeyPatch, package
 def test_old_servers(kind: ServerKind, version: str, needed: str | None) -> None:
     """Which versions are too old."""
     assert kind.too_old(version) == needed
+
+
+@pytest.mark.rule("BK6")
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_restore_beside_a_server(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """It is refused as soon as the server is there, says who that is, and works when it is gone."""
+    settings = {} if kind == "sqlite" else {"COWRITE_DATABASE_URL": request.getfixturevalue("postgres_url")}
+    with DemoServer(tmp_path, **settings) as server:
+        url = settings.get("COWRITE_DATABASE_URL", f"sqlite:///{server.database}")
+        assert cowrite(tmp_path, "backup", "one", "--database-url", url)[0] == 0
+        who = rf"open in process {server.pid}" if kind == "sqlite" else r"connections: \d+ from 127\.0\.0\.1"
+        for more in ((), ("--replace",)):
+            code, said, wrong = cowrite(tmp_path, "restore", "--from", "one", "--database-url", url, *more)
+            assert (code, said, wrong.count("\n")) == (2, "", 1)
+            assert re.search(
+                rf"a server works on the database .*\({who}\); stop it, and try again\. Nothing was changed", wrong
+            )
+        assert server.health()["status"] == "ok"
+        server.stop()
+    code, said, wrong = cowrite(tmp_path, "restore", "--from", "one", "--replace", "--database-url", url)
+    assert (code, wrong) == (0, "")
+
+
+@pytest.mark.rule("BK6", "DB12")
+async def test_a_server_that_starts_during_a_restore(tmp_path: Path, postgres_url: str) -> None:
+    """One line, and the exit code that says to try again."""
+    filling = await open_to_fill(postgres_url)
+    started = await asyncio.to_thread(cowrite, tmp_path, "serve", "--demo", "--port", "0", "--database-url", postgres_url)
+    await filling.close()
+    code, said, wrong = started
+    assert (code, said, wrong.count("\n")) == (1, "", 1)
+    assert "is being filled from a backup; try again when that has ended" in wrong

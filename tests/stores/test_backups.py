@@ -20,7 +20,8 @@ from cowrite.core.records import Checkpoint
 from cowrite.stores import open_store
 from cowrite.stores.backup_file import BLOCK_BYTES, MAGIC, BackupError, BackupWriter, look_through
 from cowrite.stores.backups import UNFINISHED, back_up, restore
-from cowrite.stores.opening import open_to_read
+from cowrite.stores.errors import StoreAway, StoreSetupError
+from cowrite.stores.opening import open_to_fill, open_to_read
 from cowrite.stores.sqlalchemy.copying import TABLES, header
 from cowrite.testing.records import (
     make_change,
@@ -97,11 +98,15 @@ async def test_a_backup_of_every_database_fills_every_other(backend: SqlBackend,
     await restore(copy, tmp_path / "one")
     assert await rows(copy) == before
     await back_up(copy, tmp_path / "two")
+    await storage.close()
     with pytest.raises(BackupError, match=r"not empty: it has documents \(3\)"):
         await restore(url, tmp_path / "two")
+    storage = await backend.open_storage()
     await write(storage.store, "gone", make_entry(1))
     epochs = {name: head.epoch for name, head in (await storage.store.heads(["b", "large"])).items()}
+    await storage.close()
     _, numbers = await restore(url, tmp_path / "two", replace=True)
+    storage = await backend.open_storage()
     assert (numbers["documents"], numbers["updates"]) == (3, MANY + 2)
     assert await rows(url) == before
     now = {name: head.epoch for name, head in (await storage.store.heads(["b", "large"])).items()}
@@ -180,10 +185,10 @@ async def test_what_is_put_together_by_hand_is_refused_in_one_line(tmp_path: Pat
     beginning = {"tables": made.tables, "program": "1", "made_at": 1, "columns": made.columns, "binary": made.binary}
     number = dict.fromkeys(made.columns, 0)
     good, end = json.dumps(beginning).encode(), json.dumps({"end": number}).encode()
-    changed = [
+    changed: list[dict[str, Any]] = [
         {"columns": {"documents": 7}},
         {"binary": {}},
-        {"binary": made.columns | {"documents": ["x"]}},
+        {"binary": {**made.columns, "documents": ["x"]}},
         {"made_at": "now"},
     ]
     wrong = [
@@ -205,7 +210,7 @@ async def test_what_is_put_together_by_hand_is_refused_in_one_line(tmp_path: Pat
         with pytest.raises(BackupError, match=r"is not a whole backup: [^\n]*; nothing was changed"):
             await restore(f"sqlite:///{tmp_path}/never.db", path)
     assert not (tmp_path / "never.db").exists()
-    row = [None if name == "update_bytes" else 1 for name in made.columns["updates"]]
+    row: list[Any] = [None if name == "update_bytes" else 1 for name in made.columns["updates"]]
     row[list(made.columns["updates"]).index("update_bytes")] = "é"
     told = json.dumps({"table": "updates", "rows": [row]}).encode()
     path.write_bytes(sealed(good, told, json.dumps({"end": number | {"updates": 1}}).encode()))
@@ -218,6 +223,7 @@ async def test_rows_that_do_not_fit_leave_the_database_as_it_was(sqlite: SqliteB
     """A file with right checksums, made by hand: what was written of it is rolled back."""
     storage = await sqlite.open_storage()
     await write(storage.store, "a", make_entry(1))
+    await storage.close()
     before = await rows(url_of(sqlite))
     made = header("1", 1)
     with (tmp_path / "odd").open("w+b") as file:
@@ -231,17 +237,40 @@ async def test_rows_that_do_not_fit_leave_the_database_as_it_was(sqlite: SqliteB
     assert await rows(url_of(sqlite)) == before
 
 
-@pytest.mark.rule("BK4")
+@pytest.mark.rule("BK6")
 async def test_nothing_is_replaced_under_a_server(backend: SqlBackend, tmp_path: Path) -> None:
-    """Its processes would not hear that grants are others; one that has only gone a moment ago counts, too."""
+    """Its processes would not hear that grants are others. One that has the database open counts from its first moment on and
+    whatever it has written there, and so does one that has only gone a moment ago.
+    """
     storage, url = await backend.open_storage(), url_of(backend)
     await back_up(url, tmp_path / "backup")
+    who = f"open in process {os.getpid()}" if url.startswith("sqlite") else r"connections: \d from 127.0.0.1"
+    for replace in (True, False):
+        with pytest.raises(
+            StoreSetupError, match=rf"a server works on the database .*\({who}\); stop it.* Nothing was changed"
+        ):
+            await restore(url, tmp_path / "backup", replace=replace)
     assert storage.presence is not None
     await storage.presence.beat("process")
-    with pytest.raises(BackupError, match="a server works on this database"):
+    await storage.close()
+    with pytest.raises(BackupError, match="a server works on this database, or did until some seconds ago"):
         await restore(url, tmp_path / "backup", replace=True)
     await backend.sql("UPDATE presence_processes SET seen_at = 1")
     await restore(url, tmp_path / "backup", replace=True)
+
+
+@pytest.mark.rule("BK6")
+async def test_nobody_comes_in_while_it_is_filled(backend: SqlBackend) -> None:
+    """Neither to work on it nor to fill it as well; then all is as ever."""
+    url = url_of(backend)
+    filling = await open_to_fill(url)
+    told = "is being filled from a backup|database is locked.*It is open in process"
+    with pytest.raises(StoreAway, match=told):
+        await open_store(url, patience=0.1)
+    with pytest.raises(StoreAway, match=f"{told}|a server works on"):
+        await open_to_fill(url)
+    await filling.close()
+    await (await open_store(url)).close()
 
 
 @pytest.mark.rule("BK5")

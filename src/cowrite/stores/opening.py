@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -14,12 +14,12 @@ from sqlalchemy.exc import ArgumentError
 
 from cowrite.core.clock import SystemClock
 from cowrite.core.ports import Clock, Storage, StoreBusy, StoreError
-from cowrite.stores.errors import StoreSetupError
+from cowrite.stores.errors import StoreAway, StoreSetupError
 from cowrite.stores.memory import MemoryDatabase, memory_storage
-from cowrite.stores.sqlalchemy.database import write
+from cowrite.stores.sqlalchemy.database import Stay, write
 from cowrite.stores.sqlalchemy.schema import NEWEST, Tables, ensure_schema, ensure_writable, schema_version
 from cowrite.stores.sqlalchemy.server_urls import SERVERS, server_place, server_scheme
-from cowrite.stores.sqlalchemy.sqlite import PATIENCE, SqliteDatabase
+from cowrite.stores.sqlalchemy.sqlite import PATIENCE, SqliteDatabase, processes_with
 from cowrite.stores.sqlalchemy.storage import sql_storage
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ POOL_SIZE = 10
 """Connections to a database server, where nothing else is said."""
 _AGAIN = 0.05
 """Seconds between attempts to prepare a file that another process is preparing."""
+_LEAVE_SECONDS = 1.0
+"""How long whoever wants a file alone waits for those who only have looked into it."""
 _EXAMPLE = "for example sqlite:///data/cowrite.db"
 
 
@@ -57,10 +59,11 @@ async def open_store(
         case "sqlite":
             return sql_storage(await _open_sqlite(_sqlite_path(parsed), upgrade=upgrade, patience=patience), clock)
         case kind if kind in SERVERS:
-            from cowrite.stores.server_opening import open_server  # here: it takes a tenth of the start of those without
+            # Here: it takes a tenth of the start of those without.
+            from cowrite.stores.server_opening import open_server
 
             tables = Tables.CREATE if upgrade else Tables.LEAVE
-            database = await open_server(parsed, tables=tables, pool_size=pool_size)
+            database = await open_server(parsed, tables=tables, pool_size=pool_size, stay=Stay.AT_WORK)
             return sql_storage(database, clock, pool=lambda: database.pool.use)
         case other:
             raise StoreSetupError(
@@ -74,7 +77,7 @@ async def open_to_read(url: str) -> SqliteDatabase | ServerDatabase:
     """
     parsed = _parse(url)
     if parsed.get_backend_name() != "sqlite":
-        return await _open_server(parsed, Tables.LEAVE)
+        return await _open_server(parsed, Tables.LEAVE, alone=False)
     database = await asyncio.to_thread(SqliteDatabase, _sqlite_path(parsed))
     try:
         look = partial(ensure_schema, place=database.place, tables=Tables.LEAVE)
@@ -88,19 +91,22 @@ async def open_to_read(url: str) -> SqliteDatabase | ServerDatabase:
 
 
 async def open_to_fill(url: str) -> SqliteDatabase | ServerDatabase:
-    """The database itself, made with its tables where there is none. Raises :class:`StoreSetupError`."""
+    """The database itself, made with its tables where there is none, for this process alone until it is closed.
+
+    Raises :class:`StoreSetupError`, also where somebody is at work on it; who wants to be meanwhile is told so.
+    """
     parsed = _parse(url)
     if parsed.get_backend_name() != "sqlite":
-        return await _open_server(parsed, Tables.CREATE)
-    return await _open_sqlite(_sqlite_path(parsed), upgrade=True, patience=PATIENCE)
+        return await _open_server(parsed, Tables.CREATE, alone=True)
+    return await _open_sqlite(_sqlite_path(parsed), upgrade=True, patience=_LEAVE_SECONDS, alone=True)
 
 
-async def _open_server(parsed: URL, tables: Tables) -> ServerDatabase:
+async def _open_server(parsed: URL, tables: Tables, *, alone: bool) -> ServerDatabase:
     if parsed.get_backend_name() not in SERVERS:
         raise StoreSetupError(f"A database of the kind {parsed.get_backend_name()!r} has no backups.")
     from cowrite.stores.server_opening import open_server
 
-    return await open_server(parsed, tables=tables, pool_size=1)
+    return await open_server(parsed, tables=tables, pool_size=1, stay=Stay.ALONE if alone else Stay.GUEST)
 
 
 def place_name(url: str) -> str:
@@ -164,18 +170,31 @@ async def _sqlite_version(path: Path) -> str | None:
         await database.close()
 
 
-async def _open_sqlite(path: Path, *, upgrade: bool, patience: float) -> SqliteDatabase:
+async def _open_sqlite(path: Path, *, upgrade: bool, patience: float, alone: bool = False) -> SqliteDatabase:
     await asyncio.to_thread(_make_file, path)
-    database = await asyncio.to_thread(SqliteDatabase, path, patience=patience)  # SQLAlchemy looks at the file system
+    # In a thread: SQLAlchemy looks at the file system.
+    database = await asyncio.to_thread(SqliteDatabase, path, patience=patience, alone=alone)
     try:
         tables = Tables.UPGRADE if upgrade else Tables.LEAVE
         await _prepare(database, partial(_ensure_usable, place=database.place, tables=tables), patience)
     except BaseException as error:
         await database.close()
+        if isinstance(error, StoreBusy):
+            users = await asyncio.to_thread(processes_with, path)
+            raise StoreAway(_in_use(database.place, users) if alone else f"{error} It is {_open_in(users)}.") from error
         if isinstance(error, StoreError):
             raise StoreSetupError(str(error)) from error
         raise
     return database
+
+
+def _in_use(place: str, users: Sequence[int]) -> str:
+    said = f"a server works on {place}, or another program has it open ({_open_in(users)})"
+    return f"{said}; stop it, and try again. Nothing was changed"
+
+
+def _open_in(users: Sequence[int]) -> str:
+    return f"open in process {', '.join(map(str, users))}" if users else "open in a process that the system does not tell"
 
 
 async def _prepare(database: SqliteDatabase, ensure: Callable[[Connection], None], patience: float) -> None:

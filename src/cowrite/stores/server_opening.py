@@ -12,7 +12,7 @@ from sqlalchemy import URL
 
 from cowrite.core.ports import StoreBusy, StoreError
 from cowrite.stores.errors import StoreAway, StoreSetupError
-from cowrite.stores.sqlalchemy.database import write
+from cowrite.stores.sqlalchemy.database import Stay, write
 from cowrite.stores.sqlalchemy.schema import NEWEST, Tables, ensure_schema, ensure_writable, schema_version
 from cowrite.stores.sqlalchemy.server_kinds import Place, ServerKind
 from cowrite.stores.sqlalchemy.server_urls import server_place, server_scheme
@@ -21,11 +21,11 @@ from cowrite.stores.sqlalchemy.servers import ServerDatabase
 T = TypeVar("T")
 
 
-async def open_server(url: URL, *, tables: Tables, pool_size: int) -> ServerDatabase:
+async def open_server(url: URL, *, tables: Tables, pool_size: int, stay: Stay) -> ServerDatabase:
     """Connect, and see to the tables. Raises :class:`StoreSetupError`."""
     kind, place = _named(url)
     version = await _probe(kind, place)
-    database = ServerDatabase(kind, place, version, pool_size=pool_size)
+    database = ServerDatabase(kind, place, version, pool_size=pool_size, stay=stay)
     try:
         found = await database.read(schema_version, _as_it_is)
         if found is None and tables is not Tables.LEAVE:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from enum import Enum
 from typing import Protocol, TypeVar
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, Dialect, Insert, Table, insert, literal_column
@@ -46,6 +47,17 @@ def is_first() -> bool:
     """Whether this runs within :func:`first`."""
     turn = _first.get()
     return turn is not None and not turn.over
+
+
+class Stay(Enum):
+    """What a process is in a database for. On a server its connections hold that as a lock, which ends with them."""
+
+    GUEST = "guest"
+    """To look at it, or to change its tables under the lock for that: holds nothing."""
+    AT_WORK = "at work"
+    """As servers and most commands are: beside others, and never beside one that is alone."""
+    ALONE = "alone"
+    """To fill it: nobody may be at work."""
 
 
 class Transaction(Protocol):

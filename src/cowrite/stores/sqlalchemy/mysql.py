@@ -9,10 +9,21 @@ from typing import Any, ClassVar, Final
 from sqlalchemy import Connection, Engine, event, text
 
 from cowrite.core.ports import StoreRefused, StoreUnavailable
-from cowrite.stores.sqlalchemy.server_kinds import Place, ServerKind
+from cowrite.stores.sqlalchemy.database import Stay
+from cowrite.stores.sqlalchemy.server_kinds import Place, ServerKind, at_work, being_filled
 
 _OLDEST: Final = {"MariaDB": (10, 6), "MySQL": (8, 0, 1)}
-_SCHEMA_LOCK: Final = "CONCAT('cowrite schema ', MD5(DATABASE()))"
+_DATABASE: Final = "LEFT(SHA2(DATABASE(), 256), 32)"
+"""Names of locks are the server's, not the database's, and have 64 characters at most. (MySQL 9.6 and newer have no MD5.)"""
+_SCHEMA_LOCK: Final = f"CONCAT('cowrite schema ', {_DATABASE})"
+_ALONE_LOCK: Final = f"CONCAT('cowrite alone ', {_DATABASE})"
+# Locks are not shared: each connection has its own. So whoever is at work takes that, then looks for one who is alone, and
+# whoever is alone takes theirs, then looks for all others: of two that come at once, one at least sees the other.
+_OWN_LOCK: Final = f"CONCAT('cowrite ', {_DATABASE}, ' ', CONNECTION_ID())"
+_AT_WORK: Final = f"""
+    SELECT SUBSTRING_INDEX(HOST, ':', 1) FROM information_schema.PROCESSLIST
+    WHERE IS_USED_LOCK(CONCAT('cowrite ', {_DATABASE}, ' ', ID)) = ID
+"""
 _SCHEMA_LOCK_SECONDS: Final = 3600
 _LARGE: Final = 64 << 10
 _STATEMENT_BYTES: Final = 16 << 10
@@ -116,6 +127,24 @@ class MySQL(ServerKind):
             # MySQL ends only connections on which nothing happens, in a transaction or not: the pool makes new ones.
             settings += [f"max_execution_time = {self.deadlines.statement * 1000}", f"wait_timeout = {2 * self.deadlines.idle}"]
         return f"SET NAMES utf8mb4 COLLATE {collation}", "SET SESSION " + ", ".join(settings)
+
+    def stay(self, connection: Any, stay: Stay, place: str) -> None:
+        if stay is Stay.GUEST:
+            return
+        cursor = connection.cursor()
+        if stay is Stay.AT_WORK:
+            cursor.execute(f"SELECT GET_LOCK({_OWN_LOCK}, 0), IS_FREE_LOCK({_ALONE_LOCK})")
+            if cursor.fetchone() != (1, 1):
+                raise being_filled(place)
+        else:
+            cursor.execute(f"SELECT GET_LOCK({_ALONE_LOCK}, 0)")
+            if cursor.fetchone() != (1,):
+                raise being_filled(place)
+            cursor.execute(_AT_WORK)
+            if hosts := [host for (host,) in cursor.fetchall()]:
+                raise at_work(place, hosts)
+        cursor.close()
+        connection.rollback()
 
     def watch_statements(self, engine: Engine) -> None:
         @event.listens_for(engine, "before_cursor_execute", retval=True)

@@ -8,12 +8,21 @@ from typing import Any, ClassVar, Final
 
 from sqlalchemy import Connection, text
 
-from cowrite.stores.sqlalchemy.server_kinds import Place, ServerKind
+from cowrite.stores.sqlalchemy.database import Stay
+from cowrite.stores.sqlalchemy.server_kinds import Place, ServerKind, at_work, being_filled
 
 _OLDEST: Final = 13
 _WITH_TRANSACTION_TIMEOUT: Final = 17
 _SCHEMA_LOCK: Final = 7_161_427_633_580
 """The key of the advisory lock under which the tables are changed."""
+_STAY_LOCK: Final = _SCHEMA_LOCK + 1
+"""The key of the one that whoever is at work shares with others, and whoever is alone with nobody."""
+# Of other users' connections it is told only that they are there.
+_AT_WORK: Final = f"""
+    SELECT coalesce(host(client_addr), 'a host that is not told') FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND classid = {_STAY_LOCK >> 32} AND objid = {_STAY_LOCK & 0xFFFFFFFF} AND objsubid = 1
+"""
 
 
 class PostgreSQL(ServerKind):
@@ -96,6 +105,21 @@ class PostgreSQL(ServerKind):
 
     def set_up(self, connection: Any) -> Sequence[str]:
         return ()
+
+    def stay(self, connection: Any, stay: Stay, place: str) -> None:
+        if stay is Stay.GUEST:
+            return
+        cursor = connection.cursor()
+        shared = "_shared" if stay is Stay.AT_WORK else ""
+        cursor.execute(f"SELECT pg_try_advisory_lock{shared}({_STAY_LOCK})")
+        (had,) = cursor.fetchone()
+        if not had and stay is Stay.AT_WORK:
+            raise being_filled(place)
+        if not had:
+            cursor.execute(_AT_WORK)
+            raise at_work(place, [host for (host,) in cursor.fetchall()])
+        cursor.close()
+        connection.rollback()  # the lock is the connection's, not the transaction's
 
     def transport(self, driver: Any) -> Any:
         return getattr(driver, "_transport", None)

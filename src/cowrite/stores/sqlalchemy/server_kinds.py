@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from cowrite.core.ports import CommitDoubtful, StoreBusy, StoreCorrupt, StoreError, StoreRefused, StoreUnavailable
+from cowrite.stores.sqlalchemy.database import Stay
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,10 @@ class ServerKind(ABC):
     def set_up(self, connection: Any) -> Sequence[str]:
         """Statements for a new connection of SQLAlchemy's adapter. Raises :class:`StoreUnavailable`."""
 
+    @abstractmethod
+    def stay(self, connection: Any, stay: Stay, place: str) -> None:
+        """Take the lock for such a stay on a new connection of SQLAlchemy's adapter, without waiting. Raises StoreBusy."""
+
     def watch_statements(self, engine: Engine) -> None:
         """Look at statements before the driver gets them, where that is needed."""
         return
@@ -184,6 +189,18 @@ class ServerKind(ABC):
     def _look(self, error: BaseException) -> tuple[str, str]:
         original = _original(error)
         return self.code_of(original), _in_one_line(original)
+
+
+def being_filled(place: str) -> StoreBusy:
+    """For who wants to be at work while somebody is alone."""
+    return StoreBusy(f"{place[0].upper()}{place[1:]} is being filled from a backup; try again when that has ended.")
+
+
+def at_work(place: str, hosts: Sequence[str]) -> StoreBusy:
+    """For who wants to be alone while connections from these hosts are at work."""
+    numbers = [f"{hosts.count(host)} from {host}" for host in sorted(set(hosts))]
+    connections = f" (connections: {', '.join(numbers)})" if hosts else ""
+    return StoreBusy(f"a server works on {place}{connections}; stop it, and try again. Nothing was changed")
 
 
 def guard_socket(transport: Any, silence: int) -> None:

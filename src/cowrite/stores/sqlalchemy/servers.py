@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from cowrite.core.ports import StoreCorrupt, StoreError, StoreUnavailable
-from cowrite.stores.sqlalchemy.database import Database, Transaction, uninterrupted, write
+from cowrite.stores.sqlalchemy.database import Database, Stay, Transaction, uninterrupted, write
 from cowrite.stores.sqlalchemy.server_kinds import Place, ServerKind, guard_socket
 from cowrite.stores.sqlalchemy.server_pool import Pool
 
@@ -43,8 +43,9 @@ _ERASED: Final = (
 class ServerDatabase:
     """A database on a server. Its tables are made by ``cowrite.stores.migrations``."""
 
-    def __init__(self, kind: ServerKind, place: Place, version: str, *, pool_size: int) -> None:
+    def __init__(self, kind: ServerKind, place: Place, version: str, *, pool_size: int, stay: Stay = Stay.GUEST) -> None:
         self.kind = kind
+        self.stay = stay
         self.place = place.name
         self.pool = Pool(pool_size, kind.deadlines.pool)
         self._closed = False
@@ -76,6 +77,7 @@ class ServerDatabase:
             for statement in self.kind.set_up(connection):
                 cursor.execute(statement)
             cursor.close()
+            self.kind.stay(connection, self.stay, self.place)
 
         self.kind.watch_statements(engine.sync_engine)
         return engine

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -31,16 +31,24 @@ PATIENCE = 5.0
 """Seconds that a writer waits for another one, in this process or another, before it is refused as busy."""
 READERS = 4
 """Connections that read at the same time."""
+_SHARED_LOCK_AT = str(0x40000002)
+"""The first byte of the lock that each connection to a file has (SQLite's ``SHARED_FIRST``)."""
 
 
 class SqliteDatabase:
-    """A database file; its folder exists. Its tables are made by ``cowrite.stores.migrations``."""
+    """A database file; its folder exists. Its tables are made by ``cowrite.stores.migrations``.
 
-    def __init__(self, path: Path, *, patience: float = PATIENCE) -> None:
+    ``alone``: whoever else has it open makes all that is done here fail as busy, and is refused as busy from then on.
+    """
+
+    def __init__(self, path: Path, *, patience: float = PATIENCE, alone: bool = False) -> None:
         self._patience = patience
         self.place = f"the database {path}"
         self._closed = False
-        self._writing = _engine(path, "journal_mode=WAL", begin="BEGIN IMMEDIATE", connections=1, patience=patience)
+        # Each connection to a file with a write-ahead log holds a lock for as long as it is open. SQLite looks for those of
+        # others where the first thing that it is told is to lock exclusively (https://sqlite.org/wal.html#noshm).
+        first = ("locking_mode=EXCLUSIVE",) if alone else ()
+        self._writing = _engine(path, *first, "journal_mode=WAL", begin="BEGIN IMMEDIATE", connections=1, patience=patience)
         self.dialect: Dialect = self._writing.dialect
         # A file that is only read keeps the journal that it has: it may be another program's.
         self._reading = _engine(path, "query_only=ON", begin="BEGIN", connections=READERS, patience=patience)
@@ -217,6 +225,19 @@ def _rolled_back(connection: Connection) -> bool:
     except SQLAlchemyError:
         return False
     return True
+
+
+def processes_with(path: Path) -> Sequence[int]:
+    """The processes that have the file open by SQLite, where the system tells that (Linux), else none."""
+    try:
+        inode = path.stat().st_ino
+        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return ()
+    # Not by asking for the lock: closing the file after that would let go of this process's own.
+    fields = [line.replace("-> ", "").split() for line in lines]
+    found = {int(one[4]) for one in fields if one[5].endswith(f":{inode}") and one[6] == _SHARED_LOCK_AT}
+    return sorted(process for process in found if process > 0)  # in a container those outside of it are 0
 
 
 def _engine(path: Path, *pragmas: str, begin: str, connections: int, patience: float) -> Engine:

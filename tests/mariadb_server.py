@@ -1,4 +1,4 @@
-"""A real MariaDB for the tests: started, killed, frozen and thawed."""
+"""A real MariaDB, or MySQL, for the tests: started, killed, frozen and thawed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ from timing import MS
 PATIENCE: Final = 30_000 * MS
 REQUIRED: Final = "COWRITE_TEST_MARIADB"
 """With ``required`` tests fail where there is no ``mariadbd``; else they are skipped."""
-_SMALL: Final = ("--innodb-log-file-size=16M",)
+INSTEAD: Final = "COWRITE_TEST_MYSQLD"
+"""A path of MySQL's ``mysqld``: what is tested with MariaDB is tested with that."""
+_SMALL: Final = ("--loose-innodb-log-file-size=16M", "--loose-innodb-redo-log-capacity=16M")
+_OF_MYSQL: Final = ("--secure-file-priv=NULL",)
 _SETTINGS: Final = (
     "--bind-address=127.0.0.1",
     "--skip-name-resolve",
@@ -37,9 +40,10 @@ _SETTINGS: Final = (
     "--skip-log-bin",
     "--performance-schema=OFF",
     "--innodb-fast-shutdown=2",
-    "--aria-pagecache-buffer-size=8M",
+    "--loose-aria-pagecache-buffer-size=8M",
     "--key-buffer-size=8M",
     "--loose-innodb-use-native-aio=0",
+    "--loose-mysqlx=OFF",
 )
 
 
@@ -64,22 +68,8 @@ class MariadbServer:
         (self._folder / "users.sql").write_text(
             "CREATE USER IF NOT EXISTS cowrite@'127.0.0.1';\nGRANT ALL ON *.* TO cowrite@'127.0.0.1' WITH GRANT OPTION;\n"
         )
-        made = subprocess.run(
-            [
-                "mariadb-install-db",
-                "--no-defaults",
-                f"--datadir={self._data}",
-                f"--user={account.pw_name}",
-                f"--tmpdir={self._folder}",  # its tables for a moment have the same names in every run
-                "--skip-test-db",
-                "--skip-name-resolve",
-                "--auth-root-authentication-method=normal",
-                *_SMALL,
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        place = (f"--datadir={self._data}", f"--tmpdir={self._folder}")  # tables for a moment have the same names in every run
+        made = subprocess.run([*_installer(account.pw_name), *place, *_SMALL], capture_output=True, text=True, check=False)
         assert made.returncode == 0, made.stdout[-2000:] + made.stderr[-2000:]
 
     def _command(self) -> list[str]:
@@ -92,6 +82,7 @@ class MariadbServer:
             *place,
             f"--port={self.port}",
             f"--init-file={self._folder}/users.sql",
+            *(_OF_MYSQL if is_mysql() else ()),
             f"--tmpdir={self._folder}",
             *_SETTINGS,
         ]
@@ -146,7 +137,19 @@ class MariadbServer:
 
 def binary() -> str | None:
     """The program, which the machine has or has not."""
-    return shutil.which("mariadbd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    return os.environ.get(INSTEAD) or shutil.which("mariadbd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+
+
+def is_mysql() -> bool:
+    """Whether it is MySQL instead."""
+    return INSTEAD in os.environ
+
+
+def _installer(user: str) -> list[str]:
+    if is_mysql():
+        return [os.environ[INSTEAD], "--no-defaults", *_OF_MYSQL, "--initialize-insecure", f"--user={user}"]
+    options = ("--skip-test-db", "--skip-name-resolve", "--auth-root-authentication-method=normal")
+    return ["mariadb-install-db", "--no-defaults", f"--user={user}", *options]
 
 
 def started() -> MariadbServer:

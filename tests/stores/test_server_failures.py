@@ -154,7 +154,7 @@ async def cut_all(server: Server) -> None:
 @pytest.mark.rule("DB6")
 async def test_frozen_server(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that answers nothing is given up at the deadline, what is under way too; later it is used again."""
-    monkeypatch.setattr(ServerKind, "deadlines", Deadlines(connect=500 * MS, call=1000 * MS))
+    monkeypatch.setattr(ServerKind, "deadlines", Deadlines(connect=500 * MS, call=1000 * MS, idle=60))
     storage = await opened(server)
     await next_entry(storage, "frozen")
     transaction, _ = await database(storage).begin(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())

@@ -26,7 +26,7 @@ from cowrite.stores.sqlalchemy.server_urls import server_place
 from cowrite.stores.sqlalchemy.servers import ServerDatabase
 from cowrite.stores.sqlalchemy.tables import VERSION_TABLE, metadata
 from cowrite.testing.records import make_change, make_entry, make_quarantined, make_submitted, write
-from mariadb_server import MariadbServer
+from mariadb_server import MariadbServer, is_mysql
 from postgres_server import PostgresServer
 from stores.test_store_schema import downgrade, sql
 
@@ -152,8 +152,9 @@ async def test_migrations_make_the_tables(server: Server) -> None:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "version_table": VERSION_TABLE})
         return list(compare_metadata(context, metadata))
 
+    kind = "mysql" if is_mysql() else "mariadb"
     # An engine of its own: ours gives JSON as text, and SQLAlchemy asks PostgreSQL for JSON here.
-    engine = create_async_engine(url.replace("postgresql", "postgresql+asyncpg").replace("mariadb:", "mariadb+asyncmy:"))
+    engine = create_async_engine(url.replace("postgresql", "postgresql+asyncpg").replace("mariadb:", f"{kind}+asyncmy:"))
     async with engine.connect() as connection:
         differences = await connection.run_sync(compare)
     await engine.dispose()

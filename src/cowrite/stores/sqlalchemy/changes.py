@@ -21,14 +21,13 @@ from sqlalchemy import Connection, Select, bindparam, insert, select, update
 from cowrite.core.grant import Grant
 from cowrite.core.ports import StoreBusy
 from cowrite.core.records import AccessChange
+from cowrite.stores.sqlalchemy import postgresql_locks
 from cowrite.stores.sqlalchemy.database import Database, write
 from cowrite.stores.sqlalchemy.reading import Rows
 from cowrite.stores.sqlalchemy.tables import access_changes, access_head
 
 T = TypeVar("T")
 
-_LOCK: Final = 7_161_427_633_581
-"""The key of PostgreSQL's advisory lock."""
 _FIRST_WAIT: Final = 0.1
 _LONGEST_WAIT: Final = 0.8
 """Seconds that a change waits for the lock in one go, and nobody else gets it."""
@@ -64,7 +63,7 @@ _insert = insert(access_changes)
 def share_access_revision(connection: Connection) -> int:
     """The revision of the last change; until the transaction's end there will be no other."""
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock_shared({_LOCK})")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock_shared({postgresql_locks.CHANGES})")
         # In a statement of its own: the view of that one is from before it had the lock.
         return _read(connection, _revision)
     return _read(connection, _revision_shared)
@@ -75,7 +74,7 @@ def lock_access_revision(connection: Connection, wait: float) -> int:
     match connection.dialect.name:
         case "postgresql":
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = {round(wait * 1000)}")
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({postgresql_locks.CHANGES})")
             return _read(connection, _revision)
         case "mariadb":
             # Its time-out for locks counts in whole seconds.

@@ -8,20 +8,17 @@ from typing import Any, ClassVar, Final
 
 from sqlalchemy import Connection, text
 
+from cowrite.stores.sqlalchemy import postgresql_locks as locks
 from cowrite.stores.sqlalchemy.database import Stay
 from cowrite.stores.sqlalchemy.server_kinds import Place, ServerKind, at_work, being_filled
 
 _OLDEST: Final = 13
 _WITH_TRANSACTION_TIMEOUT: Final = 17
-_SCHEMA_LOCK: Final = 7_161_427_633_580
-"""The key of the advisory lock under which the tables are changed."""
-_STAY_LOCK: Final = _SCHEMA_LOCK + 1
-"""The key of the one that whoever is at work shares with others, and whoever is alone with nobody."""
 # Of other users' connections it is told only that they are there.
 _AT_WORK: Final = f"""
     SELECT coalesce(host(client_addr), 'a host that is not told') FROM pg_locks JOIN pg_stat_activity USING (pid)
     WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND classid = {_STAY_LOCK >> 32} AND objid = {_STAY_LOCK & 0xFFFFFFFF} AND objsubid = 1
+    AND classid = {locks.STAY >> 32} AND objid = {locks.STAY & 0xFFFFFFFF} AND objsubid = 1
 """
 
 
@@ -111,7 +108,7 @@ class PostgreSQL(ServerKind):
             return
         cursor = connection.cursor()
         shared = "_shared" if stay is Stay.AT_WORK else ""
-        cursor.execute(f"SELECT pg_try_advisory_lock{shared}({_STAY_LOCK})")
+        cursor.execute(f"SELECT pg_try_advisory_lock{shared}({locks.STAY})")
         (had,) = cursor.fetchone()
         if not had and stay is Stay.AT_WORK:
             raise being_filled(place)
@@ -136,7 +133,7 @@ class PostgreSQL(ServerKind):
             connection.exec_driver_sql("SET LOCAL transaction_timeout = 0")
 
     def lock_schema(self, connection: Connection) -> None:
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({locks.SCHEMA})")
 
     def unlock_schema(self, connection: Connection) -> None:
         """The transaction had it, and is over."""

@@ -120,6 +120,16 @@ def test_number_and_bytes() -> None:
 
 
 @pytest.mark.rule("LM7")
+def test_whoever_has_looked_at_the_clock_says_so() -> None:
+    """It is looked at once for each message, and not twice."""
+    clock = ManualClock()
+    account = Account(clock, LIMITS)
+    assert account.charge(LIMITS.cpu_burst_seconds, now=0.0) == 0.0
+    assert account.charge(0.25, now=1.0) == 0.0
+    assert account.charge(0.25, now=1.0) == pytest.approx(1.04)
+
+
+@pytest.mark.rule("LM7")
 def test_what_honest_clients_send() -> None:
     """By the limits that nobody has changed: a mouse at 60 Hz in ten documents, a paste of a megabyte each second, all that 200
     documents lack after a long time offline, and a client that sends again what it has typed in an hour.

@@ -352,3 +352,30 @@ def test_two_seconds_of_latency(server: DemoServer, clients: Clients, room: str)
         clients("insert", "bo", index=6, text=", but surely")
         clients("sees_text", "ana", text="slowly, but surely")
         clients("saved", "ana")
+
+
+@pytest.mark.rule("LM10")
+def test_a_full_document(tmp_path: Path, clients: Clients, room: str) -> None:
+    """Who has more than the document may hold is told so and stays; once somebody has made room everybody has the same."""
+    with DemoServer(tmp_path, COWRITE_LIMIT_DOCUMENT_BYTES="4000") as server:
+        clients("open", "ana", kind="cowrite", url=server.url, room=room)
+        clients("open", "bo", kind="stock", url=server.url, room=room)
+        for name in ("ana", "bo"):
+            clients("synced", name)
+        clients("insert", "bo", index=0, text="b" * 3000)
+        clients("sees_text", "ana", text="b" * 3000)
+        clients("insert", "ana", index=0, text="a" * 2000)
+        (told,) = clients("tells", "ana", event="error")
+        assert told["kind"] == "denied"
+        assert "the document is full: it may have 4000 bytes" in told["message"]
+        clients("insert", "bo", index=3000, text="c" * 500)
+        clients("sees_text", "ana", text="a" * 2000 + "b" * 3000 + "c" * 500)
+        assert clients("text", "bo") == "b" * 3000 + "c" * 500
+        assert clients("unsaved", "ana") == 1
+        clients("delete", "ana", index=2000, length=1000)
+        clients("sees_text", "bo", text="b" * 2000 + "c" * 500)
+        clients("delete", "bo", index=0, length=1000)
+        clients("agree", names=["ana", "bo"], length=3500)
+        clients("saved", "ana")
+        assert clients("status", "ana") == "connected"
+        assert len(clients("events", "ana", event="error")) == 1

@@ -110,8 +110,9 @@ class PollingPeers:
                 entries = room.awareness.entries() if any(isinstance(one, QueryAwareness) for one in messages) else ()
                 durable = min(max(0, polling.peer.acknowledgements.count - before), count)
                 # A client that asks may have begun anew, and waits with its edits until it is asked.
-                full = durable < count and bool(polling.peer.outgrown)
-                polling.asked |= (durable < count and not full) or any(isinstance(one, SyncStep1) for one in messages)
+                outgrown = bool(polling.peer.outgrown)  # the room asks when there is room for it
+                polling.asked |= (durable < count and not outgrown) or any(isinstance(one, SyncStep1) for one in messages)
+                full = outgrown and polling.peer.acknowledgements.refused_since(before)
                 acknowledged = [Acknowledged(durable, committed.head.offset)] if durable else []
                 told = [*map(AwarenessUpdate, in_messages(entries)), *polling.corrections()]
                 told += [PermissionDenied(room.fullness.reason)] if full else []

@@ -90,8 +90,10 @@ def test_a_later_sync_step_2_makes_up_for_what_was_refused() -> None:
     for number in (0, 2):
         acknowledgements.commit(number, 5)
     assert acknowledgements.take() == (1, 5)
+    assert [acknowledgements.refused_since(number) for number in (0, 3, 4)] == [True, True, False]
     acknowledgements.commit(4, 6, everything=True)
     assert acknowledgements.take() == (5, 6)
+    assert not acknowledgements.refused_since(0)
 
 
 @pytest.mark.rule("AK5")

@@ -101,7 +101,7 @@ async def test_it_comes_when_there_is_room_for_it(told: list[Message]) -> None:
         await tend(server)
         assert body(server) == "a" * 2500, "too little yet"
         del ben.client.text[0:1000]
-        await tend(server)
+        await quiet(server)
         assert str(ana.client.text) == str(ben.client.text) == body(server) == "b" * 2000 + "a" * 1500
         assert ana.client.saved
         assert len(denials(told)) == 1
@@ -285,3 +285,23 @@ async def test_while_it_is_made_anew_nothing_is_too_much() -> None:
         assert fullness.has_room(5000)
         assert fullness.admits(inspect(write_update([block(1, 0, text("b" * 5000, root="body"))])))
         assert fullness.admits_all([])
+
+
+async def test_who_has_gone_is_not_asked(told: list[Message]) -> None:
+    """Nor is who has told meanwhile what it has."""
+    async with process() as server:
+        ana, ben, cem = await joined(server, "ana", "ben", "cem")
+        for one in (ana, ben):
+            one.client.text += "b" * 5000
+        await quiet(server)
+        ana.lose()
+        del ben.client.text[0:5000]
+        server.room().ask(ben.peer)
+        await quiet(server)
+        assert ben.client.saved
+        asked = sum(isinstance(message, SyncStep1) for message in told)
+        cem.client.text += "c"
+        await quiet(server)
+        await tend(server)
+        assert sum(isinstance(message, SyncStep1) for message in told) == asked
+        assert server.room().peers == {ben.peer, cem.peer}

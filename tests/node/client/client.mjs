@@ -80,6 +80,7 @@ const calls = {
     clients.set(name, client)
   },
   insert: ({ client, index, text }) => of(client).doc.getText(ROOT).insert(index, text),
+  delete: ({ client, index, length }) => of(client).doc.getText(ROOT).delete(index, length),
   text: ({ client }) => of(client).text(),
   /** Sends one insertion as an operation, and says how it is called once it is committed. */
   submit: async ({ client, index, text }) => {

@@ -69,6 +69,10 @@ class Acknowledgements:
         self._refused = min(first, number), max(last, number)
         self._end(number)
 
+    def refused_since(self, number: int) -> bool:
+        """Whether this message or a later one was refused, and nothing has made up for it."""
+        return self._refused is not None and self._refused[1] >= number
+
     def commit(self, number: int, offset: int, *, everything: bool = False) -> None:
         """This message, unless it was refused, is durable at ``offset``.
 

@@ -6,7 +6,7 @@ until what it builds on is there; or it is refused, and the peer closed with a c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -101,6 +101,8 @@ class Intake:
         """Of whom something may be held: a flush need not look at all peers for the few, or none, that it is."""
         self._retired: frozenset[int] = frozenset()
         """The Yjs clients that wrote what was purged from this document."""
+        self._outgrown: dict[Peer, None] = {}
+        """Those that are that, and some that were."""
         self._refused: dict[int, tuple[int, int]] = {}
         """By Yjs client: clocks of updates that were shown and then could not be kept. Whoever was shown them must start
         again."""
@@ -191,17 +193,22 @@ class Intake:
         peer.acknowledgements.ask()
         peer.send(SyncStep1(self.live.state_vector()))
 
-    def ask_starved(self, peers: Iterable[Peer]) -> None:
-        """Ask peers of whom something was refused for want of room, when there is room again."""
-        if self._replicas.live is not None and self._pending.accepts(self._limits.update_bytes, self._limits):
+    def ask_again(self, peers: Collection[Peer], *, shrunk: bool = False) -> None:
+        """Ask peers of whom something was refused for want of room, in the journal or in the document, once there is some.
+
+        ``shrunk``: also those that have deleted something of what was refused.
+        """
+        if self._replicas.live is None:
+            return
+        if self._pending.accepts(self._limits.update_bytes, self._limits):
             for peer in [peer for peer in peers if peer.starved]:
                 peer.starved = False
                 self.ask(peer)
-
-    def ask_outgrown(self, peers: Iterable[Peer]) -> None:
-        """Ask peers of whom something was refused because the document was full, when there may be room for it now."""
-        for peer in [peer for peer in peers if peer.outgrown] if self._replicas.live is not None else ():
-            if peer.shrinks or self.fullness.has_room(peer.outgrown):
+        for peer in list(self._outgrown):
+            if peer not in peers or not peer.outgrown:
+                del self._outgrown[peer]
+            elif (shrunk and peer.shrinks) or self.fullness.has_room(peer.outgrown):
+                del self._outgrown[peer]
                 peer.outgrown, peer.shrinks = 0, False
                 self.ask(peer)
 
@@ -280,6 +287,7 @@ class Intake:
         if not peer.outgrown and not peer.acknowledgements.tells_refusals:
             peer.send(PermissionDenied(self.fullness.reason))
         peer.outgrown = size if received.everything else peer.outgrown + size
+        self._outgrown[peer] = None
         peer.acknowledgements.refuse(received.number)
         self._excess.count("document_full")
         return False

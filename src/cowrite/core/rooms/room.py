@@ -268,7 +268,7 @@ class Room:
         for submission, outcome in derived.outcomes.items():
             submission.settle(outcome)
         self.readership.tell(derived.all_entries)
-        self._intake.ask_starved(self.peers)
+        self._intake.ask_again(self.peers)
 
     def abandon(self, *, doubtful_group: str | None = None) -> None:
         """The transaction failed (or may have): what it took waits again, and ``log`` goes if it ran ahead."""
@@ -341,8 +341,7 @@ class Room:
         document that nothing happens to for long is put to rest: returns whether it was just now.
         """
         self.people.tend(now)
-        self._intake.ask_starved(self.peers)
-        self._intake.ask_outgrown(self.peers)
+        self._intake.ask_again(self.peers, shrunk=True)
         for peer in self.peers:
             if now - peer.outbox.last_sent >= self._limits.keepalive_seconds and not peer.outbox.blocked:
                 peer.send(AwarenessUpdate(()))

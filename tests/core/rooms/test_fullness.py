@@ -15,9 +15,10 @@ from cowrite.core.operations.submissions import Prepared
 from cowrite.core.operations.writing import enqueue
 from cowrite.core.ports import Access, Grant
 from cowrite.core.records import Cause, CauseKind
+from cowrite.core.rooms.large_updates import is_large
 from cowrite.core.sessions.session import Session
 from cowrite.crdt.document import Document
-from cowrite.crdt.guard import inspect
+from cowrite.crdt.guard import SYNC_LIMITS, inspect
 from cowrite.protocol.messages import Message, PermissionDenied, SyncStep1
 from cowrite.stores.memory import memory_storage
 from cowrite.testing.clock import ManualClock
@@ -270,7 +271,7 @@ async def test_very_large_ones_go_by_their_size(told: list[Message]) -> None:
         (ana,) = await joined(server, "ana")
         large = YjsClient()
         large.text += "b" * 5000
-        await asyncio.wait_for(server.room().large.bring(ana.peer, large.doc.get_update(b"\0")), 10)
+        await asyncio.wait_for(server.room().large.bring(ana.peer, large.doc.get_update(b"\0")), 30)
         live = server.room().replicas.live
         assert live is not None
         assert live.encoded_size < 100
@@ -305,3 +306,24 @@ async def test_who_has_gone_is_not_asked(told: list[Message]) -> None:
         await tend(server)
         assert sum(isinstance(message, SyncStep1) for message in told) == asked
         assert server.room().peers == {ben.peer, cem.peer}
+
+
+async def test_of_one_in_slices_deletions_are_taken_too() -> None:
+    """Who was away for long has a thousand of them, and more."""
+    async with process(60_000) as server:
+        ana, ben = await joined(server, "ana", "ben")
+        ben.client.text += "ab" * 15_000
+        await quiet(server)
+        ana.lose()
+        for at in range(1500):
+            del ana.client.text[at]
+        ana.client.text += "c" * 60_000
+        here = await server.join(client=YjsClient(), user="ana")
+        await quiet(server)
+        update = ana.client.doc.get_update(here.client.doc.get_state())
+        outline = inspect(update, SYNC_LIMITS)
+        assert is_large(outline)
+        await asyncio.wait_for(server.room().large.receive(here.peer, update, outline, everything=True), 30)
+        await quiet(server)
+        assert body(server) == str(ben.client.text) == "b" * 1500 + "ab" * 13_500
+        assert here.peer.outgrown > 60_000

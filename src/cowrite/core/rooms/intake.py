@@ -121,15 +121,23 @@ class Intake:
         peer.acknowledge()
 
     def _receive(self, received: Received) -> None:
-        if not self._is_welcome(received):
+        admitted = self.admitted(received)
+        if admitted is None:
             return
-        if not self._fits(received):
-            if received.everything:
-                self._take_deletions(received)
-        elif not missing(received.outline, self.live.state):
-            self._take(received)
-        elif self.takes_part_of(received):
-            self._take_in_part(received)
+        if not missing(admitted.outline, self.live.state):
+            self._take(admitted)
+        elif self.takes_part_of(admitted):
+            self._take_in_part(admitted)
+
+    def admitted(self, received: Received) -> Received | None:
+        """What of an update may be taken: all, nothing, or of a SyncStep2 for which there is no room in the document, what it
+        deletes. What is not taken is refused. Raises as :meth:`accepts`.
+        """
+        if not self._is_welcome(received):
+            return None
+        if self._fits(received):
+            return received
+        return self._deletions_of(received) if received.everything else None
 
     def accepts(self, received: Received) -> bool:
         """Whether the peer may write, and there is room for it. Else the message is refused.
@@ -292,18 +300,19 @@ class Intake:
         self._excess.count("document_full")
         return False
 
-    def _take_deletions(self, received: Received) -> None:
-        """What a SyncStep2 brings is refused: what it deletes of the document makes that smaller."""
+    def _deletions_of(self, received: Received) -> Received | None:
+        """As far as they are of what is here; None: there are none."""
         known = self.live.state.get
         deletes = [
             ClockRange(client, start, min(end, known(client, 0)))
             for client, start, end in received.outline.deletes
             if start < known(client, 0)
         ]
-        if deletes:
-            update = deletion(deletes)
-            outline = inspect_from_peer(update, everything=True, limits=self._limits)
-            self._take(replace(received, update=update, outline=outline, everything=False))
+        if not deletes:
+            return None
+        update = deletion(deletes)
+        outline = inspect_from_peer(update, everything=True, limits=self._limits)
+        return replace(received, update=update, outline=outline, everything=False)
 
     def _take_in_part(self, received: Received) -> None:
         """A SyncStep2 that builds on something unknown: Yjs clients always send along what they themselves could not apply yet.

@@ -70,7 +70,8 @@ class LargeUpdates:
         number = peer.acknowledgements.receive(everything=everything, outline=outline)
         received = Received(update, outline, peer, number, everything)
         async with self._turn:
-            beyond = await self._take(received) if self._accepts(received) else 0.0
+            admitted = self._intake.admitted(received) if peer in self._peers else None
+            beyond = await self._take(admitted) if admitted is not None else 0.0
         peer.acknowledge()
         return max(0.0, beyond)
 

@@ -61,7 +61,8 @@ class Admission:
         shown = get_state(self.log)
         self.replays = self.replays and _filled(json.loads(json.dumps(shown))) == _filled(self._model.state)
         assert again.state == self.live.state
-        assert Document.from_state(state).state == self.live.state
+        for other in (again.encode(), state, Document.from_state(state).encode(), self.editor.get_update()):
+            assert get_state(LogDocument.from_state(other, self.log.roots)) == shown, "all replicas show the same, also anew"
         inspect(state)
         for render in (to_html, to_markdown, to_text):
             render(shown).encode(errors="replace")

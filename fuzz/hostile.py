@@ -118,6 +118,8 @@ class Writer:
             self._marks,
             self._map_entries,
             self._joined,
+            self._between,
+            self._between,
         )
         return attacks[self._dice.below(len(attacks))]()
 
@@ -149,7 +151,18 @@ class Writer:
             return where | ({"key": self._dice.pick(KEYS)} if keyed or self._dice.below(4) == 0 else {})
         if choice == 1 and self._told[1]:
             return {"parent": self._dice.pick(self._told[1])}
-        return {"origin": known} if choice < 5 else {"origin": known, "right": self._known()}
+        return {"origin": known} if choice < 5 else {"origin": known, "right": self._right_of(known)}
+
+    def _right_of(self, origin: Id) -> Id | None:
+        """Something that may stand right of it, or cannot."""
+        client, clock = origin
+        match self._dice.below(4):
+            case 0:
+                return self._known()
+            case 1:
+                return client, max(0, clock - self._dice.below(3))
+            case _:
+                return client, min(clock + 1 + self._dice.below(2), max(self._told[0].get(client, 0) - 1, 0))
 
     def _struct(self, clock: Id) -> tuple[bytes, int]:
         """Something of any kind; and its length."""
@@ -330,3 +343,19 @@ class Writer:
         start = self._told[0].get(client, 0)
         structs = [text("j", **self._place()), *(text("j", origin=(client, start + at - 1)) for at in range(1, count))]
         return write_update([self._block(client, structs, count)])
+
+    def _between(self) -> bytes:
+        """Short strings by several clients, before what stands left, deeper, elsewhere, or was collected."""
+        blocks = []
+        for client in {self._client() for _ in range(1 + self._dice.below(3))}:
+            structs, length = [], 0
+            start = self._told[0].get(client, 0)
+            for _ in range(1 + self._dice.below(4)):
+                origin = self._known()
+                right = self._right_of(origin) if origin and self._dice.below(4) else self._known()
+                string = "abcd"[: 1 + self._dice.below(4)]
+                structs.append(text(string, origin=origin, right=right, root="body"))
+                length += len(string)
+                self._told[0][client] = start + length
+            blocks.append(block(client, start, *structs))
+        return write_update(blocks)

@@ -196,6 +196,46 @@ def test_a_list_that_lives_takes_nothing_beside_something_collected(place: Place
         document.admit(update, inspect(update))
 
 
+COLLECTED = write_update([block(4, 0, gc(2))])
+
+
+@pytest.mark.parametrize("place", [{"root": "a"}, {"origin": (1, 2)}, {"right": (1, 2)}, {"parent": (1, 0)}])
+def test_what_was_collected_does_not_go_on_where_something_lives(place: Place) -> None:
+    """The engine puts it where it says, and after a restart takes it as collected."""
+    document = admitted(LIST, COLLECTED)
+    update = write_update([block(4, 0, values(7, 8, 9, **place))])
+    with pytest.raises(HostileUpdate, match="collected"):
+        document.admit(update, inspect(update))
+    document.apply(update, inspect(update))  # as if it were in the log
+    assert document.state == {1: 4, 4: 3}
+
+
+def test_that_is_seen_by_who_has_not_looked_at_anything_yet() -> None:
+    document = Document.from_state(COLLECTED)
+    update = write_update([block(4, 0, text("abc", root="t"))])
+    with pytest.raises(HostileUpdate, match="collected"):
+        document.admit(update, inspect(update))
+
+
+@pytest.mark.parametrize("place", [{"origin": (1, 2)}, {"right": (1, 2)}, {"parent": (1, 0)}])
+def test_what_was_collected_goes_on_in_a_list_that_was_deleted(place: Place) -> None:
+    """Somebody had typed on in it, and sends all of that. The document may know the list or have collected it, too."""
+    late = write_update([block(4, 0, values(7, 8, 9, **place)), block(5, 0, values(1, origin=(4, 2)))])
+    gone = write_update([], {1: [(0, 1)]})
+    for document in (admitted(LIST, COLLECTED, gone), restored(admitted(LIST, COLLECTED, gone))):
+        document.admit(late, inspect(late))
+        assert shown(document) == {"$array": []}
+    document = admitted(write_update([block(1, 0, gc(4))]), COLLECTED)
+    document.admit(late, inspect(late))
+
+
+def test_what_was_collected_may_have_stood_under_a_key() -> None:
+    entries = write_update([block(1, 0, values(1, root="m", key="k"), values(2, origin=(1, 0)))])
+    document = admitted(entries, COLLECTED)
+    late = write_update([block(4, 0, deleted(3, origin=(1, 1)))])
+    document.admit(late, inspect(late))
+
+
 def test_what_is_in_the_log_is_read_all_the_same() -> None:
     log = write_update([block(1, 0, text("abc", root="t"), text("x", origin=(1, 2), right=(1, 1)))])
     document = Document.from_state(log)

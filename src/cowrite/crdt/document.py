@@ -16,7 +16,7 @@ from cowrite.crdt.contradiction import contradicts, overlapping, starts_of
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import outline_of_state, places_of
 from cowrite.crdt.outline import ClockRange, Outline, covers
-from cowrite.crdt.places import Places, check_cut, holds_keys, may_hold_halves
+from cowrite.crdt.places import Places, check_cut, may_be_misplaced, may_hold_halves
 from cowrite.crdt.slices import slices
 from cowrite.crdt.state_vector import decode_state_vector, encode_state_vector
 from cowrite.crdt.transactions import Emitted, apply_all
@@ -228,8 +228,7 @@ class Document:
             check_cut(layout, self._state)
         if self._places is None:
             changes = layout.rows or outline.deletes
-            wary = outline.types or any(layout.heads) or layout.halves or any(layout.rows[2::4]) or holds_keys(layout)
-            if not (wary or (self._may_hold_halves and changes)):
+            if not (may_be_misplaced(outline, self._state) or (self._may_hold_halves and changes)):
                 return
             self.prepare()
         assert self._places is not None, "prepare() has made them"

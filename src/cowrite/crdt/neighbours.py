@@ -14,7 +14,7 @@ others do harm that stays:
   on what came in which order, and on restarts.
 * One in another list. When the one list is collected, browsers that read the document anew take the struct as collected, and
   the engine does not. Likewise, if one neighbour was collected and the other was not: unless the list of that is deleted,
-  too.
+  too; and what begins with clocks that were collected, and goes on where something lives.
 
 What a struct names never changes, and but for what was collected this depends on nothing else than what the struct builds
 on. So it is judged once, and everybody would come to the same result, in whatever order things come.
@@ -157,8 +157,13 @@ class Neighbours:
         if head >> CLOCK_BITS & CONTENT == GC:
             client.add(start, end, _COLLECTED, _NO_RIGHT)
             return
-        if start < client.end:
-            left = own | client.end - 1  # the rest of it goes on behind what is known
+        if start < client.end:  # the rest of it goes on behind what is known
+            if client.runs[-1] == _COLLECTED:
+                if dead is not None and not self._was_to_be_collected(layout, left, right, dead):
+                    raise HostileUpdate("neighbours", f"clock {client.end} of a client goes on behind what was collected")
+                client.add(start, end, _COLLECTED, _NO_RIGHT)
+                return
+            left = own | client.end - 1
         name = _name(layout, right)
         if client.end and left == own | client.end - 1 and name == client.right:  # as nearly always
             client.end = end
@@ -195,6 +200,18 @@ class Neighbours:
         if clock == first and (self._parents[run], self._clocks[run]) == origin[:2] and self._depths[run]:
             return True
         return not self._hangs_under(run, origin) and self._list(origin) == self._list(other)
+
+    def _was_to_be_collected(self, layout: Layout, left: int, right: int, dead: set[_Id]) -> bool:
+        """Tell whether a struct, of which the beginning was, says that it stands in a list that is gone."""
+        if left >> CLOCK_BITS or right:
+            unit = self._unit(layout, left if left >> CLOCK_BITS else right)
+            return unit[0] <= _ENTRY or self._dies(unit, dead)
+        parent = layout.heads[left - 1]
+        if not parent:
+            return False
+        if self._unit(layout, parent)[0] != _COLLECTED:
+            dead.add((self._clients[layout.clients[(parent >> CLOCK_BITS) - 1]].number, parent & CLOCK_MASK))
+        return True
 
     def _dies(self, unit: _Unit, dead: set[_Id]) -> bool:
         """Its list has to be that of a type that is deleted; a root never is."""

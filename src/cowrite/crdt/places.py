@@ -45,9 +45,17 @@ def may_hold_halves(state: bytes) -> bool:
     return _FOUR_BYTES.search(state) is not None
 
 
-def holds_keys(layout: Layout) -> bool:
-    """Tell whether there are entries among the structs. (What is put beside one comes later: it has been looked at by then.)"""
-    return any(head >> CLOCK_BITS & HAS_KEY for head in layout.rows[::4])
+def may_be_misplaced(outline: Outline, state: Mapping[int, int]) -> bool:
+    """Tell whether anything in it but a half of a known character could be wrong, by what a document with that state holds.
+
+    What is typed at the end of a text never is.
+    """
+    layout, rows = outline.layout, outline.layout.rows
+    if outline.types or layout.halves or any(layout.heads) or any(rows[2::4]):
+        return True
+    if any(head >> CLOCK_BITS & HAS_KEY for head in rows[::4]):
+        return True  # what is put beside an entry comes later: it has been looked at by then
+    return any(start < state.get(client, 0) < end for client, start, end in outline.brings)
 
 
 def check_cut(layout: Layout, state: Mapping[int, int]) -> None:

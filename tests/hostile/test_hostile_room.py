@@ -35,10 +35,11 @@ async def test_the_honest_are_served_beside_the_hostile() -> None:
     [
         [mark("bold", True, root="m", key="k")],
         [shared_type("map", root="m", key="k"), text("xxxx", parent=(1, 0), key="a")],
+        pytest.param([text("abc", root="t"), text("x", origin=(1, 2), right=(1, 1))], marks=pytest.mark.rule("GU32")),
     ],
-    ids=["mark", "piece"],
+    ids=["mark", "piece", "neighbours"],
 )
-async def test_what_is_no_entry_costs_nobody_else_anything(structs: list[bytes]) -> None:
+async def test_what_is_misplaced_costs_nobody_else_anything(structs: list[bytes]) -> None:
     """A mark under a key was shown to all and then refused by the journal, and everybody was sent away."""
     async with process() as server:
         honest = await server.join(user="ana")

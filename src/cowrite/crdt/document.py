@@ -219,19 +219,20 @@ class Document:
         """Raise :class:`cowrite.crdt.errors.HostileUpdate` when the update puts something where it cannot be.
 
         That is: shared types nested too deep, a parent that is no shared type, half a character, what is no entry under a key
-        (see :mod:`cowrite.crdt.places`), between neighbours where replicas would differ about its place (see
-        :mod:`cowrite.crdt.neighbours`). The document must have what the update needs. The first call that has to look reads
-        the whole state, which takes about as long as ``inspect`` takes for it.
+        (:mod:`cowrite.crdt.places`), between neighbours where replicas would differ (:mod:`cowrite.crdt.neighbours`). The
+        document must have what the update needs. The first call that has to look reads all of it, as ``inspect`` does.
         """
         layout = outline.layout
         if layout.halves:
             check_cut(layout, self._state)
         if self._places is None:
-            changes = layout.rows or outline.deletes
-            if not (may_be_misplaced(outline, self._state) or (self._may_hold_halves and changes)):
+            if not self._state:  # in no time; later it would take the longer, the more was written meanwhile
+                self.take_places(places_of(self.encode()))
+            elif may_be_misplaced(outline, self._state) or (self._may_hold_halves and (layout.rows or outline.deletes)):
+                self.prepare()
+            else:
                 return
-            self.prepare()
-        assert self._places is not None, "prepare() has made them"
+        assert self._places is not None, "they were made"
         self._places.check(outline)
         dying = self._places.neighbours.check(outline)
         if dying and not self._are_deleted(dying, outline):

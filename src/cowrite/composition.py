@@ -9,7 +9,8 @@ from cowrite.core.excess import Excess
 from cowrite.core.history.automatic import VersionTimes
 from cowrite.core.history.past import Past, open_past
 from cowrite.core.ids import Ids
-from cowrite.core.imports.process import Imports
+from cowrite.core.imports.line import Imports
+from cowrite.core.incoming import Incoming
 from cowrite.core.journal.journal import Journal
 from cowrite.core.limits import Limits
 from cowrite.core.operations.reading import DocumentReader
@@ -82,6 +83,7 @@ def compose(given: Given) -> Parts:
     store = storage.store
     ids, backlog, turn = Ids(clock), Backlog(), WriteTurn()
     excess = Excess()
+    incoming = Incoming(limits, excess)
     access = AccessControl(storage.access, clock, limits, excess)
     process = ids.new()
     kept = given.presence
@@ -106,7 +108,7 @@ def compose(given: Given) -> Parts:
         signal=given.broker.send,
         emptied=lambda room: registry.emptied(room),
         failed=lambda room: registry.forget(room),
-        imports=Imports(excess),
+        imports=Imports(clock, limits, excess),
         excess=excess,
     )
     registry = Registry(store, given.broker, ports, storage.directory, storage.erasure, storage.history)
@@ -134,6 +136,7 @@ def compose(given: Given) -> Parts:
         times=given.times,
         turn=turn,
         excess=excess,
+        incoming=incoming,
         addresses=AddressSockets(limits.address_sockets),
     )
     past = open_past(
@@ -174,6 +177,8 @@ def _backend(
         load=load,
         clock=services.clock,
         ids=services.ids,
+        limits=services.limits,
+        incoming=services.incoming,
     )
 
 

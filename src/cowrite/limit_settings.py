@@ -17,6 +17,7 @@ LIMIT: Final = "limit_"
 _KIB, _MIB = 1 << 10, 1 << 20
 _DEFAULTS: Final = Limits()
 _ORDERED: Final = (
+    ("sync_bytes", "incoming_bytes"),
     ("update_bytes", "sync_bytes"),
     ("sync_bytes", "burst_bytes"),
     ("pending_document_bytes", "pending_process_bytes"),
@@ -46,6 +47,9 @@ class LimitSettings(BaseSettings):
     limit_import_bytes: int = _limit("import_bytes", 64 * _KIB, 256 * _MIB)
     limit_import_cpu_seconds: float = _limit("import_cpu_seconds", 1, 600)
     limit_import_memory_bytes: int = _limit("import_memory_bytes", 512 * _MIB, 16_384 * _MIB)
+    limit_incoming_bytes: int = _limit("incoming_bytes", _MIB, 16_384 * _MIB)
+    limit_arrival_seconds: float = _limit("arrival_seconds", 1, 3600)
+    limit_arrival_bytes: int = _limit("arrival_bytes", 64, _MIB)
     limit_pending_document_bytes: int = _limit("pending_document_bytes", 64 * _KIB, 1024 * _MIB)
     limit_pending_process_bytes: int = _limit("pending_process_bytes", 64 * _KIB, 16_384 * _MIB)
     limit_pending_document_updates: int = _limit("pending_document_updates", 100, 10_000_000)

@@ -20,6 +20,7 @@ from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.testing.transport_contract.server import edit, text_of
 from cowrite.testing.yjs_client import YjsClient
 from http_api import REALTIME, Api, Member, api, bearer, problem, token, two_servers
+from socket_writers import until
 from timing import MS
 
 BINARY = {"content-type": "application/octet-stream", "accept": "application/octet-stream"}
@@ -50,6 +51,31 @@ def messages_of(answer: httpx.Response) -> list[Message]:
 
 def only(answer: httpx.Response, kind: type[Message]) -> list[Message]:
     return [message for message in messages_of(answer) if isinstance(message, kind)]
+
+
+@pytest.mark.rule("LM20")
+async def test_bodies_together_have_a_limit() -> None:
+    """What has come of one counts while it comes; another one of this user has to come back, somebody else's is taken."""
+    async with api(limits=Limits(incoming_bytes=4 << 20)) as server:
+        eve, ana = [await server.connect("d", token(user)) for user in ("eve", "ana")]
+        _, sync = edit("x" * 500_000)
+        port = int(server.url.rpartition(":")[2])
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        headers = eve.headers | BINARY | {"host": "localhost", "content-length": "900000"}
+        head = f"POST {REALTIME}/operations?document_id={eve.document_id} HTTP/1.1\r\n"
+        head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        writer.write(head.encode() + b"\r\n" + bytes(800_000))
+        services = server.runtime.serving()
+        assert services is not None
+        await until(lambda: services.incoming.bytes == 800_000)
+        refused = await send(eve, sync)
+        assert problem(refused) == (503, "overloaded")
+        assert (refused.headers["connection"], refused.headers["retry-after"]) == ("close", "2")
+        assert only(await send(ana, sync), Acknowledged)
+        assert services.excess.counts["incoming_bytes"] == 1
+        writer.close()
+        await until(lambda: services.incoming.bytes == 0)
+        assert only(await send(eve, sync), Acknowledged)
 
 
 class PollingClient:

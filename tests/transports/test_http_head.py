@@ -10,7 +10,7 @@ import pytest
 
 from cowrite.core.limits import Limits
 from cowrite.testing.transport_contract import ServerOptions
-from cowrite.testing.transport_contract.server import join
+from cowrite.testing.transport_contract.server import join, text_of
 from live_server import LiveServer, live_server
 from timing import MS
 
@@ -94,6 +94,49 @@ async def head_of(server: LiveServer, *parts: bytes) -> bytes:
         return b""
     finally:
         writer.close()
+
+
+@pytest.mark.rule("LM22", "LM3")
+async def test_bodies_that_never_end() -> None:
+    """One that the server reads, and one that it does not want any more; also under plain ASGI, where it reads it."""
+    slow = Limits(arrival_seconds=300 * MS, arrival_bytes=1000)
+    post = b"POST %s HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n"
+    read, refused = post % b"/api/v2/documents", post % b"/api/v2/nowhere"
+    for picows in (True, False):
+        async with live_server(ServerOptions(limits=slow), picows=picows) as server:
+            services = server.runtime.serving()
+            assert services is not None
+            drops = [b"x"] * 30
+            late, silent = await asyncio.gather(rest_of(server, read, *drops, pause=30 * MS), rest_of(server, read + b"{"))
+            for answer in (late, silent):
+                head, _, body = answer.partition(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+                assert b"connection: close" in head
+                assert b'"code":"request_timeout"' in body
+            assert services.excess.counts["arrival_seconds"] == 2
+            if picows:
+                assert re.findall(rb"HTTP/1\.1 (\d+)", await rest_of(server, refused, *drops, pause=30 * MS)) == [b"404"]
+                assert services.excess.counts["arrival_seconds"] == 3
+
+
+@pytest.mark.rule("LM22")
+async def test_bodies_that_come_slowly_and_do_end() -> None:
+    """What has come of a body gives it more time; the next request, and a socket, have their own."""
+    quick = Limits(arrival_seconds=200 * MS, head_seconds=5000 * MS, arrival_bytes=round(2000 / (1000 * MS)))
+    async with live_server(ServerOptions(limits=quick), picows=True) as server:
+        body = b'{"document_id": "d", "session_token": "%s"}' % (b"x" * 2000)
+        head = b"POST /api/v2/realtime/connect HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body)
+        parts = [body[at : at + 100] for at in range(0, len(body), 100)]
+        last = REQUEST + b"connection: close\r\n\r\n"
+        answers = await rest_of(server, head, *parts, head, *parts, last, pause=30 * MS)
+        assert re.findall(rb"HTTP/1\.1 (\d+)", answers) == [b"403", b"403", b"200"]
+        socket = await join(f"{server.url}/yjs/d")
+        await asyncio.sleep(400 * MS)
+        assert await text_of(f"{server.url}/yjs/d") == ""
+        await socket.close()
+        services = server.runtime.serving()
+        assert services is not None
+        assert services.excess.counts["arrival_seconds"] == 0
 
 
 @pytest.mark.rule("LM4")

@@ -11,11 +11,13 @@ LIMITS: Final = frozenset(
     (
         *(
             "address_sockets",
+            "arrival_seconds",
             "authenticate_seconds",
             "connections",
             "head_bytes",
             "head_seconds",
             "hello_seconds",
+            "incoming_bytes",
             "session_sockets",
             "user_sockets",
         ),
@@ -35,6 +37,9 @@ LIMITS: Final = frozenset(
 )
 """Those that are counted: limits by their names where one has a code of its own, else the codes."""
 
+_LIMIT_OF: Final = {"request_timeout": "arrival_seconds"}
+"""Of codes that only one limit has."""
+
 
 class Excess:
     """The counts of one process."""
@@ -44,6 +49,7 @@ class Excess:
 
     def count(self, limit: str) -> None:
         """Something was refused with this code, or because of this limit. Other codes are not about limits: nothing happens."""
+        limit = _LIMIT_OF.get(limit, limit)
         if limit in LIMITS:
             self.counts[limit] += 1
 

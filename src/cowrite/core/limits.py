@@ -21,6 +21,13 @@ class Limits:
     """CPU time that this process may take."""
     import_memory_bytes: int = 1536 << 20
     """Its address space."""
+    incoming_bytes: int = 128 << 20
+    """Messages and bodies that have not come to their end, or wait until they are looked at, of all clients of the process; a
+    quarter of it of one user."""
+    arrival_seconds: float = 60.0
+    """How long a message of a socket (cowrite's own server), or the body of a request, may be on its way."""
+    arrival_bytes: int = 8 << 10
+    """It may be so a second longer for each so many bytes of it that have come."""
     pending_document_bytes: int = 8 << 20
     """Updates of one document that were taken and are not committed, with what is known about large ones. Beyond: refused until
     the store writes again."""
@@ -90,3 +97,7 @@ class Limits:
     """Documents on one Hocuspocus connection, those that were refused included."""
     eviction_seconds: float = 30.0
     """How long a room without peers stays open."""
+
+    def arrives_within(self, size: int) -> float:
+        """How many seconds something may be on its way of which so many bytes have come."""
+        return self.arrival_seconds + size / self.arrival_bytes

@@ -8,6 +8,8 @@ from typing import Final, Literal, Protocol, TypeAlias
 
 from cowrite.core.history.past import Past
 from cowrite.core.ids import Ids
+from cowrite.core.incoming import Incoming
+from cowrite.core.limits import Limits
 from cowrite.core.operations.reading import DocumentReader
 from cowrite.core.operations.writing import DocumentWriter
 from cowrite.core.ports import AccessLog, Clock, Directory, History
@@ -87,6 +89,8 @@ class Backend:
     load: Load
     clock: Clock
     ids: Ids
+    limits: Limits
+    incoming: Incoming
     draining: bool = False
     """The server is stopping: nobody is kept waiting."""
 

@@ -13,7 +13,10 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from cowrite.core.incoming import Share
+from cowrite.http.asked import backend_asked
 from cowrite.http.problems import Refusal
+from cowrite.http.refusals import unavailable
 from cowrite.protocol import strict_json
 
 MAX_BODY_BYTES: Final = 1 << 20
@@ -24,25 +27,36 @@ _COMPRESSED_FROM: Final = 1024
 _IN_THREAD_BYTES: Final = 128 << 10
 _LEVEL: Final = 4
 """Level 6 gives 3 % less for twice the time."""
+_CLOSE: Final = {"connection": "close"}
+"""There may be more that was not read: the connection ends with this answer."""
 _VARY: Final = {"vary": "accept, accept-encoding"}
 
 
-async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
-    """Read at most ``limit`` bytes, whatever Content-Length says.
+async def read_body(request: Request, limit: int = MAX_BODY_BYTES, share: Share | None = None) -> bytes:
+    """Read at most ``limit`` bytes, whatever Content-Length says. ``share``: it holds what has come.
 
-    Raises 413 ``too_large``, and 400 ``bad_request``, which nobody reads, when the client goes before all of them have come.
+    Raises 413 ``too_large``; 408 ``request_timeout`` when they are too long in coming; 503 ``overloaded`` when there is no room
+    for them; and 400 ``bad_request``, which nobody reads, when the client goes before all of them have come.
     """
+    limits, now = backend_asked(request).limits, asyncio.get_running_loop().time
     parts: list[bytes] = []
-    size = 0
+    size, began = 0, now()
     try:
-        async for part in request.stream():
-            size += len(part)
-            if size > limit + _DROPPED_BYTES:
-                break
-            if size <= limit:
-                parts.append(part)
+        async with asyncio.timeout(limits.arrival_seconds) as patience:
+            async for part in request.stream():
+                size += len(part)
+                if size > limit + _DROPPED_BYTES:
+                    break
+                if size <= limit:
+                    parts.append(part)
+                    if share is not None and not share.hold(size):
+                        raise unavailable("Too much waits to be read.", code="overloaded", close=True)
+                patience.reschedule(began + limits.arrives_within(size))
     except ClientDisconnect:
         raise Refusal(HTTPStatus.BAD_REQUEST, "bad_request", "The body did not arrive.") from None
+    except TimeoutError:
+        detail = f"The body has not come to its end within {now() - began:.0f} s."
+        raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "request_timeout", detail, headers=_CLOSE) from None
     if size > limit:
         _too_large(limit)
     return b"".join(parts)
@@ -106,7 +120,5 @@ def _gzip(body: bytes) -> bytes:
 
 
 def _too_large(limit: int) -> NoReturn:
-    # There may be more that was not read: the connection ends with this answer.
-    headers = {"connection": "close"}
     detail = f"The body has more than {limit} bytes."
-    raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", detail, headers=headers)
+    raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", detail, headers=_CLOSE)

@@ -50,7 +50,7 @@ _PORTION_BYTES: Final = 1 << 20
 """Operations of more bytes come in several pages."""
 
 _ERRORS: Final = {"s400": "bad_request", "s401": "unauthorized", "s503": "unavailable draining"}
-WITH_BODY: Final = {"s400": "malformed_json bad_request"}
+WITH_BODY: Final = {"s400": "malformed_json bad_request", "s408": "request_timeout"}
 ON_ONE: Final = _ERRORS | {
     "s403": "forbidden grant_too_low origin_refused",
     "s404": "document_not_found",

@@ -38,8 +38,12 @@ async def exchange(request: Request, backend: Backend, limits: Limits) -> Respon
     if document_id is None:
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "unprocessable_entity", "document_id is missing in the query.")
     caller = await identify(backend, token_of(request.scope), check_document_id(document_id), Grant.READ)
-    body = await read_body(request, limits.sync_bytes + _AROUND_BYTES)
-    answer, cursor = await backend.binary.exchange(caller.session, body, lasting=caller.lasting)
+    share = backend.incoming.share(caller.session.author)
+    try:
+        body = await read_body(request, limits.sync_bytes + _AROUND_BYTES, share)
+        answer, cursor = await backend.binary.exchange(caller.session, body, lasting=caller.lasting)
+    finally:
+        share.release()
     return await binary_answer(answer, cursor, request.headers)
 
 

@@ -102,6 +102,7 @@ def operations_routes(limits: Limits) -> APIRouter:
             200: {"content": {BINARY: _BINARY_BODY}},
             **documented(
                 s400="malformed_json bad_request malformed_frame",
+                s408="request_timeout",
                 s401="unauthorized",
                 s403="forbidden grant_too_low origin_refused",
                 s409=(
@@ -142,6 +143,7 @@ def operations_routes(limits: Limits) -> APIRouter:
         ),
         responses=documented(
             s400="malformed_json bad_request",
+            s408="request_timeout",
             s401="unauthorized",
             s403="forbidden grant_too_low origin_refused",
             s410="document_deleted",

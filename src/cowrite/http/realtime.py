@@ -38,6 +38,7 @@ def realtime_routes(*, batch_milliseconds: int) -> APIRouter:
         summary="Exchange a session token for a session",
         responses=documented(
             s400="malformed_json bad_request",
+            s408="request_timeout",
             s401="unauthorized",
             s403="forbidden origin_refused",
             s410="document_deleted",
@@ -79,6 +80,7 @@ def realtime_routes(*, batch_milliseconds: int) -> APIRouter:
         summary="Renew the access token",
         responses=documented(
             s400="malformed_json bad_request",
+            s408="request_timeout",
             s401="unauthorized",
             s403="forbidden origin_refused",
             s422="unprocessable_entity",
@@ -98,6 +100,7 @@ def realtime_routes(*, batch_milliseconds: int) -> APIRouter:
         description="Works with `navigator.sendBeacon`: the token may be in the body, as JSON or by itself, whatever its type.",
         responses=documented(
             s400="malformed_json bad_request",
+            s408="request_timeout",
             s401="unauthorized",
             s403="origin_refused",
             s413="too_large",
@@ -125,6 +128,7 @@ def realtime_routes(*, batch_milliseconds: int) -> APIRouter:
         ),
         responses=documented(
             s400="malformed_json bad_request",
+            s408="request_timeout",
             s401="unauthorized",
             s403="forbidden grant_too_low origin_refused",
             s422="unprocessable_entity bad_document_id",

@@ -24,7 +24,7 @@ class Refusal(Exception):
         self.more = more
 
 
-def unavailable(detail: str, *, code: str = "unavailable", seconds: int = RETRY_SECONDS) -> Refusal:
-    """It cannot be done now, and may be later."""
-    headers = {"retry-after": str(seconds)}
+def unavailable(detail: str, *, code: str = "unavailable", seconds: int = RETRY_SECONDS, close: bool = False) -> Refusal:
+    """It cannot be done now, and may be later. ``close``: there may be more that was not read, and the connection ends."""
+    headers = {"retry-after": str(seconds)} | ({"connection": "close"} if close else {})
     return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, code, detail, headers=headers, retry=True)

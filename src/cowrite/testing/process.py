@@ -15,6 +15,7 @@ from cowrite.core.delivery.peer import Peer
 from cowrite.core.errors import PeerError, RoomClosed
 from cowrite.core.excess import Excess
 from cowrite.core.ids import Ids
+from cowrite.core.imports.line import Imports
 from cowrite.core.journal.journal import Journal
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Access, Broker, Clock, Grant, Presence, Storage
@@ -169,6 +170,7 @@ class Process:
                 emptied=lambda room: self.registry.emptied(room),
                 failed=lambda room: self.registry.forget(room),
                 excess=self.excess,
+                imports=Imports(self.clock, self.limits, self.excess),
             ),
             erasure=storage.erasure,
             history=storage.history,

@@ -12,6 +12,8 @@ from typing import Final, TypeAlias, assert_never
 from cowrite.core.delivery.acknowledgements import Acknowledgements
 from cowrite.core.delivery.dialect import Dialect
 from cowrite.core.delivery.outbox import Wire
+from cowrite.core.errors import PeerError
+from cowrite.core.incoming import REASON, Share
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Grant
 from cowrite.core.presence.present import Transport
@@ -21,6 +23,7 @@ from cowrite.core.rooms.room import Room
 from cowrite.core.sessions.access import Follower
 from cowrite.core.sessions.session import Session
 from cowrite.crdt.outline import Outline
+from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.messages import AwarenessUpdate, QueryAwareness, SyncStep1, SyncStep2, Update
 from cowrite.transports.lane import Lane
 from cowrite.transports.services import Services
@@ -98,6 +101,14 @@ class Attendance:
         self.room.detach(self.peer, clean=clean)
 
     @property
+    def importing(self) -> bool:
+        """Something very large of the client waits for its turn, or is looked at, and nothing of it was taken yet.
+
+        When its connection breaks then: leave. It will come back, and send all of it again.
+        """
+        return self.room.large.waits(self.peer)
+
+    @property
     def settled(self) -> bool:
         """It is known what became of all that the client has sent."""
         return self.peer.acknowledgements.ended == self.peer.acknowledgements.received
@@ -110,22 +121,26 @@ class Attendance:
         if not writes or (outline is not None and not is_large(outline) and not self._must_wait(outline)):
             self.room.receive(self.peer, update, everything=everything, outline=outline)
             return
+        share = self._services.incoming.share(self.session.author)
+        _hold(share, len(update))
         self._lane.hold()
-        work = self._take_large(update, outline, everything=everything)
+        work = self._take_large(update, outline, share, everything=everything)
         self._task = asyncio.get_running_loop().create_task(work)
 
     def _must_wait(self, outline: Outline) -> bool:
         """Something of it may be new, and would have to be made on the event loop what takes long."""
         return self.room.waking.needed and not outline.is_empty
 
-    async def _take_large(self, update: bytes, outline: Outline | None, *, everything: bool) -> None:
+    async def _take_large(self, update: bytes, outline: Outline | None, share: Share, *, everything: bool) -> None:
         try:
             if outline is None and everything and len(update) > self._services.limits.import_bytes:
                 await self._bring(update)
             else:
-                await self._take_inspected(update, outline, everything=everything)
+                await self._take_inspected(update, outline, share, everything=everything)
         except Exception as error:
             self._fail(error)  # whatever one peer's message does, the process and all others go on
+        finally:
+            share.release()
         self._lane.release()
 
     async def _bring(self, update: bytes) -> None:
@@ -133,10 +148,11 @@ class Attendance:
         if not self._left:
             self._lane.charge(await self.room.large.bring(self.peer, update))
 
-    async def _take_inspected(self, update: bytes, outline: Outline | None, *, everything: bool) -> None:
+    async def _take_inspected(self, update: bytes, outline: Outline | None, share: Share, *, everything: bool) -> None:
         if outline is None:
             limits = self._services.limits
             outline = await asyncio.to_thread(inspect_from_peer, update, everything=everything, limits=limits)
+            _hold(share, len(update) + outline.weight)
         if self._must_wait(outline):
             await self.room.waking.over()
         if self._left:
@@ -145,3 +161,8 @@ class Attendance:
             self._lane.charge(await self.room.large.receive(self.peer, update, outline, everything=everything))
         else:
             self.room.receive(self.peer, update, everything=everything, outline=outline)
+
+
+def _hold(share: Share, size: int) -> None:
+    if not share.hold(size):
+        raise PeerError(CloseCode.TOO_FAST, REASON)

@@ -46,9 +46,11 @@ class Hearer(Protocol):
 class FrameReader(WSProtocol):  # type: ignore[misc]
     """Reads the frames of one socket at a time. Give it bytes by ``get_buffer`` and :meth:`read`."""
 
-    __slots__ = ("_frames",)
+    __slots__ = ("_frames", "pending")
 
     def __init__(self, max_frame_bytes: int) -> None:
+        self.pending = 0
+        """Bytes that it has of a frame that is not complete."""
         self._frames = _Frames()
         super().__init__(
             host_port=None,
@@ -79,9 +81,10 @@ class FrameReader(WSProtocol):  # type: ignore[misc]
     def read(self, hearer: Hearer, count: int) -> bool:
         """So many bytes were put into the buffer. Returns whether it may read for another socket now."""
         frames = self._frames
-        frames.hearer, frames.left = hearer, 1
+        frames.hearer, frames.left = hearer, self.pending + count
         self.buffer_updated(count)
         frames.hearer = None
+        self.pending = frames.left
         return not (frames.left or frames.spent)
 
 
@@ -115,7 +118,7 @@ class _Frames(WSListener):
     def __init__(self) -> None:
         self.hearer: Hearer | None = None
         self.left = 0
-        """Bytes behind the last frame; not 0 while none was read."""
+        """Bytes behind the last frame; while none was read, all that there are."""
         self.spent = False
         """It may read for no other socket."""
         self.broken = False

@@ -49,7 +49,9 @@ class HocuspocusConnection:
         self.services = services
         self.write = wire.write
         self.writable = wire.writable
-        self.lane = Lane(services.clock, services.limits, services.excess, take=self._take, flood=self._flood)
+        self.lane = Lane(
+            services.clock, services.limits, services.excess, services.incoming, take=self._take, flood=self._flood
+        )
         self.checks = Checks()
         self.token = upgrade.token or None
         self.takes_close = False
@@ -95,7 +97,7 @@ class HocuspocusConnection:
     def lost(self, *, goodbye: bool) -> None:
         """The socket is gone; ``goodbye``: its client closed it. Call exactly once."""
         for document in self._documents.values():
-            if document.is_checking:
+            if document.is_checking or (document.is_importing and not goodbye):
                 document.leave(clean=goodbye)
         self.lane.when_empty(lambda: self._leave(clean=goodbye))
 
@@ -139,6 +141,11 @@ class HocuspocusConnection:
         log = _log.debug if code == CloseCode.SERVICE_RESTART else _log.info
         log("connection closed", documents=len(self._documents), code=int(code), reason=reason)
         self._end(code, reason)
+
+    @property
+    def user(self) -> str:
+        """Whose messages come by it: those of who logged in first; empty: nobody has yet."""
+        return self.lane.user
 
     @property
     def settled(self) -> bool:

@@ -110,6 +110,11 @@ class HocuspocusDocument:
         return isinstance(self._state, Checking)
 
     @property
+    def is_importing(self) -> bool:
+        """See :attr:`Attendance.importing`."""
+        return isinstance(self._state, Attached) and self._state.attendance.importing
+
+    @property
     def settled(self) -> bool:
         """The client has been told what became of all that it has sent here."""
         return not isinstance(self._state, Attached) or self._state.attendance.settled
@@ -225,6 +230,7 @@ class HocuspocusDocument:
         try:
             session = await self._services.bridge.enter(token, self.document_id)
             self._user_id = session.author
+            self._socket.lane.user = self._socket.lane.user or session.author
             await self._enter(state, session, token)
         except AccessDenied as denied:
             self._refuse(state, code_of(denied))

@@ -1,8 +1,10 @@
 """HTTP on cowrite's own server is uvicorn's, with two differences: upgrades are answered by :class:`Upgrades`, and connections
-that do not finish to ask are closed, while uvicorn waits for the head of a request as long as a client likes.
+that do not finish to ask are closed, while uvicorn waits for a request as long as a client likes.
 
 The time runs from the opening of the connection, for later requests from their first byte, until the head is complete; what
-comes meanwhile does not lengthen it. The upgrade of a WebSocket is a request, too.
+comes meanwhile does not lengthen it. The upgrade of a WebSocket is a request, too. How long a body takes the application looks
+at, which reads it (:mod:`cowrite.http.bodies`); and here, what still comes of one that nobody wants any more, when the request
+was answered.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from cowrite.core.limits import Limits
 from cowrite.transports.services import Serving
 from cowrite.transports.websocket import Head, Upgrades
 
-LATE, LARGE = "head_seconds", "head_bytes"
+LATE, LARGE, LATE_BODY = "head_seconds", "head_bytes", "arrival_seconds"
 _ANSWER: Final = (
     b"HTTP/1.1 %d %s\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\n\r\n%s"
 )
@@ -32,6 +34,7 @@ def http_protocol(serving: Serving, limits: Limits) -> type[asyncio.Protocol]:
             super().__init__(*args, **options)
             self.serving = serving
             self.upgrades = upgrades
+            self.limits = limits
             self.patience = limits.head_seconds
             self.most_bytes = limits.head_bytes
 
@@ -41,6 +44,7 @@ def http_protocol(serving: Serving, limits: Limits) -> type[asyncio.Protocol]:
 class _Http(HttpToolsProtocol):
     serving: Serving
     upgrades: Upgrades
+    limits: Limits
     patience: float
     most_bytes: int
     _head_bytes = 0
@@ -48,6 +52,11 @@ class _Http(HttpToolsProtocol):
     _gets_on = False
     """What came last was more than such."""
     _timer: asyncio.TimerHandle | None = None
+    """Until then the head has to be complete, or the body of what was answered."""
+    _in_body = False
+    """The head is complete, and the body is not."""
+    _body_since = 0.0
+    _body_bytes = 0
     _begun = False
     """Something of a request has come."""
     _upgrades_now: bool | None = None
@@ -65,6 +74,8 @@ class _Http(HttpToolsProtocol):
         # httptools takes heads of any size: ten times their bytes in memory, and time that grows with their square.
         self._gets_on = False
         super().data_received(data)
+        if self._in_body and self._timer is None:
+            self._wait_for_body()
         if self._gets_on:
             self._head_bytes = 0
         else:
@@ -83,15 +94,19 @@ class _Http(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._wait_no_more()
         self._begun = False
-        self._gets_on = True
+        self._gets_on = self._in_body = True
+        self._body_bytes = 0
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._gets_on = True
+        self._body_bytes += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._gets_on = True
+        self._in_body = False
+        self._wait_no_more()
         super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
@@ -99,6 +114,7 @@ class _Http(HttpToolsProtocol):
             # Its frames would go out before the answer, and the answer among them.
             self.send_400_response("An upgrade has to wait for the answer to the request before it.")
             return
+        self._in_body = False
         self.connections.discard(self)
         head = Head(self.scope["method"], self.url, self.headers)
         self.upgrades.answer(head, self.client[0] if self.client is not None else None, self.transport, self.connections)
@@ -126,9 +142,21 @@ class _Http(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
-    def _give_up(self) -> None:
+    def _wait_for_body(self) -> None:
+        self._body_since = self.loop.time()
+        self._timer = self.loop.call_later(self.limits.arrival_seconds, self._look_at_body)
+
+    def _look_at_body(self) -> None:
+        if self._is_answering or self.flow.read_paused:
+            self._wait_for_body()
+        elif (left := self._body_since + self.limits.arrives_within(self._body_bytes) - self.loop.time()) > 0:
+            self._timer = self.loop.call_later(left, self._look_at_body)
+        else:
+            self._give_up(LATE_BODY)
+
+    def _give_up(self, limit: str = LATE) -> None:
         self._timer = None
-        self._refuse(LATE, 408, b"Request Timeout", b"request_timeout")
+        self._refuse(limit, 408, b"Request Timeout", b"request_timeout")
 
     def _refuse(self, limit: str, status: int, title: bytes, code: bytes) -> None:
         if self.transport.is_closing():

@@ -71,7 +71,9 @@ class JsonConnection:
         self._upgrade = upgrade
         self._services = services
         self._state: json_states.State = Greeting()
-        self._lane = Lane(services.clock, services.limits, services.excess, take=self._take, flood=self._flood)
+        self._lane = Lane(
+            services.clock, services.limits, services.excess, services.incoming, take=self._take, flood=self._flood
+        )
         self._user_id: str | None = None
         self._document_id: str | None = None
         self._writer: JsonWriter | None = None
@@ -125,6 +127,11 @@ class JsonConnection:
             self._wire.close(int(code), cut_reason(reason))
 
     @property
+    def user(self) -> str:
+        """Whose messages come by it; empty: that is not known yet."""
+        return self._lane.user
+
+    @property
     def settled(self) -> bool:
         """Nothing that it has sent is on its way to the disk."""
         return self._writer is None or self._writer.settled
@@ -154,6 +161,7 @@ class JsonConnection:
             token = hello.access_token if hello.access_token is not None else self._upgrade.token
             session = await self._services.bridge.enter(token, hello.document_id)
             self._user_id, self._document_id = session.author, session.document_id
+            self._lane.user = session.author
             async with self._services.registry.open(session.document_id) as room:
                 room.feed()
                 resumed = await self._services.reader.since(room, hello.last_operation) if hello.resumes else None

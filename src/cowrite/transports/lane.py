@@ -13,6 +13,7 @@ from typing import Final
 
 from cowrite.core.account import Account
 from cowrite.core.excess import Excess
+from cowrite.core.incoming import REASON, SMALL_BYTES, Incoming, Share
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Clock, Timer
 
@@ -41,13 +42,16 @@ class Lane:
         "_farewell",
         "_flood",
         "_held",
+        "_incoming",
         "_limit",
         "_over",
+        "_share",
         "_size",
         "_take",
         "_timer",
         "_waiting",
         "_watched",
+        "user",
     )
 
     def __init__(
@@ -55,12 +59,18 @@ class Lane:
         clock: Clock,
         limits: Limits,
         excess: Excess,
+        incoming: Incoming,
         *,
         take: Callable[[bytes], None],
         flood: Callable[[str], None],
         held_bytes: int = 0,
     ) -> None:
         """``held_bytes``: it begins held, and so much may wait until its first release; 0: it does not."""
+        self.user = ""
+        """Whose frames they are; empty while that is not known."""
+        self._incoming = incoming
+        self._share: Share | None = None
+        """Of the memory for what waits; made when it is much."""
         self._clock = clock
         self._excess = excess
         self._take = take
@@ -93,6 +103,8 @@ class Lane:
         self._size += len(frame) + FRAME_OVERHEAD
         if self._size > self._limit:
             self._give_up(f"more than {self._limit} bytes wait to be read")
+        elif self._size > SMALL_BYTES and not self._hold():
+            self._flood(REASON)
 
     def hold(self) -> None:
         """Take nothing more for now. From within ``take``, at most once for each release."""
@@ -108,6 +120,7 @@ class Lane:
             self._serve(frame)
         if not self._waiting:
             self._waiting = None
+        self._hold_less()
         if not (self._held or self._over):
             self._account.caught_up()
             if self._farewell is not None:
@@ -138,6 +151,8 @@ class Lane:
         """Take nothing more, whatever comes. Idempotent."""
         self._over = True
         self._waiting = None
+        if self._share is not None:
+            self._share.release()
         self._farewell = None
         if self._timer is not None:
             self._timer.cancel()
@@ -146,6 +161,17 @@ class Lane:
         if self._waiting is None:
             self._waiting = deque()
         return self._waiting
+
+    def _hold(self) -> bool:
+        if self._share is None:
+            self._share = self._incoming.share(self.user)
+        return self._share.hold(self._size)
+
+    def _hold_less(self) -> None:
+        if self._share is not None:
+            self._share.hold(self._size)
+            if not self._size:
+                self._share = None  # the next one may be somebody's who is known
 
     def _serve(self, frame: bytes) -> None:
         now = None

@@ -12,6 +12,7 @@ from picows import WSFrame, WSMsgType
 from cowrite.core.delivery.outbox import Outbox
 from cowrite.core.ports import Timer
 from cowrite.protocol.close_codes import CloseCode
+from cowrite.transports.arrival import Arrival
 from cowrite.transports.attendance import max_message_bytes
 from cowrite.transports.connections import connection_for
 from cowrite.transports.framing import BINARY, CLOSE, CONTINUATION, FINAL, PING, PONG, TEXT, control_frame, header
@@ -53,6 +54,7 @@ class PicowsWire:
         "_pausing",
         "_pinged",
         "_refused",
+        "_services",
         "_small",
         "_small_bytes",
         "_socket",
@@ -61,6 +63,7 @@ class PicowsWire:
         "_turn",
         "_unanswered",
         "_watch",
+        "arrival",
         "closing",
         "connection",
         "link",
@@ -78,7 +81,10 @@ class PicowsWire:
         self._turn = services.turn
         self._watch = services.watch
         self._excess = services.excess
+        self._services = services
         self._max_message = max_message_bytes(services.limits)
+        self.arrival: Arrival | None = None
+        """Of the message that is coming in parts."""
         self._parts: bytearray | None = None
         """The message whose fragments are coming in."""
         self._is_text = False
@@ -124,6 +130,8 @@ class PicowsWire:
             if kind == WSMsgType.CLOSE:
                 self._socket.close()
         elif kind == WSMsgType.BINARY and frame.fin and self._parts is None:
+            if self.arrival is not None:
+                self._arrived()
             self.connection.receive(frame.get_payload_as_bytes())
         elif kind == WSMsgType.PING:
             self._answer(frame.get_payload_as_bytes())
@@ -134,8 +142,23 @@ class PicowsWire:
         else:
             self._fragment(frame)
 
+    def waits_for(self, pending: int) -> bool:
+        """So many bytes have come behind the last whole frame; call when there are some, or an :attr:`arrival`. False: the peer
+        is sent away, and what still comes of it is not to be kept.
+        """
+        size = pending + len(self._parts or b"")
+        if not size or self.closing:
+            self._arrived()
+            return True
+        if self._begin_arrival().grow(size, self._heard):
+            return True
+        self._parts = None  # now, and not when the socket is gone
+        self._arrived()
+        return False
+
     def end(self) -> None:
         """The socket is gone."""
+        self._arrived()
         self._stop_writing()
         self._stop_timer()
         self._lose(goodbye=False)
@@ -298,10 +321,22 @@ class PicowsWire:
         else:
             if self._parts is None:
                 self._parts, self._is_text = bytearray(), frame.msg_type == WSMsgType.TEXT
+                self._begin_arrival()
             self._parts += frame.get_payload_as_memoryview()
             if frame.fin:
                 message, self._parts = bytes(self._parts), None
+                self._arrived()
                 (self.connection.receive_text if self._is_text else self.connection.receive)(message)
+
+    def _begin_arrival(self) -> Arrival:
+        if self.arrival is None:
+            self.arrival = Arrival(self._services, self.connection, self._heard)
+        return self.arrival
+
+    def _arrived(self) -> None:
+        if self.arrival is not None:
+            self.arrival.end()
+            self.arrival = None
 
     def _answer(self, ping: bytes) -> None:
         """Of the pings of a peer that does not read, only the newest is answered (RFC 6455, 5.5.3)."""
@@ -336,6 +371,8 @@ class PicowsWire:
         """Ping a peer that is silent, and let one go that stays so: half-open sockets look open for hours."""
         now = self._clock.monotonic()
         quiet = now - self._heard
+        if self.arrival is not None and not self.arrival.look(now):
+            return
         if quiet < self._times.ping_after:
             self._due = self._watch.put(self, self._times.ping_after - quiet)
         elif self._pinged < self._heard:

@@ -11,6 +11,7 @@ import structlog
 
 from cowrite.core.excess import Excess
 from cowrite.core.ids import Ids
+from cowrite.core.incoming import Incoming
 from cowrite.core.limits import Limits
 from cowrite.core.operations.reading import DocumentReader
 from cowrite.core.operations.writing import DocumentWriter
@@ -54,6 +55,11 @@ class Connection(Protocol):
 
     def close(self, code: int, reason: str) -> None:
         """Send it away. Idempotent."""
+        ...
+
+    @property
+    def user(self) -> str:
+        """Whose messages come by it; empty: that is not known, or not yet."""
         ...
 
     @property
@@ -101,6 +107,8 @@ class Services:
     watch: Watch = field(init=False)
     excess: Excess = field(default_factory=Excess)
     """What was more than a limit."""
+    incoming: Incoming = field(default_factory=lambda: Incoming(Limits()))
+    """What has come and is not taken yet."""
     addresses: AddressSockets = field(default_factory=lambda: AddressSockets(Limits().address_sockets))
     connections: set[Connection] = field(default_factory=set)
     """The sockets that are open."""

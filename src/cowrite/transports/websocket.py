@@ -181,8 +181,9 @@ class SocketProtocol(asyncio.BufferedProtocol):
             self._readers.give_back(reader)
         elif not free and self._reader is None:
             self._reader = self._readers.take()
-        if reader.broken:
+        if reader.broken or ((not free or self._wire.arrival is not None) and not self._wire.waits_for(reader.pending)):
             # What still comes is thrown away until the client has read why, and closes.
+            self._reader = None
             self._socket.set_protocol(_Deaf(self))
 
     def pause_writing(self) -> None:

@@ -68,8 +68,15 @@ class YjsConnection:
         self._wire = wire
         self._upgrade = upgrade
         self._services = services
-        clock, limits, excess = services.clock, services.limits, services.excess
-        self._lane = Lane(clock, limits, excess, take=self._take, flood=self._flood, held_bytes=OPENING_QUEUE_BYTES)
+        self._lane = Lane(
+            services.clock,
+            services.limits,
+            services.excess,
+            services.incoming,
+            take=self._take,
+            flood=self._flood,
+            held_bytes=OPENING_QUEUE_BYTES,
+        )
         self._state: _State = Opening()
         self._user_id: str | None = None
         self._unknown = 0
@@ -103,7 +110,7 @@ class YjsConnection:
 
     def lost(self, *, goodbye: bool) -> None:
         """The socket is gone; ``goodbye``: its client closed it. Call exactly once."""
-        if isinstance(self._state, Attached):
+        if isinstance(self._state, Attached) and (goodbye or not self._state.attendance.importing):
             self._lane.when_empty(lambda: self._leave(clean=goodbye))
         else:
             self._leave(clean=goodbye)
@@ -123,6 +130,11 @@ class YjsConnection:
         self._wire.join(outbox)
 
     @property
+    def user(self) -> str:
+        """Whose messages come by it; empty: that is not known yet."""
+        return self._lane.user
+
+    @property
     def settled(self) -> bool:
         """Nothing that it has sent, and will be told of, is on its way to the disk."""
         return not isinstance(self._state, Attached) or (self._state.attendance.settled and not self._lane.held)
@@ -132,7 +144,7 @@ class YjsConnection:
     async def _open(self, state: Opening, document_id: str) -> None:
         try:
             session = await self._services.bridge.enter(self._upgrade.token, document_id)
-            self._user_id = session.author
+            self._user_id = self._lane.user = session.author
             if (known := self._services.registry.get(document_id)) is not None:
                 self._attach(state, known, session)
                 return

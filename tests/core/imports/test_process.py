@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
@@ -12,20 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from core.rooms.large_updates_tools import embeds
-from cowrite.core.errors import PeerError
-from cowrite.core.excess import Excess
+from core.rooms.large_updates_tools import LONG, embeds
 from cowrite.core.imports import process as module
-from cowrite.core.imports.process import MOST_WAITING, ImportKilled, ImportProcess, ImportRefused, Imports, ImportUnavailable
+from cowrite.core.imports.process import ImportKilled, ImportProcess, ImportRefused, ImportUnavailable
 from cowrite.core.imports.work import SLICE_PARTS
 from cowrite.core.limits import Limits
-from cowrite.protocol.close_codes import CloseCode
 from cowrite.testing.yjs_writer import block, gc, text, varuint, write_update
 
 EMPTY = b"\0"
 """The state vector of an empty document."""
-LONG = b"\x01" + varuint(1_900_000) + b"\x01\x00" + b"\x00\x01" * 1_900_000 + b"\x00"
-"""Nearly as many structs as an update may have: seconds of CPU time, and some hundred megabytes."""
 
 HOSTILE = write_update([block(1, 0, text("x" * 20_000_000, root="t"), *[gc(1)] * 100_000)]) + b"\x00"
 
@@ -79,6 +73,27 @@ def test_too_much_cpu_time() -> None:
     refused = fate_of(ImportProcess(replace(Limits(), import_cpu_seconds=1)))
     assert refused.limit == "import_cpu_seconds"
     assert "1 s of CPU time" in refused.reason
+
+
+@pytest.mark.rule("IM7")
+def test_what_it_has_used_is_known_when_it_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when somebody else has made it end; not where the system does not tell."""
+    process = ImportProcess(replace(Limits(), import_cpu_seconds=1))
+    assert fate_of(process).limit == "import_cpu_seconds"
+    assert 0.9 < process.cpu_seconds < 3
+    process = ImportProcess(Limits())
+    timer = threading.Timer(0.6, process.kill)
+    timer.start()
+    with pytest.raises(ImportKilled):
+        process.begin(LONG, EMPTY)
+    process.close()
+    assert 0 < process.cpu_seconds < 3
+    monkeypatch.delattr(os, "wait4")
+    process = ImportProcess(Limits())
+    process.begin(embeds(2), EMPTY)
+    process.kill()
+    process.close()
+    assert process.cpu_seconds == 0
 
 
 @pytest.mark.rule("IM3")
@@ -169,16 +184,6 @@ def test_it_has_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
         process.close()
 
 
-@pytest.mark.rule("IM3", "LM3")
-async def test_what_was_more_than_a_limit_is_counted() -> None:
-    excess = Excess()
-    imports = Imports(excess)
-    for limit in ("import_crashed", None):
-        imports.refused(ImportRefused("why", limit=limit))
-    assert {limit: count for limit, count in excess.counts.items() if count} == {"import_crashed": 1}
-    assert not any(Imports()._excess.counts.values())
-
-
 @pytest.mark.rule("IM6")
 def test_many_clients_are_told_of() -> None:
     """What the document holds of each is asked for, which is longer than the update was."""
@@ -193,26 +198,3 @@ def test_many_clients_are_told_of() -> None:
     finally:
         process.kill()
         process.close()
-
-
-@pytest.mark.rule("IM7")
-async def test_who_waits_has_one_place_and_there_are_few() -> None:
-    imports = Imports()
-    order: list[str] = []
-
-    async def look(author: str) -> None:
-        async with imports.turn(author):
-            order.append(author)
-            await asyncio.sleep(0)
-            assert order[-1] == author, "one at a time"
-
-    waiting = [asyncio.create_task(look(f"user {number}")) for number in range(MOST_WAITING)]
-    await asyncio.sleep(0)
-    for beyond in ("user 3", "another"):
-        with pytest.raises(PeerError) as refused:
-            await look(beyond)
-        assert refused.value.code == CloseCode.TOO_FAST
-    await asyncio.gather(*waiting)
-    assert len(order) == MOST_WAITING
-    await look("user 3")
-    await look("another")

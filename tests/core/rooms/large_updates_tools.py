@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 
+from cowrite.core.delivery.peer import Peer
 from cowrite.core.imports.work import SLICE_PARTS
+from cowrite.core.rooms.large_updates import LargeUpdates
 from cowrite.crdt.guard import SYNC_LIMITS, inspect
 from cowrite.testing.clock import ManualClock
 from cowrite.testing.process import Connection, Process
-from cowrite.testing.yjs_writer import block, embed, write_update
+from cowrite.testing.yjs_writer import block, embed, varuint, write_update
 
 STRUCTS = 3 * SLICE_PARTS
+LONG = b"\x01" + varuint(1_900_000) + b"\x01\x00" + b"\x00\x01" * 1_900_000 + b"\x00"
+"""Nearly as many structs as an update may have: seconds of CPU time, and some hundred megabytes."""
 
 
 def embeds(count: int, *, client: int = 1, start: int = 0) -> bytes:
@@ -30,6 +35,21 @@ def state(server: Process, client: int = 1) -> int:
     live = server.room().replicas.live
     assert live is not None
     return live.state.get(client, 0)
+
+
+def looking(large: LargeUpdates, peer: Peer) -> int | None:
+    """The id of the process that looks at something of this peer."""
+    place = large._places.get(peer)
+    process = place.process._process if place is not None and place.process is not None else None
+    return process.pid if process is not None else None
+
+
+def is_gone(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 async def turn(server: Process, *, until: Callable[[], object], seconds: float = 0.05) -> None:

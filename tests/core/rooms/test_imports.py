@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
-from core.rooms.large_updates_tools import embeds, state, turn
+from core.rooms.large_updates_tools import LONG, embeds, is_gone, looking, state, turn
 from cowrite.brokers.local import LocalBroker
 from cowrite.core.errors import PeerError
 from cowrite.core.imports.work import SLICE_PARTS
@@ -21,11 +20,9 @@ from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.messages import Update
 from cowrite.stores.memory import memory_storage
 from cowrite.testing.process import Connection, Process, quiet
-from cowrite.testing.yjs_writer import block, skip, text, varuint, write_update
+from cowrite.testing.yjs_writer import block, skip, text, write_update
 
 STRUCTS = 2 * SLICE_PARTS
-LONG = b"\x01" + varuint(1_900_000) + b"\x01\x00" + b"\x00\x01" * 1_900_000 + b"\x00"
-"""Seconds of CPU time."""
 
 
 @pytest.fixture
@@ -122,19 +119,11 @@ async def test_without_a_process_the_sender_may_come_again(server: Process, monk
 
 async def looked_at(server: Process, peer: Connection) -> int:
     """Wait until a process looks at something of the peer; returns its id."""
-    running = server.room().large._running
-    await turn(server, until=lambda: (one := running.get(peer.peer)) is not None and one._process is not None)
-    process = running[peer.peer]._process
-    assert process is not None
-    return process.pid
-
-
-def is_gone(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return True
-    return False
+    large = server.room().large
+    await turn(server, until=lambda: looking(large, peer.peer))
+    found = looking(large, peer.peer)
+    assert found is not None
+    return found
 
 
 @pytest.mark.rule("IM4")

@@ -1,28 +1,24 @@
 """The server's side of a process that looks at one large update.
 
 Theory of operation. To inspect 32 MB takes 13 s of CPU time and 700 MB, in an interpreter that others wait for meanwhile. So it
-happens in a process of its own, with limits of both, which ends with it; the next one waits (:class:`Imports`). Its calls here
-block, and are made in a thread, all but :meth:`ImportProcess.kill`.
+happens in a process of its own, with limits of both, which ends with it; the next one waits (:mod:`cowrite.core.imports.line`).
+Its calls here block, and are made in a thread, all but :meth:`ImportProcess.kill`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import subprocess
 import sys
 import threading
 from array import array
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import IO, Final
 
-from cowrite.core.errors import PeerError
-from cowrite.core.excess import Excess
 from cowrite.core.imports.frames import NO_MEMORY, Kind, PipeClosed, read_frame, write_frame
 from cowrite.core.limits import Limits
-from cowrite.protocol.close_codes import CloseCode
 
 _MODULE: Final = "cowrite.import_child"
 _INHERITED: Final = (
@@ -38,12 +34,11 @@ _INHERITED: Final = (
 """What it has of the environment: no secrets."""
 _OUT_OF_TIME: Final = getattr(signal, "SIGXCPU", 24)
 """Windows has neither the limit nor the signal."""
+_KILL: Final = getattr(signal, "SIGKILL", signal.SIGTERM)
 _LATE: Final = 4
 """It may take so many times its CPU seconds on the clock on the wall."""
 _ASIDE: Final = 64 << 10
 """How much more than four times the update an answer may be: of a client that takes 5 bytes of it, it has 16."""
-MOST_WAITING: Final = 16
-"""Imports that are looked at or wait for it: each of up to ``Limits.sync_bytes``."""
 
 
 class ImportRefused(Exception):
@@ -70,11 +65,17 @@ class ImportProcess:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._lock = threading.Lock()
+        self._waiting = threading.Lock()
+        """One thread at a time waits for its end."""
         self._process: subprocess.Popen[bytes] | None = None
         self._killed = self._late = False
         self._timer = threading.Timer(_LATE * limits.import_cpu_seconds, self._end_late)
         self._timer.daemon = True
         self._size = 0
+        self._ending = False
+        """Somebody waits for its end: its number may soon be another process's."""
+        self.cpu_seconds = 0.0
+        """What it has used, once it has ended; 0 where the system does not tell (Windows)."""
 
     def begin(self, update: bytes, state_vector: bytes) -> tuple[bool, dict[int, int]]:
         """Have the update inspected. Returns whether all of it can be taken, and from which clock of which clients on what the
@@ -109,6 +110,7 @@ class ImportProcess:
         """Let nothing be left of it, after :meth:`kill`."""
         self._timer.cancel()
         if self._process is not None:
+            self._end()
             self._process.communicate()
 
     def _start(self) -> None:
@@ -160,7 +162,7 @@ class ImportProcess:
         with self._lock:
             killed, late = self._killed, self._late
             self._kill()
-        code = self._process.wait()
+        code = self._end()
         if killed:
             return ImportKilled()
         if late or code == -_OUT_OF_TIME:
@@ -180,33 +182,19 @@ class ImportProcess:
             self._kill()
 
     def _kill(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
+        if self._process is not None and not self._ending:
+            # Not its own kill(): that may find that it has ended, and then nobody can ask what it has used.
+            with suppress(OSError):  # on Windows, of one that has ended
+                os.kill(self._process.pid, _KILL)
 
-
-class Imports:
-    """Those of one server process: one at a time. Few wait, and of each user one: each holds what it brings."""
-
-    def __init__(self, excess: Excess | None = None) -> None:
-        self._turn = asyncio.Lock()
-        self._authors: set[str] = set()
-        """Whose are looked at, or wait."""
-        self._excess = excess if excess is not None else Excess()
-
-    @asynccontextmanager
-    async def turn(self, author: str) -> AsyncIterator[None]:
-        """The block is the only one that runs. Raises :class:`PeerError` when this user's, or too many, wait already."""
-        if author in self._authors or len(self._authors) >= MOST_WAITING:
-            reason = "other large updates are looked at; connect again later"
-            raise PeerError(CloseCode.TOO_FAST, reason)
-        self._authors.add(author)
-        try:
-            async with self._turn:
-                yield
-        finally:
-            self._authors.remove(author)
-
-    def refused(self, error: ImportRefused) -> None:
-        """Count it, when it was because of a limit."""
-        if error.limit is not None:
-            self._excess.count(error.limit)
+    def _end(self) -> int:
+        """Wait for the end of what was killed. Returns what it ended with."""
+        assert self._process is not None, "it has begun"
+        with self._lock:
+            self._ending = True
+        with self._waiting:
+            if self._process.returncode is None and (wait := getattr(os, "wait4", None)) is not None:
+                _, status, used = wait(self._process.pid, 0)
+                self._process.returncode = os.waitstatus_to_exitcode(status)
+                self.cpu_seconds = used.ru_utime + used.ru_stime
+        return self._process.wait()

@@ -20,6 +20,7 @@ from typing import Final
 
 from cowrite.core.delivery.peer import Peer
 from cowrite.core.errors import PeerError
+from cowrite.core.imports.line import Place
 from cowrite.core.imports.process import ImportKilled, ImportProcess, ImportRefused, ImportUnavailable
 from cowrite.core.imports.work import SLICE_PARTS
 from cowrite.core.limits import Limits
@@ -58,7 +59,7 @@ class LargeUpdates:
         self._limits = ports.limits
         self._wake = wake
         self._imports = ports.imports
-        self._running: dict[Peer, ImportProcess] = {}
+        self._places: dict[Peer, Place] = {}
         self._turn = asyncio.Lock()
 
     async def receive(self, peer: Peer, update: bytes, outline: Outline, *, everything: bool) -> float:
@@ -80,21 +81,33 @@ class LargeUpdates:
         check_size(update, self._limits.sync_bytes)
         number = peer.acknowledgements.receive(everything=True)
         received = Received(_NOTHING, _NOTHING_OUTLINE, peer, number, everything=True)
-        async with self._imports.turn(peer.session.author), self._turn:
-            accepted = self._accepts(received) and self._intake.has_room(received, len(update))
-            beyond = await self._import(received, update) if accepted else 0.0
+        place = self._places[peer] = self._imports.enter(peer.session.author)
+        beyond = 0.0
+        try:
+            if await place.turn:
+                async with self._turn:
+                    accepted = self._accepts(received) and self._intake.has_room(received, len(update))
+                    beyond = await self._import(received, update, place) if accepted else 0.0
+        finally:
+            del self._places[peer]
+            self._imports.leave(place)
         peer.acknowledge()
         return max(0.0, beyond)
 
-    def cancel(self, peer: Peer) -> None:
-        """The peer leaves: what is looked at for it is of no use any more."""
-        if (process := self._running.get(peer)) is not None:
-            process.kill()
+    def waits(self, peer: Peer) -> bool:
+        """Something very large of this peer waits or is looked at, and nothing of it was taken yet."""
+        place = self._places.get(peer)
+        return place is not None and not place.begun
 
-    async def _import(self, received: Received, update: bytes) -> float:
-        process = self._running[received.peer] = ImportProcess(self._limits)
+    def cancel(self, peer: Peer) -> None:
+        """The peer leaves: what waits or is looked at for it is of no use any more."""
+        if (place := self._places.get(peer)) is not None:
+            place.give_up()
+
+    async def _import(self, received: Received, update: bytes, place: Place) -> float:
+        process = place.process = ImportProcess(self._limits)
         try:
-            return await self._take_from(process, received, update)
+            return await self._take_from(process, received, update, place)
         except ImportKilled:
             return 0.0
         except ImportUnavailable as error:
@@ -106,11 +119,10 @@ class LargeUpdates:
                 raise contradicting() from error
             raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update was refused: {error.reason}") from error
         finally:
-            del self._running[received.peer]
             process.kill()
             await asyncio.to_thread(process.close)
 
-    async def _take_from(self, process: ImportProcess, received: Received, update: bytes) -> float:
+    async def _take_from(self, process: ImportProcess, received: Received, update: bytes, place: Place) -> float:
         live = self._intake.live
         known = dict(live.state)
         whole, starts = await asyncio.to_thread(process.begin, update, live.state_vector())
@@ -119,6 +131,7 @@ class LargeUpdates:
         if starts:
             await asyncio.to_thread(process.compare, self._intake.live.held(starts))
         cut = (self._inspected(one, replace(received, everything=whole)) for one in process.slices())
+        place.begun = True
         return await self._take_slices(cut, known, received if whole else None)
 
     async def _take(self, received: Received) -> float:

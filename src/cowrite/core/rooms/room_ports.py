@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cowrite.core.delivery.multicast import Multicast
 from cowrite.core.delivery.window import FlushTime, FlushWindow
 from cowrite.core.excess import Excess
-from cowrite.core.imports.process import Imports
+from cowrite.core.imports.line import Imports
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Clock, Signal
 from cowrite.core.presence.service import PresenceService
@@ -45,8 +45,8 @@ class RoomPorts:
     """The last peer has left."""
     failed: Callable[[Room], None]
     """The document cannot be served: forget this room."""
-    imports: Imports = field(default_factory=Imports)
-    """Large updates are looked at one at a time."""
+    imports: Imports
+    """The line of large updates."""
     excess: Excess = field(default_factory=Excess)
     """Counts what was more than a limit."""
     flushes: FlushTime = field(default_factory=FlushTime)

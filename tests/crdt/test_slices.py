@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import random
+import sys
 from typing import Any
 
 import pytest
-from pycrdt import Doc, merge_updates
+from pycrdt import Doc, Text, merge_updates
 
 from cowrite.crdt.document import Document
 from cowrite.crdt.guard import SYNC_LIMITS, inspect
 from cowrite.crdt.outline import missing
 from cowrite.crdt.slices import ready_part, slices
-from cowrite.testing.yjs_writer import block, gc, skip, text, write_update
+from cowrite.testing.yjs_writer import block, embed, gc, shared_type, skip, text, write_update
 from yjs_replicas import FUZZ, play, seen
 
 
@@ -34,6 +35,70 @@ def test_holes_are_in_no_slice() -> None:
     assert [part.brings for part in parts] == [((1, 1, 2),), ((1, 4, 6),)]
 
 
+@pytest.mark.rule("GU35")
+def test_a_long_text_is_cut_as_though_it_had_been_typed_in_parts() -> None:
+    """Between its characters; with the neighbours that it has. What is no text, or small, stays whole."""
+    first = text("abcé😀fgh", root="t")
+    structs = [first, text("ijklmn", origin=(1, 8)), embed("x" * 20, origin=(1, 14)), text("op", origin=(1, 15))]
+    whole = write_update([block(1, 0, *structs), block(2, 0, text("qrstuv", origin=(1, 1), right=(1, 2)))], {1: [(0, 1)]})
+    parts = list(slices(whole, inspect(whole), structs=9, ranges=9, size=5))
+    cut = [
+        block(1, 0, text("abcé", root="t")),
+        block(1, 4, text("😀f", origin=(1, 3))),
+        block(1, 7, text("gh", origin=(1, 6))),
+        block(1, 9, text("ijklm", origin=(1, 8))),
+        block(1, 14, text("n", origin=(1, 13))),
+        block(1, 15, embed("x" * 20, origin=(1, 14))),
+        block(1, 16, text("op", origin=(1, 15))),
+        block(2, 0, text("qrstu", origin=(1, 1), right=(1, 2))),
+        block(2, 5, text("v", origin=(2, 4), right=(1, 2))),
+    ]
+    assert sorted(parts[:-1]) == sorted(write_update([one]) for one in cut)
+    document = Document.empty()
+    for part in parts:
+        document.apply(part, inspect(part))
+    assert seen(document.encode()) == seen(whole)
+
+
+@pytest.mark.rule("GU35")
+@pytest.mark.parametrize("under", [{"right": (9, 0)}, {"parent": (9, 0)}, {"root": "t"}], ids=["before", "in", "root"])
+def test_a_long_text_keeps_its_place(under: dict[str, Any]) -> None:
+    there = write_update([block(9, 0, shared_type("text", root="t"))])
+    whole = write_update([block(1, 0, text("abcdefgh", **under))])
+    documents = [Document.from_state(there), Document.from_state(there)]
+    documents[0].apply(whole, inspect(whole))
+    for part in slices(whole, inspect(whole), structs=9, ranges=9, size=4):
+        documents[1].apply(part, inspect(part))
+    assert seen(documents[0].encode()) == seen(documents[1].encode())
+
+
+@pytest.mark.fuzz
+@pytest.mark.rule("GU35")
+def test_what_is_typed_between_the_parts_stands_at_one_place_for_all() -> None:
+    """Whoever has the whole text gets what others have typed where a part ended, and the other way round."""
+    for seed in range(60 * FUZZ):
+        rng = random.Random(seed)
+        eve, server, ana = (Doc[Any](client_id=number) for number in rng.sample(range(1, 1 << 30), 3))
+        eve.get("t", type=Text).insert(0, "".join(rng.choice("ab😀é") for _ in range(rng.randrange(8, 40))))
+        update = eve.get_update()
+        for part in slices(update, inspect(update), structs=9, ranges=9, size=rng.randrange(4, 20)):
+            server.apply_update(part)
+            ana.apply_update(server.get_update())
+            typed = ana.get("t", type=Text)
+            end = len(str(typed))
+            typed.insert(len(str(typed)[: rng.randrange(end // 2, end + 1)].encode()), "-")
+            server.apply_update(ana.get_update())
+        eve.apply_update(server.get_update())
+        assert str(eve.get("t", type=Text)) == str(server.get("t", type=Text))
+        assert str(server.get("t", type=Text)).replace("-", "") == str(_text_of(update))
+
+
+def _text_of(update: bytes) -> Text:
+    doc = Doc[Any]()
+    doc.apply_update(update)
+    return doc.get("t", type=Text)
+
+
 @pytest.mark.fuzz
 @pytest.mark.rule("GU25")
 def test_slices_do_what_the_whole_does() -> None:
@@ -45,7 +110,9 @@ def test_slices_do_what_the_whole_does() -> None:
             whole.apply_update(replica.doc.get_update())
         update = whole.get_update()
         sliced = Document.empty()
-        for part in slices(update, inspect(update, SYNC_LIMITS), structs=rng.randrange(1, 9), ranges=rng.randrange(1, 9)):
+        size = rng.choice([sys.maxsize, rng.randrange(4, 30)])
+        outline = inspect(update, SYNC_LIMITS)
+        for part in slices(update, outline, structs=rng.randrange(1, 9), ranges=rng.randrange(1, 9), size=size):
             outline = inspect(part)
             assert not missing(outline, sliced.state)
             sliced.apply(part, outline)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from cowrite.crdt.outline import CLOCK_BITS, CLOCK_MASK, SKIP, ClockRange, Layout, Outline
 
+_STRING: Final = 4
+_HAS_ORIGIN, _HAS_RIGHT, _HAS_KEY = 0x80, 0x40, 0x20
+"""What a struct's first byte tells."""
 
-def slices(update: bytes, outline: Outline, *, structs: int, ranges: int) -> Iterator[bytes]:
+
+def slices(update: bytes, outline: Outline, *, structs: int, ranges: int, size: int = sys.maxsize) -> Iterator[bytes]:
     """Cut an update into updates of at most so many structs, and then of at most so many deleted ranges.
 
-    Each slice needs only what the update needs and what the slices before it bring.
+    Each slice needs only what the update needs and what the slices before it bring. With ``size`` it has about so many bytes at
+    most, unless it is one struct: and a longer text is cut as though it had been typed in parts, which is the same text. Other
+    content cannot be cut.
     """
     layout = outline.layout
     taken = [block[1] for block in layout.blocks]
@@ -19,9 +27,18 @@ def slices(update: bytes, outline: Outline, *, structs: int, ranges: int) -> Ite
         while row < behind:
             end = row + 1
             if not _is_skip(layout, row):
-                while end < behind and end - row < structs and not _is_skip(layout, end):
+                start = layout.rows[4 * row + 3]
+                while (
+                    end < behind
+                    and end - row < structs
+                    and not _is_skip(layout, end)
+                    and struct_end(layout, index, end) - start <= size
+                ):
                     end += 1
-                yield _write([_block(update, layout, index, row, end)], ())
+                if struct_end(layout, index, end - 1) - start <= size:
+                    yield _write([_block(update, layout, index, row, end)], ())
+                else:
+                    yield from _parts(update, layout, index, row, size)
             row = end
         taken[index] = behind
     for at in range(0, len(outline.deletes), ranges):
@@ -81,6 +98,61 @@ def struct_end(layout: Layout, index: int, row: int) -> int:
     return layout.rows[4 * first + 3] - len(head)
 
 
+def _parts(update: bytes, layout: Layout, index: int, row: int, size: int) -> Iterator[bytes]:
+    """One struct, in as many as its text has parts of so many bytes."""
+    start, end = layout.rows[4 * row + 3], struct_end(layout, index, row)
+    info = update[start]
+    if info & 31 != _STRING or info & _HAS_KEY:
+        yield _write([_block(update, layout, index, row, row + 1)], ())
+        return
+    client, clock = layout.clients[layout.blocks[index][0]], layout.rows[4 * row] & CLOCK_MASK
+    right, at = _neighbours(update, start)
+    head = update[start:at]
+    _, at = _read_varuint(update, at)  # the length of the text
+    while at < end:
+        behind = min(at + size, end)
+        while behind < end and update[behind] & 0xC0 == 0x80:  # within a character
+            behind -= 1
+        out = bytearray()
+        for integer in (1, client, clock):
+            _write_varuint(out, integer)
+        out += head
+        _write_varuint(out, behind - at)
+        out += update[at:behind]
+        yield _write([bytes(out)], ())
+        clock += len(update[at:behind].decode().encode("utf-16-le")) // 2
+        at = behind
+        following = bytearray((_STRING | _HAS_ORIGIN | info & _HAS_RIGHT,))
+        for integer in (client, clock - 1):
+            _write_varuint(following, integer)
+        head = bytes(following) + right
+
+
+def _neighbours(update: bytes, start: int) -> tuple[bytes, int]:
+    """The right neighbour of a text, as it is written, and where its content begins."""
+    info, at = update[start], start + 1
+    if info & _HAS_ORIGIN:
+        at = _behind_id(update, at)
+    right = at
+    if info & _HAS_RIGHT:
+        at = _behind_id(update, at)
+        return update[right:at], at
+    if not info & _HAS_ORIGIN:
+        is_root, at = _read_varuint(update, at)
+        if is_root:
+            length, at = _read_varuint(update, at)
+            at += length
+        else:
+            at = _behind_id(update, at)
+    return b"", at
+
+
+def _behind_id(update: bytes, at: int) -> int:
+    _, at = _read_varuint(update, at)
+    _, at = _read_varuint(update, at)
+    return at
+
+
 def _is_skip(layout: Layout, row: int) -> bool:
     return layout.rows[4 * row] >> CLOCK_BITS == SKIP
 
@@ -124,3 +196,15 @@ def _write_varuint(out: bytearray, value: int) -> None:
         out.append(value & 127 | 128)
         value >>= 7
     out.append(value)
+
+
+def _read_varuint(update: bytes, at: int) -> tuple[int, int]:
+    """An integer that the guard has seen, and the place behind it."""
+    value = shift = 0
+    while True:
+        byte = update[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+        shift += 7

@@ -96,7 +96,8 @@ def test_what_is_typed_between_the_parts_stands_at_one_place_for_all() -> None:
 def _text_of(update: bytes) -> Text:
     doc = Doc[Any]()
     doc.apply_update(update)
-    return doc.get("t", type=Text)
+    found: Text = doc.get("t", type=Text)
+    return found
 
 
 @pytest.mark.fuzz

@@ -1,12 +1,16 @@
-"""When Python looks for garbage in cycles."""
+"""When Python looks for garbage in cycles, and which memory goes back to the system."""
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
+import subprocess
+import sys
 import weakref
 from collections.abc import Iterator
 from contextlib import suppress
+from textwrap import dedent
 
 import pytest
 
@@ -94,3 +98,30 @@ def test_the_collector_is_on_and_has_more_patience_than_by_itself() -> None:
     assert gc.isenabled()
     assert all(mine > pythons for mine, pythons in zip(gc.get_threshold(), (700, 10, 10), strict=True))
     assert gc.get_freeze_count()
+
+
+@pytest.mark.rule("TR46")
+@pytest.mark.skipif(sys.platform == "win32" or not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
+def test_large_blocks_go_back_to_the_system() -> None:
+    """After a larger one was freed, too; else most of what is freed here stays."""
+    kept = subprocess.check_output((sys.executable, "-c", _FREES))
+    assert int(kept) < 4
+    kept = subprocess.check_output((sys.executable, "-c", _FREES.replace("give_back_large_blocks()", "")))
+    assert int(kept) > 20, "this does not show it"
+
+
+_FREES = dedent("""
+    import psutil
+    from cowrite.collecting import give_back_large_blocks
+
+    give_back_large_blocks()
+    memory = psutil.Process().memory_info
+    before, large = memory().rss, b"x" * (20 << 20)
+    del large
+    blocks, between = [], []
+    for _ in range(20):
+        blocks.append(b"x" * (2 << 20))
+        between.append(b"x" * 100_000)
+    del blocks
+    print((memory().rss - before) >> 20)
+""")

@@ -42,10 +42,11 @@ def check_parts(data: bytes, outline: Outline) -> None:
     """What is ready for an empty document needs nothing, and slices are updates that bring the same."""
     ready = inspect(ready_part(data, outline, {}))
     assert not missing(ready, {})
-    parts = [inspect(part) for part in slices(data, outline, structs=2, ranges=2)]
-    brought = sum(end - start for part in parts for _, start, end in part.brings)
-    assert brought == sum(end - start for _, start, end in outline.brings)
-    assert [one for part in parts for one in part.deletes] == list(outline.deletes)
+    for size in (8, len(data)):
+        parts = [inspect(part) for part in slices(data, outline, structs=2, ranges=2, size=size)]
+        brought = sum(end - start for part in parts for _, start, end in part.brings)
+        assert brought == sum(end - start for _, start, end in outline.brings)
+        assert [one for part in parts for one in part.deletes] == list(outline.deletes)
 
 
 def seeds() -> Iterable[bytes]:

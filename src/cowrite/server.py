@@ -16,7 +16,7 @@ import uvicorn
 from cowrite.app import create_app
 from cowrite.brokers.errors import BrokerSetupError
 from cowrite.brokers.opening import open_broker
-from cowrite.collecting import collect_seldom, collect_when_quiet
+from cowrite.collecting import collect_seldom, collect_when_quiet, give_back_large_blocks
 from cowrite.composition import open_database
 from cowrite.core.clock import SystemClock
 from cowrite.runtime import Runtime
@@ -154,6 +154,7 @@ class _Server(uvicorn.Server):
                 "the server has not started, and the log says why: what it had opened has failed", code=AWAY
             ) from None
         collect_seldom()
+        give_back_large_blocks()
         self._collecting = asyncio.get_running_loop().create_task(collect_when_quiet(SystemClock()))
         await self._host.began(self._runtime)
 

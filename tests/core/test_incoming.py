@@ -71,3 +71,13 @@ def test_what_is_small_is_not_counted() -> None:
     for _ in range(1000):
         assert incoming.share("eve").hold(SMALL_BYTES)
     assert incoming.bytes == 0
+
+
+@pytest.mark.rule("LM21", "LM22", "LM3")
+def test_what_has_come_gives_more_time_and_what_is_late_is_counted() -> None:
+    """By the limit, where the code that is told is another word."""
+    limits = replace(Limits(), arrival_seconds=60.0, arrival_bytes=8192)
+    assert [limits.arrives_within(size) for size in (0, 8192, MB)] == [60.0, 61.0, 188.0]
+    excess = Excess()
+    excess.count("request_timeout")
+    assert excess.counts["arrival_seconds"] == 1

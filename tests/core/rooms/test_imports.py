@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
 import pytest
@@ -15,6 +15,7 @@ from cowrite.core.errors import PeerError
 from cowrite.core.imports.work import SLICE_PARTS
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Grant
+from cowrite.core.rooms.received import Received
 from cowrite.protocol import yjs
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.messages import Update
@@ -131,15 +132,35 @@ async def test_who_leaves_takes_the_process_along(server: Process) -> None:
     """The next one, which has waited for its turn, is looked at."""
     eve, ana, ben = [await server.join(user=user) for user in ("eve", "ana", "ben")]
     await quiet(server)
+    large = server.room().large
+    assert not large.waits(eve.peer)
     tasks = [bring(server, eve, LONG)]
     pid = await looked_at(server, eve)
     tasks += [bring(server, ana, embeds(3)), bring(server, ben, embeds(3, client=2))]
     await asyncio.sleep(0)
+    assert all(large.waits(one.peer) for one in (eve, ana, ben))
     ben.lose()
     eve.lose()
     assert await asyncio.gather(*tasks) == [0, 0, 0]
     assert is_gone(pid)
     assert (state(server), state(server, 2)) == (3, 0)
+
+
+@pytest.mark.rule("IM4")
+async def test_what_has_begun_to_be_taken_does_not_wait_any_more(server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transport whose socket is lost lets it go on."""
+    eve = await server.join(user="eve")
+    await quiet(server)
+    room, waits = server.room(), list[bool]()
+    take = room._intake.take_slice
+
+    def looking_on(received: Received, checked: Mapping[int, int]) -> None:
+        waits.append(room.large.waits(eve.peer))
+        take(received, checked)
+
+    monkeypatch.setattr(room._intake, "take_slice", looking_on)
+    await bring(server, eve, embeds(STRUCTS))
+    assert waits == [False] * (STRUCTS // SLICE_PARTS)
 
 
 @pytest.mark.rule("IM4")

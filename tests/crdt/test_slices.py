@@ -35,7 +35,7 @@ def test_holes_are_in_no_slice() -> None:
     assert [part.brings for part in parts] == [((1, 1, 2),), ((1, 4, 6),)]
 
 
-@pytest.mark.rule("GU35")
+@pytest.mark.rule("GU36")
 def test_a_long_text_is_cut_as_though_it_had_been_typed_in_parts() -> None:
     """Between its characters; with the neighbours that it has. What is no text, or small, stays whole."""
     first = text("abcé😀fgh", root="t")
@@ -60,7 +60,7 @@ def test_a_long_text_is_cut_as_though_it_had_been_typed_in_parts() -> None:
     assert seen(document.encode()) == seen(whole)
 
 
-@pytest.mark.rule("GU35")
+@pytest.mark.rule("GU36")
 @pytest.mark.parametrize("under", [{"right": (9, 0)}, {"parent": (9, 0)}, {"root": "t"}], ids=["before", "in", "root"])
 def test_a_long_text_keeps_its_place(under: dict[str, Any]) -> None:
     there = write_update([block(9, 0, shared_type("text", root="t"))])
@@ -73,7 +73,7 @@ def test_a_long_text_keeps_its_place(under: dict[str, Any]) -> None:
 
 
 @pytest.mark.fuzz
-@pytest.mark.rule("GU35")
+@pytest.mark.rule("GU36")
 def test_what_is_typed_between_the_parts_stands_at_one_place_for_all() -> None:
     """Whoever has the whole text gets what others have typed where a part ended, and the other way round."""
     for seed in range(60 * FUZZ):

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from cowrite.core.delivery.multicast import SHARED_BYTES, Multicast
 from cowrite.core.delivery.outbox import Arrears, Outbox, Relay
 from cowrite.core.excess import Excess
+from cowrite.core.incoming import Incoming
 from cowrite.core.limits import Limits
 from cowrite.testing.clock import ManualClock
 from cowrite.transports.framing import WriteTurn
@@ -68,6 +69,7 @@ class Line:
             watch=Watch(room.clock, 1.0),
             limits=Limits(),
             excess=Excess(),
+            incoming=Incoming(Limits()),
         )
         self.wire = PicowsWire(cast("asyncio.Transport", self.transport), Accepted("doc", None, None), services)
         self.transport.wire = self.wire

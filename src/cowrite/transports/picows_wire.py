@@ -174,9 +174,7 @@ class PicowsWire:
         self._paused = False
         self.link.drained()
         self.hear()  # what leaves is a sign of life, too: a slow reader may be long in coming to a ping
-        if self._unanswered is not None:
-            payload, self._unanswered = self._unanswered, None
-            self._answer(payload)
+        self._pong()
         self._pump()
         if self._refused:
             self._offer()
@@ -339,11 +337,18 @@ class PicowsWire:
             self.arrival = None
 
     def _answer(self, ping: bytes) -> None:
-        """Of the pings of a peer that does not read, only the newest is answered (RFC 6455, 5.5.3)."""
-        if self._paused:
-            self._unanswered = ping
-        else:
-            self._socket.write(control_frame(PONG, ping))
+        """Of the pings that come in one turn, and of those of a peer that does not read, only the newest is answered (RFC 6455,
+        5.5.3): each answer would be a system call, of which a flood could ask for a hundred thousand a second.
+        """
+        if self._unanswered is None and not self._paused:
+            # Not by the write turn: that is for messages, and may let a multicast write past this wire from then on.
+            asyncio.get_running_loop().call_soon(self._pong)
+        self._unanswered = ping
+
+    def _pong(self) -> None:
+        if self._unanswered is not None and not self._paused:
+            payload, self._unanswered = self._unanswered, None
+            self._socket.write(control_frame(PONG, payload))
 
     def _goodbye(self, code: int) -> None:
         """The client closes."""

@@ -17,6 +17,7 @@ import asyncio
 import binascii
 import hashlib
 import socket
+import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
@@ -27,6 +28,7 @@ from cowrite.protocol.close_codes import CloseCode
 from cowrite.transports.attendance import max_message_bytes
 from cowrite.transports.frame_reader import FrameReader, FrameReaders
 from cowrite.transports.picows_wire import PicowsWire
+from cowrite.transports.read_turn import ReadTurn
 from cowrite.transports.services import Services, Serving
 from cowrite.transports.upgrade import (
     NOT_SERVING,
@@ -90,6 +92,7 @@ class Upgrades:
     def __init__(self, serving: Serving, limits: Limits) -> None:
         self._serving = serving
         self._readers = FrameReaders(max_message_bytes(limits))
+        self._turn = ReadTurn()
 
     def answer(self, head: Head, client: str | None, transport: asyncio.Transport, connections: set[Any]) -> None:
         """Open a WebSocket, which takes the connection over; or refuse to, and close.
@@ -107,7 +110,7 @@ class Upgrades:
         wire = PicowsWire(transport, accepted, services)
         # uvloop keeps the last protocol that is not buffered, and with it all that uvicorn knows of the request.
         transport.set_protocol(_NOBODY)
-        transport.set_protocol(SocketProtocol(wire, transport, self._readers, connections, give_back))
+        transport.set_protocol(SocketProtocol(wire, transport, self._readers, self._turn, connections, give_back))
         transport.write(_acceptance(head.first(b"sec-websocket-key") or "", accepted.protocol))
         wire.opened()
 
@@ -137,13 +140,14 @@ class Upgrades:
 class SocketProtocol(asyncio.BufferedProtocol):
     """What the event loop calls for an open WebSocket."""
 
-    __slots__ = ("_connections", "_give_back", "_reader", "_readers", "_socket", "_wire")
+    __slots__ = ("_connections", "_give_back", "_reader", "_readers", "_socket", "_turn", "_wire")
 
     def __init__(
         self,
         wire: PicowsWire,
         transport: asyncio.Transport,
         readers: FrameReaders,
+        turn: ReadTurn,
         connections: set[Any],
         give_back: Callable[[], None],
     ) -> None:
@@ -151,6 +155,7 @@ class SocketProtocol(asyncio.BufferedProtocol):
         self._wire = wire
         self._socket = transport
         self._readers = readers
+        self._turn = turn
         self._reader: FrameReader | None = None
         """Where the beginning of a frame is; None: nothing has come since the end of one."""
         self._connections = connections
@@ -168,6 +173,7 @@ class SocketProtocol(asyncio.BufferedProtocol):
         return buffer
 
     def buffer_updated(self, nbytes: int) -> None:
+        began = time.monotonic()
         self._wire.hear()
         reader = self._reader if self._reader is not None else self._readers.next
         try:
@@ -185,6 +191,7 @@ class SocketProtocol(asyncio.BufferedProtocol):
             # What still comes is thrown away until the client has read why, and closes.
             self._reader = None
             self._socket.set_protocol(_Deaf(self))
+        self._turn.took(self._socket, time.monotonic() - began)
 
     def pause_writing(self) -> None:
         self._wire.pause_writing()
@@ -194,6 +201,7 @@ class SocketProtocol(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
+        self._turn.forget(self._socket)
         self._give_back()
         self._wire.end()
 

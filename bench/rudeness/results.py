@@ -111,6 +111,8 @@ def _cells(phase: Measured, quiet: Sequence[Measured]) -> list[str]:
     doubts = [doubt for one in (phase, *quiet) if (doubt := _doubt(one))]
     grows = f"{phase.memory / 1e6:.0f} MB, {phase.memory_after / 1e6:.0f} afterwards"
     end = behaviour.end if behaviour is not None else f"{sum(phase.ended.values())} ended by the server"
+    if behaviour is not None and not behaviour.silent and phase.ended:
+        end += f"; here {', '.join(f'{limit} {count}' for limit, count in phase.ended.items())}"
     ratio = f"{times[0]:.1f} · {times[1]:.1f}"
     judged = f"not judged: {doubts[0]}" if doubts else verdict
     return [title, *_measured(phase), ratio, *_after(phase), grows, end, judged]

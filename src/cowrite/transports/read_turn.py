@@ -1,7 +1,7 @@
 """How long one socket is read before the others are served: what comes as fast as it is read would else be all that is done.
 
-Theory of operation. The event loop reads a socket again and again while it gives something, tens of kilobytes at a time: ten
-thousand pings, or as many questions. What these cost is not known before. So the time is measured that reading takes (with all
+Theory of operation. The event loop reads a socket again and again while it gives something: thousands of pings at a time, or of
+questions. What these cost is not known before. So the time is measured that reading takes (with all
 that is done at once for a message), of one socket after another, and a socket that has taken more than its turn is not read for
 three times as long, or 10 ms: its peer's system keeps what comes, and then its peer. Nothing is refused, and nothing waits
 here.
@@ -17,6 +17,8 @@ from typing import Final
 
 TURN_SECONDS: Final = 0.001
 """Of the clock on the wall."""
+READ_BYTES: Final = 8 << 10
+"""Of one socket at a time: a thousand pings, which take about a turn."""
 _REST: Final = 3.0
 """How many times as long it rests: whoever floods has a quarter of the loop's time at most."""
 _LONGEST_REST: Final = 0.01

@@ -12,7 +12,7 @@ quiet again. At last all who are silent are there together, until the server has
 The rude are processes of their own on core 1 that run only when nobody else wants it. Their share of it is told, and how late
 the honest process itself was. What loopback does for a packet the kernel does at once, on the sender's time and core.
 
-``--short`` tries everything out in seconds: few people, a server that waits for seconds only (``impatient_server.py``), and no
+``--short`` tries everything out in seconds: few people, a server whose settings let it wait for seconds only, and no
 figure means anything. Its exit code is 1 when something honest was lost or something rude was left.
 """
 

@@ -13,7 +13,7 @@ from bench.rudeness.results import Results
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.rule("HB4", "LM1", "LM4", "LM7", "TR27", "HP24", "JS1")
+@pytest.mark.rule("HB4", "LM1", "LM4", "LM11", "TR27", "HP24", "JS1")
 @pytest.mark.timeout(240)
 def test_the_honest_and_the_rude_on_a_real_server(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """All behaviours, the silent at once. Nobody honest is sent away, every edit arrives and is stored, who is rude is

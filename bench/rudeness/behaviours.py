@@ -281,7 +281,7 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
         Behaviour("silence", "1000 connections, and silence", silence, "head_seconds", "closed after 10 s (LM4)", silent=True),
         Behaviour("half_upgrade", "200 with half a request for a socket", half_upgrade, "head_seconds", _LATE, silent=True),
         Behaviour("drip_head", "200 who drip a head, a byte every half second", drip_head, "head_seconds", _LATE, silent=True),
-        Behaviour("drip_body", "200 who drip a body", drip_body, "body_seconds", "408 after 20 s (LM7)", silent=True),
+        Behaviour("drip_body", "200 who drip a body", drip_body, "body_seconds", "408 after 20 s (LM11)", silent=True),
         Behaviour(
             "drip_frame", "200 who drip a frame of a WebSocket", drip_frame, None, "stay: they are heard (TR27)", silent=True
         ),
@@ -293,7 +293,9 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
             "4408 after 60 s (HP24)",
             silent=True,
         ),
-        Behaviour("no_hello", "200 JSON sockets without a hello", no_hello, "idle", "4508 after 10 s (JS1)", silent=True),
+        Behaviour(
+            "no_hello", "200 JSON sockets without a hello", no_hello, "hello_seconds", "4508 after 10 s (JS1)", silent=True
+        ),
         Behaviour("no_pong", "200 who read, and answer no ping", no_pong, "idle", _IDLE, silent=True),
         Behaviour("not_reading", "100 who stop reading, and 160 KB/s for them", not_reading, "idle", _IDLE, silent=True),
         Behaviour("stopped", "200 whose process is stopped", no_pong, "idle", _IDLE, silent=True, frozen="process"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,6 @@ from pathlib import Path
 import httpx
 import psutil
 
-from bench.side_by_side.node import ROOT
 from bench.side_by_side.servers import SERVER_CORE, on_core
 from demo_server import DemoServer
 
@@ -22,12 +20,15 @@ EVICTION_SECONDS = 2.0
 REFUSED = "refused:"
 """Before the name of a limit, among the figures."""
 _IMPATIENT = {
-    "COWRITE_LIMIT_HEAD_SECONDS": "2",
-    "COWRITE_LIMIT_BODY_SECONDS": "1",
-    "COWRITE_LIMIT_USER_SOCKETS": "50",
-    "COWRITE_LIMIT_EVICTION_SECONDS": "0.2",
+    "HEAD_SECONDS": "2",
+    "BODY_SECONDS": "1",
+    "HELLO_SECONDS": "1",
+    "IDLE_SECONDS": "4",
+    "HOCUSPOCUS_IDLE_SECONDS": "4",
+    "USER_SOCKETS": "50",
+    "EVICTION_SECONDS": "0.2",
 }
-_PROGRAM = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom bench.rudeness.impatient_server import run\nrun()\n"
+"""Limits with which all ends come in seconds."""
 
 
 class Server:
@@ -66,12 +67,9 @@ class Server:
 @contextmanager
 def served(folder: Path, secret: str, *, impatient: bool) -> Iterator[Server]:
     """While the block runs; afterwards it has stopped by itself. ``impatient``: it waits for seconds only."""
-    settings = {"COWRITE_SECRET": secret, "COWRITE_HOST": "0.0.0.0", "COWRITE_LIMIT_EVICTION_SECONDS": str(EVICTION_SECONDS)}
-    server = DemoServer(folder, demo=False, **(settings | (_IMPATIENT if impatient else {})))
-    if impatient:
-        server.program = folder / "cowrite"
-        server.program.write_text(f"#!{sys.executable}\n{_PROGRAM}")
-        server.program.chmod(0o755)
+    limits = {"EVICTION_SECONDS": str(EVICTION_SECONDS)} | (_IMPATIENT if impatient else {})
+    settings = {f"COWRITE_LIMIT_{name}": value for name, value in limits.items()}
+    server = DemoServer(folder, demo=False, COWRITE_SECRET=secret, COWRITE_HOST="0.0.0.0", **settings)
     with on_core(SERVER_CORE):
         server.start()
     try:

@@ -281,9 +281,14 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
         Behaviour("silence", "1000 connections, and silence", silence, "head_seconds", "closed after 10 s (LM4)", silent=True),
         Behaviour("half_upgrade", "200 with half a request for a socket", half_upgrade, "head_seconds", _LATE, silent=True),
         Behaviour("drip_head", "200 who drip a head, a byte every half second", drip_head, "head_seconds", _LATE, silent=True),
-        Behaviour("drip_body", "200 who drip a body", drip_body, "body_seconds", "408 after 20 s (LM11)", silent=True),
+        Behaviour("drip_body", "200 who drip a body", drip_body, "arrival_seconds", "408 after 60 s (LM22)", silent=True),
         Behaviour(
-            "drip_frame", "200 who drip a frame of a WebSocket", drip_frame, None, "stay: they are heard (TR27)", silent=True
+            "drip_frame",
+            "200 who drip a frame of a WebSocket",
+            drip_frame,
+            "arrival_seconds",
+            "4508 after 60 s (LM21)",
+            silent=True,
         ),
         Behaviour(
             "no_login",

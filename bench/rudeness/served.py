@@ -21,7 +21,7 @@ REFUSED = "refused:"
 """Before the name of a limit, among the figures."""
 _IMPATIENT = {
     "HEAD_SECONDS": "2",
-    "BODY_SECONDS": "1",
+    "ARRIVAL_SECONDS": "1",
     "HELLO_SECONDS": "1",
     "IDLE_SECONDS": "4",
     "HOCUSPOCUS_IDLE_SECONDS": "4",

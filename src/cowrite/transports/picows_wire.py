@@ -337,9 +337,7 @@ class PicowsWire:
             self.arrival = None
 
     def _answer(self, ping: bytes) -> None:
-        """Of the pings that come in one turn, and of those of a peer that does not read, only the newest is answered (RFC 6455,
-        5.5.3): each answer would be a system call, of which a flood could ask for a hundred thousand a second.
-        """
+        """Of the pings of one turn, or of a peer that does not read, only the newest is answered (RFC 6455, 5.5.3)."""
         if self._unanswered is None and not self._paused:
             # Not by the write turn: that is for messages, and may let a multicast write past this wire from then on.
             asyncio.get_running_loop().call_soon(self._pong)

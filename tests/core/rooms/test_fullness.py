@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 
@@ -310,14 +311,14 @@ async def test_who_has_gone_is_not_asked(told: list[Message]) -> None:
 
 async def test_of_one_in_slices_deletions_are_taken_too() -> None:
     """Who was away for long has a thousand of them, and more."""
-    async with process(60_000) as server:
+    async with process(80_000) as server:
         ana, ben = await joined(server, "ana", "ben")
         ben.client.text += "ab" * 15_000
         await quiet(server)
         ana.lose()
         for at in range(1500):
             del ana.client.text[at]
-        ana.client.text += "c" * 60_000
+        ana.client.text += "c" * 90_000
         here = await server.join(client=YjsClient(), user="ana")
         await quiet(server)
         update = ana.client.doc.get_update(here.client.doc.get_state())
@@ -326,4 +327,80 @@ async def test_of_one_in_slices_deletions_are_taken_too() -> None:
         await asyncio.wait_for(server.room().large.receive(here.peer, update, outline, everything=True), 30)
         await quiet(server)
         assert body(server) == str(ben.client.text) == "b" * 1500 + "ab" * 13_500
-        assert here.peer.outgrown > 60_000
+        assert here.peer.outgrown > 90_000
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_everybody_comes_together_again(seed: int) -> None:
+    """Whatever three people do, who come and go, in a document that is full most of the time: it stays as small as it may be,
+    and once they have deleted enough all have the same, and all of it is stored.
+    """
+    rng = random.Random(seed)
+    async with process() as server:
+        people = await joined(server, "ana", "ben", "cem")
+        for _ in range(100):
+            number = rng.randrange(3)
+            client = people[number].client
+            match rng.choice(("insert", "insert", "delete", "replace", "away", "tend")):
+                case "insert":
+                    client.text.insert(rng.randint(0, len(client.text)), rng.choice("abc") * rng.randint(1, 600))
+                case "delete":
+                    _delete(client, rng)
+                case "replace":
+                    with client.doc.transaction():
+                        _delete(client, rng)
+                        client.text += "r" * rng.randint(1, 100)
+                case "away":
+                    people[number].lose()
+                    client.text += "x" * rng.randint(1, 300)
+                    people[number] = await server.join(client=client, user=people[number].peer.session.author)
+                case _:
+                    await tend(server)
+            if rng.random() < 0.7:
+                await quiet(server)
+            live = server.room().replicas.live
+            assert live is not None
+            assert len(live.encode()) <= MOST + MOST // 16
+        assert [one.closed for one in people] == [None] * 3
+        assert server.excess.counts["document_full"] > 3
+        for one in people:
+            length = len(one.client.text)
+            del one.client.text[100:length]
+            await quiet(server)
+        for _ in range(3):
+            await tend(server)
+        assert {str(one.client.text) for one in people} == {body(server)}
+        assert all(one.client.saved for one in people)
+
+
+def _delete(client: YjsClient, rng: random.Random) -> None:
+    length = len(client.text)
+    start = rng.randint(0, length)
+    del client.text[start : rng.randint(start, length)]
+
+
+async def test_deleting_makes_a_document_no_larger_without_an_end(told: list[Message]) -> None:
+    """A character that goes from the middle leaves two pieces. Large deletions are taken; who has nothing new is not told."""
+    async with process() as server:
+        ana, ben = await joined(server, "ana", "ben")
+        ana.client.text += "ab" * 1900
+        await quiet(server)
+        for at in range(150):
+            del ana.client.text[at]
+            await quiet(server)
+        live = server.room().replicas.live
+        assert live is not None
+        assert len(live.encode()) <= MOST + MOST // 16
+        assert len(denials(told)) == 1
+        assert len(str(ben.client.text)) > 3650
+        ben.lose()
+        again = await server.join(client=ben.client, user="ben")
+        await quiet(server)
+        assert again.client.saved
+        assert len(denials(told)) == 1
+        for _ in range(10):
+            del again.client.text[0:100]
+        await quiet(server)
+        await tend(server)
+        assert str(ana.client.text) == str(again.client.text) == body(server)
+        assert ana.client.saved

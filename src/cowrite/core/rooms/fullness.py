@@ -1,10 +1,10 @@
 """How large a document may become: what would make it larger is refused before anybody sees it; what shrinks it is not.
 
 Its size is that of its encoded state, which is what everybody who comes in is sent. To encode a large document takes as long
-as many edits do, so what has come since it was last encoded is added, update by update: that is never less, and often more,
-since the encoded state has what many keystrokes made in one piece. Only where this sum is beyond the limit the document is
-encoded for the sake of knowing, and that takes no more than a small share of the time, however many edits knock: in between the
-sum counts.
+as many edits do, so what has come since it was last encoded is added, update by update, and something for each piece that a
+deletion may have cut in three. For what people do that is more than it is, since the encoded state has what many keystrokes
+made in one piece. Only where this sum is beyond the limit the document is encoded for the sake of knowing, and that takes no
+more than a small share of the time, however many edits knock: in between the sum counts.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Final
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Clock
 from cowrite.core.rooms.replicas import Replicas
+from cowrite.crdt.document import Document
 from cowrite.crdt.outline import Outline
 
 _REST: Final = 20
@@ -22,6 +23,10 @@ _REST: Final = 20
 _SHARE: Final = 16
 """What deletes at least as much as it brings may go beyond the limit by one in so many bytes of it: else nobody could put
 something shorter in the place of what is there.
+"""
+_PIECE: Final = 32
+"""Bytes that the state may become larger by a range that is deleted, where that cuts something into three. What deletes less
+than that a range is no way to make a full document smaller, and could be one to make it larger without an end.
 """
 
 
@@ -32,12 +37,17 @@ class Fullness:
         self._replicas = replicas
         self._clock = clock
         self._limit = limits.document_bytes
+        self._pieces = 0
+        """Bytes that deletions may have added since it was last encoded to know."""
         self._again = float("-inf")
 
     def admits(self, update: Outline) -> bool:
         """Whether an update may come in: there is room for what it brings, or it brings nothing that is new."""
-        live = self._replicas.live
-        if live is None or not self._limit or live.encoded_size + update.layout.deletes_at <= self._limit:
+        live, pieces = self._replicas.live, _PIECE * len(update.deletes)
+        if live is None or not self._limit:
+            return True
+        if live.encoded_size + self._pieces + pieces + update.layout.deletes_at <= self._limit:
+            self._pieces += pieces
             return True
         return self.admits_all((update,))
 
@@ -46,27 +56,34 @@ class Fullness:
         live, limit = self._replicas.live, self._limit
         if live is None or not limit:
             return True
-        known = live.state.get
-        new = [one for one in updates if any(known(client, 0) < end for client, _, end in one.brings)]
-        size = sum(one.layout.deletes_at for one in new)
-        deleted = sum(end - start for one in updates for _, start, end in one.deletes)
-        return not size or self._has_room(size, limit + limit // _SHARE if deleted >= size else limit)
+        pieces = _PIECE * sum(len(one.deletes) for one in updates)
+        if admitted := self._has_room_for(live, updates, pieces):
+            self._pieces += pieces
+        return admitted
 
     def has_room(self, size: int) -> bool:
         """Whether the document may become larger by so many bytes."""
-        return not self._limit or self._has_room(size, self._limit)
+        live = self._replicas.live
+        return live is None or not self._limit or self._fits(live, size, self._limit)
 
     @property
     def reason(self) -> str:
         """Why something was refused, for people."""
         return f"the document is full: it may have {self._limit} bytes, and this would make it larger; delete something first"
 
-    def _has_room(self, size: int, limit: int) -> bool:
-        live = self._replicas.live
-        if live is None:
-            return True
-        if live.encoded_size + size > limit and self._clock.monotonic() >= self._again:
+    def _has_room_for(self, live: Document, updates: Sequence[Outline], pieces: int) -> bool:
+        known, beyond = live.state.get, self._limit + self._limit // _SHARE
+        new = [one for one in updates if any(known(client, 0) < end for client, _, end in one.brings)]
+        size = sum(one.layout.deletes_at for one in new)
+        deleted = sum(end - start for one in updates for _, start, end in one.deletes)
+        if size:
+            return self._fits(live, size + pieces, beyond if deleted >= size else self._limit)
+        return deleted >= pieces or self._fits(live, pieces, beyond) or all(map(live.holds, updates))
+
+    def _fits(self, live: Document, size: int, limit: int) -> bool:
+        if live.encoded_size + self._pieces + size > limit and self._clock.monotonic() >= self._again:
             began = self._clock.cpu()
             live.encode()
+            self._pieces = 0
             self._again = self._clock.monotonic() + _REST * (self._clock.cpu() - began)
-        return live.encoded_size + size <= limit
+        return live.encoded_size + self._pieces + size <= limit

@@ -137,7 +137,8 @@ class Intake:
             return None
         if self._fits(received):
             return received
-        return self._deletions_of(received) if received.everything else None
+        part = self._deletions_of(received) if received.everything else None
+        return part if part is not None and self.fullness.admits(part.outline) else None
 
     def accepts(self, received: Received) -> bool:
         """Whether the peer may write, and there is room for it. Else the message is refused.
@@ -284,7 +285,7 @@ class Intake:
     def _fits(self, received: Received) -> bool:
         """Whether the document may become so large. Else the message is refused, and the peer told why."""
         if not self.fullness.admits(received.outline):
-            return self._refuse_growth(received, received.outline.layout.deletes_at)
+            return self._refuse_growth(received, max(1, received.outline.layout.deletes_at))
         if received.everything:
             received.peer.outgrown, received.peer.shrinks = 0, False
         return True

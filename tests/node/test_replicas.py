@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import random
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -98,6 +97,10 @@ def test_what_is_taken_is_shown_alike_by_yjs(yjs: LedProgram) -> None:
         assert {*read(yjs, *ways), *map(text_of, ways)} == {text_of(ways[0])}, f"seed {seed}"
 
 
+RESTORED_OUT_OF_ORDER = {211, 315, 459, 1076}
+"""The seeds below 1400 with which Yjs writes something as in the last test here."""
+
+
 def exchanged(yjs: LedProgram, seed: int) -> tuple[list[str], bool]:
     """Apply what replicas of Yjs have written. Returns why some was refused, and whether the replicas end with the same."""
     rng = random.Random(seed)
@@ -128,12 +131,11 @@ def exchanged(yjs: LedProgram, seed: int) -> tuple[list[str], bool]:
 @pytest.mark.rule("GU1", "GU35")
 def test_what_yjs_writes_is_taken(yjs: LedProgram) -> None:
     """People who type at one place, format, delete, undo and redo, also what others have deleted around it."""
-    counts = Counter[str]()
-    for seed in range(60 * FUZZ):
+    seeds = range(min(60 * FUZZ, 1400))
+    for seed in seeds:
         codes, alike = exchanged(yjs, seed)
-        assert alike or codes, f"seed {seed}"
-        counts.update(codes)
-    assert sum(counts.values()) <= FUZZ // 10, counts  # as in the last test here: 11 in 9000 of these
+        assert codes == ["neighbours"] * (seed in RESTORED_OUT_OF_ORDER), f"seed {seed}"
+        assert alike, f"seed {seed}"
 
 
 @pytest.mark.rule("GU1", "GU35")

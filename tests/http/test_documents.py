@@ -12,7 +12,6 @@ import pytest
 
 from cowrite.protocol import yjs
 from cowrite.protocol.messages import SyncStep2
-from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.testing.client import WebSocketClient
 from cowrite.testing.transport_contract.server import ended, join
 from cowrite.testing.yjs_client import YjsClient
@@ -296,22 +295,3 @@ async def test_never_older_than_the_log(tmp_path: Path) -> None:
             elsewhere = ana.on(other)
             answer = await other.client.get(path("d", "?format=text"), headers=elsewhere.headers)
             assert answer.text == "".join(map(str, range(turn + 1)))
-
-
-@pytest.mark.rule("RE50")
-async def test_a_damaged_document_is_500_and_can_be_read_as_it_was() -> None:
-    database = MemoryDatabase()
-    async with api(storage=memory_storage(database)) as server:
-        member = await server.connect("d", token("ana"))
-        for text in ("a", "b", "c"):
-            await member.write(insert(text))
-    database.damage_update("d", 3)
-    async with api(storage=memory_storage(database)) as server:
-        answer = await server.client.get(path("d"), headers=WRITER)
-        assert problem(answer) == (500, "document_damaged")
-        assert answer.json()["readable_offset"] == 2
-        past = await server.client.get(path("d", "?at=offset:2&format=text"), headers=WRITER)
-        assert (past.status_code, past.text) == (200, "ba")
-        gone = await server.client.get(path("d", "?at=offset:3"), headers=WRITER)
-        assert problem(gone) == (500, "document_damaged")
-        assert "readable_offset" not in gone.json()

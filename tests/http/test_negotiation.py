@@ -33,6 +33,7 @@ async def test_connect(server: Api) -> None:
             "session_expires_at",
             "document_id",
             "grant",
+            "read_only",
             "user",
             "transports",
             "head",

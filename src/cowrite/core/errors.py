@@ -32,10 +32,10 @@ class RoomClosed(Exception):
 
 
 class DocumentDamaged(RoomClosed):
-    """What is stored of the document cannot be read to its end. It is left as it is, and nothing is written to it."""
+    """Nothing of what is stored of the document can be read. It is left as it is, and nothing is written to it."""
 
-    def __init__(self, readable: int | None) -> None:
-        past = f"; it can be read as it was at offset {readable}" if readable is not None else ""
-        super().__init__(CloseCode.STORE_UNAVAILABLE, f"the document is damaged in the database and was left as it is{past}")
-        self.readable = readable
-        """The last offset at which it can be had; None: there is none, or it is not known."""
+    def __init__(self) -> None:
+        reason = (
+            "the document is damaged in the database: nothing of it can be read, and it was left as it is. A backup mends it"
+        )
+        super().__init__(CloseCode.STORE_UNAVAILABLE, reason)

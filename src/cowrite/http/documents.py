@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -13,28 +12,20 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from cowrite.core.damaged import Damaged
 from cowrite.core.errors import RoomClosed
-from cowrite.core.history.errors import HistoryRefused
 from cowrite.core.history.moments import Moment
-from cowrite.core.operations.feed import encode_entry
 from cowrite.core.operations.state import State
-from cowrite.core.ports import AccessDenied, Grant, InvalidId
-from cowrite.core.records import DocumentInfo, Entry
+from cowrite.core.ports import AccessDenied, Grant
+from cowrite.core.records import DocumentInfo
 from cowrite.core.sessions.session import Session
 from cowrite.http.asked import backend_asked
 from cowrite.http.backend import Backend
 from cowrite.http.bodies import Content, matches, not_modified
 from cowrite.http.credentials import ALL_DOCUMENTS, identify, token_of
 from cowrite.http.document_formats import MEDIA_TYPES, Format, chosen_format, rendered
-from cowrite.http.models import (
-    CreateBody,
-    Document,
-    Documents,
-    DocumentState,
-    OperationsPage,
-    Person,
-    PresenceList,
-)
+from cowrite.http.document_operations import operations_page
+from cowrite.http.models import CreateBody, Document, Documents, DocumentState, OperationsPage, Person, PresenceList
 from cowrite.http.problems import Refusal, documented
 from cowrite.http.raw_paths import DocumentInPath
 from cowrite.http.strict_route import ExactRoute
@@ -46,9 +37,6 @@ MAX_OPERATIONS: Final = 1000
 _LOOKED_AT: Final = 1000
 """Documents that are looked at for one page: of those that the token does not open nothing is told."""
 _AT_ONCE: Final = 20
-_PORTION_BYTES: Final = 1 << 20
-"""Operations of more bytes come in several pages."""
-
 _ERRORS: Final = {"s400": "bad_request", "s401": "unauthorized", "s503": "unavailable draining"}
 WITH_BODY: Final = {"s400": "malformed_json bad_request", "s408": "request_timeout"}
 ON_ONE: Final = _ERRORS | {
@@ -59,6 +47,8 @@ ON_ONE: Final = _ERRORS | {
     "s500": "document_damaged",
 }
 """The errors of a route about one document."""
+READABLE_OFFSET: Final = "cowrite-readable-offset"
+"""The header that tells how far a damaged document can be read."""
 MAX_MOMENT: Final = 255
 MOMENT: Final = (
     "The moment: `offset:` and an offset, `time:` and milliseconds since 1970 or a time, `version:` or `operation:` and an id; "
@@ -116,7 +106,13 @@ def documents_routes() -> APIRouter:
         responses={
             200: {
                 "content": {media.partition(";")[0]: {} for form, media in MEDIA_TYPES.items() if form is not Format.JSON},
-                "headers": {"ETag": {"description": "For If-None-Match.", "schema": {"type": "string"}}},
+                "headers": {
+                    "ETag": {"description": "For If-None-Match.", "schema": {"type": "string"}},
+                    "Cowrite-Readable-Offset": {
+                        "description": "Only of a document that is damaged: the last offset before that, and what is shown.",
+                        "schema": {"type": "integer"},
+                    },
+                },
             },
             304: {"description": "It has not changed since the answer with that ETag."},
             **documented(
@@ -204,7 +200,7 @@ def documents_routes() -> APIRouter:
     ) -> Response:
         await identify(backend, token_of(request.scope), document_id, Grant.READ)
         info = await existing_document(backend, document_id)
-        page = Content(await _operations(backend, info, after, limit))
+        page = Content(await operations_page(backend, info, after, limit))
         return await page.answer(request.headers, media_type="application/json")
 
     @routes.get(
@@ -265,56 +261,30 @@ async def _read(request: Request, backend: Backend, document_id: str, asked: _As
     unless = request.headers.get("if-none-match")
     if matches(unless, etag := _etag(head.epoch, head.offset, form, root)):
         return not_modified(etag)
-    state = await _state_of(request, backend, info, moment)
+    state, damage = await _state_of(request, backend, info, moment)
     head = state.committed.head
     if matches(unless, etag := _etag(head.epoch, head.offset, form, root)):
         return not_modified(etag)
     headers = {"etag": etag, "cache-control": "private, no-cache"}
+    if damage is not None:
+        headers[READABLE_OFFSET] = str(damage.readable)
     content = Content(await rendered(state, document_id, form, root))
     return await content.answer(request.headers, media_type=MEDIA_TYPES[form], headers=headers)
 
 
-async def _state_of(request: Request, backend: Backend, info: DocumentInfo, moment: Moment | None) -> State:
-    """The document at a moment; None: now."""
+async def _state_of(
+    request: Request, backend: Backend, info: DocumentInfo, moment: Moment | None
+) -> tuple[State, Damaged | None]:
+    """The document at a moment; None: now, or as far as it can be read."""
     if moment is not None:
-        return await while_connected(request, backend.past.moments.state(moment))
+        return await while_connected(request, backend.past.moments.state(moment)), None
     async with backend.registry.open(info.document_id) as room:
-        return await backend.reader.state(room, at_least=info.head)
+        return await backend.reader.state(room, at_least=info.head), room.damage
 
 
 def _etag(epoch: str, offset: int, form: Format, root: str | None) -> str:
     text = f"{epoch} {offset} {form} {'' if root is None else f'={root}'}"
     return f'W/"{blake2b(text.encode(errors="surrogatepass"), digest_size=12).hexdigest()}"'
-
-
-async def _operations(backend: Backend, info: DocumentInfo, after: str | None, limit: int) -> bytes:
-    document_id = info.document_id
-    offset = 0 if after is None else await _place(backend, info, after)
-    entries: list[Entry] = []
-    while offset < info.head.offset and not any(entry.operations for entry in entries):
-        entries = list(await backend.history.operations(document_id, after=offset, limit=limit, size=_PORTION_BYTES))
-        if not entries:
-            break
-        offset = entries[-1].offset
-    last = next((entry.operations[-1].id for entry in reversed(entries) if entry.operations), None)
-    following = json.dumps(last if offset < info.head.offset else None)
-    operations = b",".join(encode_entry(entry) for entry in entries if entry.operations)
-    return b'{"operations":[%s],"next":%s}' % (operations, following.encode())
-
-
-async def _place(backend: Backend, info: DocumentInfo, after: str) -> int:
-    """The offset of an operation, or of another moment. What may be both is an operation: `next` of a page is one."""
-    try:
-        located = await backend.history.locate(info.document_id, after)
-    except InvalidId:  # longer than an operation's id can be
-        located = None
-    if located is not None:
-        return located
-    try:
-        return (await backend.past.moments.resolve(info, after)).offset
-    except HistoryRefused:
-        detail = f"No operation of this document has the id {after!r}, and it names no other moment of it."
-        raise Refusal(HTTPStatus.NOT_FOUND, "unknown_operation", detail) from None
 
 
 async def _people(backend: Backend, document_id: str) -> PresenceList:

@@ -42,7 +42,7 @@ class Health(BaseModel):
     documents: int = Field(description="Documents that are open in this process.")
     failing_documents: int = Field(description="Documents that cannot be stored although the store can; the log says why.")
     damaged_documents: int = Field(
-        description="Documents that were found damaged in the database, and are not opened; the log says where."
+        description="Documents that were found damaged in the database, and are only read; the log says where."
     )
     connections: int
     database: DatabaseConnections | None = Field(None, description="Only where the store is on a database server.")

@@ -33,7 +33,7 @@ from cowrite.http.models import Operation
 from cowrite.http.problems import documented
 from cowrite.http.raw_paths import DocumentInPath
 from cowrite.http.strict_route import ExactRoute
-from cowrite.http.versions import entered
+from cowrite.http.versions import entered, entered_to_change
 from cowrite.http.waiting import while_connected
 
 MAX_GROUPS: Final = 1000
@@ -165,7 +165,7 @@ def _writing(routes: APIRouter) -> None:
         responses=documented(**_WRITING | {"s422": f"{_WRITING['s422']} root"}),
     )
     async def restore(request: Request, document_id: DocumentInPath, body: RestoreBody, backend: Backend = given) -> Restored:
-        session, info = await entered(backend, request, document_id, Grant.WRITE)
+        session, info = await entered_to_change(backend, request, document_id)
         restoring, asked = backend.past.restoring, _Asked(id=body.id, words=_words(body))
         made = await restoring.done_before(session, info, CauseKind.RESTORE, **asked)
         if made is None:
@@ -183,7 +183,7 @@ def _writing(routes: APIRouter) -> None:
         responses=documented(**_WRITING),
     )
     async def undo(request: Request, document_id: DocumentInPath, body: UndoBody, backend: Backend = given) -> Restored:
-        session, info = await entered(backend, request, document_id, Grant.WRITE)
+        session, info = await entered_to_change(backend, request, document_id)
         if body.author != session.author:
             require(session, Grant.ADMIN)
         restoring, asked = backend.past.restoring, _Asked(id=body.id, words=_words(body))
@@ -206,7 +206,7 @@ def _writing(routes: APIRouter) -> None:
         before: Annotated[str, Query(min_length=1, max_length=MAX_MOMENT, description=MOMENT)],
         backend: Backend = given,
     ) -> Forgotten:
-        _, info = await entered(backend, request, document_id, Grant.ADMIN)
+        _, info = await entered_to_change(backend, request, document_id, Grant.ADMIN)
         try:
             moment = await backend.past.moments.resolve(info, before)
         except HistoryForgotten as forgotten:  # that much was done before: whoever asks every night need not know

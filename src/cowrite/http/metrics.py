@@ -47,7 +47,7 @@ METRICS: Final = (
     Meaning(
         "cowrite_journal_failing_documents", "gauge", "Documents that cannot be stored although the database can be written."
     ),
-    Meaning("cowrite_damaged_documents", "gauge", "Documents that were found damaged in the database, and are not opened."),
+    Meaning("cowrite_damaged_documents", "gauge", "Documents that were found damaged in the database, and are only read."),
     Meaning("cowrite_presence_degraded", "gauge", "1: presence is not kept where the settings say."),
     Meaning("cowrite_broker_connected", "gauge", "1: news reaches other processes by the broker now."),
     Meaning("cowrite_broker_contacts_total", "counter", "How often contact with the broker was made."),

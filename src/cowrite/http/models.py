@@ -162,6 +162,9 @@ class Polled(BaseModel):
         None, description="Too much has happened, or the cursor is unknown: take `state` instead."
     )
     state: dict[str, Any] | None = Field(default=None, description="The whole document at `head`.")
+    read_only: Literal["damaged"] | None = Field(
+        None, description="The document is damaged: it is read up to `offset`, and nobody writes it."
+    )
 
 
 class ClientInfo(BaseModel):
@@ -210,6 +213,11 @@ class Admitted(BaseModel):
     session_expires_at: int
     document_id: str
     grant: Grant
+    read_only: Literal["damaged"] | None = Field(
+        None,
+        description="Why `grant` is no more than `read`, where that is not the session's own: the document is damaged in the "
+        "database, and is read as it was at `offset` until it is mended.",
+    )
     user: User
 
 
@@ -320,6 +328,11 @@ class OperationsPage(BaseModel):
 
     operations: list[Operation]
     next: str | None = Field(description="The next page's `after`; null: this is the last one.")
+    readable_offset: int | None = Field(
+        None,
+        description="Only where an entry is damaged, which ends the page: the last offset before it. What is intact behind it "
+        "begins with `after=offset:` and one more than this.",
+    )
 
 
 class PresenceList(BaseModel):

@@ -112,32 +112,35 @@ class PollEndpoint:
         async with _room(backend, request.document_id) as room:
             found: Found
             if room is None:
-                found, people, epoch = Operations((), request.cursor, 0), _NO_PEOPLE, ""
+                found, people, epoch, damage = Operations((), request.cursor, 0), _NO_PEOPLE, "", None
             else:
                 if caller.lasting:
                     now, seconds = backend.clock.monotonic(), request.wait + PRESENT_SECONDS
                     room.presence.visit(caller.session, backend.clock.now(), now, seconds)
                 found = await self._find(request, backend, caller, room)
-                people, epoch = self._present(room, backend), room.replicas.head.epoch
+                people, epoch, damage = self._present(room, backend), room.replicas.head.epoch, room.damage
             # Once more, behind everything that was waited for.
             backend.access.check(caller.session)
         etag = _etag(epoch, found.offset, people.digest)
         if matches(request.headers.get("if-none-match"), etag):
             return not_modified(etag)
-        content = self._content(request, backend, found, people, etag)
+        content = self._content(request, backend, found, people, etag, read_only=damage is not None)
         headers = {"etag": etag, "cache-control": "private, no-cache"}
         return await content.answer(request.headers, media_type="application/json", headers=headers)
 
-    def _content(self, request: PollRequest, backend: Backend, found: Found, people: _People, etag: str) -> Content:
+    def _content(
+        self, request: PollRequest, backend: Backend, found: Found, people: _People, etag: str, *, read_only: bool
+    ) -> Content:
         """Written once for all who ask within a moment: when somebody comes, everybody is told of everybody."""
-        key, now = (request.document_id, request.cursor, etag), backend.clock.monotonic()
+        key, asked = (request.document_id, request.cursor, etag), backend.clock.monotonic()
         known = self._contents.get(key)
-        if known is not None and now - known[0] < _SHARED_SECONDS:
+        if known is not None and asked - known[0] < _SHARED_SECONDS:
             return known[1]
-        content = Content(_body(found, people.json, now=backend.clock.now(), server=backend.load.status))
+        now, status = backend.clock.now(), backend.load.status
+        content = Content(_body(found, people.json, now=now, server=status, read_only=read_only))
         self._contents.pop(key, None)
-        self._contents[key] = now, content
-        for old in [old for old, (written_at, _) in self._contents.items() if now - written_at >= _SHARED_SECONDS]:
+        self._contents[key] = asked, content
+        for old in [old for old, (written_at, _) in self._contents.items() if asked - written_at >= _SHARED_SECONDS]:
             del self._contents[old]
         return content
 
@@ -199,9 +202,11 @@ def _etag(epoch: str, offset: int, people: bytes) -> str:
     return f'W/"{blake2b(f"{epoch} {offset} ".encode() + people, digest_size=12).hexdigest()}"'
 
 
-def _body(found: Found, people: bytes, *, now: int, server: str) -> bytes:
+def _body(found: Found, people: bytes, *, now: int, server: str, read_only: bool) -> bytes:
     operations = b"" if isinstance(found, State) else b",".join(one.operations for one in found.entries if one.operations)
     rest = b',"reset":true,"state":%s' % found.json if isinstance(found, State) else b""
+    if read_only:
+        rest += b',"read_only":"damaged"'
     return b'{"operations":[%s],"presence":%s,"heartbeat":%d,"head":%s,"offset":%d,"link":"ok","server":"%s"%s}' % (
         operations,
         people,

@@ -65,6 +65,7 @@ class Problem(BaseModel):
     index: int | None = Field(None, description="The place in the request of the operation that is to blame.")
     field: str | None = Field(None, description="That of its fields which is.")
     first_offset: int | None = Field(None, description="Where history was forgotten: the oldest entry that is kept.")
+    readable_offset: int | None = Field(None, description="Where the document is damaged: the last offset before that.")
     retry: bool | None = Field(None, description="True: the same request may succeed later.")
 
 
@@ -131,6 +132,7 @@ _OF_SUBMISSIONS: Final = {
     "out_of_order": HTTPStatus.CONFLICT,
     "document_deleted": HTTPStatus.GONE,
     "document_full": _TOO_LARGE,
+    "document_damaged": HTTPStatus.INTERNAL_SERVER_ERROR,
     "history_replaced": HTTPStatus.CONFLICT,
     "restored_meanwhile": HTTPStatus.CONFLICT,
     "too_fast": HTTPStatus.TOO_MANY_REQUESTS,
@@ -163,7 +165,8 @@ def from_submission(refused: SubmissionRefused) -> Refusal:
     """The answer to operations that were refused."""
     if refused.code in {"unavailable", "overloaded"}:
         return unavailable(refused.reason, code=refused.code)
-    places = {"index": refused.index, "field": refused.field, "retry": refused.retry or None}
+    places = {"index": refused.index, "field": refused.field, "readable_offset": refused.readable}
+    places["retry"] = refused.retry or None
     more: dict[str, Any] = {name: value for name, value in places.items() if value is not None}
     status = _OF_SUBMISSIONS.get(refused.code, _INVALID)
     headers = {"retry-after": str(math.ceil(refused.seconds))} if refused.seconds else None
@@ -181,8 +184,7 @@ def from_history(refused: HistoryRefused) -> Refusal:
 def from_close(closed: PeerError | RoomClosed) -> Refusal:
     """The answer where a socket would be closed."""
     if isinstance(closed, DocumentDamaged):
-        more: dict[str, Any] = {"readable_offset": closed.readable} if closed.readable is not None else {}
-        return Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "document_damaged", closed.reason, **more)
+        return Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "document_damaged", closed.reason)
     status = _OF_CLOSES.get(closed.code)
     if status is None:
         return unavailable(closed.reason)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
 
+from cowrite.core.damaged import Damaged, granted
 from cowrite.core.ports import AccessDenied, Grant
 from cowrite.core.records import AccessChange, Head
 from cowrite.core.sessions.bridge import Admission
@@ -52,11 +53,12 @@ def realtime_routes(*, batch_milliseconds: int) -> APIRouter:
             code = "draining" if backend.load.status == "draining" else "overloaded"
             raise unavailable("The server takes no more sessions now.", code=code, seconds=_OVERLOADED_SECONDS)
         head: tuple[str | None, Head] | None = None
+        damage: Damaged | None = None
 
         async def prepare() -> None:
-            nonlocal head
+            nonlocal head, damage
             async with backend.registry.open(document_id) as room:
-                head = await backend.reader.last_operation(room)
+                head, damage = await backend.reader.last_operation(room), room.damage
 
         admission = await backend.bridge.connect(body.session_token, document_id, prepare)
         assert head is not None, "it was prepared"
@@ -65,7 +67,7 @@ def realtime_routes(*, batch_milliseconds: int) -> APIRouter:
         admission.session.client = client
         _log.info("session opened", document=document_id, user=admission.session.author, client=client, failed=body.failed)
         return Connected(
-            **_admitted(admission),
+            **_admitted(admission, damage),
             transports=offers(request, document_id, failed=body.failed, crowded=backend.load.crowded),
             head=last_operation,
             offset=at.offset,
@@ -91,7 +93,9 @@ def realtime_routes(*, batch_milliseconds: int) -> APIRouter:
         token = token_of(request.scope, body.access_token)
         if token is None:
             raise AccessDenied("A token is needed.", known=False)
-        return Admitted(**_admitted(await backend.bridge.refresh(token, body.session_token)))
+        admission = await backend.bridge.refresh(token, body.session_token)
+        room = backend.registry.get(admission.session.document_id)
+        return Admitted(**_admitted(admission, room.damage if room is not None else None))
 
     @routes.post(
         "/disconnect",
@@ -160,7 +164,7 @@ def realtime_routes(*, batch_milliseconds: int) -> APIRouter:
     return routes
 
 
-def _admitted(admission: Admission) -> dict[str, Any]:
+def _admitted(admission: Admission, damage: Damaged | None) -> dict[str, Any]:
     session = admission.session
     return {
         "session_id": session.id,
@@ -168,7 +172,8 @@ def _admitted(admission: Admission) -> dict[str, Any]:
         "expires_at": admission.expires_at,
         "session_expires_at": admission.session_ends_at,
         "document_id": session.document_id,
-        "grant": session.grant,
+        "grant": granted(session, damage),
+        "read_only": "damaged" if damage is not None else None,
         "user": user_of(session),
     }
 

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from cowrite.core.operations.submissions import refuse_damaged
 from cowrite.core.ports import Grant
 from cowrite.core.records import DocumentInfo, VersionKind
 from cowrite.core.sessions.session import Session
@@ -29,6 +30,18 @@ async def entered(backend: Backend, request: Request, document_id: str, needed: 
     """Who asks, and what is known of the document. Raises as ``identify`` and ``existing_document``."""
     caller = await identify(backend, token_of(request.scope), document_id, needed)
     return caller.session, await existing_document(backend, document_id)
+
+
+async def entered_to_change(
+    backend: Backend, request: Request, document_id: str, needed: Grant = Grant.WRITE
+) -> tuple[Session, DocumentInfo]:
+    """As :func:`entered`, to change something about the document or its past: 500 ``document_damaged`` where it cannot be read
+    to its end. For that it is opened, which most who ask will have done before.
+    """
+    session, info = await entered(backend, request, document_id, needed)
+    async with backend.registry.open(document_id) as room:
+        refuse_damaged(room.damage)
+    return session, info
 
 
 @lru_cache
@@ -69,7 +82,7 @@ def versions_routes() -> APIRouter:
         ),
     )
     async def create(request: Request, document_id: DocumentInPath, body: VersionBody, backend: Backend = given) -> Version:
-        session, info = await entered(backend, request, document_id, Grant.WRITE)
+        session, info = await entered_to_change(backend, request, document_id)
         moments = backend.past.moments
         moment = await (moments.at(info, info.head.offset) if body.at is None else moments.resolve(info, body.at))
         return Version.of(await backend.past.versions.mark(moment, session.author, name=body.name, note=body.note))
@@ -88,7 +101,7 @@ def versions_routes() -> APIRouter:
     async def change(
         request: Request, document_id: DocumentInPath, version_id: str, body: VersionChange, backend: Backend = given
     ) -> Version:
-        await entered(backend, request, document_id, Grant.WRITE)
+        await entered_to_change(backend, request, document_id)
         version = await backend.past.versions.get(document_id, version_id)
         changes = body.model_dump(include=body.model_fields_set & {"name", "note"})
         return Version.of(await backend.past.versions.change(version, **changes))
@@ -101,7 +114,7 @@ def versions_routes() -> APIRouter:
         responses=documented(**_ON_VERSION),
     )
     async def remove(request: Request, document_id: DocumentInPath, version_id: str, backend: Backend = given) -> Response:
-        await entered(backend, request, document_id, Grant.WRITE)
+        await entered_to_change(backend, request, document_id)
         await backend.past.versions.remove(document_id, version_id)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 

@@ -150,7 +150,7 @@ def gap(document_id: str, offset: int) -> StoreCorrupt:
     """What is raised when that entry should be there, and is not."""
     return StoreCorrupt(
         f"The log of document {document_id!r} has a gap: offset {offset} is missing. "
-        "Restore it from a backup; until then the document is not opened.",
+        "Restore it from a backup; until then the document is only read.",
         offset=offset,
     )
 
@@ -163,7 +163,7 @@ def check_log(document_id: str, entries: Sequence[Entry | Authored], *, start: i
     if len(entries) != max(0, end - start + 1):
         raise StoreCorrupt(
             f"The log of document {document_id!r} ends at offset {start + len(entries) - 1}, but its head says {end}. "
-            "Restore it from a backup; until then the document is not opened.",
+            "Restore it from a backup; until then the document is only read.",
             offset=start + len(entries),
         )
 
@@ -203,7 +203,7 @@ def verified(document_id: str, offset: int, update: bytes, checksum: int) -> byt
     if zlib.crc32(update) != checksum:
         raise StoreCorrupt(
             f"The update of document {document_id!r} at offset {offset} is damaged: its checksum does not match. "
-            "Restore it from a backup; until then the document is not opened.",
+            "Restore it from a backup; until then the document is only read.",
             offset=offset,
         )
     return update

@@ -9,13 +9,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, TypeAlias, assert_never
 
+from cowrite.core.damaged import may_write
 from cowrite.core.delivery.acknowledgements import Acknowledgements
 from cowrite.core.delivery.dialect import Dialect
 from cowrite.core.delivery.outbox import Wire
 from cowrite.core.errors import PeerError
 from cowrite.core.incoming import REASON, Share
 from cowrite.core.limits import Limits
-from cowrite.core.ports import Grant
 from cowrite.core.presence.present import Transport
 from cowrite.core.rooms.intake import inspect_from_peer
 from cowrite.core.rooms.large_updates import is_large
@@ -87,7 +87,7 @@ class Attendance:
                 self.room.announce(self.peer, entries)
             case SyncStep1(state_vector):
                 self.room.synchronise(self.peer, state_vector)
-                if self.session.may(Grant.WRITE):
+                if may_write(self.session, self.room.damage):
                     self.room.waking.expect()
             case QueryAwareness():
                 self.room.query_awareness(self.peer)
@@ -115,7 +115,7 @@ class Attendance:
 
     def _take_update(self, update: bytes, *, everything: bool) -> None:
         outline = None
-        writes = self.session.may(Grant.WRITE)
+        writes = may_write(self.session, self.room.damage)
         if writes and len(update) <= INSPECT_IN_THREAD_BYTES:
             outline = inspect_from_peer(update, everything=everything, limits=self._services.limits)
         if not writes or (outline is not None and not is_large(outline) and not self._must_wait(outline)):

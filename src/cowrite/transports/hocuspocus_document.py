@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
 import structlog
 
+from cowrite.core.damaged import may_write
 from cowrite.core.delivery.outbox import Outbox, Wire
 from cowrite.core.delivery.sync_statuses import SyncStatuses
 from cowrite.core.errors import PeerError, RoomClosed
@@ -260,7 +261,7 @@ class HocuspocusDocument:
         if self._state is not state:
             return
         self._services.access.check(session)
-        scope = _scope_of(session)
+        scope = _scope_of(session, room)
         if state.shown:
             self._say(Authenticated(scope))
         encode = self._dialect.encode
@@ -336,8 +337,8 @@ class HocuspocusDocument:
         if session.grant is None:
             self.close(CloseCode.FORBIDDEN, "the access to this document was revoked")
             return
-        state, scope = self._state, _scope_of(session)
-        if isinstance(state, Attached) and state.scope is not scope:
+        state = self._state
+        if isinstance(state, Attached) and state.scope is not (scope := _scope_of(session, state.attendance.room)):
             state.scope = scope
             self._say(Authenticated(scope))
             if scope is Scope.READ_WRITE:
@@ -362,8 +363,8 @@ class HocuspocusDocument:
         return {"document": self.document_id, "user": self._user_id}
 
 
-def _scope_of(session: Session) -> Scope:
-    return Scope.READ_WRITE if session.may(Grant.WRITE) else Scope.READ_ONLY
+def _scope_of(session: Session, room: Room) -> Scope:
+    return Scope.READ_WRITE if may_write(session, room.damage) else Scope.READ_ONLY
 
 
 if TYPE_CHECKING:

@@ -16,7 +16,6 @@ from cowrite.core.delivery.outbox import Wire
 from cowrite.core.document_ids import is_document_id
 from cowrite.core.errors import RoomClosed
 from cowrite.core.operations.reading import Found
-from cowrite.core.operations.state import State
 from cowrite.core.operations.submissions import SubmissionRefused
 from cowrite.core.ports import AccessDenied, Grant, StoreError, Timer
 from cowrite.core.presence.present import Transport
@@ -36,12 +35,11 @@ from cowrite.protocol.thin import (
     Write,
     decode,
     encode,
-    encode_with,
-    json_list,
 )
 from cowrite.transports import json_states
 from cowrite.transports.json_reader import JsonReader
 from cowrite.transports.json_states import Attached, Closed, Greeting, Opening
+from cowrite.transports.json_welcome import grant_fields, welcome
 from cowrite.transports.json_writer import MAX_WAITING, MAX_WAITING_BYTES, JsonWriter
 from cowrite.transports.lane import Lane
 from cowrite.transports.link import LinkMeter
@@ -180,27 +178,12 @@ class JsonConnection:
             room, session, reader, services.writer, services.clock, refuse=self._refuse, flood=self._flood, fail=self._fail
         )
         self._state = Attached(room, session, reader, writer)
-        self._wire.write(self._welcome(room, session, found))
+        self._wire.write(welcome(room, session, found))
         room.presence.connect(session, Transport.WEBSOCKET, services.clock.now())
         reader.start(found.offset, found.head)
         self._beat()
         for text in state.waiting:
             self.receive_text(text)
-
-    def _welcome(self, room: Room, session: Session, found: Found) -> bytes:
-        access = session.access
-        fields: dict[str, Json] = {
-            "session_id": session.id,
-            "document_id": session.document_id,
-            "user": {"id": access.user_id, "name": access.name, "colour": access.colour},
-            "grant": session.grant,
-            "epoch": room.replicas.head.epoch,
-            "heartbeat_interval_ms": int(HEARTBEAT_SECONDS * 1000),
-        }
-        fields |= {"head": found.head, "offset": found.offset}
-        operations = () if isinstance(found, State) else [one.operations for one in found.entries]
-        content = {"state": found.json} if isinstance(found, State) else {"operations": json_list(operations)}
-        return encode_with("welcome", {"presence": room.presence.crowd.json} | content, **fields)
 
     # ---- messages ----------------------------------------------------------------------------------------------------
 
@@ -267,19 +250,19 @@ class JsonConnection:
         except AccessDenied as denied:
             self._refuse(None, SubmissionRefused("forbidden" if denied.known else "unauthorized", f"refresh: {denied}"))
             return
-        state.reader.send(encode("refreshed", session_expires_at=session.ends_at, grant=session.grant))
+        state.reader.send(encode("refreshed", session_expires_at=session.ends_at, **grant_fields(state.room, session)))
 
     def _grant_changed(self, session: Session) -> None:
         if session.ended:
             self.close(CloseCode.UNAUTHORIZED, "the session has ended")
         elif session.grant is None:
             self.close(CloseCode.FORBIDDEN, "the access to this document was revoked")
-        else:
-            self._send(encode("grant", grant=session.grant))
+        elif isinstance(self._state, Attached):
+            self._send(encode("grant", **grant_fields(self._state.room, session)))
 
     def _refuse(self, request: Json, refused: SubmissionRefused) -> None:
         self._services.excess.count(refused.code)
-        optional = {"index": refused.index, "field": refused.field}
+        optional = {"index": refused.index, "field": refused.field, "readable_offset": refused.readable}
         told = {name: value for name, value in optional.items() if value is not None}
         frame = encode("refused", request=request, code=refused.code, detail=refused.reason, retry=refused.retry, **told)
         self._send(frame)

@@ -20,7 +20,7 @@ import structlog
 from cowrite.core.errors import PeerError, RoomClosed
 from cowrite.core.limits import Limits
 from cowrite.core.operations.reading import DocumentReader
-from cowrite.core.operations.submissions import SubmissionRefused
+from cowrite.core.operations.submissions import SubmissionRefused, refuse_damaged
 from cowrite.core.ports import Clock, Grant
 from cowrite.core.presence.awareness import in_messages
 from cowrite.core.presence.awareness_history import AwarenessHistory
@@ -90,6 +90,8 @@ class PollingPeers:
             raise
         _refuse_updates(session, messages)
         async with self._registry.open(session.document_id) as room:
+            if _hold_something(messages):
+                refuse_damaged(room.damage)
             with self._peer(room, session, lasting=lasting) as polling:
                 async with polling.taking:
                     before = polling.peer.acknowledgements.received
@@ -187,7 +189,7 @@ class PollingPeers:
             match message:
                 case Update(update):
                     await self._take_update(polling, update, everything=False)
-                case SyncStep2(update) if update != _NOTHING or polling.session.may(Grant.WRITE):
+                case SyncStep2(update) if update != _NOTHING or polling.may_write:
                     await self._take_update(polling, update, everything=True)
                 case AwarenessUpdate(entries):
                     polling.announce(entries)
@@ -210,7 +212,7 @@ class PollingPeers:
 
     async def _take_update(self, polling: PollingPeer, update: bytes, *, everything: bool) -> None:
         outline = None
-        if everything and len(update) > self._limits.import_bytes and polling.session.may(Grant.WRITE):
+        if everything and len(update) > self._limits.import_bytes and polling.may_write:
             await polling.room.waking.over()
             polling.check()
             await polling.room.large.bring(polling.peer, update)
@@ -311,9 +313,14 @@ def _read(body: bytes) -> list[Message]:
 
 def _refuse_updates(session: Session, messages: Sequence[Message]) -> None:
     """Whoever may not write is told so. Clients that only read send an empty SyncStep2 all the same."""
-    updates = (message.update for message in messages if isinstance(message, Update | SyncStep2))
-    if not session.may(Grant.WRITE) and any(update != _NOTHING for update in updates):
+    if not session.may(Grant.WRITE) and _hold_something(messages):
         raise SubmissionRefused("grant_too_low", "the grant does not allow writing")
+
+
+def _hold_something(messages: Sequence[Message]) -> bool:
+    """Whether there are edits in them."""
+    updates = (message.update for message in messages if isinstance(message, Update | SyncStep2))
+    return any(update != _NOTHING for update in updates)
 
 
 def _write(messages: Sequence[Message]) -> bytes:

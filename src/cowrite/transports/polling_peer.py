@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from cowrite.core.account import Account
+from cowrite.core.damaged import may_write
 from cowrite.core.delivery.acknowledgements import Acknowledgements
 from cowrite.core.delivery.outbox import Outbox, Wire
 from cowrite.core.errors import RoomClosed
 from cowrite.core.limits import Limits
 from cowrite.core.operations.readership import Reader
-from cowrite.core.ports import Clock, Grant, Timer
+from cowrite.core.ports import Clock, Timer
 from cowrite.core.presence.present import PresenceChange, Transport
 from cowrite.core.rooms.room import Room
 from cowrite.core.sessions.access import AccessControl
@@ -58,6 +59,11 @@ class PollingPeer:
             raise
         room.enter(self)
 
+    @property
+    def may_write(self) -> bool:
+        """Whether its edits are taken."""
+        return may_write(self.session, self.room.damage)
+
     def begin(self) -> None:
         """A request has come."""
         self._requests += 1
@@ -81,7 +87,7 @@ class PollingPeer:
 
     def question(self) -> list[Message]:
         """SyncStep1, when the room lacks something that the client may have, or does not know what it has."""
-        live, asked = self.room.replicas.live, self.asked and self.session.may(Grant.WRITE)
+        live, asked = self.room.replicas.live, self.asked and self.may_write
         self.asked = False
         return [SyncStep1(encode_state_vector(live.state))] if asked and live is not None else []
 

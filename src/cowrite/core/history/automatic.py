@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Container, Coroutine
 from dataclasses import dataclass
 from typing import Final
 
@@ -60,7 +60,11 @@ class _Edited:
 class AutomaticVersions:
     """Makes versions of what this process commits."""
 
-    def __init__(self, versions: Versions, clock: Clock, ids: Ids, times: VersionTimes) -> None:
+    def __init__(
+        self, versions: Versions, clock: Clock, ids: Ids, times: VersionTimes, *, damaged: Container[str] = ()
+    ) -> None:
+        """``damaged``: the documents that are only read. Of these no version is made or removed until they are mended."""
+        self._damaged = damaged
         self._versions = versions
         self._clock = clock
         self._ids = ids
@@ -88,7 +92,9 @@ class AutomaticVersions:
         once an hour.
         """
         tidied = self._tidied.get(document_id)
-        if tidied is None or self._clock.monotonic() - tidied >= LONGEST_SECONDS:
+        if document_id in self._damaged:
+            pass
+        elif tidied is None or self._clock.monotonic() - tidied >= LONGEST_SECONDS:
             await self._thin(document_id, self._clock.now())
 
     async def close(self) -> None:
@@ -114,6 +120,9 @@ class AutomaticVersions:
             self._start(self._make(document_id, edited))
 
     async def _make(self, document_id: str, edited: _Edited) -> None:
+        if document_id in self._damaged:
+            self._again(document_id, edited, self._times.pause_seconds)
+            return
         now = self._clock.now()
         version = Version(self._ids.new(), document_id, edited.offset, VersionKind.AUTOMATIC, edited.author, now)
         # Nobody may edit it for long after the process has ended, and no other one knows that an edit waits.

@@ -80,10 +80,14 @@ class Moments:
 
         Raises :class:`HistoryRefused` (``unknown_moment``), :class:`HistoryForgotten`, and what reading the store raises.
         """
+        return await self.at(info, await self.offset_of(info, at))
+
+    async def offset_of(self, info: DocumentInfo, at: str) -> int:
+        """The offset of the moment that is meant, which may be forgotten. Raises as :meth:`resolve` otherwise."""
         offset = await self._locate(info, at)
         if offset is None or offset > info.head.offset:
             raise HistoryRefused("unknown_moment", _unknown(info, at))
-        return await self.at(info, offset)
+        return offset
 
     async def at(self, info: DocumentInfo, offset: int) -> Moment:
         """The moment at an offset that is not beyond the head. Raises :class:`HistoryForgotten`."""

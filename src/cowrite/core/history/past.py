@@ -70,7 +70,7 @@ def open_past(
         blames=blames_made,
         diffs=diffs_made,
         versions=VersionKeeper(storage.versions, clock, ids),
-        automatic=AutomaticVersions(storage.versions, clock, ids, times),
+        automatic=AutomaticVersions(storage.versions, clock, ids, times, damaged=registry.damaged),
         restoring=Restoring(storage, moments, known, worker, registry, accounts, clock, ids, limits),
         erasing=Erasing(storage, moments, registry, clock, ids, grace_days=grace_days, caches=caches),
     )

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+import structlog
+
 from cowrite.core.operations.feed import FeedEntry, encode_entry
 from cowrite.core.operations.keeping import Keeping
 from cowrite.core.operations.state import State
-from cowrite.core.ports import History, HistoryForgotten, InvalidId, Storage
+from cowrite.core.ports import History, HistoryForgotten, InvalidId, Storage, StoreCorrupt
 from cowrite.core.records import Head
 from cowrite.core.rooms.making import log_document
 from cowrite.core.rooms.replicas import NOTHING, Committed
@@ -29,6 +31,7 @@ _IN_THREAD_BYTES: Final = 256 << 10
 _PORTION_BYTES: Final = 1 << 20
 """What is read from the store at once."""
 
+_log = structlog.get_logger(__name__)
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -77,7 +80,11 @@ class DocumentReader:
         return Operations(entries, last, entries[-1].offset if entries else offset)
 
     async def entries(self, room: Room, offset: int) -> Sequence[FeedEntry] | None:
-        """The entries behind ``offset``; None when they have too many operations or are not kept. Never older than asked."""
+        """The entries behind ``offset``; None when they have too many operations, are not kept or cannot be read, or when
+        ``offset`` stands where a damaged document cannot be read. Never older than asked otherwise.
+        """
+        if room.damage is not None and offset > room.damage.readable:
+            return None
         feed = room.feed()
         entries = await self._from_memory(room, offset) if feed.start <= offset <= feed.head else None
         if entries is None:
@@ -97,9 +104,11 @@ class DocumentReader:
         return await self._last_operation(room, head.offset), head
 
     async def state(self, room: Room, *, at_least: Head | None = None) -> State:
-        """The document as it is now in the log. The same object until the next commit. ``at_least``: not older than that."""
+        """The document as it is now in the log. The same object until the next commit. ``at_least``: not older than that,
+        where it can be read so far.
+        """
         kept = room.readership.state
-        if kept is not None and kept.committed.head == room.replicas.head and not _is_behind(kept.committed.head, at_least):
+        if kept is not None and kept.committed.head == room.replicas.head and not _is_behind(room, kept.committed, at_least):
             return kept
         committed = await self.committed(room, at_least=at_least)
         if len(committed.state) >= _IN_THREAD_BYTES:
@@ -111,9 +120,9 @@ class DocumentReader:
         return state
 
     async def committed(self, room: Room, *, at_least: Head | None = None) -> Committed:
-        """The document as it is now in the log, encoded. ``at_least``: not older than that."""
+        """The document as it is now in the log, encoded. ``at_least``: not older than that, where it can be read so far."""
         committed = await room.committed()
-        if committed is None or _is_behind(committed.head, at_least):
+        if committed is None or _is_behind(room, committed, at_least):
             stored = await self._store.load(room.document_id)
             if stored is None:
                 return Committed(NOTHING, LogDocument.empty().encode(), {})
@@ -148,10 +157,17 @@ class DocumentReader:
                     break
         except HistoryForgotten:
             return None
+        except StoreCorrupt as error:
+            # The room has what comes behind it from a checkpoint, or from before it was damaged.
+            _log.error("entries cannot be read; their readers are given the state", reason=str(error))
+            return None
         return read
 
     async def _portion(self, room: Room, offset: int) -> Sequence[FeedEntry]:
-        entries = await self._history.operations(room.document_id, after=offset, limit=MAX_OPERATIONS + 1, size=_PORTION_BYTES)
+        limit = MAX_OPERATIONS + 1
+        if room.damage is not None:
+            limit = min(limit, room.damage.readable - offset)  # a page has no more entries than operations
+        entries = await self._history.operations(room.document_id, after=offset, limit=limit, size=_PORTION_BYTES)
         return [FeedEntry(entry, encode_entry(entry)) for entry in entries]
 
     async def _last_operation(self, room: Room, offset: int) -> str | None:
@@ -169,8 +185,10 @@ def _is_much(entries: Sequence[FeedEntry]) -> bool:
     return max(count, len(entries)) > MAX_OPERATIONS or sum(len(one.operations) for one in entries) > MAX_BYTES
 
 
-def _is_behind(head: Head, wanted: Head | None) -> bool:
-    return wanted is not None and wanted.offset > 0 and (head.epoch != wanted.epoch or head.offset < wanted.offset)
+def _is_behind(room: Room, found: Committed, wanted: Head | None) -> bool:
+    if wanted is None or not wanted.offset or room.damage is not None:  # of a damaged document there is no more
+        return False
+    return found.head.epoch != wanted.epoch or found.head.offset < wanted.offset
 
 
 def _render(committed: Committed) -> tuple[dict[str, Json], bytes]:

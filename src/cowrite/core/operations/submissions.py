@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from cowrite.core.damaged import Damaged
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Grant
 from cowrite.core.records import Cause, Head
@@ -35,7 +36,7 @@ class SubmissionRefused(Exception):
 
     ``index`` is the place in the submission of the operation that is to blame, ``field`` that of its fields; ``retry``: the
     same submission may succeed later, and not before ``seconds`` have passed. ``limit``: the one that it is about, where
-    that has a name of its own.
+    that has a name of its own. ``readable``: the last offset that a damaged document can be read at.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class SubmissionRefused(Exception):
         retry: bool = False,
         seconds: float = 0.0,
         limit: str | None = None,
+        readable: int | None = None,
     ) -> None:
         super().__init__(reason)
         self.code = code
@@ -57,6 +59,13 @@ class SubmissionRefused(Exception):
         self.retry = retry
         self.seconds = seconds
         self.limit = limit
+        self.readable = readable
+
+
+def refuse_damaged(damage: Damaged | None) -> None:
+    """Nothing is written to a damaged document: raises :class:`SubmissionRefused` (``document_damaged``) unless it is None."""
+    if damage is not None:
+        raise SubmissionRefused("document_damaged", damage.told, readable=damage.readable)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,14 @@ from typing import Final
 from cowrite.core.account import SessionAccounts
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
-from cowrite.core.operations.submissions import Submission, SubmissionRefused, SubmittedDraft, Waiting, digest_of
+from cowrite.core.operations.submissions import (
+    Submission,
+    SubmissionRefused,
+    SubmittedDraft,
+    Waiting,
+    digest_of,
+    refuse_damaged,
+)
 from cowrite.core.ports import Clock, Directory, Grant, History, StoreUnavailable
 from cowrite.core.rooms.registry import Registry
 from cowrite.core.rooms.room import Room
@@ -76,6 +83,7 @@ class DocumentWriter:
         drafts = self._read(request)
         base, after = _operation_id(request.base, "base"), _operation_id(request.after, "after")
         async with self._registry.open(session.document_id) as room:
+            refuse_damaged(room.damage)
             await room.waking.over()
             epoch = room.replicas.head.epoch
             offset = await self._locate(room, base)
@@ -149,8 +157,9 @@ class DocumentWriter:
 def enqueue(room: Room, waiting: Waiting, clock: Clock, limits: Limits) -> None:
     """Put it on its way; it is answered after ``limits.submission_seconds`` at the latest.
 
-    Raises :class:`SubmissionRefused` when too much waits already.
+    Raises :class:`SubmissionRefused` when too much waits already, and when the document is damaged.
     """
+    refuse_damaged(room.damage)
     if not room.submissions.accepts(waiting.size, limits):
         raise SubmissionRefused("overloaded", "too much waits for the database; send it again later", retry=True)
     timer = clock.call_later(limits.submission_seconds, lambda: _give_up(room, waiting))

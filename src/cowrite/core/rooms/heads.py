@@ -10,6 +10,7 @@ import structlog
 from cowrite.core.outage import Outage
 from cowrite.core.ports import Broker, Clock, News, Store, StoreError
 from cowrite.core.records import Head
+from cowrite.core.rooms.damaged_room import DamagedRoom
 from cowrite.core.rooms.registry import Registry
 from cowrite.core.rooms.replicas import portions
 from cowrite.core.rooms.room import Room
@@ -99,6 +100,10 @@ class HeadWatch:
 
     async def _compare(self, room: Room, known: Head, head: Head) -> None:
         """``known`` is what the room had before the store was asked."""
+        if isinstance(room, DamagedRoom):
+            if head.epoch != known.epoch or room.look_is_due():
+                await self._registry.look_again(room)
+            return
         if head == known or room.replicas.head != known:
             return  # nothing new; or the room has moved meanwhile, and is looked at next time
         if (known.epoch and head.epoch != known.epoch) or (known.offset and head.offset <= known.offset):

@@ -10,11 +10,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from cowrite.core.damaged import Damaged, may_write
 from cowrite.core.delivery.broadcast import Broadcast
 from cowrite.core.delivery.peer import Peer
 from cowrite.core.errors import PeerError, RoomClosed
 from cowrite.core.limits import Limits
-from cowrite.core.ports import Grant
 from cowrite.core.rooms.fullness import Fullness
 from cowrite.core.rooms.pending import PendingUpdates
 from cowrite.core.rooms.received import Received
@@ -60,19 +60,6 @@ def contradicting() -> PeerError:
     )
 
 
-def _may_write(peer: Peer, number: int) -> bool:
-    """Else the message is dropped and counted, and the peer is told why, once."""
-    if peer.session.may(Grant.WRITE):
-        peer.told_to_read = False
-        return True
-    peer.acknowledgements.refuse(number)
-    peer.refused += 1
-    if not peer.told_to_read and not peer.acknowledgements.tells_refusals:
-        peer.told_to_read = True
-        peer.send(PermissionDenied(f"the grant is {peer.session.grant}: edits are not taken"))
-    return False
-
-
 def rebuilding() -> RoomClosed:
     """Whoever comes now must come back later."""
     return RoomClosed(CloseCode.DOCUMENT_REBUILT, "the document is being rebuilt; reconnect")
@@ -87,15 +74,18 @@ class Intake:
         pending: PendingUpdates,
         broadcast: Broadcast,
         ports: RoomPorts,
+        damage: Damaged | None = None,
         *,
         rebuild: Callable[[], None],
     ) -> None:
+        """``damage``: nobody may write, because of that."""
         self.fullness = Fullness(replicas, ports.clock, ports.limits)
         self._excess = ports.excess
         self._replicas = replicas
         self._pending = pending
         self._broadcast = broadcast
         self._limits = ports.limits
+        self._damage = damage
         self._rebuild = rebuild
         self._holding: dict[Peer, None] = {}
         """Of whom something may be held: a flush need not look at all peers for the few, or none, that it is."""
@@ -112,9 +102,9 @@ class Intake:
         closed.
         """
         number = peer.acknowledgements.receive(everything=everything, outline=outline)
-        if not peer.session.may(Grant.WRITE) and everything and self._holds(update):
+        if not may_write(peer.session, self._damage) and everything and self._holds(update):
             peer.acknowledgements.commit(number, self._replicas.head.offset, everything=True)
-        elif _may_write(peer, number):
+        elif self._may_write(peer, number):
             if outline is None:
                 outline = inspect_from_peer(update, everything=everything, limits=self._limits)
             self._receive(Received(update, outline, peer, number, everything))
@@ -228,6 +218,19 @@ class Intake:
             raise rebuilding()
         return self._replicas.live
 
+    def _may_write(self, peer: Peer, number: int) -> bool:
+        """Else the message is dropped and counted, and the peer is told why, once."""
+        if may_write(peer.session, self._damage):
+            peer.told_to_read = False
+            return True
+        peer.acknowledgements.refuse(number)
+        peer.refused += 1
+        if not peer.told_to_read and not peer.acknowledgements.tells_refusals:
+            peer.told_to_read = True
+            grant = f"the grant is {peer.session.grant}: edits are not taken"
+            peer.send(PermissionDenied(grant if self._damage is None else self._damage.told))
+        return False
+
     def _holds(self, update: bytes) -> bool:
         """Whether a reader's SyncStep2 says nothing new: then nothing of the reader is missing here. A large one may."""
         try:
@@ -271,7 +274,7 @@ class Intake:
 
     def _is_welcome(self, received: Received) -> bool:
         peer = received.peer
-        if not _may_write(peer, received.number):
+        if not self._may_write(peer, received.number):
             return False
         if self._is_retired(received):
             reason = "what this editor holds was deleted for good; start a new Doc"

@@ -26,6 +26,7 @@ from cowrite.core.ports import (
     Timer,
 )
 from cowrite.core.rooms.damage import Damage
+from cowrite.core.rooms.damaged_room import DamagedRoom
 from cowrite.core.rooms.replicas import open_replicas
 from cowrite.core.rooms.room import Room
 from cowrite.core.rooms.room_ports import RoomPorts
@@ -79,7 +80,7 @@ class Registry:
 
     @property
     def damaged(self) -> Mapping[str, str]:
-        """The documents that were found damaged when they were to be opened, and were not opened since, and why."""
+        """The documents that were found damaged when they were to be opened, and were not opened as a whole since, and why."""
         return self._damage.documents
 
     def __len__(self) -> int:
@@ -98,7 +99,8 @@ class Registry:
     async def open(self, document_id: str) -> AsyncIterator[Room]:
         """The room of a document, opened if need be; it stays while the block runs (attach within it).
 
-        A document that does not exist is an empty one; nothing is written. Raises :class:`RoomClosed` when it cannot be loaded.
+        A document that does not exist is an empty one; nothing is written. One that cannot be read to its end is opened as far
+        as it can be, for reading only. Raises :class:`RoomClosed` when it cannot be loaded.
         """
         self._pins[document_id] += 1
         try:
@@ -134,6 +136,17 @@ class Registry:
         """A room has no peers: let it go after the grace, unless somebody comes."""
         self._end_grace(room)
         self._grace[room] = self._clock.call_later(self._ports.limits.eviction_seconds, lambda: self._evict(room))
+
+    async def look_again(self, room: DamagedRoom) -> None:
+        """Whether what this room shows a part of can be read to its end now: then whoever opens it next has all of it, and
+        those who are there are sent back to do so. Raises :class:`StoreError` when it cannot be found out.
+        """
+        try:
+            await open_replicas(await self._store.load(room.document_id))
+        except (StoreCorrupt, EngineFault):
+            return
+        if self._rooms.get(room.document_id) is room:
+            room.mended()
 
     def forget(self, room: Room) -> None:
         """A room that cannot go on: whoever opens the document next loads it anew."""
@@ -199,15 +212,10 @@ class Registry:
                 # Asked now, answered while the document is loaded: whoever comes in first is told of all.
                 self._ports.signal(AwarenessQuery(document_id, self._ports.process))
                 await self._check_deleted(document_id)
-                stored = await self._store.load(document_id)
-                retired = await self._retired(document_id) if stored is not None else _NOBODY
-                room = Room(document_id, await open_replicas(stored), self._ports)
-                room.retire(retired)
+                room = await self._make(document_id)
             except BaseException:
                 await subscription.close()
                 raise
-        except (StoreCorrupt, EngineFault) as error:
-            raise await self._damage.found(document_id, error) from error
         except StoreError as error:
             _log.warning("document not opened", document=document_id, reason=str(error))
             raise RoomClosed(CloseCode.STORE_UNAVAILABLE, "the document cannot be loaded now; come back later") from error
@@ -215,7 +223,6 @@ class Registry:
             del self._opening[document_id]
             doubtful = document_id in self._doubtful
             self._doubtful.discard(document_id)
-        self._damage.gone(document_id)
         self._rooms[document_id] = room
         self._subscriptions[room] = subscription
         room.people.open()
@@ -225,6 +232,18 @@ class Registry:
             self._ports.behind(room)
         if document_id not in self._pins:
             self.emptied(room)  # whoever wanted it has left while it was loaded
+        return room
+
+    async def _make(self, document_id: str) -> Room:
+        try:
+            stored = await self._store.load(document_id)
+            retired = await self._retired(document_id) if stored is not None else _NOBODY
+            room = Room(document_id, await open_replicas(stored), self._ports)
+        except (StoreCorrupt, EngineFault) as error:
+            damage, replicas = await self._damage.open(document_id, error)
+            return DamagedRoom(document_id, replicas, self._ports, damage)
+        room.retire(retired)
+        self._damage.gone(document_id)
         return room
 
     async def _check_deleted(self, document_id: str) -> None:

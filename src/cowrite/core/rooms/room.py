@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from cowrite.core.damaged import Damaged
 from cowrite.core.delivery.acknowledgements import Acknowledgements
 from cowrite.core.delivery.broadcast import Broadcast
 from cowrite.core.delivery.dialect import Dialect
@@ -48,9 +49,10 @@ from cowrite.protocol.messages import AwarenessUpdate
 class Room:
     """See the module's docstring. Made by the registry, never directly."""
 
-    def __init__(self, document_id: str, replicas: Replicas, ports: RoomPorts) -> None:
-        self.document_id = document_id
-        self.replicas = replicas
+    def __init__(self, document_id: str, replicas: Replicas, ports: RoomPorts, damage: Damaged | None = None) -> None:
+        self.document_id, self.replicas = document_id, replicas
+        self.damage = damage
+        """How far the document can be read; None: to its end. See :class:`DamagedRoom`."""
         self.pending, self.submissions = PendingUpdates(ports.backlog), Submissions(ports.backlog)
         self.peers: set[Peer] = set()
         self.readership = Readership()
@@ -63,7 +65,7 @@ class Room:
         self._ports, self._clock, self._limits = ports, ports.clock, ports.limits
         self._window = ports.window(self._flush)
         self._broadcast = Broadcast(ports.clock, ports.multicast)
-        self._intake = Intake(replicas, self.pending, self._broadcast, ports, rebuild=self._rebuild)
+        self._intake = Intake(replicas, self.pending, self._broadcast, ports, damage, rebuild=self._rebuild)
         self.retire, self.fullness = self._intake.retire, self._intake.fullness
         self.large = LargeUpdates(self._intake, self.pending, self.peers, ports, wake=self._wake)
         self._turn = TransactionTurn()
@@ -92,13 +94,7 @@ class Room:
         """
         if self.replicas.live is None:
             raise rebuilding()
-        peer = Peer(
-            session,
-            wire,
-            dialect,
-            self._peer_ports,
-            acknowledgements=acknowledgements,
-        )
+        peer = Peer(session, wire, dialect, self._peer_ports, acknowledgements=acknowledgements)
         self.peers.add(peer)
         self._intake.ask(peer)
         self.people.enter(peer, transport)

@@ -170,9 +170,9 @@ async def test_a_disk_that_is_full_a_database_that_is_locked_and_a_file_system_t
 
 
 @pytest.mark.chaos
-@pytest.mark.rule("RE50", "ST18", "VF2")
+@pytest.mark.rule("RE50", "RE53", "ST18", "VF2")
 async def test_bytes_that_were_turned_in_the_database(tmp_path: Path) -> None:
-    """The document is not opened, is left as it is, and can be read as it was before; the others do not notice."""
+    """The document is read as it was before, is left as it is, and opens for writing when mended; others do not notice."""
     with DemoServer(tmp_path) as server:
         for word in ("one", "two", "three"):
             async with live_client(f"ws://127.0.0.1:{server.port}/yjs/doc") as client:
@@ -180,26 +180,28 @@ async def test_bytes_that_were_turned_in_the_database(tmp_path: Path) -> None:
                 client.yjs.text += f"{word} "
                 await client.until(lambda client=client: client.yjs.saved)  # type: ignore[misc]
         server.kill()
+        place = "document_number = (SELECT number FROM documents WHERE document_id = 'doc')"
+        rows = f"SELECT * FROM updates WHERE {place} ORDER BY entry_offset"
         with closing(sqlite3.connect(server.database)) as database, database:
-            database.execute("UPDATE updates SET update_bytes = zeroblob(length(update_bytes)) WHERE entry_offset = 2")
-        with closing(sqlite3.connect(server.database)) as database:
-            before = database.execute("SELECT * FROM updates ORDER BY entry_offset").fetchall()
+            (update,) = database.execute(f"SELECT update_bytes FROM updates WHERE {place} AND entry_offset = 2").fetchone()
+            damage = f"UPDATE updates SET update_bytes = ? WHERE {place} AND entry_offset = 2"
+            database.execute(damage, (bytes(len(update)),))
+            before = database.execute(rows).fetchall()
         server.start()
-        async with live_client(f"ws://127.0.0.1:{server.port}/yjs/doc") as client:
-            client.yjs.text += "lost?"
-            await client.until(lambda: client.socket.ended is not None)
-            assert not client.yjs.saved
-        async with live_client(f"ws://127.0.0.1:{server.port}/yjs/other") as client:
+        url = f"ws://127.0.0.1:{server.port}/yjs"
+        async with live_client(f"{url}/doc") as reader, live_client(f"{url}/other") as client:
+            assert str(reader.yjs.text) == "one "
+            reader.yjs.text += "kept "
             client.yjs.text += "not disturbed"
             await client.until(lambda: client.yjs.saved)
+            assert (reader.yjs.saved, reader.socket.ended) == (False, None)
         health_now = await health(server)
         assert (health_now["status"], health_now["damaged_documents"]) == ("degraded", 1)
         assert 'cowrite_damaged_documents{worker="1"} 1.0' in await asyncio.to_thread(server.text, "metrics")
         (line,) = [json.loads(line) for line in server.errors() if "damaged" in line]
         assert (line["document"], line["readable_at"]) == ("doc", 1)
         with closing(sqlite3.connect(server.database)) as database:
-            place = "document_number = (SELECT number FROM documents WHERE document_id = 'doc')"
-            assert database.execute(f"SELECT * FROM updates WHERE {place} ORDER BY entry_offset").fetchall() == before
+            assert database.execute(rows).fetchall() == before
         for arguments, code, says in (
             (["verify"], 1, "'doc' differs at offset 2"),
             (["export", "doc", "--at", "1", "--format", "text"], 0, "one"),
@@ -207,3 +209,11 @@ async def test_bytes_that_were_turned_in_the_database(tmp_path: Path) -> None:
             program = [str(Path(sys.executable).parent / "cowrite"), *arguments, "--data-dir", str(server.database.parent)]
             answer = await asyncio.to_thread(run, program, tmp_path)
             assert (answer.returncode, says in answer.stdout) == (code, True), answer.stderr
+        server.kill()
+        with closing(sqlite3.connect(server.database)) as database, database:
+            database.execute(damage, (update,))
+        server.start()
+        async with live_client(f"{url}/doc", reader.yjs) as reader:
+            await reader.until(lambda: reader.yjs.saved)
+            assert sorted(str(reader.yjs.text).split()) == ["kept", "one", "three", "two"]
+        assert (await health(server))["damaged_documents"] == 0

@@ -20,6 +20,8 @@ export interface User {
 export interface Ticket {
   readonly access: string
   readonly grant: Grant
+  /** The grant is this low only as long as the document is damaged: ask anew before each link. */
+  readonly damaged: boolean
   readonly user: User
   /** When to renew the access token: four fifths of its life. */
   readonly renewAt: number
@@ -66,7 +68,7 @@ export class Admission {
   /** A session that the server knows, as far as is known here. Throws `RequestFailed`. */
   async admit(renew: Renewal, blocked: boolean): Promise<Ticket> {
     const ticket = this.#ticket
-    const fresh = ticket && Date.now() < ticket.renewAt
+    const fresh = ticket && !ticket.damaged && Date.now() < ticket.renewAt
     if (fresh && renew === 'nothing') return ticket
     if (!ticket || (fresh && renew === 'session')) return await this.#connect(blocked)
     try {
@@ -164,6 +166,7 @@ function ticketOf(value: unknown, date: string | null, before: Ticket | undefine
     readonly expires_at: number
     readonly session_expires_at: number
     readonly grant: Grant
+    readonly read_only?: unknown
     readonly user: User
     readonly transports?: readonly { readonly name: string }[]
   }
@@ -178,6 +181,7 @@ function ticketOf(value: unknown, date: string | null, before: Ticket | undefine
   return {
     access,
     grant: answer.grant,
+    damaged: answer.read_only === 'damaged',
     user: answer.user,
     renewAt: now + 0.8 * Math.min(LONGEST_LIFE_MS, life),
     last: sessionEnds - ends < 1000,

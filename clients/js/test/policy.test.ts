@@ -221,6 +221,11 @@ describe('[CI15] the code table', () => {
     const run = onPolling().after(lost(2, { ...closedWith(4403, ''), name: 'grant_too_low' }))
     expect(run.asked.at(-1)).toBe('admit, renew access')
   })
+
+  test('[CI45] so is what is granted of a document that is damaged', () => {
+    const run = onPolling().after(lost(2, { ...closedWith(4503, ''), name: 'document_damaged' }))
+    expect(run.asked.at(-1)).toBe('admit, renew access')
+  })
 })
 
 describe('[CI14] abandoned links', () => {

@@ -257,3 +257,33 @@ async def test_they_are_removed_after_the_retention() -> None:
         await later(server, HOUR)
         assert (await versions(server))[-1] == (4, "bot")
         assert (1, "bot") not in await versions(server)
+
+
+@pytest.mark.rule("RE52", "HV22")
+async def test_a_damaged_document_keeps_its_versions_as_they_are() -> None:
+    """None is made and none goes for its age until it is mended; then what waited for one gets it."""
+    database = MemoryDatabase()
+    async with process(database, times=VersionTimes(retention_days=1)) as (server, past):
+        await write(server, "a", "b")
+        await later(server, 61)
+        await write(server, "c")
+        database.damage_update("doc", 3)
+        server.registry.forget(server.room())
+        await server.join(user="ana")
+        assert "doc" in server.registry.damaged
+        for _ in range(3):
+            await later(server, DAY)
+            await past.automatic.tidy("doc")
+            assert await versions(server) == [(2, "bot")]
+        database.damage_update("doc", 3)
+        await later(server, HOUR)
+        async with server.registry.open("doc"):
+            assert not server.registry.damaged
+        await later(server, HOUR)
+        await past.automatic.tidy("doc")
+        assert await versions(server) == [(3, "bot")]
+    database.damage_update("doc", 3)
+    async with process(database) as (server, past):
+        await server.join(user="ana")
+        await past.automatic.close()
+        assert await versions(server) == [(3, "bot")]

@@ -10,6 +10,7 @@ import { lead, same, until } from './led.mjs'
 const PROVIDERS = { 2: Provider2, 3: Provider3 }
 const ROOT = 'text'
 const ACKNOWLEDGED = 100
+const DENIED = 2
 
 /** Everything that a test knows by a name: the provider, its document, and the messages that came on all its sockets. */
 const opened = new Map()
@@ -64,6 +65,8 @@ const calls = {
 
   /** The first byte of each message that came: its type. */
   types: ({ provider }) => of(provider).messages.map((message) => message[0]),
+  /** The server has said that something is not allowed. */
+  is_denied: ({ provider }) => until(() => calls.types({ provider }).includes(DENIED), () => calls.types({ provider })),
   /** The codes with which the server said not to come back; waits for the first one. */
   closed: ({ provider }) => until(() => of(provider).closed.length > 0, () => 'still open').then(() => of(provider).closed),
   /** The counts of all acknowledgements that came; each is below 128, so one byte. */

@@ -214,7 +214,8 @@ function end(policy: Policy, failure: Failure): PolicyStep {
 }
 
 function renewalAfter(failure: Failure): Renewal {
-  if (failure.name === 'grant_too_low') return 'access' // it tells what is granted now
+  // It tells what is granted now; while a document is damaged nobody may write it.
+  if (failure.name === 'grant_too_low' || failure.name === 'document_damaged') return 'access'
   return failure.code === CLOSE_CODES.unauthorized ? 'session' : 'nothing'
 }
 

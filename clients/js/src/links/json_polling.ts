@@ -89,5 +89,5 @@ async function fieldsOf(answer: Response): Promise<Fields> {
 }
 
 function refusalIn({ code, name, reason, index, field }: Failure): Fields {
-  return { code: name, detail: reason, retry: code >= 4500, index, field }
+  return { code: name, detail: reason, retry: code >= 4500 && name !== 'document_damaged', index, field }
 }

@@ -92,9 +92,8 @@ class AutomaticVersions:
         once an hour.
         """
         tidied = self._tidied.get(document_id)
-        if document_id in self._damaged:
-            pass
-        elif tidied is None or self._clock.monotonic() - tidied >= LONGEST_SECONDS:
+        due = tidied is None or self._clock.monotonic() - tidied >= LONGEST_SECONDS
+        if due and document_id not in self._damaged:
             await self._thin(document_id, self._clock.now())
 
     async def close(self) -> None:

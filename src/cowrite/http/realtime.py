@@ -44,6 +44,7 @@ def realtime_routes(*, batch_milliseconds: int) -> APIRouter:
             s403="forbidden origin_refused",
             s410="document_deleted",
             s422="unprocessable_entity bad_document_id",
+            s500="document_damaged",
             s503="overloaded draining unavailable",
         ),
     )

@@ -50,9 +50,11 @@ async def test_deleted_elsewhere() -> None:
     database = MemoryDatabase()
     async with Process(memory_storage(database), LocalBroker()) as process:
         await written(process)
+        await process.join("never written", user="ben")
         here = deletion(process, database)
         for change in (
             AccessChange("1", "root", 0, "doc"),
+            AccessChange("1", "root", 0, "never written", session_id=NO_SESSION, restores=True),
             AccessChange("2", "root", 0, "closed", session_id=NO_SESSION, restores=True),
             AccessChange("3", "root", 0, None, session_id=NO_SESSION),
             NEWS,
@@ -119,3 +121,32 @@ async def test_deleted_while_it_is_opened(elsewhere: bool) -> None:
         await quiet(process)
         assert elsewhere or await deleting
         assert process.registry.get("doc") is None
+
+
+@pytest.mark.rule("RE50", "HT46")
+async def test_a_damaged_document_that_is_deleted_counts_no_more() -> None:
+    """Where it is open, and in another process that has only met it."""
+    database = MemoryDatabase()
+    async with Process(memory_storage(database), LocalBroker()) as process:
+        ana = await written(process)
+        ana.client.text.insert(0, "y")
+        await quiet(process)
+    database.damage_update("doc", 2)
+    async with (
+        Process(memory_storage(database), LocalBroker()) as here,
+        Process(memory_storage(database), LocalBroker()) as there,
+    ):
+        ana, ben = await here.join(user="ana"), await there.join(user="ben")
+        ben.lose()
+        there.registry.forget(there.room())
+        assert here.registry.damaged.keys() == there.registry.damaged.keys() == {"doc"}
+        deletion(there, database).heard(NEWS)
+        await quiet(there)
+        assert there.registry.damaged, "it is not deleted"
+        assert await deletion(here, database).delete("doc", "root")
+        assert ana.closed is not None
+        assert ana.closed[0] == 4410
+        deletion(there, database).heard(NEWS)
+        await quiet(there)
+        assert not here.registry.damaged
+        assert not there.registry.damaged

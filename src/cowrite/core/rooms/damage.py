@@ -48,6 +48,10 @@ class Damage:
         if self._found.pop(document_id, None) is not None:
             _log.info("document can be read again", document=document_id)
 
+    def deleted(self, document_id: str) -> None:
+        """Nobody reads it any more."""
+        self._found.pop(document_id, None)
+
     async def _read(self, document_id: str, damaged: int | None) -> tuple[Damaged, Replicas] | None:
         """None: it is not known where the damage is, or there is nothing before it that could be read."""
         if damaged is None or damaged <= 1 or self._history is None:

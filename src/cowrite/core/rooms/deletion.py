@@ -38,9 +38,9 @@ class Deletion:
     async def delete(self, document_id: str, by: str) -> bool:
         """Delete softly. False: there is no such document, or it is deleted already. Raises :class:`StoreError`."""
         deleted = await self._directory.delete(document_id, self._news(document_id, by, "deleted"))
-        # One that is being opened may have been read before this.
-        if deleted and (room := await self._registry.opened(document_id)) is not None:
-            room.delete()
+        if deleted:
+            await self._registry.opened(document_id)  # one that is being opened may have been read before this
+            self._registry.deleted(document_id)
         return deleted
 
     async def undelete(self, document_id: str, by: str) -> bool:
@@ -73,13 +73,14 @@ class Deletion:
             # The journal finds out under its lock, as soon as there is something to write.
             _log.warning("not known whether the document was deleted", document=document_id, reason=str(error))
             return
-        if room is None or info is None:
+        if info is None:
             return
-        # A room that is open since before it was purged does not know whose updates must not be taken.
-        outlived = again and room.replicas.head.epoch != info.head.epoch
-        if info.deleted_at is not None or outlived:
+        if info.deleted_at is not None:
+            self._registry.deleted(document_id)
+        elif room is not None and again and room.replicas.head.epoch != info.head.epoch:
+            # Open since before it was purged, it does not know whose updates must not be taken.
             room.delete()
-        elif room.readership.feed is not None:
+        elif room is not None and room.readership.feed is not None:
             room.readership.feed.forget(info.first_offset - 1)  # perhaps its history was forgotten elsewhere
 
     def _news(self, document_id: str, by: str, what: str) -> AccessChange:

@@ -80,7 +80,9 @@ class Registry:
 
     @property
     def damaged(self) -> Mapping[str, str]:
-        """The documents that were found damaged when they were to be opened, and were not opened as a whole since, and why."""
+        """The documents that were found damaged when they were to be opened, and were not opened as a whole or deleted since,
+        and why.
+        """
         return self._damage.documents
 
     def __len__(self) -> int:
@@ -129,8 +131,14 @@ class Registry:
         return self._rooms.get(document_id)
 
     def is_known(self, document_id: str) -> bool:
-        """Whether the document is open here, or being opened."""
-        return document_id in self._rooms or document_id in self._opening
+        """Whether the document is open here, or being opened, or was found damaged."""
+        return document_id in self._rooms or document_id in self._opening or document_id in self.damaged
+
+    def deleted(self, document_id: str) -> None:
+        """The document was deleted. Idempotent."""
+        self._damage.deleted(document_id)
+        if (room := self._rooms.get(document_id)) is not None:
+            room.delete()
 
     def emptied(self, room: Room) -> None:
         """A room has no peers: let it go after the grace, unless somebody comes."""

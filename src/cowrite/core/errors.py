@@ -32,10 +32,10 @@ class RoomClosed(Exception):
 
 
 class DocumentDamaged(RoomClosed):
-    """Nothing of what is stored of the document can be read. It is left as it is, and nothing is written to it."""
+    """What is stored of the document cannot be read, nor how far it could be. It is left as it is, and nothing is written to
+    it.
+    """
 
     def __init__(self) -> None:
-        reason = (
-            "the document is damaged in the database: nothing of it can be read, and it was left as it is. A backup mends it"
-        )
+        reason = "the document is damaged in the database and cannot be shown; it was left as it is. A backup mends it"
         super().__init__(CloseCode.STORE_UNAVAILABLE, reason)

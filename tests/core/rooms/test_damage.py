@@ -36,6 +36,7 @@ WORDS = "one ", "two ", "three ", "four "
 async def write(database: MemoryDatabase, *words: str) -> None:
     async with process(database) as server:
         ana = await server.join(user="ana")
+        await quiet(server)
         for word in words:
             ana.client.text += word
             await quiet(server)
@@ -110,9 +111,28 @@ async def test_nothing_before_the_damage(offset: int, forgotten: int) -> None:
     database.damage_update("doc", offset)
     async with process(database) as server:
         for _ in range(2):
-            with pytest.raises(DocumentDamaged, match="nothing of it can be read"):
+            with pytest.raises(DocumentDamaged, match="cannot be shown"):
                 await server.join(user="ben")
         assert "doc" in server.registry.damaged
+
+
+@pytest.mark.rule("RE50")
+async def test_the_first_entry_behind_what_was_forgotten() -> None:
+    """What forgetting has kept is what can be read."""
+    database = MemoryDatabase()
+    await write(database, *WORDS[:2])
+    async with process(database) as server, server.registry.open("doc") as room:
+        assert await server.storage.erasure.forget("doc", await checkpoint_of(room))
+    await write(database, *WORDS[2:])
+    database.damage_update("doc", 3)
+    async with process(database) as server:
+        ana = await server.join(user="ana")
+        await quiet(server)
+        assert (str(ana.client.text), damaged_room(server).damage) == ("one two ", Damaged(2))
+        for user, cursor in (("bot", None), ("late", await server.storage.history.last_operation("doc", until=2))):
+            reader = ThinClient(user, head=cursor)
+            await reader.read(server)
+            assert (reader.model.state != {}) == (cursor is None)
 
 
 class Past:
@@ -172,10 +192,13 @@ async def checkpoint(database: MemoryDatabase) -> None:
 
 
 async def keep_checkpoint(database: MemoryDatabase, room: Room) -> None:
+    await MemoryStore(database).save_checkpoint("doc", await checkpoint_of(room))
+
+
+async def checkpoint_of(room: Room) -> Checkpoint:
     committed = await room.committed()
     assert committed is not None
-    head, state, roots = committed.head, committed.state, committed.roots
-    await MemoryStore(database).save_checkpoint("doc", Checkpoint(head.offset, head.entry_id, state, roots))
+    return Checkpoint(committed.head.offset, committed.head.entry_id, committed.state, committed.roots)
 
 
 @pytest.mark.rule("RE55")

@@ -219,7 +219,6 @@ class Registry:
             try:
                 # Asked now, answered while the document is loaded: whoever comes in first is told of all.
                 self._ports.signal(AwarenessQuery(document_id, self._ports.process))
-                await self._check_deleted(document_id)
                 room = await self._make(document_id)
             except BaseException:
                 await subscription.close()
@@ -244,6 +243,7 @@ class Registry:
 
     async def _make(self, document_id: str) -> Room:
         try:
+            await self._check_deleted(document_id)
             stored = await self._store.load(document_id)
             retired = await self._retired(document_id) if stored is not None else _NOBODY
             room = Room(document_id, await open_replicas(stored), self._ports)

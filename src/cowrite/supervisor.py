@@ -91,6 +91,9 @@ class _Worker:
         """Tell it to stop. Idempotent."""
         assert self.process.stdin is not None
         self.process.stdin.close()
+        if not self.ready:
+            with suppress(ProcessLookupError):  # it listens only once it serves; before it can stop in order it opens nothing
+                self.process.terminate()
 
     def kill(self) -> None:
         """End it at once. Idempotent."""
@@ -262,7 +265,7 @@ class _Supervisor:
 
     def _ended(self, worker: _Worker) -> None:
         if self._stopping:
-            self._failed |= worker.process.returncode != 0
+            self._failed |= worker.ready and worker.process.returncode != 0
             self._end_when_all_have()
         elif self._serving and self._current[worker.number] is worker:
             self._bring_back(worker)

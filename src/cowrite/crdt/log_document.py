@@ -51,16 +51,19 @@ class LogDocument(Document):
         """What the roots were when it was put to rest."""
 
     @classmethod
-    def from_state(cls, state: bytes, roots: Mapping[str, RootKind] | None = None) -> Self:
+    def from_state(
+        cls, state: bytes, roots: Mapping[str, RootKind] | None = None, *, parts: Sequence[bytes] | None = None
+    ) -> Self:
         """Make a document from what :meth:`encode` and :attr:`roots` gave. Raises :class:`EngineFault`.
 
         A root that is missing in ``roots`` gets the kind that its content shows now; that takes a look at all of the state.
+        ``parts``: the state in slices, of which the engine is given one a call.
         """
-        document = super().from_state(state)
+        document = super().from_log(parts if parts is not None else (state,))
         document._watched = known = document._call(TypedRoots, document._engine._doc, roots or {})
         if known.unvetted:
             document._call(known.vet, state, document._call(outline_of_state, state).layout)
-        return cls.from_state(state, known.kinds) if known.miscast else document
+        return cls.from_state(state, known.kinds, parts=parts) if known.miscast else document
 
     @classmethod
     def checkpointed(cls, encoded: bytes, roots: Mapping[str, RootKind], state: Mapping[int, int]) -> Self:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,16 +12,18 @@ import pytest
 
 from cowrite.core.ports import News
 from cowrite.core.records import Checkpoint, Entry, Head, StoredDocument
+from cowrite.core.rooms import making
 from cowrite.core.rooms.replicas import Replicas, open_replicas
 from cowrite.core.rooms.waking import Waking
 from cowrite.crdt.document import Document
 from cowrite.crdt.engine import rebuild_at
 from cowrite.crdt.errors import EngineFault
-from cowrite.crdt.guard import inspect
+from cowrite.crdt.guard import inspect, outline_of_state
 from cowrite.crdt.log_document import LogDocument
 from cowrite.crdt.outline import ClockRange
 from cowrite.crdt.roots import RootKind
 from cowrite.crdt.state_vector import encode_state_vector
+from cowrite.crdt.transactions import apply_all
 from cowrite.testing.clock import ManualClock
 from cowrite.testing.records import make_entry
 from timing import MS
@@ -377,3 +380,25 @@ async def test_a_mended_document_that_cannot_be_made_is_left_to_the_journal() ->
     await told.waking.over()
     assert told.failures == ["rebuild"]
     assert told.news == [], "they are read from the store"
+
+
+async def test_no_call_of_the_engine_is_long_when_a_document_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It keeps the interpreter, and a document may be full of conflicts: both replicas are made in slices."""
+    calls: list[int] = []
+
+    def applied(engine: Any, updates: Sequence[bytes]) -> None:
+        calls.extend(outline_of_state(update).structs for update in updates)
+        apply_all(engine, updates)
+
+    monkeypatch.setattr(making, "_AT_ONCE", 50)
+    monkeypatch.setattr("cowrite.crdt.document.apply_all", applied)
+    replicas = await open_replicas(stored(compacted=len(ENTRIES)))
+    await replicas.wake()
+    assert replicas.log is not None
+    assert replicas.live is not None
+    assert not replicas.log.resting
+    assert not replicas.live.resting
+    assert max(calls) <= 50
+    assert sum(calls) >= 2 * KEYSTROKES
+    assert replicas.log.encode() == replicas.live.encode() == WHOLE.encode()
+    assert replicas.log.roots == ROOTS

@@ -50,15 +50,16 @@ def awake(source: StoredDocument | None, state: bytes, roots: Mapping[str, RootK
     """Make it: the log of what is stored, or where ``roots`` are given of ``state``, and ``live`` where that rests. Raises
     :class:`EngineFault` and :class:`HostileUpdate`.
     """
+    outline = outline_of_state(state)
+    # The engine keeps the interpreter while it is called, and what an attack has left may take it seconds: in slices.
+    parts = tuple(slices(state, outline, structs=_AT_ONCE, ranges=_AT_ONCE)) if rests or roots is not None else ()
     if source is not None:
         log: LogDocument | None = log_of(source)
     else:
-        log = LogDocument.from_state(state, roots) if roots is not None else None
-    outline = outline_of_state(state)
+        log = LogDocument.from_state(state, roots, parts=parts) if roots is not None else None
     places = Places()
     places.note(outline)
-    # The engine keeps the interpreter while it is called, and what an attack has left may take it seconds: in slices.
-    live = Document.from_log(tuple(slices(state, outline, structs=_AT_ONCE, ranges=_AT_ONCE))) if rests else None
+    live = Document.from_log(parts) if rests else None
     return Awake(log, live, places)
 
 

@@ -16,6 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from cowrite.core.rooms.making import log_of
+from cowrite.crdt.state import get_state
+from cowrite.stores import open_store
 from cowrite.testing.client import UpgradeRefused, WebSocketClient, live_client
 from cowrite.testing.transport_contract.server import text_of
 from cowrite.tokens import generate_secret
@@ -66,24 +69,30 @@ async def served(folder: Path, *flags: str, **more: str) -> AsyncIterator[Served
 
 
 @pytest.mark.rule("TR38", "CL18")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_serve_and_stop(tmp_path: Path, number: signal.Signals) -> None:
-    """It says where it serves, stores what it took when it is told to stop, and has it after a restart."""
-    async with served(tmp_path) as server:
-        assert server.line.startswith("cowrite is ready at http://127.0.0.1:")
-        async with live_client(f"{server.url}/yjs/doc") as client:
-            client.yjs.text += "hello"
-            await client.until(lambda: client.yjs.saved)
-            client.yjs.text += " world"
-            await client.socket.drain()
-            code, logged = await server.end(number)
-            assert client.socket.ended is not None
-            assert client.socket.ended.code == 1012
-        assert code == 0
-        assert "Traceback" not in logged
-        assert [json.loads(line)["message"] for line in logged.splitlines()] == ["connections are sent away", "stopped"]
-    async with served(tmp_path) as server:
-        assert await text_of(f"{server.url}/yjs/doc") == "hello world"
+async def test_serve_and_stop(tmp_path: Path) -> None:
+    """It says where it serves, stores what it took when it is told to stop by either signal, and has it after a restart."""
+    for number, before in ((signal.SIGTERM, ""), (signal.SIGINT, "hello world")):
+        async with served(tmp_path) as server:
+            assert server.line.startswith("cowrite is ready at http://127.0.0.1:")
+            assert await text_of(f"{server.url}/yjs/doc") == before
+            async with live_client(f"{server.url}/yjs/doc") as client:
+                await client.until(lambda: client.yjs.synced)
+                client.yjs.text += "hello"
+                await client.until(lambda: client.yjs.saved)
+                client.yjs.text += " world"
+                await client.socket.drain()
+                code, logged = await server.end(number)
+                assert client.socket.ended is not None
+                assert client.socket.ended.code == 1012
+            assert code == 0
+            assert "Traceback" not in logged
+            assert [json.loads(line)["message"] for line in logged.splitlines()] == ["connections are sent away", "stopped"]
+    # What the second one stored is read without a third.
+    storage = await open_store(f"sqlite:///{tmp_path}/data/cowrite.sqlite3")
+    stored = await storage.store.load("doc")
+    await storage.close()
+    assert stored is not None
+    assert get_state(log_of(stored)) == {"body": {"$text": [{"insert": "hello worldhello world"}]}}
 
 
 @pytest.mark.rule("TR38")

@@ -53,6 +53,7 @@ async def everything(storage: Storage, document_id: str = "doc") -> None:
     await store.load(document_id)
     await store.heads([document_id])
     await store.entries(document_id, start=1, limit=1)
+    await store.clients(document_id)
     async with store.writing([document_id]) as transaction:
         entry = make_entry(transaction.heads[document_id].offset + 1)
         await transaction.entries(document_id, start=1)

@@ -23,6 +23,7 @@ LIMITS: Final = frozenset(
         ),
         *("message_too_large", "missing_dependencies", "idle", "connection_timeout", "reset_connection", "too_fast"),
         *("cpu_share", "rate_messages", "rate_bytes"),
+        "foreign_client",
         *("import_cpu_seconds", "import_memory_bytes", "import_crashed"),
         *(
             "too_large",
@@ -35,7 +36,8 @@ LIMITS: Final = frozenset(
         ),
     )
 )
-"""Those that are counted: limits by their names where one has a code of its own, else the codes."""
+"""Those that are counted: limits by their names where one has a code of its own, else the codes; and content under
+a Yjs client id of another user."""
 
 _LIMIT_OF: Final = {"request_timeout": "arrival_seconds"}
 """Of codes that only one limit has."""

@@ -74,6 +74,9 @@ class Entry:
     SyncStep2 claims nothing: it carries what others wrote, too."""
     cause: Cause | None = None
     """Why the server made it; None: an edit of a client's."""
+    carries: bool = False
+    """It came as a SyncStep2, or as an Update of several Yjs clients: whose it is only its clients tell. Written, and not read
+    back with the entry."""
 
     def without_copies(self) -> Entry:
         """As it is read back, and told to other processes."""
@@ -214,8 +217,8 @@ class Authored:
     deleted: int
     cause: Cause | None = None
     writers: tuple[str, ...] = ()
-    """For each range who wrote it: whoever has claimed its Yjs client. Empty when its author wrote all of it: so it is when
-    they have claimed the only client by this entry, whoever was first to claim it."""
+    """For each range who wrote it: the user to whom its Yjs client is bound, "" where it is carried and bound to nobody. Empty
+    when its author wrote all of it."""
     deletes: tuple[ClockRange, ...] = ()
     """What it deleted, by Yjs client."""
 

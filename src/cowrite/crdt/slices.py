@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Final
 
 from cowrite.crdt.outline import CLOCK_BITS, CLOCK_MASK, SKIP, ClockRange, Layout, Outline
@@ -45,16 +45,17 @@ def slices(update: bytes, outline: Outline, *, structs: int, ranges: int, size: 
         yield _write([], outline.deletes[at : at + ranges])
 
 
-def ready_part(update: bytes, outline: Outline, state: Mapping[int, int]) -> bytes:
+def ready_part(update: bytes, outline: Outline, state: Mapping[int, int], without: Container[int] = ()) -> bytes:
     """Cut an update to what a document with that state can take of it without anything pending.
 
     ``missing`` is empty for the part, and the part is the largest of that kind: of each client a run of structs from the first
-    on, and of the deletions what is known then.
+    on, and of the deletions what is known then. Of the clients ``without`` it has no structs.
     """
     layout = outline.layout
     reached = [state.get(client, 0) for client in layout.clients]
     taken = [block[1] for block in layout.blocks]
-    waiting: set[int] = set()  # blocks of which nothing more can be taken
+    # Blocks of which nothing more can be taken.
+    waiting = {index for index, block in enumerate(layout.blocks) if layout.clients[block[0]] in without}
     for index, behind in layout.order:
         number, _, last, end_clock = layout.blocks[index]
         while index not in waiting and taken[index] < behind:

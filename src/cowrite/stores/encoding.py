@@ -186,6 +186,13 @@ def check_appendable(document_id: str, *, deleted: bool) -> None:
         raise DocumentDeleted(f"Document {document_id!r} is deleted; take the deletion back before it is written to.")
 
 
+def check_claims(claims: Mapping[int, str] | None) -> Mapping[int, str]:
+    """Yjs clients and the users to whom they are to be bound; None: none. Raises :class:`InvalidId`."""
+    for user in (claims or {}).values():
+        check_id("The user of a Yjs client", user)
+    return claims or {}
+
+
 def check_offset(offset: int) -> None:
     """Raises ValueError for an offset that no log has."""
     if offset < 0:

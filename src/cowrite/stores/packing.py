@@ -43,14 +43,28 @@ _RELAYED: Final = b"\0\0\0"
 """Behind the ranges, as one of no clocks: who brought them has not shown the Yjs client to be their own."""
 
 
-def pack_brought(ranges: Sequence[ClockRange], claims: Sequence[int]) -> bytes:
-    """The ranges of an entry as :func:`pack_ranges`, and whether others may have written them; see :func:`is_relayed`."""
-    return pack_ranges(ranges) + (b"" if claims or not ranges else _RELAYED)
+_CARRIED: Final = _RELAYED * 2
+"""The same twice: they came as a SyncStep2, and what is bound to nobody is not theirs. (Entries of before this was known have
+it once, and count as their author's.)"""
+
+
+def pack_brought(ranges: Sequence[ClockRange], claims: Sequence[int], *, carries: bool = False) -> bytes:
+    """The ranges of an entry as :func:`pack_ranges`, and whether others may have written them; see :func:`is_relayed` and
+    :func:`is_carried`.
+    """
+    if not ranges:
+        return b""
+    return pack_ranges(ranges) + (_CARRIED if carries else b"" if claims else _RELAYED)
 
 
 def is_relayed(packed: bytes) -> bool:
-    """Whether whoever brought these ranges of :func:`pack_brought` has claimed none of their clients by that."""
+    """Whether others may have written these ranges of :func:`pack_brought`: their author has claimed none by them."""
     return packed.endswith(_RELAYED)  # a range ends with its length
+
+
+def is_carried(packed: bytes) -> bool:
+    """Whether these ranges of :func:`pack_brought` came as a SyncStep2."""
+    return packed.endswith(_CARRIED)
 
 
 def pack_ranges(ranges: Iterable[ClockRange]) -> bytes:
@@ -60,7 +74,7 @@ def pack_ranges(ranges: Iterable[ClockRange]) -> bytes:
 
 def unpack_ranges(packed: bytes) -> tuple[ClockRange, ...]:
     """The ranges of :func:`pack_brought`. Raises ValueError."""
-    numbers = _numbers(packed.removesuffix(_RELAYED), 3, "a range")
+    numbers = _numbers(packed.removesuffix(_RELAYED).removesuffix(_RELAYED), 3, "a range")
     if len(numbers) == 3:  # as nearly always
         client, start, length = numbers
         return (_new(ClockRange, (client, start, start + length)),)

@@ -33,9 +33,16 @@ def clients_of_others(ranges: Sequence[ClockRange], *, relayed: bool) -> frozens
     return clients if relayed or len(clients) > 1 else frozenset()
 
 
-def writers(ranges: Sequence[ClockRange], author: str, claimed: Mapping[int, str], *, relayed: bool) -> tuple[str, ...]:
-    """Who wrote each of an entry's ranges, as :attr:`Authored.writers` has it. ``claimed``: whose the Yjs clients are."""
-    names = tuple([claimed.get(known.client, author) for known in ranges]) if clients_of_others(ranges, relayed=relayed) else ()
+def writers(
+    ranges: Sequence[ClockRange], author: str, claimed: Mapping[int, str], *, relayed: bool, carried: bool
+) -> tuple[str, ...]:
+    """Who wrote each of an entry's ranges, as :attr:`Authored.writers` has it. ``claimed``: whose the Yjs clients are;
+    ``carried``: what is nobody's is not its author's either.
+    """
+    if not clients_of_others(ranges, relayed=relayed or carried):
+        return ()
+    unbound = "" if carried else author
+    names = tuple([claimed.get(known.client, unbound) for known in ranges])
     return names if any(name != author for name in names) else ()
 
 

@@ -153,7 +153,9 @@ class PastContract:
 
     @pytest.mark.rule("HI13")
     async def test_what_entries_carried_of_others(self, storage: Storage) -> None:
-        """Ranges of several clients, and of one that the author has not typed with, are those authors' who claimed them."""
+        """Ranges of several clients, and of one that the author has not typed with, are those authors' who claimed them; what
+        was carried is nobody's until then.
+        """
         ben, other, free, big = (ClockRange(client, 0, 2) for client in (8, 9, 10, 2**53 - 1))
         many = tuple(ClockRange(client, 0, 1) for client in range(100, 1300))
         entries = [
@@ -166,10 +168,13 @@ class PastContract:
             make_entry(7, author="ana", ranges=(ClockRange(8, 5, 6), ClockRange(8, 7, 8)), claims=(8,)),
             make_entry(8, author="ana", ranges=(ClockRange(9, 5, 6),)),
             make_entry(9, author="ana", ranges=()),
+            make_entry(10, author="ana", ranges=(free, ben), carries=True),
+            make_entry(11, author="ana", ranges=(free,), carries=True),
+            make_entry(12, author="ana", ranges=(other,), claims=(9,), carries=True),
         ]
         await write(storage.store, "doc", *entries)
         await write(storage.store, "other", make_entry(1, author="eve", claims=(9, 10)))
-        found = await storage.history.authored("doc", after=0, limit=9)
+        found = await storage.history.authored("doc", after=0, limit=12)
         kept = ("ana",) * 1199
         assert [one.writers for one in found] == [
             (),
@@ -181,8 +186,16 @@ class PastContract:
             (),
             (),
             (),
+            ("", "ben"),
+            ("",),
+            (),
         ]
         assert found[2].ranges == (other, ben, free, big)
+        async with storage.store.writing(["doc"]) as transaction:
+            await transaction.append("doc", [], claims={10: "cem"})
+        found = await storage.history.authored("doc", after=9, limit=2)
+        assert [one.writers for one in found] == [("cem", "ben"), ("cem",)]
+        assert [one.ranges for one in found] == [(free, ben), (free,)]
 
     # ---- activity ----------------------------------------------------------------------------------------------------
 

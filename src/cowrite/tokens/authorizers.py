@@ -60,7 +60,7 @@ class DemoAuthorizer:
 
     async def __call__(self, token: str | None, document_id: str) -> Access:
         if not token:
-            return Access(f"{_GUEST}{secrets.token_hex(4)}", Grant.WRITE)
+            return Access(f"{_GUEST}{secrets.token_hex(4)}", Grant.WRITE, anonymous=True)
         if token.startswith(_GUEST):
             return _named_guest(unquote(token.removeprefix(_GUEST)))
         return await self._tokens.access(token, document_id)

@@ -25,7 +25,8 @@ from cowrite.core.records import Authored, CauseKind
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.history.scratch import RestoreFailed
 from cowrite.protocol import yjs
-from cowrite.protocol.messages import SyncStep2, Update
+from cowrite.protocol.awareness import AwarenessEntry
+from cowrite.protocol.messages import AwarenessUpdate, SyncStep2, Update
 from cowrite.stores.memory import MemoryDatabase
 from cowrite.testing.process import Process, quiet
 from cowrite.testing.records import new_id
@@ -443,6 +444,21 @@ async def test_what_somebody_wrote_goes_also_where_others_brought_it_back() -> N
         assert (await info_of(server)).head == head, "there is nothing left to take back"
 
 
+@pytest.mark.rule("BI9")
+async def test_the_yjs_client_of_a_restore_is_of_whoever_asked() -> None:
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        ana = await server.join(user="ana")
+        ana.client.text.insert(0, "a")
+        await quiet(server)
+        ana.client.text.clear()
+        await quiet(server)
+        before = database.clients("doc")
+        await restored(server, past, 1)
+        made = database.clients("doc").items() - before.items()
+        assert [user for _, user in made] == [session().author]
+
+
 @pytest.mark.rule("HV42", "RS12")
 async def test_a_copy_of_what_somebody_wrote_that_they_deleted_stays_deleted() -> None:
     async with process(MemoryDatabase()) as (server, past):
@@ -460,10 +476,12 @@ async def test_a_copy_of_what_somebody_wrote_that_they_deleted_stays_deleted() -
 
 
 async def send_together(server: Process) -> None:
-    """Bo sends what Ana has typed offline beside his own, as a client does that comes back."""
+    """Bo sends what Ana, who is gone, has typed offline beside his own, as a client does that comes back."""
     ana, bo = await server.join(user="ana"), await server.join(user="bo")
+    bo.send(yjs.encode(AwarenessUpdate((AwarenessEntry(71, 1, "{}"),))))
     ana.send(yjs.encode(Update(write_update([block(70, 0, text("a", root="body"))]))))
     await quiet(server)
+    ana.lose(clean=True)
     structs = block(70, 1, text("b", origin=(70, 0))), block(71, 0, text("c", origin=(70, 1)))
     bo.send(yjs.encode(Update(write_update(list(structs)))))
     await quiet(server)
@@ -489,6 +507,7 @@ async def test_what_somebody_else_brought_is_taken_back_from_whoever_wrote_it(au
         ana, bo = await server.join(user="ana"), await server.join(user="bo")
         ana.send(yjs.encode(Update(write_update([block(70, 0, text("a", root="body"))]))))
         await quiet(server)
+        ana.lose(clean=True)
         bo.send(yjs.encode(SyncStep2(write_update([block(70, 1, text("b", origin=(70, 0)))]))))
         await quiet(server)
         await write(server, "x", user="eve")

@@ -18,7 +18,7 @@ from cowrite.testing.process import quiet
 GONE = StoreUnavailable("gone")
 
 
-@pytest.mark.rule("SU1", "SU2")
+@pytest.mark.rule("SU1", "SU2", "BI9")
 async def test_an_operation_is_answered_after_commit_and_shown_to_everybody() -> None:
     database = MemoryDatabase()
     async with process(database) as server:
@@ -37,6 +37,7 @@ async def test_an_operation_is_answered_after_commit_and_shown_to_everybody() ->
         assert [(one.id, one.author, one.position) for one in answer.operations] == [("mine", "bot", ("body", 5))]
         assert answer.offset == 2
         assert (await server.storage.history.locate("doc", "mine")) == 2
+        assert sorted(database.clients("doc").values()) == ["ana", "bot"]
 
 
 @pytest.mark.rule("SU3")

@@ -172,7 +172,7 @@ async def test_other_content_is_found_before_anything_is_taken(server: Process) 
 @pytest.mark.rule("RO9")
 async def test_other_content_that_comes_meanwhile(server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two contents for one (client, clock) the first one stays; what was taken of the other's sender stays, too."""
-    eve, ana = await server.join(user="eve"), await server.join(user="ana")
+    eve, ana = await server.join(user="eve"), await server.join(user="eve")
     await quiet(server)
     other = write_update([block(1, SLICE_PARTS, text("other", origin=(1, 0)))])
     after_slices(server, monkeypatch, 1, lambda: ana.send(yjs.encode(Update(other))))

@@ -127,7 +127,7 @@ def two_edits() -> tuple[YjsClient, bytes, bytes]:
 async def test_an_update_waits_for_what_it_builds_on() -> None:
     _, first, second = two_edits()
     async with process() as server:
-        ana, ben = await server.join(user="ana"), await server.join(user="ben")
+        ana, ben = await server.join(user="ana"), await server.join(user="ana")
         await quiet(server)
         ana.reading = False
         ana.send(second)

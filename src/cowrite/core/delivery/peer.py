@@ -46,10 +46,12 @@ class Peer:
         "acknowledgements",
         "acknowledges",
         "active",
+        "barred",
         "dialect",
         "number",
         "outbox",
         "outgrown",
+        "own_client",
         "owner",
         "refused",
         "session",
@@ -86,6 +88,10 @@ class Peer:
         """Bytes of its updates that were refused as the document is full; it is asked again once there is room for them."""
         self.shrinks = False
         """It has deleted something of that since."""
+        self.barred: dict[int, int] = {}
+        """What of it was refused because another user's Yjs client wrote it: up to which clock, by client."""
+        self.own_client: int | None = None
+        """The Yjs client that it is, as its awareness says."""
         self.told_to_read = False
         """It was told that it may not write, since its grant last changed."""
         self.active = False

@@ -8,7 +8,7 @@ from typing import Final
 
 from cowrite.core.history.cache import Cache
 from cowrite.core.history.worker import HistoryWorker
-from cowrite.core.ports import History, HistoryForgotten
+from cowrite.core.ports import History, HistoryForgotten, Store
 from cowrite.core.records import Authored, DocumentInfo
 from cowrite.crdt.history.attribution import Attribution
 from cowrite.crdt.history.attribution import Authored as Brought
@@ -23,8 +23,9 @@ _PORTION: Final = 5000
 class Authors:
     """Keeps the attributions of documents that were asked for last. Use one only within the worker's thread."""
 
-    def __init__(self, history: History, worker: HistoryWorker, *, max_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, history: History, store: Store, worker: HistoryWorker, *, max_bytes: int = CACHE_BYTES) -> None:
         self._history = history
+        self._store = store
         self._worker = worker
         self._kept: Cache[Attribution] = Cache(max_bytes)
 
@@ -38,6 +39,8 @@ class Authors:
         Raises :class:`HistoryForgotten` when that befell entries behind ``since`` meanwhile.
         """
         attribution = self._kept.get(info, None) or Attribution()
+        if attribution.unowned and await self._store.clients(info.document_id, frozenset(attribution.unowned)):
+            attribution = Attribution()  # an owner has shown up
         with self._kept.making(info, None) as keep:
             await self._read(attribution, info, offset, since)
             keep(attribution, attribution.size + _LEAST_BYTES)

@@ -43,7 +43,8 @@ class Blames:
                 state = await self.moments.state(moment)
                 attribution = await self.authors.until(info, moment.offset)
                 runs = await self.worker.run(info.document_id, partial(_blame, info.document_id, state, attribution, root))
-                keep(runs, len(runs) + 200)
+                if not attribution.unowned:  # what is nobody's becomes somebody's without an entry
+                    keep(runs, len(runs) + 200)
         return runs
 
 

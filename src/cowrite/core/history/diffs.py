@@ -68,20 +68,22 @@ class Diffs:
         made = self.kept.get(info, key)
         if made is None:
             with self.kept.making(info, key) as keep:
-                made = await self._make(first, second, form, root)
-                keep(made, len(made) + 200)
+                made, lasts = await self._make(first, second, form, root)
+                if lasts:
+                    keep(made, len(made) + 200)
         return made
 
-    async def _make(self, first: Moment, second: Moment, form: DiffFormat, root: str | None) -> bytes:
+    async def _make(self, first: Moment, second: Moment, form: DiffFormat, root: str | None) -> tuple[bytes, bool]:
+        """False: it names nobody for something that may become somebody's without an entry."""
         info = second.info
         before, after = await self.moments.state(first), await self.moments.state(second)
         earlier, later = sorted((first.offset, second.offset))
         attribution = await self.authors.until(info, later, since=earlier)
         if form is DiffFormat.OPERATIONS:
             changes = partial(_operations, info.document_id, before, after, attribution.origins, root)
-            return await self.worker.run(info.document_id, changes)
+            return await self.worker.run(info.document_id, changes), True
         work = partial(_tree, info.document_id, before, after, attribution, form, root)
-        return await self.worker.run(info.document_id, work)
+        return await self.worker.run(info.document_id, work), not attribution.unowned
 
 
 def _tree(

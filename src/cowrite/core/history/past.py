@@ -59,7 +59,7 @@ def open_past(
     worker, history = HistoryWorker(), BoundedHistory(storage.history)
     storage = replace(storage, history=history)
     moments = Moments(storage, worker)
-    known = Authors(history, worker, max_bytes=authors.CACHE_BYTES)
+    known = Authors(history, storage.store, worker, max_bytes=authors.CACHE_BYTES)
     blames_made = Blames(moments, known, worker, Cache(blames.CACHE_BYTES))
     diffs_made = Diffs(moments, known, worker, Cache(diffs.CACHE_BYTES))
     caches = [moments.forget, known.forget, blames_made.kept.forget, diffs_made.kept.forget]

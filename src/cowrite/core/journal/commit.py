@@ -34,6 +34,7 @@ from cowrite.core.ports import (
     WriteTransaction,
 )
 from cowrite.core.records import Entry, Head, Quarantined
+from cowrite.core.rooms.bindings import clients_of
 from cowrite.core.rooms.making import make_live, make_log
 from cowrite.core.rooms.received import Received
 from cowrite.core.rooms.replicas import portions
@@ -172,8 +173,9 @@ class GroupCommit:
             await self._quarantine(transaction, room, revoked, "the grant of its author was taken away before it was stored")
             return Derived()
         derived = await self._derive_own(transaction, room, group, budget)
-        if derived.entries or derived.submitted:
-            await transaction.append(room.document_id, derived.all_entries, derived.submitted, derived.versions)
+        if derived.entries or derived.submitted or derived.claims:
+            entries, submitted = derived.all_entries, derived.submitted
+            await transaction.append(room.document_id, entries, submitted, derived.versions, derived.claims)
         return derived
 
     async def _derive_own(self, transaction: WriteTransaction, room: Room, group: Group, budget: _Budget) -> Derived:
@@ -181,8 +183,13 @@ class GroupCommit:
         budget.spend(len(batch), sum(len(pending.update) for pending in batch))
         submissions = self._take_submissions(room, budget, alone=bool(batch))
         before = self._submitted.before(room, submissions) if submissions else None
+        if lost := await self._lost(room, batch):
+            self._submitted.abandoned(room.submissions.taken)
+            room.condemn(*lost)
+            await self._quarantine(transaction, room, lost, "its Yjs client id is another user's, who was first to use it")
+            return Derived()
         try:
-            derived = await self._entries.derive(room.replicas, batch, group.id)
+            derived = await self._entries.derive(room.replicas, room.bindings, batch, group.id)
             if before is not None:
                 await self._submitted.derive(transaction, room, submissions, before, derived, group)
         except UpdateRefused as refused:
@@ -203,6 +210,14 @@ class GroupCommit:
             broken.submission.settle(SubmissionRefused("unsupported", str(broken)))
             return Derived()
         return derived
+
+    async def _lost(self, room: Room, batch: Sequence[Received]) -> Sequence[Received]:
+        """What was taken here while another process bound its Yjs client to somebody else: under the lock the store knows."""
+        log = room.replicas.log
+        assert log is not None, "it is loaded under the lock"
+        if unknown := room.bindings.unknown(batch, log.state):
+            await room.bindings.look_up(self._store, room.document_id, unknown)
+        return room.bindings.lost(batch, log.state)
 
     def _take_submissions(self, room: Room, budget: _Budget, *, alone: bool) -> Sequence[Waiting]:
         if room.one_by_one:
@@ -246,6 +261,7 @@ class GroupCommit:
             self._start_again(room, "the document's history was replaced; reconnect and sync")
             # It may have been purged, and made again.
             _drop(room, room.retire(await self._erasure.retired_clients(room.document_id)))
+            room.bindings.load(await self._store.clients(room.document_id))
         elif head != replicas.head:
             head = await self._follow(transaction, room, head)
         room.pending.doubt_no_more()
@@ -281,7 +297,9 @@ class GroupCommit:
             head = replace(head, epoch=self._ids.new())
             await transaction.renew_epoch(room.document_id, head.epoch)
             self._start_again(room, "the store went back to an older copy; reconnect and sync")
+            room.bindings.load(await self._store.clients(room.document_id))
             return head
+        await room.bindings.look_up(self._store, room.document_id, clients_of(entries))
         for portion in portions(entries):
             room.advance(portion)
             await asyncio.sleep(0)

@@ -27,6 +27,8 @@ class Derived:
     """What to remember of the operations."""
     versions: list[Version] = field(default_factory=list)
     """What was there before prepared updates, marked."""
+    claims: dict[int, str] = field(default_factory=dict)
+    """Yjs clients that are bound beside the entries, and to whom."""
     outcomes: dict[Waiting, Answer | SubmissionRefused] = field(default_factory=dict)
 
     @property

@@ -14,6 +14,7 @@ from cowrite.core.ids import Ids
 from cowrite.core.journal.derived import Derived
 from cowrite.core.ports import Clock
 from cowrite.core.records import Cause, Entry
+from cowrite.core.rooms.bindings import Bindings
 from cowrite.core.rooms.received import Received
 from cowrite.core.rooms.replicas import Replicas
 from cowrite.crdt.errors import EngineFault
@@ -24,6 +25,8 @@ from cowrite.crdt.outline import ClockRange, missing
 RUN_PARTS: Final = 1000
 """Structs and deleted ranges in one entry, unless one update alone has more: the engine takes them in one call."""
 _TURN_SECONDS = 0.01
+_NO_DELETIONS: Final = b"\0"
+"""How an update ends that deletes nothing."""
 _AHEAD: Final = 60_000
 """Milliseconds by which the newest entry may be ahead of this process's clock and still be followed."""
 
@@ -49,7 +52,7 @@ class EntryMaker:
         self._clock = clock
         self._ids = ids
 
-    async def derive(self, replicas: Replicas, batch: Sequence[Received], group: str) -> Derived:
+    async def derive(self, replicas: Replicas, bindings: Bindings, batch: Sequence[Received], group: str) -> Derived:
         """One entry for each author's run that brings something new. ``replicas.log`` is ahead of the store afterwards; between
         two runs the loop turns when they have taken long.
 
@@ -58,7 +61,7 @@ class EntryMaker:
         derived = Derived()
         offset = replicas.head.offset
         began = self._clock.monotonic()
-        for run in _runs(batch):
+        for run in _runs(batch, bindings):
             if self._clock.monotonic() - began > _TURN_SECONDS:
                 await asyncio.sleep(0)
                 began = self._clock.monotonic()
@@ -71,10 +74,12 @@ class EntryMaker:
                 raise UpdateRefused(run, f"the engine broke on it: {fault}") from fault
             if change is not None:
                 offset += 1
-                author = run[0].author
+                author = bindings.author(run, change.ranges, deletes=not change.update.endswith(_NO_DELETIONS))
+                claims, carries = bindings.claims(run, author), run[0].carries
                 derived.entries.append(
-                    self.entry(change, replicas, offset=offset, author=author, group=group, claims=_claims(run))
+                    self.entry(change, replicas, offset=offset, author=author, group=group, claims=claims, carries=carries)
                 )
+            derived.claims.update(bindings.own(run, replicas))
             for pending in run:
                 derived.offsets[pending] = offset
         try:
@@ -92,6 +97,7 @@ class EntryMaker:
         author: str,
         group: str,
         claims: tuple[int, ...] = (),
+        carries: bool = False,
         first_id: str | None = None,
         cause: Cause | None = None,
     ) -> Entry:
@@ -110,7 +116,7 @@ class EntryMaker:
             for id_, draft in zip(ids, change.operations, strict=True)
         ]
         ranges = tuple(change.ranges)
-        return Entry(entry_id, group, offset, author, now, change.update, ranges, tuple(operations), claims, cause)
+        return Entry(entry_id, group, offset, author, now, change.update, ranges, tuple(operations), claims, cause, carries)
 
     def _time_behind(self, replicas: Replicas) -> int:
         now = self._clock.now()
@@ -138,8 +144,9 @@ def _refuse_unfit(run: Sequence[Received], replicas: Replicas) -> None:
         brought.update((new.client, max(new.end, state.get(new.client, 0))) for new in pending.outline.brings)
 
 
-def _runs(batch: Sequence[Received]) -> Iterator[list[Received]]:
-    for _, updates in groupby(batch, key=lambda pending: pending.author):
+def _runs(batch: Sequence[Received], bindings: Bindings) -> Iterator[list[Received]]:
+    """Each is one user's, and one author's; what is carried (:attr:`Received.carries`) is apart."""
+    for _, updates in groupby(batch, key=lambda one: (one.author, bindings.writer(one), one.carries)):
         run: list[Received] = []
         parts = 0
         for one in updates:
@@ -149,16 +156,6 @@ def _runs(batch: Sequence[Received]) -> Iterator[list[Received]]:
                 run, parts = [], one.outline.parts
             run.append(one)
         yield run
-
-
-def _claims(run: Sequence[Received]) -> tuple[int, ...]:
-    """Who types uses one Yjs client. A SyncStep2 may bring others' edits, which this author was only first to bring back."""
-    if len(run) == 1:
-        brings = run[0].outline.brings
-        if len(brings) == 1:
-            return () if run[0].everything else (brings[0].client,)
-    typed = (pending.outline.brings for pending in run if not pending.everything)
-    return tuple(dict.fromkeys(brings[0].client for brings in typed if len({brought.client for brought in brings}) == 1))
 
 
 def _vector_clock(ranges: Sequence[ClockRange], offset: int) -> dict[str, int]:

@@ -81,6 +81,7 @@ class PreparedEntryMaker:
             offset=place.offset + 1,
             author=prepared.session.author,
             group=place.group.id,
+            claims=tuple({brought.client for brought in change.ranges}),
             first_id=prepared.id,
             cause=prepared.cause,
         )

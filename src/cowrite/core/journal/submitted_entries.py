@@ -195,7 +195,13 @@ class SubmittedEntryMaker:
             return None
         author = work.submission.session.author
         entry = self._entries.entry(
-            change, replicas, offset=work.offset + 1, author=author, group=work.group.id, first_id=one.id
+            change,
+            replicas,
+            offset=work.offset + 1,
+            author=author,
+            group=work.group.id,
+            claims=tuple({brought.client for brought in change.ranges}),
+            first_id=one.id,
         )
         self._replicas.entered(work.submission, entry)
         derived.submitted_entries.append(entry)

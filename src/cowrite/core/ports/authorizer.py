@@ -27,6 +27,9 @@ class Access:
     """The id of the token that gives it, a UUID."""
     single_use: bool = False
     """The token opens one session only: whoever opens one records ``token_id``, and refuses it the next time."""
+    anonymous: bool = False
+    """Nobody knows who it is: ``user_id`` was made up for this connection, and the same person comes back under another one. No
+    Yjs client is bound to it."""
 
 
 class AccessDenied(Exception):

@@ -105,10 +105,12 @@ class WriteTransaction(Protocol):
         entries: Sequence[Entry],
         submitted: Sequence[Submitted] = (),
         versions: Sequence[Version] = (),
+        claims: Mapping[int, str] | None = None,
     ) -> None:
         """Add entries behind the head, with their operations, and move the head. Offsets must follow the head without a gap.
 
-        The Yjs clients that an entry claims are recorded as its author's, where nobody has claimed them before. ``submitted``
+        The Yjs clients that an entry claims are bound to its author, and those of ``claims`` to these users, where they are
+        bound to nobody before. ``submitted``
         is remembered with them: its offsets are of the log up to these entries, and its operations are operations of these
         entries (only their ids are kept). ``versions`` are of the log up to these entries; one whose id is there already stays
         as it is. Raises :class:`DocumentDeleted`, and at the latest when the block is left
@@ -148,6 +150,13 @@ class Store(Protocol):
 
     async def entries(self, document_id: str, *, start: int, limit: int) -> Sequence[Entry]:
         """At most ``limit`` entries with ``offset >= start``, in order, with their operations."""
+        ...
+
+    async def clients(self, document_id: str, client_ids: Collection[int] | None = None) -> Mapping[int, str]:
+        """The users to whom these Yjs clients of a document are bound (None: all that are bound); the others are absent.
+
+        While a document's head is locked nobody else binds one: what is read then is true until the lock is given up.
+        """
         ...
 
     def writing(

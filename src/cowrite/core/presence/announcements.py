@@ -77,6 +77,8 @@ class Announcements:
             # A Hocuspocus provider 4 then raises its clock, and says nothing of it before its next heartbeat.
             peer.send(QueryAwareness())
         peer.active |= announced.moved
+        if announced.own is not None:
+            peer.own_client = announced.own
         self._move(announced.news, here=True)
         self._exchange.claim(announced.claims)
 

@@ -53,6 +53,8 @@ class Announced:
     """Living Yjs clients that were not this connection's until now: others must know soon, even when it is no news."""
     moved: bool = False
     """There is news that is more than a renewal."""
+    own: int | None = None
+    """The Yjs client that the connection is, where it has said so and nobody else is that."""
     stale: list[AwarenessEntry] = field(default_factory=list)
     """For the sender alone: the ends of ids that it announced with a clock which is used up, because the room holds them for
     ended at that clock or a newer one, or knows a newer state of an earlier life. A client that is told so of its own id
@@ -217,6 +219,8 @@ class Awareness:
 
     def _write(self, connection: Connection, client: Client, entry: AwarenessEntry, announced: Announced, now: float) -> None:
         own = connection.own == entry.client_id
+        if own:
+            announced.own = entry.client_id
         if client.is_news(entry):
             if entry.state is not None and not is_valid_state(entry.state):
                 raise InvalidState(f"the awareness state of client {entry.client_id} is not JSON, or nested too deep")

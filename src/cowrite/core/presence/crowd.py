@@ -50,6 +50,10 @@ class Crowd:
             self._json = json_list([person.json for person in self.persons])
         return self._json
 
+    def has_user(self, user_id: str) -> bool:
+        """The user has a session here or elsewhere, as far as it is known here."""
+        return user_id in self._persons
+
     def is_full_for(self, user_id: str, coming: int = 0) -> bool:
         """The user has as many sessions here as are shown of one, with those that are about to come."""
         return len(self._persons.get(user_id, ())) + coming >= self._max_sessions

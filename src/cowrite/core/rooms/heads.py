@@ -10,6 +10,7 @@ import structlog
 from cowrite.core.outage import Outage
 from cowrite.core.ports import Broker, Clock, News, Store, StoreError
 from cowrite.core.records import Head
+from cowrite.core.rooms.bindings import clients_of
 from cowrite.core.rooms.damaged_room import DamagedRoom
 from cowrite.core.rooms.registry import Registry
 from cowrite.core.rooms.replicas import portions
@@ -123,6 +124,7 @@ class HeadWatch:
             news = [entry for entry in entries if entry.offset > room.replicas.head.offset]
             if not news:
                 return
+            await room.bindings.look_up(self._store, room.document_id, clients_of(news))
             before = len(entries) - len(news)
             after = entries[before - 1].id if before else ""
             for portion in portions(news):

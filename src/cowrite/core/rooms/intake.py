@@ -6,7 +6,7 @@ until what it builds on is there; or it is refused, and the peer closed with a c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -15,6 +15,8 @@ from cowrite.core.delivery.broadcast import Broadcast
 from cowrite.core.delivery.peer import Peer
 from cowrite.core.errors import PeerError, RoomClosed
 from cowrite.core.limits import Limits
+from cowrite.core.rooms.bindings import Bindings
+from cowrite.core.rooms.foreign import Foreign
 from cowrite.core.rooms.fullness import Fullness
 from cowrite.core.rooms.pending import PendingUpdates
 from cowrite.core.rooms.received import Received
@@ -73,6 +75,7 @@ class Intake:
         replicas: Replicas,
         pending: PendingUpdates,
         broadcast: Broadcast,
+        bindings: Bindings,
         ports: RoomPorts,
         damage: Damaged | None = None,
         *,
@@ -86,6 +89,8 @@ class Intake:
         self._broadcast = broadcast
         self._limits = ports.limits
         self._damage = damage
+        self._bindings = bindings
+        self._foreign = Foreign(bindings, pending, ports.excess)
         self._rebuild = rebuild
         self._holding: dict[Peer, None] = {}
         """Of whom something may be held: a flush need not look at all peers for the few, or none, that it is."""
@@ -114,7 +119,10 @@ class Intake:
         admitted = self.admitted(received)
         if admitted is None:
             return
-        if not missing(admitted.outline, self.live.state):
+        state = self.live.state
+        if found := self._foreign.within(admitted, state):
+            self._take_without(admitted, found)
+        elif not missing(admitted.outline, state):
             self._take(admitted)
         elif self.takes_part_of(admitted):
             self._take_in_part(admitted)
@@ -149,7 +157,8 @@ class Intake:
     def takes_part_of(self, received: Received) -> bool:
         """Something is missing: whether it is taken in part all the same, without a promise. Else it is held, whole."""
         peer = received.peer
-        if received.everything:
+        in_part = received.everything or self._foreign.is_below(received, self.live.state)
+        if in_part:
             peer.acknowledgements.refuse(received.number)
         elif peer.outgrown:
             # What it builds on was refused, and will not come before the peer is asked for it.
@@ -158,11 +167,19 @@ class Intake:
         else:
             peer.held.hold(received)
             self._holding[peer] = None
-        return received.everything
+        return in_part
 
     def take_slice(self, received: Received, checked: Mapping[int, int]) -> None:
         """A part of an update that was found to contradict nothing up to the clocks ``checked``. Raises :class:`PeerError`."""
-        if lacking := missing(received.outline, self.live.state):
+        state = self.live.state
+        if found := self._foreign.within(received, state):
+            self._take_without(received, found)
+            return
+        if lacking := missing(received.outline, state):
+            if self._foreign.is_below(received, state):
+                received.peer.acknowledgements.refuse(received.number)
+                self._take_in_part(received)
+                return
             reason = f"the update builds on clock {lacking[0][1]} of client {lacking[0][0]}, which is gone; reconnect and sync"
             raise PeerError(CloseCode.MISSING_DEPENDENCIES, reason)
         self._take(received, checked)
@@ -192,13 +209,25 @@ class Intake:
         peer.acknowledgements.ask()
         peer.send(SyncStep1(self.live.state_vector()))
 
+    def introduce(self, peer: Peer) -> bool:
+        """A peer has said which Yjs client it is; see :meth:`Foreign.introduce`."""
+        return self._damage is None and self._foreign.introduce(peer, self._replicas.live)
+
+    def forget(self, peer: Peer) -> None:
+        """A peer has gone."""
+        peer.drop_held()
+        self._foreign.forget(peer, self._replicas.live)
+
     def ask_again(self, peers: Collection[Peer], *, shrunk: bool = False) -> None:
-        """Ask peers of whom something was refused for want of room, in the journal or in the document, once there is some.
+        """Ask peers of whom something was refused: for want of room, in the journal or in the document, once there is some;
+        because it was another user's, once it is there, or that user is not.
 
         ``shrunk``: also those that have deleted something of what was refused.
         """
         if self._replicas.live is None:
             return
+        for peer in self._foreign.due(self._replicas.live.state):
+            self.ask(peer)
         if self._pending.accepts(self._limits.update_bytes, self._limits):
             for peer in [peer for peer in peers if peer.starved]:
                 peer.starved = False
@@ -243,6 +272,7 @@ class Intake:
         fresh = None if received.outline.is_empty else self._admit(received, checked)
         if fresh is not None:
             self._pending.put(received)
+            self._bindings.offer(received)
             self._broadcast.update(fresh, received.outline, received.peer)
         elif not received.ends:
             pass  # the last slice tells
@@ -318,21 +348,29 @@ class Intake:
         outline = inspect_from_peer(update, everything=True, limits=self._limits)
         return replace(received, update=update, outline=outline, everything=False)
 
-    def _take_in_part(self, received: Received) -> None:
+    def _take_in_part(self, received: Received, without: Container[int] = ()) -> None:
         """A SyncStep2 that builds on something unknown: Yjs clients always send along what they themselves could not apply yet.
 
         What can be applied is taken; for the rest nothing is promised (the message is not acknowledged), and nobody is closed.
         """
-        ready = ready_part(received.update, received.outline, self.live.state)
+        ready = ready_part(received.update, received.outline, self.live.state, without)
         outline = inspect_from_peer(ready, everything=True, limits=self._limits)
         if not outline.is_empty:
-            self._take(replace(received, update=ready, outline=outline, everything=False))
+            self._take(replace(received, update=ready, outline=outline, everything=False, part=True))
+
+    def _take_without(self, received: Received, found: Mapping[int, int]) -> None:
+        self._foreign.refuse(received, found)
+        self._take_in_part(received, found)
 
     def _take_held_of(self, peer: Peer) -> bool:
         held = peer.held.take()
         kept = []
         for received in held:
-            if self._replicas.live is None or missing(received.outline, self.live.state):
+            if self._replicas.live is None:
+                kept.append(received)
+            elif found := self._foreign.within(received, self.live.state):
+                self._take_without(received, found)
+            elif missing(received.outline, self.live.state):
                 kept.append(received)
             elif self._fits(received):
                 self._take(received)

@@ -70,6 +70,7 @@ class LargeUpdates:
         """
         number = peer.acknowledgements.receive(everything=everything, outline=outline)
         received = Received(update, outline, peer, number, everything)
+        received = replace(received, part=received.carries)  # each slice of several clients' is of one
         async with self._turn:
             admitted = self._intake.admitted(received) if peer in self._peers else None
             beyond = await self._take(admitted) if admitted is not None else 0.0
@@ -205,4 +206,5 @@ class LargeUpdates:
 
 def _ready_part(received: Received, state: Mapping[int, int], limits: Limits) -> Received:
     ready = ready_part(received.update, received.outline, state)
-    return replace(received, update=ready, outline=inspect_from_peer(ready, everything=True, limits=limits), everything=False)
+    outline = inspect_from_peer(ready, everything=True, limits=limits)
+    return replace(received, update=ready, outline=outline, everything=False, part=True)

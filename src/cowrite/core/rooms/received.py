@@ -22,6 +22,8 @@ class Received:
     """It came as SyncStep2."""
     ends: bool = True
     """It is the message, or the last slice of it, and acknowledges it."""
+    part: bool = False
+    """It is a part of something that carries what others wrote, and does so itself."""
 
     @property
     def session(self) -> Session:
@@ -37,6 +39,22 @@ class Received:
         """It is durable at that offset."""
         if self.ends:
             self.peer.acknowledgements.commit(self.number, offset, everything=self.everything)
+
+    @property
+    def typed_with(self) -> int | None:
+        """The Yjs client that its peer types with: the only one of an Update. None: whose it is it does not say, as it brings
+        nothing, or carries what others wrote, as a SyncStep2 does, and the copy of a browser's database.
+        """
+        brings = self.outline.brings
+        if self.everything or self.part or not brings:
+            return None
+        client = brings[0].client
+        return client if len(brings) == 1 or all(brought.client == client for brought in brings) else None
+
+    @property
+    def carries(self) -> bool:
+        """It brings what others may have written."""
+        return self.typed_with is None and bool(self.outline.brings)
 
     @property
     def author(self) -> str:

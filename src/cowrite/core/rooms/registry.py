@@ -246,11 +246,13 @@ class Registry:
             await self._check_deleted(document_id)
             stored = await self._store.load(document_id)
             retired = await self._retired(document_id) if stored is not None else _NOBODY
+            bound = await self._store.clients(document_id) if stored is not None else {}
             room = Room(document_id, await open_replicas(stored), self._ports)
         except (StoreCorrupt, EngineFault) as error:
             damage, replicas = await self._damage.open(document_id, error)
             return DamagedRoom(document_id, replicas, self._ports, damage)
         room.retire(retired)
+        room.bindings.load(bound)
         self._damage.gone(document_id)
         return room
 

@@ -28,6 +28,7 @@ from cowrite.core.ports import News, Signal
 from cowrite.core.presence.people import People
 from cowrite.core.presence.present import Transport
 from cowrite.core.records import Entry
+from cowrite.core.rooms.bindings import Bindings
 from cowrite.core.rooms.intake import Intake, rebuilding
 from cowrite.core.rooms.large_updates import LargeUpdates
 from cowrite.core.rooms.pending import PendingUpdates
@@ -63,9 +64,9 @@ class Room:
         self._doubts_log = False
         """The log in the store does not look like the one that is known here."""
         self._ports, self._clock, self._limits = ports, ports.clock, ports.limits
-        self._window = ports.window(self._flush)
-        self._broadcast = Broadcast(ports.clock, ports.multicast)
-        self._intake = Intake(replicas, self.pending, self._broadcast, ports, damage, rebuild=self._rebuild)
+        self._window, self._broadcast = ports.window(self._flush), Broadcast(ports.clock, ports.multicast)
+        self.bindings = Bindings(lambda user_id: self.presence.crowd.has_user(user_id))
+        self._intake = Intake(replicas, self.pending, self._broadcast, self.bindings, ports, damage, rebuild=self._rebuild)
         self.retire, self.fullness = self._intake.retire, self._intake.fullness
         self.large = LargeUpdates(self._intake, self.pending, self.peers, ports, wake=self._wake)
         self._turn = TransactionTurn()
@@ -105,7 +106,7 @@ class Room:
         if peer not in self.peers:
             return
         self.peers.remove(peer)
-        peer.drop_held()
+        self._intake.forget(peer)
         self.large.cancel(peer)
         peer.outbox.discard()
         self.people.leave(peer, clean=clean)
@@ -187,6 +188,8 @@ class Room:
     def announce(self, peer: Peer, entries: Sequence[AwarenessEntry]) -> None:
         """Awareness of the peer's Yjs clients (others' are skipped). Raises :class:`PeerError` for a state that is not JSON."""
         self.people.announce(peer, entries)
+        if self._intake.introduce(peer):
+            self._wake()
 
     def query_awareness(self, peer: Peer) -> None:
         """Answer with all living states."""
@@ -231,6 +234,7 @@ class Room:
         Raises ``Gap`` and ``EngineFault`` (see :meth:`Replicas.advance`).
         """
         known, shown = self.replicas.head.offset, self.replicas.live is not None
+        self.bindings.learn(entries)
         try:
             for update, outline in self.replicas.advance(entries):
                 self._broadcast.update(update, outline, None)
@@ -256,6 +260,7 @@ class Room:
         """What the transaction took is committed: show what was made of operations, acknowledge, and ask the starved again."""
         self._doubts_log = False
         self.replicas.settle(derived.all_entries)
+        self.bindings.settle(derived.all_entries, derived.claims)
         settled = self.pending.settle()
         self.one_by_one = max(0, self.one_by_one - len(settled) - len(self.submissions.taken))
         self.submissions.settle()
@@ -304,6 +309,7 @@ class Room:
         self.replicas.live = None
         self._broadcast.drop_updates()
         self.close_peers(code, reason)
+        self.bindings.withdraw()
         self._ports.commit(self)
 
     def fail(self, reason: str) -> None:

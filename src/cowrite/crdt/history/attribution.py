@@ -45,7 +45,7 @@ class Authored(NamedTuple):
     copies: Sequence[Copy] = ()
     """What it brought back; empty but for a restore or an undo."""
     writers: Sequence[str] = ()
-    """Who wrote each of the ranges; empty when all of them are its author's."""
+    """Who wrote each of the ranges, "" where nobody knows; empty when all of them are its author's."""
     deletes: Sequence[tuple[int, int, int]] = ()
     """What it deleted: as ``ranges``."""
 
@@ -138,6 +138,8 @@ class Attribution:
         self._parts = 0
         self._copies = array("Q")  # six for each: the entry's offset, and as in Copy
         self._lost: dict[int, list[tuple[int, int, int]]] = {}  # of origins, ascending: the entry that deleted the last copy
+        self.unowned: set[int] = set()
+        """Yjs clients of which something was carried while they were nobody's."""
         self.origins = Origins()
         """What the copies of these entries stand for."""
 
@@ -164,6 +166,8 @@ class Attribution:
             else:
                 numbers = {author: number}
                 for (client, start, end), writer in zip(ranges, writers, strict=True):
+                    if not writer:
+                        self.unowned.add(client)
                     if writer not in numbers:
                         numbers[writer] = self._number(offset, writer, created_at)
                     self._add(client, start, end, numbers[writer])
@@ -224,8 +228,9 @@ class Attribution:
         return Credit(self._names[self._authors[number]], self._times[number], self._offsets[number])
 
     def sign(self, run: dict[str, Json], number: int) -> None:
-        """Write an entry's author, time and offset into a JSON object; None for NOBODY."""
-        run["author"], run["created_at"], run["offset"] = self.credit(number) or (None, None, None)
+        """Write an entry's author (None: nobody's), time and offset into a JSON object; None for NOBODY."""
+        author, run["created_at"], run["offset"] = self.credit(number) or (None, None, None)
+        run["author"] = author or None
 
     def _number(self, offset: int, author: str, created_at: int) -> int:
         self._offsets.append(offset)

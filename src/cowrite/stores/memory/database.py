@@ -18,7 +18,7 @@ from cowrite.stores.memory.tables import Document, Tables
 Call: TypeAlias = Literal[
     # Store
     "load", "heads", "entries", "begin", "read", "submitted", "own_updates", "append", "renew_epoch", "quarantine", "commit",
-    "save_checkpoint",
+    "save_checkpoint", "clients",
     # History
     "load_at",
     "damaged_checkpoints", "locate", "operations", "last_operation", "offset_at", "authored", "activity",

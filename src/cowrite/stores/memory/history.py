@@ -134,7 +134,7 @@ def _with_clocks(document_id: str, row: Row, claimed: Mapping[int, str]) -> Auth
     entry = row.entry
     return replace(
         _authored(row),
-        writers=past.writers(entry.ranges, entry.author, claimed, relayed=not entry.claims),
+        writers=past.writers(entry.ranges, entry.author, claimed, relayed=not entry.claims, carried=entry.carries),
         deletes=past.deletes(document_id, entry.offset, entry.update),
     )
 

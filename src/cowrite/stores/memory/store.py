@@ -16,6 +16,7 @@ from cowrite.crdt.operations import ContentOperation
 from cowrite.stores.encoding import (
     MAX_UUID,
     check_appendable,
+    check_claims,
     check_id,
     check_kept,
     check_next,
@@ -60,6 +61,12 @@ class MemoryStore:
             return ()
         start = max(start, document.first_offset)
         return read_rows(document_id, document.rows, start=start, end=min(document.head.offset, start + limit - 1))
+
+    async def clients(self, document_id: str, client_ids: Collection[int] | None = None) -> Mapping[int, str]:
+        await self.connection.begin("clients", [document_id])
+        document = self._documents.get(document_id)
+        bound = document.clients if document is not None else {}
+        return {client: user for client, user in bound.items() if client_ids is None or client in client_ids}
 
     @asynccontextmanager
     async def writing(self, document_ids: Collection[str], *, wait: float | None = None) -> AsyncIterator[WriteTransaction]:
@@ -114,6 +121,8 @@ class _MemoryTransaction:
         self._submitted: list[SubmittedRow] = []
         self._versions: dict[str, Version] = {}
         self._quarantined: list[Quarantined] = []
+        self._claims: dict[str, dict[int, str]] = {}
+        """By document: Yjs clients, and to whom they are bound unless they are bound already."""
 
     async def submitted(self, operation_ids: Collection[str]) -> Mapping[str, Submitted]:
         for operation_id in operation_ids:
@@ -156,6 +165,7 @@ class _MemoryTransaction:
         entries: Sequence[Entry],
         submitted: Sequence[Submitted] = (),
         versions: Sequence[Version] = (),
+        claims: Mapping[int, str] | None = None,
     ) -> None:
         await self._begin("append", document_id)
         head = self.heads[document_id]
@@ -179,6 +189,10 @@ class _MemoryTransaction:
             self._submitted.append(SubmittedRow(record, tuple(operation.id for operation in one.operations)))
         for version in versions:
             self._versions.setdefault(version.id, version)
+        made_by = {client: entry.author for entry in reversed(entries) for client in reversed(entry.claims)}
+        bound = self._claims.setdefault(document_id, {})
+        for client, user in (*made_by.items(), *check_claims(claims).items()):
+            bound.setdefault(client, user)
 
     def _row(self, document_id: str, entry: Entry, *, log_bytes: int) -> Row:
         if self._database.refuse is not None and self._database.refuse(document_id, entry):
@@ -204,7 +218,9 @@ class _MemoryTransaction:
         self._tables.submitted |= {row.record.id: row for row in self._submitted}
         self._tables.versions |= self._versions | self._tables.versions
         for document_id, head in self.heads.items():
-            self._move(self._tables.documents[document_id], head, self._rows.get(document_id, []))
+            document = self._tables.documents[document_id]
+            self._move(document, head, self._rows.get(document_id, []))
+            document.clients = self._claims.get(document_id, {}) | document.clients
         there = {one.id: one for one in self._tables.quarantined}
         for one in self._quarantined:
             there.setdefault(one.id, one)
@@ -217,9 +233,6 @@ class _MemoryTransaction:
         if head != document.head:
             document.head, document.updated_at = head, self._database.clock.now()
         document.rows.extend(rows)
-        for row in rows:
-            for client in row.entry.claims:
-                document.clients.setdefault(client, row.entry.author)
 
     def _check_ids(self) -> None:
         operations = [operation.id for rows in self._rows.values() for row in rows for operation in row.operations]

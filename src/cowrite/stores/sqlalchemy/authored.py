@@ -13,9 +13,9 @@ from cowrite.core.records import ActivityGroup, Authored, Cause
 from cowrite.crdt.outline import ClockRange
 from cowrite.stores import past
 from cowrite.stores.encoding import check_log, gap
-from cowrite.stores.packing import decode_cause, has_several, is_relayed, unpack_ranges
-from cowrite.stores.sqlalchemy.reading import Rows, number_of_document, read_documents
-from cowrite.stores.sqlalchemy.tables import clients, documents, updates
+from cowrite.stores.packing import decode_cause, has_several, is_carried, is_relayed, unpack_ranges
+from cowrite.stores.sqlalchemy.reading import Rows, number_of_document, read_clients, read_documents
+from cowrite.stores.sqlalchemy.tables import documents, updates
 
 _time = select(updates.c.created_at).where(
     updates.c.document_number == number_of_document, updates.c.entry_offset == bindparam("entry_offset")
@@ -51,10 +51,6 @@ _newest_first = (
     .order_by(updates.c.entry_offset.desc())
     .limit(bindparam("most"))
 )
-_claims = select(clients.c.client_id, clients.c.author_id).where(
-    clients.c.document_id == bindparam("document_id"), clients.c.client_id.in_(bindparam("clients", expanding=True))
-)
-_CLAIMS = 500  # are asked for at once
 
 
 class RawAuthored:
@@ -114,12 +110,7 @@ def read_authored(connection: Connection, document_id: str, *, after: int, limit
 
 def _read_claims(connection: Connection, document_id: str, rows: Rows) -> dict[int, str]:
     several = {client for row in rows if has_several(row[3]) for client in _clients_of_others(document_id, row)}
-    wanted, claimed = sorted(several), dict[int, str]()
-    for first in range(0, len(wanted), _CLAIMS):
-        place = {"document_id": document_id, "clients": wanted[first : first + _CLAIMS]}
-        for client, author in connection.execute(_claims, place):
-            claimed[client] = author
-    return claimed
+    return read_clients(connection, document_id, several)
 
 
 def _clients_of_others(document_id: str, row: Sequence[Any]) -> frozenset[int]:
@@ -160,7 +151,8 @@ def _decode(
 ) -> Authored:
     offset, author, created_at, _, inserted, deleted, *cause = row
     ranges = _ranges(document_id, row)
-    writers = past.writers(ranges, author, claimed, relayed=is_relayed(row[3])) if claimed else ()
+    relayed, carried = is_relayed(row[3]), is_carried(row[3])
+    writers = past.writers(ranges, author, claimed, relayed=relayed, carried=carried) if claimed or carried else ()
     made_for = _cause(document_id, offset, cause)
     return Authored(offset, author, created_at, ranges, inserted, deleted, made_for, writers, deletes)
 

@@ -23,9 +23,13 @@ from cowrite.stores.encoding import (
 )
 from cowrite.stores.packing import decode_cause, unpack_id, unpack_ranges
 from cowrite.stores.past import check_moment
-from cowrite.stores.sqlalchemy.tables import checkpoints, content_operations, documents, updates
+from cowrite.stores.sqlalchemy.tables import checkpoints, clients, content_operations, documents, updates
 
 Rows: TypeAlias = Sequence[Sequence[Any]]
+
+_bound = select(clients.c.client_id, clients.c.author_id).where(clients.c.document_id == bindparam("document_id"))
+_bound_of = _bound.where(clients.c.client_id.in_(bindparam("clients", expanding=True)))
+_CLIENTS = 500  # are asked for at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,18 @@ class DocumentRow:
     def purged(self) -> bool:
         """All that it held was deleted for good."""
         return self.purged_at is not None
+
+
+def read_clients(connection: Connection, document_id: str, client_ids: Collection[int] | None = None) -> dict[int, str]:
+    """The users to whom these Yjs clients of a document are bound (None: all that are bound)."""
+    if client_ids is None:
+        found = connection.execute(_bound, {"document_id": document_id})
+        return {row[0]: row[1] for row in found}
+    wanted, bound = sorted(client_ids), dict[int, str]()
+    for first in range(0, len(wanted), _CLIENTS):
+        place = {"document_id": document_id, "clients": wanted[first : first + _CLIENTS]}
+        bound.update((client, user) for client, user in connection.execute(_bound_of, place))
+    return bound
 
 
 @dataclass(frozen=True, slots=True)

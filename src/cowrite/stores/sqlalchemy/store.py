@@ -19,6 +19,7 @@ from cowrite.core.records import Checkpoint, Entry, Head, OwnUpdate, Quarantined
 from cowrite.stores.encoding import (
     MAX_UUID,
     check_appendable,
+    check_claims,
     check_id,
     check_kept,
     check_next,
@@ -34,6 +35,7 @@ from cowrite.stores.sqlalchemy.reading import (
     DocumentRow,
     decode_entries,
     lock_documents,
+    read_clients,
     read_documents,
     read_entries,
     read_range,
@@ -85,6 +87,11 @@ class SqlStore:
         return await self._database.read(
             partial(read_entries, document_id=document_id, start=start, limit=limit), decode_entries
         )
+
+    async def clients(self, document_id: str, client_ids: Collection[int] | None = None) -> Mapping[int, str]:
+        check_id("The document id", document_id)
+        read = partial(read_clients, document_id=document_id, client_ids=client_ids)
+        return await self._database.read(read, dict)
 
     @asynccontextmanager
     async def writing(self, document_ids: Collection[str], *, wait: float | None = None) -> AsyncIterator[WriteTransaction]:
@@ -200,6 +207,7 @@ class _SqlTransaction:
         entries: Sequence[Entry],
         submitted: Sequence[Submitted] = (),
         versions: Sequence[Version] = (),
+        claims: Mapping[int, str] | None = None,
     ) -> None:
         head = self._head(document_id)
         check_appendable(document_id, deleted=document_id in self.deleted)
@@ -217,6 +225,8 @@ class _SqlTransaction:
             self._move(document_id, after)
         self._writes.submitted += submitted_to_write(submitted, entries, now=self._clock.now())
         self._writes.versions += [version_to_write(version) for version in versions]
+        for client, user in check_claims(claims).items():
+            self._writes.clients.setdefault((document_id, client), user)
 
     async def renew_epoch(self, document_id: str, epoch: str) -> None:
         self._move(document_id, replace(self._head(document_id), epoch=check_id("The epoch", epoch, longest=MAX_UUID)))

@@ -110,6 +110,28 @@ class IdentityContract:
             await transaction.append("other", [make_entry(1, author="eva", claims=(1,))])
         assert await backend.clients("doc") == {1: "ana", 2: "ana", 2**53 - 1: "ben", 4: "cem"}
         assert await backend.clients("other") == {1: "eva"}
+        assert await store.clients("doc") == await backend.clients("doc")
+        assert await store.clients("doc", [2**53 - 1, 3, 1]) == {1: "ana", 2**53 - 1: "ben"}
+        assert await store.clients("doc", []) == await store.clients("nobody") == await store.clients("nobody", [1]) == {}
+
+    @pytest.mark.rule("ST21")
+    async def test_clients_without_an_entry(self, backend: StoreBackend, store: Store) -> None:
+        """They are bound where they are nobody's, in the order in which that is said."""
+        await write(store, "doc", make_entry(1, author="ana", claims=(1,)))
+        async with store.writing(["doc"]) as transaction:
+            await transaction.append("doc", [], claims={1: "ben", 2: "ben"})
+            await transaction.append("doc", [make_entry(2, author="cem", claims=(2, 3))], claims={3: "dan", 4: "dan"})
+        found = {1: "ana", 2: "ben", 3: "cem", 4: "dan"}
+        assert await store.clients("doc") == found
+        assert (await store.heads(["doc"]))["doc"].offset == 2
+        async with store.writing(["doc"]) as transaction:
+            with pytest.raises(InvalidId):
+                await transaction.append("doc", [], claims={6: "d\0n"})
+        many = {client: f"user {client % 7}" for client in range(100, 1700)}
+        async with store.writing(["doc"]) as transaction:
+            await transaction.append("doc", [], claims=many)
+        assert await store.clients("doc") == found | many
+        assert await store.clients("doc", [4, *many]) == many | {4: "dan"}
 
     @pytest.mark.rule("ST22")
     async def test_quarantine(self, backend: StoreBackend, store: Store) -> None:

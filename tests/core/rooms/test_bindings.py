@@ -6,6 +6,7 @@ import pytest
 
 from core.rooms.large_updates_tools import embeds, receive, state
 from cowrite.brokers.local import LocalBroker, LocalHub
+from cowrite.core.delivery.sync_statuses import SyncStatuses
 from cowrite.core.imports.work import SLICE_PARTS
 from cowrite.core.ports import Access, Grant, StoreBusy
 from cowrite.presence.local import LocalPresence
@@ -517,3 +518,17 @@ async def test_only_what_the_log_holds_something_of_is_bound() -> None:
         offer(ana, write_update([block(9, 0, text("x", root="body"))]))
         await quiet(server)
         assert database.clients("doc") == {9: "ana"}
+
+
+@pytest.mark.rule("BI6")
+async def test_who_is_told_of_each_message_is_told_nothing_else() -> None:
+    """As Hocuspocus providers are: "not stored"."""
+    async with process(MemoryDatabase()) as server:
+        ana, eve = await server.join(client=YjsClient(VICTIM), user="ana"), await server.join(user="eve")
+        ana.client.text.insert(0, "hi")
+        await quiet(server)
+        eve.reading = False
+        eve.peer.acknowledgements = SyncStatuses(b"stored", b"not stored")
+        offer(eve, forged("EVIL", VICTIM, 2))
+        await quiet(server)
+        assert list(eve.incoming) == [b"not stored"]

@@ -30,7 +30,6 @@ from cowrite.protocol.messages import AwarenessUpdate, SyncStep2, Update
 from cowrite.stores.memory import MemoryDatabase
 from cowrite.testing.process import Process, quiet
 from cowrite.testing.records import new_id
-from cowrite.testing.yjs_client import YjsClient
 from cowrite.testing.yjs_writer import block, shared_type, text, values, write_update
 
 
@@ -445,21 +444,6 @@ async def test_what_somebody_wrote_goes_also_where_others_brought_it_back() -> N
         assert (await info_of(server)).head == head, "there is nothing left to take back"
 
 
-@pytest.mark.rule("BI9")
-async def test_the_yjs_client_of_a_restore_is_of_whoever_asked() -> None:
-    database = MemoryDatabase()
-    async with process(database) as (server, past):
-        ana = await server.join(user="ana")
-        ana.client.text.insert(0, "a")
-        await quiet(server)
-        ana.client.text.clear()
-        await quiet(server)
-        before = database.clients("doc")
-        await restored(server, past, 1)
-        made = database.clients("doc").items() - before.items()
-        assert [user for _, user in made] == [session().author]
-
-
 @pytest.mark.rule("HV42", "RS12")
 async def test_a_copy_of_what_somebody_wrote_that_they_deleted_stays_deleted() -> None:
     async with process(MemoryDatabase()) as (server, past):
@@ -535,35 +519,6 @@ async def test_who_wrote_it_was_forgotten_meanwhile(monkeypatch: pytest.MonkeyPa
             await past.restoring.undo(session(), "ana", first, last)
 
 
-@pytest.mark.rule("BI10", "HI13")
-async def test_who_wrote_what_was_carried_is_known_when_they_show_up() -> None:
-    """Nobody's, and asked anew each time, until then; afterwards it is kept."""
-    async with process(MemoryDatabase()) as (server, past):
-        lost = YjsClient(70)
-        lost.text.insert(0, "unsaved")
-        bo = await server.join(user="bo")
-        bo.send(yjs.encode(SyncStep2(lost.doc.get_update())))
-        await quiet(server)
-        info = await info_of(server)
-        first, last = await past.moments.at(info, 0), await past.moments.at(info, 1)
-
-        async def author() -> Any:
-            ((run, *_), changes) = (
-                json.loads(await past.blames.of(last, None)),
-                await past.diffs.between(first, last, DiffFormat.JSON, None),
-            )
-            assert (run["offset"], run["created_at"]) == (1, server.clock.now())
-            assert (b'"author":null' in changes) is (run["author"] is None)
-            return run["author"]
-
-        assert (await author(), await author()) == (None, None)
-        await server.join(user="ana", client=lost)
-        lost.point("{}")
-        await quiet(server)
-        assert await author() == "ana"
-        assert await past.blames.of(last, None) is await past.blames.of(last, None)
-
-
 @pytest.mark.rule("HV31")
 async def test_a_diff_is_made_once() -> None:
     database = MemoryDatabase()
@@ -620,3 +575,18 @@ async def test_work_that_comes_to_nothing_is_work(monkeypatch: pytest.MonkeyPatc
         with pytest.raises(SubmissionRefused) as caught:
             await restored(server, past, 1)
         assert caught.value.code == "too_fast"
+
+
+@pytest.mark.rule("BI9")
+async def test_the_yjs_client_of_a_restore_is_of_whoever_asked() -> None:
+    database = MemoryDatabase()
+    async with process(database) as (server, past):
+        ana = await server.join(user="ana")
+        ana.client.text.insert(0, "a")
+        await quiet(server)
+        ana.client.text.clear()
+        await quiet(server)
+        before = database.clients("doc")
+        await restored(server, past, 1)
+        made = database.clients("doc").items() - before.items()
+        assert [user for _, user in made] == [session().author]

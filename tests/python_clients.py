@@ -1,0 +1,37 @@
+"""What tests of the Python client have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from cowrite.tokens import generate_secret, issue
+from timing import MS
+
+SECRET = generate_secret()
+WITHIN = 10_000 * MS
+
+
+def token(user: str = "ana", grant: str = "write", **more: Any) -> str:
+    """A session token for all documents."""
+    return issue(SECRET, sub=user, name=user.title(), documents={"*": grant}, ttl=3600, **more)
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait for something that others do."""
+    deadline = time.monotonic() + WITHIN
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen"
+        await asyncio.sleep(0.005)
+
+
+async def change_grant(url: str, document: str, user: str, grant: str | None) -> None:
+    """As an administrator."""
+    async with httpx.AsyncClient(verify=False) as client:
+        headers = {"authorization": f"Bearer {token('root', 'admin')}"}
+        body = {"document_id": document, "user_id": user, "grant": grant}
+        (await client.post(f"{url}api/v2/realtime/grants", json=body, headers=headers)).raise_for_status()

@@ -6,10 +6,12 @@ import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
 from cowrite.tokens import generate_secret, issue
+from demo_server import DemoServer
 from timing import MS
 
 SECRET = generate_secret()
@@ -35,3 +37,8 @@ async def change_grant(url: str, document: str, user: str, grant: str | None) ->
         headers = {"authorization": f"Bearer {token('root', 'admin')}"}
         body = {"document_id": document, "user_id": user, "grant": grant}
         (await client.post(f"{url}api/v2/realtime/grants", json=body, headers=headers)).raise_for_status()
+
+
+def yjs_url(server: DemoServer, document: str) -> str:
+    """Where stock clients connect."""
+    return f"{server.url.replace('http', 'ws', 1)}yjs/{quote(document, safe='')}?token={token('cy')}"

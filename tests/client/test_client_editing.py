@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 import uvloop
@@ -14,7 +13,7 @@ from between import Between
 from cowrite.client import Status, connect
 from cowrite.testing.client import live_client
 from demo_server import DemoServer
-from python_clients import SECRET, token, until
+from python_clients import SECRET, token, until, yjs_url
 
 
 @pytest.mark.rule("PY10", "PY11", "PY16")
@@ -32,7 +31,7 @@ async def test_two_edit_one_document(server: DemoServer, name: str) -> None:
         await until(lambda: len(bo.text("body")) == 11)
         bo.text("body").insert(6, "漢")
         await until(lambda: str(ana.text("body")) == "Hi 👩\u200d👧漢, e\u0301!")
-        async with live_client(_yjs(server, name)) as stock:
+        async with live_client(yjs_url(server, name)) as stock:
             assert str(stock.yjs.text) == str(ana.text("body"))
             stock.yjs.text += "?"
             await until(lambda: str(bo.text("body")).endswith("e\u0301!?"))
@@ -63,7 +62,7 @@ async def test_what_is_edited_without_a_pause_is_one_message(server: DemoServer,
         for number in range(10_000):
             body.append(f"{number}\n")
         await doc.saved()
-    async with live_client(_yjs(server, name)) as stock:
+    async with live_client(yjs_url(server, name)) as stock:
         assert str(stock.yjs.text) == str(body)
         stock.yjs.text += "."
         await stock.until(lambda: stock.yjs.saved)
@@ -151,7 +150,3 @@ async def test_no_task_and_no_socket_is_left(server: DemoServer, name: str) -> N
             await until(lambda: doc.status is Status.DISCONNECTED)
     assert doc.status is Status.CLOSED
     assert asyncio.all_tasks() == before
-
-
-def _yjs(server: DemoServer, name: str) -> str:
-    return f"{server.url.replace('http', 'ws', 1)}yjs/{quote(name, safe='')}?token={token('cy')}"

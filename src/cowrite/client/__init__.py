@@ -14,6 +14,7 @@ opens links, one after the other, by a ``way``: to a ``server`` (HTTP and a ``we
 """
 
 from cowrite.client.awareness import Awareness
+from cowrite.client.changes import Changes
 from cowrite.client.connecting import connect
 from cowrite.client.connection import Status
 from cowrite.client.document import Document
@@ -31,14 +32,21 @@ from cowrite.client.errors import (
     Refused,
     Unauthorized,
 )
+from cowrite.client.rich_text import Tree
 from cowrite.client.text import Anchor, Text
 from cowrite.client.ways import Grant, User
+from cowrite.crdt.editing.collections import EditableArray as Array
+from cowrite.crdt.editing.collections import EditableMap as Map
+from cowrite.crdt.editing.document import Change
 from cowrite.crdt.editing.positions import Edit
 from cowrite.crdt.editing.text import Gone
 
 __all__ = [
     "Anchor",
+    "Array",
     "Awareness",
+    "Change",
+    "Changes",
     "ClientError",
     "Closed",
     "Deleted",
@@ -50,12 +58,14 @@ __all__ = [
     "Gone",
     "Grant",
     "Lagging",
+    "Map",
     "NotConnected",
     "NotSaved",
     "ReadOnly",
     "Refused",
     "Status",
     "Text",
+    "Tree",
     "Unauthorized",
     "User",
     "connect",

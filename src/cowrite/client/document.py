@@ -6,21 +6,28 @@ import asyncio
 import logging
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self, TypeVar
+from weakref import WeakSet
 
 from cowrite.client.awareness import Awareness
+from cowrite.client.changes import Changes
 from cowrite.client.connection import Connection, Status
 from cowrite.client.conversation import Conversation
 from cowrite.client.errors import ClientError, Closed, Failure, NotConnected, NotSaved, ReadOnly
+from cowrite.client.rich_text import Tree
 from cowrite.client.text import Text
 from cowrite.client.ways import Grant, Link, Ticket, User, Way, writes
+from cowrite.crdt.editing.collections import EditableArray, EditableMap
 from cowrite.crdt.editing.document import Change, EditableDocument
+from cowrite.crdt.editing.positions import Edit
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.messages import AwarenessUpdate
 
 CONNECT_SECONDS: Final = 30.0
 SAVE_SECONDS: Final = 10.0
 _TEND_SECONDS: Final = 3.0
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger("cowrite.client")
 
@@ -54,7 +61,8 @@ class Document:
         self._connection = Connection(way, self)
         self._ticket: Ticket | None = None
         self._waiting: dict[asyncio.Future[None], Callable[[], bool]] = {}
-        self._texts: dict[str, Text] = {}
+        self._roots: dict[str, object] = {}
+        self._followers: WeakSet[Changes] = WeakSet()
         self._flushing: asyncio.Handle | None = None
         self._tending: asyncio.Task[None] | None = None
         self._left = False
@@ -102,12 +110,52 @@ class Document:
     # ---- what is in it -----------------------------------------------------------------------------------------------
 
     def text(self, name: str) -> Text:
-        """The text of this name: the same object each time. A name is a text, a map, an array or a tree, for all clients."""
+        """The text of this name: the same object each time. A name is one kind of thing, for all clients.
+
+        Raises ``ValueError`` when it was asked for as another one.
+        """
+        return self._root(name, Text, "text", lambda handle: Text(self._document, handle, self._tell_edits(name)))
+
+    def map(self, name: str) -> EditableMap:
+        """The map of this name: see :meth:`text`."""
+        return self._root(
+            name,
+            EditableMap,
+            "map",
+            lambda handle: EditableMap(self._document, handle, lambda keys: self._document.tell(name, keys=keys)),
+        )
+
+    def array(self, name: str) -> EditableArray:
+        """The array of this name: see :meth:`text`."""
+        return self._root(
+            name,
+            EditableArray,
+            "array",
+            lambda handle: EditableArray(self._document, handle, lambda: self._document.tell(name)),
+        )
+
+    def xml(self, name: str) -> Tree:
+        """The tree of this name, of a rich text editor: Tiptap's is called ``default``, y-prosemirror's ``prosemirror``.
+
+        See :meth:`text`.
+        """
+        return self._root(
+            name, Tree, "xml_fragment", lambda handle: Tree(self._document, handle, lambda: self._document.tell(name))
+        )
+
+    def changes(self) -> Changes:
+        """What changes from now on, in everything that was asked for by name: one's own edits, too (``change.local``).
+
+        ::
+
+            async for change in doc.changes():
+                if not change.local:
+                    print(change.name, change.edits)
+        """
         self._check_open()
-        if name not in self._texts:
-            handle = self._document.root(name, "text")
-            self._texts[name] = Text(self._document, handle, lambda edits: self._document.tell(name, edits))
-        return self._texts[name]
+        changes = Changes(lambda: self._impossible(writing=False))
+        self._followers.add(changes)
+        return changes
 
     def merge(self, update: bytes) -> None:
         """Take what a :class:`NotSaved` of before has in ``update``, or another Yjs update (v1), as edits of one's own.
@@ -193,6 +241,8 @@ class Document:
         for waiting, holds in list(self._waiting.items()):
             if not waiting.done() and holds():
                 waiting.set_result(None)
+        for follower in self._followers:
+            follower.wake()
 
     def denied(self, reason: str) -> None:
         if self._ticket is not None and writes(self._ticket.grant):
@@ -218,7 +268,20 @@ class Document:
         self._conversation.flush()
 
     def _changed(self, change: Change) -> None:
-        pass
+        for follower in self._followers:
+            follower.put(change)
+
+    def _root(self, name: str, kind: type[_T], called: str, make: Callable[[Any], _T]) -> _T:
+        self._check_open()
+        known = self._roots.get(name)
+        if known is None:
+            known = self._roots[name] = make(self._document.root(name, called))
+        if not isinstance(known, kind):
+            raise ValueError(f"{name!r} was asked for as a {type(known).__name__} before, and cannot be a {kind.__name__}")
+        return known
+
+    def _tell_edits(self, name: str) -> Callable[[list[Edit]], None]:
+        return lambda edits: self._document.tell(name, edits)
 
     def _check_open(self) -> None:
         if self._left:

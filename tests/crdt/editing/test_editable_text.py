@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import weakref
 from typing import Any
 
 import pytest
@@ -132,6 +133,22 @@ def test_anchors_stay_where_they_are() -> None:
     with pytest.raises(IndexError):
         anchor.move(100)
     assert anchor.text is ana.text
+
+
+@pytest.mark.rule("PY5")
+def test_a_text_that_is_let_go_hears_nothing() -> None:
+    """The engine, whose memory no collector sees, does not hold it."""
+    ana = Editor()
+    told: list[object] = []
+    passing = EditableText(ana.document, ana.document.root("body", "text"), told.append)
+    ana.text.append("a")
+    gone = weakref.ref(passing)
+    observer = passing._observer
+    del passing
+    ana.text.append("b")
+    del observer
+    ana.text.append("c")
+    assert (len(told), gone()) == (1, None)
 
 
 @pytest.mark.rule("PY1")

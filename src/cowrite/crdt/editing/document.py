@@ -7,10 +7,11 @@ into the middle of one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
+from weakref import WeakMethod
 
 import pycrdt
 
@@ -43,6 +44,8 @@ class Change:
     """It was made here."""
     edits: tuple[Edit, ...] = ()
     """Of a text; empty where only its formatting has changed."""
+    keys: frozenset[str] = frozenset()
+    """Of a map: under which something has changed."""
 
 
 class EditableDocument:
@@ -58,10 +61,14 @@ class EditableDocument:
         self._changed = changed
         self._local = False
         self._fault: str | None = None
-        self._observers: list[Any] = []
         self._memory: EngineMemory | None = EngineMemory(self._document, self._document.observe(self._update))
         self.may_edit: Callable[[], None] = _nothing
         """Asked before each edit; raises what the edit shall raise."""
+
+    @property
+    def closed(self) -> bool:
+        """Nothing can be done with it any more."""
+        return self._fault is not None
 
     @property
     def client_id(self) -> int:
@@ -107,9 +114,6 @@ class EditableDocument:
 
     def close(self) -> None:
         """Give back what it takes in the engine. Idempotent; what was made of it is of no use any more."""
-        for observer in self._observers:
-            observer.drop()
-        self._observers.clear()
         self._memory = None
         self._fault = self._fault or "it was closed"
 
@@ -120,13 +124,22 @@ class EditableDocument:
         checked_name(name, MAX_ROOT_BYTES, "the name of a root")
         return self.read(lambda reader: getattr(self._engine, f"get_or_insert_{kind}")(reader.txn, name))
 
-    def observe(self, observe: Callable[[Callable[[Any], None]], Any], told: Callable[[Any], None]) -> None:
-        """Let ``told`` know of events, until the document is closed."""
-        self._observers.append(self._call(observe, told))
+    def observe(self, observe: Callable[[Callable[[Any], None]], Any], told: Callable[[Any], None]) -> object:
+        """Let a method know of events, as long as what this returns is kept, and not longer than the object of the method.
 
-    def tell(self, name: str, edits: Sequence[Edit] = ()) -> None:
+        The engine, whose memory Python's collector does not see, holds neither.
+        """
+        method = WeakMethod(told)
+
+        def tell(event: Any) -> None:
+            if (still := method()) is not None:
+                still(event)
+
+        return self._call(observe, tell)
+
+    def tell(self, name: str, edits: Sequence[Edit] = (), keys: Iterable[str] = ()) -> None:
         """A root has changed."""
-        self._changed(Change(name, self._local, tuple(edits)))
+        self._changed(Change(name, self._local, tuple(edits), frozenset(keys)))
 
     def read(self, work: Callable[[Reader], _T]) -> _T:
         """Look into it."""

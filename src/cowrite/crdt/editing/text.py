@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
-from typing import Any, SupportsIndex
+from typing import Any, Final, SupportsIndex
 from weakref import WeakSet
 
 from cowrite.crdt.building import Builder
@@ -12,6 +13,9 @@ from cowrite.crdt.editing.positions import Edit, characters, read_delta, units_b
 from cowrite.crdt.shared_types import Handle, Transaction
 from cowrite.crdt.text_index import utf16_length
 from cowrite.crdt.values import Json, checked_text
+
+_LEFT: Final = -1
+"""A position belongs to the character on its left. (On its right the engine panics at the end of a text.)"""
 
 
 class Gone(LookupError):
@@ -60,31 +64,35 @@ class EditableText:
     What is embedded in it (a picture, a mention) is one U+FFFC there. It never changes in the middle of a call.
     """
 
-    def __init__(self, document: EditableDocument, handle: Handle, told: Callable[[list[Edit]], None]) -> None:
+    def __init__(
+        self, document: EditableDocument, handle: Handle, told: Callable[[list[Edit]], None], *, nested: bool = False
+    ) -> None:
+        """``nested``: it stands in a tree, from which somebody may delete it."""
         self._document = document
         self._handle = handle
+        self._nested = nested
         self._told = told
         self._string = document.read(lambda reader: characters(handle.diff(reader.txn)))
         self._anchors: WeakSet[Anchor] = WeakSet()
-        document.observe(handle.observe, self._changed)
+        self._observer = document.observe(handle.observe, self._changed)
 
     def __str__(self) -> str:
-        return self._string
+        return self._now()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._string!r}>"
+        return f"<{type(self).__name__} {self._now()!r}>"
 
     def __len__(self) -> int:
-        return len(self._string)
+        return len(self._now())
 
     def __bool__(self) -> bool:
-        return bool(self._string)
+        return bool(self._now())
 
     def __contains__(self, part: str) -> bool:
-        return part in self._string
+        return part in self._now()
 
     def __getitem__(self, where: SupportsIndex | slice) -> str:
-        return self._string[where]
+        return self._now()[where]
 
     def __delitem__(self, where: SupportsIndex | slice) -> None:
         start, stop = self._range(where)
@@ -114,18 +122,21 @@ class EditableText:
         if not text:
             return
         checked_text(text, "the text")
+        if self._nested and self._handle.parent() is None:
+            # What was written there would be a piece without a place, and no replica could read it, nor what is written later.
+            raise _gone()
         before, units = self._string, units_before(self._string, index)
         self._document.write(
             lambda txn: Builder(txn).insert_text(self._handle, units, text, attributes, "the attributes"),
         )
         if self._string is before:
-            raise Gone("The text was deleted by somebody else; what was to be inserted is nowhere.")
+            raise _gone()
         if isinstance(where, Anchor):
             where.move(index + len(text))
 
     def append(self, text: str, attributes: Mapping[str, Json] | None = None) -> None:
         """Insert at the end. See :meth:`insert`."""
-        self.insert(len(self._string), text, attributes)
+        self.insert(len(self._now()), text, attributes)
 
     def delete(self, start: int | Anchor, stop: int | Anchor) -> None:
         """Delete from one index up to, and without, another one. Raises ``IndexError``."""
@@ -141,12 +152,12 @@ class EditableText:
             self.delete(first, last)
             self.insert(first, text)
             return
-        units = units_before(self._string, first)
+        units = units_before(self._now(), first)
 
         def work(txn: Transaction) -> None:
             # Inserted behind what goes: it has the formatting of that, and not of what stands before it.
-            Builder(txn).insert_text(self._handle, units_before(self._string, last), text, None, "the attributes")
-            self._handle.remove_range(txn, units, utf16_length(self._string[first:last]))
+            Builder(txn).insert_text(self._handle, units_before(self._now(), last), text, None, "the attributes")
+            self._handle.remove_range(txn, units, utf16_length(self._now()[first:last]))
 
         self._document.write(work)
 
@@ -157,7 +168,7 @@ class EditableText:
         """
         first, last = self._span(start, stop)
         if first < last:
-            units, length = units_before(self._string, first), utf16_length(self._string[first:last])
+            units, length = units_before(self._now(), first), utf16_length(self._now()[first:last])
             self._document.write(lambda txn: Builder(txn).format(self._handle, units, length, attributes, "the attributes"))
 
     def place(self, where: int | Anchor) -> int:
@@ -166,11 +177,35 @@ class EditableText:
             if where.text is not self:
                 raise ValueError("the anchor is in another text")
             return where.index
-        if not 0 <= where <= len(self._string):
-            raise IndexError(f"there is no place {where} in a text of {len(self._string)} characters")
+        if not 0 <= where <= len(self._now()):
+            raise IndexError(f"there is no place {where} in a text of {len(self._now())} characters")
         return where
 
+    def selection(self, anchor: int | Anchor, head: int | Anchor) -> Json:
+        """A selection as editors tell one another of it in their awareness, under ``cursor``: it moves with what others do.
+
+        Both the same: a cursor. For a text that is a root. Raises ``IndexError``.
+        """
+        return {"anchor": self._relative(self.place(anchor)), "head": self._relative(self.place(head))}
+
     # ---- inside ------------------------------------------------------------------------------------------------------
+
+    def _now(self) -> str:
+        # The engine tells a text of its own edits, and not that what it stands in was deleted.
+        if self._nested and self._string and not self._document.closed and not self._length():
+            self._string = ""
+            for anchor in self._anchors:
+                anchor.move(0)
+        return self._string
+
+    def _length(self) -> int:
+        return int(self._document.read(lambda reader: self._handle.len(reader.txn)))
+
+    def _relative(self, index: int) -> Json:
+        units = units_before(self._string, index)
+        return json.loads(
+            self._document.read(lambda reader: self._handle.sticky_index(reader.txn, units, _LEFT).to_json_string())
+        )
 
     def _span(self, start: int | Anchor, stop: int | Anchor) -> tuple[int, int]:
         return self.place(start), self.place(stop)
@@ -194,3 +229,7 @@ class EditableText:
             for edit in edits:
                 anchor.follow(edit)
         self._told(edits)
+
+
+def _gone() -> Gone:
+    return Gone("The text was deleted by somebody else; what was to be inserted is nowhere.")

@@ -13,6 +13,7 @@ from starlette.routing import WebSocketRoute
 from cowrite.core.clock import SystemClock
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Authorizer, Broker, Clock, Presence, Storage
+from cowrite.documents import Documents
 from cowrite.http.api import include_api
 from cowrite.http.docs_page import docs_route
 from cowrite.http.health import health_routes
@@ -43,6 +44,13 @@ from cowrite.web import PAGES
 _VERSION: Final = version("cowrite")
 
 
+class Application(FastAPI):
+    """What :func:`create_app` makes."""
+
+    documents: Documents
+    """Its documents, for programs within the same process."""
+
+
 def create_app(
     settings: Settings | None = None,
     *,
@@ -56,7 +64,7 @@ def create_app(
     times: SocketTimes | None = None,
     drain_seconds: float = 10.0,
     access_keys: Sequence[Key] | None = None,
-) -> FastAPI:
+) -> Application:
     """Make the ASGI application. It runs under any ASGI server; its lifespan must be on.
 
     What is not given is chosen by the settings (by default those of the environment): SQLite, one process, session tokens made
@@ -86,10 +94,11 @@ def create_app(
         times=times if times is not None else SocketTimes.of(limits),
         drain_seconds=drain_seconds,
     )
-    app = FastAPI(
+    app = Application(
         title="cowrite", version=_VERSION, lifespan=runtime.lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     app.state.cowrite = runtime
+    app.documents = Documents(runtime.serving)
     answer_with_problems(app, unavailable_when=(KeysUnavailable,), told=runtime.refused)
     # The one that is added last is the outermost.
     app.add_middleware(RawDocumentPaths)

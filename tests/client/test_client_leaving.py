@@ -106,3 +106,5 @@ async def test_it_can_be_cancelled(server: DemoServer, name: str) -> None:
     await left
     with pytest.raises(Closed):
         doc.encode()
+    with pytest.raises(RuntimeError, match="was entered before"):
+        await doc.__aenter__()

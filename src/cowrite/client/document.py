@@ -72,7 +72,12 @@ class Document:
             self.awareness.set(**state)
 
     async def __aenter__(self) -> Self:
-        """Wait until all that the server has is here. Raises :class:`Refused` and :class:`NotConnected`."""
+        """Wait until all that the server has is here. Raises :class:`Refused` and :class:`NotConnected`.
+
+        Once: for another time, make another document (``RuntimeError``).
+        """
+        if self._tending is not None:
+            raise RuntimeError(f"the block of document {self.name!r} was entered before; make another one")
         self._connection.start()
         self._tending = asyncio.get_running_loop().create_task(self._tend())
         try:

@@ -7,7 +7,9 @@ in its lane; then they go, one after the other, to its attendance in the room.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
 import structlog
@@ -60,13 +62,22 @@ _State: TypeAlias = Opening | Attached | Closed
 class YjsConnection:
     """See the module's docstring. It is the wire that the room knows: closing it from there ends it here."""
 
-    __slots__ = ("_lane", "_services", "_state", "_unknown", "_upgrade", "_user_id", "_wire", "writable", "write")
+    __slots__ = ("_enter", "_lane", "_services", "_state", "_unknown", "_upgrade", "_user_id", "_wire", "writable", "write")
 
-    def __init__(self, wire: Wire, upgrade: Accepted, services: Services) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        upgrade: Accepted,
+        services: Services,
+        *,
+        enter: Callable[[str], Awaitable[Session]] | None = None,
+    ) -> None:
+        """``enter``: gives the session of who comes to this document; None: the token of the upgrade does."""
         self.write = wire.write  # the room's calls go straight to the transport
         self.writable = wire.writable
         self._wire = wire
         self._upgrade = upgrade
+        self._enter = enter if enter is not None else partial(services.bridge.enter, upgrade.token)
         self._services = services
         self._lane = Lane(
             services.clock,
@@ -143,7 +154,7 @@ class YjsConnection:
 
     async def _open(self, state: Opening, document_id: str) -> None:
         try:
-            session = await self._services.bridge.enter(self._upgrade.token, document_id)
+            session = await self._enter(document_id)
             self._user_id = self._lane.user = session.author
             if (known := self._services.registry.get(document_id)) is not None:
                 self._attach(state, known, session)

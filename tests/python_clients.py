@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -18,9 +17,9 @@ SECRET = generate_secret()
 WITHIN = 10_000 * MS
 
 
-def token(user: str = "ana", grant: str = "write", **more: Any) -> str:
+def token(user: str = "ana", grant: str = "write", *, ttl: int = 3600) -> str:
     """A session token for all documents."""
-    return issue(SECRET, sub=user, name=user.title(), documents={"*": grant}, ttl=3600, **more)
+    return issue(SECRET, sub=user, name=user.title(), documents={"*": grant}, ttl=ttl)
 
 
 async def until(holds: Callable[[], object]) -> None:

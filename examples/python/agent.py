@@ -1,6 +1,6 @@
 """An agent that writes along: whoever writes a line `@agent …` into the text gets an answer below it, word by word.
 
-    python agent.py http://127.0.0.1:8000 codemirror     # beside the page of examples/codemirror
+    python agent.py http://127.0.0.1:8000 examples/codemirror  # beside the page of examples/codemirror
 
 People may go on editing anywhere meanwhile, in the answer too. Put your language model into `answer`.
 """

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import httpx
 import pytest
 
+from between import Between
 from cowrite.client import Closed, Document, Forbidden, NotConnected, NotSaved, ReadOnly, Refused, Status, Unauthorized, connect
+from cowrite.client import server as server_module
 from cowrite.client.server import ServerWay
 from cowrite.tokens import generate_secret, issue
 from demo_server import DemoServer
@@ -183,3 +187,56 @@ async def test_a_session_that_is_forgotten(server: DemoServer, name: str) -> Non
         doc.text("body").append("b")
         await doc.saved()
     assert len(given) == 2
+
+
+def _renewed(way: ServerWay, first: object) -> bool:
+    return way._session is not first
+
+
+@pytest.mark.rule("PY16")
+async def test_sessions_are_renewed_while_the_link_stays(
+    server: DemoServer, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An access token of a long session by itself; a session that ends with it, by a new token of the function."""
+    monkeypatch.setattr(server_module, "_LONGEST_LIFE", 100 * MS)
+    monkeypatch.setattr(server_module, "_AGAIN_SECONDS", (0.0, 10 * MS))
+    given: list[str] = []
+
+    def short() -> str:
+        given.append(token(ttl=60))
+        if len(given) == 2:
+            raise RuntimeError("the backend is away")
+        return given[-1]
+
+    for make, last in ((token(), False), (token(ttl=60), True), (short, True)):
+        way = ServerWay(server.url, name, make, None)
+        async with Document(name, way) as doc:
+            link, first = doc._connection._link, way._session
+            assert first is not None
+            assert first.last is last
+            if last and not callable(make):
+                await asyncio.sleep(300 * MS)
+                assert way._session is first, "no better token will come"
+            else:
+                await until(partial(_renewed, way, first))
+            assert doc._connection._link is link
+            doc.text("body").append("x")
+            await doc.saved()
+    assert len(given) >= 3
+
+
+@pytest.mark.rule("PY12", "PY16")
+async def test_an_access_token_that_is_old_is_renewed_before_a_new_link(server: DemoServer, name: str) -> None:
+    """A string cannot be renewed by itself, but for the session that goes on."""
+    with Between(server.port) as between:
+        way = ServerWay(between.url, name, token(), None)
+        async with Document(name, way) as doc:
+            first = way._session
+            assert first is not None
+            way._session = replace(first, renew_at=0.0)
+            between.cut()
+            await until(lambda: doc.status is not Status.CONNECTED)
+            await until(lambda: doc.synced)
+            assert way._session is not None
+            assert way._session.access != first.access
+            assert way._session.ticket == first.ticket

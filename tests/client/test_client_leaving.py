@@ -108,3 +108,18 @@ async def test_it_can_be_cancelled(server: DemoServer, name: str) -> None:
         doc.encode()
     with pytest.raises(RuntimeError, match="was entered before"):
         await doc.__aenter__()
+
+
+@pytest.mark.rule("PY4", "PY15")
+async def test_where_it_can_be_used(server: DemoServer, name: str) -> None:
+    """Inside of its block, on its event loop; it may be made anywhere."""
+    doc = await asyncio.to_thread(connect, server.url, name, token=token(), name="Bot")
+    with pytest.raises(Closed, match="outside of its block"):
+        doc.text("body")
+    async with doc:
+        body = doc.text("body")
+        with pytest.raises(RuntimeError, match="on its event loop only"):
+            await asyncio.to_thread(body.append, "from a thread")
+        assert (str(body), doc.unsaved) == ("", 0)
+        asyncio.get_running_loop().call_soon_threadsafe(body.append, "from a thread")
+        await until(lambda: str(body) == "from a thread")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -65,8 +66,10 @@ class Document:
         self._followers: WeakSet[Changes] = WeakSet()
         self._flushing: asyncio.Handle | None = None
         self._tending: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """None before the block."""
         self._left = False
-        self.awareness = Awareness(self._document.client_id, _now, self._conversation.say)
+        self.awareness = Awareness(self._document.client_id, time.monotonic, self._conversation.say)
         """Who else is here, and what they are told of this program."""
         if state:
             self.awareness.set(**state)
@@ -76,8 +79,9 @@ class Document:
 
         Once: for another time, make another document (``RuntimeError``).
         """
-        if self._tending is not None:
+        if self._loop is not None:
             raise RuntimeError(f"the block of document {self.name!r} was entered before; make another one")
+        self._loop = asyncio.get_running_loop()
         self._connection.start()
         self._tending = asyncio.get_running_loop().create_task(self._tend())
         try:
@@ -289,11 +293,15 @@ class Document:
         return lambda edits: self._document.tell(name, edits)
 
     def _check_open(self) -> None:
-        if self._left:
-            raise Closed(f"the document {self.name!r} was left; use it inside of its block")
+        if self._left or self._loop is None:
+            raise Closed(f"the document {self.name!r} is used outside of its block")
 
     def _check_may_edit(self) -> None:
         self._check_open()
+        if asyncio._get_running_loop() is not self._loop:
+            raise RuntimeError(
+                f"the document {self.name!r} is edited on its event loop only: from a thread, call_soon_threadsafe()"
+            )
         if not writes(self.grant):
             raise ReadOnly(f"the document {self.name!r} cannot be edited: the grant is {self.grant!r}")
 
@@ -358,7 +366,3 @@ class Document:
         finally:
             self._document.close()
             self.progressed()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

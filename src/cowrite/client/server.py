@@ -31,6 +31,7 @@ Token: TypeAlias = str | Callable[[], str | Awaitable[str]] | None
 
 REQUEST_SECONDS: Final = 15.0
 TOKEN_SECONDS: Final = 30.0
+_LEAVE_SECONDS: Final = 2.0
 _LIVED: Final = 0.8
 _LONGEST_LIFE: Final = 600.0
 """Of an access token, whatever the clocks say; and the shortest that is believed, with and without knowing the server's."""
@@ -104,7 +105,7 @@ class ServerWay:
         if session is not None:
             # The server may not hear of it; then the session ends by itself.
             with suppress(httpx.HTTPError):
-                await client.post(f"{self._http}/disconnect", headers=_bearer(session.access))
+                await client.post(f"{self._http}/disconnect", headers=_bearer(session.access), timeout=_LEAVE_SECONDS)
         await client.aclose()
 
     # ---- inside ------------------------------------------------------------------------------------------------------

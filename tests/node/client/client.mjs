@@ -112,6 +112,9 @@ const calls = {
   synced: ({ client }) => of(client).provider.whenSynced?.() ?? until(() => of(client).provider.synced, () => 'not synced'),
   saved: ({ client }) => of(client).provider.whenSaved(),
   sees_text: ({ client, text }) => until(() => of(client).text() === text, () => of(client).text()),
+  /** Waits until it sees a selection of somebody in its text; where, in UTF-16 units. */
+  sees_selection: ({ client, from, to }) =>
+    until(() => same(selectionsSeenBy(client), [[from, to]]), () => selectionsSeenBy(client)),
   sees_users: ({ client, users }) => until(() => same(usersSeenBy(client), users), () => usersSeenBy(client)),
   goes_by: ({ client, transport }) => until(() => of(client).provider.transport === transport, () => of(client).provider.transport),
   becomes: ({ client, status }) => until(() => of(client).provider.status === status, () => of(client).provider.status),
@@ -156,6 +159,14 @@ function usersSeenBy(name) {
   const { provider, doc } = of(name)
   const others = [...provider.awareness.getStates()].filter(([client]) => client !== doc.clientID)
   return others.map(([, state]) => state.user).sort()
+}
+
+/** As bindings of editors read it, to draw carets. */
+function selectionsSeenBy(name) {
+  const { provider, doc } = of(name)
+  const others = [...provider.awareness.getStates()].filter(([client, { cursor }]) => client !== doc.clientID && cursor)
+  const index = (position) => Y.createAbsolutePositionFromRelativePosition(Y.createRelativePositionFromJSON(position), doc)?.index
+  return others.map(([, { cursor }]) => [index(cursor.anchor), index(cursor.head)])
 }
 
 function same(one, other) {

@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from ssl import SSLContext
@@ -52,7 +52,7 @@ _VERSION: Final = version("cowrite")
 @dataclass(frozen=True, slots=True)
 class _Session:
     ticket: Ticket
-    access: str
+    access: str = field(repr=False)
     renew_at: float
     """By the loop's clock."""
     last: bool

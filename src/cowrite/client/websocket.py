@@ -97,6 +97,7 @@ async def open_socket(url: str, listener: Listener, trust: SSLContext | None) ->
             websocket_handshake_timeout=OPEN_SECONDS,
             extra_headers={"Sec-WebSocket-Protocol": ACK_PROTOCOL},
             max_frame_size=_MAX_FRAME_BYTES,
+            max_redirects=0,  # the token is for this server
             enable_auto_ping=True,
             auto_ping_idle_timeout=QUIET_SECONDS,
             auto_ping_reply_timeout=PONG_SECONDS,

@@ -237,13 +237,13 @@ class HistorySimulation(Simulation):
         rows = [row.record for row in self.database.tables.submitted.values() if row.record.offset == offset]
         return next((self.bases[record.id] for record in rows if record.id in self.bases), offset - 1)
 
-    def author_of(self, token: str, offset: int) -> str:
-        """Who sent it, unless they sent what may be others', in a SyncStep2: then whoever has claimed that Yjs client."""
+    def author_of(self, token: str, offset: int) -> str | None:
+        """Who sent it, unless they sent what may be others', in a SyncStep2: then whoever that Yjs client is bound to, if any."""
         entry = self.log[offset - 1].entry
         if len({brought.client for brought in entry.ranges}) == 1 and entry.claims:
             return entry.author
         (client_id,) = [writer.client.client_id for writer in self.writers if token in writer.tokens]
-        return self.database.clients("doc").get(client_id, entry.author)
+        return self.database.clients("doc").get(client_id, None if entry.carries else entry.author)
 
     async def check_authors(self, first: dict[str, int]) -> None:
         """Who wrote what covers all that can be seen, once; what came back is theirs who wrote it."""

@@ -238,7 +238,7 @@ class HistorySimulation(Simulation):
         return next((self.bases[record.id] for record in rows if record.id in self.bases), offset - 1)
 
     def author_of(self, token: str, offset: int) -> str | None:
-        """Who sent it, unless they sent what may be others', in a SyncStep2: then whoever that Yjs client is bound to, if any."""
+        """Who sent it, unless they sent what may be others', in a SyncStep2: then whoever that Yjs client is bound to."""
         entry = self.log[offset - 1].entry
         if len({brought.client for brought in entry.ranges}) == 1 and entry.claims:
             return entry.author

@@ -167,6 +167,8 @@ class Simulation:
                 writer.connection.reading = True
             for process in self.processes:
                 process.clock.advance(0.5)  # type: ignore[attr-defined]
+                for room in process.registry.rooms:  # as the application does every few seconds
+                    room.tend(process.clock.monotonic())
             await quiet(*self.processes)
             self.drop_closed()
             same = len({str(writer.client.text) for writer in self.writers}) == 1

@@ -184,6 +184,7 @@ class HistorySimulation(Simulation):
             raise AssertionError("somebody was never answered")
         for task in tasks:
             task.result()
+        await super().heal()  # what was asked last has changed the document again
         self.collect()
 
     # -- what must hold -------------------------------------------------------------------------------------------------------

@@ -185,7 +185,8 @@ class GroupCommit:
         before = self._submitted.before(room, submissions) if submissions else None
         if lost := await self._lost(room, batch):
             self._submitted.abandoned(room.submissions.taken)
-            room.condemn(*lost)
+            # Its owner may be about to bring the very same: whoever offers it now is refused gently, or has it taken.
+            room.condemn(*lost, for_good=False)
             await self._quarantine(transaction, room, lost, "its Yjs client id is another user's, who was first to use it")
             return Derived()
         try:

@@ -289,12 +289,10 @@ class Room:
         self.pending.release()
         self.submissions.give_back()
 
-    def condemn(self, *refused: Received) -> None:
-        """Updates that were shown go into quarantine with the transaction: nobody's are taken again, everybody starts again."""
+    def condemn(self, *refused: Received, for_good: bool = True) -> None:
+        """Updates that were shown go into quarantine with the transaction; ``for_good``: nobody's are taken again. All start anew."""
         self.drop_out()
-        for one in refused:
-            self.pending.put_aside(one)
-            self._intake.refuse(one)
+        self.lose([Unfit(one, "it could not be kept", for_good=for_good) for one in refused])
         self.rebuild(CloseCode.DOCUMENT_REBUILT, "an update that was shown could not be kept; reconnect and sync")
 
     def lose(self, unfit: Sequence[Unfit]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable
 from urllib.parse import quote
@@ -14,6 +15,8 @@ from demo_server import DemoServer
 from timing import MS
 
 SECRET = generate_secret()
+TRUST = ssl.create_default_context()
+"""Made once: it reads certificates, for longer than some tests wait."""
 WITHIN = 10_000 * MS
 
 
@@ -32,7 +35,7 @@ async def until(holds: Callable[[], object]) -> None:
 
 async def change_grant(url: str, document: str, user: str, grant: str | None) -> None:
     """As an administrator."""
-    async with httpx.AsyncClient(verify=False) as client:
+    async with httpx.AsyncClient(verify=TRUST) as client:
         headers = {"authorization": f"Bearer {token('root', 'admin')}"}
         body = {"document_id": document, "user_id": user, "grant": grant}
         (await client.post(f"{url}api/v2/realtime/grants", json=body, headers=headers)).raise_for_status()

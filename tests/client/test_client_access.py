@@ -17,7 +17,7 @@ from cowrite.client import server as server_module
 from cowrite.client.server import ServerWay
 from cowrite.tokens import generate_secret, issue
 from demo_server import DemoServer
-from python_clients import SECRET, change_grant, token, until
+from python_clients import SECRET, TRUST, change_grant, token, until
 from timing import MS
 
 
@@ -40,7 +40,7 @@ async def test_who_is_not_let_in(server: DemoServer, name: str) -> None:
 async def test_where_no_server_is(server: DemoServer, name: str, unused_tcp_port: int) -> None:
     """What was tried is told when the time is over; what is no address, at once."""
     with pytest.raises(NotConnected, match=rf"within .* s: no answer from http://127.0.0.1:{unused_tcp_port}/"):
-        async with connect(f"http://127.0.0.1:{unused_tcp_port}", name, token=token(), connect_seconds=100 * MS):
+        async with connect(f"http://127.0.0.1:{unused_tcp_port}", name, token=token(), ssl=TRUST, connect_seconds=300 * MS):
             pass
     with pytest.raises(Refused, match=r"Not Found \(not_found\)"):
         async with connect(f"{server.url}elsewhere", name, token=token()):
@@ -67,7 +67,7 @@ async def test_what_answers_is_no_server(name: str) -> None:
         async with await asyncio.start_server(talk, "127.0.0.1", 0) as other:
             port = other.sockets[0].getsockname()[1]
             with pytest.raises(NotConnected, match=said):
-                async with connect(f"http://127.0.0.1:{port}", name, connect_seconds=100 * MS):
+                async with connect(f"http://127.0.0.1:{port}", name, ssl=TRUST, connect_seconds=300 * MS):
                     pass
 
 
@@ -162,7 +162,7 @@ async def test_tokens_of_a_function(server: DemoServer, name: str) -> None:
         raise RuntimeError("the backend is away")
 
     with pytest.raises(NotConnected, match="the token function gave no token: the backend is away"):
-        async with connect(server.url, name, token=broken, connect_seconds=100 * MS):
+        async with connect(server.url, name, token=broken, ssl=TRUST, connect_seconds=300 * MS):
             pass
 
 
@@ -180,7 +180,7 @@ async def test_a_session_that_is_forgotten(server: DemoServer, name: str) -> Non
         doc.text("body").append("a")
         await doc.saved()
         assert way._session is not None
-        async with httpx.AsyncClient(verify=False) as client:
+        async with httpx.AsyncClient(verify=TRUST) as client:
             headers = {"authorization": f"Bearer {way._session.access}"}
             (await client.post(f"{server.url}api/v2/realtime/disconnect", headers=headers)).raise_for_status()
         await until(lambda: len(given) == 2)
@@ -211,7 +211,7 @@ async def test_sessions_are_renewed_while_the_link_stays(
     for make, last in ((token(), False), (token(ttl=60), True), (short, True)):
         way = ServerWay(server.url, name, make, None)
         async with Document(name, way) as doc:
-            link, first = doc._connection._link, way._session
+            link, first = doc._live.connection._link, way._session
             assert first is not None
             assert first.last is last
             if last and not callable(make):
@@ -219,7 +219,7 @@ async def test_sessions_are_renewed_while_the_link_stays(
                 assert way._session is first, "no better token will come"
             else:
                 await until(partial(_renewed, way, first))
-            assert doc._connection._link is link
+            assert doc._live.connection._link is link
             doc.text("body").append("x")
             await doc.saved()
     assert len(given) >= 3

@@ -95,7 +95,7 @@ async def test_the_server_is_killed(tmp_path: Path) -> None:
         async with connect(server.url, "d", token=token("ana")) as ana, connect(server.url, "d", token=token("bo")) as bo:
             ana.text("body").append("saved ")
             await ana.saved()
-            session = ana._ticket
+            session = ana._live.ticket
             server.kill()
             ana.text("body").append("offline 😀 ")
             bo.text("body").append("bo ")
@@ -107,7 +107,7 @@ async def test_the_server_is_killed(tmp_path: Path) -> None:
             server.start()
             await asyncio.gather(ana.saved(), bo.saved())
             await until(lambda: str(ana.text("body")) == str(bo.text("body")))
-            assert ana._ticket is session, "the session goes on"
+            assert ana._live.ticket is session, "the session goes on"
             text = str(ana.text("body"))
             assert text.startswith("saved ")
             assert sorted(text.split()) == ["bo", "longer", "offline", "saved", "😀"]

@@ -65,7 +65,7 @@ async def test_what_comes_fast_goes_together(server: DemoServer, name: str) -> N
         await body.stream(0, tokens())
         assert seen == ["0,"]
         assert str(body) == "".join(f"{number}," for number in range(1000))
-        assert doc._conversation.edits < 100
+        assert doc._live.conversation.edits < 100
 
 
 @pytest.mark.rule("PY20")

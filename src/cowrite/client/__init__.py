@@ -9,8 +9,9 @@
 
 It speaks y-websocket's protocol with cowrite's acknowledgements over a WebSocket. docs/python-client.md tells more.
 
-How it is made: ``document`` (what programs hold) says by a ``conversation`` what is to be said over a link; ``connection``
-opens links, one after the other, by a ``way``: to a ``server`` (HTTP and a ``websocket``), or to a room in the same process.
+How it is made: ``document`` (what programs hold; ``live`` is behind it) says by a ``conversation`` what is to be said over a
+link; ``connection`` opens links, one after the other, by a ``way``: to a ``server`` (HTTP and a ``websocket``), or to a room in
+the same process.
 """
 
 from cowrite.client.awareness import Awareness

@@ -113,6 +113,31 @@ async def test_a_grant_that_is_lowered_and_raised(server: DemoServer, name: str)
 
 
 @pytest.mark.rule("PY14", "PY15")
+async def test_what_is_another_users(server: DemoServer, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Edits of somebody who is there are taken from nobody else: they wait for their owner, and the grant is as it was."""
+    with Between(server.port) as between:
+        async with (
+            connect(server.url, name, token=token("ana")),
+            connect(between.url, name, token=token("ana")) as ana,
+            connect(server.url, name, token=token("bo")) as bo,
+        ):
+            ana.text("body").append("here ")
+            await ana.saved()
+            between.network = False
+            between.cut()
+            await until(lambda: ana.status is not Status.CONNECTED)
+            ana.text("body").append("late")
+            bo.merge(ana.encode())
+            saving = asyncio.ensure_future(bo.saved())
+            await until(lambda: "the server does not take edits" in caplog.text)
+            assert (bo.grant, bo.unsaved, saving.done()) == ("write", 1, False)
+            between.network = True
+            await ana.saved()
+            await saving
+            assert str(bo.text("body")) == str(ana.text("body")) == "here late"
+
+
+@pytest.mark.rule("PY14", "PY15")
 async def test_a_grant_that_is_revoked(server: DemoServer, name: str) -> None:
     """It ends the connection for good. Who waits is told, and what is not saved is in the exception."""
 

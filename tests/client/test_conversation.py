@@ -164,6 +164,7 @@ def test_who_may_not_write_uploads_nothing() -> None:
     client.conversation.flush()
     client.hear(PermissionDenied("the grant is read"))
     assert client.told[-1] == "the grant is read"
+    client.conversation.allow(writes=False)
     said = len(client.said)
     client.text.append("c")
     client.conversation.flush()

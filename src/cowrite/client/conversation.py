@@ -46,7 +46,7 @@ class Surroundings(Protocol):
         ...
 
     def denied(self, reason: str) -> None:
-        """The server takes no edits of this user any more; the link stays."""
+        """The server does not take an upload, and the link stays: it is another grant, or another user's edit."""
         ...
 
     def met(self, entries: tuple[AwarenessEntry, ...]) -> None:
@@ -162,7 +162,6 @@ class Conversation:
             case QueryAwareness():
                 self.introduce()
             case PermissionDenied(reason):
-                self._writes = False
                 self._around.denied(reason)
 
     # ---- inside ------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import Final
@@ -12,13 +13,15 @@ from cowrite.client.awareness import Awareness
 from cowrite.client.changes import Changes
 from cowrite.client.connection import Connection, Status
 from cowrite.client.conversation import Conversation
-from cowrite.client.errors import ClientError, Closed, NotSaved, ReadOnly
+from cowrite.client.errors import ClientError, Closed, Failure, NotSaved, ReadOnly
 from cowrite.client.ways import Grant, Link, Ticket, Way, writes
 from cowrite.crdt.editing.document import Change, EditableDocument
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.messages import AwarenessUpdate
 
 _TEND_SECONDS: Final = 3.0
+
+_log = logging.getLogger("cowrite.client")
 
 
 class Live:
@@ -37,6 +40,7 @@ class Live:
         self._waiting: dict[asyncio.Future[None], Callable[[], bool]] = {}
         self._flushing: asyncio.Handle | None = None
         self._tending: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         """None before the block."""
         self._left = False
@@ -62,8 +66,9 @@ class Live:
         self._left = True
         if self._flushing is not None:
             self._flushing.cancel()
-        if self._tending is not None:
-            self._tending.cancel()
+        for task in (self._tending, self._asking):
+            if task is not None:
+                task.cancel()
         try:
             await self.connection.end()
         finally:
@@ -161,9 +166,8 @@ class Live:
             follower.wake()
 
     def denied(self, reason: str) -> None:
-        if self.ticket is not None and writes(self.ticket.grant):
-            self.ticket = Ticket("read", self.ticket.user)
-        self.progressed()
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.get_running_loop().create_task(self._ask_why(reason))
 
     def met(self, entries: tuple[AwarenessEntry, ...]) -> None:
         self.awareness.met(entries)
@@ -186,6 +190,15 @@ class Live:
     def _changed(self, change: Change) -> None:
         for follower in self.followers:
             follower.put(change)
+
+    async def _ask_why(self, reason: str) -> None:
+        """Find out whether the grant is another one. Else the server asks again once it can take what it has refused."""
+        try:
+            self.admitted(await self.way.refresh())
+        except Failure as failure:
+            reason = f"{reason}; what is granted now cannot be found out: {failure.reason}"
+        if writes(self.grant):
+            _log.warning("the server does not take edits of %r now: %s", self.name, reason)
 
     async def _tend(self) -> None:
         while True:

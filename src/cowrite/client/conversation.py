@@ -29,9 +29,9 @@ from cowrite.protocol.messages import (
     Update,
 )
 
-LARGE_BYTES: Final = 512 << 10
+LARGE_BYTES: Final = 1 << 20
 """A server takes an Update of 1 MiB, and a SyncStep2 of 32 MiB, unless it is set up otherwise: what is larger than this goes as
-a SyncStep2."""
+a SyncStep2. (Not more than has to: who has written a SyncStep2 is not always known.)"""
 _FEW: Final = 20
 """Edits that are merged, and not written anew."""
 _MANY: Final = 1 << 20

@@ -290,7 +290,9 @@ class Room:
         self.submissions.give_back()
 
     def condemn(self, *refused: Received, for_good: bool = True) -> None:
-        """Updates that were shown go into quarantine with the transaction; ``for_good``: nobody's are taken again. All start anew."""
+        """Updates that were shown go into quarantine with the transaction, and everybody starts again. ``for_good``: nobody's are
+        taken again.
+        """
         self.drop_out()
         self.lose([Unfit(one, "it could not be kept", for_good=for_good) for one in refused])
         self.rebuild(CloseCode.DOCUMENT_REBUILT, "an update that was shown could not be kept; reconnect and sync")

@@ -290,7 +290,7 @@ class Room:
         self.submissions.give_back()
 
     def condemn(self, *refused: Received, for_good: bool = True) -> None:
-        """Updates that were shown go into quarantine with the transaction, and everybody starts again. ``for_good``: nobody's are
+        """Updates that were shown go into quarantine with the transaction, everybody starts again. ``for_good``: nobody's are
         taken again.
         """
         self.drop_out()

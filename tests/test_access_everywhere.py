@@ -130,7 +130,7 @@ async def test_what_is_open_tells_of_nobody(server: Api) -> None:
     for path in OPEN:
         answer = await server.client.get(path)
         assert answer.status_code == 200
-        for told in ("hello", "writer", "Writer", '"d"'):
+        for told in ("hello there", "writer", "Writer", '"d"'):
             assert told not in answer.text, path
         for method in ("POST", "PUT", "PATCH", "DELETE"):
             assert problem(await server.client.request(method, path)) == (405, "method_not_allowed")

@@ -12,7 +12,7 @@ from pycrdt import Doc, Text, merge_updates
 from cowrite.crdt.document import Document
 from cowrite.crdt.guard import SYNC_LIMITS, inspect
 from cowrite.crdt.outline import missing
-from cowrite.crdt.slices import ready_part, slices
+from cowrite.crdt.slices import gentle_slices, ready_part, slices
 from cowrite.testing.yjs_writer import block, embed, gc, shared_type, skip, text, write_update
 from yjs_replicas import FUZZ, play, seen
 
@@ -26,6 +26,21 @@ def test_slices_hold_as_much_as_was_asked_for() -> None:
     parts = [inspect(each) for each in slices(update, inspect(update), structs=2, ranges=2)]
     assert [sum(end - start for _, start, end in part.brings) for part in parts] == [2, 1, 1, 2, 2, 1, 0, 0]
     assert [len(part.deletes) for part in parts] == [0, 0, 0, 0, 0, 0, 2, 1]
+
+
+@pytest.mark.rule("GU37")
+def test_what_is_full_of_conflicts_is_given_to_the_engine_little_by_little() -> None:
+    """3000 structs, each between another character and the last one: one call would keep the interpreter for 1.2 s."""
+    last = 3000
+    between = [text("x", origin=(1, at), right=(1, last)) for at in range(last - 1, -1, -1)]
+    state = Document.from_state(write_update([block(1, 0, text("a" * (last + 1), root="t")), block(2, 0, *between)])).encode()
+    parts = list(gentle_slices(state))
+    most = max(inspect(part, SYNC_LIMITS).structs for part in parts)
+    assert most * len(state) / 8 <= 200_000, "steps in one call"
+    assert seen(Document.from_log(parts).encode()) == seen(state)
+    small = Document.from_state(write_update([block(1, 0, text("a", root="t"))])).encode()
+    unreadable = b"\x01" * 10_000
+    assert [list(gentle_slices(one)) for one in (small, unreadable)] == [[small], [unreadable]]
 
 
 @pytest.mark.rule("GU25")

@@ -17,7 +17,7 @@ from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import outline_of_state, places_of
 from cowrite.crdt.outline import ClockRange, Outline, covers
 from cowrite.crdt.places import Places, check_cut, may_be_misplaced, may_hold_halves
-from cowrite.crdt.slices import slices
+from cowrite.crdt.slices import gentle_slices, slices
 from cowrite.crdt.state_vector import decode_state_vector, encode_state_vector
 from cowrite.crdt.transactions import Emitted, apply_all
 from cowrite.crdt.utf16 import EngineMemory, utf16_document
@@ -80,13 +80,13 @@ class Document:
 
     @classmethod
     def from_log(cls, updates: Sequence[bytes]) -> Self:
-        """Make a document from a state and the entries behind it, or from all entries, in one transaction, without a look at
-        each. Whether all that they build on was there, :attr:`state` tells: it is behind what they reach when not.
+        """Make a document from a state and the entries behind it, or from all entries, without a look at each. Whether all that
+        they build on was there, :attr:`state` tells: it is behind what they reach when not.
 
         Raises :class:`EngineFault`.
         """
         document = cls()
-        document._call(document._integrate_untold, updates)
+        document._call(document._integrate_untold, (part for update in updates for part in gentle_slices(update)))
         document._encoded = document._deletions = None
         document._state = decode_state_vector(document._call(document._engine.get_state))
         document._know_size(updates)
@@ -319,7 +319,7 @@ class Document:
         self._fresh.clear()
         self._call(apply_all, engine._doc, (update,))
 
-    def _integrate_untold(self, updates: Sequence[bytes]) -> None:
+    def _integrate_untold(self, updates: Iterable[bytes]) -> None:
         """In one transaction of which the engine need not tell what was new: writing that down takes longer than the rest."""
         engine = self._engine._doc
         self._fresh.wanted = False

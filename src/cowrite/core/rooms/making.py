@@ -14,13 +14,11 @@ from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.log_document import LogDocument
 from cowrite.crdt.places import Places
 from cowrite.crdt.roots import RootKind
-from cowrite.crdt.slices import slices
+from cowrite.crdt.slices import gentle_slices
 
 LARGE_BYTES: Final = 8 << 10
 """Documents over this size are made in a thread, before anybody needs them. What is full of conflicts takes the engine time
 that grows with the square of its size: 22 ms for 8.6 KB, 590 ms for 44 KB."""
-_AT_ONCE: Final = 256
-"""Structs, or deleted ranges, that one call of the engine takes when a document is made beside the event loop."""
 
 
 async def make_log(stored: StoredDocument | None) -> LogDocument:
@@ -53,7 +51,7 @@ def awake(source: StoredDocument | None, state: bytes, roots: Mapping[str, RootK
     """
     outline = outline_of_state(state)
     # The engine keeps the interpreter while it is called, and what an attack has left may take it seconds: in slices.
-    parts = tuple(slices(state, outline, structs=_AT_ONCE, ranges=_AT_ONCE)) if rests or roots is not None else ()
+    parts = tuple(gentle_slices(state, outline)) if rests or roots is not None else ()
     if source is not None:
         log: LogDocument | None = log_of(source)
     else:

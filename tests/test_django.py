@@ -103,13 +103,14 @@ def test_tokens(told: Callable[..., Any]) -> None:
 
     keys = told().settings.keys
     now = int(time.time() * 1000)
-    for person, sub, name in (
-        (Person(7, "Ana Lima"), "7", "Ana Lima"),
-        (Person(7, ""), "7", "ana"),
-        (Person(None, ""), "anonymous", "Anonymous"),
-    ):
+    for person, sub, name in ((Person(7, "Ana Lima"), "7", "Ana Lima"), (Person(7, ""), "7", "ana")):
         claims = verify(token_for(person, "read"), keys, now)
         assert (claims.sub, claims.name, dict(claims.documents)) == (sub, name, {"read": "read"})
+    nobody = Person(None, "")
+    visitors = [token_for(nobody, "read", visitor=visitor) for visitor in ("one", "one", None, None)]
+    subs = [verify(visitor, keys, now).sub for visitor in visitors]
+    assert subs[:2] == ["anonymous:one"] * 2
+    assert len(set(subs)) == 3, "nobody shares limits with others who have not logged in"
     with pytest.raises(ValueError, match="it takes one of"):
         grant_of(Person(7, ""), "wrong")
     with pytest.raises(ValueError, match=r"has a \* in it"):
@@ -167,7 +168,7 @@ def test_the_django_example(tmp_path: Path) -> None:
         nobody.get("/login/")
         assert token(nobody, document).status_code == 403
         assert token(ana, "notes.note/other").status_code == 403
-        assert token(ana, "*").status_code == 400
+        assert [token(ana, wrong).status_code for wrong in ("*", "", "a\0", "x" * 256)] == [400] * 4
         assert ana.post("/collaboration/token", data={"document": document}).status_code == 403  # another site's page
         with pytest.raises(ConnectionClosed):
             asyncio.run(edit(address, "wrong", None))

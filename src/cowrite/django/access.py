@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Final
+from uuid import uuid4
 
 from django.core.exceptions import PermissionDenied
 
@@ -10,6 +11,7 @@ from cowrite.django.conf import Collaboration, collaboration
 from cowrite.tokens import issue
 
 _GRANTS: Final = ("read", "comment", "write", "admin")
+_ANONYMOUS: Final = "anonymous:"
 
 
 def grant_of(user: Any, document_id: str) -> str | None:
@@ -17,10 +19,12 @@ def grant_of(user: Any, document_id: str) -> str | None:
     return _grant(collaboration(), user, document_id)
 
 
-def token_for(user: Any, document_id: str) -> str:
-    """A session token with which this user opens this document. Raises ``PermissionDenied`` when they may not.
+def token_for(user: Any, document_id: str, *, visitor: str | None = None) -> str:
+    """A session token with which this user opens this document. Raises ``PermissionDenied`` when they may not, and ``ValueError``
+    for what is no document's id.
 
-    The name that others see is the user's full name, or else the username.
+    The name that others see is the user's full name, or else the username. Who is not logged in is somebody of their own:
+    ``visitor`` tells them apart, and without it each token is for another person.
     """
     said = collaboration()
     grant = _grant(said, user, document_id)
@@ -30,7 +34,7 @@ def token_for(user: Any, document_id: str) -> str:
     assert secret is not None, "conf.py derives one"
     return issue(
         secret.get_secret_value(),
-        sub=_id(user),
+        sub=str(user.pk) if user.pk is not None else f"{_ANONYMOUS}{visitor or uuid4().hex}",
         name=_name(user),
         documents={_literally(document_id): grant},
         ttl=said.token_seconds,
@@ -42,10 +46,6 @@ def _grant(said: Collaboration, user: Any, document_id: str) -> str | None:
     if grant is not None and grant not in _GRANTS:
         raise ValueError(f"COWRITE['GRANT'] said {grant!r}; it takes one of {', '.join(map(repr, _GRANTS))}, or None")
     return grant
-
-
-def _id(user: Any) -> str:
-    return str(user.pk) if user.pk is not None else "anonymous"
 
 
 def _name(user: Any) -> str:

@@ -16,7 +16,7 @@ Editor = Literal["markdown", "rich"]
 
 LOST_CONNECTION = re.compile(
     r"WebSocket connection to '\S+' failed|WebSocket connection .* closed"
-    r"|status of (401|502)"
+    r"|status of (401|502|503)"
     r"|ERR_(CONNECTION_(REFUSED|RESET|CLOSED)|CONTENT_LENGTH_MISMATCH|EMPTY_RESPONSE|INTERNET_DISCONNECTED|SOCKET_NOT_CONNECTED)"
 )
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "test-results" / "page"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Dialog, expect
 
@@ -149,3 +153,43 @@ def test_saved_turns_off_at_once_and_is_announced_once(open_window: OpenWindow) 
     window.is_saved()
     window.page.wait_for_timeout(1700)
     assert window.page.evaluate("() => window.heard") == []
+
+
+@pytest.mark.rule("PG8", "CI45")
+def test_a_damaged_document_is_mended(tmp_path: Path, open_window: OpenWindow) -> None:
+    """What was typed before the page knew is kept in the window, and on the server's disk once the document is mended."""
+    with DemoServer(tmp_path) as server:
+        window, other = open_window(server.url), open_window(server.url)
+        window.open("broken")
+        window.focus()
+        for words in ("one, ", "two, "):
+            window.type(words)
+            window.is_saved()
+        with window.outage(), other.outage():
+            server.stop()
+            window.link("offline")
+            window.type("kept")
+            turn_last_update(server.database, "broken.markdown")
+            server.start()
+            window.link("live")
+            expect(window.page.locator("#saved")).not_to_have_attribute("data-state", "saved")
+            other.open("broken", settled=False)
+            other.shows("one, ")
+            turn_last_update(server.database, "broken.markdown", epoch="00000000-0000-0000-0000-000000000000")
+            window.is_saved()
+            other.shows("one, two, kept")
+            other.is_saved()
+        for one in (window, other):
+            one.page.close()
+        assert [line for line in server.errors() if "document damaged" not in line] == []
+
+
+def turn_last_update(file: Path, document: str, *, epoch: str | None = None) -> None:
+    """One bit of the only document's last update, or back again; under another epoch, as a backup that was restored."""
+    with closing(sqlite3.connect(file)) as database, database:
+        (offset,) = database.execute("SELECT head_offset FROM documents WHERE document_id = ?", (document,)).fetchone()
+        (update,) = database.execute("SELECT update_bytes FROM updates WHERE entry_offset = ?", (offset,)).fetchone()
+        turned = bytes([*update[:-1], update[-1] ^ 1])
+        database.execute("UPDATE updates SET update_bytes = ? WHERE entry_offset = ?", (turned, offset))
+        if epoch is not None:
+            database.execute("UPDATE documents SET epoch = ? WHERE document_id = ?", (epoch, document))

@@ -20,8 +20,8 @@ def grant_of(user: Any, document_id: str) -> str | None:
 
 
 def token_for(user: Any, document_id: str, *, visitor: str | None = None) -> str:
-    """A session token with which this user opens this document. Raises ``PermissionDenied`` when they may not, and ``ValueError``
-    for what is no document's id.
+    """A session token with which this user opens this document. Raises ``PermissionDenied`` when they may not, and
+    ``ValueError`` for what is no document's id.
 
     The name that others see is the user's full name, or else the username. Who is not logged in is somebody of their own:
     ``visitor`` tells them apart, and without it each token is for another person.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from cowrite.core.limits import Limits
+from cowrite.core.rooms.replicas import Committed
+from cowrite.core.rooms.room import Room
 from cowrite.protocol import yjs
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.envelope import seal, unseal
@@ -19,6 +22,7 @@ from cowrite.protocol.messages import Acknowledged, AwarenessUpdate, Message, Qu
 from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.testing.transport_contract.server import edit, text_of
 from cowrite.testing.yjs_client import YjsClient
+from cowrite.transports.polling import PollingPeers
 from http_api import REALTIME, Api, Member, api, bearer, problem, token, two_servers
 from socket_writers import until
 from timing import MS
@@ -134,6 +138,59 @@ async def test_handshake_and_edit(server: Api) -> None:
     first = await send(bob, SyncStep1(b"\0"))
     assert len(only(first, SyncStep1)) == 1
     assert only(await send(bob), SyncStep1) == []
+
+
+@pytest.mark.rule("PO21")
+async def test_many_questions_in_one_request_have_one_answer(server: Api) -> None:
+    """A question takes three bytes, its answer all of the document: the last one counts, whoever's awareness is told once."""
+    ana, eve = await server.connect("d", token("ana")), await server.connect("d", token("eve", d="read"))
+    client = YjsClient()
+    client.receive(edit("x" * 100_000)[1])
+    await send(ana, Update(client.doc.get_update()), AwarenessUpdate((AwarenessEntry(7, 1, '{"name":"ana"}'),)))
+    state_vector = client.doc.get_state()
+    answer = await send(eve, *[SyncStep1(b"\0")] * 4_000, *[QueryAwareness()] * 4_000, SyncStep1(state_vector))
+    assert only(answer, SyncStep2) == [SyncStep2(b"\0\0")]
+    assert len(only(answer, AwarenessUpdate)) == 1
+    assert len(answer.content) < 1000
+
+
+@pytest.mark.rule("RO20", "PO21")
+async def test_what_answers_cost_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for what is expensive to answer has to wait with the next request, or is refused."""
+    answer = PollingPeers._behind
+
+    def expensive(self: PollingPeers, room: Room, committed: Committed, state_vector: bytes) -> bytes:
+        until = time.thread_time() + 0.06
+        while time.thread_time() < until:
+            pass
+        return answer(self, room, committed, state_vector)
+
+    async with api(limits=Limits(cpu_share=0.01, cpu_burst_seconds=0.05, late_seconds=1.0)) as server:
+        ana, eve = await server.connect("d", token("ana")), await server.connect("d", token("eve", d="read"))
+        assert only(await send(ana, edit("x")[0]), Acknowledged)
+        monkeypatch.setattr(PollingPeers, "_behind", expensive)
+        assert only(await send(eve, SyncStep1(b"\0")), SyncStep2)
+        assert problem(await send(eve, SyncStep1(b"\0"))) == (429, "too_fast")
+        assert only(await send(ana, SyncStep1(b"\0")), SyncStep2)
+
+
+@pytest.mark.rule("LM7")
+async def test_requests_without_a_session_share_an_account() -> None:
+    """With a session token each request is a session of its own: what they send counts for their user in this document."""
+    limits = Limits(burst_messages=1000, rate_messages=100, late_seconds=1.0)
+    async with api(limits=limits) as server:
+        assert only(await send(await server.connect("d", token("ana")), edit("x")[0]), Acknowledged)
+
+        async def ask(user: str, count: int) -> httpx.Response:
+            return await send(Member(server, "d", {"access_token": token(user, d="read")}), *[QueryAwareness()] * count)
+
+        assert [(await ask("eve", count)).status_code for count in (500, 500)] == [200, 200]
+        waiting = asyncio.create_task(ask("eve", 500))
+        await asyncio.sleep(50 * MS)
+        assert (await ask("bob", 500)).status_code == 200
+        assert problem(await ask("eve", 1)) == (429, "too_fast")
+        assert not waiting.done()
+        waiting.cancel()
 
 
 @pytest.mark.rule("PO21")

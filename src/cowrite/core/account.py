@@ -88,6 +88,11 @@ class Account:
         """Its messages have waited for longer than ``Limits.late_seconds`` without an end."""
         return self._late_since is not None and self._clock.monotonic() - self._late_since >= self._limits.late_seconds
 
+    def owed(self) -> float:
+        """How many seconds it would have to wait now, if it sent something that costs nothing."""
+        self._fill(self._clock.monotonic())
+        return self._empty()
+
     def _fill(self, now: float) -> None:
         limits, passed = self._limits, now - self._filled
         self._filled = now
@@ -125,28 +130,41 @@ class Late:
     """For people, behind what is too much: "its operations"."""
 
 
-class SessionAccounts:
-    """The accounts of sessions whose operations are turned into updates by the server, whatever way they came. Which is whose,
-    :attr:`Session.account` says.
+class KeptAccounts:
+    """Accounts that outlive the requests that they are charged for. Which is whose, :attr:`Session.account` says. Of more than
+    :data:`MAX_SESSIONS` the one that was not used for longest is forgotten: who comes again begins with a full one.
     """
 
     def __init__(self, clock: Clock, limits: Limits) -> None:
         self._clock = clock
         self._limits = limits
         self._accounts: OrderedDict[str, Account] = OrderedDict()
+
+    def of(self, account_id: str) -> Account:
+        """The one of this name."""
+        account = self._accounts.get(account_id)
+        if account is None:
+            account = self._accounts[account_id] = Account(self._clock, self._limits)
+            if len(self._accounts) > MAX_SESSIONS:
+                self._forget(self._accounts.popitem(last=False)[0])
+        self._accounts.move_to_end(account_id)
+        return account
+
+    def _forget(self, account_id: str) -> None:
+        """It is kept no longer."""
+
+
+class SessionAccounts(KeptAccounts):
+    """The accounts of sessions whose operations are turned into updates by the server, whatever way they came."""
+
+    def __init__(self, clock: Clock, limits: Limits) -> None:
+        super().__init__(clock, limits)
         self._until: dict[str, float] = {}
 
     def charge(self, account_id: str, seconds: float, *, messages: int = 0, size: int = 0) -> None:
         """A submission of this session took this much CPU time, or has come: one message of ``size`` bytes."""
-        account = self._accounts.get(account_id)
-        if account is None:
-            account = self._accounts[account_id] = Account(self._clock, self._limits)
-        self._accounts.move_to_end(account_id)
-        if wait := account.charge(seconds, size, messages):
+        if wait := self.of(account_id).charge(seconds, size, messages):
             self._until[account_id] = self._clock.monotonic() + wait
-        if len(self._accounts) > MAX_SESSIONS:
-            forgotten, _ = self._accounts.popitem(last=False)
-            self._until.pop(forgotten, None)
 
     def late(self, account_id: str) -> Late | None:
         """How long the session has to wait before it may submit more; None: not at all."""
@@ -159,3 +177,6 @@ class SessionAccounts:
             return None
         account = self._accounts[account_id]
         return Late(left, account.late_by or "cpu_share", account.reason("session"))
+
+    def _forget(self, account_id: str) -> None:
+        self._until.pop(account_id, None)

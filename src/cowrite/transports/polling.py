@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 
 import structlog
 
+from cowrite.core.account import KeptAccounts
 from cowrite.core.errors import PeerError, RoomClosed
 from cowrite.core.limits import Limits
 from cowrite.core.operations.reading import DocumentReader
@@ -70,6 +71,7 @@ class PollingPeers:
         self._clock = clock
         self._limits = limits
         self._process_id = process_id
+        self._accounts = KeptAccounts(clock, limits)
         self._peers: dict[Session, PollingPeer] = {}
         self._awareness: WeakKeyDictionary[Room, AwarenessHistory] = WeakKeyDictionary()
         self._draining = False
@@ -77,9 +79,9 @@ class PollingPeers:
     async def exchange(self, session: Session, body: bytes, *, lasting: bool) -> tuple[bytes, str]:
         """Take messages, wait until the updates in them are durable, and answer.
 
-        The answer has a SyncStep2 for each SyncStep1, the awareness that was asked for, a SyncStep1 where the request has one
-        or the server lacks something, an :class:`Acknowledged` that counts the updates of this request that are durable, and a
-        :class:`PermissionDenied` when some were refused because the document is full.
+        The answer has a SyncStep2 for the last SyncStep1, the awareness that was asked for, a SyncStep1 where the request has
+        one or the server lacks something, an :class:`Acknowledged` that counts the updates of this request that are durable,
+        and a :class:`PermissionDenied` when some were refused because the document is full.
         Returns it with the cursor for the next poll. Raises :class:`PeerError`, :class:`RoomClosed`, ``AccessDenied``,
         ``StoreError``, and :class:`SubmissionRefused` when the updates are not taken, or not durable in time: send them again.
         """
@@ -96,6 +98,7 @@ class PollingPeers:
                 async with polling.taking:
                     before = polling.peer.acknowledgements.received
                     try:
+                        self._refuse_late(polling)
                         await self._charge(polling, 0.0, size=len(body), messages=len(messages))
                         for message in messages:
                             await self._take(polling, message)
@@ -104,19 +107,14 @@ class PollingPeers:
                     count = polling.peer.acknowledgements.received - before
                 await self._durable(polling, before + count)
                 committed = await self._reader.committed(room)
-                answers = [
-                    SyncStep2(self._behind(room, committed, message.state_vector))
-                    for message in messages
-                    if isinstance(message, SyncStep1)
-                ]
-                entries = room.awareness.entries() if any(isinstance(one, QueryAwareness) for one in messages) else ()
+                answers = self._answers(polling, committed, messages)
                 durable = min(max(0, polling.peer.acknowledgements.count - before), count)
                 # A client that asks may have begun anew, and waits with its edits until it is asked.
                 outgrown = bool(polling.peer.outgrown)  # the room asks when there is room for it
                 polling.asked |= (durable < count and not outgrown) or any(isinstance(one, SyncStep1) for one in messages)
                 full = outgrown and polling.peer.acknowledgements.refused_since(before)
                 acknowledged = [Acknowledged(durable, committed.head.offset)] if durable else []
-                told = [*map(AwarenessUpdate, in_messages(entries)), *polling.corrections()]
+                told = polling.corrections()
                 told += [PermissionDenied(room.fullness.reason)] if full else []
                 rest = [*told, *polling.question(), *acknowledged]
                 self._access.check(session)
@@ -169,7 +167,8 @@ class PollingPeers:
         self._access.check(session)
         polling = self._peers.get(session)
         if polling is None or polling.room is not room:
-            polling = PollingPeer(room, session, self._access, self._clock, self._limits, self._gone)
+            account = self._accounts.of(session.account)
+            polling = PollingPeer(room, session, account, self._access, self._clock, self._gone)
             self._peers[session] = polling
         polling.begin()
         try:
@@ -200,6 +199,14 @@ class PollingPeers:
             _tell_refused(polling.session, error)
             polling.close(error.code, error.reason)
             raise
+
+    def _refuse_late(self, polling: PollingPeer) -> None:
+        """Raises :class:`PeerError` when the session, or its user's other requests, would keep these waiting for too long."""
+        account = polling.account
+        if account.owed() > self._limits.late_seconds:
+            error = PeerError(CloseCode.TOO_FAST, f"its messages {account.reason('session')}", limit=account.late_by)
+            _tell_refused(polling.session, error)
+            raise error
 
     async def _charge(self, polling: PollingPeer, seconds: float, *, size: int = 0, messages: int = 0) -> None:
         """Others are served first when it was too much. Raises :class:`PeerError` when it has been that for long."""
@@ -269,6 +276,25 @@ class PollingPeers:
         answers += map(AwarenessUpdate, in_messages(history.since(since)))
         answers += polling.question()
         return answers, self._cursor(epoch, offset, history.version)
+
+    def _answers(self, polling: PollingPeer, committed: Committed, messages: Sequence[Message]) -> list[Message]:
+        """To what was asked for. Raises :class:`PeerError`.
+
+        Whoever asks twice in one request is answered once: a question takes three bytes, its answer as many as the document.
+        What that costs is known afterwards only: the next request waits for it.
+        """
+        began, room = self._clock.cpu(), polling.room
+        answers: list[Message] = []
+        try:
+            asked = next((one for one in reversed(messages) if isinstance(one, SyncStep1)), None)
+            if asked is not None:
+                answers.append(SyncStep2(self._behind(room, committed, asked.state_vector)))
+            if any(isinstance(one, QueryAwareness) for one in messages):
+                answers += map(AwarenessUpdate, in_messages(room.awareness.entries()))
+        finally:
+            polling.account.charge(self._clock.cpu() - began, messages=0)
+            polling.account.caught_up()  # nothing waits because of it: the answer goes out
+        return answers
 
     def _behind(self, room: Room, committed: Committed, state_vector: bytes) -> bytes:
         """What a client lacks of the committed state. Raises :class:`PeerError`."""

@@ -11,7 +11,6 @@ from cowrite.core.damaged import may_write
 from cowrite.core.delivery.acknowledgements import Acknowledgements
 from cowrite.core.delivery.outbox import Outbox, Wire
 from cowrite.core.errors import RoomClosed
-from cowrite.core.limits import Limits
 from cowrite.core.operations.readership import Reader
 from cowrite.core.ports import Clock, Timer
 from cowrite.core.presence.present import PresenceChange, Transport
@@ -33,7 +32,9 @@ class PollingPeer:
     what concerns the session alone.
     """
 
-    def __init__(self, room: Room, session: Session, access: AccessControl, clock: Clock, limits: Limits, gone: _Gone) -> None:
+    def __init__(
+        self, room: Room, session: Session, account: Account, access: AccessControl, clock: Clock, gone: _Gone
+    ) -> None:
         self.room = room
         self.session = session
         self.taking = asyncio.Lock()
@@ -42,7 +43,8 @@ class PollingPeer:
         """Set when there may be something new; then replaced."""
         self.asked = False
         """The room wants to know what the client has."""
-        self.account = Account(clock, limits)
+        self.account = account
+        """Of the session, or of its user's requests to this document: it outlives the peer."""
         self._announcing = False
         self._corrections: list[Message] = []
         self._access = access

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
+
 import pytest
 
 from cowrite.core.excess import Excess
-from cowrite.core.incoming import Incoming
+from cowrite.core.incoming import SMALL_BYTES, Incoming
 from cowrite.core.limits import Limits
 from cowrite.testing.clock import ManualClock
 from cowrite.transports.lane import BRIEF_SECONDS, WATCHED_FRAMES, Lane
@@ -62,6 +65,78 @@ def test_what_waits_counts_with_all_else_that_does() -> None:
     lanes[2].receive(b"")
     assert incoming.bytes == 600_128
     lanes[2].stop()
+    assert incoming.bytes == 0
+
+
+FRAMES = [bytes(size) for size in (0, 100, 20_000, 500_000, 3_000_000)]
+
+
+class Wild:
+    """A lane whose frames do anything that a connection may do with it: hold it, leave, or take long."""
+
+    def __init__(self, dice: random.Random, limits: Limits, incoming: Incoming) -> None:
+        self.dice = dice
+        self.clock = ManualClock()
+        self.taken = 0
+        self.ended = False
+        self.lane = Lane(
+            self.clock, limits, Excess(), incoming, take=self._take, flood=lambda _: self.stop(), held_bytes=4 << 20
+        )
+        self.lane.user = self.dice.choice(("", "eve", "ana"))
+
+    def stop(self) -> None:
+        self.ended = True
+        self.lane.stop()
+
+    def step(self) -> None:
+        kind = self.dice.randrange(20)
+        if kind < 12:
+            self._send(self.lane.receive)
+        elif kind < 14:
+            self._send(lambda frame: self.lane.put_first([frame]))
+        elif kind < 17:
+            self.lane.release()
+        elif kind < 18:
+            self.lane.hold()
+        elif kind < 19:
+            self.clock.advance(self.dice.choice((0.0, 0.5, 40.0)))
+        elif self.dice.random() < 0.2:
+            self.lane.when_empty(self.stop)
+
+    def _send(self, put: Callable[[bytes], None]) -> None:
+        put(self.dice.choice(FRAMES))
+
+    def _take(self, _: bytes) -> None:
+        self.taken += 1
+        kind = self.dice.randrange(8)
+        if kind < 3:
+            self.lane.hold()
+        elif kind < 4:
+            self.clock.advance(self.dice.choice((0.02, 2.0)))
+        elif kind < 5 and self.dice.random() < 0.1:
+            self.stop()
+
+
+@pytest.mark.rule("LM20")
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_happens_to_lanes_nothing_is_counted_that_does_not_wait(seed: int) -> None:
+    """What is counted is what waits, but for what is small; and nothing after the end, whatever comes then."""
+    limits = Limits(incoming_bytes=64 << 20, cpu_share=0.25, cpu_burst_seconds=1.0)
+    incoming, dice, taken = Incoming(limits), random.Random(seed), 0
+    wild = [Wild(dice, limits, incoming) for _ in range(5)]
+    for _ in range(400):
+        number = dice.randrange(len(wild))
+        wild[number].step()
+        waiting = sum(one.lane.waiting_bytes for one in wild)
+        assert waiting - len(wild) * SMALL_BYTES <= incoming.bytes <= waiting
+        if wild[number].ended and dice.random() < 0.5:  # else it goes on: what has held it does not know
+            taken += wild[number].taken
+            wild[number] = Wild(dice, limits, incoming)
+    assert taken > 20
+    for one in wild:
+        one.stop()
+        for _ in range(5):
+            one.step()
     assert incoming.bytes == 0
 
 

@@ -8,7 +8,8 @@ from core.rooms.large_updates_tools import LONG, embeds, is_gone, looking
 from cowrite.core.limits import Limits
 from cowrite.core.rooms.room import Room
 from cowrite.protocol import yjs
-from cowrite.protocol.messages import SyncStep2
+from cowrite.protocol.close_codes import CloseCode
+from cowrite.protocol.messages import SyncStep2, Update
 from cowrite.testing.client import CLOSE
 from cowrite.testing.transport_contract import ServerOptions
 from cowrite.testing.transport_contract.provider import Provider
@@ -17,7 +18,7 @@ from live_server import LiveServer, live_server
 from socket_writers import until
 
 LIMITS = Limits(import_bytes=20_000)
-COUNT = 5000
+COUNT, PART = 5000, 900_000
 
 
 def room_of(server: LiveServer) -> Room:
@@ -83,3 +84,27 @@ async def test_who_says_goodbye_has_brought_what_it_has_sent() -> None:
         await until(lambda: state_of(room, 1) == state_of(room, 2) == COUNT)
         for socket in (eve, ana.socket):
             socket.drop()
+
+
+@pytest.mark.rule("LM20")
+async def test_what_waited_behind_an_import_is_forgotten_with_its_socket() -> None:
+    """However the socket ends: nothing of it is counted when the process that has held its lane has ended."""
+    async with live_server(ServerOptions(limits=LIMITS), picows=True) as server:
+        services = server.runtime.serving()
+        assert services is not None
+        eve, ana = await join(f"{server.url}/yjs/doc?token=eve"), await Provider.enter(server.url, token="ana")
+        room = room_of(server)
+        eve.send(yjs.encode(SyncStep2(LONG)))
+        await looked_at(room)
+        ana.say(SyncStep2(LONG))
+        for _ in range(3):
+            eve.send(yjs.encode(Update(bytes(PART))))
+            ana.say(Update(bytes(PART)))
+        await until(lambda: services.incoming.bytes > 2 * len(LONG) + 6 * PART)
+        eve.drop()
+        for connection in list(services.connections):
+            if connection.user == "ana":
+                connection.close(CloseCode.TOO_FAST, "it was enough")
+        await until(lambda: not (room.large._places or services.connections))
+        await until(lambda: services.incoming.bytes == 0)
+        ana.socket.drop()

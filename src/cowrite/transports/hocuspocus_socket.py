@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from cowrite.core.delivery.outbox import Outbox
-from cowrite.transports.lane import FRAME_OVERHEAD, Lane
+from cowrite.transports.backlog import FRAME_OVERHEAD
+from cowrite.transports.lane import Lane
 from cowrite.transports.services import Services
 
 CHECKING_DOCUMENTS: Final = 100

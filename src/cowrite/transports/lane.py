@@ -7,25 +7,30 @@ bytes (:class:`Account`), frames wait, in a bounded queue, and others are served
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
+from enum import Enum
 from typing import Final
 
 from cowrite.core.account import Account
 from cowrite.core.excess import Excess
-from cowrite.core.incoming import REASON, SMALL_BYTES, Incoming, Share
+from cowrite.core.incoming import REASON, Incoming
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Clock, Timer
+from cowrite.transports.backlog import Backlog
 
 BEHIND_QUEUE_BYTES: Final = 8 << 20
 """What may wait of a client that has fallen behind."""
-FRAME_OVERHEAD: Final = 64
-"""Bytes that a waiting frame costs beyond its own, so that many tiny ones count, too."""
 BRIEF_SECONDS: Final = 0.01
 WATCHED_FRAMES: Final = 100
 """The clock on the wall tells what a frame has cost, since it never shows less than the CPU clock; to ask that one is a call of
 the system, and two for each frame took a seventh of a server's time. But where the process had to wait for its core, the wall
 shows more: after a frame that took longer than this, so many are measured by the CPU clock."""
+
+
+class _State(Enum):
+    OPEN = "frames are taken as they come"
+    HELD = "they wait"
+    OVER = "none is taken, nor kept, any more"
 
 
 class Lane:
@@ -41,12 +46,8 @@ class Lane:
         "_excess",
         "_farewell",
         "_flood",
-        "_held",
-        "_incoming",
         "_limit",
-        "_over",
-        "_share",
-        "_size",
+        "_state",
         "_take",
         "_timer",
         "_waiting",
@@ -68,73 +69,70 @@ class Lane:
         """``held_bytes``: it begins held, and so much may wait until its first release; 0: it does not."""
         self.user = ""
         """Whose frames they are; empty while that is not known."""
-        self._incoming = incoming
-        self._share: Share | None = None
-        """Of the memory for what waits; made when it is much."""
         self._clock = clock
         self._excess = excess
         self._take = take
         self._flood = flood
         self._account = Account(clock, limits)
-        self._waiting: deque[bytes] | None = None
-        """Made when something waits: most sockets are idle, and an empty one is large."""
-        self._size = 0
+        self._waiting = Backlog(incoming)
         self._limit = held_bytes or BEHIND_QUEUE_BYTES
-        self._held = bool(held_bytes)
+        self._state = _State.HELD if held_bytes else _State.OPEN
         self._timer: Timer | None = None
         self._farewell: Callable[[], None] | None = None
-        self._over = False
         self._watched = 0
         """So many frames to come are measured by the CPU clock."""
 
     @property
     def held(self) -> bool:
         """Frames wait."""
-        return self._held
+        return self._state is _State.HELD
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Of all frames that wait, each with what it costs on top."""
+        return self._waiting.size
 
     def receive(self, frame: bytes) -> None:
         """The next frame."""
-        if self._over:
-            return
-        if not self._held:
+        if self._state is _State.OPEN:
             self._serve(frame)
-            return
-        self._queue().append(frame)
-        self._size += len(frame) + FRAME_OVERHEAD
-        if self._size > self._limit:
-            self._give_up(f"more than {self._limit} bytes wait to be read")
-        elif self._size > SMALL_BYTES and not self._hold():
-            self._flood(REASON)
+        elif self._state is _State.HELD:
+            self._waiting.append(frame)
+            if self._waiting.size > self._limit:
+                self._give_up(f"more than {self._limit} bytes wait to be read")
+            elif not self._waiting.count(self.user):
+                self._flood(REASON)
 
     def hold(self) -> None:
         """Take nothing more for now. From within ``take``, at most once for each release."""
-        self._held = True
+        if self._state is _State.OPEN:
+            self._state = _State.HELD
 
     def release(self) -> None:
-        """Take what waits, as far as the lane is not held again with it: then the rest goes on waiting."""
-        self._held, self._timer = False, None
+        """Take what waits, as far as the lane is not held again with it: then the rest goes on waiting. Once it was stopped
+        nothing happens: whoever has held it need not know.
+        """
+        if self._state is _State.OVER:
+            return
+        self._state, self._timer = _State.OPEN, None
         self._limit = BEHIND_QUEUE_BYTES
-        while self._waiting and not self._held:
-            frame = self._waiting.popleft()
-            self._size -= len(frame) + FRAME_OVERHEAD
-            self._serve(frame)
-        if not self._waiting:
-            self._waiting = None
-        self._hold_less()
-        if not (self._held or self._over):
+        while self._waiting and self._state is _State.OPEN:
+            self._serve(self._waiting.pop())
+        self._waiting.count(self.user)  # less than before: there is room
+        if self._state is _State.OPEN:
             self._account.caught_up()
             if self._farewell is not None:
                 self._farewell()
 
     def put_first(self, frames: Iterable[bytes]) -> None:
         """Frames that came before those that wait; they are taken now, or as soon as the lane is released."""
-        if self._over:
+        if self._state is _State.OVER:
             return
-        for frame in reversed(list(frames)):
-            self._queue().appendleft(frame)
-            self._size += len(frame) + FRAME_OVERHEAD
-        if not self._held:
+        self._waiting.put_first(frames)
+        if self._state is _State.OPEN:
             self.release()
+        elif not self._waiting.count(self.user):
+            self._flood(REASON)
 
     def charge(self, seconds: float) -> None:
         """CPU time that was spent on a frame elsewhere."""
@@ -142,36 +140,18 @@ class Lane:
 
     def when_empty(self, farewell: Callable[[], None]) -> None:
         """No more frames will come: call this when those that have come are taken."""
-        if self._held:
+        if self._state is _State.HELD:
             self._farewell = farewell
         else:
             farewell()
 
     def stop(self) -> None:
         """Take nothing more, whatever comes. Idempotent."""
-        self._over = True
-        self._waiting = None
-        if self._share is not None:
-            self._share.release()
+        self._state = _State.OVER
+        self._waiting.clear()
         self._farewell = None
         if self._timer is not None:
             self._timer.cancel()
-
-    def _queue(self) -> deque[bytes]:
-        if self._waiting is None:
-            self._waiting = deque()
-        return self._waiting
-
-    def _hold(self) -> bool:
-        if self._share is None:
-            self._share = self._incoming.share(self.user)
-        return self._share.hold(self._size)
-
-    def _hold_less(self) -> None:
-        if self._share is not None:
-            self._share.hold(self._size)
-            if not self._size:
-                self._share = None  # the next one may be somebody's who is known
 
     def _serve(self, frame: bytes) -> None:
         now = None
@@ -184,7 +164,7 @@ class Lane:
             if (seconds := now - began) > BRIEF_SECONDS:
                 self._watched = WATCHED_FRAMES
         wait = self._account.charge(seconds, len(frame), now=now)
-        if wait is not None and not (self._held or self._over):
+        if wait is not None and self._state is _State.OPEN:
             self._fall_behind(wait)
 
     def _take_watched(self, frame: bytes) -> float:
@@ -199,7 +179,7 @@ class Lane:
         if self._account.exhausted:
             self._give_up(f"its messages {self._account.reason('connection')}")
         else:
-            self._held = True
+            self._state = _State.HELD
             self._timer = self._clock.call_later(seconds, self.release)
 
     def _give_up(self, reason: str) -> None:

@@ -15,7 +15,7 @@ from pycrdt import _pycrdt as engine
 
 from cowrite.crdt.building import Builder, Unsupported, checked_name
 from cowrite.crdt.content import MAX_ROOT_BYTES
-from cowrite.crdt.document import _raise_fault as raise_fault
+from cowrite.crdt.errors import raise_fault
 from cowrite.crdt.even_texts import EvenTexts
 from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.operations import OperationDraft, OperationInvalid, OperationType

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 import pycrdt
 
 from cowrite.crdt.contradiction import contradicts, overlapping, starts_of
-from cowrite.crdt.errors import EngineFault, HostileUpdate
+from cowrite.crdt.errors import EngineFault, HostileUpdate, raise_fault
 from cowrite.crdt.guard import outline_of_state, places_of
-from cowrite.crdt.outline import ClockRange, Outline, covers
+from cowrite.crdt.outline import ClockRange, Outline, covers, uncovered
 from cowrite.crdt.places import Places, check_cut, may_be_misplaced, may_hold_halves
 from cowrite.crdt.slices import gentle_slices, slices
 from cowrite.crdt.state_vector import decode_state_vector, encode_state_vector
@@ -129,12 +129,16 @@ class Document:
         """About how many bytes :meth:`encode` gives, without encoding."""
         return self._size
 
+    def expect(self, size: int) -> None:
+        """What comes now may take so many bytes beside its own: they count until it is encoded."""
+        self._size += size
+
     def encode(self) -> bytes:
         """Give the whole state as one update (v1). The same object until the next change."""
         encoded = self._encoded
         if encoded is None:
             encoded = self._encoded = self._call(self._engine.get_update)
-            self._size = len(encoded)
+        self._size = len(encoded)
         return encoded
 
     def base(self) -> tuple[bytes, Sequence[bytes]]:
@@ -186,16 +190,16 @@ class Document:
         return self._deletions
 
     def holds(self, outline: Outline) -> bool:
-        """Tell whether the update of this outline would bring nothing new: neither structs nor deletions.
-
-        Where it deletes something, this costs about what ``inspect`` takes for all deletions of the document.
-        """
+        """Tell whether the update of this outline would bring nothing new. It costs what the next does."""
         known = self._state.get
-        if any(known(client, 0) < end for client, _, end in outline.brings):
-            return False
-        if not outline.deletes:
-            return True
-        return covers(outline_of_state(self.diff(encode_state_vector(self._state))).deletes, outline.deletes)
+        return all(known(client, 0) >= end for client, _, end in outline.brings) and not self.new_deletions(outline)
+
+    def new_deletions(self, outline: Outline) -> int:
+        """Count the deleted ranges of the update of this outline of which something is not deleted here.
+
+        Where there are some, this costs about what ``inspect`` takes for all deletions of the document.
+        """
+        return sum(1 for _ in uncovered(self._deleted(), outline.deletes)) if outline.deletes else 0
 
     def contradicts(self, update: bytes, outline: Outline, *, checked: Mapping[int, int] = _NO_STATE) -> bool:
         """Tell whether the update says something else of a (client, clock) than this document, which holds it already.
@@ -240,9 +244,11 @@ class Document:
 
     def _are_deleted(self, types: Iterable[tuple[int, int]], outline: Outline) -> bool:
         """Tell whether these are, or will be by the update."""
-        deleted = outline_of_state(self.diff(encode_state_vector(self._state))).deletes
-        ranges = [ClockRange(client, clock, clock + 1) for client, clock in types]
+        deleted, ranges = self._deleted(), [ClockRange(client, clock, clock + 1) for client, clock in types]
         return all(covers(deleted, (one,)) or covers(outline.deletes, (one,)) for one in ranges)
+
+    def _deleted(self) -> Sequence[ClockRange]:
+        return outline_of_state(self.diff(self.state_vector())).deletes
 
     def prepare(self) -> None:
         """Do what the first call of :meth:`check_places` that has to look would do."""
@@ -379,7 +385,7 @@ class Document:
             return function(*arguments)
         except BaseException as error:
             self._fault = f"{type(error).__name__}: {error}"
-            _raise_fault(error)
+            raise_fault(error)
 
 
 def merge_updates(updates: Sequence[bytes]) -> bytes:
@@ -390,11 +396,4 @@ def merge_updates(updates: Sequence[bytes]) -> bytes:
     try:
         return pycrdt.merge_updates(*updates)
     except BaseException as error:
-        _raise_fault(error)
-
-
-def _raise_fault(error: BaseException) -> NoReturn:
-    # A panic of the engine is no Exception, and its class cannot be imported. KeyboardInterrupt and its like pass.
-    if isinstance(error, Exception) or type(error).__module__ == "pyo3_runtime":
-        raise EngineFault(f"The engine failed ({type(error).__name__}: {error}).") from error
-    raise error
+        raise_fault(error)

@@ -9,6 +9,8 @@ Exception
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 
 class HostileUpdate(ValueError):
     """An update that is malformed, or that would crash, stall or poison the engine or other peers.
@@ -24,3 +26,11 @@ class HostileUpdate(ValueError):
 
 class EngineFault(Exception):
     """The engine raised or panicked. The document that it held is unusable and may be half changed: rebuild it from the log."""
+
+
+def raise_fault(error: BaseException) -> NoReturn:
+    """Raise :class:`EngineFault` for what a call of the engine raised."""
+    # A panic of the engine is no Exception, and its class cannot be imported. KeyboardInterrupt and its like pass.
+    if isinstance(error, Exception) or type(error).__module__ == "pyo3_runtime":
+        raise EngineFault(f"The engine failed ({type(error).__name__}: {error}).") from error
+    raise error

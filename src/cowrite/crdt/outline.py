@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from cowrite.crdt.roots import RootKind
@@ -120,6 +120,11 @@ def missing(outline: Outline, state: Mapping[int, int]) -> tuple[tuple[int, int]
 
 def covers(ranges: Iterable[ClockRange], others: Iterable[ClockRange]) -> bool:
     """Tell whether every clock of ``others`` is in one of ``ranges``, which are ascending for each client."""
+    return next(iter(uncovered(ranges, others)), None) is None
+
+
+def uncovered(ranges: Iterable[ClockRange], others: Iterable[ClockRange]) -> Iterator[ClockRange]:
+    """Give those of ``others`` that are not in ``ranges`` whole, in their order."""
     joined: dict[int, list[list[int]]] = {}
     for client, start, end in ranges:
         of_client = joined.setdefault(client, [])
@@ -127,9 +132,8 @@ def covers(ranges: Iterable[ClockRange], others: Iterable[ClockRange]) -> bool:
             of_client[-1][1] = end
         else:
             of_client.append([start, end])
-    for client, start, end in others:
-        of_client = joined.get(client, [])
-        at = bisect_right(of_client, start, key=lambda known: known[0]) - 1
-        if at < 0 or of_client[at][1] < end:
-            return False
-    return True
+    for other in others:
+        of_client = joined.get(other.client, [])
+        at = bisect_right(of_client, other.start, key=lambda known: known[0]) - 1
+        if at < 0 or of_client[at][1] < other.end:
+            yield other

@@ -16,6 +16,7 @@ from cowrite.core.operations.submissions import Prepared
 from cowrite.core.operations.writing import enqueue
 from cowrite.core.ports import Access, Grant
 from cowrite.core.records import Cause, CauseKind
+from cowrite.core.rooms import fullness
 from cowrite.core.rooms.large_updates import is_large
 from cowrite.core.sessions.session import Session
 from cowrite.crdt.document import Document
@@ -28,7 +29,7 @@ from cowrite.testing.records import new_id
 from cowrite.testing.yjs_client import YjsClient
 from cowrite.testing.yjs_writer import block, text, write_update
 
-pytestmark = pytest.mark.rule("LM9", "LM10")
+pytestmark = pytest.mark.rule("LM9", "LM10", "LM11", "LM12")
 
 MOST = 4000
 """Bytes of a document here."""
@@ -123,6 +124,142 @@ async def test_who_deletes_what_was_refused_is_saved(told: list[Message]) -> Non
         assert body(server) == "a" * 3000 + "c"
         assert ana.client.saved
         assert sum(isinstance(message, SyncStep1) for message in told) == 2
+
+
+async def test_two_hundred_keystrokes_need_no_room_but_their_own(told: list[Message]) -> None:
+    """Each travels in twenty bytes and more; so much room there never was. Asked once, and everybody has the same."""
+    async with process() as server:
+        ana, ben = await joined(server, "ana", "ben")
+        ana.client.text += "a" * 3930
+        await quiet(server)
+        for _ in range(250):
+            ana.client.text += "b"
+        await quiet(server)
+        assert server.excess.counts["document_full"] > 190
+        asked = questions(told)
+        del ana.client.text[0:300]
+        ana.client.text += "c"
+        await quiet(server)
+        await tend(server)
+        assert str(ana.client.text) == str(ben.client.text) == body(server) == "a" * 3630 + "b" * 250 + "c"
+        assert ana.client.saved
+        assert questions(told) == asked + 1
+
+
+def questions(told: list[Message]) -> int:
+    return sum(isinstance(message, SyncStep1) for message in told)
+
+
+async def test_what_others_have_brought_needs_no_room() -> None:
+    """Two windows of one browser share what they have without the server: what one was refused says too much then."""
+    async with process() as server:
+        ana, ben = await joined(server, "ana", "ana")
+        ben.client.text += "a" * 3000
+        await quiet(server)
+        ana.lose()
+        ana.client.text += "b" * 1000
+        shared = ana.client.doc.get_update()
+        ana.client.text += "c" * 1000
+        ana = await server.join(client=ana.client, user="ana")
+        await quiet(server)
+        assert ana.peer.outgrown > 2000
+        del ben.client.text[0:500]
+        await quiet(server)
+        ben.client.doc.apply_update(shared)
+        del ben.client.text[0:800]
+        await quiet(server)
+        assert body(server) == "a" * 1700 + "b" * 1000
+        await tend(server)
+        assert body(server) == str(ana.client.text) == "a" * 1700 + "b" * 1000 + "c" * 1000
+        assert ana.client.saved
+
+
+async def test_who_is_asked_in_vain_is_asked_less_and_less_often(told: list[Message]) -> None:
+    """A document that becomes a little smaller again and again may not cost a megabyte each time. No answer is not waited for
+    without an end.
+    """
+    clock = ManualClock()
+    async with Process(memory_storage(), LocalBroker(), clock=clock, limits=Limits(document_bytes=MOST)) as server:
+        ana, ben = await joined(server, "ana", "ben")
+        ben.client.text += "a" * 3000
+        await quiet(server)
+        ana.client.text += "b" * 5000
+        await quiet(server)
+        before = questions(told)
+        for _ in range(60):
+            del ben.client.text[0:35]
+            await quiet(server)
+            clock.advance(2)
+            await tend(server)
+        assert 3 <= questions(told) - before <= 8, "in two minutes"
+        ana.reading = False
+        ana.client.disconnect()
+        del ben.client.text[0 : len(ben.client.text)]
+        del ana.client.text[0:3000]
+        ana.peer.outgrown = 2000
+        before = questions(told)
+        for _ in range(12):
+            clock.advance(2)
+            await tend(server)
+        assert questions(told) - before == 3, "every ten seconds"
+
+
+async def test_no_edit_has_a_large_document_encoded(told: list[Message], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody would notice. The sum counts until somebody looks between edits, which is seldom."""
+    monkeypatch.setattr(fullness, "_LARGE_BYTES", 3000)
+    encoded: list[Document] = []
+    encode = Document.encode
+    clock = ManualClock()
+
+    def timed(document: Document) -> bytes:
+        if document._encoded is None and document is server.room().replicas.live:
+            encoded.append(document)
+            clock.advance(0.01)
+        return encode(document)
+
+    async with Process(memory_storage(), LocalBroker(), clock=clock, limits=Limits(document_bytes=MOST)) as server:
+        (ana,) = await joined(server, "ana")
+        ana.client.text += "a" * 3850
+        await quiet(server)
+        monkeypatch.setattr(Document, "encode", timed)
+        for _ in range(50):
+            ana.client.text += "b"
+        await quiet(server)
+        assert not encoded
+        assert server.excess.counts["document_full"] > 40
+        await tend(server)
+        assert len(encoded) == 1
+        assert body(server) == "a" * 3850 + "b" * 50
+        for _ in range(20):
+            ana.client.text += "c"
+        await tend(server)
+        assert len(encoded) == 1, "not again for two hundred times as long as that took"
+        clock.advance(10)
+        await tend(server)
+        assert len(encoded) == 2
+        assert ana.client.saved
+        assert body(server) == "a" * 3850 + "b" * 50 + "c" * 20
+
+
+async def test_what_was_deleted_long_ago_needs_no_room() -> None:
+    """Whoever comes back tells all that was ever deleted."""
+    async with process() as server:
+        ana, ben = await joined(server, "ana", "ben")
+        ana.client.text += "ab" * 200
+        await quiet(server)
+        for at in range(100):
+            del ana.client.text[at]
+        await quiet(server)
+        live = server.room().replicas.live
+        assert live is not None
+        room = MOST - len(live.encode())
+        ana.lose()
+        ana.client.text += "c" * (room - 100)
+        ana = await server.join(client=ana.client, user="ana")
+        await quiet(server)
+        assert ana.client.saved
+        assert server.excess.counts["document_full"] == 0
+        assert str(ben.client.text) == body(server)
 
 
 async def test_something_shorter_may_take_the_place_of_what_is_there() -> None:

@@ -85,7 +85,7 @@ class Peer:
         self.starved = False
         """An update of it was refused because too much waits for the store; once that writes, it is asked again (SyncStep1)."""
         self.outgrown = 0
-        """Bytes of its updates that were refused as the document is full; it is asked again once there is room for them."""
+        """Bytes of its updates that were refused as the document is full, at least; see :mod:`cowrite.core.rooms.outgrown`."""
         self.shrinks = False
         """It has deleted something of that since."""
         self.barred: dict[int, int] = {}

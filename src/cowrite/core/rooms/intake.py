@@ -18,6 +18,7 @@ from cowrite.core.limits import Limits
 from cowrite.core.rooms.bindings import Bindings
 from cowrite.core.rooms.foreign import Foreign
 from cowrite.core.rooms.fullness import Fullness
+from cowrite.core.rooms.outgrown import Outgrown, size_of
 from cowrite.core.rooms.pending import PendingUpdates
 from cowrite.core.rooms.received import Received
 from cowrite.core.rooms.replicas import Replicas
@@ -83,7 +84,7 @@ class Intake:
     ) -> None:
         """``damage``: nobody may write, because of that."""
         self.fullness = Fullness(replicas, ports.clock, ports.limits)
-        self._excess = ports.excess
+        self._outgrown = Outgrown(self.fullness, replicas, ports.clock, ports.excess)
         self._replicas = replicas
         self._pending = pending
         self._broadcast = broadcast
@@ -96,8 +97,6 @@ class Intake:
         """Of whom something may be held: a flush need not look at all peers for the few, or none, that it is."""
         self._retired: frozenset[int] = frozenset()
         """The Yjs clients that wrote what was purged from this document."""
-        self._outgrown: dict[Peer, None] = {}
-        """Those that are that, and some that were."""
         self._refused: dict[int, tuple[int, int]] = {}
         """By Yjs client: clocks of updates that were shown and then could not be kept. Whoever was shown them must start
         again."""
@@ -147,7 +146,7 @@ class Intake:
 
     def has_room(self, received: Received, size: int) -> bool:
         """Whether a SyncStep2 of which nothing is known but its size may be taken. Else it is refused."""
-        return self.fullness.has_room(size) or self._refuse_growth(received, size)
+        return self.fullness.has_room(size) or self._outgrown.refuse(received, size)
 
     def retire(self, clients: frozenset[int]) -> Sequence[Received]:
         """These Yjs clients wrote what was purged: nothing of theirs is taken any more. Returns what waits of them."""
@@ -162,8 +161,7 @@ class Intake:
             peer.acknowledgements.refuse(received.number)
         elif peer.outgrown:
             # What it builds on was refused, and will not come before the peer is asked for it.
-            peer.shrinks |= bool(received.outline.deletes)
-            self._refuse_growth(received, len(received.update))
+            self._outgrown.refuse_more(received)
         else:
             peer.held.hold(received)
             self._holding[peer] = None
@@ -222,7 +220,7 @@ class Intake:
         """Ask peers of whom something was refused: for want of room, in the journal or in the document, once there is some;
         because it was another user's, once it is there, or that user is not.
 
-        ``shrunk``: also those that have deleted something of what was refused.
+        ``shrunk``: also those of whom it is not known how much they have, if they or others have deleted something.
         """
         if self._replicas.live is None:
             return
@@ -232,13 +230,10 @@ class Intake:
             for peer in [peer for peer in peers if peer.starved]:
                 peer.starved = False
                 self.ask(peer)
-        for peer in list(self._outgrown):
-            if peer not in peers or not peer.outgrown:
-                del self._outgrown[peer]
-            elif (shrunk and peer.shrinks) or self.fullness.has_room(peer.outgrown):
-                del self._outgrown[peer]
-                peer.outgrown, peer.shrinks = 0, False
-                self.ask(peer)
+        if shrunk:
+            self.fullness.look()
+        for peer in self._outgrown.due(peers, shrunk=shrunk):
+            self.ask(peer)
 
     @property
     def live(self) -> Document:
@@ -318,21 +313,10 @@ class Intake:
     def _fits(self, received: Received) -> bool:
         """Whether the document may become so large. Else the message is refused, and the peer told why."""
         if not self.fullness.admits(received.outline):
-            return self._refuse_growth(received, max(1, received.outline.layout.deletes_at))
+            return self._outgrown.refuse(received, size_of(received.outline, everything=received.everything))
         if received.everything:
-            received.peer.outgrown, received.peer.shrinks = 0, False
+            self._outgrown.forget(received.peer)
         return True
-
-    def _refuse_growth(self, received: Received, size: int) -> bool:
-        """Always False."""
-        peer = received.peer
-        if not peer.outgrown and not peer.acknowledgements.tells_refusals:
-            peer.send(PermissionDenied(self.fullness.reason))
-        peer.outgrown = size if received.everything else peer.outgrown + size
-        self._outgrown[peer] = None
-        peer.acknowledgements.refuse(received.number)
-        self._excess.count("document_full")
-        return False
 
     def _deletions_of(self, received: Received) -> Received | None:
         """As far as they are of what is here; None: there are none."""

@@ -17,9 +17,8 @@ import pycrdt
 
 from cowrite.crdt.building import checked_name
 from cowrite.crdt.content import MAX_ROOT_BYTES
-from cowrite.crdt.document import _raise_fault as raise_fault
 from cowrite.crdt.editing.positions import Edit
-from cowrite.crdt.errors import EngineFault
+from cowrite.crdt.errors import EngineFault, raise_fault
 from cowrite.crdt.shared_types import Handle, Misfit, Reader, Transaction
 from cowrite.crdt.state_vector import decode_state_vector, encode_state_vector
 from cowrite.crdt.utf16 import EngineMemory, utf16_document

@@ -11,8 +11,8 @@ from typing import Any
 
 from pycrdt import _pycrdt as engine
 
-from cowrite.crdt.document import _raise_fault as raise_fault
 from cowrite.crdt.document import merge_updates
+from cowrite.crdt.errors import raise_fault
 from cowrite.crdt.guard import read_delete_set
 from cowrite.crdt.history.patching import Along, Patcher, Unpatchable
 from cowrite.crdt.outline import ClockRange

@@ -118,7 +118,7 @@ def test_a_refusal_ends_it(open_window: OpenWindow) -> None:
     window.page.keyboard.insert_text("x" * (UPDATE_BYTES + 100))
     window.link("refused")
     notice = window.page.get_by_role("alert")
-    expect(notice).to_contain_text("one edit, such as a paste, may have 1 MB")
+    expect(notice).to_contain_text("One edit, such as a paste, was too large for the server")
     expect(notice).to_contain_text("code 4413")
     expect(notice).to_contain_text("copy what you need")
     expect(window.page.locator("#saved-words")).to_have_text("Not saved — kept in this window")
@@ -155,9 +155,11 @@ def test_saved_turns_off_at_once_and_is_announced_once(open_window: OpenWindow) 
     assert window.page.evaluate("() => window.heard") == []
 
 
-@pytest.mark.rule("PG8", "CI45")
+@pytest.mark.rule("PG8", "PG40", "CI45")
 def test_a_damaged_document_is_mended(tmp_path: Path, open_window: OpenWindow) -> None:
-    """What was typed before the page knew is kept in the window, and on the server's disk once the document is mended."""
+    """What was typed before the page knew is kept in the window, and on the server's disk once the document is mended. Until
+    then the page says what is the matter, and nothing can be written or restored.
+    """
     with DemoServer(tmp_path) as server:
         window, other = open_window(server.url), open_window(server.url)
         window.open("broken")
@@ -172,11 +174,21 @@ def test_a_damaged_document_is_mended(tmp_path: Path, open_window: OpenWindow) -
             turn_last_update(server.database, "broken.markdown")
             server.start()
             window.link("live")
-            expect(window.page.locator("#saved")).not_to_have_attribute("data-state", "saved")
+            trouble = window.page.locator("#trouble")
+            expect(trouble).to_contain_text("This document is damaged on the server: reading only")
+            expect(window.page.locator("#saved-words")).to_have_text("Not saved — kept in this window")
+            expect(window.text("markdown")).to_have_attribute("contenteditable", "false")
+            window.page.locator("#history").click()
+            expect(window.page.get_by_role("button", name="Back to now")).to_be_visible()
+            expect(window.page.get_by_role("button", name="Restore this moment")).to_be_hidden()
+            window.page.locator("#history").click()
+            window.picture("damaged")
             other.open("broken", settled=False)
             other.shows("one, ")
             turn_last_update(server.database, "broken.markdown", epoch="00000000-0000-0000-0000-000000000000")
             window.is_saved()
+            expect(trouble).to_be_empty()
+            expect(window.text("markdown")).to_have_attribute("contenteditable", "true")
             other.shows("one, two, kept")
             other.is_saved()
         for one in (window, other):

@@ -25,6 +25,7 @@ export abstract class Client<M, E extends ClientEvents> extends Emitter<E> {
   readonly #synced = new Moment()
   readonly #saved = new Moment()
   #readOnly = false
+  #damaged = false
 
   constructor(name: string) {
     super()
@@ -52,6 +53,11 @@ export abstract class Client<M, E extends ClientEvents> extends Emitter<E> {
   /** The grant does not allow writing: edits stay here. */
   get readOnly(): boolean {
     return this.#readOnly
+  }
+
+  /** The document is damaged in the server's database: until it is mended it is read as far as it can be, and `readOnly` for everybody. */
+  get damaged(): boolean {
+    return this.#damaged
   }
 
   /** Connects, and again after every loss, until `disconnect()` or until the server says not to come back. Idempotent. */
@@ -100,7 +106,8 @@ export abstract class Client<M, E extends ClientEvents> extends Emitter<E> {
   }
 
   /** @internal A link takes messages, with what this ticket allows. */
-  linked({ grant }: Ticket): void {
+  linked({ grant, damaged }: Ticket): void {
+    this.#damaged = damaged
     this.#readOnly = grant !== 'write' && grant !== 'admin'
     if (this.#readOnly) this.#saved.fail(denied())
   }

@@ -61,6 +61,8 @@ export class FakeServer {
   sessionLifeMs = 3_600_000
   accepts: (token: string | null) => boolean = () => true
   grant = 'write'
+  /** The document is damaged: whatever is granted, it is read. */
+  damaged = false
   /** False: a mistake that there once was. Who polls is asked for what he has where his session begins, and never again (PO21). */
   asksAgain = true
   /** In the place of the server's own answers, where it gives one. */
@@ -278,7 +280,8 @@ export class FakeServer {
       access_token: token,
       expires_at: now + this.tokenLifeMs,
       session_expires_at: now + this.sessionLifeMs,
-      grant: this.grant,
+      grant: this.damaged ? 'read' : this.grant,
+      read_only: this.damaged ? 'damaged' : null,
       user: { id: 'ana', name: null, colour: null },
       ...more,
     }
@@ -291,7 +294,7 @@ export class FakeServer {
   }
 
   get #mayWrite(): boolean {
-    return this.grant === 'write' || this.grant === 'admin'
+    return !this.damaged && (this.grant === 'write' || this.grant === 'admin')
   }
 
   get #cursor(): string {

@@ -80,6 +80,23 @@ describe('[CI5] who may only read', () => {
   })
 })
 
+describe('[CI45] a document that is damaged', () => {
+  test('is read; what was edited meanwhile is sent once it is mended', async () => {
+    const { server } = stage
+    server.damaged = true
+    const { provider, told } = open()
+    await pass(100)
+    provider.document.getText('text').insert(0, 'kept')
+    expect([provider.damaged, provider.readOnly, provider.unsyncedChanges]).toEqual([true, true, 1])
+    server.damaged = false
+    server.cut()
+    await pass(5000)
+    expect([provider.damaged, provider.readOnly, provider.unsyncedChanges]).toEqual([false, false, 0])
+    expect(server.disk.getText('text').toString()).toBe('kept')
+    expect(told).toContain('synced true')
+  })
+})
+
 describe('[CI7] tabs of one browser', () => {
   test('meet without the server, and each sends what it got', async () => {
     vi.useRealTimers()

@@ -5,7 +5,7 @@ import { Doc } from 'yjs'
 import { guestToken } from './identity.ts'
 import { checkedStates } from './people.ts'
 import type { CaretState } from './people.ts'
-import { savedState } from './saved.ts'
+import { LATE_MS, savedState, troubleIn } from './saved.ts'
 import type { SavedState } from './saved.ts'
 
 /**
@@ -22,6 +22,10 @@ export interface Refusal {
 export interface Status {
   readonly link: Link
   readonly saved: SavedState
+  /** Why nothing can be written, or not be stored now; null: all is well, as far as is known. */
+  readonly trouble: string | null
+  /** Nothing can be written into it now. */
+  readonly locked: boolean
   /** Set when `link` is 'refused'. */
   readonly refusal: Refusal | null
 }
@@ -37,6 +41,12 @@ export class LiveDocument {
   #greeted = false
   #lost = false
   #refusal: Refusal | null = null
+  /** Why the server does not take what was written over this connection. */
+  #denied: string | null = null
+  /** An acknowledgement has been due for long. */
+  #late = false
+  #due: number | undefined
+  #unsaved = 0
   #author: string
 
   /**
@@ -60,9 +70,11 @@ export class LiveDocument {
   }
 
   get status(): Status {
-    const { status, isSynced, unsyncedChanges } = this.#provider
-    const saved = savedState({ connected: status === 'connected', synced: isSynced, unsynced: unsyncedChanges })
-    return { link: this.#link(), saved, refusal: this.#refusal }
+    const { status, isSynced, unsyncedChanges, readOnly, damaged } = this.#provider
+    const taken = !readOnly && this.#denied === null
+    const saved = savedState({ connected: status === 'connected', synced: isSynced, unsynced: unsyncedChanges, taken })
+    const trouble = this.#refusal ? null : troubleIn({ damaged, denied: this.#denied, late: this.#late })
+    return { link: this.#link(), saved, trouble, locked: damaged || this.#refusal !== null, refusal: this.#refusal }
   }
 
   /** Nothing was ever written, or what was is on its way still: the server may know of no such document. */
@@ -115,7 +127,11 @@ export class LiveDocument {
 
   #follow(provider: CowriteProvider): void {
     provider.on('status', ({ status, code, reason, final }) => {
-      if (status !== 'connected') this.#greeted = false
+      if (status !== 'connected') {
+        this.#greeted = false
+        this.#denied = null
+      }
+      this.#await(false)
       if (status === 'disconnected') this.#lost = true
       if (final && code !== undefined) this.#refusal = { code, reason: reason ?? '' }
       this.#changed()
@@ -125,7 +141,34 @@ export class LiveDocument {
       this.#changed()
     })
     provider.on('transport', () => this.#changed())
-    provider.on('unsyncedChanges', () => this.#changed())
+    provider.on('unsyncedChanges', ({ number }) => {
+      // Each of these tells of an edit or of an acknowledgement; only the second means that the server stores.
+      this.#await(number < this.#unsaved)
+      this.#unsaved = number
+      if (number === 0) this.#denied = null
+      this.#changed()
+    })
+    provider.on('error', ({ kind, message }) => {
+      if (kind !== 'denied') return
+      this.#denied = message
+      this.#await(false)
+      this.#changed()
+    })
+  }
+
+  /** Waits for acknowledgements, as long as some are due; `came`: there was one. */
+  #await(came: boolean): void {
+    const { status, unsyncedChanges, readOnly } = this.#provider
+    const due = status === 'connected' && unsyncedChanges > 0 && !readOnly && this.#denied === null
+    if (due && !came && this.#due !== undefined) return
+    window.clearTimeout(this.#due)
+    this.#due = undefined
+    this.#late = false
+    if (!due) return
+    this.#due = window.setTimeout(() => {
+      this.#late = true
+      this.#changed()
+    }, LATE_MS)
   }
 
   #link(): Link {

@@ -9,7 +9,7 @@ describe('[PG10] what a refusal means', () => {
   })
 
   test('is said in words for people where an edit was too large', () => {
-    expect(meaningOf(4413)).toMatch(/paste.*1 MB.*smaller pieces/u)
+    expect(meaningOf(4413)).toMatch(/paste.*too large for the server.*smaller pieces/u)
   })
 
   test('is a refusal whatever the code', () => {

@@ -2,8 +2,8 @@
 import type { LiveDocument } from '../live.ts'
 
 export interface MountedEditor {
-  /** From now on the text can be read and copied only. May be called again. */
-  lock(): void
+  /** Whether the text can be read and copied only, from now on. May be called again. */
+  lock(locked: boolean): void
 }
 
 export interface EditorModule {

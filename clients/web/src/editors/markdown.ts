@@ -42,8 +42,9 @@ export function mount(parent: HTMLElement, live: LiveDocument): MountedEditor {
     ],
   })
   return {
-    lock() {
-      view.dispatch({ effects: lock.reconfigure([EditorState.readOnly.of(true), EditorView.editable.of(false)]) })
+    lock(locked) {
+      if (view.state.readOnly === locked) return
+      view.dispatch({ effects: lock.reconfigure([EditorState.readOnly.of(locked), EditorView.editable.of(!locked)]) })
     },
   }
 }

@@ -50,8 +50,8 @@ export function mount(parent: HTMLElement, live: LiveDocument): MountedEditor {
   const bar = parent.querySelector<HTMLElement>('[role=toolbar]')
   if (bar) toolbar(bar, editor)
   return {
-    lock() {
-      editor.setEditable(false)
+    lock(locked) {
+      if (editor.isEditable === locked) editor.setEditable(!locked)
     },
   }
 }
@@ -62,7 +62,9 @@ function toolbar(bar: HTMLElement, editor: Editor): void {
     const command = COMMANDS[button.dataset['command'] ?? '']
     // The text keeps its selection when a button is pressed with the mouse.
     button.addEventListener('mousedown', (event) => event.preventDefault())
-    button.addEventListener('click', () => command?.run(editor.chain().focus()).run())
+    button.addEventListener('click', () => {
+      if (editor.isEditable) command?.run(editor.chain().focus()).run()
+    })
   }
   rove(bar, buttons, () => {})
 

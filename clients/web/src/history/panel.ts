@@ -73,6 +73,11 @@ class Panel implements HistoryPanel {
       fail: (error) => this.#failed(error, () => void this.#reader.read()),
     })
     this.#arrange(panel, leave)
+    const lock = (): void => {
+      this.#restore.hidden = this.#naming.element.hidden = where.live.status.locked
+    }
+    this.#end.signal.addEventListener('abort', where.live.onStatus(lock))
+    lock()
     void this.#reader.read()
   }
 

@@ -78,6 +78,7 @@ const WORDS: Readonly<Record<string, string>> = {
   unknown_moment: 'There is no such moment in the history.',
   version_not_found: 'Somebody has deleted this version.',
   restored_meanwhile: 'Somebody else restored something at the same time. Look at what is there now, and try again.',
+  document_damaged: 'This document is damaged on the server: it can be read, as far as it is whole, and not changed.',
   grant_too_low: 'You may read this document, but not change it.',
 }
 

@@ -35,9 +35,7 @@ async function mount(editor: EditorKind, live: LiveDocument): Promise<void> {
     return
   }
   const view = module.mount(panel, live)
-  const lock = (): void => {
-    if (live.status.link === 'refused') view.lock()
-  }
+  const lock = (): void => view.lock(live.status.locked)
   live.onStatus(lock)
   lock()
 }

@@ -5,7 +5,7 @@ import { byId } from './dom.ts'
 
 /** Where the table speaks of messages and updates, people are told of what they did. */
 const IN_OTHER_WORDS: Readonly<Record<number, string>> = {
-  4413: 'That was too much at once: one edit, such as a paste, may have 1 MB. Reload, and insert it in smaller pieces.',
+  4413: 'One edit, such as a paste, was too large for the server. Reload, and insert it in smaller pieces.',
 }
 
 let said: Refusal | null = null

@@ -28,6 +28,7 @@ export function statusLine(): (status: Status) => void {
   const link = byId('link', HTMLElement)
   const saved = byId('saved', HTMLElement)
   const words = byId('saved-words', HTMLElement)
+  const trouble = byId('trouble', HTMLElement)
   const announce = announcer(byId('announcement', HTMLElement))
   let calm = 0
 
@@ -42,6 +43,7 @@ export function statusLine(): (status: Status) => void {
     const [word, more] = LINK_WORDS[status.link]
     byId('link-word', HTMLElement).textContent = word
     byId('link-more', HTMLElement).textContent = more
+    if (trouble.textContent !== (status.trouble ?? '')) trouble.textContent = status.trouble
     window.clearTimeout(calm)
     if (status.saved === 'saved' && saved.dataset['state'] === 'saving') {
       calm = window.setTimeout(() => showSaved(status), CALM_MS)

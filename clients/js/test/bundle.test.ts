@@ -6,7 +6,7 @@ import { expect, test } from 'vitest'
 
 const ENTRY = fileURLToPath(new URL('../src/index.ts', import.meta.url))
 const MANIFEST = fileURLToPath(new URL('../package.json', import.meta.url))
-const LARGEST = 12 * 1024
+const LARGEST = 12.5 * 1024
 
 test('[CI32] what is published is built before, and has the licence', () => {
   const [ours, whole] = ['../LICENSE', '../../../LICENSE'].map((path) => readFileSync(fileURLToPath(new URL(path, import.meta.url)), 'utf8'))

@@ -13,6 +13,7 @@ import httpx
 from cowrite.core.clock import SystemClock
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Broker, Storage
+from cowrite.hooks import Hooks
 from cowrite.http.backend import Backend
 from cowrite.runtime import Runtime
 from cowrite.stores import open_store
@@ -114,11 +115,12 @@ async def api(
     storage: Storage | None = None,
     limits: Limits | None = None,
     broker: Broker | None = None,
+    hooks: Hooks | None = None,
     **options: Any,
 ) -> AsyncIterator[Api]:
     authorize = (DemoAuthorizer if demo else TokenAuthorizer)(KEYS, SystemClock())
     wanted = ServerOptions(authorize=authorize, demo=demo, storage=storage, limits=limits or Limits(), **options)
-    async with live_server(wanted, picows=True, broker=broker) as server:
+    async with live_server(wanted, picows=True, broker=broker, hooks=hooks) as server:
         url = server.url.replace("ws:", "http:", 1)
         async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False, verify=PLAIN) as client:
             yield Api(client, server.runtime, url)

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from cowrite.app import create_app
 from cowrite.core.ports import Broker
+from cowrite.hooks import Hooks
 from cowrite.runtime import Runtime
 from cowrite.settings import Settings
 from cowrite.startup import listen
@@ -40,7 +41,12 @@ def _settings(allowed_origins: tuple[str, ...]) -> Settings:
 
 @asynccontextmanager
 async def live_server(
-    options: ServerOptions, *, picows: bool, times: SocketTimes | None = None, broker: Broker | None = None
+    options: ServerOptions,
+    *,
+    picows: bool,
+    times: SocketTimes | None = None,
+    broker: Broker | None = None,
+    hooks: Hooks | None = None,
 ) -> AsyncIterator[LiveServer]:
     """Serve by picows, or by plain ASGI under uvicorn's own WebSockets."""
     # In a thread: it looks at the file system.
@@ -53,6 +59,7 @@ async def live_server(
         broker=broker,
         limits=options.limits,
         times=times,
+        hooks=hooks,
     )
     runtime: Runtime = app.state.cowrite
     ws: Any = "none" if picows else "websockets-sansio"

@@ -14,6 +14,7 @@ from cowrite.core.clock import SystemClock
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Authorizer, Broker, Clock, Presence, Storage
 from cowrite.documents import Documents
+from cowrite.hooks import Hooks
 from cowrite.http.api import include_api
 from cowrite.http.docs_page import docs_route
 from cowrite.http.health import health_routes
@@ -64,6 +65,7 @@ def create_app(
     times: SocketTimes | None = None,
     drain_seconds: float = 10.0,
     access_keys: Sequence[Key] | None = None,
+    hooks: Hooks | None = None,
 ) -> Application:
     """Make the ASGI application. It runs under any ASGI server; its lifespan must be on.
 
@@ -72,7 +74,8 @@ def create_app(
     key of access tokens is random and ends with the process, unless there are ``access_keys``: after a restart clients connect
     anew. ``demo``: anyone may write without a token, and the demo page is served. ``storage``, ``broker`` and ``presence`` are
     closed with the application.
-    ``drain_seconds``: how long a shutdown waits for edits to reach the store.
+    ``drain_seconds``: how long a shutdown waits for edits to reach the store, and then for ``hooks`` to be told the rest.
+    ``hooks``: what you want to be told of, see :class:`cowrite.hooks.Hooks`.
 
     Raises :class:`cowrite.settings.SettingsError`, and ``ValueError`` when neither a secret nor ``authorize`` nor ``demo`` says
     who may come in; at start-up :class:`cowrite.stores.errors.StoreSetupError` and
@@ -93,6 +96,7 @@ def create_app(
         origins=OriginPolicy(frozenset(settings.allowed_origins), demo),
         times=times if times is not None else SocketTimes.of(limits),
         drain_seconds=drain_seconds,
+        hooks=hooks,
     )
     app = Application(
         title="cowrite", version=_VERSION, lifespan=runtime.lifespan, docs_url=None, redoc_url=None, redirect_slashes=False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from cowrite.core.delivery.multicast import Multicast
 from cowrite.core.excess import Excess
@@ -16,8 +17,10 @@ from cowrite.core.limits import Limits
 from cowrite.core.operations.reading import DocumentReader
 from cowrite.core.operations.writing import DocumentWriter
 from cowrite.core.ports import Authorizer, Broker, Clock, Presence, Storage
+from cowrite.core.ports.events import UNHEARD
 from cowrite.core.presence.service import PresenceService
 from cowrite.core.rooms.deletion import Deletion
+from cowrite.core.rooms.happenings import tell_news
 from cowrite.core.rooms.heads import HeadWatch
 from cowrite.core.rooms.misses import make_good
 from cowrite.core.rooms.pending import Backlog
@@ -25,6 +28,8 @@ from cowrite.core.rooms.registry import Registry
 from cowrite.core.rooms.room_ports import RoomPorts
 from cowrite.core.sessions.access import AccessControl
 from cowrite.core.sessions.bridge import SessionBridge
+from cowrite.hooks import Hooks
+from cowrite.hooks.calls import HookCalls
 from cowrite.http.backend import Backend
 from cowrite.presence.opening import open_presence
 from cowrite.settings import Settings
@@ -53,6 +58,8 @@ class Given:
     limits: Limits
     origins: OriginPolicy
     times: SocketTimes
+    hooks: Hooks | None = None
+    """What the host wants to be told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,8 @@ class Parts:
     backend: Backend
     polling: PollingPeers
     past: Past
+    hooks: HookCalls | None
+    """None: there are none."""
 
     @property
     def store_failing(self) -> bool:
@@ -82,6 +91,8 @@ def compose(given: Given) -> Parts:
     storage, clock, limits = given.storage, given.clock, given.limits
     store = storage.store
     ids, backlog, turn = Ids(clock), Backlog(), WriteTurn()
+    hooks = HookCalls(given.hooks, storage, clock) if given.hooks is not None else None
+    events = hooks if hooks is not None else UNHEARD
     excess = Excess()
     incoming = Incoming(limits, excess)
     access = AccessControl(storage.access, clock, limits, excess)
@@ -110,6 +121,7 @@ def compose(given: Given) -> Parts:
         failed=lambda room: registry.forget(room),
         imports=Imports(clock, limits, excess),
         excess=excess,
+        events=events,
     )
     registry = Registry(store, given.broker, ports, storage.directory, storage.erasure, storage.history)
     heads = HeadWatch(store, given.broker, clock, registry, alone=given.settings.workers == 1)
@@ -148,14 +160,17 @@ def compose(given: Given) -> Parts:
         limits,
         times=_version_times(given.settings),
         grace_days=given.settings.delete_grace_days,
+        events=events,
     )
     journal.listen(past.automatic.committed)
+    if hooks is not None:
+        journal.listen(partial(tell_news, hooks))
     polling = PollingPeers(registry, services.reader, access, clock, limits, ids.new())
     backend = _backend(storage, services, presence, polling, load, past)
     access.listen(backend.access_changed)
     access.listen(past.erasing.heard)
     presence.follow(access)
-    return Parts(storage, given.broker, journal, registry, heads, presence, backlog, services, backend, polling, past)
+    return Parts(storage, given.broker, journal, registry, heads, presence, backlog, services, backend, polling, past, hooks)
 
 
 def _backend(

@@ -37,6 +37,10 @@ def figures_of(parts: Parts) -> Figures:
         "cowrite_damaged_documents": len(parts.registry.damaged),
         "cowrite_presence_degraded": parts.presence.degraded,
     }
+    if parts.hooks is not None:
+        figures["cowrite_hooks_waiting"] = parts.hooks.waiting
+        figures["cowrite_hooks_failed_total"] = parts.hooks.failed
+        figures["cowrite_hooks_left_out_total"] = parts.hooks.left_out
     if (memory := _resident_bytes()) is not None:
         figures["cowrite_memory_bytes"] = memory
     figures.update({f"cowrite_refused_total:{limit}": count for limit, count in parts.services.excess.counts.items()})

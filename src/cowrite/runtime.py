@@ -19,6 +19,7 @@ from cowrite.core.memory import give_back_memory
 from cowrite.core.ports import Authorizer, Broker, Clock, Presence, Storage
 from cowrite.draining import REASON, send_away
 from cowrite.figures import figures_of
+from cowrite.hooks import Hooks
 from cowrite.http.backend import Backend
 from cowrite.http.health import DatabaseConnections, Health
 from cowrite.http.metrics import ByWorker, Figures
@@ -71,6 +72,7 @@ class Runtime:
         origins: OriginPolicy,
         times: SocketTimes,
         drain_seconds: float,
+        hooks: Hooks | None = None,
     ) -> None:
         self.origins = origins
         self.access_tokens = access_tokens
@@ -83,6 +85,7 @@ class Runtime:
         self.limits = limits
         self._times = times
         self._drain_seconds = drain_seconds
+        self._hooks = hooks
         self._parts: Parts | None = None
         self._accepting = False
         self._started = False
@@ -215,6 +218,8 @@ class Runtime:
         await parts.past.close()
         await parts.registry.close()
         await parts.presence.close()
+        if parts.hooks is not None:
+            await parts.hooks.close(self._drain_seconds)  # it reads from the storage what did not fit into memory
         await parts.broker.close()
         await parts.storage.close()
 
@@ -240,6 +245,7 @@ class Runtime:
             limits=self.limits,
             origins=self.origins,
             times=self._times,
+            hooks=self._hooks,
         )
         return compose(given)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
+from functools import partial
 
 from cowrite.core.delivery.acknowledgements import Acknowledgements
 from cowrite.core.delivery.multicast import Multicast
@@ -19,7 +20,9 @@ from cowrite.core.imports.line import Imports
 from cowrite.core.journal.journal import Journal
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Access, Broker, Clock, Grant, Presence, Storage
+from cowrite.core.ports.events import UNHEARD, Events
 from cowrite.core.presence.service import PresenceService
+from cowrite.core.rooms.happenings import tell_news
 from cowrite.core.rooms.heads import HeadWatch
 from cowrite.core.rooms.misses import make_good
 from cowrite.core.rooms.pending import Backlog
@@ -136,6 +139,7 @@ class Process:
         shortest_window: float = 0.0,
         longest_window: float = 0.1,
         alone: bool = True,
+        events: Events = UNHEARD,
     ) -> None:
         """``alone``: no other process is expected on this storage."""
         self.clock = clock if clock is not None else ManualClock()
@@ -147,6 +151,7 @@ class Process:
         self.excess = Excess()
         self.access = AccessControl(storage.access, self.clock)
         self.journal = Journal(storage, broker, self.access, self.clock, self.ids, self.limits)
+        self.journal.listen(partial(tell_news, events))
         process, turn = self.ids.new(), WriteTurn()
         self.presence = PresenceService(
             presence if presence is not None else LocalPresence(self.clock), broker, self.clock, process
@@ -171,6 +176,7 @@ class Process:
                 failed=lambda room: self.registry.forget(room),
                 excess=self.excess,
                 imports=Imports(self.clock, self.limits, self.excess),
+                events=events,
             ),
             erasure=storage.erasure,
             history=storage.history,

@@ -11,9 +11,8 @@ import pytest
 from core.operations.process_tools import answered, body, process, refused, step
 from core.operations.thin_client import ThinClient
 from cowrite.core.errors import RoomClosed
-from cowrite.core.journal.prepared_entries import version_of
 from cowrite.core.limits import Limits
-from cowrite.core.operations.submissions import Prepared, SubmissionRefused
+from cowrite.core.operations.submissions import Prepared, SubmissionRefused, version_of
 from cowrite.core.operations.writing import enqueue
 from cowrite.core.ports import Access, CommitDoubtful, Grant, StoreBusy, StoreUnavailable
 from cowrite.core.records import Cause, CauseKind, Entry, Head, VersionKind

@@ -15,11 +15,13 @@ from cowrite.core.history.erasing import Erasing
 from cowrite.core.history.moments import Moments
 from cowrite.core.history.reads import BoundedHistory
 from cowrite.core.history.restoring import Restoring
+from cowrite.core.history.telling import TellingVersions
 from cowrite.core.history.versions import VersionKeeper
 from cowrite.core.history.worker import HistoryWorker
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Clock, Storage
+from cowrite.core.ports.events import UNHEARD, Events
 from cowrite.core.rooms.registry import Registry
 
 
@@ -54,10 +56,11 @@ def open_past(
     *,
     times: VersionTimes,
     grace_days: int,
+    events: Events = UNHEARD,
 ) -> Past:
     """Connect the services. Nothing runs yet."""
     worker, history = HistoryWorker(), BoundedHistory(storage.history)
-    storage = replace(storage, history=history)
+    storage = replace(storage, history=history, versions=TellingVersions(storage.versions, events))
     moments = Moments(storage, worker)
     known = Authors(history, storage.store, worker, max_bytes=authors.CACHE_BYTES)
     blames_made = Blames(moments, known, worker, Cache(blames.CACHE_BYTES))

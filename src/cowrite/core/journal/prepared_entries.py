@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from typing import Final
-from uuid import UUID, uuid5
 
 from cowrite.core.account import SessionAccounts
 from cowrite.core.journal.derived import Derived, Group
 from cowrite.core.journal.entries import EntryMaker
 from cowrite.core.operations.session_replicas import StateBefore
-from cowrite.core.operations.submissions import Answer, Prepared, SubmissionRefused
+from cowrite.core.operations.submissions import Answer, Prepared, SubmissionRefused, version_of
 from cowrite.core.ports import Clock, HistoryForgotten, WriteTransaction
 from cowrite.core.records import Entry, Submitted, Version, VersionKind
 from cowrite.core.rooms.deletion import NO_SESSION
@@ -21,7 +20,6 @@ from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.log_document import Change, LogDocument
 from cowrite.crdt.outline import missing
 
-_VERSIONS: Final = UUID("7d1c6f0e-0f0a-5a4e-9f7e-3c9b6a1d2e44")
 _IN_THREAD_BYTES: Final = 64 << 10
 """Updates from this size on are applied beside the event loop."""
 
@@ -101,11 +99,6 @@ class PreparedEntryMaker:
     def _version(self, prepared: Prepared, offset: int) -> Version:
         author, document_id = prepared.session.author, prepared.document_id
         return Version(version_of(prepared.id), document_id, offset, VersionKind.RESTORE, author, self._clock.now())
-
-
-def version_of(submission_id: str) -> str:
-    """The id of the version of what was there before a prepared update, which is named again when that is asked for again."""
-    return str(uuid5(_VERSIONS, submission_id))
 
 
 def _timed(log: LogDocument, prepared: Prepared, clock: Clock) -> tuple[Change | None, float]:

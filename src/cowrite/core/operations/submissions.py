@@ -15,7 +15,8 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
+from uuid import UUID, uuid5
 
 from cowrite.core.damaged import Damaged
 from cowrite.core.limits import Limits
@@ -27,8 +28,14 @@ from cowrite.crdt.operations import ContentOperation, OperationDraft
 from cowrite.crdt.outline import Outline
 
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_VERSIONS: Final = UUID("7d1c6f0e-0f0a-5a4e-9f7e-3c9b6a1d2e44")
 _OVERHEAD = 2000
 """Bytes that a submission takes beside its content."""
+
+
+def version_of(submission_id: str) -> str:
+    """The id of the version of what was there before a prepared update, which is named again when that is asked for again."""
+    return str(uuid5(_VERSIONS, submission_id))
 
 
 class SubmissionRefused(Exception):

@@ -7,11 +7,13 @@ from collections.abc import Callable, Collection, Sequence
 from cowrite.core.delivery.broadcast import Broadcast
 from cowrite.core.delivery.peer import Peer
 from cowrite.core.delivery.stateless import relay_stateless
+from cowrite.core.events import PresenceChanged
 from cowrite.core.operations.readership import Readership
 from cowrite.core.ports import PresenceNews, Signal, StatelessNews
 from cowrite.core.presence.announcements import Announcements
 from cowrite.core.presence.awareness import Awareness
 from cowrite.core.presence.awareness_exchange import AwarenessExchange
+from cowrite.core.presence.connections import Connections
 from cowrite.core.presence.endings import Endings
 from cowrite.core.presence.notices import PresenceNotices
 from cowrite.core.presence.presence import PresenceList
@@ -38,11 +40,12 @@ class People:
         self.awareness = Awareness()
         self.notices = PresenceNotices(ports.clock, readership.people, lambda: len(readership.readers))
         self.presence = PresenceList(
-            self._tell_readers,
+            self._tell_change,
             ports.limits,
             process=ports.process,
             note=lambda present, urgency: ports.presence.note(document_id, present, urgency),
             ends=lambda until, expires_at: self._endings.note(until, expires_at),
+            connections=Connections(ports.events, ports.clock),
         )
         self._endings = Endings(ports.clock, self._end)
         self._service = ports.presence
@@ -51,6 +54,7 @@ class People:
         self._peers = peers
         self._readership = readership
         self._signal = ports.signal
+        self._events = ports.events
         self._exchange = AwarenessExchange(document_id, ports.process, self.awareness, ports.signal)
         self._announcements = Announcements(
             self.awareness, self._exchange, broadcast, peers, ports.clock, ports.limits, wake=wake
@@ -121,7 +125,9 @@ class People:
         self._announcements.expire(now)
         self.presence.tend(self._clock.now(), now)
 
-    def _tell_readers(self, change: PresenceChange) -> None:
+    def _tell_change(self, change: PresenceChange) -> None:
+        joined, updated = (frozenset(person.user_id for person in some) for some in (change.joined, change.updated))
+        self._events.tell(PresenceChanged(self.document_id, joined, updated, frozenset(change.left), self._clock.now()))
         if self._readership.listens:
             self.notices.take(change)
 

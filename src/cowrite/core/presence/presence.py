@@ -9,6 +9,7 @@ from typing import Final
 
 from cowrite.core.limits import Limits
 from cowrite.core.ports import PresenceNews, PresenceRecord
+from cowrite.core.presence.connections import Connections
 from cowrite.core.presence.crowd import Crowd
 from cowrite.core.presence.notes import Ends, Note, Urgency
 from cowrite.core.presence.present import Activity, Person, PresenceChange, Present, Transport
@@ -36,6 +37,7 @@ class PresenceList:
         process: str = "",
         note: Note = lambda present, urgency: None,
         ends: Ends = lambda until, expires_at: None,
+        connections: Connections | None = None,
     ) -> None:
         """``told`` is called after each change that others see, ``note`` after each that other processes must be told of, and
         ``ends`` when :meth:`end` has something to do at a later time.
@@ -45,8 +47,7 @@ class PresenceList:
         self._note = note
         self._ends = ends
         self.crowd = Crowd(told, sessions=self._limits.presence_sessions, size=self._limits.presence_bytes)
-        self._waiting, self._connections = WaitingSessions(), Counter[str]()
-        """… and the open sockets by session."""
+        self._waiting, self._connections = WaitingSessions(), connections or Connections()
         self._until: dict[str, float] = {}
         """When those go that have none: monotonic seconds."""
         self._visits: dict[str, float] = {}
@@ -72,15 +73,14 @@ class PresenceList:
 
     def connect(self, session: Session, transport: Transport, now: int) -> None:
         """A socket of the session has opened; ``now`` is in milliseconds since 1970."""
-        self._connections[session.id] += 1
+        self._connections.open(session, transport)
         self._until.pop(session.id, None)
         if not self._enter(session, transport, now):
             self._waiting.put(session, transport, now)
 
     def disconnect(self, session: Session) -> None:
         """A socket of the session has closed. With the last one it leaves."""
-        self._connections[session.id] -= 1
-        if self._connections[session.id] <= 0:
+        if not self._connections.close(session):
             self.leave(session)
 
     def visit(self, session: Session, now: int, monotonic: float, seconds: float) -> None:
@@ -147,7 +147,7 @@ class PresenceList:
 
     def leave(self, session: Session) -> None:
         """The session has gone, whatever it had open. Idempotent."""
-        self._connections.pop(session.id, None)
+        self._connections.forget(session)
         self._waiting.forget(session)
         known = self.crowd.get(session.id)
         if known is not None:

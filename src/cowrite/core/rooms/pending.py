@@ -133,6 +133,10 @@ class PendingUpdates:
             self.drop(pending)
         return updates
 
+    def doubts(self, group: str) -> bool:
+        """The COMMIT of this group is in doubt."""
+        return group in self._doubtful
+
     def doubt_no_more(self) -> None:
         """Everything up to the locked head is known: doubtful groups that did not show up were not committed."""
         self._doubtful.clear()

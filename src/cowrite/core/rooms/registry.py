@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from cowrite.core.errors import RoomClosed
+from cowrite.core.events import Evicted, Loaded
 from cowrite.core.ports import (
     AwarenessQuery,
     Broker,
@@ -164,6 +165,7 @@ class Registry:
         subscription = self._subscriptions.pop(room, None)
         if subscription is not None:
             room.people.close()
+            self._ports.events.tell(Evicted(room.document_id, self._clock.now()))
             task = asyncio.get_running_loop().create_task(subscription.close())
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
@@ -232,6 +234,8 @@ class Registry:
             self._doubtful.discard(document_id)
         self._rooms[document_id] = room
         self._subscriptions[room] = subscription
+        head = room.replicas.head
+        self._ports.events.tell(Loaded(document_id, head.epoch, head.offset, self._clock.now()))
         room.people.open()
         for told in came:
             _tell(room, told)

@@ -29,6 +29,7 @@ from cowrite.core.presence.people import People
 from cowrite.core.presence.present import Transport
 from cowrite.core.records import Entry
 from cowrite.core.rooms.bindings import Bindings
+from cowrite.core.rooms.happenings import Happenings
 from cowrite.core.rooms.intake import Intake, rebuilding
 from cowrite.core.rooms.large_updates import LargeUpdates
 from cowrite.core.rooms.pending import PendingUpdates
@@ -55,8 +56,7 @@ class Room:
         self.damage = damage
         """How far the document can be read; None: to its end. See :class:`DamagedRoom`."""
         self.pending, self.submissions = PendingUpdates(ports.backlog), Submissions(ports.backlog)
-        self.peers: set[Peer] = set()
-        self.readership = Readership()
+        self.peers, self.readership = set[Peer](), Readership()
         self.one_by_one = 0
         """How many updates to commit one at a time: one of them broke the engine or was refused, and it is not known which."""
         self.failed = False
@@ -69,12 +69,11 @@ class Room:
         self._intake = Intake(replicas, self.pending, self._broadcast, self.bindings, ports, damage, rebuild=self._rebuild)
         self.retire, self.fullness = self._intake.retire, self._intake.fullness
         self.large = LargeUpdates(self._intake, self.pending, self.peers, ports, wake=self._wake)
-        self._turn = TransactionTurn()
+        self._turn, self._rest = TransactionTurn(), Rest()
         self.waking = Waking(document_id, replicas, ports.clock, learn=self.learn, fail=self.fail, rebuild=self._rebuild)
-        self._rest = Rest()
         self.people = People(document_id, self.peers, self._broadcast, self.readership, ports, wake=self._wake)
-        self.awareness = self.people.awareness
-        self.presence = self.people.presence
+        self.awareness, self.presence = self.people.awareness, self.people.presence
+        self._happenings = Happenings(document_id, ports.events, ports.clock)
         self._synchronising = Synchronising(self._intake, self.awareness, self._broadcast)
         self._peer_ports = PeerPorts(ports.clock, ports.limits, self._synchronising.make_good, self._intake.ask, self._give_up)
 
@@ -242,6 +241,7 @@ class Room:
                 self._rebuild()
         finally:
             self.readership.tell([entry for entry in entries if known < entry.offset <= self.replicas.head.offset])
+        self._happenings.committed(self.replicas.head.epoch, [one for one in entries if self.pending.doubts(one.group)])
         offsets = {entry.group: entry.offset for entry in entries}
         resolved = self.pending.resolve(offsets)
         self._acknowledge(resolved, dict.fromkeys(resolved, max(offsets.values(), default=0)))
@@ -385,7 +385,7 @@ class Room:
             for peer, error in self._intake.take_held():
                 peer.close(error.code, error.reason)
                 self.detach(peer, clean=False)
-        updates = self._broadcast.send_updates()
+        updates = self._happenings.changed(self._broadcast.send_updates())
         self.people.flush()
         self._ports.write()
         if self.pending.waiting or self.submissions.waiting:

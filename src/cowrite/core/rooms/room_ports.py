@@ -12,6 +12,7 @@ from cowrite.core.excess import Excess
 from cowrite.core.imports.line import Imports
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Clock, Signal
+from cowrite.core.ports.events import UNHEARD, Events
 from cowrite.core.presence.service import PresenceService
 from cowrite.core.rooms.pending import Backlog
 
@@ -49,6 +50,8 @@ class RoomPorts:
     """The line of large updates."""
     excess: Excess = field(default_factory=Excess)
     """Counts what was more than a limit."""
+    events: Events = UNHEARD
+    """Whoever wants to know what happens."""
     flushes: FlushTime = field(default_factory=FlushTime)
     """What flushing takes of the loop's time."""
 

@@ -24,7 +24,7 @@ COWRITE = Path(sys.executable).parent / "cowrite"
 def test_json_of_each_command(data: Path, run: Run) -> None:
     place = f"the database {data}"
     code, out, err = run("migrate", "--json")
-    assert (code, err, json.loads(out)) == (0, "", {"database": place, "before": "0005", "after": "0005"})
+    assert (code, err, json.loads(out)) == (0, "", {"database": place, "before": "0006", "after": "0006"})
     code, out, _ = run("history", "two", "--json")
     told = json.loads(out)
     assert (code, told["document_id"], told["first_offset"], told["complete"]) == (0, "two", 1, True)

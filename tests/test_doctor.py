@@ -163,12 +163,12 @@ def test_the_database_server(postgres_server: PostgresServer, doctor: Doctor, se
     assert (level, advice) == ("problem", "see host and port in the database's URL")
     assert what.startswith("Nobody answers at the database 'examined' at 127.0.0.1:1 ")
     ((level, what, advice),) = found()
-    assert (level, what) == ("note", f"{where} has no tables yet, and 0005 is needed")
+    assert (level, what) == ("note", f"{where} has no tables yet, and 0006 is needed")
     assert advice == "`cowrite migrate` makes them, as `cowrite serve` does when it starts"
     assert cowrite(Path(), "migrate", "--database-url", url)[0] == 0
     asyncio.run(postgres_server.sql("UPDATE cowrite_schema SET version_num = '0004'", "examined"))
-    assert found() == [("problem", f"{where} has version 0004 of the tables, and 0005 is needed", "run: cowrite migrate")]
-    asyncio.run(postgres_server.sql("UPDATE cowrite_schema SET version_num = '0005'", "examined"))
+    assert found() == [("problem", f"{where} has version 0004 of the tables, and 0006 is needed", "run: cowrite migrate")]
+    asyncio.run(postgres_server.sql("UPDATE cowrite_schema SET version_num = '0006'", "examined"))
     _, all_found = doctor("--database-url", url)
     assert all_found["database"][0] == ("ok", f"{where}: documents: 0", "")
     assert all_found["database"][1][1].startswith("it answers in ")

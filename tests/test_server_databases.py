@@ -46,12 +46,12 @@ def test_tables_of_an_older_version(tmp_path: Path, postgres_server: PostgresSer
         asyncio.run(postgres_server.sql(statement))
     url = postgres_server.url("migrated")
     where = f"The database 'migrated' at 127.0.0.1:{postgres_server.port}"
-    for said in ("the tables were made, version 0005", "the tables have version 0005 already; nothing was changed"):
+    for said in ("the tables were made, version 0006", "the tables have version 0006 already; nothing was changed"):
         assert cowrite(tmp_path, "migrate", "--database-url", url) == (0, f"{where}: {said}\n", "")
     asyncio.run(postgres_server.sql("UPDATE cowrite_schema SET version_num = '0004'", "migrated"))
     code, said, wrong = cowrite(tmp_path, "serve", "--demo", "--port", "0", "--database-url", url)
     assert (code, said) == (2, "")
-    assert wrong == f"cowrite: {where} has version 0004 of the tables, and 0005 is needed; run: cowrite migrate.\n"
+    assert wrong == f"cowrite: {where} has version 0004 of the tables, and 0006 is needed; run: cowrite migrate.\n"
 
 
 @pytest.mark.rule("DB3")

@@ -305,7 +305,7 @@ def test_origins() -> None:
 def test_reference_page() -> None:
     """The page's table is the settings' own."""
     rows = []
-    for name, field in Settings.model_fields.items():
+    for name, field in sorted(Settings.model_fields.items(), key=lambda one: one[0].startswith("webhook_")):
         if is_limit(name):  # they have a page of their own
             continue
         extra = field.json_schema_extra

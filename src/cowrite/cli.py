@@ -22,6 +22,7 @@ from cowrite.history_commands import COMMANDS
 from cowrite.load_command import load
 from cowrite.migrate_command import migrate
 from cowrite.startup import StartError, require_loopback
+from cowrite.webhook_commands import WEBHOOK_COMMANDS, WEBHOOKS_HELP
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST_DAYS: Final = 366
@@ -231,6 +232,10 @@ def token(
 
 for command in (doctor, migrate, load, backup, *COMMANDS):
     app.command(cls=_Command)(command)
+webhooks = typer.Typer(cls=_Group, help=WEBHOOKS_HELP, no_args_is_help=True)
+for name, about_webhooks in WEBHOOK_COMMANDS.items():
+    webhooks.command(name, cls=_Command)(about_webhooks)
+app.add_typer(webhooks, name="webhooks")
 
 
 def _no_secret() -> StartError:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from cowrite.core.delivery.multicast import Multicast
+from cowrite.core.event_types import EventType
 from cowrite.core.excess import Excess
 from cowrite.core.history.automatic import VersionTimes
 from cowrite.core.history.past import Past, open_past
@@ -17,7 +18,7 @@ from cowrite.core.limits import Limits
 from cowrite.core.operations.reading import DocumentReader
 from cowrite.core.operations.writing import DocumentWriter
 from cowrite.core.ports import Authorizer, Broker, Clock, Presence, Storage
-from cowrite.core.ports.events import UNHEARD
+from cowrite.core.ports.events import Listeners
 from cowrite.core.presence.service import PresenceService
 from cowrite.core.rooms.deletion import Deletion
 from cowrite.core.rooms.happenings import tell_news
@@ -33,6 +34,7 @@ from cowrite.hooks.calls import HookCalls
 from cowrite.http.backend import Backend
 from cowrite.presence.opening import open_presence
 from cowrite.settings import Settings
+from cowrite.stores.errors import StoreSetupError
 from cowrite.stores.opening import open_store
 from cowrite.tokens import AccessTokens
 from cowrite.transports.addresses import AddressSockets
@@ -41,6 +43,8 @@ from cowrite.transports.load import ServerLoad
 from cowrite.transports.origins import OriginPolicy
 from cowrite.transports.polling import PollingPeers
 from cowrite.transports.services import Connection, Services, SocketTimes
+from cowrite.webhooks.receiver import Receiver
+from cowrite.webhooks.sender import SenderTimes, WebhookSender
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,8 @@ class Parts:
     past: Past
     hooks: HookCalls | None
     """None: there are none."""
+    webhooks: WebhookSender | None
+    """None: there are none."""
 
     @property
     def store_failing(self) -> bool:
@@ -91,12 +97,13 @@ def compose(given: Given) -> Parts:
     storage, clock, limits = given.storage, given.clock, given.limits
     store = storage.store
     ids, backlog, turn = Ids(clock), Backlog(), WriteTurn()
-    hooks = HookCalls(given.hooks, storage, clock) if given.hooks is not None else None
-    events = hooks if hooks is not None else UNHEARD
     excess = Excess()
     incoming = Incoming(limits, excess)
     access = AccessControl(storage.access, clock, limits, excess)
     process = ids.new()
+    hooks = HookCalls(given.hooks, storage, clock) if given.hooks is not None else None
+    webhooks = _webhooks(given.settings, storage, clock, ids, process)
+    events = Listeners(*(one for one in (hooks, webhooks) if one is not None))
     kept = given.presence
     if kept is None:
         kept = open_presence(given.settings.redis_url, storage.presence, clock)
@@ -165,12 +172,17 @@ def compose(given: Given) -> Parts:
     journal.listen(past.automatic.committed)
     if hooks is not None:
         journal.listen(partial(tell_news, hooks))
+    if webhooks is not None:
+        journal.listen(webhooks.committed)
+        access.listen(webhooks.access_changed)
     polling = PollingPeers(registry, services.reader, access, clock, limits, ids.new())
     backend = _backend(storage, services, presence, polling, load, past)
     access.listen(backend.access_changed)
     access.listen(past.erasing.heard)
     presence.follow(access)
-    return Parts(storage, given.broker, journal, registry, heads, presence, backlog, services, backend, polling, past, hooks)
+    return Parts(
+        storage, given.broker, journal, registry, heads, presence, backlog, services, backend, polling, past, hooks, webhooks
+    )
 
 
 def _backend(
@@ -194,6 +206,23 @@ def _backend(
         ids=services.ids,
         limits=services.limits,
         incoming=services.incoming,
+    )
+
+
+def _webhooks(settings: Settings, storage: Storage, clock: Clock, ids: Ids, process: str) -> WebhookSender | None:
+    if settings.webhook_url is None:
+        return None
+    if storage.webhooks is None:
+        raise StoreSetupError("COWRITE_WEBHOOK_URL is set, and this storage does not keep how far webhooks have told.")
+    return WebhookSender(
+        storage.webhooks,
+        Receiver(settings.webhook_url),
+        settings.webhook_keys,
+        clock,
+        ids,
+        process=process,
+        wanted=settings.webhook_events or tuple(EventType),
+        times=SenderTimes(pause=settings.webhook_pause),
     )
 
 

@@ -37,6 +37,12 @@ def figures_of(parts: Parts) -> Figures:
         "cowrite_damaged_documents": len(parts.registry.damaged),
         "cowrite_presence_degraded": parts.presence.degraded,
     }
+    if parts.webhooks is not None:
+        figures["cowrite_webhooks_delivered_total"] = parts.webhooks.delivered
+        figures["cowrite_webhooks_failed_total"] = parts.webhooks.failed
+        figures["cowrite_webhooks_dead_total"] = parts.webhooks.dead
+        figures["cowrite_webhooks_stopped"] = parts.webhooks.stopped
+        figures["cowrite_webhooks_oldest_seconds"] = parts.webhooks.oldest or 0.0
     if parts.hooks is not None:
         figures["cowrite_hooks_waiting"] = parts.hooks.waiting
         figures["cowrite_hooks_failed_total"] = parts.hooks.failed

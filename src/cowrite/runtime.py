@@ -177,6 +177,7 @@ class Runtime:
             services.load.run,
             parts.past.erasing.run,
             self._tend,
+            *((parts.webhooks.run,) if parts.webhooks is not None else ()),
         )
         self._watching = tuple(self._run(work) for work in watched)
         self._accepting = True

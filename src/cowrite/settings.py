@@ -19,13 +19,14 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from cowrite.limit_settings import LimitSettings
 from cowrite.setting_values import is_database, is_redis, try_key_set
 from cowrite.startup import StartError
+from cowrite.webhook_settings import WebhookSettings
 
 if TYPE_CHECKING:
     from cowrite.tokens import Key
 
 PREFIX: Final = "COWRITE_"
 ENV_FILE: Final = ".env"
-_HIDDEN: Final = frozenset({"secret", "database_url", "redis_url", "jwt_secret", "jwks"})
+_HIDDEN: Final = frozenset({"secret", "database_url", "redis_url", "jwt_secret", "jwks", "webhook_url", "webhook_secret"})
 """Settings whose values hold passwords: no message shows them."""
 _OF_THE_TESTS: Final = ("COWRITE_BENCH_NODE", "COWRITE_CHAOS", "COWRITE_CHROMIUM", "COWRITE_FUZZ", "COWRITE_TEST_")
 _WEB: Final = re.compile(r"https?://", re.IGNORECASE)
@@ -37,7 +38,7 @@ def _setting(default: object, *, takes: str, description: str, **more: Any) -> A
     return Field(default, description=description, json_schema_extra={"takes": takes}, **more)
 
 
-class Settings(LimitSettings):
+class Settings(WebhookSettings, LimitSettings):
     """What a server is told. Raises pydantic's ``ValidationError``; :func:`load_settings` tells people what is wrong."""
 
     model_config = SettingsConfigDict(

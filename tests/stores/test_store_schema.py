@@ -200,14 +200,14 @@ async def test_newer_database(migrated: Path) -> None:
 async def test_not_upgraded_when_told_so(tmp_path: Path) -> None:
     """With ``upgrade=False`` tables that are missing or old are an error, and nothing is changed."""
     path = tmp_path / "new.db"
-    with pytest.raises(StoreOutdated, match=r"has no tables yet, and 0005 is needed; `cowrite serve` makes"):
+    with pytest.raises(StoreOutdated, match=r"has no tables yet, and 0006 is needed; `cowrite serve` makes"):
         await open_store(f"sqlite:///{path}", upgrade=False)
     assert sql(path, "SELECT name FROM sqlite_master") == []
     storage = await open_store(f"sqlite:///{path}")
     await fill(storage.store, "doc", number=1)
     await storage.close()
     sql(path, f"UPDATE {VERSION_TABLE} SET version_num = '0000'")
-    with pytest.raises(StoreOutdated, match=r"has version 0000 of the tables, and 0005 is needed"):
+    with pytest.raises(StoreOutdated, match=r"has version 0000 of the tables, and 0006 is needed"):
         await open_store(f"sqlite:///{path}", upgrade=False)
     sql(path, f"UPDATE {VERSION_TABLE} SET version_num = '{NEWEST}'")
     storage = await open_store(f"sqlite:///{path}", upgrade=False)

@@ -24,4 +24,15 @@ class NobodyListens:
         pass
 
 
+class Listeners:
+    """Several who want to know."""
+
+    def __init__(self, *listeners: Events) -> None:
+        self._listeners = listeners
+
+    def tell(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener.tell(event)
+
+
 UNHEARD: Events = NobodyListens()

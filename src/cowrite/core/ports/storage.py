@@ -9,6 +9,7 @@ from typing import Protocol
 from cowrite.core.ports.history import Erasure, History, Versions
 from cowrite.core.ports.presence import LeasedPresence
 from cowrite.core.ports.store import Store
+from cowrite.core.ports.webhooks import WebhookLog
 from cowrite.core.records import AccessChange, DocumentInfo, SessionRecord
 
 
@@ -132,6 +133,8 @@ class Storage:
     """None: it keeps no presence. Its connections are those of the others, so closing the storage closes it, too."""
     pool: Callable[[], PoolUse] | None = None
     """None: it has no connections to a server."""
+    webhooks: WebhookLog | None = None
+    """None: it does not keep how far webhooks have told."""
 
     async def close(self) -> None:
         """Release the connections of all parts. None is usable afterwards."""

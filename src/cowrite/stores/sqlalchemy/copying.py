@@ -24,17 +24,19 @@ from cowrite.stores.sqlalchemy.tables import (
     presence_processes,
     updates,
 )
+from cowrite.stores.sqlalchemy.webhook_tables import webhook_dead_letters, webhook_documents, webhook_start
 
 _OF_THE_MOMENT: Final = (collaboration_sessions, presence_processes)
-TABLES: Final = [table for table in metadata.sorted_tables if table not in _OF_THE_MOMENT]
-"""What is copied, each table behind those that it refers to. Who is there just now is not."""
+_TOLD: Final = (webhook_start, webhook_documents, webhook_dead_letters)
+TABLES: Final = [table for table in metadata.sorted_tables if table not in (*_OF_THE_MOMENT, *_TOLD)]
+"""What is copied, each table behind those that it refers to. Who is there just now is not, nor what others were told."""
 _AT_ONCE: Final = {checkpoints.name: 4, updates.name: 200}
 _ROWS: Final = 500
 """Rows that are read at once: some are as large as a document."""
 _LOCK_SECONDS: Final = 10.0
 _ALIVE_MILLISECONDS: Final = 15_000
 """A process that was heard of since then lives."""
-_TOLD: Final = 5
+_LINES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +111,11 @@ class _Damage:
 
     def told(self, connection: Connection) -> list[str]:
         lines = [f"the checkpoint of document {name!r} at offset {offset} is damaged" for name, offset in self._checkpoints]
-        for number, offset in self._updates[:_TOLD]:
+        for number, offset in self._updates[:_LINES]:
             name = connection.execute(select(documents.c.document_id).where(documents.c.number == number)).scalar_one_or_none()
             lines.append(f"the update of document {name!r} at offset {offset} is damaged")
-        if len(self._updates) > _TOLD:
-            lines.append(f"{len(self._updates) - _TOLD} more updates are damaged")
+        if len(self._updates) > _LINES:
+            lines.append(f"{len(self._updates) - _LINES} more updates are damaged")
         return lines
 
 
@@ -142,7 +144,7 @@ def copy_in(
         _check_empty(connection)
     else:
         _check_unused(connection)
-    for table in reversed(TABLES):
+    for table in (*_TOLD, *reversed(TABLES)):
         connection.execute(delete(table))
     numbers = dict.fromkeys((table.name for table in TABLES), 0)
     for name, portion in rows:

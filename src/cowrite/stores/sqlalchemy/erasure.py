@@ -34,6 +34,7 @@ from cowrite.stores.sqlalchemy.tables import (
     updates,
     versions,
 )
+from cowrite.stores.sqlalchemy.webhook_tables import webhook_dead_letters
 
 _entry = select(updates.c.log_bytes).where(
     updates.c.document_number == bindparam("number"),
@@ -45,10 +46,11 @@ _forgotten = [
     delete(versions).where(versions.c.document_id == bindparam("name"), versions.c.entry_offset < bindparam("last")),
     delete(checkpoints).where(checkpoints.c.document_id == bindparam("name"), checkpoints.c.entry_offset <= bindparam("last")),
     delete(quarantined_updates).where(quarantined_updates.c.document_id == bindparam("name")),
+    delete(webhook_dead_letters).where(webhook_dead_letters.c.document_id == bindparam("name")),
 ]
 _purged = [
     delete(table).where(table.c.document_id == bindparam("name"))
-    for table in (versions, checkpoints, quarantined_updates, clients)
+    for table in (versions, checkpoints, quarantined_updates, clients, webhook_dead_letters)
 ]
 _document = update(documents).where(documents.c.document_id == bindparam("name"))
 _ranges = select(updates.c.ranges).where(updates.c.document_number == bindparam("number"))

@@ -9,9 +9,10 @@ from typing import Final
 from sqlalchemy import Connection, inspect, text
 
 from cowrite.stores.errors import StoreOutdated, StoreSetupError
+from cowrite.stores.sqlalchemy import webhook_tables  # noqa: F401 - the metadata is whole with them
 from cowrite.stores.sqlalchemy.tables import VERSION_TABLE, metadata
 
-NEWEST = "0005"
+NEWEST = "0006"
 """The newest version file in ``cowrite/stores/migrations/versions``."""
 _MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"
 

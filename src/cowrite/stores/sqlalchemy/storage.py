@@ -13,6 +13,7 @@ from cowrite.stores.sqlalchemy.history import SqlHistory
 from cowrite.stores.sqlalchemy.presence import SqlPresence
 from cowrite.stores.sqlalchemy.store import SqlStore
 from cowrite.stores.sqlalchemy.versions import SqlVersions
+from cowrite.stores.sqlalchemy.webhooks import SqlWebhookLog
 
 
 def sql_storage(database: Database, clock: Clock, *, pool: Callable[[], PoolUse] | None = None) -> Storage:
@@ -26,4 +27,5 @@ def sql_storage(database: Database, clock: Clock, *, pool: Callable[[], PoolUse]
         SqlErasure(database, clock),
         SqlPresence(database, clock),
         pool,
+        SqlWebhookLog(database),
     )

@@ -1,0 +1,157 @@
+"""Webhooks of a whole server, started as people start it, and the commands on what was given up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cowrite.app import create_app
+from cowrite.cli import app as commands
+from cowrite.runtime import Runtime
+from cowrite.settings import Settings, SettingsError, load_settings
+from cowrite.startup import StartError
+from cowrite.stores import open_store
+from cowrite.stores.backups import back_up, restore
+from cowrite.stores.errors import StoreSetupError
+from cowrite.stores.memory import memory_storage
+from cowrite.testing.records import fill, make_entry, write
+from cowrite.testing.transport_contract.server import everybody_writes
+from test_app import client_of
+from test_app import write as type_into
+from webhook_receiver import WEBHOOK_SECRET, says, webhook_receiver
+from webhooks.test_webhook_sender import QUICK, sending, until
+
+
+def settings(**values: object) -> Settings:
+    return Settings(_env_file=None, webhook_secret=WEBHOOK_SECRET, **values)  # type: ignore[call-arg, arg-type]
+
+
+@pytest.mark.rule("WH2", "WH3")
+async def test_a_server_tells(tmp_path: Path) -> None:
+    with webhook_receiver() as receiver:
+        wanted = settings(webhook_url=receiver.url, webhook_pause=0.05, data_dir=tmp_path)
+        storage = await open_store(f"sqlite:///{tmp_path / 'cowrite.sqlite3'}")
+        app = create_app(wanted, storage=storage, authorize=everybody_writes)
+        runtime: Runtime = app.state.cowrite
+        async with app.router.lifespan_context(app), client_of(app) as client:
+            await type_into(runtime, "hello")
+            await until(lambda: receiver.of("doc"))
+            backend = runtime.backend()
+            assert backend is not None
+            info = await backend.directory.info("doc")
+            assert info is not None
+            await backend.past.versions.mark(await backend.past.moments.at(info, 1), "ana", name="one")
+            await until(lambda: len(receiver.of("doc")) == 2)
+            await backend.deletion.delete("doc", "root")
+            await until(lambda: len(receiver.of("doc")) == 3)
+            types = [told["type"] for told in receiver.of("doc")]
+            assert types == ["document.changed", "version.created", "document.deleted"]
+            await until(lambda: runtime.figures()["cowrite_webhooks_delivered_total"] == 3)
+            figures = (await client.get("/metrics")).text
+            assert 'cowrite_webhooks_delivered_total{worker="1"} 3.0' in figures
+            assert 'cowrite_webhooks_stopped{worker="1"} 0.0' in figures
+
+
+@pytest.mark.rule("WH2")
+async def test_storage_that_cannot_keep_it() -> None:
+    app = create_app(settings(webhook_url="http://127.0.0.1:1/"), storage=memory_storage(), authorize=everybody_writes)
+    with pytest.raises(StoreSetupError, match="COWRITE_WEBHOOK_URL is set, and this storage"):
+        await app.state.cowrite.start()
+
+
+@pytest.mark.rule("WH1", "CL3")
+def test_settings_of_webhooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def problem(**variables: str) -> str:
+        for name in ("URL", "SECRET", "EVENTS", "PAUSE"):
+            monkeypatch.delenv(f"COWRITE_WEBHOOK_{name}", raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(f"COWRITE_WEBHOOK_{name}", value)
+        with pytest.raises(SettingsError) as caught:
+            load_settings()
+        (line,) = caught.value.problems
+        return line
+
+    assert problem(URL="ftp://a/").startswith("COWRITE_WEBHOOK_URL is no URL that can be used: write https://host/path")
+    assert problem(URL="https://a.example/").startswith("COWRITE_WEBHOOK_URL is set, but no COWRITE_WEBHOOK_SECRET")
+    assert "whsec_ and 24 to 64" in problem(SECRET="whsec_c2VjcmV0")
+    assert problem(EVENTS="document.moved").startswith(
+        "COWRITE_WEBHOOK_EVENTS is document.moved; it takes some of document.changed"
+    )
+    assert "from 0 to 3600" in problem(PAUSE="-1")
+    monkeypatch.delenv("COWRITE_WEBHOOK_PAUSE")
+    monkeypatch.setenv("COWRITE_WEBHOOK_EVENTS", "version.created, document.deleted")
+    assert load_settings().webhook_events == ("version.created", "document.deleted")
+    assert load_settings().webhook_keys == ()
+
+
+@pytest.mark.rule("WH5")
+def test_commands(tmp_path: Path) -> None:
+    """What was given up is listed, sent again by whoever runs, or dropped."""
+    url = f"sqlite:///{tmp_path / 'cowrite.db'}"
+
+    async def give_up() -> None:
+        storage = await open_store(url)
+        with webhook_receiver() as receiver:
+            receiver.answer = says(500)
+            async with sending(storage, receiver) as sender:
+                for name in ("a", "b"):
+                    await fill(storage.store, name, number=1)
+                await until(lambda: sender.dead == 2)
+        await storage.close()
+
+    def run(*arguments: str) -> str:
+        result = CliRunner().invoke(commands, ["webhooks", *arguments, "--database-url", url])
+        if isinstance(result.exception, StartError):
+            return "; ".join(result.exception.problems)
+        assert result.exit_code == 0, result
+        return result.stdout
+
+    asyncio.run(give_up())
+    lines = run("list").splitlines()
+    assert len(lines) == 2
+    letters = [json.loads(line) for line in run("list", "--json").splitlines()]
+    assert [line.split()[0] for line in lines] == [letter["event_id"] for letter in letters]
+    assert all(line.endswith("after 4 attempts: the answer is 500") for line in lines)
+    first, second = (letter["event_id"] for letter in letters)
+    assert run("retry", first) == "webhooks that will be sent again, in no order: 1\n"
+    assert "to be sent again" in run("list").splitlines()[0]
+
+    async def send() -> None:
+        storage = await open_store(url)
+        with webhook_receiver() as receiver:
+            async with sending(storage, receiver, times=QUICK) as sender:
+                await until(lambda: sender.delivered == 1)
+            assert [one.id for one in receiver.accepted] == [first]
+        await storage.close()
+
+    asyncio.run(send())
+    assert run("drop", first).startswith(f"there is no webhook {first} that was given up")
+    assert run("drop", second) == "webhooks that were dropped: 1\n"
+    assert run("list") == "no webhook was given up\n"
+    assert run("retry", "all") == "webhooks that will be sent again, in no order: 0\n"
+
+
+@pytest.mark.rule("WH8")
+async def test_a_backup_that_is_restored_tells_nothing_of_before(tmp_path: Path) -> None:
+    url, copy = (f"sqlite:///{tmp_path / name}" for name in ("one.db", "two.db"))
+    storage = await open_store(url)
+    assert storage.webhooks is not None
+    await storage.webhooks.begin()
+    await fill(storage.store, "doc", number=2)
+    await storage.close()
+    await back_up(url, tmp_path / "backup")
+    for _ in range(2):
+        await restore(copy, tmp_path / "backup", replace=True)
+        storage = await open_store(copy)
+        with webhook_receiver() as receiver:
+            async with sending(storage, receiver):
+                await write(storage.store, "doc", make_entry(3))
+                await until(lambda: receiver.accepted)
+            assert [(told["data"]["after"], told["data"]["offset"]) for told in receiver.of("doc")] == [(2, 3)]
+        await storage.close()

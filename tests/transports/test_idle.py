@@ -8,12 +8,17 @@ import pytest
 
 from cowrite.core.limits import Limits
 from cowrite.protocol.close_codes import CloseCode
-from cowrite.testing.client import PING, ConnectionEnded, WebSocketClient, live_client
+from cowrite.protocol.hocuspocus import HocuspocusDialect
+from cowrite.protocol.messages import SyncStep2
+from cowrite.testing.client import PING, ConnectionEnded, WebSocketClient, encode_frame, live_client
 from cowrite.testing.transport_contract import ServerOptions
 from cowrite.testing.transport_contract.operations import PATH, PROTOCOL, JsonClient
-from cowrite.testing.transport_contract.provider import Provider
+from cowrite.testing.transport_contract.provider import Provider, content
 from cowrite.testing.transport_contract.server import ended, join
+from cowrite.transports.hocuspocus import HocuspocusConnection
+from cowrite.transports.services import Services
 from live_server import live_server
+from socket_writers import until
 from timing import MS
 from transports.metric import refused
 
@@ -56,3 +61,31 @@ async def test_who_says_nothing_is_closed() -> None:
         alive.cancel()
         await asyncio.wait([alive])
         await pinging.close()
+
+
+def holds_something(services: Services, name: str) -> bool:
+    room = services.registry.get(name)
+    return room is not None and room.replicas.live is not None and bool(room.replicas.live.state)
+
+
+@pytest.mark.rule("HP24")
+async def test_a_provider_that_is_long_in_sending_is_no_silent_one() -> None:
+    """Its answers stand behind the message that is coming, as in any WebSocket; nor is one silent whose messages wait here."""
+    async with live_server(OPTIONS, picows=True) as server:
+        slow, waiting = await Provider.enter(server.url, "slow"), await Provider.enter(server.url, "waiting")
+        services = server.runtime.serving()
+        assert services is not None
+        (held,) = (one for one in services.connections if isinstance(one, HocuspocusConnection) and "waiting" in one._documents)
+        held.lane.hold()
+        waiting.say(SyncStep2(content("behind")), "waiting")
+        frame = encode_frame(HocuspocusDialect("slow").encode(SyncStep2(content("x" * 30_000))))
+        ends = asyncio.gather(silently(slow.socket), silently(waiting.socket))
+        parts = 24
+        for start in range(0, len(frame), -(-len(frame) // parts)):
+            slow.socket.send_raw(frame[start : start - (-len(frame) // parts)])
+            waiting.socket.send(b"", kind=PING)  # its system is there
+            assert not ends.done()
+            await asyncio.sleep(6 * IDLE / parts)
+        held.lane.release()
+        await until(lambda: all(holds_something(services, name) for name in ("slow", "waiting")))
+        assert list(await ends) == [CloseCode.CONNECTION_TIMEOUT] * 2

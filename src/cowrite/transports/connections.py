@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable
+from typing import assert_never
 
 from cowrite.transports.hocuspocus import HocuspocusConnection
 from cowrite.transports.json_connection import JsonConnection, MeteredWire
@@ -11,13 +11,17 @@ from cowrite.transports.services import Connection, Services
 from cowrite.transports.upgrade import Accepted, Language
 from cowrite.transports.yjs import YjsConnection
 
-_CONNECTIONS: Final[Mapping[Language, Callable[[MeteredWire, Accepted, Services], Connection]]] = {
-    Language.YJS: YjsConnection,
-    Language.JSON: JsonConnection,
-    Language.HOCUSPOCUS: HocuspocusConnection,
-}
 
-
-def connection_for(wire: MeteredWire, accepted: Accepted, services: Services) -> Connection:
-    """The connection of a socket that was let in."""
-    return _CONNECTIONS[accepted.language](wire, accepted, services)
+def connection_for(
+    wire: MeteredWire, accepted: Accepted, services: Services, *, arriving: Callable[[], bool] = lambda: False
+) -> Connection:
+    """The connection of a socket that was let in. ``arriving``: whether half a message has come, where that is known."""
+    match accepted.language:
+        case Language.YJS:
+            return YjsConnection(wire, accepted, services)
+        case Language.JSON:
+            return JsonConnection(wire, accepted, services)
+        case Language.HOCUSPOCUS:
+            return HocuspocusConnection(wire, accepted, services, arriving=arriving)
+        case _:
+            assert_never(accepted.language)

@@ -7,6 +7,7 @@ others, and come back after each of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -17,6 +18,7 @@ from cowrite.core.ports import Timer
 from cowrite.protocol.close_codes import CloseCode, cut_reason
 from cowrite.protocol.hocuspocus import (
     PING,
+    PONG,
     Addressed,
     Authenticate,
     HocuspocusDialect,
@@ -45,7 +47,10 @@ _log = structlog.get_logger(__name__)
 class HocuspocusConnection:
     """See the module's docstring."""
 
-    def __init__(self, wire: Wire, upgrade: Accepted, services: Services) -> None:
+    def __init__(
+        self, wire: Wire, upgrade: Accepted, services: Services, *, arriving: Callable[[], bool] = lambda: False
+    ) -> None:
+        """``arriving``: whether half a message has come, where the transport can tell."""
         self.services = services
         self.write = wire.write
         self.writable = wire.writable
@@ -57,6 +62,7 @@ class HocuspocusConnection:
         self.takes_close = False
         self._takes_ping = False
         self._wire = wire
+        self._arriving = arriving
         self._clock = services.clock
         self._outbox = Outbox(wire, services.clock, settle=lambda _: None, overflow=self._overflow)
         """For what the connection says itself; each document has its own in its room."""
@@ -79,7 +85,10 @@ class HocuspocusConnection:
 
     def receive(self, frame: bytes) -> None:
         """One binary message."""
-        self.lane.receive(frame)
+        if self._pinged and frame == PONG:
+            self._hear()  # now, and not behind what waits; one that nobody has asked for is a message like any other
+        else:
+            self.lane.receive(frame)
 
     def receive_text(self, text: bytes) -> None:
         """A text message: no Hocuspocus client sends one."""
@@ -160,7 +169,7 @@ class HocuspocusConnection:
                 case Addressed() as addressed:
                     self._route(addressed, frame)
                 case Pong():
-                    self._hear()
+                    pass
                 case Ping():
                     self.refuse_unknown("Ping")
         except MalformedFrame as error:
@@ -218,8 +227,11 @@ class HocuspocusConnection:
         """Ask a client that is silent whether it is there, where it can be asked; send away whoever is of no use."""
         idle_after = self.services.times.idle_after
         ping_after = idle_after / 2
-        quiet = self._clock.monotonic() - self._heard
         logged_in = any(not document.is_out for document in self._documents.values())
+        if logged_in and (self.lane.held or self._arriving()):
+            # Its answer may stand behind what waits here, or behind half a message: for that another limit says how long.
+            self._hear()
+        quiet = self._clock.monotonic() - self._heard
         # A client that has no awareness and cannot be asked is silent for as long as nobody types.
         if quiet >= idle_after and (self._takes_ping or not logged_in):
             self.close(CloseCode.CONNECTION_TIMEOUT, f"nothing was heard for {quiet:.0f} s")

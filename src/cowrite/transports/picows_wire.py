@@ -71,7 +71,7 @@ class PicowsWire:
 
     def __init__(self, socket: asyncio.Transport, upgrade: Accepted, services: Services) -> None:
         self.link = LinkMeter(services.clock)
-        self.connection = connection_for(self, upgrade, services)
+        self.connection = connection_for(self, upgrade, services, arriving=lambda: self.arrival is not None)
         self._kind = TEXT if upgrade.language is Language.JSON else BINARY
         self.closing = False
         """A close frame was sent, or nothing can be sent any more: what is written is dropped."""

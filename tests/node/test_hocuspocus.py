@@ -387,6 +387,23 @@ def test_a_server_that_stops(tmp_path: Path, providers: LedProgram, name: str) -
     assert server.errors() == []
 
 
+@pytest.mark.rule("HP23")
+@VERSIONS
+def test_a_paste_that_is_too_large_for_an_update_is_saved(
+    documents: Documents, providers: LedProgram, name: str, version: int
+) -> None:
+    """The socket is closed once; the provider comes back by itself, tells all that it has, and goes on."""
+    documents.open("ana", version, name)
+    providers("insert", "ana", index=0, text="x" * 2_000_000)
+    providers("is_closed", "ana", code=4413)
+    providers("insert", "ana", index=0, text="later ")
+    providers("synced", "ana")
+    providers("saved", "ana")
+    documents.open("bo", version, name)
+    providers("agrees", "bo", other="ana", length=2_000_006)
+    assert providers("codes", "ana") == [4413]
+
+
 @pytest.mark.rule("HP11", "HP12")
 def test_through_a_kill(tmp_path: Path, providers: LedProgram, name: str) -> None:
     """After kill -9 and a new start each comes back by itself; nothing is lost or doubled, and it is saved."""

@@ -214,9 +214,7 @@ class HocuspocusDocument:
 
     def _check(self, token: str | None, *, shown: bool) -> None:
         state = self._state = Checking(shown)
-        self._socket.checks.documents += 1
         state.task = asyncio.get_running_loop().create_task(self._log_in(state, token))
-        self._bound()
 
     def _keep(self, state: Checking, frame: bytes) -> None:
         state.kept.append(frame)
@@ -315,6 +313,10 @@ class HocuspocusDocument:
                 else:
                     state.attendance.room.ask(state.attendance.peer)
                 state.attendance.take(message)
+            case Update(update) if len(update) > self._services.limits.update_bytes:
+                # Coming back helps: the SyncStep2 with which a provider begins may be much larger.
+                reason = f"an update of {len(update)} bytes; at most {self._services.limits.update_bytes} are taken"
+                self._socket.close(CloseCode.MESSAGE_TOO_LARGE, reason)
             case SyncStep2() | Update() | AwarenessUpdate() | QueryAwareness():
                 state.attendance.take(message)
             case Stateless():

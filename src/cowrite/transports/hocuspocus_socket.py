@@ -11,10 +11,10 @@ from cowrite.transports.backlog import FRAME_OVERHEAD
 from cowrite.transports.lane import Lane
 from cowrite.transports.services import Services
 
-CHECKING_DOCUMENTS: Final = 100
-"""Documents of one socket whose token may be checked at a time."""
 CHECKING_MESSAGES: Final = 1000
-"""Messages of one socket that may wait for that."""
+"""Messages of one socket that may wait for tokens to be checked. All its documents may be checked at a time: a provider that
+comes back shows the tokens of all of them at once, and ``Limits.documents_per_socket`` is how many there can be.
+"""
 CHECKING_BYTES: Final = 5 << 20
 
 
@@ -22,14 +22,13 @@ CHECKING_BYTES: Final = 5 << 20
 class Checks:
     """What one socket keeps while tokens are checked, bounded."""
 
-    documents: int = 0
     messages: int = 0
     size: int = 0
 
     @property
     def exceeded(self) -> bool:
         """It is too much."""
-        return self.documents > CHECKING_DOCUMENTS or self.messages > CHECKING_MESSAGES or self.size > CHECKING_BYTES
+        return self.messages > CHECKING_MESSAGES or self.size > CHECKING_BYTES
 
     def keep(self, frame: bytes) -> None:
         """One more frame waits."""
@@ -38,7 +37,6 @@ class Checks:
 
     def end(self, frames: Sequence[bytes]) -> None:
         """A check is over, and these wait no more."""
-        self.documents -= 1
         self.messages -= len(frames)
         self.size -= sum(map(len, frames)) + FRAME_OVERHEAD * len(frames)
 

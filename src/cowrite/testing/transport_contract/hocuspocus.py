@@ -156,18 +156,33 @@ class HocuspocusContract:
         await provider.socket.close()
 
     @pytest.mark.rule("HP8")
-    @pytest.mark.parametrize("flood", ["messages", "bytes", "documents"])
+    @pytest.mark.parametrize("flood", ["messages", "bytes"])
     async def test_provider_what_waits_is_bounded(self, start: StartServer, flood: str) -> None:
         """Too much before a token is checked closes with 4205."""
         provider = await Provider.connect(await start(ServerOptions(slowly(asyncio.Event()))))
         provider.socket.send(_HELLO)
-        count = {"messages": 1001, "bytes": 6, "documents": 100}[flood]
-        for number in range(count):
-            if flood == "documents":
-                provider.say(Authenticate("ana"), f"doc {number}")
-            else:
-                provider.say(Update(bytes(1 << 20)) if flood == "bytes" else QueryAwareness())
+        for _ in range({"messages": 1001, "bytes": 6}[flood]):
+            provider.say(Update(bytes(1 << 20)) if flood == "bytes" else QueryAwareness())
         assert (await ended(provider.socket)).code == CloseCode.RESET_CONNECTION
+
+    @pytest.mark.rule("HP8", "HP22")
+    async def test_provider_all_documents_come_at_once(self, start: StartServer) -> None:
+        """As many as one socket may have, their tokens checked at a time, as after a restart: nobody is closed for it."""
+        gate = asyncio.Event()
+        most = Limits().documents_per_socket
+        provider = await Provider.connect(await start(ServerOptions(slowly(gate))))
+        for number in range(most):
+            provider.say(Authenticate("ana"), f"doc {number}")
+            provider.say(SyncStep1(EMPTY_STATE_VECTOR), f"doc {number}")
+        provider.say(Authenticate("ana"), "one more")
+        assert await provider.hear(PermissionDenied, "one more") == PermissionDenied("too_many_documents")
+        gate.set()
+        entered = set[str]()
+        while len(entered) < most:
+            one = await provider.next()
+            if isinstance(one, Addressed) and isinstance(one.message, Authenticated):
+                entered.add(one.address)
+        await provider.socket.close()
 
     @pytest.mark.rule("HP13", "HP17", "HP18")
     async def test_provider_of_a_reader(self, start: StartServer) -> None:

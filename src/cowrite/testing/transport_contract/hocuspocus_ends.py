@@ -25,10 +25,11 @@ from cowrite.protocol.hocuspocus import (
 )
 from cowrite.protocol.messages import (
     PermissionDenied,
+    SyncStep2,
     Update,
 )
 from cowrite.testing.client import TEXT
-from cowrite.testing.transport_contract.provider import Provider, update
+from cowrite.testing.transport_contract.provider import Provider, content, update
 from cowrite.testing.transport_contract.server import (
     ServerOptions,
     StartServer,
@@ -132,11 +133,16 @@ class HocuspocusEndContract:
 
     @pytest.mark.rule("HP23")
     async def test_provider_too_large_messages(self, start: StartServer) -> None:
-        """A frame over the limit closes the socket with 4413; an Update over its own ends the document."""
+        """A frame over the limit closes the socket with 4413, and so does an Update over its own; a SyncStep2 brings that."""
         limits = Limits(update_bytes=1000, sync_bytes=1 << 20)
-        provider = await Provider.enter(await start(ServerOptions(limits=limits)))
+        url = await start(ServerOptions(limits=limits))
+        provider = await Provider.enter(url)
         provider.say(update("x" * 1000))
-        assert await provider.hear(Close) == Close("message_too_large")
+        assert (await ended(provider.socket)).code == CloseCode.MESSAGE_TOO_LARGE
+        provider = await Provider.enter(url)
+        provider.say(SyncStep2(content("x" * 1000)))
+        assert await provider.hear(SyncStatus) == SyncStatus(True)
+        assert await text_of(f"{url}/yjs/doc") == "x" * 1000
         provider.socket.send(bytes(2 << 20))
         assert (await ended(provider.socket)).code == CloseCode.MESSAGE_TOO_LARGE
 

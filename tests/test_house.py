@@ -220,6 +220,23 @@ def test_files_that_the_code_names_exist() -> None:
     assert missing == []
 
 
+@pytest.mark.rule("HO15")
+@pytest.mark.parametrize("page", ["SECURITY.md", "docs/reliability.md"])
+def test_the_tests_that_pages_name_exist(page: str) -> None:
+    """A name that was cut (``test_a_disk_…``) stands for one that is whole elsewhere on the page, or begins like it."""
+    kept = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "src/cowrite/testing").rglob("*.py")]
+    text = (ROOT / page).read_text()
+    functions = {name for path in kept for name in re.findall(r"def (test_\w+)", path.read_text())}
+    files = {path.stem for path in kept}
+    named = set(re.findall(r"\b(test_\w+)(…?)", text))
+    missing = {
+        name
+        for name, cut in named
+        if not (any(one.startswith(name) for one in functions | files) if cut else name in functions | files)
+    }
+    assert missing == set()
+
+
 @pytest.mark.rule("HO13")
 def test_proofs_of_security_exist() -> None:
     """What SECURITY.md names as proof is there: rules of the specification, and files."""

@@ -15,10 +15,12 @@ def test_counted_by_limit() -> None:
     assert excess.counts == dict.fromkeys(LIMITS, 0)
     for limit in ("user_sockets", "too_large", "unauthorized"):
         excess.count(limit)
-    for code in (CloseCode.TOO_FAST, CloseCode.FORBIDDEN, 1000):
+    for code in (CloseCode.TOO_FAST, CloseCode.FORBIDDEN, CloseCode.HOSTILE_UPDATE, CloseCode.CONTRADICTING_CONTENT, 1000):
         excess.closed(code)
     assert {limit: count for limit, count in excess.counts.items() if count} == {
         "user_sockets": 1,
         "too_large": 1,
         "too_fast": 1,
+        "hostile_update": 1,
+        "contradicting_content": 1,
     }

@@ -22,6 +22,7 @@ LIMITS: Final = frozenset(
             "user_sockets",
         ),
         *("message_too_large", "missing_dependencies", "idle", "connection_timeout", "reset_connection", "too_fast"),
+        *("hostile_update", "contradicting_content", "document_deleted", "edit_not_kept"),
         *("cpu_share", "rate_messages", "rate_bytes"),
         "foreign_client",
         *("import_cpu_seconds", "import_memory_bytes", "import_crashed"),
@@ -36,8 +37,8 @@ LIMITS: Final = frozenset(
         ),
     )
 )
-"""Those that are counted: limits by their names where one has a code of its own, else the codes; and content under
-a Yjs client id of another user."""
+"""Those that are counted: limits by their names where one has a code of its own, else the codes; content under a Yjs client id
+of another user; and what the guard refuses."""
 
 _LIMIT_OF: Final = {"request_timeout": "arrival_seconds"}
 """Of codes that only one limit has."""

@@ -28,7 +28,7 @@ from cowrite.protocol.close_codes import CloseCode
 from cowrite.transports.attendance import max_message_bytes
 from cowrite.transports.frame_reader import FrameReader, FrameReaders
 from cowrite.transports.picows_wire import PicowsWire
-from cowrite.transports.read_turn import READ_BYTES, ReadTurn
+from cowrite.transports.read_turn import ReadTurn
 from cowrite.transports.services import Services, Serving
 from cowrite.transports.upgrade import (
     NOT_SERVING,
@@ -170,7 +170,7 @@ class SocketProtocol(asyncio.BufferedProtocol):
         # What is read goes into it at once, and buffer_updated() follows, before any other socket is read.
         reader = self._reader if self._reader is not None else self._readers.next
         buffer: memoryview = reader.get_buffer(sizehint)
-        return buffer[:READ_BYTES]
+        return buffer[: self._turn.read_bytes]
 
     def buffer_updated(self, nbytes: int) -> None:
         began = time.monotonic()

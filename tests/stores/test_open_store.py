@@ -36,6 +36,8 @@ async def refused(url: str) -> str:
         ("oracle://u:secret@h/db", "'oracle' are not supported"),
         ("postgresql://u:secret@h", "names no database"),
         ("postgres://u:secret@/db", "names no host"),
+        ("postgresql://u:not@secret@127.0.0.1:1/db", "percent-encode the user and the password"),
+        ("mariadb://u:not@secret@127.0.0.1:1/db", "percent-encode the user and the password"),
         ("postgresql://u:secret@h/db?sslmode=allow", "'allow'; it takes one of disable, prefer, require, verify-ca"),
         ("mysql://u:secret@h/db?sslmode=prefer", "'prefer'; it takes one of disable, require, verify-ca"),
         ("postgresql://u:secret@h/db?sslrootcert=/no/file", "sslrootcert of the database's URL cannot be used: No such"),

@@ -38,6 +38,11 @@ def server_place(url: URL, kind: str) -> Place:
     """Raises :class:`StoreSetupError` with one line for people, without the password."""
     scheme = url.drivername.partition("+")[0]
     example = f"for example {scheme}://user:password@host/database"
+    if "@" in (url.host or ""):
+        # What stands before it is the end of a password: nothing of it is repeated.
+        raise StoreSetupError(
+            f"The database's URL has an @ too many: percent-encode the user and the password (an @ is %40), {example}."
+        )
     query = _query(url, example)
     if not url.database:
         raise StoreSetupError(f"The database's URL names no database; write it behind the host, {example}.")

@@ -22,6 +22,8 @@ from cowrite.runtime import Runtime
 from cowrite.tokens import generate_secret
 from example_programs import edit, example_program
 
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
 
 @pytest.fixture
 def collab(tmp_path: Path) -> FastAPI:
@@ -106,3 +108,13 @@ def test_the_fastapi_example(tmp_path: Path) -> None:
             assert asyncio.run(edit(f"{url}/collab/yjs/notes/first", rita.post("/notes/first/token").text, None)) == "Hello"
         with pytest.raises(ConnectionClosed):
             asyncio.run(edit(f"{url}/collab/yjs/notes/first", "wrong", None))
+
+
+@pytest.mark.rule("EM5")
+@pytest.mark.parametrize("page", ["embedding.md", "django.md"])
+def test_what_the_docs_install_has_websockets(page: str) -> None:
+    """uvicorn comes without a library for WebSockets: whoever follows a page word for word has one."""
+    lines = (DOCS / page).read_text().splitlines()
+    installs = [line for line in lines if line.startswith("    ") and "pip install" in line]
+    assert installs
+    assert [line for line in installs if "websockets" not in line.split()] == []

@@ -18,6 +18,7 @@ from cowrite.hooks import Hooks
 from cowrite.http.api import include_api
 from cowrite.http.docs_page import docs_route
 from cowrite.http.health import health_routes
+from cowrite.http.lost_upgrades import LostUpgrades
 from cowrite.http.metrics import metrics_routes
 from cowrite.http.origins import CrossOrigin
 from cowrite.http.pages import Pages
@@ -106,6 +107,7 @@ def create_app(
     answer_with_problems(app, unavailable_when=(KeysUnavailable,), told=runtime.refused)
     # The one that is added last is the outermost.
     app.add_middleware(RawDocumentPaths)
+    app.add_middleware(LostUpgrades)
     app.add_middleware(CrossOrigin, allows=runtime.origins.allows)
     app.add_middleware(HostCheck, allows=runtime.origins.allows_host)
     app.add_middleware(SecurityHeaders)

@@ -12,20 +12,23 @@ from urllib.parse import unquote_plus
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 PARAMETER: Final = "access_token"
+_OF_SOCKETS: Final = "token"
+"""The one in the addresses of sockets. It comes in a request where an upgrade has failed, and is of no use there."""
 _KEPT: Final = "cowrite.access_token"
 _MAX_LENGTH: Final = 64 << 10
 """Servers take no longer addresses."""
 
 
 class QueryTokens:
-    """Takes ``access_token`` out of the query of each HTTP request."""
+    """Takes ``access_token`` out of the query of each HTTP request, and ``token``."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (query := scope["query_string"]):
-            scope["query_string"], scope[_KEPT] = split_token(query, PARAMETER)
+            rest, scope[_KEPT] = split_token(query, PARAMETER)
+            scope["query_string"], _ = split_token(rest, _OF_SOCKETS)
         await self._app(scope, receive, send)
 
 

@@ -42,6 +42,12 @@ def test_a_backup_and_what_it_brings_back(data: Path, run: Run, tmp_path: Path) 
     assert run("backup", "folder")[0] == 0
     (made,) = (tmp_path / "folder").iterdir()
     assert re.fullmatch(r"cowrite-\d{8}T\d{6}Z\.backup", made.name)
+    assert run("backup", "new/folder/")[0] == 0
+    (made,) = (tmp_path / "new" / "folder").iterdir()
+    assert re.fullmatch(r"cowrite-\d{8}T\d{6}Z\.backup", made.name)
+    code, out, err = run("backup", "one.backup/")
+    assert (code, out) == (2, "")
+    assert err == "cowrite: the folder one.backup cannot be made: File exists\n"
 
 
 @pytest.mark.rule("BK5")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +11,10 @@ from cowrite.history_commands import DatabaseUrl, DataDir
 
 
 def backup(
-    target: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, or a folder for one named by the time.")],
+    target: Annotated[
+        str,  # a Path would forget a slash at the end
+        typer.Argument(metavar="FILE", help="The file to write, or a folder for one named by the time; FOLDER/ is made."),
+    ],
     *,
     force: Annotated[bool, typer.Option("--force", metavar="", help="Replace the file when it is there already.")] = False,
     data_dir: DataDir = None,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import tempfile
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from cowrite.composition import database_url as url_of
 from cowrite.console import busy, say
@@ -24,15 +25,17 @@ from cowrite.stores.opening import file_of, place_name
 
 T = TypeVar("T")
 
+_SLASHES: Final = (os.sep, os.altsep or os.sep)
 
-def make_backup(data_dir: str | None, database_url: str | None, target: Path, *, force: bool, as_json: bool) -> int:
+
+def make_backup(data_dir: str | None, database_url: str | None, target: str, *, force: bool, as_json: bool) -> int:
     """Make a backup, and say what is in it. Returns 1 when something was damaged before, else 0."""
     url = url_of(_settings(data_dir, database_url))
     file = _file(url)
     if file is not None and not file.exists():
         # Opening it would make it.
         raise StartError(f"there is no database {file}; --data-dir or --database-url says where it is")
-    path = target / f"cowrite-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.backup" if target.is_dir() else target
+    path = _file_at(target)
     with busy("copying"):
         made = _run(back_up(url, path, force=force))
     for line in made.copied.damaged:
@@ -56,6 +59,17 @@ def restore_backup(data_dir: str | None, database_url: str | None, source: Path,
     made = datetime.fromtimestamp(contents.header.made_at // 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     told = {"database": place, "made_at": contents.header.made_at, "documents": rows["documents"], "entries": rows["updates"]}
     say(f"{place[0].upper()}{place[1:]} is as it was at {made}: {_number(rows)}", told, as_json=as_json)
+
+
+def _file_at(target: str) -> Path:
+    """The file to write: in a folder, one named by the time. What ends in a slash is a folder, and is made if need be."""
+    path = Path(target)
+    if target.endswith(_SLASHES):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartError(f"the folder {path} cannot be made: {error.strerror}") from None
+    return path / f"cowrite-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.backup" if path.is_dir() else path
 
 
 @contextmanager

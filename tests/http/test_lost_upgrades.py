@@ -33,7 +33,8 @@ async def test_an_upgrade_that_comes_as_a_request(
 ) -> None:
     """It is told what is missing, in the log once; the access log has the address without the token, mounted or not."""
     settings = Settings(data_dir=tmp_path / "data", secret=SecretStr(generate_secret()))
-    app = host = await asyncio.to_thread(create_app, settings)
+    app = await asyncio.to_thread(create_app, settings)
+    host: FastAPI = app
     if below:
         host = FastAPI()
         mount(host, below, app)

@@ -138,8 +138,8 @@ async def test_edits_of_a_pause_are_one_message(storage: Storage) -> None:
         async with sending(storage, receiver, times=SenderTimes(pause=0.4)) as sender:
             await never(lambda: receiver.received)  # it has looked what others have left
             began = time.monotonic()
+            await write(storage.store, "doc", *map(make_entry, range(1, 6)))
             for offset in range(1, 6):
-                await write(storage.store, "doc", make_entry(offset))
                 sender.committed(News("doc", "e", offset, ()))
             await until(lambda: receiver.accepted)
             assert receiver.accepted[0].at - began >= 0.4

@@ -33,10 +33,15 @@ def to_markdown(state: State, root: str | None = None) -> str:
     followed by empty ones; a table without a header has an empty one. Maps are lists of ``**key**: value``. Roots follow one
     another in their order, with a blank line between; a root that is not there is "".
     """
-    texts = [_join(_write(block)) for block in read_roots(state, root)]
+    texts = [markdown_of(block) for block in read_roots(state, root)]
     if len(texts) > 1:
         texts = [text.strip("\n") for text in texts if text.strip("\n")]
     return "\n\n".join(texts)
+
+
+def markdown_of(root: Block) -> str:
+    """The same of blocks that came from somewhere else."""
+    return _join(_write(root))
 
 
 def _flatten_cells(root: Block) -> Block:

@@ -14,7 +14,7 @@ from cowrite.formats.blocks import Json, Mark, MarkKind, Marks
 from cowrite.formats.safety import one_line, safe_address, safe_colour
 
 # y-prosemirror ends the names of marks that may overlap their own kind so, from 1.3 on.
-_HASH = re.compile(r"--[A-Za-z0-9+/=]{8}\Z")
+HASH = re.compile(r"--[A-Za-z0-9+/=]{8}\Z")
 
 
 def folded(name: str) -> str:
@@ -31,7 +31,7 @@ def read_marks(attributes: Mapping[str, Json]) -> Marks:
         if isinstance(value, Mark):  # a change: no JSON is a mark, so no client can have written it
             found[value.kind] = value
             continue
-        read = _MARKS.get(folded(_HASH.sub("", name)))
+        read = _MARKS.get(folded(HASH.sub("", name)))
         if read is not None and value is not None and value is not False:
             found.update((mark.kind, mark) for mark in read(value))
     return tuple(sorted(found.values()))

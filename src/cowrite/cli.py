@@ -19,6 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 from cowrite.backup_command import backup
 from cowrite.doctor_command import doctor
 from cowrite.history_commands import COMMANDS
+from cowrite.import_command import import_
 from cowrite.load_command import load
 from cowrite.migrate_command import migrate
 from cowrite.startup import StartError, require_loopback
@@ -230,8 +231,8 @@ def token(
         raise StartError(f"no token was made: {error}") from None
 
 
-for command in (doctor, migrate, load, backup, *COMMANDS):
-    app.command(cls=_Command)(command)
+for command in (doctor, migrate, load, backup, *COMMANDS, import_):
+    app.command(command.__name__.rstrip("_"), cls=_Command)(command)
 webhooks = typer.Typer(cls=_Group, help=WEBHOOKS_HELP, no_args_is_help=True)
 for name, about_webhooks in WEBHOOK_COMMANDS.items():
     webhooks.command(name, cls=_Command)(about_webhooks)

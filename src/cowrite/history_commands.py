@@ -104,7 +104,9 @@ def export(
     at: Annotated[
         str | None, typer.Option("--at", metavar="MOMENT", show_default=False, help="A moment; now, if left out.")
     ] = None,
-    form: Annotated[str, typer.Option("--format", metavar="FORM", help="json, text, html, markdown or yjs.")] = "json",
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORM", help="json, text, html, markdown, prosemirror or yjs.")
+    ] = "json",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", show_default=False, help="Write it there.")
     ] = None,

@@ -132,6 +132,8 @@ def _group(group: ActivityGroup) -> str:
 def _why(cause: Cause) -> str:
     if cause.kind is CauseKind.UNDO:
         return f"undo of {harmless(cause.author or '')}'s changes, {(cause.after or 0) + 1}-{cause.until}"
+    if cause.kind is CauseKind.IMPORT:
+        return f"import into {cause.root!r}"
     what = f"restore of {cause.root!r}" if cause.root is not None else "restore"
     return f"{what}, back to {cause.until}"
 

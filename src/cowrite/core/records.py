@@ -32,6 +32,8 @@ class CauseKind(StrEnum):
     """The document, or one root of it, was brought back to an earlier moment."""
     UNDO = "undo"
     """What one author did in some entries was undone."""
+    IMPORT = "import"
+    """Something from outside (Markdown, HTML, text, the JSON of ProseMirror) was written into one root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,12 @@ class Cause:
 
     kind: CauseKind
     until: int
-    """Restore: the offset that was restored. Undo: the last entry of those whose changes were undone."""
+    """Restore: the offset that was restored. Undo: the last entry of those whose changes were undone.
+    Import: the head when it was asked for."""
     after: int | None = None
     """Undo: the entry before the first one of those."""
     root: str | None = None
-    """Restore: the only root that was restored; None: all."""
+    """Restore: the only root that was restored; None: all. Import: the root that was written."""
     author: str | None = None
     """Undo: whose changes were undone."""
     copies: tuple[tuple[int, int, int, int, int], ...] = ()
@@ -247,7 +250,7 @@ class VersionKind(StrEnum):
     AUTOMATIC = "automatic"
     """A pause in editing."""
     RESTORE = "restore"
-    """What was there before something was restored or undone."""
+    """What was there before something was restored, undone or imported."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from cowrite.http.backend import Serving
 from cowrite.http.description import describe_tokens
 from cowrite.http.documents import documents_routes
 from cowrite.http.history import history_routes
+from cowrite.http.importing import importing_routes
 from cowrite.http.operations import operations_routes, poll_route
 from cowrite.http.realtime import realtime_routes
 from cowrite.http.versions import versions_routes
@@ -33,6 +34,7 @@ def include_api(app: FastAPI, serving: Serving, *, limits: Limits, batch_millise
         documents_routes(),
         versions_routes(),
         history_routes(),
+        importing_routes(),
     )
     app.router.routes.append(poll_route(serving))
     known = [route for router in routers for route in router.routes]

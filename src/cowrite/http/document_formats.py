@@ -9,7 +9,8 @@ from http import HTTPStatus
 from typing import Final
 
 from cowrite.core.operations.state import State
-from cowrite.formats import to_html, to_markdown, to_text
+from cowrite.formats import to_html, to_markdown, to_prosemirror, to_text
+from cowrite.formats.reading import State as Contents
 from cowrite.http.refusals import Refusal
 
 _IN_THREAD_BYTES: Final = 64 << 10
@@ -25,6 +26,7 @@ class Format(StrEnum):
     TEXT = "text"
     HTML = "html"
     MARKDOWN = "markdown"
+    PROSEMIRROR = "prosemirror"
     YJS = "yjs"
 
 
@@ -33,9 +35,21 @@ MEDIA_TYPES: Final = {
     Format.TEXT: "text/plain; charset=utf-8",
     Format.HTML: "text/html; charset=utf-8",
     Format.MARKDOWN: "text/markdown; charset=utf-8",
+    Format.PROSEMIRROR: "application/vnd.prosemirror+json",
     Format.YJS: "application/octet-stream",
 }
-_RENDERERS: Final = {Format.TEXT: to_text, Format.HTML: to_html, Format.MARKDOWN: to_markdown}
+
+
+def _to_prosemirror(state: Contents, root: str | None) -> str:
+    return _encode(to_prosemirror(state, root))
+
+
+_RENDERERS: Final = {
+    Format.TEXT: to_text,
+    Format.HTML: to_html,
+    Format.MARKDOWN: to_markdown,
+    Format.PROSEMIRROR: _to_prosemirror,
+}
 
 
 def chosen_format(asked: Format | None, accept: str | None) -> Format:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from cowrite.core.history.diffs import DiffFormat, told
 from cowrite.core.history.moments import Moment
-from cowrite.core.history.restoring import Made
+from cowrite.core.history.server_edits import Made
 from cowrite.core.operations.reading import MAX_OPERATIONS
 from cowrite.core.ports import Grant, HistoryForgotten
 from cowrite.core.records import CauseKind, DocumentInfo

@@ -107,10 +107,12 @@ class Diff(BaseModel):
 class CauseShown(BaseModel):
     """Why the server made an entry."""
 
-    kind: Literal["restore", "undo"]
-    until: int = Field(description="The offset that was restored; the last entry of those that were undone.")
+    kind: Literal["restore", "undo", "import"]
+    until: int = Field(
+        description="The offset that was restored; the last entry of those that were undone; the head before an import."
+    )
     after: int | None = Field(description="Of what was undone: the entry before.")
-    root: str | None = Field(description="The only root that was restored; null: all.")
+    root: str | None = Field(description="The only root that was restored; null: all. The root that was imported into.")
     author: str | None = Field(description="Whose changes were undone.")
 
 

@@ -135,6 +135,8 @@ _OF_SUBMISSIONS: Final = {
     "document_damaged": HTTPStatus.INTERNAL_SERVER_ERROR,
     "history_replaced": HTTPStatus.CONFLICT,
     "restored_meanwhile": HTTPStatus.CONFLICT,
+    "not_empty": HTTPStatus.CONFLICT,
+    "too_large": _TOO_LARGE,
     "too_fast": HTTPStatus.TOO_MANY_REQUESTS,
     "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "overloaded": HTTPStatus.SERVICE_UNAVAILABLE,

@@ -12,9 +12,11 @@ from cowrite.core.history.blames import Blames
 from cowrite.core.history.cache import Cache
 from cowrite.core.history.diffs import Diffs
 from cowrite.core.history.erasing import Erasing
+from cowrite.core.history.importing import Importing
 from cowrite.core.history.moments import Moments
 from cowrite.core.history.reads import BoundedHistory
 from cowrite.core.history.restoring import Restoring
+from cowrite.core.history.server_edits import ServerEdits
 from cowrite.core.history.telling import TellingVersions
 from cowrite.core.history.versions import VersionKeeper
 from cowrite.core.history.worker import HistoryWorker
@@ -37,6 +39,7 @@ class Past:
     versions: VersionKeeper
     automatic: AutomaticVersions
     restoring: Restoring
+    importing: Importing
     erasing: Erasing
 
     async def close(self) -> None:
@@ -63,6 +66,7 @@ def open_past(
     storage = replace(storage, history=history, versions=TellingVersions(storage.versions, events))
     moments = Moments(storage, worker)
     known = Authors(history, storage.store, worker, max_bytes=authors.CACHE_BYTES)
+    edits = ServerEdits(storage, moments, worker, registry, accounts, clock, ids, limits)
     blames_made = Blames(moments, known, worker, Cache(blames.CACHE_BYTES))
     diffs_made = Diffs(moments, known, worker, Cache(diffs.CACHE_BYTES))
     caches = [moments.forget, known.forget, blames_made.kept.forget, diffs_made.kept.forget]
@@ -74,6 +78,7 @@ def open_past(
         diffs=diffs_made,
         versions=VersionKeeper(storage.versions, clock, ids),
         automatic=AutomaticVersions(storage.versions, clock, ids, times, damaged=registry.damaged),
-        restoring=Restoring(storage, moments, known, worker, registry, accounts, clock, ids, limits),
+        restoring=Restoring(storage, moments, known, edits),
+        importing=Importing(storage, moments, registry, edits),
         erasing=Erasing(storage, moments, registry, clock, ids, grace_days=grace_days, caches=caches),
     )

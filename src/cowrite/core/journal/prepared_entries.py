@@ -62,9 +62,10 @@ class PreparedEntryMaker:
         entry = await self._enter(prepared, place)
         place.group.known[prepared.id] = submitted = _submitted(prepared, entry, place.offset)
         place.derived.submitted.append(submitted)
-        if entry is not None:
+        kept = entry is not None and before > 0  # of what was empty there is nothing to keep
+        if kept:
             place.derived.versions.append(self._version(prepared, before))
-        return Answer(submitted.operations, place.offset, version_of(prepared.id) if entry is not None else None)
+        return Answer(submitted.operations, place.offset, version_of(prepared.id) if kept else None)
 
     async def _enter(self, prepared: Prepared, place: Place) -> Entry | None:
         replicas, derived = place.room.replicas, place.derived
@@ -112,7 +113,7 @@ def _answer_again(prepared: Prepared, known: Submitted) -> Answer:
     same = (prepared.document_id, prepared.session.author, prepared.digest)
     if (known.document_id, known.author, known.digest) != same:
         raise SubmissionRefused("operation_id_taken", "something else has this id already", field="id")
-    return Answer(known.operations, known.offset, version_of(prepared.id) if known.operations else None)
+    return Answer(known.operations, known.offset, version_of(prepared.id) if known.operations and known.offset > 1 else None)
 
 
 def _check_access(prepared: Prepared) -> None:
@@ -129,7 +130,7 @@ async def _refuse_outdated(prepared: Prepared, place: Place) -> None:
         raise SubmissionRefused("history_replaced", "the document's history was replaced; ask for it anew", retry=True)
     if await _is_behind_another(prepared, place):
         # Both would bring the same back, and it would be there twice.
-        reason = "something else was restored or undone meanwhile; ask for it anew"
+        reason = "something else was restored, undone or imported meanwhile; ask for it anew"
         raise SubmissionRefused("restored_meanwhile", reason, retry=True)
     if any(log.state.get(brought.client) for brought in prepared.outline.brings):
         raise SubmissionRefused("unavailable", "its Yjs client was taken meanwhile; ask for it anew", retry=True)

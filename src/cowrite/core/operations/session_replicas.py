@@ -174,10 +174,10 @@ class SessionReplicas:
             # The empty document, too: when that is forgotten, so may be what the session has submitted since.
             updates = _updates(await self._history.load_at(document_id, base))
         own = [one.update for one in await self._own(submission, transaction, base, before)]
-        name = self._names.get(_key(submission)) or _Name(_fresh_client_id())
+        name = self._names.get(_key(submission)) or _Name(fresh_client_id())
         replica = _replica(name, before.roots, updates, own)
         if replica.clock != name.clock:
-            name = _Name(_fresh_client_id())
+            name = _Name(fresh_client_id())
             replica = _replica(name, before.roots, updates, own)
         self._remember(_key(submission), name)
         cost = _COST * sum(map(len, updates)) + _OVERHEAD
@@ -258,5 +258,6 @@ def _key(submission: Submission) -> _Key:
     return submission.session.document_id, submission.session.id
 
 
-def _fresh_client_id() -> int:
+def fresh_client_id() -> int:
+    """A Yjs client id that nobody else uses: never for two updates of which one may be lost."""
     return secrets.randbits(_CLIENT_ID_BITS)

@@ -8,7 +8,7 @@ where they are that, and code has no marks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from cowrite.formats.blocks import Block, Break, Image, Json, Kind, Leaf, Mark, MarkKind, Marks, Run, fold, plain
@@ -203,7 +203,7 @@ class _Writer:
         """A paragraph or heading; where pictures are blocks, one for what is before each of them and behind it."""
         nodes: _Nodes = []
         line: _Nodes = []
-        for leaf in leaves:
+        for leaf in _parted(leaves) if self.vocabulary.image_is_block else leaves:
             if isinstance(leaf, Image) and self.vocabulary.image_is_block:
                 nodes += [*([_element(name, attributes, line)] if line else []), *self._inline(leaf)]
                 line = []
@@ -237,6 +237,28 @@ class _Writer:
             else:
                 written[name] = _ATTRIBUTES.get(mark.kind, _no_attributes)(mark)
         return written
+
+
+def _parted(leaves: Sequence[Leaf]) -> list[Leaf]:
+    """Without the blanks and breaks around pictures, which stand apart from the text."""
+    parted: list[Leaf] = []
+    for leaf in leaves:
+        behind = bool(parted) and isinstance(parted[-1], Image)
+        if behind and isinstance(leaf, Run):
+            leaf = replace(leaf, text=leaf.text.lstrip(" "))
+        if behind and (isinstance(leaf, Break) or (isinstance(leaf, Run) and not leaf.text)):
+            continue
+        if isinstance(leaf, Image):
+            while parted and _is_blank(parted[-1]):
+                parted.pop()
+            if parted and isinstance(last := parted[-1], Run):
+                parted[-1] = replace(last, text=last.text.rstrip(" "))
+        parted.append(leaf)
+    return parted
+
+
+def _is_blank(leaf: Leaf) -> bool:
+    return isinstance(leaf, Break) or (isinstance(leaf, Run) and not leaf.text.strip(" "))
 
 
 def _leaves(parts: Iterable[_Nodes | Leaf]) -> list[Leaf]:

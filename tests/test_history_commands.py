@@ -221,7 +221,7 @@ def test_export_writes_a_moment(data: Path, run: Run, tmp_path: Path) -> None:
         (("history", "three"), "there is no document 'three' in this database"),
         (("diff", "two", "7"), "this document has no moment '7'"),
         (("diff", "two", "1", "--format", "pdf"), "--format is pdf; it takes one of text, json, operations, html"),
-        (("export", "two", "--format", "pdf"), "--format is pdf; it takes one of json, text, html, markdown, yjs"),
+        (("export", "two", "--format", "pdf"), "--format is pdf; it takes one of json, text, html, markdown, prosemirror, yjs"),
         (("export", "two", "-o", "no/such/folder/x"), "no/such/folder/x cannot be written: No such file or directory"),
         (("restore", "two", "--to", "1", "--by", ""), "--by is empty; give it 1 to 255 characters"),
         (("restore", "two", "--to", "1", "--by", "x" * 256), "--by has 256 characters"),

@@ -147,13 +147,17 @@ def _trim_end(pieces: list[_Piece]) -> None:
 
 
 def _move_blanks_out(pieces: list[_Piece]) -> None:
-    """Leave blanks and breaks only those marks that are open on both of their sides, and on all of them between the two."""
+    """Leave blanks and breaks only those marks that are open on both of their sides, and on all blanks between the two.
+
+    A break has no looks, and in trees no marks: what is the same on both of its sides goes on over it.
+    """
     groups = [list(group) for _, group in groupby(pieces, _is_blank)]
     before: Marks = ()
     for group, following in zip(groups, [*groups[1:], []], strict=False):
         if _is_blank(group[0]):
             around = before[: shared_marks(before, following[0].marks)] if following else ()
-            marks = around[: min(_leading(around, piece.marks) for piece in group)]
+            blanks = (_leading(around, piece.marks) for piece in group if piece.sort is _Sort.BLANK)
+            marks = around[: min(blanks, default=len(around))]
             for piece in group:
                 piece.marks = marks
         before = group[-1].marks

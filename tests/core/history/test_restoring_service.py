@@ -18,7 +18,7 @@ from cowrite.core.history import blames, diffs
 from cowrite.core.history.diffs import DiffFormat
 from cowrite.core.history.errors import HistoryRefused
 from cowrite.core.history.past import Past
-from cowrite.core.history.restoring import Made
+from cowrite.core.history.server_edits import Made
 from cowrite.core.operations.submissions import SubmissionRefused
 from cowrite.core.ports import Grant, HistoryForgotten, StoreCorrupt
 from cowrite.core.records import Authored, CauseKind

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cowrite.core.history.errors import HistoryRefused
 from cowrite.core.history.faults import reading
@@ -24,7 +24,11 @@ from cowrite.crdt.apply_operations import apply_operations
 from cowrite.crdt.operations import OperationDraft, OperationInvalid, OperationType
 from cowrite.crdt.text_index import utf16_length
 from cowrite.crdt.values import Json
-from cowrite.formats.shapes import ROOTS, Shape, Shaped, Source, SourceInvalid, shaped
+from cowrite.formats.shapes import ROOTS, Shape, Source
+from cowrite.formats.sources.invalid import SourceInvalid
+
+if TYPE_CHECKING:
+    from cowrite.formats.shaping import Shaped
 
 _NOT_EMPTY: Final = "say with the mode append or replace what is to become of it; its history stays either way"
 
@@ -116,6 +120,8 @@ class Importing:
 
 
 def _shaped(brought: Brought) -> Shaped:
+    from cowrite.formats.shaping import shaped  # its reader of Markdown would delay the start of every server
+
     try:
         return shaped(brought.content, brought.source, brought.shape)
     except SourceInvalid as invalid:

@@ -1,21 +1,10 @@
-"""Blocks as an editor's binding keeps them in a Yjs document."""
+"""Blocks as an editor's binding keeps them in a Yjs document. :mod:`cowrite.formats.shaping` makes them of what is imported."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, TypeAlias
-
-from cowrite.formats.blocks import Block, Json
-from cowrite.formats.markdown import markdown_of
-from cowrite.formats.shapes.delta import to_delta
-from cowrite.formats.shapes.nodes import PROSEMIRROR, TIPTAP, to_nodes
-from cowrite.formats.sources import read_html, read_markdown, read_plain, text_of
-from cowrite.formats.sources.invalid import MAX_NODES, SourceInvalid
-from cowrite.formats.sources.prosemirror import blocks_of, read_prosemirror
-
-__all__ = ["ROOTS", "Shape", "Shaped", "Source", "SourceInvalid", "shaped"]
+from typing import Final
 
 
 class Source(StrEnum):
@@ -47,80 +36,3 @@ ROOTS: Final[Mapping[Shape, str]] = {
     Shape.QUILL: "text",
 }
 """The roots that the editors' bindings have unless they are told another one; of texts, that of cowrite's examples."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shaped:
-    """What is to be written into a root: the nodes of an XML tree, or the delta of a text."""
-
-    nodes: Sequence[Json] | None = None
-    delta: Sequence[Json] | None = None
-    left_out: Sequence[str] = ()
-    """Names of what the editor has nothing for; its text is there."""
-
-
-def shaped(content: bytes, source: Source, shape: Shape) -> Shaped:
-    """Make of bytes what an editor opens. Raises :class:`SourceInvalid`."""
-    text = text_of(content)
-    made = _of_prosemirror(text, shape) if source is Source.PROSEMIRROR else _SHAPES[shape](text, source)
-    if _too_many(made):
-        raise SourceInvalid("too_many_nodes", f"it has more than {MAX_NODES} nodes; import it in parts")
-    return made
-
-
-def _of_prosemirror(text: str, shape: Shape) -> Shaped:
-    read = read_prosemirror(text)
-    if shape in _VOCABULARIES:
-        return Shaped(nodes=read.nodes, left_out=read.left_out)
-    block = blocks_of(read.nodes)
-    return _source(markdown_of(block)) if shape is Shape.TEXT else _delta(block)
-
-
-def _tree(shape: Shape) -> Callable[[str, Source], Shaped]:
-    def make(text: str, source: Source) -> Shaped:
-        nodes, left_out = to_nodes(_READERS[source](text), _VOCABULARIES[shape])
-        return Shaped(nodes=nodes, left_out=left_out)
-
-    return make
-
-
-def _text(text: str, source: Source) -> Shaped:
-    return _source(markdown_of(read_html(text)) if source is Source.HTML else text)
-
-
-def _quill(text: str, source: Source) -> Shaped:
-    return _source(text) if source is Source.TEXT else _delta(_READERS[source](text))
-
-
-def _source(text: str) -> Shaped:
-    return Shaped(delta=[{"insert": text}] if text else [])
-
-
-def _delta(block: Block) -> Shaped:
-    delta, left_out = to_delta(block)
-    return Shaped(delta=delta, left_out=left_out)
-
-
-def _too_many(made: Shaped) -> bool:
-    count = 0
-    waiting = [*(made.nodes or ()), *(made.delta or ())]
-    while waiting and count <= MAX_NODES:
-        value = waiting.pop()
-        count += 1 + len(value.get("attrs", value.get("attributes", ())))
-        waiting += value.get("children", value.get("$xmltext", ()))
-    return count > MAX_NODES
-
-
-_Make: TypeAlias = Callable[[str, Source], Shaped]
-_READERS: Mapping[Source, Callable[[str], Block]] = {
-    Source.MARKDOWN: read_markdown,
-    Source.HTML: read_html,
-    Source.TEXT: read_plain,
-}
-_VOCABULARIES = {Shape.TIPTAP: TIPTAP, Shape.PROSEMIRROR: PROSEMIRROR}
-_SHAPES: Mapping[Shape, _Make] = {
-    Shape.TIPTAP: _tree(Shape.TIPTAP),
-    Shape.PROSEMIRROR: _tree(Shape.PROSEMIRROR),
-    Shape.TEXT: _text,
-    Shape.QUILL: _quill,
-}

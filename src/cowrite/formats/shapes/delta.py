@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from cowrite.formats.blocks import Block, Break, Image, Json, Kind, Leaf, Mark, MarkKind, Marks, Run, fold
+from cowrite.formats.blocks import Block, Break, Image, Json, Kind, Leaf, Mark, MarkKind, Marks, Object, Run, fold
 from cowrite.formats.delta import MAX_INDENT
 
 
@@ -109,17 +109,14 @@ class _Writer:
             case Image(source, alternative, _, marks):
                 attributes = self._marks(marks) | ({"alt": alternative} if alternative else {})
                 return [{"embed": {"image": source}, **({"attributes": attributes} if attributes else {})}]
-            case Break():
-                return []
+        assert isinstance(leaf, Object), "breaks are lines by now"
         self.left_out.add(leaf.name)
         return []
 
     def _marks(self, marks: Marks) -> dict[str, Json]:
         written: dict[str, Json] = {}
         for mark in marks:
-            write = _MARKS.get(mark.kind)
-            if write is not None:
-                written.update(write(mark))
+            written.update(_MARKS[mark.kind](mark))
         return written
 
 

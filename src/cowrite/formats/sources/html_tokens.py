@@ -54,7 +54,7 @@ def tokens(text: str) -> Iterator[HtmlToken]:
             yield _resolved(text[begun:at])
         at = begun = behind
         if isinstance(token, Start) and token.name in HIDDEN:
-            at = begun = _behind_element(text, behind, token.name, nowhere)
+            at = begun = _end_of(text, behind, token.name)
         elif token is not None:
             yield token
     if begun < end:
@@ -67,8 +67,8 @@ def _markup(text: str, at: int, nowhere: set[str]) -> tuple[int | None, HtmlToke
         return _behind(text, at + 4, "-->", nowhere), None
     if text.startswith(("<!", "<?"), at):
         return _behind(text, at + 2, ">", nowhere), None
-    name = _NAME.match(text, at)
-    if name is None or ">" in nowhere:
+    name = None if ">" in nowhere else _NAME.match(text, at)
+    if name is None:
         return None, None
     closing = text[at + 1] == "/"
     place = name.end()
@@ -95,12 +95,7 @@ def _behind(text: str, at: int, what: str, nowhere: set[str]) -> int | None:
     return found + len(what)
 
 
-def _behind_element(text: str, at: int, name: str, nowhere: set[str]) -> int:
-    """The place of its end tag, which nobody misses; the end of all where there is none, as browsers take it."""
-    if name in nowhere:
-        return len(text)
+def _end_of(text: str, at: int, name: str) -> int:
+    """The place of its end tag; the end of all where there is none, as browsers take it."""
     found = re.compile(f"</{name}", re.IGNORECASE).search(text, at)
-    if found is None:
-        nowhere.add(name)
-        return len(text)
-    return found.start()
+    return len(text) if found is None else found.start()

@@ -24,7 +24,7 @@ from cowrite.formats.sources.html_tokens import End, Start, tokens
 from cowrite.formats.sources.invalid import MAX_NESTED, MAX_NODES, Counter, SourceInvalid, too_deep
 
 _LEVELS: Final = 100
-"""Levels that the parser looks at: it is silent about what is nested deeper."""
+"""Levels that the parser looks at, more than are taken here: it is silent about what is nested deeper."""
 _MAX_LABELS: Final = 20_000_000
 """Characters that may be looked at for the ends of links: each bracket that is not closed has it look to the end."""
 
@@ -41,8 +41,6 @@ def read_markdown(text: str) -> Block:
         raise too_deep()
     reader = _Reader()
     for token in _parser().parse(text):
-        if token.nesting > 0 and token.level >= _LEVELS - 1:
-            raise too_deep()
         reader.take(token)
     return settle(reader.root)
 
@@ -102,7 +100,7 @@ class _Reader:
             self._append(_code(token))
 
     def _begin(self, block: Block) -> None:
-        if len(self._open) > 2 * MAX_NESTED:
+        if len(self._open) > 2 * MAX_NESTED + 1:
             raise too_deep()
         self._append(block)
         self._open.append(block)

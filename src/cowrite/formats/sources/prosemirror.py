@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ MAX_DEPTH: Final = 99
 """Nodes in nodes: a text is one more."""
 
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
+_NULL: Final = re.compile(r"(?<!\\)(?:\\\\)*+\\u0000")
 _FIELDS: Final = frozenset(("type", "attrs", "content", "marks", "text"))
 
 
@@ -61,7 +63,7 @@ def _parsed(text: str) -> Json:
         raise _too_deep() from None
     except ValueError as error:
         raise SourceInvalid("not_prosemirror", f"it is not JSON: {error}") from None
-    if "\\u0000" in text and "\0" in json.dumps(value, ensure_ascii=False).replace("\\u0000", "\0"):
+    if _NULL.search(text):
         raise SourceInvalid("null_character", "it holds U+0000; no text has one")
     return value
 

@@ -59,6 +59,7 @@ GUARDED = {
     f"GET {ONE}/activity": Asks(Grant.READ),
     f"POST {ONE}/restore": Asks(Grant.WRITE, {"to": "offset:0"}),
     f"POST {ONE}/undo": Asks(Grant.WRITE, {"author": "reader", "from": "offset:0"}),
+    f"POST {ONE}/import": Asks(Grant.WRITE, {"type": "doc", "content": []}, query={"format": "prosemirror"}),
     f"DELETE {ONE}/history": Asks(Grant.ADMIN, query={"before": "offset:1"}),
 }
 CONNECT = f"POST {REALTIME}/connect"

@@ -9,14 +9,13 @@ from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from cowrite.core.history.errors import HistoryRefused
 from cowrite.core.history.faults import reading
 from cowrite.core.history.moments import Moment, Moments
 from cowrite.core.history.server_edits import Copies, ServerEdits, Wanted
 from cowrite.core.operations.session_replicas import fresh_client_id
 from cowrite.core.operations.state import State
 from cowrite.core.operations.submissions import SubmissionRefused, refuse_damaged
-from cowrite.core.ports import Grant, Storage
+from cowrite.core.ports import DocumentDeleted, Grant, Storage
 from cowrite.core.records import Cause, CauseKind, DocumentInfo
 from cowrite.core.rooms.registry import Registry
 from cowrite.core.sessions.session import Session
@@ -97,11 +96,11 @@ class Importing:
         Raises :class:`SubmissionRefused` (``not_empty``, the codes of :class:`SourceInvalid` and those of operations),
         :class:`HistoryRefused`, :class:`RoomClosed`, and what reading and writing the store raises.
         """
-        info = await self._info(session.document_id)
-        cause = Cause(CauseKind.IMPORT, info.head.offset, root=brought.into)
-        wanted = Wanted(session, cause, Grant.WRITE, brought.id, brought.words)
         self._edits.refuse_costly(session)
         content = await self._edits.charged(session, partial(_shaped, brought))
+        info = await self._info(session.document_id)  # only now: what cannot be read makes no document
+        cause = Cause(CauseKind.IMPORT, info.head.offset, root=brought.into)
+        wanted = Wanted(session, cause, Grant.WRITE, brought.id, brought.words)
         made = await self._edits.do(wanted, info, partial(self._make, content, brought))
         return Imported(made.offset, brought.into, content.left_out, made.version_id)
 
@@ -110,8 +109,9 @@ class Importing:
             refuse_damaged(room.damage)
         await self._directory.create(document_id)
         info = await self._directory.info(document_id)
-        if info is None:  # it was purged in between
-            raise HistoryRefused("history_replaced", "the document was deleted meanwhile; ask again")
+        assert info is not None, "it was made, and what is deleted is still told of"
+        if info.deleted_at is not None:
+            raise DocumentDeleted(document_id)
         return info
 
     async def _make(self, content: Shaped, brought: Brought, head: Moment, session: Session) -> tuple[bytes | None, Copies]:

@@ -222,7 +222,7 @@ async def test_when_others_never_stop_it_is_refused(monkeypatch: pytest.MonkeyPa
             tries.append(1)
             raise SubmissionRefused("restored_meanwhile", "again", retry=True)
 
-        monkeypatch.setattr(past.restoring, "_submit", always)
+        monkeypatch.setattr(past.restoring._edits, "_submit", always)
         with pytest.raises(SubmissionRefused, match="again"):
             await restored(server, past, 1)
         assert len(tries) == 3
@@ -255,7 +255,7 @@ async def test_a_document_that_is_replaced_meanwhile(monkeypatch: pytest.MonkeyP
                 database.tables.documents["doc"] = replace(was, head=replace(was.head, epoch="another"))
             raise SubmissionRefused("restored_meanwhile", "again", retry=True)
 
-        monkeypatch.setattr(past.restoring, "_submit", meanwhile)
+        monkeypatch.setattr(past.restoring._edits, "_submit", meanwhile)
         with pytest.raises(HistoryRefused) as caught:
             await restored(server, past, 1)
         assert (caught.value.code, len(tries)) == ("history_replaced", 1)

@@ -88,13 +88,13 @@ class HistorySimulation(Simulation):
         accounts, limits, times = process.journal.accounts, process.limits, VersionTimes()
         past = open_past(storage, registry, accounts, clock, ids, limits, times=times, grace_days=30)
         past.worker._thread = AtOnce()  # type: ignore[assignment]
-        submit = past.restoring._submit
+        submit = past.restoring._edits._submit
 
         async def noted(wanted: Any, head: Moment, *rest: Any) -> Any:
             self.bases[wanted.id] = head.offset
             return await submit(wanted, head, *rest)
 
-        past.restoring._submit = noted  # type: ignore[method-assign, assignment]
+        past.restoring._edits._submit = noted  # type: ignore[method-assign, assignment]
         self.pasts[process], self.asked[process] = past, []
 
     async def kill(self, writer: Writer) -> None:

@@ -77,10 +77,9 @@ def importing_routes() -> APIRouter:
         "neither `as` nor `root` nor `mode`.",
         openapi_extra={"requestBody": {"required": True, "content": dict.fromkeys(_BY_TYPE, _BODIES)}},
         responses=documented(
-            **ON_ONE
+            **{status: codes for status, codes in ON_ONE.items() if status != "s404"}
             | {
                 "s400": "bad_request",
-                "s404": "not_found",
                 "s408": "request_timeout",
                 "s409": "not_empty operation_id_taken history_replaced restored_meanwhile contradicting_content "
                 "missing_dependencies",

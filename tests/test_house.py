@@ -140,7 +140,7 @@ def test_dependencies_are_what_is_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = itertools.chain.from_iterable(project["optional-dependencies"].values())
     asked = {canonicalize_name(Requirement(line).name) for line in (*project["dependencies"], *extras)}
-    by_another_name = {"dotenv": "python-dotenv"}
+    by_another_name = {"dotenv": "python-dotenv", "markdown_it": "markdown-it-py"}
     needed = {canonicalize_name(by_another_name.get(name, name)) for name in imported - sys.stdlib_module_names - {"cowrite"}}
     assert needed - asked == {"pytest"}  # the contract suites of cowrite.testing, for authors of adapters, who have it
     assert asked - needed == {"httptools"}  # uvicorn reads HTTP with it

@@ -160,6 +160,11 @@ def test_what_there_is_nothing_for_is_named() -> None:
             },
         )
     ]
+    assert to_prosemirror(tree(element("paragraph", element("x"))))["content"][0]["content"] == [{"type": "x"}]
+    embedded = delta({"embed": {"chart": 1}}, "\n")
+    assert to_prosemirror(embedded)["content"] == [{"type": "paragraph"}]
+    aligned = made("<p align=center>a</p>", form=Source.HTML).nodes
+    assert aligned == [element("paragraph", bare("a"), textAlign="center")]
     unknown = {"type": "doc", "content": [{"type": "x", "content": [{"type": "paragraph", "content": [{"type": "y"}]}]}]}
     quill = made(json.dumps(unknown), Shape.QUILL, Source.PROSEMIRROR)
     assert (quill.left_out, quill.delta) == (["x", "y"], [{"insert": "\n"}])

@@ -120,6 +120,13 @@ async def test_asked_for_again() -> None:
         assert (await refused(server, past, "b", mode=Mode.APPEND, id=id_)).code == "operation_id_taken"
 
 
+@pytest.mark.rule("EX6")
+async def test_a_large_import_is_looked_at_beside_the_loop() -> None:
+    async with process(MemoryDatabase()) as (server, past):
+        await bring(server, past, "a" * 100_000, Source.TEXT, shape=Shape.TEXT, root="body")
+        assert body(server) == "a" * 100_000
+
+
 @pytest.mark.rule("EX11", "EX10")
 async def test_two_at_once() -> None:
     """Of two that want the root empty one is refused, because the other came first."""

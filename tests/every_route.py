@@ -18,6 +18,8 @@ from http_api import SECRET, insert
 
 REALTIME = "/api/v2/realtime"
 DOCUMENTS = "/api/v2/documents"
+ADMIN = "/api/v2/admin"
+"""For whom all documents are open: a grant for one is none here."""
 ONE = f"{DOCUMENTS}/{{document_id}}"
 
 
@@ -61,7 +63,12 @@ GUARDED = {
     f"POST {ONE}/undo": Asks(Grant.WRITE, {"author": "reader", "from": "offset:0"}),
     f"POST {ONE}/import": Asks(Grant.WRITE, {"type": "doc", "content": []}, query={"format": "prosemirror"}),
     f"DELETE {ONE}/history": Asks(Grant.ADMIN, query={"before": "offset:1"}),
+    f"GET {ADMIN}/overview": Asks(Grant.ADMIN),
+    f"GET {ADMIN}/documents": Asks(Grant.ADMIN),
+    f"GET {ADMIN}/document": Asks(Grant.ADMIN, query={"document_id": "d"}),
 }
+PAGE = frozenset(("GET /admin", "MOUNT /admin"))
+"""The page of administrators: files that are the same for everybody."""
 CONNECT = f"POST {REALTIME}/connect"
 """Its token is in the body: it is what all others ask for."""
 

@@ -21,7 +21,7 @@ from cowrite.testing.transport_contract.provider import NOTHING, Provider, updat
 from cowrite.testing.transport_contract.server import EMPTY_STATE_VECTOR, edit, expect
 from cowrite.tokens import AccessTokens, issue
 from cowrite.transports.upgrade import Language
-from every_route import CONNECT, GUARDED, ONE, OPEN, Asks, application, http_routes
+from every_route import ADMIN, CONNECT, GUARDED, ONE, OPEN, PAGE, Asks, application, http_routes
 from http_api import KEYS, SECRET, Api, api, bearer, insert, problem, token
 
 DAY = 24 * 3600 * 1000
@@ -31,7 +31,7 @@ DAY = 24 * 3600 * 1000
 async def server() -> AsyncIterator[Api]:
     async with api() as started:
         writer = await started.connect("d", token("writer"))
-        await writer.type("hello")
+        await writer.type("hello there")
         yield started
 
 
@@ -75,10 +75,10 @@ async def ask(server: Api, route: str, asks: Asks, headers: Mapping[str, str], *
 @pytest.mark.rule("AE1")
 @pytest.mark.parametrize("demo", [False, True])
 def test_all_addresses_are_known(tmp_path: Path, *, demo: bool) -> None:
-    """Whoever adds a route says in ``every_route.py`` what it asks for; there is no page for administrators yet."""
+    """Whoever adds a route says in ``every_route.py`` what it asks for."""
     found = set(http_routes(application(tmp_path, demo=demo).router.routes))
     # What no route takes under /api is answered by the first of these, all sockets by the second: Language has them.
-    expected = {*GUARDED, CONNECT, "ANY /api/{rest:path}", "SOCKET /{path:path}"} | {f"GET {path}" for path in OPEN}
+    expected = {*GUARDED, *PAGE, CONNECT, "ANY /api/{rest:path}", "SOCKET /{path:path}"} | {f"GET {path}" for path in OPEN}
     assert found == expected | ({"MOUNT "} if demo else set())
     assert SOCKETS.keys() == set(Language)
 
@@ -115,7 +115,9 @@ async def test_each_grant_on_each_route(server: Api) -> None:
         for grant in (one for one in Grant if one is needed is Grant.READ or not one.allows(needed)):
             for shown in (token("reader", d=grant), access_token(grant)):
                 answer = await ask(server, route, asks, bearer(shown))
-                if grant.allows(needed):
+                if ADMIN in route:
+                    assert problem(answer) == (403, "forbidden"), (route, grant)
+                elif grant.allows(needed):
                     assert answer.status_code == 200 or problem(answer) == (404, "version_not_found"), (route, answer.text)
                 else:
                     assert problem(answer) == (403, "grant_too_low"), (route, grant)

@@ -68,12 +68,33 @@ async def served(folder: Path, *flags: str, **more: str) -> AsyncIterator[Served
             await process.communicate()
 
 
-@pytest.mark.rule("TR38", "CL18")
+def is_open(url: str, token: str) -> None:
+    """A token opens what is there."""
+    request = urllib.request.Request(url, headers={"authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.rule("AD11")
+async def test_no_token_of_a_secret_that_lasts(tmp_path: Path) -> None:
+    """The demo prints a token for administrators only where it is good for nothing else."""
+    async with served(tmp_path, COWRITE_SECRET=generate_secret()) as server:
+        server.process.send_signal(signal.SIGTERM)
+        printed, _ = await server.process.communicate()
+        assert printed == b""
+
+
+@pytest.mark.rule("TR38", "CL18", "AD11")
 async def test_serve_and_stop(tmp_path: Path) -> None:
     """It says where it serves, stores what it took when it is told to stop by either signal, and has it after a restart."""
     for number, before in ((signal.SIGTERM, ""), (signal.SIGINT, "hello world")):
         async with served(tmp_path) as server:
             assert server.line.startswith("cowrite is ready at http://127.0.0.1:")
+            assert server.process.stdout is not None
+            printed = (await server.process.stdout.readline()).decode()
+            found = re.fullmatch(r"its administration, for 7 days: (http://127\.0\.0\.1:\d+/)admin/#token=(\S+)\n", printed)
+            assert found
+            await asyncio.to_thread(is_open, f"{found[1]}api/v2/admin/overview", found[2])
             assert await text_of(f"{server.url}/yjs/doc") == before
             async with live_client(f"{server.url}/yjs/doc") as client:
                 await client.until(lambda: client.yjs.synced)

@@ -44,7 +44,7 @@ def supervisor(folder: Path) -> Iterator[_Supervisor]:
     """Of one worker, which is not started yet."""
     settings = Settings(_env_file=None, workers=1, port=0, data_dir=folder, drain_seconds=0)  # type: ignore[call-arg]
     with socket.create_server(("127.0.0.1", 0)) as opened:
-        yield _Supervisor(settings, [opened], demo=True)
+        yield _Supervisor(settings, [opened], demo=True, ready="")
 
 
 async def until(holds: Callable[[], object]) -> None:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -79,7 +80,12 @@ async def test_what_keeps_it_from_starting(tmp_path: Path, problem: str) -> None
     assert "Traceback" not in logged.decode()
 
 
-@pytest.mark.rule("WK1", "WK6", "WK10", "WK11", "WK30")
+def administration(server: WorkersServer, path: str, token: str) -> Any:
+    """What administrators are told of all workers, whichever of them is asked."""
+    return json.loads(server.text(f"api/v2/admin/{path}?access_token={token}"))
+
+
+@pytest.mark.rule("WK1", "WK6", "WK10", "WK11", "WK30", "AD2", "AD3")
 async def test_serves_and_ends_at_once_at_a_second_signal(tmp_path: Path) -> None:
     """One ready line for all, all have figures, and nothing is left of any after two signals."""
     secret = generate_secret()
@@ -98,12 +104,19 @@ async def test_serves_and_ends_at_once_at_a_second_signal(tmp_path: Path) -> Non
                 # One that dies again and again is never there to say it: the supervisor does.
                 assert set(re.findall(r'^cowrite_worker_restarts_total{worker="(\d+)"} 0', told, re.MULTILINE)) == {"1", "2"}
         await asyncio.to_thread(server.wait, lambda: figures(server.text("metrics")) == {"1", "2"})
+        admin = issue(secret, sub="root", documents={"*": "admin"})
+        overview = await asyncio.to_thread(administration, server, "overview", admin)
+        assert [(one["number"], one["answers"]) for one in overview["workers"]] == [(1, True), (2, True)]
         token = issue(secret, sub="ana", documents={"*": "write"})
         async with AsyncExitStack() as stack:
             # Of three sockets two are at one worker, which takes its time with the second one.
             url = f"ws://127.0.0.1:{server.port}/yjs/doc?token={token}"
             clients = [await stack.enter_async_context(live_client(url)) for _ in range(3)]
             assert all(client.yjs.synced for client in clients)
+            [document] = (await asyncio.to_thread(administration, server, "documents", admin))["documents"]
+            found = {name: document[name] for name in ("document_id", "sockets", "people")}
+            assert found == {"document_id": "doc", "sockets": 3, "people": 1}
+            assert set(document["workers"]) <= {1, 2}
             os.kill(server.pid, signal.SIGTERM)
             await asyncio.to_thread(server.wait, server.refuses)
             os.kill(server.pid, signal.SIGINT)
@@ -174,7 +187,7 @@ def test_an_assignment_has_all_that_the_settings_have(monkeypatch: pytest.Monkey
         drain_seconds=1.5,
         jwt_secret=SecretStr("s" * 40),
     )
-    sent = Assignment(2, settings, True, None, (5, 6))
+    sent = Assignment(2, settings, True, (5, 6))
     found = Assignment.read(sent.line())
     assert found == sent
     assert found.settings.keys == settings.keys

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -21,7 +20,7 @@ from cowrite.http.health import health_routes
 from cowrite.http.lost_upgrades import LostUpgrades
 from cowrite.http.metrics import metrics_routes
 from cowrite.http.origins import CrossOrigin
-from cowrite.http.pages import Pages
+from cowrite.http.pages import Pages, page_routes
 from cowrite.http.problems import answer_with_problems
 from cowrite.http.query_tokens import QueryTokens
 from cowrite.http.raw_paths import RawDocumentPaths
@@ -31,7 +30,6 @@ from cowrite.settings import Settings, load_settings
 from cowrite.tokens import (
     AccessTokens,
     DemoAuthorizer,
-    Key,
     KeySource,
     KeysUnavailable,
     SignedTokens,
@@ -41,7 +39,7 @@ from cowrite.tokens import (
 from cowrite.transports.asgi import SocketEndpoint
 from cowrite.transports.origins import OriginPolicy
 from cowrite.transports.services import SocketTimes
-from cowrite.web import PAGES
+from cowrite.web import ADMIN, PAGES
 
 _VERSION: Final = version("cowrite")
 
@@ -65,16 +63,14 @@ def create_app(
     limits: Limits | None = None,
     times: SocketTimes | None = None,
     drain_seconds: float = 10.0,
-    access_keys: Sequence[Key] | None = None,
     hooks: Hooks | None = None,
 ) -> Application:
     """Make the ASGI application. It runs under any ASGI server; its lifespan must be on.
 
     What is not given is chosen by the settings (by default those of the environment): SQLite, one process, session tokens made
     with the secret, and access tokens made with its first key. Where there is no secret (``demo``, or ``authorize`` given) the
-    key of access tokens is random and ends with the process, unless there are ``access_keys``: after a restart clients connect
-    anew. ``demo``: anyone may write without a token, and the demo page is served. ``storage``, ``broker`` and ``presence`` are
-    closed with the application.
+    key of access tokens is random and ends with the process: after a restart clients connect anew. ``demo``: anyone may write
+    without a token, and the demo page is served. ``storage``, ``broker`` and ``presence`` are closed with the application.
     ``drain_seconds``: how long a shutdown waits for edits to reach the store, and then for ``hooks`` to be told the rest.
     ``hooks``: what you want to be told of, see :class:`cowrite.hooks.Hooks`.
 
@@ -91,7 +87,7 @@ def create_app(
         broker=broker,
         presence=presence,
         authorize=authorize if authorize is not None else _authorizer(settings, clock, demo=demo),
-        access_tokens=AccessTokens(settings.keys or access_keys or ephemeral_keys(), clock),
+        access_tokens=AccessTokens(settings.keys or ephemeral_keys(), clock),
         clock=clock,
         limits=limits,
         origins=OriginPolicy(frozenset(settings.allowed_origins), demo),
@@ -116,6 +112,7 @@ def create_app(
     app.router.routes.extend(health_routes(runtime.health, lambda: runtime.serving() is not None).routes)
     app.router.routes.extend(metrics_routes(runtime.all_figures).routes)
     include_api(app, runtime.backend, limits=runtime.limits, batch_milliseconds=settings.batch_ms)
+    app.router.routes.extend(page_routes("/admin", ADMIN))
     app.router.routes.append(WebSocketRoute("/{path:path}", SocketEndpoint(runtime.serving)))
     if demo:
         app.mount("/", Pages(PAGES))

@@ -11,7 +11,7 @@ import re
 import shlex
 import shutil
 import sys
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -22,8 +22,11 @@ from cowrite.history_commands import COMMANDS
 from cowrite.import_command import import_
 from cowrite.load_command import load
 from cowrite.migrate_command import migrate
-from cowrite.startup import StartError, require_loopback
+from cowrite.startup import DEMO_ADMIN_DAYS, StartError, require_loopback
 from cowrite.webhook_commands import WEBHOOK_COMMANDS, WEBHOOKS_HELP
+
+if TYPE_CHECKING:
+    from cowrite.settings import Settings
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST_DAYS: Final = 366
@@ -172,8 +175,11 @@ def serve(
     )
     for line in unknown_names():
         print(f"cowrite: warning: {line}", file=sys.stderr)
+    admin: str | None = None
     if demo:
         require_loopback(settings.host)
+        if settings.secret is None:
+            settings, admin = _with_secret(settings)
     elif settings.secret is None:
         raise _no_secret()
 
@@ -183,13 +189,13 @@ def serve(
     if settings.workers > 1:
         from cowrite.supervisor import supervise
 
-        raise typer.Exit(supervise(settings, demo=demo))
+        raise typer.Exit(supervise(settings, demo=demo, admin=admin))
     # What is imported and made until the server is ready stays: to look through it for garbage takes an eighth of that time.
     gc.disable()
     try:
         from cowrite.server import serve as run
 
-        raise typer.Exit(run(settings, demo=demo))
+        raise typer.Exit(run(settings, demo=demo, admin=admin))
     finally:
         gc.enable()
 
@@ -242,6 +248,19 @@ app.add_typer(webhooks, name="webhooks")
 def _no_secret() -> StartError:
     program = "cowrite" if shutil.which("cowrite") else shlex.quote(sys.argv[0])
     return StartError(f'no secret is set; make one and keep it:  echo "COWRITE_SECRET=$({program} secret)" >> .env')
+
+
+def _with_secret(settings: Settings) -> tuple[Settings, str]:
+    """A secret for this run of the demo alone, and a token for its administrator. With a secret that somebody has set the token
+    would be good for more than this run, and is not made.
+    """
+    from pydantic import SecretStr
+
+    from cowrite.tokens import generate_secret, issue
+
+    made = generate_secret()
+    token = issue(made, sub="admin", name="Administrator", documents={"*": "admin"}, ttl=DEMO_ADMIN_DAYS * _UNITS["d"])
+    return settings.model_copy(update={"secret": SecretStr(made)}), token
 
 
 def _seconds(text: str) -> int:

@@ -30,8 +30,6 @@ class Assignment:
     """Its place among the workers, from 1 on. Its successor has the same."""
     settings: Settings
     demo: bool
-    access_secret: str | None
-    """The secret that all workers make access tokens with. None: the first of the settings."""
     sockets: tuple[int, ...]
     """The file descriptors that it accepts connections from."""
 
@@ -42,7 +40,6 @@ class Assignment:
                 "number": self.number,
                 "settings": {name: _plain(value) for name, value in self.settings},
                 "demo": self.demo,
-                "access_secret": self.access_secret,
                 "sockets": list(self.sockets),
             }
         )
@@ -53,7 +50,7 @@ class Assignment:
         found = decode(line)
         try:
             settings = Settings(**{"_env_file": None} | found["settings"])
-            return cls(found["number"], settings, found["demo"], found["access_secret"], tuple(found["sockets"]))
+            return cls(found["number"], settings, found["demo"], tuple(found["sockets"]))
         except (KeyError, TypeError) as error:
             raise ValueError(f"no assignment of a worker: {error}") from error
 

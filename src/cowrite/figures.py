@@ -27,10 +27,12 @@ def figures_of(parts: Parts) -> Figures:
         "cowrite_loop_lag_seconds": load.lag,
         "cowrite_sockets": len(parts.services.connections),
         "cowrite_documents": len(parts.registry),
+        "cowrite_people": len(_people(parts)),
         "cowrite_pending_updates": parts.backlog.updates,
         "cowrite_pending_bytes": parts.backlog.bytes,
         "cowrite_journal_groups_total": journal.groups,
         "cowrite_journal_entries_total": journal.entries,
+        "cowrite_edits_per_second": journal.recent.per_second(),
         "cowrite_database_failing": parts.store_failing,
         "cowrite_journal_failing": journal.failing_since is not None,
         "cowrite_journal_failing_documents": len(journal.failing_documents),
@@ -49,6 +51,9 @@ def figures_of(parts: Parts) -> Figures:
         figures["cowrite_hooks_left_out_total"] = parts.hooks.left_out
     if (memory := _resident_bytes()) is not None:
         figures["cowrite_memory_bytes"] = memory
+    for share in (0.5, 0.95):
+        if (seconds := journal.recent.quantile(share)) is not None:
+            figures[f"cowrite_commit_seconds:{share}"] = seconds
     figures.update({f"cowrite_refused_total:{limit}": count for limit, count in parts.services.excess.counts.items()})
     counters, pool = getattr(parts.broker, "counters", None), getattr(parts.storage, "pool", None)
     if counters is not None:
@@ -57,6 +62,12 @@ def figures_of(parts: Parts) -> Figures:
     if pool is not None:
         figures.update(_fields("cowrite_database_pool_", pool()))
     return {name: float(value) for name, value in figures.items()}
+
+
+def _people(parts: Parts) -> set[str]:
+    """The users whose sessions this process answers for."""
+    process = parts.presence.process
+    return {one.user_id for room in parts.registry.rooms for one in room.presence.writable if one.process == process}
 
 
 def _resident_bytes() -> int | None:

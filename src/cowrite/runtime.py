@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import structlog
 from fastapi import FastAPI
@@ -23,6 +23,7 @@ from cowrite.hooks import Hooks
 from cowrite.http.backend import Backend
 from cowrite.http.health import DatabaseConnections, Health
 from cowrite.http.metrics import ByWorker, Figures
+from cowrite.open_documents import documents_of
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.settings import Settings
 from cowrite.tokens import AccessTokens
@@ -51,6 +52,9 @@ _NOT_RUNNING: Final = Health(
     connections=0,
     database=None,
 )
+
+ToldByWorker: TypeAlias = Mapping[int, Mapping[str, Any]]
+"""What :meth:`Runtime.told` said in each worker, by its number, and how often that was started again."""
 
 _log = structlog.get_logger(__name__)
 
@@ -91,8 +95,8 @@ class Runtime:
         self._started = False
         self.left_behind = 0
         """Updates that were not stored when it stopped, and that nobody was told to be."""
-        self.ask_all: Callable[[], Awaitable[ByWorker]] | None = None
-        """Asks all workers for their figures. None: there is no other."""
+        self.ask_all: Callable[[str | None], Awaitable[ToldByWorker]] | None = None
+        """Asks all workers what :meth:`told` tells. None: there is no other."""
         self._committing: asyncio.Task[None]
         self._watching: tuple[asyncio.Task[None], ...] = ()
 
@@ -139,7 +143,22 @@ class Runtime:
 
     async def all_figures(self) -> ByWorker:
         """Those of all workers behind the port, by number."""
-        return await self.ask_all() if self.ask_all is not None else {1: self.figures()}
+        return await self._ask(None)
+
+    async def all_documents(self, search: str) -> Mapping[int, Sequence[Mapping[str, Any]]]:
+        """The open documents of all workers with this in their ids, by number; of one that does not answer nothing."""
+        return {number: told.get("documents", ()) for number, told in (await self._ask(search)).items()}
+
+    def told(self, about: str | None) -> Mapping[str, Any]:
+        """What this process tells another worker, which sends it on: its figures (None), or its ``documents`` with this in
+        their ids.
+        """
+        if about is None:
+            return self.figures()
+        return {"documents": documents_of(self._parts, about) if self._parts is not None else ()}
+
+    async def _ask(self, about: str | None) -> ToldByWorker:
+        return await self.ask_all(about) if self.ask_all is not None else {1: self.told(about)}
 
     # ---- its life ----------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -23,7 +23,6 @@ from cowrite.runtime import Runtime
 from cowrite.settings import Settings
 from cowrite.startup import AWAY, WRONG, StartError, allow_open_files, listen, prepare_folder, ready_line
 from cowrite.stores.errors import StoreAway, StoreSetupError
-from cowrite.tokens import Key
 from cowrite.transports.http_head import http_protocol
 from cowrite.transports.websocket import is_websocket
 
@@ -48,15 +47,17 @@ class Host(Protocol):
         ...
 
 
-def serve(settings: Settings, *, demo: bool) -> int:
+def serve(settings: Settings, *, demo: bool, admin: str | None = None) -> int:
     """Serve until SIGTERM or SIGINT, and return the exit code. A second signal ends the process at once.
 
+    ``admin``: a token for the page of administrators, whose address is printed with it.
     Raises :class:`StartError` for what stops it from starting: the data folder, the port, the database.
     """
     if settings.database_file is not None:
         prepare_folder(settings.database_file.parent)
     sockets = listen(settings.host, settings.port)
-    return run_server(settings, sockets, demo=demo, host=LoneHost(ready_line(settings.host, sockets, demo=demo)))
+    ready = ready_line(settings.host, sockets, demo=demo, admin=admin)
+    return run_server(settings, sockets, demo=demo, host=LoneHost(ready))
 
 
 def run_server(
@@ -65,16 +66,15 @@ def run_server(
     *,
     demo: bool,
     host: Host,
-    access_keys: Sequence[Key] | None = None,
 ) -> int:
     """Serve on these sockets, which are closed in the end, until the host says stop.
 
     Returns the exit code: 0, or 1 when edits were left that could not be stored, and that nobody was told to be.
-    ``access_keys``: those of access tokens, where not the settings have them. Raises :class:`StartError`.
+    Raises :class:`StartError`.
     """
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            stored = runner.run(_serve(settings, sockets, demo=demo, host=host, access_keys=access_keys))
+            stored = runner.run(_serve(settings, sockets, demo=demo, host=host))
     finally:
         for opened in sockets:
             opened.close()
@@ -82,9 +82,7 @@ def run_server(
     return 0 if stored else _NOT_STORED
 
 
-async def _serve(
-    settings: Settings, sockets: list[socket.socket], *, demo: bool, host: Host, access_keys: Sequence[Key] | None
-) -> bool:
+async def _serve(settings: Settings, sockets: list[socket.socket], *, demo: bool, host: Host) -> bool:
     if (problem := allow_open_files(settings.max_connections)) is not None:
         _log.warning("too few open files", reason=problem)
     try:
@@ -96,7 +94,7 @@ async def _serve(
     except BrokerSetupError as error:
         await storage.close()
         raise StartError(str(error)) from None
-    app = create_app(settings, demo=demo, storage=storage, broker=broker, access_keys=access_keys)
+    app = create_app(settings, demo=demo, storage=storage, broker=broker)
     runtime: Runtime = app.state.cowrite
     config = uvicorn.Config(
         app,

@@ -13,6 +13,8 @@ WRONG: Final = 2
 """The exit code for what will not be better before somebody changes something."""
 AWAY: Final = 1
 """The exit code for what may be better when it is tried again."""
+DEMO_ADMIN_DAYS: Final = 7
+"""How long the token is good that the demo prints for its administrator, if the demo runs for so long."""
 _SPARE_FILES: Final = 200
 """Of a process, beside its sockets: the database's, the broker's, libraries."""
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
@@ -95,11 +97,15 @@ def http_address(host: str, port: int) -> str:
     return f"http://{name}:{port}/"
 
 
-def ready_line(host: str, sockets: list[socket.socket], *, demo: bool) -> str:
-    """What a server prints once it serves: where it can be reached, and what is there."""
+def ready_line(host: str, sockets: list[socket.socket], *, demo: bool, admin: str | None = None) -> str:
+    """What a server prints once it serves: where it can be reached, and what is there. ``admin``: a token for administrators;
+    with it there is a second line.
+    """
     url = http_address(host, sockets[0].getsockname()[1])
     if demo:
-        return f"cowrite is ready at {url}"
+        # Behind the #: no browser sends that to any server.
+        administration = "" if admin is None else f"\nits administration, for {DEMO_ADMIN_DAYS} days: {url}admin/#token={admin}"
+        return f"cowrite is ready at {url}{administration}"
     return f"cowrite is ready: editors at {url.replace('http', 'ws', 1)}yjs/{{document_id}}, HTTP at {url}docs"
 
 

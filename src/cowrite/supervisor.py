@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import secrets
 import signal
 import socket
 import sys
@@ -38,14 +37,15 @@ _STOP_SECONDS: Final = 30.0
 """How long a worker may take to stop beyond the drain of its sockets."""
 _FIGURES_SECONDS: Final = 1.0
 """How long a worker may take to tell its figures."""
-_SECRET_BYTES: Final = 32
 _UNSUPPORTED: Final = "more than one worker needs Linux or macOS: set COWRITE_WORKERS to 1 or unset it"
 
 _log = structlog.get_logger(__name__)
 
 
-def supervise(settings: Settings, *, demo: bool) -> int:
+def supervise(settings: Settings, *, demo: bool, admin: str | None = None) -> int:
     """Serve with several workers until SIGTERM or SIGINT, and return the exit code: 0 when every worker's was.
+
+    ``admin``: a token for the page of administrators, whose address is printed with it.
 
     A second signal ends all processes at once; SIGHUP replaces the workers. Raises :class:`StartError` for what stops them from
     starting.
@@ -61,7 +61,8 @@ def supervise(settings: Settings, *, demo: bool) -> int:
             "and cursors stay within a worker",
             workers=settings.workers,
         )
-    code = asyncio.run(_Supervisor(settings, sockets, demo=demo).run())
+    ready = ready_line(settings.host, sockets, demo=demo, admin=admin)
+    code = asyncio.run(_Supervisor(settings, sockets, demo=demo, ready=ready).run())
     _log.info("stopped")
     return code
 
@@ -121,12 +122,11 @@ def _has_terminal() -> bool:
 
 
 class _Supervisor:
-    def __init__(self, settings: Settings, sockets: list[socket.socket], *, demo: bool) -> None:
+    def __init__(self, settings: Settings, sockets: list[socket.socket], *, demo: bool, ready: str) -> None:
+        self._ready = ready
         self._settings = settings
         self._sockets = sockets
         self._demo = demo
-        # One for all: an access token is shown to whichever worker takes the request.
-        self._access_secret = secrets.token_urlsafe(_SECRET_BYTES) if settings.secret is None else None
         self._current: dict[int, _Worker] = {}
         """Those that serve, or are about to, by number."""
         self._living: set[_Worker] = set()
@@ -166,7 +166,7 @@ class _Supervisor:
             for worker in list(self._current.values()):
                 if worker not in self._living:
                     self._bring_back(worker)  # it died while the others started
-            print(ready_line(self._settings.host, self._sockets, demo=self._demo), flush=True)
+            print(self._ready, flush=True)
         await self._over.wait()
         return int(self._failed)
 
@@ -207,7 +207,7 @@ class _Supervisor:
             if self._stopping:
                 self._end_when_all_have()
         assert process.stdin is not None
-        process.stdin.write(Assignment(number, self._settings, self._demo, self._access_secret, sockets).line())
+        process.stdin.write(Assignment(number, self._settings, self._demo, sockets).line())
         self._run(self._attend(worker))
         if self._stopping:
             worker.drain()
@@ -234,20 +234,20 @@ class _Supervisor:
                 worker.told.set()
             case {"problems": [*problems], "code": int(code)}:
                 worker.problems, worker.code = tuple(map(str, problems)), code
-            case {"ask": question}:
-                self._run(self._collect(worker, question))
+            case {"ask": question, "about": about}:
+                self._run(self._collect(worker, question, about))
             case {"told": question, "figures": figures}:
                 waiting = self._asked.get(question, {}).get(worker.number)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(figures)
 
-    async def _collect(self, asking: _Worker, asked: int) -> None:
-        """Ask all for their figures, and answer with those that come soon."""
+    async def _collect(self, asking: _Worker, asked: int, about: object) -> None:
+        """Ask all for their figures, or what else, and answer with those that come soon."""
         loop, question = asyncio.get_running_loop(), next(self._questions)
         there = {number: worker for number, worker in self._current.items() if worker.ready and worker in self._living}
         waiting = self._asked[question] = {number: loop.create_future() for number in there}
         for worker in there.values():
-            worker.say({"tell": question})
+            worker.say({"tell": question, "about": about})
         if waiting:
             await asyncio.wait(waiting.values(), timeout=_FIGURES_SECONDS)
         del self._asked[question]

@@ -19,12 +19,10 @@ from typing import Final
 import structlog
 
 from cowrite.control import MAX_LINE_BYTES, Assignment, Message, decode, encode
-from cowrite.http.metrics import ByWorker
 from cowrite.log import configure
-from cowrite.runtime import Runtime
+from cowrite.runtime import Runtime, ToldByWorker
 from cowrite.server import run_server
 from cowrite.startup import WRONG, StartError
-from cowrite.tokens import parse_secrets
 
 _INPUT, _OUTPUT = 0, 1
 _ANSWER_SECONDS: Final = 2.0
@@ -41,14 +39,12 @@ def main() -> int:
     settings = assignment.settings
     configure(settings.log_level, settings.log_format)
     structlog.contextvars.bind_contextvars(worker=assignment.number)
-    secret = assignment.access_secret
     try:
         return run_server(
             settings,
             [socket(fileno=number) for number in assignment.sockets],
             demo=assignment.demo,
             host=SupervisedHost(assignment.number),
-            access_keys=None if secret is None else parse_secrets(secret),
         )
     except StartError as error:
         sys.stdout.buffer.write(encode({"problems": list(error.problems), "code": error.code}))
@@ -66,7 +62,7 @@ class SupervisedHost:
         self._listening: asyncio.Task[None]
         self._runtime: Runtime
         self._questions = itertools.count()
-        self._asked: dict[int, asyncio.Future[ByWorker]] = {}
+        self._asked: dict[int, asyncio.Future[ToldByWorker]] = {}
 
     @contextmanager
     def watch(self, stop: Callable[[], None]) -> Iterator[None]:
@@ -96,22 +92,22 @@ class SupervisedHost:
 
     def _hear(self, message: Message) -> None:
         match message:
-            case {"tell": question}:
-                self._say({"told": question, "figures": self._runtime.figures()})
+            case {"tell": question, "about": about}:
+                self._say({"told": question, "figures": self._runtime.told(about)})
             case {"answer": question, "figures": figures} if question in self._asked and not self._asked[question].done():
                 self._asked[question].set_result({int(number): of_one for number, of_one in figures.items()})
 
-    async def _ask_all(self) -> ByWorker:
+    async def _ask_all(self, about: str | None) -> ToldByWorker:
         """By way of the supervisor; when that does not answer, its own alone."""
         question = next(self._questions)
-        answer: asyncio.Future[ByWorker] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[ToldByWorker] = asyncio.get_running_loop().create_future()
         self._asked[question] = answer
-        self._say({"ask": question})
+        self._say({"ask": question, "about": about})
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 return await answer
         except TimeoutError:
-            return {self._number: self._runtime.figures()}
+            return {self._number: self._runtime.told(about)}
         finally:
             del self._asked[question]
 

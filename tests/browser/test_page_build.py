@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cowrite.web import PAGES
+from cowrite.web import ADMIN, PAGES
 from node_program import node
 
 pytestmark = pytest.mark.browser
@@ -31,9 +31,11 @@ def test_the_same_sources_build_the_same_page(tmp_path: Path) -> None:
     for name in ("package.json", "tsconfig.json"):
         shutil.copy(WEB.parent / "js" / name, client)
     shutil.copytree(WEB.parents[1] / "spec", tmp_path / "spec")
-    built = tmp_path / "built"
-    command = [node(), "node_modules/vite/bin/vite.js", "build", "--logLevel", "error", "--outDir", str(built)]
     environment = {name: value for name, value in os.environ.items() if name != "NODE_ENV"}
-    subprocess.run(command, cwd=sources, env=environment, check=True)
-    assert files(built).keys() == files(PAGES).keys()
-    assert [name for name, content in files(built).items() if content != files(PAGES)[name]] == []
+    for committed, config in ((PAGES, "vite.config.ts"), (ADMIN, "vite.admin.config.ts")):
+        built = tmp_path / "built" / committed.name
+        options = ("--logLevel", "error", "--config", config, "--outDir", str(built), "--emptyOutDir")
+        command = [node(), "node_modules/vite/bin/vite.js", "build", *options]
+        subprocess.run(command, cwd=sources, env=environment, check=True)
+        assert files(built).keys() == files(committed).keys()
+        assert [name for name, content in files(built).items() if content != files(committed)[name]] == []

@@ -96,7 +96,7 @@ def documents_routes() -> APIRouter:
         caller = await identify(backend, token_of(request.scope), document_id, Grant.WRITE)
         info = await _created(backend, caller.session)
         response.headers["location"] = f"{request.scope.get('root_path', '')}/api/v2/documents/{quote(document_id, safe='')}"
-        return _shown(info)
+        return shown(info)
 
     @routes.get(
         "/{document_id}",
@@ -151,7 +151,7 @@ def documents_routes() -> APIRouter:
         caller = await identify(backend, token_of(request.scope), document_id, Grant.ADMIN)
         info = await backend.directory.info(document_id)
         if info is None:
-            raise _not_found()
+            raise not_found()
         deleted = await backend.deletion.delete(document_id, caller.session.author)
         purged = purge and await backend.past.erasing.purge(document_id)
         if not (deleted or purged):
@@ -167,11 +167,11 @@ def documents_routes() -> APIRouter:
     async def undelete(request: Request, document_id: DocumentInPath, backend: Backend = given) -> Document:
         caller = await identify(backend, token_of(request.scope), document_id, Grant.ADMIN)
         if await backend.directory.info(document_id) is None:
-            raise _not_found()
+            raise not_found()
         if not await backend.deletion.undelete(document_id, caller.session.author):
             await existing_document(backend, document_id)  # one that was purged cannot come back
             raise Refusal(HTTPStatus.CONFLICT, "document_not_deleted", "The document is not deleted.")
-        return _shown(await existing_document(backend, document_id))
+        return shown(await existing_document(backend, document_id))
 
     @routes.get(
         "/{document_id}/operations",
@@ -219,17 +219,17 @@ async def _list(backend: Backend, token: str | None, *, prefix: str, after: str 
     # Whether the token is one at all must not depend on which documents there are.
     await _may_read(backend, token, ALL_DOCUMENTS)
     infos = await backend.directory.list(after=after, limit=_LOOKED_AT, prefix=prefix)
-    shown: list[Document] = []
+    page: list[Document] = []
     for number, info in enumerate(infos, 1):
         if number % _AT_ONCE == 0:
             await asyncio.sleep(0)  # each look decrypts the token: others get their turn meanwhile
         if await _may_read(backend, token, info.document_id):
-            shown.append(_shown(info))
+            page.append(shown(info))
         after = info.document_id
-        if len(shown) == limit:
+        if len(page) == limit:
             break
     at_end = len(infos) < _LOOKED_AT and (not infos or after == infos[-1].document_id)
-    return Documents(documents=shown, next=None if at_end else after)
+    return Documents(documents=page, next=None if at_end else after)
 
 
 async def _may_read(backend: Backend, token: str | None, document_id: str) -> bool:
@@ -290,7 +290,7 @@ def _etag(epoch: str, offset: int, form: Format, root: str | None) -> str:
 async def _people(backend: Backend, document_id: str) -> PresenceList:
     info, persons = await backend.directory.info(document_id), await backend.presence.of(document_id)
     if info is None and not persons:  # people may be in one in which nobody has written anything yet
-        raise _not_found()
+        raise not_found()
     if info is not None and info.deleted_at is not None:
         raise _deleted(info)
     return PresenceList(presence=[Person.model_validate(one.to_json()) for one in persons])
@@ -300,7 +300,7 @@ async def existing_document(backend: Backend, document_id: str) -> DocumentInfo:
     """What is known of a document. Raises 404 ``document_not_found`` and 410 ``document_deleted``."""
     info = await backend.directory.info(document_id)
     if info is None:
-        raise _not_found()
+        raise not_found()
     if info.deleted_at is not None:
         raise _deleted(info)
     return info
@@ -325,7 +325,8 @@ async def _made_again(backend: Backend, session: Session) -> bool:
     return made
 
 
-def _not_found() -> Refusal:
+def not_found() -> Refusal:
+    """404: there is no such document."""
     return Refusal(HTTPStatus.NOT_FOUND, "document_not_found", "There is no document of this id.")
 
 
@@ -335,7 +336,8 @@ def _deleted(info: DocumentInfo) -> RoomClosed:
     return RoomClosed(CloseCode.DOCUMENT_DELETED, reason)
 
 
-def _shown(info: DocumentInfo) -> Document:
+def shown(info: DocumentInfo) -> Document:
+    """What is known of a document, as it is told."""
     return Document(
         document_id=info.document_id,
         epoch=info.head.epoch,

@@ -38,10 +38,15 @@ METRICS: Final = (
     Meaning("cowrite_sockets", "gauge", "WebSockets that are open."),
     Meaning("cowrite_refused_total", "counter", "What was more than a limit, by the limit or the code.", "limit"),
     Meaning("cowrite_documents", "gauge", "Documents that are open."),
+    Meaning("cowrite_people", "gauge", "Users who are in a document by this process."),
     Meaning("cowrite_pending_updates", "gauge", "Updates that were taken from editors and are not stored yet."),
     Meaning("cowrite_pending_bytes", "gauge", "The bytes of these."),
     Meaning("cowrite_journal_groups_total", "counter", "Transactions that have brought something into the log."),
     Meaning("cowrite_journal_entries_total", "counter", "Entries that these have brought."),
+    Meaning("cowrite_edits_per_second", "gauge", "Entries committed each second, over the last minute."),
+    Meaning(
+        "cowrite_commit_seconds", "gauge", "What so large a share of the last minute's transactions took at most.", "quantile"
+    ),
     Meaning("cowrite_database_failing", "gauge", "1: the database cannot be read or written."),
     Meaning("cowrite_journal_failing", "gauge", "1: the database cannot be written; edits wait in memory."),
     Meaning(

@@ -57,6 +57,22 @@ async def test_a_change_concerns_those_whom_it_names() -> None:
     assert desk.grants(ana, elsewhere, ben) == [Grant.ADMIN, Grant.COMMENT, Grant.ADMIN]
 
 
+@pytest.mark.rule("AD4")
+async def test_what_was_changed_last() -> None:
+    """The newest change about all sessions of a user in a document; one that gives back what tokens say is none."""
+    desk = Desk()
+    assert desk.control.change_of("doc", "ana") is None
+    await desk.change(document_id="doc", user_id="ana", grant=Grant.READ)
+    await desk.change(session_id=session().id)
+    await desk.change(user_id="ana", grant=Grant.COMMENT)
+    newest = desk.control.change_of("doc", "ana")
+    assert newest is not None
+    assert newest.grant is Grant.COMMENT
+    assert desk.control.change_of("doc", "ben") is None
+    await desk.change(user_id="ana", restores=True)
+    assert desk.control.change_of("doc", "ana") is None
+
+
 @pytest.mark.rule("AC2")
 async def test_what_was_decided_later_is_not_touched() -> None:
     desk = Desk()

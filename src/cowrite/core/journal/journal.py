@@ -25,6 +25,7 @@ import structlog
 from cowrite.core.account import SessionAccounts
 from cowrite.core.ids import Ids
 from cowrite.core.journal.commit import GroupCommit, Outcome
+from cowrite.core.journal.recent import RecentCommits
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Broker, Clock, News, Storage, StoreBusy, StoreError, StoreRefused, StoreUnavailable, Timer
 from cowrite.core.records import Checkpoint
@@ -103,6 +104,8 @@ class Journal:
         """Transactions that have brought something into the log."""
         self.entries = 0
         """Entries that these have brought."""
+        self.recent = RecentCommits(clock)
+        """What of them was in the last minute."""
         self.failing_since: float | None = None
         """Monotonic time since when the store could not be written; None: it can."""
         self.failure: str | None = None
@@ -186,7 +189,7 @@ class Journal:
         if not rooms and self.failing_since is None:
             return
         try:
-            outcome = await self._groups.commit(rooms)
+            outcome = await self._write(rooms)
         except StoreBusy:
             raise
         except StoreUnavailable as error:
@@ -208,6 +211,13 @@ class Journal:
                 self._start_alone(room)
         if rooms and len(outcome.skipped) == len(rooms):
             await self._clock.sleep(_SKIP_PAUSE)
+
+    async def _write(self, rooms: Sequence[Room], *, wait: float | None = None) -> Outcome:
+        began = self._clock.monotonic()
+        outcome = await self._groups.commit(rooms, wait=wait)
+        if outcome.news:
+            self.recent.took(self._clock.monotonic() - began)
+        return outcome
 
     async def _try_each(self, rooms: Sequence[Room], error: StoreUnavailable) -> None:
         """Set apart those for which the store is away though it takes others. Raises when it takes none of them."""
@@ -249,7 +259,7 @@ class Journal:
     async def _commit_alone(self, room: Room) -> None:
         """Wait for one document's lock beside the groups, so that whoever holds it delays this document only."""
         try:
-            await self._finish(await self._groups.commit([room], wait=_ALONE_WAIT))
+            await self._finish(await self._write([room], wait=_ALONE_WAIT))
         except Exception as error:
             if room in self._hapless and isinstance(error, StoreBusy | StoreUnavailable):
                 self._set_apart(room, error)
@@ -318,6 +328,7 @@ class Journal:
         self.groups += bool(outcome.news)
         for news in outcome.news:
             self.entries += len(news.entries)
+            self.recent.count(news.document_id, len(news.entries))
             for told in self._listeners:
                 told(news)
             large = sum(len(entry.update) for entry in news.entries) > _NEWS_BYTES

@@ -94,6 +94,13 @@ class AccessControl:
             session.revision = self.revision
             session.grant = self._grant(session)
 
+    def change_of(self, document_id: str, user_id: str) -> AccessChange | None:
+        """The newest change of what this user may do in this document, in whatever session. None: there was none, or it gave
+        back what the tokens say. What was decided after it is not overridden by it.
+        """
+        found = max(self._about(document_id, user_id), key=_REVISION, default=None)
+        return None if found is None or found.restores else found
+
     def follow(self, session: Session, told: Follower) -> None:
         """Keep the session's grant up to date, and tell when it changes, until :meth:`unfollow`.
 
@@ -215,11 +222,15 @@ class AccessControl:
                 listener(change)
 
     def _grant(self, session: Session) -> Grant | None:
-        document, user = session.document_id, session.author
-        known = [self._known.get(about) for about in ((document, user), (document, None), (None, user), (None, None))]
-        known.append(self._of_session.get(session.id))
-        found = max((one for one in known if one is not None and _overrides(one, session)), key=_REVISION, default=None)
+        known = self._about(session.document_id, session.author)
+        if (of_session := self._of_session.get(session.id)) is not None:
+            known.append(of_session)
+        found = max((one for one in known if _overrides(one, session)), key=_REVISION, default=None)
         return session.access.grant if found is None or found.restores else found.grant
+
+    def _about(self, document: str, user: str) -> list[AccessChange]:
+        known = (self._known.get(about) for about in ((document, user), (document, None), (None, user), (None, None)))
+        return [one for one in known if one is not None]
 
 
 def _overrides(change: AccessChange, session: Session) -> bool:

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.routing import WebSocketRoute
 
 from cowrite.core.clock import SystemClock
+from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Authorizer, Broker, Clock, Presence, Storage
 from cowrite.documents import Documents
@@ -24,6 +25,7 @@ from cowrite.http.pages import Pages, page_routes
 from cowrite.http.problems import answer_with_problems
 from cowrite.http.query_tokens import QueryTokens
 from cowrite.http.raw_paths import RawDocumentPaths
+from cowrite.http.request_ids import RequestIds
 from cowrite.http.security import HostCheck, SecurityHeaders
 from cowrite.runtime import Runtime
 from cowrite.settings import Settings, load_settings
@@ -108,6 +110,7 @@ def create_app(
     app.add_middleware(HostCheck, allows=runtime.origins.allows_host)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(QueryTokens)
+    app.add_middleware(RequestIds, new_id=Ids(clock).new)
     app.router.routes.append(docs_route(app))
     app.router.routes.extend(health_routes(runtime.health, lambda: runtime.serving() is not None).routes)
     app.router.routes.extend(metrics_routes(runtime.all_figures).routes)

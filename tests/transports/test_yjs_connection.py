@@ -114,6 +114,7 @@ async def test_room_closes(desk: Desk) -> None:
         connection.drained()
         connection.lost(goodbye=False)
     assert wire.closed == (CloseCode.NEW_EPOCH, "the history was replaced")
+    assert len({line.pop("connection") for line in logs} | {line.pop("session") for line in logs}) == 2
     assert logs == [
         {
             "event": "connection closed",

@@ -31,6 +31,7 @@ from cowrite.core.ports import (
 )
 from cowrite.http.refusals import Refusal as Refusal
 from cowrite.http.refusals import unavailable as unavailable
+from cowrite.http.request_ids import FIELD, HEADER, request_id
 from cowrite.protocol.close_codes import CloseCode
 
 CAREFUL: Final = {
@@ -67,6 +68,7 @@ class Problem(BaseModel):
     first_offset: int | None = Field(None, description="Where history was forgotten: the oldest entry that is kept.")
     readable_offset: int | None = Field(None, description="Where the document is damaged: the last offset before that.")
     retry: bool | None = Field(None, description="True: the same request may succeed later.")
+    request_id: str | None = Field(None, description="As in the header `X-Request-Id`: the log tells more of it.")
 
 
 def problem(
@@ -79,9 +81,11 @@ def problem(
 ) -> ProblemResponse:
     """An error's answer. ``code`` is for programs; the status in words unless given. ``detail`` is for people."""
     code = code or _CODES.get(status, status.name.lower())
-    content = {"type": "about:blank", "title": status.phrase, "status": int(status), "code": code}
+    content: dict[str, Any] = {"type": "about:blank", "title": status.phrase, "status": int(status), "code": code}
     if detail is not None and detail != status.phrase:
         content["detail"] = detail
+    if (about := request_id()) is not None:
+        content[FIELD] = about
     return ProblemResponse(content | dict(more or {}), status, headers)
 
 
@@ -280,4 +284,6 @@ async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
 async def _failure(request: Request, error: Exception) -> JSONResponse:
     # Its traceback is logged by the server; what went wrong inside is nothing for the outside. No middleware sees this answer.
     headers = CAREFUL | {"content-security-policy": DATA_POLICY, "cache-control": "no-store"}
+    if (about := request_id()) is not None:
+        headers[HEADER] = about
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, headers=headers)

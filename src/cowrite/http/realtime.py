@@ -66,7 +66,8 @@ def realtime_routes(*, batch_milliseconds: int) -> APIRouter:
         last_operation, at = head
         client = body.client.label if body.client is not None else None
         admission.session.client = client
-        _log.info("session opened", document=document_id, user=admission.session.author, client=client, failed=body.failed)
+        who = {"document": document_id, "user": admission.session.author, "session": admission.session.id}
+        _log.info("session opened", **who, client=client, failed=body.failed)
         return Connected(
             **_admitted(admission, damage),
             transports=offers(request, document_id, failed=body.failed, crowded=backend.load.crowded),
@@ -118,6 +119,7 @@ def realtime_routes(*, batch_milliseconds: int) -> APIRouter:
         if token is None:
             raise AccessDenied("A token is needed.", known=False)
         session = await backend.bridge.disconnect(token)
+        _log.info("session ended", document=session.document_id, user=session.author, session=session.id)
         backend.binary.leave(session)
         if (room := backend.registry.get(session.document_id)) is not None:
             room.presence.leave(session)

@@ -63,6 +63,8 @@ class HocuspocusConnection:
         self._takes_ping = False
         self._wire = wire
         self._arriving = arriving
+        self.id = services.ids.new()
+        """In log lines."""
         self._clock = services.clock
         self._outbox = Outbox(wire, services.clock, settle=lambda _: None, overflow=self._overflow)
         """For what the connection says itself; each document has its own in its room."""
@@ -133,12 +135,12 @@ class HocuspocusConnection:
         if self._unknown >= MAX_UNKNOWN_MESSAGES:
             self.close(CloseCode.RESET_CONNECTION, f"{self._unknown} messages of unknown types; the last: {kind}")
         else:
-            _log.info("message refused", kind=kind, documents=len(self._documents))
+            _log.info("message refused", connection=self.id, kind=kind, documents=len(self._documents))
 
     def fail(self, error: Exception) -> None:
         """Something has failed that nobody foresaw."""
         if not self._closed:
-            _log.error("connection failed", documents=list(self._documents), exc_info=error)
+            _log.error("connection failed", connection=self.id, documents=list(self._documents), exc_info=error)
             self._end(CloseCode.INTERNAL_ERROR, "the server failed; connect again")
 
     def close(self, code: int, reason: str) -> None:
@@ -148,7 +150,7 @@ class HocuspocusConnection:
         code = CloseCode.CONNECTION_TIMEOUT if code == CloseCode.IDLE else code
         # Everybody's goodbye at a stop is one line of the services'.
         log = _log.debug if code == CloseCode.SERVICE_RESTART else _log.info
-        log("connection closed", documents=len(self._documents), code=int(code), reason=reason)
+        log("connection closed", connection=self.id, documents=len(self._documents), code=int(code), reason=reason)
         self._end(code, reason)
 
     @property
@@ -202,7 +204,7 @@ class HocuspocusConnection:
         if not is_document_id(document_id):
             self.close(CloseCode.UNAUTHORIZED, "a message names no document that can exist: 1 to 255 characters")
         elif len(self._documents) >= self.services.limits.documents_per_socket:
-            _log.info("document refused", document=document_id, reason=TOO_MANY_DOCUMENTS)
+            _log.info("document refused", connection=self.id, document=document_id, reason=TOO_MANY_DOCUMENTS)
             self.services.excess.count(TOO_MANY_DOCUMENTS)
             self.send(HocuspocusDialect(address).encode(PermissionDenied(TOO_MANY_DOCUMENTS)))
         else:

@@ -286,6 +286,7 @@ class HocuspocusDocument:
             refuse=self.close,
         )
         self._state = Attached(attendance, statuses, state.shown, scope, renewal)
+        _log.debug("connection opened", **self._who())
         self._play(state)
 
     def _refuse(self, state: Checking, code: CloseCode) -> None:
@@ -362,7 +363,8 @@ class HocuspocusDocument:
         send(self._dialect.encode(message))
 
     def _who(self) -> dict[str, str | None]:
-        return {"document": self.document_id, "user": self._user_id}
+        session = self._state.attendance.session.id if isinstance(self._state, Attached) else None
+        return {"document": self.document_id, "user": self._user_id, "session": session, "connection": self._socket.id}
 
 
 def _scope_of(session: Session, room: Room) -> Scope:

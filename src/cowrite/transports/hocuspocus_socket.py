@@ -44,6 +44,8 @@ class Checks:
 class Socket(Protocol):
     """What a document needs of its connection."""
 
+    id: str
+    """In log lines."""
     services: Services
     lane: Lane
     checks: Checks

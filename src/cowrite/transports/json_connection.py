@@ -66,6 +66,7 @@ class JsonConnection:
 
     def __init__(self, wire: MeteredWire, upgrade: Accepted, services: Services) -> None:
         self._wire = wire
+        self._id = services.ids.new()
         self._upgrade = upgrade
         self._services = services
         self._state: json_states.State = Greeting()
@@ -113,6 +114,8 @@ class JsonConnection:
 
     def lost(self, *, goodbye: bool) -> None:
         """The socket is gone. Call exactly once."""
+        if isinstance(self._state, Attached):
+            _log.debug("connection lost", **self._who(), goodbye=goodbye)
         self._leave()
 
     # ---- what the room and the server say ----------------------------------------------------------------------------
@@ -178,6 +181,7 @@ class JsonConnection:
             room, session, reader, services.writer, services.clock, refuse=self._refuse, flood=self._flood, fail=self._fail
         )
         self._state = Attached(room, session, reader, writer)
+        _log.debug("connection opened", **self._who())
         self._wire.write(welcome(room, session, found))
         room.presence.connect(session, Transport.WEBSOCKET, services.clock.now())
         reader.start(found.offset, found.head)
@@ -305,7 +309,8 @@ class JsonConnection:
             self._state.reader.send(frame)
 
     def _who(self) -> dict[str, str | None]:
-        return {"document": self._document_id, "user": self._user_id}
+        session = self._state.session.id if isinstance(self._state, Attached) else None
+        return {"document": self._document_id, "user": self._user_id, "session": session, "connection": self._id}
 
     def _leave(self) -> None:
         state, self._state = self._state, Closed()

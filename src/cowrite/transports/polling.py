@@ -326,7 +326,7 @@ class _Cursor:
 
 
 def _tell_refused(session: Session, error: PeerError) -> None:
-    who = {"document": session.document_id, "user": session.author}
+    who = {"document": session.document_id, "user": session.author, "session": session.id}
     _log.info("messages of a poll refused", **who, code=int(error.code), reason=error.reason)
 
 

@@ -62,7 +62,9 @@ _State: TypeAlias = Opening | Attached | Closed
 class YjsConnection:
     """See the module's docstring. It is the wire that the room knows: closing it from there ends it here."""
 
-    __slots__ = ("_enter", "_lane", "_services", "_state", "_unknown", "_upgrade", "_user_id", "_wire", "writable", "write")
+    __slots__ = (
+        "_enter", "_id", "_lane", "_services", "_state", "_unknown", "_upgrade", "_user_id", "_wire", "writable", "write"
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -76,6 +78,7 @@ class YjsConnection:
         self.write = wire.write  # the room's calls go straight to the transport
         self.writable = wire.writable
         self._wire = wire
+        self._id = services.ids.new()
         self._upgrade = upgrade
         self._enter = enter if enter is not None else partial(services.bridge.enter, upgrade.token)
         self._services = services
@@ -121,6 +124,8 @@ class YjsConnection:
 
     def lost(self, *, goodbye: bool) -> None:
         """The socket is gone; ``goodbye``: its client closed it. Call exactly once."""
+        if isinstance(self._state, Attached):
+            _log.debug("connection lost", **self._who(), goodbye=goodbye)
         if isinstance(self._state, Attached) and (goodbye or not self._state.attendance.importing):
             self._lane.when_empty(lambda: self._leave(clean=goodbye))
         else:
@@ -133,7 +138,7 @@ class YjsConnection:
         if not isinstance(self._state, Closed):
             # Everybody's goodbye at a stop is one line of the services'.
             log = _log.debug if code == CloseCode.SERVICE_RESTART else _log.info
-            log("connection closed", document=self._upgrade.document_id, user=self._user_id, code=int(code), reason=reason)
+            log("connection closed", **self._who(), code=int(code), reason=reason)
             self._end(code, reason)
 
     def join(self, outbox: Outbox) -> None:
@@ -180,6 +185,7 @@ class YjsConnection:
             changed=self._grant_changed,
         )
         self._state = Attached(attendance)
+        _log.debug("connection opened", **self._who())
         self._lane.release()
 
     def _grant_changed(self, session: Session) -> None:
@@ -227,7 +233,8 @@ class YjsConnection:
                 self._end(CloseCode.INTERNAL_ERROR, "the server failed; connect again")
 
     def _who(self) -> dict[str, str | None]:
-        return {"document": self._upgrade.document_id, "user": self._user_id}
+        session = self._state.attendance.session.id if isinstance(self._state, Attached) else None
+        return {"document": self._upgrade.document_id, "user": self._user_id, "session": session, "connection": self._id}
 
     def _end(self, code: int, reason: str) -> None:
         self._leave(clean=False)

@@ -127,7 +127,7 @@ class HocuspocusEndContract:
             provider.socket.send(PONG)
             provider.say(update("going on"))
             assert await provider.hear(SyncStatus) == SyncStatus(True)
-            assert [line["event"] for line in logs] == ["message refused"] * 4
+            assert [line["event"] for line in logs if line["log_level"] != "debug"] == ["message refused"] * 4
             provider.socket.send(frame)
             assert (await ended(provider.socket)).code == CloseCode.RESET_CONNECTION
 

@@ -73,10 +73,12 @@ class RefusalContract:
                 client.send(message)
             client.send(yjs.encode(SyncStep1(EMPTY_STATE_VECTOR)))
             await expect(client, SyncStep2)
-            assert [line["event"] for line in logs] == ["message refused"] * 4
+            assert [line["event"] for line in logs if line["log_level"] != "debug"] == ["message refused"] * 4
             client.send(message)
             assert (await ended(client)).code == CloseCode.MALFORMED_FRAME
-        assert [line["event"] for line in logs] == ["message refused"] * 4 + ["connection closed"]
+        assert [line["event"] for line in logs if line["log_level"] != "debug"] == ["message refused"] * 4 + [
+            "connection closed"
+        ]
 
     @pytest.mark.rule("TR21")
     @pytest.mark.parametrize("size", [0, 300_000])
@@ -89,7 +91,7 @@ class RefusalContract:
                 client.send(yjs.encode(Update(b"\1\1\1\0\x3f" + b"secret words" + bytes(size))))
                 end = await ended(client)
             assert end.code == CloseCode.HOSTILE_UPDATE
-            assert [line["event"] for line in logs] == ["connection closed"]
+            assert [line["event"] for line in logs if line["log_level"] != "debug"] == ["connection closed"]
             assert "secret words" not in str(logs)
             other.yjs.text += "going on"
             await other.until(lambda: other.yjs.saved)

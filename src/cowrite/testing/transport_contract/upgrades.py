@@ -146,7 +146,8 @@ class UpgradeContract:
         for origin in others:
             with capture_logs() as logs:
                 assert await _status(f"{url}/yjs/doc", {"Origin": origin}) == 403, origin
-            assert logs == [{"event": "web page refused", "log_level": "info", "origin": origin, "host": host}]
+            told = [one for one in logs if one["log_level"] != "debug"]  # one who was here before may be seen going just now
+            assert told == [{"event": "web page refused", "log_level": "info", "origin": origin, "host": host}]
 
     @pytest.mark.rule("TR7")
     async def test_any_origin(self, start: StartServer) -> None:

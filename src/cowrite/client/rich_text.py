@@ -42,5 +42,9 @@ class Tree(EditableTree):
         """The first text in the node at an index. Raises ``IndexError``, and ``LookupError`` where there is none."""
         return self.text_in(Text, index)
 
+    def texts(self) -> list[tuple[int, Text]]:
+        """All texts in it, at any depth and in their order, each with the index of the node that it is in."""
+        return self.texts_in(Text)
+
     def _state(self) -> dict[str, Json]:
         return {"tree": {"$xml": None, "attrs": {}, "children": self.nodes()}}

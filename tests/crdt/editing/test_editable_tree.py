@@ -55,6 +55,11 @@ def test_paragraphs() -> None:
         "children": [{"$xmltext": [{"insert": "Title"}], "attrs": {}}],
     }
     assert [str(theirs.text_in(EditableText, index)) for index in range(3)] == ["Title", "Hello 😀!", "deep"]
+    assert [(index, str(text)) for index, text in theirs.texts_in(EditableText)] == [
+        (0, "Title"),
+        (1, "Hello 😀!"),
+        (2, "deep"),
+    ]
     theirs.delete(0, 1)
     theirs.delete(1, 1)
     assert len(theirs) == 2

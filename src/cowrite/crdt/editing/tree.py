@@ -5,7 +5,7 @@ A node is written as in operations: ``{"$xml": "paragraph", "attrs": {}, "childr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 from pycrdt import _pycrdt as engine
@@ -58,10 +58,19 @@ class EditableTree:
         """The first text in the node at an index, at any depth. Raises ``IndexError``, and ``LookupError`` if there is none."""
         if not 0 <= index < len(self):
             raise IndexError(f"there is no node {index} in a tree of {len(self)}")
-        found = self._document.read(lambda reader: _first_text(reader, self._handle.get(reader.txn, index)))
+        found = self._document.read(lambda reader: next(_texts(reader, self._handle.get(reader.txn, index)), None))
         if found is None:
             raise LookupError(f"there is no text in node {index}")
         return kind(self._document, found, _nobody, nested=True)
+
+    def texts_in(self, kind: type[_Text]) -> list[tuple[int, _Text]]:
+        """All texts in it, at any depth and in their order, each with the index of the node that it is in."""
+        found = self._document.read(
+            lambda reader: [
+                (index, text) for index, node in enumerate(reader.nodes(self._handle)) for text in _texts(reader, node)
+            ]
+        )
+        return [(index, kind(self._document, text, _nobody, nested=True)) for index, text in found]
 
     def _check(self, *indexes: int) -> None:
         for index in indexes:
@@ -72,14 +81,14 @@ class EditableTree:
         self._told()
 
 
-def _first_text(reader: Reader, node: Handle) -> Handle | None:
+def _texts(reader: Reader, node: Handle) -> Iterator[Handle]:
     waiting = [node]
     while waiting:
         one = waiting.pop()
         if isinstance(one, engine.XmlText):
-            return one
-        waiting += reversed(reader.nodes(one))
-    return None
+            yield one
+        else:
+            waiting += reversed(reader.nodes(one))
 
 
 def _nobody(_: object) -> None:

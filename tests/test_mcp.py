@@ -19,9 +19,12 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.types import TextContent
 
-from cowrite.client import connect
+from between import Between
+from cowrite.client import Status, connect
 from cowrite.mcp import visits as visits_module
 from cowrite.mcp.api import Api
+from cowrite.mcp.passages import around, differing, occurrences, page
+from cowrite.mcp.problems import ToolError, quoted
 from cowrite.mcp.tools import PAGE_CHARACTERS, server
 from cowrite.mcp.visits import Visits
 from cowrite.mcp.writing import MOST_CHARACTERS
@@ -310,6 +313,63 @@ async def test_it_leaves(served: DemoServer, name: str, monkeypatch: pytest.Monk
             await until(lambda: ana.awareness.states)
         await until(lambda: not ana.awareness.states)
         assert sorted(str(ana.text("body")).split()) == ["0", "1", "2", "again", "one", "two"]
+
+
+@pytest.mark.rule("MC12")
+async def test_an_edit_that_is_not_saved_in_time(
+    served: DemoServer, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The assistant is told not to repeat it, it arrives once, and what is lost at the end is in the log."""
+    monkeypatch.setattr(visits_module, "SAVE_SECONDS", 50 * MS)
+    with Between(served.port) as between:
+        async with (
+            connect(served.url, name, token=token()) as ana,
+            Visits(between.url, claude(name), "Claude", "#7c3aed") as visits,
+        ):
+            for text, network in (("late", True), ("lost", False)):
+                async with visits.to(name) as doc:
+                    between.network = False
+                    between.cut()
+                    await until(lambda doc=doc: doc.status is not Status.CONNECTED)
+                    doc.text("body").append(text)
+                    with pytest.raises(ToolError, match="do NOT repeat"):
+                        await visits.saved(doc)
+                between.network = network
+                if network:
+                    await until(lambda: str(ana.text("body")) == "late")
+        assert f"edits of {json.dumps(name, ensure_ascii=False)} were lost" in caplog.text
+
+
+@pytest.mark.rule("MC6", "MC10")
+def test_passages() -> None:
+    """Pages put together are the text; what two passages have in common is found; long ones are shown in part."""
+    for text in ("", "\n", "a\n\nbc", "0123456789" * 5, "ab\n" * 20, "abc\n" + "d" * 40 + "\nef"):
+        for most in (1, 2, 7, 1000):
+            place: tuple[int, int] | None = (1, 0)
+            whole: dict[int, str] = {}
+            for _ in range(200):
+                if place is None:
+                    break
+                one = page(text, *place, most)
+                assert len(one.shown) <= most + 3 * (one.last - one.first + 1) + 1
+                for line in one.shown.split("\n"):
+                    number, _, part = line.partition("\t")
+                    whole[int(number)] = whole.get(int(number), "") + part
+                place = one.next
+            assert place is None
+            assert "\n".join(whole[number] for number in sorted(whole)) == text
+    for wrong in ((0, 0), (3, 0), (1, 2)):
+        with pytest.raises(IndexError):
+            page("a\nb", *wrong, 10)
+    assert [differing(*pair) for pair in (("aa", "aaa"), ("abc", "axc"), ("", "x"), ("x", ""), ("same", "same"))] == [
+        (2, 0), (1, 1), (0, 0), (0, 0), (4, 0)
+    ]  # fmt: skip
+    assert occurrences("aaaa", "aa", 9) == [0, 1, 2]
+    assert around("one\ntwo", 4, 7) == "1\tone\n2\ttwo"
+    shown = around("x" * 5000, 1000, 4000)
+    assert len(shown) < 700
+    assert "(…)" in shown
+    assert quoted('a"\n\u2028b' + "c" * 999) == '"a\\"\\n\\u2028b' + "c" * 295 + '…"'
 
 
 @pytest.mark.rule("MC13")

@@ -22,6 +22,7 @@ from cowrite.mcp.writing import Written, append, insert, replace
 
 PAGE_CHARACTERS: Final = 20_000
 """Of one answer, about."""
+_VERSION: Final = version("cowrite")
 _LISTED: Final = 100
 _PAGES: Final = 20
 """Of a list, that are looked through for one answer: the server looks at 1000 documents for each."""
@@ -226,7 +227,7 @@ class Tools:
 def server(api: Api, visits: Visits) -> MCPServer[Any]:
     """The MCP server with its tools."""
     made: MCPServer[Any] = MCPServer(
-        "cowrite", title="cowrite", instructions=INSTRUCTIONS, version=version("cowrite"), log_level="WARNING"
+        "cowrite", title="cowrite", instructions=INSTRUCTIONS, version=_VERSION, log_level="WARNING"
     )
     tools = Tools(api, visits)
     for tool, kind in (

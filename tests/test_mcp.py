@@ -248,7 +248,7 @@ async def test_rich_text(served: DemoServer, name: str) -> None:
         await assistant("insert_text", document=name, before="Hello", text="Zero", new_paragraphs=True)
         await until(lambda: len(page) == 6)
         assert page.to_markdown() == (
-            "Zero\n\nHello **big**, wide world\n\nSecond\n\nThird\n\nFourth\n\n- the item"
+            "Zero\n\nHello **big, wide** world\n\nSecond\n\nThird\n\nFourth\n\n- the item"
         )  # fmt: skip
 
 

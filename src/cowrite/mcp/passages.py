@@ -41,7 +41,7 @@ def page(text: str, line: int, character: int, most: int) -> Page:
         shown.append(f"{number}\t{cut}")
         if len(cut) < len(rest):
             return Page("\n".join(shown), line, number, len(lines), (number, start + len(cut)))
-        left -= len(cut) + 1 + len(str(number))
+        left -= len(cut) + 2 + len(str(number))
         number, start = number + 1, 0
         if left <= 0 and number <= len(lines):
             return Page("\n".join(shown), line, number - 1, len(lines), (number, 0))

@@ -96,6 +96,15 @@ def test_a_text_whose_paragraph_is_deleted() -> None:
     assert str(text) == "still"
 
 
+@pytest.mark.rule("PY4", "PY7")
+def test_a_replacement_in_a_tree() -> None:
+    """One edit: nothing is read of the tree in the middle of it."""
+    ana = Editor()
+    text = a_tree(ana).insert_text(EditableText, 0, "paragraph", "one 😀 two", None)
+    text.replace(4, 5, "and")
+    assert str(text) == "one and two"
+
+
 @pytest.mark.rule("PY7")
 def test_what_others_wrote() -> None:
     """Texts are found at any depth, and text alone at the top."""

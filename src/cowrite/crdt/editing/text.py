@@ -152,12 +152,12 @@ class EditableText:
             self.delete(first, last)
             self.insert(first, text)
             return
-        units = units_before(self._now(), first)
+        units, length = units_before(self._now(), first), utf16_length(self._now()[first:last])
 
         def work(txn: Transaction) -> None:
             # Inserted behind what goes: it has the formatting of that, and not of what stands before it.
-            Builder(txn).insert_text(self._handle, units_before(self._now(), last), text, None, "the attributes")
-            self._handle.remove_range(txn, units, utf16_length(self._now()[first:last]))
+            Builder(txn).insert_text(self._handle, units + length, text, None, "the attributes")
+            self._handle.remove_range(txn, units, length)
 
         self._document.write(work)
 

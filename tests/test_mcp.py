@@ -330,7 +330,7 @@ async def test_an_edit_that_is_not_saved_in_time(
                 async with visits.to(name) as doc:
                     between.network = False
                     between.cut()
-                    await until(lambda: doc.status is not Status.CONNECTED)  # noqa: B023  (awaited at once)
+                    await until(lambda: doc.status is not Status.CONNECTED)
                     doc.text("body").append(text)
                     with pytest.raises(ToolError, match="do NOT repeat"):
                         await visits.saved(doc)

@@ -11,7 +11,8 @@ from cowrite.core.excess import Excess
 from cowrite.core.incoming import SMALL_BYTES, Incoming
 from cowrite.core.limits import Limits
 from cowrite.testing.clock import ManualClock
-from cowrite.transports.lane import BRIEF_SECONDS, WATCHED_FRAMES, Lane
+from cowrite.transports.backlog import FRAME_OVERHEAD
+from cowrite.transports.lane import BEHIND_QUEUE_BYTES, BRIEF_SECONDS, WATCHED_FRAMES, Lane
 
 pytestmark = pytest.mark.rule("RO20")
 
@@ -45,6 +46,30 @@ class Socket:
             self.lane.receive(b"x")
             self.clock.advance(0)  # lets others be served
         return self.taken - before
+
+
+@pytest.mark.rule("RO21", "HP25")
+def test_what_waits_in_small_messages_has_a_bound_of_its_own() -> None:
+    """Large ones are bounded with all else that has come: whoever was offline sends one for each document."""
+    limits, floods = Limits(), list[str]()
+    incoming = Incoming(limits)
+    lane = Lane(ManualClock(), limits, Excess(), incoming, take=lambda frame: None, flood=floods.append)
+    lane.user = "eve"
+    lane.hold()
+    for _ in range(6):
+        lane.receive(bytes(2 << 20))
+    small = BEHIND_QUEUE_BYTES // (1000 + FRAME_OVERHEAD)
+    for _ in range(small):
+        lane.receive(bytes(1000))
+    assert floods == []
+    lane.receive(bytes(1000))
+    assert floods == [f"more than {BEHIND_QUEUE_BYTES} bytes wait to be read"]
+    lane.release()
+    assert (lane.waiting_bytes, incoming.bytes) == (0, 0)
+    lane.hold()
+    for _ in range(small):  # what was taken counts no more
+        lane.receive(bytes(1000))
+    assert len(floods) == 1
 
 
 @pytest.mark.rule("LM20")

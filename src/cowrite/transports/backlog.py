@@ -15,11 +15,13 @@ FRAME_OVERHEAD: Final = 64
 class Backlog:
     """A queue. Whoever has changed it calls :meth:`count`, or :meth:`clear` at the end: then what is counted is what waits."""
 
-    __slots__ = ("_frames", "_incoming", "_share", "size")
+    __slots__ = ("_frames", "_incoming", "_share", "size", "small_size")
 
     def __init__(self, incoming: Incoming) -> None:
         self.size = 0
         """Bytes of all that waits, overhead included."""
+        self.small_size = 0
+        """Of these, those of frames that are not counted one by one (:data:`SMALL_BYTES`)."""
         self._incoming = incoming
         self._frames: deque[bytes] | None = None
         """Made when something waits: most sockets are idle, and an empty one is large."""
@@ -32,19 +34,19 @@ class Backlog:
     def append(self, frame: bytes) -> None:
         """The next frame."""
         self._made().append(frame)
-        self.size += len(frame) + FRAME_OVERHEAD
+        self._add(frame, 1)
 
     def put_first(self, frames: Iterable[bytes]) -> None:
         """Frames that came before those that wait."""
         for frame in reversed(list(frames)):
             self._made().appendleft(frame)
-            self.size += len(frame) + FRAME_OVERHEAD
+            self._add(frame, 1)
 
     def pop(self) -> bytes:
         """The first frame; it waits no more."""
         assert self._frames, "ask before whether something waits"
         frame = self._frames.popleft()
-        self.size -= len(frame) + FRAME_OVERHEAD
+        self._add(frame, -1)
         return frame
 
     def count(self, user: str) -> bool:
@@ -61,10 +63,16 @@ class Backlog:
     def clear(self) -> None:
         """Nothing waits any more, whoever wanted it. Idempotent."""
         self._frames = None
-        self.size = 0
+        self.size = self.small_size = 0
         if self._share is not None:
             self._share.release()
             self._share = None
+
+    def _add(self, frame: bytes, sign: int) -> None:
+        size = sign * (len(frame) + FRAME_OVERHEAD)
+        self.size += size
+        if len(frame) <= SMALL_BYTES:
+            self.small_size += size
 
     def _made(self) -> deque[bytes]:
         if self._frames is None:

@@ -19,7 +19,8 @@ from cowrite.core.ports import Clock, Timer
 from cowrite.transports.backlog import Backlog
 
 BEHIND_QUEUE_BYTES: Final = 8 << 20
-"""What may wait of a client that has fallen behind."""
+"""What may wait in small messages of a client that has fallen behind. Large ones are counted with all that has come
+(:class:`Incoming`): whoever was offline for long sends many of them at once, one for each document."""
 BRIEF_SECONDS: Final = 0.01
 WATCHED_FRAMES: Final = 100
 """The clock on the wall tells what a frame has cost, since it never shows less than the CPU clock; to ask that one is a call of
@@ -46,7 +47,7 @@ class Lane:
         "_excess",
         "_farewell",
         "_flood",
-        "_limit",
+        "_opening_bytes",
         "_state",
         "_take",
         "_timer",
@@ -75,7 +76,7 @@ class Lane:
         self._flood = flood
         self._account = Account(clock, limits)
         self._waiting = Backlog(incoming)
-        self._limit = held_bytes or BEHIND_QUEUE_BYTES
+        self._opening_bytes = held_bytes
         self._state = _State.HELD if held_bytes else _State.OPEN
         self._timer: Timer | None = None
         self._farewell: Callable[[], None] | None = None
@@ -98,8 +99,8 @@ class Lane:
             self._serve(frame)
         elif self._state is _State.HELD:
             self._waiting.append(frame)
-            if self._waiting.size > self._limit:
-                self._give_up(f"more than {self._limit} bytes wait to be read")
+            if self._is_too_much():
+                self._give_up(f"more than {self._opening_bytes or BEHIND_QUEUE_BYTES} bytes wait to be read")
             elif not self._waiting.count(self.user):
                 self._flood(REASON)
 
@@ -115,7 +116,7 @@ class Lane:
         if self._state is _State.OVER:
             return
         self._state, self._timer = _State.OPEN, None
-        self._limit = BEHIND_QUEUE_BYTES
+        self._opening_bytes = 0
         while self._waiting and self._state is _State.OPEN:
             self._serve(self._waiting.pop())
         self._waiting.count(self.user)  # less than before: there is room
@@ -152,6 +153,11 @@ class Lane:
         self._farewell = None
         if self._timer is not None:
             self._timer.cancel()
+
+    def _is_too_much(self) -> bool:
+        if self._opening_bytes:
+            return self._waiting.size > self._opening_bytes
+        return self._waiting.small_size > BEHIND_QUEUE_BYTES
 
     def _serve(self, frame: bytes) -> None:
         now = None

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from cowrite.core.delivery.multicast import SHARED_BYTES, Multicast
 from cowrite.core.delivery.outbox import Arrears, Outbox, Relay
 from cowrite.core.excess import Excess
+from cowrite.core.ids import Ids
 from cowrite.core.incoming import Incoming
 from cowrite.core.limits import Limits
 from cowrite.testing.clock import ManualClock
@@ -71,6 +72,7 @@ class Line:
             excess=Excess(),
             incoming=Incoming(Limits()),
             bridge=SimpleNamespace(enter=print),  # never called: nobody comes in
+            ids=Ids(room.clock),
         )
         self.wire = PicowsWire(cast("asyncio.Transport", self.transport), Accepted("doc", None, None), services)
         self.transport.wire = self.wire

@@ -156,6 +156,7 @@ def compose(given: Given) -> Parts:
         turn=turn,
         excess=excess,
         incoming=incoming,
+        leaving=Incoming(limits, excess, limit="leaving_bytes"),
         addresses=AddressSockets(limits.address_sockets),
     )
     past = open_past(

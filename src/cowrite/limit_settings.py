@@ -48,6 +48,7 @@ class LimitSettings(BaseSettings):
     limit_import_cpu_seconds: float = _limit("import_cpu_seconds", 1, 600)
     limit_import_memory_bytes: int = _limit("import_memory_bytes", 512 * _MIB, 16_384 * _MIB)
     limit_incoming_bytes: int = _limit("incoming_bytes", _MIB, 16_384 * _MIB)
+    limit_leaving_bytes: int = _limit("leaving_bytes", _MIB, 16_384 * _MIB)
     limit_arrival_seconds: float = _limit("arrival_seconds", 1, 3600)
     limit_arrival_bytes: int = _limit("arrival_bytes", 64, _MIB)
     limit_pending_document_bytes: int = _limit("pending_document_bytes", 64 * _KIB, 1024 * _MIB)

@@ -18,6 +18,8 @@ LIMITS: Final = frozenset(
             "head_seconds",
             "hello_seconds",
             "incoming_bytes",
+            "leaving_bytes",
+            "leaving_late",
             "session_sockets",
             "user_sockets",
         ),

@@ -24,8 +24,12 @@ class Limits:
     incoming_bytes: int = 128 << 20
     """Messages and bodies that have not come to their end, or wait until they are looked at, of all clients of the process; a
     quarter of it of one user."""
+    leaving_bytes: int = 256 << 20
+    """Answers to requests that their clients have not read yet, of all clients of the process; a quarter of it of one address
+    (cowrite's own server)."""
     arrival_seconds: float = 60.0
-    """How long a message of a socket (cowrite's own server), or the body of a request, may be on its way."""
+    """How long a message of a socket (cowrite's own server), or the body of a request, may be on its way, and an answer until
+    it is read (own server)."""
     arrival_bytes: int = 8 << 10
     """It may be so a second longer for each so many bytes of it that have come."""
     pending_document_bytes: int = 8 << 20

@@ -1,5 +1,6 @@
-"""HTTP on cowrite's own server is uvicorn's, with two differences: upgrades are answered by :class:`Upgrades`, and connections
-that do not finish to ask are closed, while uvicorn waits for a request as long as a client likes.
+"""HTTP on cowrite's own server is uvicorn's, with three differences: upgrades are answered by :class:`Upgrades`; connections
+that do not finish to ask are closed, while uvicorn waits for a request as long as a client likes; and so are those that do not
+read their answers (:mod:`cowrite.transports.departure`).
 
 The time runs from the opening of the connection, for later requests from their first byte, until the head is complete; what
 comes meanwhile does not lengthen it. The upgrade of a WebSocket is a request, too. How long a body takes the application looks
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from cowrite.core.limits import Limits
+from cowrite.transports.departure import Departure
 from cowrite.transports.services import Serving
 from cowrite.transports.websocket import Head, Upgrades
 
@@ -57,6 +59,8 @@ class _Http(HttpToolsProtocol):
     """The head is complete, and the body is not."""
     _body_since = 0.0
     _body_bytes = 0
+    _departure: Departure | None = None
+    """Made when an answer is not read as fast as it is written."""
     _begun = False
     """Something of a request has come."""
     _upgrades_now: bool | None = None
@@ -68,7 +72,24 @@ class _Http(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._wait_no_more()
+        if self._departure is not None:
+            self._departure.over()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._departure is None and (services := self.serving()) is not None:
+            whose = services.addresses.client_of(self.client[0] if self.client is not None else None, None)
+            # One of a private network is most often a proxy's: each of its connections counts by itself.
+            named = whose or f"connection {id(self)}"
+            self._departure = Departure(self.transport, services.leaving, self.limits, named, end=self._abort)
+        if self._departure is not None:
+            self._departure.begin()
+
+    def resume_writing(self) -> None:
+        if self._departure is not None:
+            self._departure.over()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         # httptools takes heads of any size: ten times their bytes in memory, and time that grows with their square.
@@ -157,6 +178,11 @@ class _Http(HttpToolsProtocol):
     def _give_up(self, limit: str = LATE) -> None:
         self._timer = None
         self._refuse(limit, 408, b"Request Timeout", b"request_timeout")
+
+    def _abort(self, limit: str | None) -> None:
+        if limit is not None and (services := self.serving()) is not None:
+            services.excess.count(limit)
+        self.transport.abort()
 
     def _refuse(self, limit: str, status: int, title: bytes, code: bytes) -> None:
         if self.transport.is_closing():

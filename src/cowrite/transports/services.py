@@ -108,6 +108,8 @@ class Services:
     excess: Excess = field(default_factory=Excess)
     """What was more than a limit."""
     incoming: Incoming = field(default_factory=lambda: Incoming(Limits()))
+    leaving: Incoming = field(default_factory=lambda: Incoming(Limits(), limit="leaving_bytes"))
+    """Answers that are not read yet, by address."""
     """What has come and is not taken yet."""
     addresses: AddressSockets = field(default_factory=lambda: AddressSockets(Limits().address_sockets))
     connections: set[Connection] = field(default_factory=set)

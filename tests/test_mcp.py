@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import re
 import socket
@@ -321,6 +322,8 @@ async def test_an_edit_that_is_not_saved_in_time(
 ) -> None:
     """The assistant is told not to repeat it, it arrives once, and what is lost at the end is in the log."""
     monkeypatch.setattr(visits_module, "SAVE_SECONDS", 50 * MS)
+    # What has run before in this process may have taken the root's handlers.
+    monkeypatch.setattr(logging.getLogger("cowrite.mcp"), "handlers", [caplog.handler])
     with Between(served.port) as between:
         async with (
             connect(served.url, name, token=token()) as ana,

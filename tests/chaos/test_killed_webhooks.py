@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 import subprocess
@@ -20,9 +21,9 @@ ENTRIES = 5000
 
 
 def start(url: str, receiver: WebhookReceiver, number: int) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, str(PROGRAM), url, receiver.url, str(number)], stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, str(PROGRAM), url, receiver.url, str(number)]
+    environment = {**os.environ, "PYTHONPATH": str(PROGRAM.parents[1])}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None
     assert process.stdout.readline() == "started\n"
     return process

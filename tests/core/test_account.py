@@ -26,6 +26,18 @@ def test_ordinary_messages_never_wait() -> None:
     assert not account.exhausted
 
 
+@pytest.mark.rule("LM7")
+def test_what_is_owed() -> None:
+    """Asking for it costs nothing, and time makes it less."""
+    clock = ManualClock()
+    account = Account(clock, LIMITS)
+    assert account.owed() == 0.0
+    account.charge(2.0)
+    assert account.owed() == account.owed() == pytest.approx(4 * 1.01)
+    clock.advance(3)
+    assert account.owed() == pytest.approx(4 * 1.01 - 3)
+
+
 @pytest.mark.rule("RO20")
 def test_a_burst_and_then_a_share() -> None:
     """A second at once, and from then on a quarter of the time, in small portions."""

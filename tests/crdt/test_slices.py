@@ -76,6 +76,14 @@ def test_a_long_text_is_cut_as_though_it_had_been_typed_in_parts() -> None:
 
 
 @pytest.mark.rule("GU36")
+def test_a_long_text_is_cut_between_characters_of_several_bytes() -> None:
+    whole = write_update([block(1, 0, text("é" * 100 + "😀" * 50, root="t"))])
+    parts = list(slices(whole, inspect(whole), structs=9, ranges=9, size=7))
+    assert max(map(len, parts)) < 30
+    assert seen(Document.from_log(parts).encode()) == seen(whole)
+
+
+@pytest.mark.rule("GU36")
 @pytest.mark.parametrize("under", [{"right": (9, 0)}, {"parent": (9, 0)}, {"root": "t"}], ids=["before", "in", "root"])
 def test_a_long_text_keeps_its_place(under: dict[str, Any]) -> None:
     there = write_update([block(9, 0, shared_type("text", root="t"))])

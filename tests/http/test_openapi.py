@@ -53,6 +53,7 @@ async def test_all_routes_are_described(description: dict[str, Any]) -> None:
         ("documents/{document_id}/blame", "get"),
         ("documents/{document_id}/activity", "get"),
         ("documents/{document_id}/restore", "post"),
+        ("documents/{document_id}/import", "post"),
         ("documents/{document_id}/undo", "post"),
         ("documents/{document_id}/history", "delete"),
     }

@@ -303,6 +303,26 @@ async def test_of_what_was_done_while_away_deletions_are_taken(told: list[Messag
         assert eve.closed is None
 
 
+async def test_what_was_held_may_find_no_room(told: list[Message]) -> None:
+    """What it waited for comes when others have filled the document: that fits, and it does not."""
+    async with process() as server:
+        ana, ben = await joined(server, "ana", "ben")
+        sent: list[bytes] = []
+        other = YjsClient()
+        other.connect(sent.append)
+        other.text += "first"
+        other.text += "b" * 1000
+        ana.send(sent[-1])
+        ben.client.text += "a" * 3500
+        await quiet(server)
+        assert ana.peer.held
+        ana.send(sent[-2])
+        await quiet(server)
+        assert sorted(body(server)) == sorted("first" + "a" * 3500)
+        assert not ana.peer.held
+        assert len(denials(told)) == 1
+
+
 async def test_what_waited_for_something_else_is_looked_at_again(told: list[Message]) -> None:
     """When it came there would have been room for it."""
     async with process() as server:

@@ -86,8 +86,9 @@ async def test_what_builds_on_something_unknown_is_taken_in_part_and_not_acknowl
     [
         (write_update([block(1, 0, text("aX", root="t"))]), CloseCode.CONTRADICTING_CONTENT),
         (write_update([block(1, 2, text("c", origin=(1, 1), right=(1, 1)))]), CloseCode.HOSTILE_UPDATE),
+        (write_update([block(1, 1 << 31, text("c", origin=(1, 1)))]), CloseCode.HOSTILE_UPDATE),
     ],
-    ids=["contradicts", "hostile"],
+    ids=["contradicts", "neighbours", "clock"],
 )
 async def test_what_is_refused_closes_its_sender(server: Process, update: bytes, code: CloseCode) -> None:
     eve = await server.join(user="eve")

@@ -350,11 +350,11 @@ class Intake:
         held = peer.held.take()
         kept = []
         for received in held:
-            if self._replicas.live is None:
-                kept.append(received)
-            elif found := self._foreign.within(received, self.live.state):
+            live = self._replicas.live
+            found = self._foreign.within(received, live.state) if live is not None else {}
+            if found:
                 self._take_without(received, found)
-            elif missing(received.outline, self.live.state):
+            elif live is None or missing(received.outline, live.state):
                 kept.append(received)
             elif self._fits(received):
                 self._take(received)

@@ -115,6 +115,7 @@ ifneq ($(shell test -x $(BIN)/python && cat $(VENV)/.place 2>/dev/null),$(CURDIR
 $(VENV)/.place: anew
 endif
 $(VENV)/.place:
+	@test ! -L $(VENV) || { echo "cowrite: $(VENV) is a link to the environment of another folder, which would be emptied; remove the link" >&2; exit 2; }
 	@python=$$(sh scripts/find-python.sh) && \
 		echo "cowrite: setting up $(VENV) with $$("$$python" --version); once, half a minute or so" && \
 		"$$python" -m venv --clear $(VENV)

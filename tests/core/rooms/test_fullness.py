@@ -519,7 +519,7 @@ async def test_everybody_comes_together_again(seed: int) -> None:
             assert live is not None
             assert len(live.encode()) <= MOST + MOST // 16
         assert [one.closed for one in people] == [None] * 3
-        assert server.excess.counts["document_full"] > 3
+        assert server.excess.counts["document_full"]
         for one in people:
             length = len(one.client.text)
             del one.client.text[100:length]

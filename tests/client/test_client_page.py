@@ -7,6 +7,7 @@ import asyncio
 import inspect
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,16 @@ def test_every_exception_is_on_the_page() -> None:
     assert [name for name in errors if f"`{name}`" not in PAGE] == []
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Where the tests run in the background of a shell, SIGINT is ignored, and children take that over."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.rule("PY40")
-async def test_the_agent_answers(server: DemoServer, name: str) -> None:
+async def test_the_agent_answers(server: DemoServer, name: str, interruptible: None) -> None:
     """While somebody goes on typing before it; Ctrl-C ends it without a word."""
     async with connect(server.url, name, token=token("ana")) as doc:
         text = doc.text("text")

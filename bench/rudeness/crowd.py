@@ -8,12 +8,15 @@ import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from bench.rudeness.behaviours import Behaviour
 from bench.rudeness.network import Network
 from bench.side_by_side.node import ROOT
 from bench.side_by_side.servers import GENERATOR_CORE, on_core
+
+_PATIENCE: Final = 100.0
+"""Seconds in which the process does what it is told; opening 5000 sockets takes it ten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,11 @@ class Crowd:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
-        line = await self._process.stdout.readline()
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                line = await self._process.stdout.readline()
+        except TimeoutError:
+            raise RuntimeError(f"the process of the rude has not done in {_PATIENCE:g} s what it was told: {order}") from None
         if not line:
             raise RuntimeError("the process of the rude has ended; what it says of that is above")
         return dict(json.loads(line))

@@ -1,8 +1,8 @@
 """The process of the rude: ``python -m bench.rudeness.generator``, told by lines of JSON what to do.
 
 ``{"begin": [NAME, …]}`` is answered when these are in place, ``{"leave": true}`` with what each has done and how the server has
-ended its sockets, once all are closed. It works when nobody else wants its core, where the
-system can do that, so that it does not take it from the honest.
+ended its sockets, once all are closed. Where something is measured it works when nobody else wants its core, if the system can
+do that, so that it does not take it from the honest.
 """
 
 from __future__ import annotations
@@ -78,11 +78,13 @@ async def _run(name: str, town: Town) -> None:
 
 
 async def main() -> None:
-    yield_to_others()
     raise_open_files(8000)
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    generator = Generator(json.loads(await reader.readline()))
+    told = json.loads(await reader.readline())
+    if not told["few"]:  # where everything is only tried out other programs keep all cores busy, perhaps for minutes
+        yield_to_others()
+    generator = Generator(told)
     print(json.dumps({"ready": True}), flush=True)
     while line := await reader.readline():
         print(json.dumps(await generator.obey(json.loads(line))), flush=True)

@@ -199,6 +199,7 @@ def test_a_damaged_document_is_mended(tmp_path: Path, open_window: OpenWindow) -
 def turn_last_update(file: Path, document: str, *, epoch: str | None = None) -> None:
     """One bit of the only document's last update, or back again; under another epoch, as a backup that was restored."""
     with closing(sqlite3.connect(file)) as database, database:
+        database.execute("BEGIN IMMEDIATE")  # who has read before another wrote may not write
         (offset,) = database.execute("SELECT head_offset FROM documents WHERE document_id = ?", (document,)).fetchone()
         (update,) = database.execute("SELECT update_bytes FROM updates WHERE entry_offset = ?", (offset,)).fetchone()
         turned = bytes([*update[:-1], update[-1] ^ 1])

@@ -34,6 +34,7 @@ EVERYTHING = "documents", "updates", "content_operations", "checkpoints", "versi
 def turn_a_byte(file: Path, offset: int) -> None:
     """Or back again."""
     with closing(sqlite3.connect(file)) as database, database:
+        database.execute("BEGIN IMMEDIATE")  # who has read before another wrote may not write
         (update,) = database.execute("SELECT update_bytes FROM updates WHERE entry_offset = ?", (offset,)).fetchone()
         turned = bytes([*update[:-1], update[-1] ^ 1])
         database.execute("UPDATE updates SET update_bytes = ? WHERE entry_offset = ?", (turned, offset))

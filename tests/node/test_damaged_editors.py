@@ -44,6 +44,7 @@ def processes(tmp_path: Path) -> Iterator[tuple[LedProgram, LedProgram, LedProgr
 def turn_a_byte(file: Path, offset: int, *, epoch: str | None = None) -> None:
     """Or back again; under another epoch, as a backup that was restored."""
     with closing(sqlite3.connect(file)) as database, database:
+        database.execute("BEGIN IMMEDIATE")  # who has read before another wrote may not write
         (update,) = database.execute("SELECT update_bytes FROM updates WHERE entry_offset = ?", (offset,)).fetchone()
         turned = bytes([*update[:-1], update[-1] ^ 1])
         database.execute("UPDATE updates SET update_bytes = ? WHERE entry_offset = ?", (turned, offset))

@@ -181,6 +181,27 @@ async def test_history_says_what_the_server_did_and_what_it_leaves_out(data: Pat
     assert (await asyncio.to_thread(run, "export", "two", "--at", newest[:20], "--format", "text"))[1] == "Hello there\n"
 
 
+@pytest.mark.rule("CL30")
+@pytest.mark.parametrize(
+    ("offset", "where"), [(2, "damaged in the database behind offset 1"), (1, "damaged in the database and cannot be shown")]
+)
+def test_history_says_where_a_document_is_damaged(offset: int, where: str, data: Path, run: Run) -> None:
+    """It tells all the same who wrote what: that is not what is damaged."""
+    connection = sqlite3.connect(data)
+    with connection:
+        connection.execute("update updates set update_bytes = x'00' where entry_offset = ?", [offset])
+    connection.close()
+    code, out, err = run("history", "two")
+    assert (code, len(out.splitlines()), err.count("\n")) == (1, 2, 1)
+    assert err.startswith(f"cowrite: warning: the document is {where}")
+    assert "`cowrite verify` says what is wrong" in err
+    assert "backup" in err
+    code, out, err = run("history", "two", "--json")
+    damaged = json.loads(out)["damaged"]
+    assert (code, err, damaged["offset"]) == (1, "", offset)
+    assert f"at offset {offset} is damaged" in damaged["reason"]
+
+
 @pytest.mark.rule("CL31")
 def test_diff_tells_what_changed(data: Path, run: Run) -> None:
     assert run("diff", "two", "1") == (0, "root 'body':\nHello{+ there+} (bo)\n", "")

@@ -34,10 +34,15 @@ def history(
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell who did how much when, newest first, with the versions between."""
+    """Tell who did how much when, newest first, with the versions between.
+
+    Where the document is damaged it says so, and what to do; the exit code is 1 then.
+    """
     from cowrite import history_work as work
 
-    work.run(data_dir, database_url, lambda archive: work.print_history(archive, document, limit, as_json=as_json))
+    raise typer.Exit(
+        work.run(data_dir, database_url, lambda archive: work.print_history(archive, document, limit, as_json=as_json))
+    )
 
 
 def diff(

@@ -13,13 +13,14 @@ from typing import Final, TypeVar
 
 from cowrite.archive import Archive, open_archive
 from cowrite.console import followed, say
-from cowrite.core.errors import RoomClosed
+from cowrite.core.damaged import Damaged
+from cowrite.core.errors import DocumentDamaged, RoomClosed
 from cowrite.core.history.diffs import DiffFormat, told
 from cowrite.core.history.errors import HistoryRefused
 from cowrite.core.history.verifying import Verified, verify
 from cowrite.core.ids import Ids
 from cowrite.core.operations.submissions import SubmissionRefused
-from cowrite.core.ports import Access, Grant, Storage, StoreError
+from cowrite.core.ports import Access, Grant, Storage, StoreCorrupt, StoreError
 from cowrite.core.records import ActivityGroup, Cause, CauseKind, DocumentInfo, Version
 from cowrite.core.sessions.session import Session
 from cowrite.formats.diff_text import diff_to_text, harmless
@@ -67,9 +68,10 @@ async def _run(settings: Settings, work: Callable[[Archive], Awaitable[T]]) -> T
 # -- history ------------------------------------------------------------------------------------------------------------------
 
 
-async def print_history(archive: Archive, document_id: str, limit: int, *, as_json: bool) -> None:
-    """Print activity and versions, newest first."""
+async def print_history(archive: Archive, document_id: str, limit: int, *, as_json: bool) -> int:
+    """Print activity and versions, newest first, and what is damaged. Returns 1 when something is, else 0."""
     info = await archive.info(document_id)
+    damage = await _damage(archive.storage, document_id)
     history = archive.storage.history
     groups = await history.activity(document_id, before=None, pause=_PAUSE, limit=limit, by_author=True)
     oldest = min((group.first_offset for group in groups), default=info.first_offset)
@@ -77,21 +79,54 @@ async def print_history(archive: Archive, document_id: str, limit: int, *, as_js
     # The oldest moment that can be had is behind what was forgotten.
     versions = await _versions(archive, document_id, oldest if left_out else 0)
     if as_json:
-        print(_as_json(info, groups, versions, complete=not left_out))
-        return
+        print(_as_json(info, groups, versions, damage, complete=not left_out))
+    else:
+        _print_lines(groups, versions)
+        if left_out:
+            print(f"what was before offset {oldest} is left out; --limit takes more lines")
+        if info.first_offset > 1:
+            print(f"what was before offset {info.first_offset} is forgotten")
+        if damage is not None:
+            print(f"cowrite: warning: {damage.told}", file=sys.stderr)
+    return 0 if damage is None else 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Met:
+    """The damage that opening a document meets."""
+
+    offset: int | None
+    """The entry; None: the error does not say."""
+    reason: str
+    told: str
+    """For people: where, and what to do."""
+
+
+async def _damage(storage: Storage, document_id: str) -> _Met | None:
+    """What a server meets that opens the document. Raises what reading the store raises but :class:`StoreCorrupt`."""
+    try:
+        await storage.store.load(document_id)
+    except StoreCorrupt as corrupt:
+        if corrupt.offset is None or corrupt.offset <= 1:
+            told = f"{DocumentDamaged().reason}. `cowrite verify` says what is wrong"
+        else:
+            told = Damaged(corrupt.offset - 1).told
+        return _Met(corrupt.offset, str(corrupt), told)
+    return None
+
+
+def _print_lines(groups: Sequence[ActivityGroup], versions: list[Version]) -> None:
     for group in groups:
         while versions and versions[0].offset >= group.last_offset:
             print(_version(versions.pop(0)))
         print(_group(group))
     for version in versions:
         print(_version(version))
-    if left_out:
-        print(f"what was before offset {oldest} is left out; --limit takes more lines")
-    if info.first_offset > 1:
-        print(f"what was before offset {info.first_offset} is forgotten")
 
 
-def _as_json(info: DocumentInfo, groups: Sequence[ActivityGroup], versions: Sequence[Version], *, complete: bool) -> str:
+def _as_json(
+    info: DocumentInfo, groups: Sequence[ActivityGroup], versions: Sequence[Version], damage: _Met | None, *, complete: bool
+) -> str:
     """As they are stored; times are milliseconds since 1970."""
     told = {
         "document_id": info.document_id,
@@ -99,6 +134,7 @@ def _as_json(info: DocumentInfo, groups: Sequence[ActivityGroup], versions: Sequ
         "complete": complete,
         "activity": [_group_told(group) for group in groups],
         "versions": [asdict(version) for version in versions],
+        "damaged": None if damage is None else {"offset": damage.offset, "reason": damage.reason},
     }
     return json.dumps(told, ensure_ascii=False)
 

@@ -113,6 +113,30 @@ async def test_it_is_read_as_far_as_it_can_be(tmp_path: Path) -> None:
     assert stored(file) == before
 
 
+@pytest.mark.rule("RE51")
+async def test_a_token_that_is_renewed_by_a_process_that_had_not_opened_it(tmp_path: Path) -> None:
+    """The grant is told as `read`, also where nothing of the document can be read; of one that is deleted it is as ever."""
+    await damaged(file := tmp_path / "cowrite.db")
+    turn_a_byte(file, 3)
+    async with server_on(file) as first, server_on(file) as second:
+        ana = await first.connect("d", token("ana"))
+        assert ana.answer["grant"] == "write"
+
+        async def told() -> tuple[str, str | None]:
+            answer = (await second.client.post(f"{REALTIME}/refresh", json={}, headers=ana.headers)).json()
+            return answer["grant"], answer["read_only"]
+
+        turn_a_byte(file, 1)
+        assert await told() == ("read", "damaged"), "nothing of it can be read"
+        assert (await second.client.delete(DOCUMENT, headers=ADMIN)).status_code == 204
+        assert await told() == ("write", None)
+        undelete = await second.client.post(f"{DOCUMENT}/undelete", headers=ADMIN)
+        assert undelete.status_code < 300, undelete.text
+        turn_a_byte(file, 1)
+        turn_a_byte(file, 3)
+        assert await told() == ("read", "damaged")
+
+
 @pytest.mark.rule("RE51", "RE52")
 async def test_whatever_would_change_it_is_refused(tmp_path: Path) -> None:
     """With how far it can be read and what to do; a reader's grant is too low as ever; nothing of it has changed."""

@@ -10,6 +10,7 @@ import structlog
 from fastapi import APIRouter, Depends, Request, Response
 
 from cowrite.core.damaged import Damaged, granted
+from cowrite.core.errors import DocumentDamaged, RoomClosed
 from cowrite.core.ports import AccessDenied, Grant
 from cowrite.core.records import AccessChange, Head
 from cowrite.core.sessions.bridge import Admission
@@ -96,8 +97,7 @@ def realtime_routes(*, batch_milliseconds: int) -> APIRouter:
         if token is None:
             raise AccessDenied("A token is needed.", known=False)
         admission = await backend.bridge.refresh(token, body.session_token)
-        room = backend.registry.get(admission.session.document_id)
-        return Admitted(**_admitted(admission, room.damage if room is not None else None))
+        return Admitted(**_admitted(admission, await _damage(backend, admission.session.document_id)))
 
     @routes.post(
         "/disconnect",
@@ -179,6 +179,19 @@ def _admitted(admission: Admission, damage: Damaged | None) -> dict[str, Any]:
         "read_only": "damaged" if damage is not None else None,
         "user": user_of(session),
     }
+
+
+async def _damage(backend: Backend, document_id: str) -> Damaged | None:
+    """Whether the document is damaged, though this process had not opened it before."""
+    if (room := backend.registry.get(document_id)) is not None:
+        return room.damage
+    try:
+        async with backend.registry.open(document_id) as room:
+            return room.damage
+    except DocumentDamaged:
+        return Damaged(0)  # nothing of it can be read
+    except RoomClosed:
+        return None  # it cannot be opened now, or is deleted: whoever goes there is told
 
 
 async def _token_in_body(request: Request) -> str | None:

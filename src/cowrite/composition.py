@@ -97,7 +97,7 @@ def compose(given: Given) -> Parts:
     storage, clock, limits = given.storage, given.clock, given.limits
     store = storage.store
     ids, backlog, turn = Ids(clock), Backlog(), WriteTurn()
-    excess = Excess()
+    excess = Excess(given.clock)
     incoming = Incoming(limits, excess)
     access = AccessControl(storage.access, clock, limits, excess)
     process = ids.new()

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
+from cowrite.core.clock import SystemClock
+from cowrite.core.ports import Clock
+from cowrite.core.seldom import Seldom
 from cowrite.protocol.close_codes import CloseCode
 
 LIMITS: Final = frozenset(
@@ -47,10 +50,11 @@ _LIMIT_OF: Final = {"request_timeout": "arrival_seconds"}
 
 
 class Excess:
-    """The counts of one process."""
+    """The counts of one process, and the lines of its log about what it refuses."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
         self.counts: Counter[str] = Counter(dict.fromkeys(sorted(LIMITS), 0))
+        self.log = Seldom(clock if clock is not None else SystemClock())
 
     def count(self, limit: str) -> None:
         """Something was refused with this code, or because of this limit. Other codes are not about limits: nothing happens."""

@@ -148,7 +148,7 @@ class Process:
         self.storage = storage
         store = storage.store
         self.backlog = Backlog()
-        self.excess = Excess()
+        self.excess = Excess(self.clock)
         self.access = AccessControl(storage.access, self.clock)
         self.journal = Journal(storage, broker, self.access, self.clock, self.ids, self.limits)
         self.journal.listen(partial(tell_news, events))

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import structlog
 
 from cowrite.core.ports import Access, AccessDenied, Authorizer, Clock, Grant
+from cowrite.core.seldom import Seldom
 from cowrite.tokens.claims import SessionClaims, TokenInvalid
 from cowrite.tokens.keys import Key
 from cowrite.tokens.session import verify
@@ -80,12 +81,13 @@ class _SessionTokens:
         self._clock = clock
         self._signed = signed
         self._single_use = single_use
+        self._lines = Seldom(clock)
 
     async def access(self, token: str, document_id: str) -> Access:
         try:
             claims = await self._verify(token)
         except TokenInvalid as error:
-            _log.info("token refused", document=document_id, reason=error.reason)
+            self._lines.say(_log, "info", "token refused", document_id, document=document_id, reason=error.reason)
             raise AccessDenied(str(error), known=False) from error
         grant = claims.grant_for(document_id)
         if grant is None:

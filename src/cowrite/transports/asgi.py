@@ -19,7 +19,7 @@ from cowrite.transports.connections import connection_for
 from cowrite.transports.json_connection import MeteredWire
 from cowrite.transports.link import LinkMeter
 from cowrite.transports.services import Connection, Services, Serving
-from cowrite.transports.upgrade import NOT_SERVING, OVERLOADED, TOO_MANY, Accepted, Language, Refused, UpgradeRequest, answer
+from cowrite.transports.upgrade import NOT_SERVING, Accepted, Language, Refused, UpgradeRequest, answer, refuse_crowded
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -39,20 +39,19 @@ class SocketEndpoint:
         """Serve one connection to its end."""
         await receive()  # websocket.connect
         services = self._serving()
-        if services is None:
+        if services is None or services.load.draining:
             await _refuse(scope, send, NOT_SERVING)
             return
         if not services.load.accepts:
-            services.excess.count("connections")
-            await _refuse(scope, send, OVERLOADED)
+            await _refuse(scope, send, refuse_crowded(services.excess, "connections"))
             return
-        match answer(_request(scope), services.origins):
+        match answer(_request(scope), services.origins, services.excess.log):
             case Refused() as refused:
                 await _refuse(scope, send, refused)
             case accepted:
-                if (give_back := services.addresses.take(_address(scope, services))) is None:
-                    services.excess.count("address_sockets")
-                    await _refuse(scope, send, TOO_MANY)
+                address = _address(scope, services)
+                if (give_back := services.addresses.take(address)) is None:
+                    await _refuse(scope, send, refuse_crowded(services.excess, "address_sockets", address))
                     return
                 try:
                     await send({"type": "websocket.accept", "subprotocol": accepted.protocol})

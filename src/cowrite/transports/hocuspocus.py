@@ -135,7 +135,8 @@ class HocuspocusConnection:
         if self._unknown >= MAX_UNKNOWN_MESSAGES:
             self.close(CloseCode.RESET_CONNECTION, f"{self._unknown} messages of unknown types; the last: {kind}")
         else:
-            _log.info("message refused", connection=self.id, kind=kind, documents=len(self._documents))
+            who = {"connection": self.id, "documents": len(self._documents)}
+            self.services.excess.log.say(_log, "info", "message refused", self.user, **who, kind=kind)
 
     def fail(self, error: Exception) -> None:
         """Something has failed that nobody foresaw."""
@@ -148,9 +149,8 @@ class HocuspocusConnection:
         if self._closed:
             return
         code = CloseCode.CONNECTION_TIMEOUT if code == CloseCode.IDLE else code
-        # Everybody's goodbye at a stop is one line of the services'.
-        log = _log.debug if code == CloseCode.SERVICE_RESTART else _log.info
-        log("connection closed", connection=self.id, documents=len(self._documents), code=int(code), reason=reason)
+        who = {"connection": self.id, "documents": len(self._documents)}
+        self.services.tell_closed(_log, code, self.user, **who, reason=reason)
         self._end(code, reason)
 
     @property
@@ -204,7 +204,8 @@ class HocuspocusConnection:
         if not is_document_id(document_id):
             self.close(CloseCode.UNAUTHORIZED, "a message names no document that can exist: 1 to 255 characters")
         elif len(self._documents) >= self.services.limits.documents_per_socket:
-            _log.info("document refused", connection=self.id, document=document_id, reason=TOO_MANY_DOCUMENTS)
+            who = {"connection": self.id, "document": document_id}
+            self.services.excess.log.say(_log, "info", "document refused", self.user, **who, reason=TOO_MANY_DOCUMENTS)
             self.services.excess.count(TOO_MANY_DOCUMENTS)
             self.send(HocuspocusDialect(address).encode(PermissionDenied(TOO_MANY_DOCUMENTS)))
         else:

@@ -171,7 +171,8 @@ class HocuspocusDocument:
         if CloseCode(code).reconnect:
             self._socket.close(code, reason)
             return
-        _log.info("document closed", **self._who(), code=int(code), reason=reason)
+        of = f"{code} {self._user_id or self.document_id}"
+        self._services.excess.log.say(_log, "info", "document closed", of, **self._who(), code=int(code), reason=reason)
         self._services.excess.closed(code)
         self.leave(clean=False)
         name = CloseCode(code).name.lower()
@@ -293,7 +294,8 @@ class HocuspocusDocument:
         if self._state is not state:
             return
         self._state = Out()
-        _log.info("document refused", **self._who(), code=int(code))
+        of = f"{int(code)} {self._user_id or self.document_id}"
+        self._services.excess.log.say(_log, "info", "document refused", of, **self._who(), code=int(code))
         self._services.excess.closed(code)
         if state.shown:
             self._say(PermissionDenied(code.name.lower()))

@@ -123,7 +123,7 @@ class JsonConnection:
     def close(self, code: int, reason: str) -> None:
         """Leave the room and close the socket after what was written. Idempotent."""
         if not isinstance(self._state, Closed):
-            _log.info("connection closed", **self._who(), code=int(code), reason=reason)
+            self._services.tell_closed(_log, code, self._who().get("user"), **self._who(), reason=reason)
             self._leave()
             self._wire.close(int(code), cut_reason(reason))
 

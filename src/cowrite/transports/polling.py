@@ -29,6 +29,7 @@ from cowrite.core.rooms.intake import inspect_from_peer
 from cowrite.core.rooms.registry import Registry
 from cowrite.core.rooms.replicas import Committed
 from cowrite.core.rooms.room import Room
+from cowrite.core.seldom import Seldom
 from cowrite.core.sessions.access import AccessControl
 from cowrite.core.sessions.session import Session
 from cowrite.crdt.document import Document
@@ -74,6 +75,7 @@ class PollingPeers:
         self._accounts = KeptAccounts(clock, limits)
         self._peers: dict[Session, PollingPeer] = {}
         self._awareness: WeakKeyDictionary[Room, AwarenessHistory] = WeakKeyDictionary()
+        self._lines = Seldom(clock)
         self._draining = False
 
     async def exchange(self, session: Session, body: bytes, *, lasting: bool) -> tuple[bytes, str]:
@@ -88,7 +90,7 @@ class PollingPeers:
         try:
             messages = _read(body)
         except PeerError as error:
-            _tell_refused(session, error)
+            _tell_refused(self._lines, session, error)
             raise
         _refuse_updates(session, messages)
         async with self._registry.open(session.document_id) as room:
@@ -196,7 +198,7 @@ class PollingPeers:
                     pass  # questions are answered at the end
             await self._charge(polling, self._clock.cpu() - began)
         except PeerError as error:
-            _tell_refused(polling.session, error)
+            _tell_refused(self._lines, polling.session, error)
             polling.close(error.code, error.reason)
             raise
 
@@ -205,7 +207,7 @@ class PollingPeers:
         account = polling.account
         if account.owed() > self._limits.late_seconds:
             error = PeerError(CloseCode.TOO_FAST, f"its messages {account.reason('session')}", limit=account.late_by)
-            _tell_refused(polling.session, error)
+            _tell_refused(self._lines, polling.session, error)
             raise error
 
     async def _charge(self, polling: PollingPeer, seconds: float, *, size: int = 0, messages: int = 0) -> None:
@@ -325,9 +327,10 @@ class _Cursor:
         return cls(parts[0], parts[1], int(parts[2]), int(parts[3]))
 
 
-def _tell_refused(session: Session, error: PeerError) -> None:
+def _tell_refused(lines: Seldom, session: Session, error: PeerError) -> None:
     who = {"document": session.document_id, "user": session.author, "session": session.id}
-    _log.info("messages of a poll refused", **who, code=int(error.code), reason=error.reason)
+    of = f"{int(error.code)} {session.author}"
+    lines.say(_log, "info", "messages of a poll refused", of, **who, code=int(error.code), reason=error.reason)
 
 
 def _read(body: bytes) -> list[Message]:

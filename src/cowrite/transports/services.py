@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 from weakref import WeakValueDictionary
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from cowrite.core.excess import Excess
 from cowrite.core.ids import Ids
@@ -127,6 +128,13 @@ class Services:
         if dialect is None:
             dialect = self.dialects[address] = HocuspocusDialect(address)
         return dialect
+
+    def tell_closed(self, log: FilteringBoundLogger, code: int, of: str | None, **who: object) -> None:
+        """A connection is closed by the server; the log tells it once a minute for each code and user, or document (``of``)."""
+        if code == CloseCode.SERVICE_RESTART:
+            log.debug("connection closed", **who, code=int(code))  # everybody's goodbye at a stop is one line for all
+        else:
+            self.excess.log.say(log, "info", "connection closed", f"{int(code)} {of or ''}", **who, code=int(code))
 
     def close_connections(self, code: CloseCode, reason: str) -> None:
         """Send everybody away, with one line in the log for all."""

@@ -13,6 +13,8 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 import structlog
 
 from cowrite.core.document_ids import is_document_id
+from cowrite.core.excess import Excess
+from cowrite.core.seldom import Seldom
 from cowrite.protocol.thin import SUBPROTOCOL
 from cowrite.transports.origins import OriginPolicy
 
@@ -84,15 +86,23 @@ TOO_MANY: Final = Refused(
 )
 
 
-def answer(request: UpgradeRequest, origins: OriginPolicy) -> Accepted | Refused:
-    """Decide on a request."""
+def refuse_crowded(excess: Excess, limit: str, of: str | None = None) -> Refused:
+    """There is no place for one more socket (``connections``), or of this address (``address_sockets``): counted and logged."""
+    excess.count(limit)
+    excess.log.say(_log, "warning", "too many connections; others are refused", f"{limit} {of or ''}", limit=limit, address=of)
+    return OVERLOADED if of is None else TOO_MANY
+
+
+def answer(request: UpgradeRequest, origins: OriginPolicy, lines: Seldom) -> Accepted | Refused:
+    """Decide on a request. ``lines``: for the log."""
     language = _language(request.path)
     if language is None:
         others = f"{HOCUSPOCUS_PATH.decode()} and {JSON_PATH.decode()}"
         detail = f"There is no WebSocket at this address; they are at /yjs/{{document_id}}, {others}."
         return Refused(HTTPStatus.NOT_FOUND, detail)
     if not origins.allows(request.origin, request.host):
-        _log.info("web page refused", origin=request.origin, host=request.host)
+        origin = request.origin
+        lines.say(_log, "info", "web page refused", origin or "", origin=origin, host=request.host)
         return Refused(HTTPStatus.FORBIDDEN, "This web page may not connect; its origin belongs into COWRITE_ALLOWED_ORIGINS.")
     try:
         token = read_token(request.query)

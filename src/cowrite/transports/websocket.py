@@ -38,6 +38,7 @@ from cowrite.transports.upgrade import (
     Refused,
     UpgradeRequest,
     answer,
+    refuse_crowded,
     split_protocols,
 )
 
@@ -120,20 +121,19 @@ class Upgrades:
         if head.first(b"sec-websocket-version") != _VERSION:
             return _OTHER_VERSION
         services = self._serving()
-        if services is None:
+        if services is None or services.load.draining:
             return NOT_SERVING
         if not services.load.accepts:
-            services.excess.count("connections")
-            return OVERLOADED
-        accepted = answer(head.upgrade_request(), services.origins)
+            return refuse_crowded(services.excess, "connections")
+        accepted = answer(head.upgrade_request(), services.origins, services.excess.log)
         if isinstance(accepted, Refused):
             return accepted
         if not _is_key(head.first(b"sec-websocket-key")):
             return _BAD_KEY
-        give_back = services.addresses.take(services.addresses.client_of(client, head.first(b"x-forwarded-for")))
+        address = services.addresses.client_of(client, head.first(b"x-forwarded-for"))
+        give_back = services.addresses.take(address)
         if give_back is None:
-            services.excess.count("address_sockets")
-            return TOO_MANY
+            return refuse_crowded(services.excess, "address_sockets", address)
         return services, accepted, give_back
 
 

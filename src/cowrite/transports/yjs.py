@@ -136,9 +136,7 @@ class YjsConnection:
     def close(self, code: int, reason: str) -> None:
         """Leave the room and close the socket after what was written. Idempotent."""
         if not isinstance(self._state, Closed):
-            # Everybody's goodbye at a stop is one line of the services'.
-            log = _log.debug if code == CloseCode.SERVICE_RESTART else _log.info
-            log("connection closed", **self._who(), code=int(code), reason=reason)
+            self._services.tell_closed(_log, code, self._user_id or self._upgrade.document_id, **self._who(), reason=reason)
             self._end(code, reason)
 
     def join(self, outbox: Outbox) -> None:
@@ -215,7 +213,8 @@ class YjsConnection:
         if self._unknown >= MAX_UNKNOWN_MESSAGES:
             self.close(CloseCode.MALFORMED_FRAME, f"{self._unknown} messages of unknown types; the last: {kind}")
         else:
-            _log.info("message refused", **self._who(), kind=kind)
+            of = self._user_id or ""
+            self._services.excess.log.say(_log, "info", "message refused", of, **self._who(), kind=kind)
 
     def _fail(self, error: Exception) -> None:
         """One peer's message or coming in has failed."""

@@ -6,6 +6,7 @@ import asyncio
 import random
 
 import pytest
+from structlog.testing import capture_logs
 
 from core.operations.process_tools import answered, body, refused, step
 from core.operations.thin_client import ThinClient
@@ -69,16 +70,22 @@ async def tend(server: Process) -> None:
     await quiet(server)
 
 
+@pytest.mark.rule("CL20")
 async def test_what_is_too_much_is_refused_before_anybody_sees_it(told: list[Message]) -> None:
-    """Its writer is told once and stays, though nothing of what it goes on to write is taken; others go on as there is room."""
+    """Its writer is told once and stays, though nothing of what it goes on to write is taken; others go on as there is room.
+    The log tells once a minute.
+    """
     async with process() as server:
         ana, ben = await joined(server, "ana", "ben")
         ana.client.text += "a" * 2000
         await quiet(server)
-        ana.client.text += "b" * 3000
-        for _ in range(20):
-            ana.client.text += "c"
-        await step(server, 15)
+        with capture_logs() as lines:
+            ana.client.text += "b" * 3000
+            for _ in range(20):
+                ana.client.text += "c"
+            await step(server, 15)
+        logged = [line for line in lines if line["event"].startswith("document full") and line["log_level"] == "warning"]
+        assert [(line["document"], line["user"]) for line in logged] == [("doc", "ana")]
         assert str(ben.client.text) == body(server) == "a" * 2000
         assert (ana.closed, ana.client.saved) == (None, False)
         assert denials(told) == [server.room().fullness.reason]

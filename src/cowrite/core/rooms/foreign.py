@@ -47,7 +47,8 @@ class Foreign:
         if not ends:
             document, user = peer.session.document_id, peer.session.author
             clients = {client: self._bindings.user_of(client) for client in found}
-            _log.warning("content under another user's Yjs client refused", document=document, user=user, clients=clients)
+            what = "content under another user's Yjs client refused"
+            self._excess.log.say(_log, "warning", what, document, document=document, user=user, clients=clients)
             if not peer.acknowledgements.tells_refusals:
                 peer.send(PermissionDenied(_REASON))
         self._barred[peer] = None

@@ -14,6 +14,8 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
 from cowrite.core.delivery.peer import Peer
 from cowrite.core.excess import Excess
 from cowrite.core.ports import Clock
@@ -22,6 +24,8 @@ from cowrite.core.rooms.received import Received
 from cowrite.core.rooms.replicas import Replicas
 from cowrite.crdt.outline import Outline
 from cowrite.protocol.messages import PermissionDenied
+
+_log = structlog.get_logger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 120.0
 """Seconds between two times that one peer is asked on the chance that there is room."""
@@ -76,6 +80,8 @@ class Outgrown:
             peer.outgrown += size
         peer.acknowledgements.refuse(received.number)
         self._excess.count("document_full")
+        document, user = peer.session.document_id, peer.session.author
+        self._excess.log.say(_log, "warning", "document full; edits refused", document, document=document, user=user)
         return False
 
     def refuse_more(self, received: Received) -> None:

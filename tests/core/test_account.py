@@ -81,7 +81,7 @@ def test_without_an_end() -> None:
 
 @pytest.mark.rule("SU16")
 def test_only_so_many_sessions_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accounting, "MAX_SESSIONS", 2)
+    monkeypatch.setattr(accounting, "MAX_ACCOUNTS", 2)
     accounts = SessionAccounts(ManualClock(), LIMITS)
     for session in ("a", "b", "c"):
         accounts.charge(session, 2.0)
@@ -100,8 +100,8 @@ def test_how_long_a_session_waits() -> None:
         name: (late.limit, late.reason, round(late.seconds, 2)) for name in "ab" if (late := accounts.late(name)) is not None
     }
     assert told == {
-        "a": ("cpu_share", "take more work than one session may cause", 1.04),
-        "b": ("rate_bytes", "have more bytes than one session may send", 1.01),
+        "a": ("cpu_share", "take more work than one user may cause", 1.04),
+        "b": ("rate_bytes", "have more bytes than one user may send", 1.01),
     }
     clock.advance(1.02)
     assert accounts.late("a") is not None

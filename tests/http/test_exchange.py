@@ -23,7 +23,7 @@ from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.testing.transport_contract.server import edit, text_of
 from cowrite.testing.yjs_client import YjsClient
 from cowrite.transports.polling import PollingPeers
-from http_api import REALTIME, Api, Member, api, bearer, problem, token, two_servers
+from http_api import REALTIME, Api, Member, api, bearer, insert, problem, token, two_servers
 from socket_writers import until
 from timing import MS
 
@@ -172,6 +172,26 @@ async def test_what_answers_cost_counts(monkeypatch: pytest.MonkeyPatch) -> None
         assert only(await send(eve, SyncStep1(b"\0")), SyncStep2)
         assert problem(await send(eve, SyncStep1(b"\0"))) == (429, "too_fast")
         assert only(await send(ana, SyncStep1(b"\0")), SyncStep2)
+
+
+@pytest.mark.rule("LM7")
+async def test_polls_are_charged_to_the_user_whatever_the_session() -> None:
+    """What it asks for again and again, without a cursor and with a session of its own each time; nobody else waits."""
+    limits = Limits(burst_bytes=1 << 16, rate_bytes=1 << 10, late_seconds=1.0)
+    async with api(limits=limits) as server:
+        assert (await (await server.connect("d", token("ana"))).write(insert("x" * 60_000))).status_code == 200
+
+        async def ask(user: str, cursor: str | None = None) -> httpx.Response:
+            member = await server.connect("d", token(user, d="read"))
+            query = {"document_id": "d"} | ({"cursor": cursor} if cursor is not None else {})
+            return await server.client.get(f"{REALTIME}/poll", params=query, headers=member.headers | BINARY)
+
+        first = await ask("eve")
+        assert [first.status_code, (await ask("eve")).status_code] == [200, 200]
+        assert problem(await ask("eve")) == (429, "too_fast")
+        assert (await ask("bob")).status_code == 200
+        for _ in range(5):  # what is new is little
+            assert (await ask("bob", first.headers["cowrite-cursor"])).status_code == 200
 
 
 @pytest.mark.rule("LM7")

@@ -82,7 +82,7 @@ async def test_too_much_of_one_session() -> None:
             answers = [await client.post(f"{REALTIME}/operations", json=body) for _ in range(4)]
             assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
             assert problem(answers[3]) == (429, "too_fast")
-            assert "have more bytes than one session may send" in answers[3].json()["detail"]
+            assert "have more bytes than one user may send" in answers[3].json()["detail"]
             assert 1 <= int(answers[3].headers["retry-after"]) <= 300_000 >> 10
             assert await refused(server) == {"rate_bytes": 1, "too_fast": 1}
             batch = seal([yjs.encode(Update(content("y")))] + [QUERY] * 39)

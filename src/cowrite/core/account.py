@@ -26,8 +26,8 @@ _REASONS: Final = {
     "rate_bytes": "have more bytes than one {} may send",
 }
 _FILL_SECONDS = 1.0
-MAX_SESSIONS = 10_000
-"""Sessions whose accounts are kept."""
+MAX_ACCOUNTS = 10_000
+"""Accounts that are kept."""
 
 
 class Account:
@@ -121,7 +121,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """A session has to wait."""
+    """A user has to wait, in one document."""
 
     seconds: float
     limit: str
@@ -132,7 +132,7 @@ class Late:
 
 class KeptAccounts:
     """Accounts that outlive the requests that they are charged for. Which is whose, :attr:`Session.account` says. Of more than
-    :data:`MAX_SESSIONS` the one that was not used for longest is forgotten: who comes again begins with a full one.
+    :data:`MAX_ACCOUNTS` the one that was not used for longest is forgotten: who comes again begins with a full one.
     """
 
     def __init__(self, clock: Clock, limits: Limits) -> None:
@@ -145,7 +145,7 @@ class KeptAccounts:
         account = self._accounts.get(account_id)
         if account is None:
             account = self._accounts[account_id] = Account(self._clock, self._limits)
-            if len(self._accounts) > MAX_SESSIONS:
+            if len(self._accounts) > MAX_ACCOUNTS:
                 self._forget(self._accounts.popitem(last=False)[0])
         self._accounts.move_to_end(account_id)
         return account
@@ -155,7 +155,7 @@ class KeptAccounts:
 
 
 class SessionAccounts(KeptAccounts):
-    """The accounts of sessions whose operations are turned into updates by the server, whatever way they came."""
+    """The accounts of users whose operations are turned into updates by the server, whatever way they came."""
 
     def __init__(self, clock: Clock, limits: Limits) -> None:
         super().__init__(clock, limits)
@@ -176,7 +176,7 @@ class SessionAccounts(KeptAccounts):
             del self._until[account_id]
             return None
         account = self._accounts[account_id]
-        return Late(left, account.late_by or "cpu_share", account.reason("session"))
+        return Late(left, account.late_by or "cpu_share", account.reason("user"))
 
     def _forget(self, account_id: str) -> None:
         self._until.pop(account_id, None)

@@ -130,6 +130,7 @@ class PollingPeers:
         """
         async with self._registry.open(session.document_id) as room:
             with self._peer(room, session, lasting=lasting) as polling:
+                await self._charge_poll(polling)
                 ends_at = self._clock.monotonic() + wait
                 while True:
                     changed = polling.changed
@@ -137,7 +138,10 @@ class PollingPeers:
                     left = ends_at - self._clock.monotonic()
                     if answers or left <= 0:
                         self._access.check(session)
-                        return _write(answers), next_cursor
+                        answer = _write(answers)
+                        polling.account.charge(0.0, len(answer), messages=0)
+                        polling.account.caught_up()  # as in _answers()
+                        return answer, next_cursor
                     await _soon(changed.wait(), left)
                     self._access.check(session)
                     polling.check()
@@ -203,19 +207,27 @@ class PollingPeers:
             raise
 
     def _refuse_late(self, polling: PollingPeer) -> None:
-        """Raises :class:`PeerError` when the session, or its user's other requests, would keep these waiting for too long."""
+        """Raises :class:`PeerError` when its user's other requests would keep these waiting for too long."""
         account = polling.account
         if account.owed() > self._limits.late_seconds:
-            error = PeerError(CloseCode.TOO_FAST, f"its messages {account.reason('session')}", limit=account.late_by)
+            error = PeerError(CloseCode.TOO_FAST, f"its messages {account.reason('user')}", limit=account.late_by)
             _tell_refused(self._lines, polling.session, error)
             raise error
+
+    async def _charge_poll(self, polling: PollingPeer) -> None:
+        """It counts as a message, and as many bytes as its answer: the next one waits for those. Raises :class:`PeerError`."""
+        self._refuse_late(polling)
+        try:
+            await self._charge(polling, 0.0, messages=1)
+        finally:
+            polling.account.caught_up()
 
     async def _charge(self, polling: PollingPeer, seconds: float, *, size: int = 0, messages: int = 0) -> None:
         """Others are served first when it was too much. Raises :class:`PeerError` when it has been that for long."""
         account = polling.account
         wait = account.charge(seconds, size, messages)
         if wait is not None and account.exhausted:
-            raise PeerError(CloseCode.TOO_FAST, f"its messages {account.reason('session')}", limit=account.late_by)
+            raise PeerError(CloseCode.TOO_FAST, f"its messages {account.reason('user')}", limit=account.late_by)
         if wait is not None:
             await self._clock.sleep(wait)
 

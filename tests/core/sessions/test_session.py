@@ -26,9 +26,11 @@ def test_edits_are_stored_under_the_user_id() -> None:
 
 @pytest.mark.rule("SU16", "LM8")
 def test_what_a_session_costs_is_charged() -> None:
-    """To itself where it lasts; what a request begins for itself, to its user in the document."""
-    kept, again = (Session(name, "doc", Access("ana", Grant.WRITE), 0, ends_at=10) for name in ("a", "b"))
-    request, another = (Session(name, "doc", Access("ana", Grant.WRITE), 0) for name in ("c", "d"))
-    elsewhere = Session("e", "other", Access("ana", Grant.WRITE), 0)
-    assert request.account == another.account
-    assert len({one.account for one in (kept, again, request, elsewhere)}) == 4
+    """To its user in the document, whether it lasts or is that of a request."""
+    ana = [
+        Session(name, "doc", Access("ana", Grant.WRITE), 0, ends_at=end)
+        for name, end in zip("abc", (10, 10, None), strict=True)
+    ]
+    others = Session("d", "doc", Access("ben", Grant.WRITE), 0), Session("e", "other", Access("ana", Grant.WRITE), 0)
+    assert len({one.account for one in ana}) == 1
+    assert len({one.account for one in (*ana, *others)}) == 3

@@ -17,7 +17,7 @@ from cowrite.core.history.moments import Moment, Moments
 from cowrite.core.history.worker import HistoryWorker
 from cowrite.core.ids import Ids
 from cowrite.core.limits import Limits
-from cowrite.core.operations.submissions import Answer, Prepared, SubmissionRefused, account_of
+from cowrite.core.operations.submissions import Answer, Prepared, SubmissionRefused
 from cowrite.core.operations.writing import enqueue
 from cowrite.core.ports import Clock, Grant, Storage
 from cowrite.core.records import Cause, DocumentInfo
@@ -131,7 +131,7 @@ class ServerEdits:
 
     def refuse_costly(self, session: Session) -> None:
         """Raises :class:`SubmissionRefused` (``too_fast``) for whoever has caused too much work lately."""
-        if late := self._accounts.late(account_of(session)):
+        if late := self._accounts.late(session.account):
             wait = late.seconds
             reason = (
                 f"what you have restored, undone and imported here took more work than one may cause; ask again in {wait:.1f} s"
@@ -153,7 +153,7 @@ class ServerEdits:
         try:
             return await self._worker.run(session.document_id, timed)
         finally:
-            self._accounts.charge(account_of(session), spent)
+            self._accounts.charge(session.account, spent)
 
     async def _look_again(self, info: DocumentInfo) -> DocumentInfo:
         now = await self._directory.info(info.document_id)

@@ -185,7 +185,7 @@ class Prepared(_Answered):
     @property
     def account(self) -> str:
         """Whose CPU time it takes: the person's in this document, because a request may be a session of its own."""
-        return account_of(self.session)
+        return self.session.account
 
     @property
     def size(self) -> int:
@@ -196,11 +196,6 @@ class Prepared(_Answered):
     def count(self) -> int:
         """It counts as one update."""
         return 1
-
-
-def account_of(session: Session) -> str:
-    """The account of what the server makes of a document's past for this person."""
-    return f"{session.document_id}\0{session.author}"
 
 
 Waiting: TypeAlias = Submission | Prepared

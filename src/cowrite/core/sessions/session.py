@@ -55,10 +55,8 @@ class Session:
 
     @property
     def account(self) -> str:
-        """What counts what its operations cost: itself, where it lasts, else its user in this document, because a request that
-        shows no access token is a session of its own.
-        """
-        return self.id if self.ends_at is not None else f"{self.document_id}\0{self.author}"
+        """What counts what its requests cost: its user in this document, because a new session can be had at any time."""
+        return f"{self.document_id}\0{self.author}"
 
     def may(self, needed: Grant) -> bool:
         """True when the session's grant includes ``needed``."""

@@ -55,6 +55,7 @@ def figures_of(parts: Parts) -> Figures:
         if (seconds := journal.recent.quantile(share)) is not None:
             figures[f"cowrite_commit_seconds:{share}"] = seconds
     figures.update({f"cowrite_refused_total:{limit}": count for limit, count in parts.services.excess.counts.items()})
+    figures.update({f"cowrite_hostile_updates_total:{fault}": count for fault, count in parts.services.excess.faults.items()})
     counters, pool = getattr(parts.broker, "counters", None), getattr(parts.storage, "pool", None)
     if counters is not None:
         figures["cowrite_broker_connected"] = parts.broker.reaches_others

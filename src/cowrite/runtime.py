@@ -14,8 +14,10 @@ from fastapi import FastAPI
 from cowrite.brokers.errors import BrokerSetupError
 from cowrite.brokers.opening import open_broker
 from cowrite.composition import Given, Parts, compose, open_database
+from cowrite.core.errors import PeerError
 from cowrite.core.limits import Limits
 from cowrite.core.memory import give_back_memory
+from cowrite.core.operations.submissions import SubmissionRefused
 from cowrite.core.ports import Authorizer, Broker, Clock, Presence, Storage
 from cowrite.draining import REASON, send_away
 from cowrite.figures import figures_of
@@ -110,10 +112,14 @@ class Runtime:
         self._expect_start()
         return self._parts.backend if self._accepting and self._parts is not None else None
 
-    def refused(self, code: str) -> None:
-        """A request was refused with this code."""
+    def refused(self, code: str, error: Exception) -> None:
+        """A request was refused with this code, because of that."""
         if self._parts is not None:
-            self._parts.services.excess.count(code)
+            excess = self._parts.services.excess
+            excess.count(code)
+            excess.refused(error)
+            if isinstance(error, PeerError | SubmissionRefused) and error.limit is not None:
+                excess.count(error.limit)
 
     def health(self) -> Health:
         """The state of this process."""

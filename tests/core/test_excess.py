@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from cowrite.core.errors import PeerError, RoomClosed
 from cowrite.core.excess import LIMITS, Excess
 from cowrite.protocol.close_codes import CloseCode
+
+
+@pytest.mark.rule("LM3")
+def test_updates_that_no_editor_makes_are_counted_by_what_is_wrong_with_them() -> None:
+    excess = Excess()
+    for fault in ("depth", "depth", None, "count"):
+        excess.refused(PeerError(CloseCode.HOSTILE_UPDATE, "why", fault=fault))
+    excess.refused(RoomClosed(CloseCode.DOCUMENT_REBUILT, "why"))
+    assert excess.faults == {"depth": 2, "count": 1}
 
 
 @pytest.mark.rule("LM3")

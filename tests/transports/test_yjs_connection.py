@@ -251,6 +251,7 @@ async def test_large_hostile_update(desk: Desk) -> None:
     connection.receive(edit("behind")[0])
     await until(lambda: wire.closed)
     assert code_of(wire) == CloseCode.HOSTILE_UPDATE
+    assert sum(desk.process.excess.faults.values()) == 1
     assert b"behind" not in await desk.text()
 
 

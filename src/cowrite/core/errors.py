@@ -12,14 +12,16 @@ from cowrite.protocol.close_codes import CloseCode
 class PeerError(Exception):
     """A peer broke a rule. Whoever holds its connection closes it with ``code``; nobody else notices.
 
-    ``limit``: the one that it is about, where that has a name of its own.
+    ``limit``: the one that it is about, where that has a name of its own. ``fault``: what is wrong with an update, in the word
+    that the guard has for it.
     """
 
-    def __init__(self, code: CloseCode, reason: str, *, limit: str | None = None) -> None:
+    def __init__(self, code: CloseCode, reason: str, *, limit: str | None = None, fault: str | None = None) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason
         self.limit = limit
+        self.fault = fault
 
 
 class RoomClosed(Exception):

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Final
 
 from cowrite.core.clock import SystemClock
+from cowrite.core.errors import PeerError
 from cowrite.core.ports import Clock
 from cowrite.core.seldom import Seldom
 from cowrite.protocol.close_codes import CloseCode
@@ -54,6 +55,8 @@ class Excess:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.counts: Counter[str] = Counter(dict.fromkeys(sorted(LIMITS), 0))
+        self.faults: Counter[str] = Counter()
+        """Updates that were refused for what they are, by the guard's word for it."""
         self.log = Seldom(clock if clock is not None else SystemClock())
 
     def count(self, limit: str) -> None:
@@ -61,6 +64,11 @@ class Excess:
         limit = _LIMIT_OF.get(limit, limit)
         if limit in LIMITS:
             self.counts[limit] += 1
+
+    def refused(self, error: Exception) -> None:
+        """This ends a connection or a request: counts what was wrong with an update, where that is why."""
+        if isinstance(error, PeerError) and error.fault is not None:
+            self.faults[error.fault] += 1
 
     def closed(self, code: int) -> None:
         """A connection was closed by the server with this code."""

@@ -37,6 +37,7 @@ METRICS: Final = (
     Meaning("cowrite_loop_lag_seconds", "gauge", "By how much the event loop is late, averaged over the last seconds."),
     Meaning("cowrite_sockets", "gauge", "WebSockets that are open."),
     Meaning("cowrite_refused_total", "counter", "What was more than a limit, by the limit or the code.", "limit"),
+    Meaning("cowrite_hostile_updates_total", "counter", "Updates that no editor makes, by what is wrong with them.", "reason"),
     Meaning("cowrite_documents", "gauge", "Documents that are open."),
     Meaning("cowrite_people", "gauge", "Users who are in a document by this process."),
     Meaning("cowrite_pending_updates", "gauge", "Updates that were taken from editors and are not stored yet."),

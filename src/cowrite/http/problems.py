@@ -221,19 +221,20 @@ def from_store(error: StoreError) -> Refusal:
 
 
 def answer_with_problems(
-    app: FastAPI, *, unavailable_when: tuple[type[Exception], ...] = (), told: Callable[[str], None] = lambda code: None
+    app: FastAPI,
+    *,
+    unavailable_when: tuple[type[Exception], ...] = (),
+    told: Callable[[str, Exception], None] = lambda code, error: None,
 ) -> None:
     """Every error of this application, its routing's own included, has the form of :func:`problem`.
 
     ``unavailable_when``: further exceptions after which the same request may succeed later. ``told`` is called with the code of
-    each refusal, and with the limit that it is about where that has a name of its own.
+    each refusal, and with what was raised.
     """
 
     async def refusal(request: Request, error: Exception) -> JSONResponse:
         answer = _refusal(error) if isinstance(error, Refusal) else _refused_inside(error)
-        told(answer.code)
-        if isinstance(error, PeerError | SubmissionRefused) and error.limit is not None:
-            told(error.limit)
+        told(answer.code, error)
         return answer
 
     for raised in (Refusal, *_FROM_INSIDE, *unavailable_when):

@@ -355,6 +355,7 @@ class HocuspocusDocument:
     def _fail(self, error: Exception) -> None:
         match error:
             case PeerError(code=code, reason=reason) | RoomClosed(code=code, reason=reason):
+                self._services.excess.refused(error)
                 self.close(code, reason)
             case _:
                 self._socket.fail(error)

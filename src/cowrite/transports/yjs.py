@@ -224,6 +224,7 @@ class YjsConnection:
             case yjs.MalformedFrame():
                 self.close(CloseCode.MALFORMED_FRAME, f"a message cannot be read: {error}")
             case PeerError(code=code, reason=reason) | RoomClosed(code=code, reason=reason):
+                self._services.excess.refused(error)
                 self.close(code, reason)
             case AccessDenied(known=known):
                 self.close(CloseCode.FORBIDDEN if known else CloseCode.UNAUTHORIZED, str(error))

@@ -65,7 +65,7 @@ def test_20_megabytes_that_are_hostile_at_their_end() -> None:
     assert len(HOSTILE) > 20_000_000
     refused = fate_of(ImportProcess(Limits()), HOSTILE)
     assert refused.reason == "1 bytes follow its end"
-    assert refused.limit is None
+    assert (refused.limit, refused.fault) == (None, "trailing")
 
 
 @pytest.mark.rule("IM3")

@@ -91,6 +91,7 @@ def test_what_is_hostile_is_refused_with_the_reason() -> None:
     outgoing.seek(0)
     kind, reason = read_frame(outgoing, 1000)
     assert kind is Kind.HOSTILE
+    assert reason.startswith(b"future:")
     assert b"its own clock 5" in reason
 
 
@@ -102,6 +103,7 @@ def test_what_breaks_the_engine_is_refused_before_the_server_sees_it(monkeypatch
     monkeypatch.setattr(Document, "from_log", broken)
     ((kind, reason),) = answers(write_update([block(1, 0, deleted(1, root="t"))]))
     assert kind is Kind.HOSTILE
+    assert reason.startswith(b"engine:")
     assert b"a panic" in reason
     found, *_ = answers(write_update([block(1, 1, text("a", origin=(1, 0)))]), holding(write_update([block(1, 0, text("a"))])))
     assert found[0] is Kind.FOUND, "what builds on something is not tried out"

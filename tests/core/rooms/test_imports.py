@@ -82,21 +82,21 @@ async def test_what_builds_on_something_unknown_is_taken_in_part_and_not_acknowl
 
 @pytest.mark.rule("IM2")
 @pytest.mark.parametrize(
-    ("update", "code"),
+    ("update", "code", "fault"),
     [
-        (write_update([block(1, 0, text("aX", root="t"))]), CloseCode.CONTRADICTING_CONTENT),
-        (write_update([block(1, 2, text("c", origin=(1, 1), right=(1, 1)))]), CloseCode.HOSTILE_UPDATE),
-        (write_update([block(1, 1 << 31, text("c", origin=(1, 1)))]), CloseCode.HOSTILE_UPDATE),
+        (write_update([block(1, 0, text("aX", root="t"))]), CloseCode.CONTRADICTING_CONTENT, None),
+        (write_update([block(1, 2, text("c", origin=(1, 1), right=(1, 1)))]), CloseCode.HOSTILE_UPDATE, "neighbours"),
+        (write_update([block(1, 1 << 31, text("c", origin=(1, 1)))]), CloseCode.HOSTILE_UPDATE, "clock"),
     ],
     ids=["contradicts", "neighbours", "clock"],
 )
-async def test_what_is_refused_closes_its_sender(server: Process, update: bytes, code: CloseCode) -> None:
+async def test_what_is_refused_closes_its_sender(server: Process, update: bytes, code: CloseCode, fault: str | None) -> None:
     eve = await server.join(user="eve")
     await quiet(server)
     eve.send(yjs.encode(Update(write_update([block(1, 0, text("ab", root="t"))]))))
     with pytest.raises(PeerError) as caught:
         await bring(server, eve, update)
-    assert caught.value.code == code
+    assert (caught.value.code, caught.value.fault) == (code, fault)
     assert state(server) == 2
 
 

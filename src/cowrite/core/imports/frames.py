@@ -22,7 +22,7 @@ class Kind(IntEnum):
     END = 3
     """There are no more slices."""
     HOSTILE = 4
-    """The update is refused, and why."""
+    """The update is refused: the guard's word for it, a colon, and why."""
     CONTRADICTS = 5
     """It says something else of what the document holds."""
     MEMORY = 6

@@ -42,12 +42,13 @@ _ASIDE: Final = 64 << 10
 
 
 class ImportRefused(Exception):
-    """The update is not taken. ``limit``: the limit that it was more than, or None."""
+    """The update is not taken. ``limit``: the limit that it was more than, or None; ``fault``: the guard's word for it."""
 
-    def __init__(self, reason: str, *, limit: str | None = None, contradicts: bool = False) -> None:
+    def __init__(self, reason: str, *, limit: str | None = None, fault: str | None = None, contradicts: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.limit = limit
+        self.fault = fault
         self.contradicts = contradicts
 
 
@@ -147,7 +148,8 @@ class ImportProcess:
         except PipeClosed:
             raise self._fate() from None
         if kind is Kind.HOSTILE:
-            raise ImportRefused(payload.decode(errors="replace"))
+            fault, _, reason = payload.decode(errors="replace").partition(":")
+            raise ImportRefused(reason, fault=fault)
         if kind is Kind.CONTRADICTS:
             raise ImportRefused("it gives other content to something already here", contradicts=True)
         if kind is Kind.MEMORY:

@@ -54,10 +54,10 @@ def _answers(incoming: IO[bytes]) -> Iterator[tuple[Kind, bytes]]:
         elif not outline.needs:
             _try_out(update, outline)
     except HostileUpdate as error:
-        yield Kind.HOSTILE, error.reason.encode()
+        yield Kind.HOSTILE, f"{error.code}:{error.reason}".encode()
         return
     except EngineFault as fault:
-        yield Kind.HOSTILE, f"it breaks the engine ({fault})".encode()
+        yield Kind.HOSTILE, f"engine:it breaks the engine ({fault})".encode()
         return
     overlaps = overlapping(outline.brings, state)
     asked = array("Q", [integer for start in starts_of(overlaps).items() for integer in start])

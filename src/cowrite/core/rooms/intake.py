@@ -47,7 +47,12 @@ def inspect_from_peer(update: bytes, *, everything: bool, limits: Limits) -> Out
     try:
         return inspect(update, SYNC_LIMITS if everything else LIVE_LIMITS)
     except HostileUpdate as error:
-        raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update was refused: {error.reason}") from error
+        raise hostile(error) from error
+
+
+def hostile(error: HostileUpdate) -> PeerError:
+    """What becomes of a peer whose update the guard refuses."""
+    return PeerError(CloseCode.HOSTILE_UPDATE, f"the update was refused: {error.reason}", fault=error.code)
 
 
 def check_size(update: bytes, allowed: int) -> None:
@@ -84,6 +89,7 @@ class Intake:
     ) -> None:
         """``damage``: nobody may write, because of that."""
         self.fullness = Fullness(replicas, ports.clock, ports.limits)
+        self._excess = ports.excess
         self._outgrown = Outgrown(self.fullness, replicas, ports.clock, ports.excess)
         self._replicas = replicas
         self._pending = pending
@@ -194,6 +200,7 @@ class Intake:
                     progress |= self._take_held_of(peer)
                 except PeerError as error:
                     peer.held.keep([])
+                    self._excess.refused(error)
                     yield peer, error
 
     def refuse(self, refused: Received) -> None:
@@ -286,10 +293,10 @@ class Intake:
         try:
             return self.live.admit(received.update, received.outline)
         except HostileUpdate as error:
-            raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update was refused: {error.reason}") from error
+            raise hostile(error) from error
         except EngineFault as fault:
             self._mend_live()
-            raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update broke the engine: {fault}") from fault
+            raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update broke the engine: {fault}", fault="engine") from fault
 
     def _is_retired(self, received: Received) -> bool:
         if not self._retired:

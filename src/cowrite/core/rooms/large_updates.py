@@ -118,7 +118,7 @@ class LargeUpdates:
             self._imports.refused(error)
             if error.contradicts:
                 raise contradicting() from error
-            raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update was refused: {error.reason}") from error
+            raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update was refused: {error.reason}", fault=error.fault) from error
         finally:
             process.kill()
             await asyncio.to_thread(process.close)

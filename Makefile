@@ -94,7 +94,7 @@ lock: $(VENV)/.pip
 	@$(LOCKED) requirements/lock.txt
 	@$(COMPILE) pyproject.toml --group build --output-file requirements/run.txt
 	@$(COMPILE) pyproject.toml --group build --group test --constraints requirements/run.txt --output-file requirements/test.txt
-	@$(COMPILE) pyproject.toml --group build --extra mysql --extra postgres --constraints requirements/test.txt --output-file requirements/image.txt
+	@$(COMPILE) pyproject.toml --group build --extra mysql --extra postgres --extra redis --constraints requirements/test.txt --output-file requirements/image.txt
 	@$(COMPILE) --group audit --constraints requirements/test.txt --output-file requirements/audit.txt
 	@for name in fuzz node pip lock; do \
 		$(COMPILE) --group $$name --output-file requirements/$$name.txt || exit 1; \

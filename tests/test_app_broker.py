@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -73,6 +74,19 @@ async def test_a_redis_that_refuses_is_found_at_the_start(tmp_path: Path) -> Non
         app = create_app(settings(redis_url=url.replace("//", "//:sesame@")), storage=storage, authorize=everybody_writes)
         with pytest.raises(BrokerSetupError, match="refuses the user or the password"):
             await app.state.cowrite.start()
+    with pytest.raises(StoreError, match="closed"):
+        await storage.store.load("doc")
+
+
+@pytest.mark.rule("BR24")
+async def test_presence_in_redis_needs_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the host has a broker of its own; what was opened before is closed."""
+    monkeypatch.setitem(sys.modules, "redis", None)  # importing it raises ImportError
+    storage = await open_store(f"sqlite:///{tmp_path / 'documents.db'}")
+    given = settings(redis_url="redis://127.0.0.1:1")
+    app = create_app(given, storage=storage, authorize=everybody_writes, broker=LocalBroker())
+    with pytest.raises(BrokerSetupError, match="the package redis is missing"):
+        await app.state.cowrite.start()
     with pytest.raises(StoreError, match="closed"):
         await storage.store.load("doc")
 

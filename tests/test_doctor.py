@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import sqlite3
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -215,7 +216,7 @@ def test_a_file_that_is_no_database(doctor: Doctor, folder: Path, secret: str) -
 
 
 @pytest.mark.rule("DR6")
-def test_redis(shared_valkey: ValkeyServer, doctor: Doctor, secret: str) -> None:
+def test_redis(shared_valkey: ValkeyServer, doctor: Doctor, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def found(url: str) -> dict[str, Any]:
         return doctor("--redis-url", url)[1]
 
@@ -226,6 +227,10 @@ def test_redis(shared_valkey: ValkeyServer, doctor: Doctor, secret: str) -> None
     ((level, what, advice),) = found(f"redis://ana:hidden@127.0.0.1:{port}")["redis"]
     assert (level, "hidden" in what + advice) == ("problem", False)
     assert what.startswith(f"127.0.0.1:{port} cannot be reached")
+    monkeypatch.setitem(sys.modules, "hiredis", None)
+    ((level, what, advice),) = found(shared_valkey.url)["redis"]
+    assert (level, advice) == ("problem", "install it with:  pip install 'cowrite[redis]'")
+    assert what.startswith("For COWRITE_REDIS_URL the package hiredis is missing (")
 
 
 @pytest.mark.rule("DR3")

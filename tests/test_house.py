@@ -92,7 +92,7 @@ def test_locks_have_what_the_project_asks_for() -> None:
         "image.txt": [
             *project["project"]["dependencies"],
             *groups["build"],
-            *(line for extra in ("mysql", "postgres") for line in project["project"]["optional-dependencies"][extra]),
+            *(line for extra in ("mysql", "postgres", "redis") for line in project["project"]["optional-dependencies"][extra]),
         ],
     } | {f"{name}.txt": groups[name] for name in ("audit", "fuzz", "node", "pip", "lock")}
     assert sorted(wanted) == [lock.name for lock in LOCKS]

@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 from demo_server import DemoServer
 
 ROOT = Path(__file__).resolve().parent.parent
-EXTRAS = {"django", "load", "mcp", "mysql", "postgres"}
+EXTRAS = {"django", "load", "mcp", "mysql", "otel", "postgres", "redis"}
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import structlog
 from fastapi import FastAPI
 
 from cowrite.brokers.errors import BrokerSetupError
-from cowrite.brokers.opening import open_broker
+from cowrite.brokers.opening import open_broker, require_redis
 from cowrite.composition import Given, Parts, compose, open_database
 from cowrite.core.errors import PeerError
 from cowrite.core.limits import Limits
@@ -185,6 +185,8 @@ class Runtime:
         self._started = True
         storage = self._storage if self._storage is not None else await open_database(self._settings, self._clock)
         try:
+            if self._settings.redis_url is not None and self._presence is None:
+                require_redis()  # presence is kept there, also beside a broker of the host's own
             broker = self._broker if self._broker is not None else await open_broker(self._settings.redis_url)
         except BrokerSetupError:
             await storage.close()

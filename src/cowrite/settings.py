@@ -80,8 +80,9 @@ class Settings(WebhookSettings, LimitSettings):
     redis_url: str | None = _setting(
         None,
         takes="a URL `redis://host:6379/0`, `rediss://host:6379/0` (TLS) or `unix:///path/to/socket`",
-        description="A Redis (7 or newer) or Valkey server, or any server of a cluster. By it processes tell one another of "
-        "edits and cursors, and there it is noted who is in which document. "
+        description="A Redis (7 or newer) or Valkey server, or any server of a cluster; it needs "
+        "`pip install 'cowrite[redis]'`. By it processes tell one another of edits and cursors, and there it is noted "
+        "who is in which document. "
         "Without it, and while it does not work, edits and presence of other processes come from the "
         "database, and cursors stay within a process. User and password go before the host: `redis://user:password@host`, "
         "percent-encoded.",

@@ -38,7 +38,7 @@ async def test_a_server_that_is_down_is_no_reason_not_to_start(tmp_path: Path) -
 async def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
     """The line says how to install it."""
     monkeypatch.setitem(sys.modules, package, None)  # importing it raises ImportError
-    with pytest.raises(BrokerSetupError, match=rf"the package {package} is missing \(.*pip install {package}$"):
+    with pytest.raises(BrokerSetupError, match=rf"the package {package} is missing \(.*pip install 'cowrite\[redis\]'$"):
         await open_broker("redis://:sesame@127.0.0.1:1")
 
 

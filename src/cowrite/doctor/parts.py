@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from cowrite.brokers import examining as brokers
-from cowrite.brokers.link import LinkLost
+from cowrite.brokers.errors import BrokerSetupError
+from cowrite.brokers.opening import require_redis
 from cowrite.composition import database_url
 from cowrite.core.clock import SystemClock
 from cowrite.doctor.findings import Finding, Level, of_line
@@ -86,6 +86,14 @@ async def redis(settings: Settings) -> list[Finding]:
     """Redis or Valkey, where the settings name one."""
     if settings.redis_url is None:
         return [Finding("redis", Level.OK, "none; what processes tell one another goes by the database")]
+    try:
+        require_redis()
+    except BrokerSetupError as error:
+        missing, _, advice = str(error).rpartition("; ")
+        return [Finding("redis", Level.PROBLEM, missing, advice)]
+    from cowrite.brokers import examining as brokers
+    from cowrite.brokers.link import LinkLost
+
     try:
         found = await brokers.examine(settings.redis_url)
     except LinkLost as error:

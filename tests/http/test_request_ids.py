@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping, Sequence
 from typing import Any
 
 import pytest
 import structlog
 from structlog.testing import LogCapture
 
-from cowrite.protocol.hocuspocus import Authenticate, Authenticated
+from cowrite.protocol.hocuspocus import Authenticate, Authenticated, Close
 from cowrite.testing.client import WebSocketClient, live_client
 from cowrite.testing.transport_contract.operations import JsonClient
 from cowrite.testing.transport_contract.provider import Provider
 from http_api import Api, api, problem, token
+from timing import MS
+
+GOINGS = ("connection lost", "connection closed", "document left", "document closed")
 
 
 @pytest.fixture
@@ -35,6 +38,19 @@ def lines() -> Iterator[Sequence[MutableMapping[str, Any]]]:
 
 def about(lines: Sequence[MutableMapping[str, Any]], event: str, **what: Any) -> list[MutableMapping[str, Any]]:
     return [one for one in lines if one["event"] == event and what.items() <= one.items()]
+
+
+async def hocuspocus(sockets: str, access: str) -> Provider:
+    provider = await Provider.connect(sockets)
+    provider.say(Authenticate(access, "4.8.0"), "d")
+    await provider.hear(Authenticated, "d")
+    return provider
+
+
+async def within(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10_000 * MS):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.rule("RI1", "RI3")
@@ -82,19 +98,21 @@ async def test_a_session_through_the_log(server: Api, lines: Sequence[MutableMap
     thin.send({"type": "hello", "document_id": "d", "access_token": access})
     await thin.expect("welcome")
     await json_socket.close()
-    provider = await Provider.connect(sockets)
-    provider.say(Authenticate(access, "4.8.0"), "d")
-    await provider.hear(Authenticated, "d")
+    lost, left, provider = [await hocuspocus(sockets, access) for _ in range(3)]
+    left.say(Close(""), "d")
+    await lost.socket.close()
+    await within(lambda: about(lines, "document left") and len(about(lines, "connection lost")) == 3)
     await member.api.client.post("/api/v2/realtime/disconnect", headers=member.headers)
-    async with asyncio.timeout(10):
-        while not about(lines, "document closed"):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await within(lambda: about(lines, "document closed"))
     await provider.socket.close()
+    await left.socket.close()
     whole = [one for one in lines if one.get("session") == session]
     assert [one["event"] for one in whole if one["event"].startswith("session")] == ["session opened", "session ended"]
     opened = [one["connection"] for one in about(whole, "connection opened")]
-    assert len(set(opened)) == 3
-    assert {one["connection"] for one in about(whole, "connection lost")} == set(opened[:2])
-    assert [one["connection"] for one in about(whole, "document closed")] == opened[2:]
+    assert len(set(opened)) == 5
+    gone = {event: [one["connection"] for one in about(whole, event)] for event in GOINGS}
+    assert sum(map(len, gone.values())) == len(opened)  # each goes once
+    assert set(gone["connection lost"]) == set(opened[:3])
+    assert (gone["document left"], gone["document closed"]) == ([opened[3]], [opened[4]])
     assert {(one["document"], one["user"]) for one in whole} == {("d", "ana")}
     assert access[:40] not in str(lines)

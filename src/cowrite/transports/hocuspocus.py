@@ -108,8 +108,7 @@ class HocuspocusConnection:
     def lost(self, *, goodbye: bool) -> None:
         """The socket is gone; ``goodbye``: its client closed it. Call exactly once."""
         for document in self._documents.values():
-            if document.is_checking or (document.is_importing and not goodbye):
-                document.leave(clean=goodbye)
+            document.lost(goodbye=goodbye)
         self.lane.when_empty(lambda: self._leave(clean=goodbye))
 
     # ---- what the documents and the server say -----------------------------------------------------------------------

@@ -106,16 +106,6 @@ class HocuspocusDocument:
         return isinstance(self._state, Out)
 
     @property
-    def is_checking(self) -> bool:
-        """It is not known whether somebody may come in."""
-        return isinstance(self._state, Checking)
-
-    @property
-    def is_importing(self) -> bool:
-        """See :attr:`Attendance.importing`."""
-        return isinstance(self._state, Attached) and self._state.attendance.importing
-
-    @property
     def settled(self) -> bool:
         """The client has been told what became of all that it has sent here."""
         return not isinstance(self._state, Attached) or self._state.attendance.settled
@@ -140,6 +130,23 @@ class HocuspocusDocument:
                 self._state.attendance.peer.outbox.drained()
             except Exception as error:
                 self._fail(error)
+
+    def lost(self, *, goodbye: bool) -> None:
+        """The socket is gone. What it has sent before may have to be taken still: :meth:`leave` is called when it has been.
+
+        Not where nobody is in yet, and not by a client that did not say goodbye while what it sent is looked at for long.
+        """
+        match self._state:
+            case Attached(attendance=attendance):
+                _log.debug("connection lost", **self._who(), goodbye=goodbye)
+                if attendance.importing and not goodbye:
+                    self.leave(clean=False)
+            case Checking():
+                self.leave(clean=goodbye)
+            case Out():
+                pass
+            case state:
+                assert_never(state)
 
     def leave(self, *, clean: bool) -> None:
         """The client has gone from here. Idempotent."""
@@ -187,6 +194,8 @@ class HocuspocusDocument:
     def _take(self, message: Message, frame: bytes) -> None:
         match message:
             case Close():
+                if isinstance(self._state, Attached):
+                    _log.debug("document left", **self._who())
                 self.leave(clean=True)
                 self._socket.forget(self.address, unanswered=self._unanswered)
             case Authenticate(token=token):

@@ -66,6 +66,10 @@ GUARDED = {
     f"GET {ADMIN}/overview": Asks(Grant.ADMIN),
     f"GET {ADMIN}/documents": Asks(Grant.ADMIN),
     f"GET {ADMIN}/document": Asks(Grant.ADMIN, query={"document_id": "d"}),
+    f"GET {ADMIN}/webhooks": Asks(Grant.ADMIN),
+    f"GET {ADMIN}/webhooks/{{webhook_id}}": Asks(Grant.ADMIN),
+    f"POST {ADMIN}/webhooks/{{webhook_id}}/retry": Asks(Grant.ADMIN),
+    f"DELETE {ADMIN}/webhooks/{{webhook_id}}": Asks(Grant.ADMIN),
 }
 PAGE = frozenset(("GET /admin", "MOUNT /admin"))
 """The page of administrators: files that are the same for everybody."""

@@ -25,6 +25,7 @@ from every_route import ADMIN, CONNECT, GUARDED, ONE, OPEN, PAGE, Asks, applicat
 from http_api import KEYS, SECRET, Api, api, bearer, insert, problem, token
 
 DAY = 24 * 3600 * 1000
+NO_ID = "01900000-0000-7000-8000-000000000000"
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def bad_tokens() -> dict[str, str | None]:
 
 async def ask(server: Api, route: str, asks: Asks, headers: Mapping[str, str], **more: str) -> httpx.Response:
     method, path = route.split()
-    path = path.format(document_id="d", version_id="01900000-0000-7000-8000-000000000000")
+    path = path.format(document_id="d", version_id=NO_ID, webhook_id=NO_ID)
     return await server.client.request(method, path, params=asks.query | more, json=asks.body, headers=headers)
 
 

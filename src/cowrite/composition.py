@@ -207,6 +207,7 @@ def _backend(
         ids=services.ids,
         limits=services.limits,
         incoming=services.incoming,
+        webhooks=storage.webhooks,
     )
 
 

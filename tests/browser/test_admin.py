@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from playwright.sync_api import expect
 
 from browser.axe import violations
 from browser.page_window import OpenWindow, PageWindow, introduce
+from cowrite.testing.records import new_id
 from cowrite.tokens import issue
 from demo_server import DemoServer
 from http_api import SECRET, token
@@ -176,7 +179,17 @@ def guarded(tmp_path: Path) -> Iterator[tuple[DemoServer, ValkeyServer]]:
         valkey.kill()
 
 
-@pytest.mark.rule("AD2", "AD6", "AD7", "AD8")
+def give_up(database: Path, document_id: str, reason: str) -> None:
+    """A webhook after its two days."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(
+            "INSERT INTO webhook_dead_letters (event_id, document_id, event_type, body, made_at, died_at, attempts, reason) "
+            "VALUES (?, ?, 'document.changed', '{}', 1, 2, 11, ?)",
+            (new_id(), document_id, reason),
+        )
+
+
+@pytest.mark.rule("AD2", "AD6", "AD7", "AD8", "WH10")
 def test_wrong_tokens_and_what_is_wrong(open_window: OpenWindow, guarded: tuple[DemoServer, ValkeyServer]) -> None:
     """Without the demo: what is wrong with a token is said, and so is that Redis, and then the server, has gone."""
     server, valkey = guarded
@@ -197,11 +210,21 @@ def test_wrong_tokens_and_what_is_wrong(open_window: OpenWindow, guarded: tuple[
     expect(admin.page.locator("#status")).to_contain_text("version")
     expect(admin.page.get_by_text("Nobody has a document open now.")).to_be_visible()
     admin.picture("admin-empty")
+    webhooks = admin.page.locator("#webhooks")
+    expect(webhooks).to_be_hidden()
+    give_up(server.database, "a <b>", "the answer is 500")
+    expect(webhooks).to_contain_text("1 webhook was given up")
+    expect(webhooks.locator("li")).to_contain_text("document.changed of a <b>")
     valkey.kill()
     expect(admin.page.locator("#degraded")).to_contain_text("Redis does not carry news")
     expect(admin.page.locator("#status")).to_contain_text("Degraded")
     assert violations(admin) == []
     admin.picture("admin-degraded")
+    for deed, then in (("Send again", "to be sent again"), ("Drop", "")):
+        webhooks.get_by_role("button", name=deed).click()
+        admin.page.get_by_role("dialog").get_by_role("button", name=deed).click()
+        expect(webhooks).to_contain_text(then)
+    expect(webhooks).to_be_hidden()
     with admin.outage():
         server.stop()
         expect(admin.page.locator("#failure")).to_have_text("The server cannot be reached now.")

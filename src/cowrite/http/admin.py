@@ -13,7 +13,6 @@ from typing import Annotated, Any, Final, Protocol
 
 from fastapi import APIRouter, Depends, Query, Request
 
-from cowrite.core.ports import Grant
 from cowrite.http.admin_models import (
     Changed,
     DocumentShown,
@@ -26,7 +25,7 @@ from cowrite.http.admin_models import (
 )
 from cowrite.http.asked import backend_asked
 from cowrite.http.backend import Backend
-from cowrite.http.credentials import ALL_DOCUMENTS, identify, token_of
+from cowrite.http.credentials import identify_administrator
 from cowrite.http.documents import not_found, shown
 from cowrite.http.metrics import ByWorker
 from cowrite.http.models import DocumentId
@@ -63,11 +62,6 @@ def _workers_asked(request: Request) -> Workers:
     return workers
 
 
-async def _administrator(request: Request, backend: Backend) -> None:
-    """Raises unless the token grants ``admin`` on all documents."""
-    await identify(backend, token_of(request.scope), ALL_DOCUMENTS, Grant.ADMIN)
-
-
 @lru_cache
 def admin_routes() -> APIRouter:
     """``/api/v2/admin`` and what is below it."""
@@ -81,7 +75,7 @@ def admin_routes() -> APIRouter:
         responses=documented(**_ERRORS),
     )
     async def overview(request: Request, backend: Backend = parts, workers: Workers = all_of_them) -> Overview:
-        await _administrator(request, backend)
+        await identify_administrator(backend, request.scope)
         return Overview.of(_VERSION, backend.clock.now(), await workers.all_figures())
 
     @routes.get("/documents", summary="Which documents are open", responses=documented(**_ERRORS))
@@ -92,7 +86,7 @@ def admin_routes() -> APIRouter:
         search: Annotated[str, Query(max_length=255, description="What their ids have in them, whatever its case.")] = "",
         limit: Annotated[int, Query(ge=1, le=MAX_SHOWN)] = 50,
     ) -> OpenDocuments:
-        await _administrator(request, backend)
+        await identify_administrator(backend, request.scope)
         found = merged(await workers.all_documents(search))
         found.sort(key=lambda one: (_RANKS[one.state], -one.people, -one.edits_per_minute, one.document_id))
         return OpenDocuments(documents=found[:limit], more=len(found) > limit)
@@ -111,7 +105,7 @@ def admin_routes() -> APIRouter:
         backend: Backend = parts,
         workers: Workers = all_of_them,
     ) -> DocumentShown:
-        await _administrator(request, backend)
+        await identify_administrator(backend, request.scope)
         return await _document(backend, workers, document_id)
 
     return routes

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from cowrite.core.limits import Limits
 from cowrite.http.admin import admin_routes
+from cowrite.http.admin_webhooks import admin_webhook_routes
 from cowrite.http.backend import Serving
 from cowrite.http.description import describe_tokens
 from cowrite.http.documents import documents_routes
@@ -37,6 +38,7 @@ def include_api(app: FastAPI, serving: Serving, *, limits: Limits, batch_millise
         history_routes(),
         importing_routes(),
         admin_routes(),
+        admin_webhook_routes(),
     )
     app.router.routes.append(poll_route(serving))
     known = [route for router in routers for route in router.routes]

@@ -13,6 +13,7 @@ from cowrite.core.limits import Limits
 from cowrite.core.operations.reading import DocumentReader
 from cowrite.core.operations.writing import DocumentWriter
 from cowrite.core.ports import AccessLog, Clock, Directory, History
+from cowrite.core.ports.webhooks import WebhookLog
 from cowrite.core.presence.service import PresenceService
 from cowrite.core.records import AccessChange
 from cowrite.core.rooms.deletion import Deletion
@@ -91,6 +92,8 @@ class Backend:
     ids: Ids
     limits: Limits
     incoming: Incoming
+    webhooks: WebhookLog | None = None
+    """None: it is not kept how far webhooks have told."""
     draining: bool = False
     """The server is stopping: nobody is kept waiting."""
 

@@ -182,6 +182,9 @@ class WebhooksContract:
             letters.append(message.event_id)
         first, second, third = letters
         assert [one.event_id for one in await log.dead(limit=2)] == sorted(letters)[:2]
+        assert await log.count_dead() == 3
+        assert await log.dead_letter(second) == next(one for one in await log.dead() if one.event_id == second)
+        assert await log.dead_letter(new_id()) is None
         assert await log.claim_dead(first) is None
         assert await log.retry(first)
         assert not await log.retry(new_id())
@@ -200,6 +203,7 @@ class WebhooksContract:
         assert await log.drop(second)
         assert not await log.drop(second)
         assert [one.event_id for one in await log.dead()] == [third]
+        assert (await log.count_dead(), await log.dead_letter(second)) == (1, None)
         await storage.directory.delete("c", make_change(document_id="c", created_at=1))
         assert await storage.erasure.purge("c", deleted_before=2, at=3, scrub=False)
         assert not await log.dead()

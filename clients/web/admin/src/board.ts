@@ -5,6 +5,7 @@ import { documentRow } from './list.ts'
 import { replaceRows } from './rows.ts'
 import { Failure } from './service.ts'
 import type { OpenDocument, Overview, Service, Worker } from './service.ts'
+import { WebhookList } from './webhooks.ts'
 import { bytes, count, duration, milliseconds } from './words.ts'
 
 const REFRESH_MS = 2000
@@ -17,6 +18,7 @@ export class Board {
   readonly #failure: HTMLElement = byId('failure', HTMLElement)
   readonly #search: HTMLInputElement = byId('search', HTMLInputElement)
   readonly #panel: DocumentPanel
+  readonly #webhooks: WebhookList
   #service: Service | null = null
   #timer = 0
 
@@ -24,6 +26,7 @@ export class Board {
   constructor(lost: (message: string) => void) {
     this.#lost = lost
     this.#panel = new DocumentPanel(() => void this.#refresh())
+    this.#webhooks = new WebhookList(() => void this.#refresh())
     this.#search.addEventListener('input', () => void this.#refresh())
     document.addEventListener('visibilitychange', () => {
       if (!document.hidden) void this.#refresh()
@@ -54,15 +57,17 @@ export class Board {
     const service = this.#service
     if (service === null || document.hidden) return
     try {
-      const [overview, found] = await Promise.all([
+      const [overview, found, webhooks] = await Promise.all([
         service.overview(),
         service.documents(this.#search.value),
+        service.webhooks(),
         this.#panel.refresh(service),
       ])
       if (service !== this.#service) return
       this.#failure.textContent = ''
       this.#tell(overview)
       this.#list(found.documents, found.more)
+      this.#webhooks.tell(webhooks, service)
     } catch (error) {
       if (!(error instanceof Failure)) throw error
       if (service !== this.#service) return

@@ -107,6 +107,23 @@ export interface Change {
   readonly reason?: string
 }
 
+export interface DeadWebhook {
+  readonly id: string
+  readonly document_id: string
+  readonly type: string
+  readonly died_at: number
+  readonly attempts: number
+  readonly reason: string
+  /** Not null: it is to be sent again. */
+  readonly due_at: number | null
+}
+
+export interface DeadWebhooks {
+  readonly webhooks: readonly DeadWebhook[]
+  /** How many there are, these and more. */
+  readonly number: number
+}
+
 /** Something was not answered, or refused. The message is for people. */
 export class Failure extends Error {
   /** The token is none that opens this page. */
@@ -157,6 +174,18 @@ export class Service {
     }
   }
 
+  webhooks(): Promise<DeadWebhooks> {
+    return this.#ask('GET', `admin/webhooks?limit=${SHOWN}`)
+  }
+
+  async retryWebhook(id: string): Promise<void> {
+    await this.#ask('POST', `admin/webhooks/${id}/retry`)
+  }
+
+  async dropWebhook(id: string): Promise<void> {
+    await this.#ask('DELETE', `admin/webhooks/${id}`)
+  }
+
   async change(change: Change): Promise<void> {
     await this.#ask('POST', 'realtime/grants', change)
   }
@@ -171,7 +200,7 @@ export class Service {
     } catch {
       throw new Failure('The server cannot be reached now.', false)
     }
-    if (answer.ok) return (await answer.json()) as T
+    if (answer.ok) return (answer.status === 204 ? undefined : await answer.json()) as T
     throw await refusal(answer)
   }
 }

@@ -111,6 +111,14 @@ class WebhookLog(Protocol):
         """Messages that were given up, in the order of their ids."""
         ...
 
+    async def dead_letter(self, event_id: str) -> DeadLetter | None:
+        """One of them; None: there is none of this id."""
+        ...
+
+    async def count_dead(self) -> int:
+        """How many there are."""
+        ...
+
     async def retry(self, event_id: str) -> bool:
         """Have one sent again. False: there is none of this id."""
         ...

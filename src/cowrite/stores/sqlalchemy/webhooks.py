@@ -84,6 +84,14 @@ class SqlWebhookLog:
     async def dead(self, *, after: str | None = None, limit: int = 100) -> Sequence[DeadLetter]:
         return await self._database.read(partial(_read_dead, after=after, limit=limit), tuple)
 
+    async def dead_letter(self, event_id: str) -> DeadLetter | None:
+        check_id("The id of the message", event_id, longest=MAX_UUID)
+        found = await self._database.read(partial(_read_dead, only=event_id, limit=1), tuple)
+        return found[0] if found else None
+
+    async def count_dead(self) -> int:
+        return await self._database.read(_count_dead, lambda number: number)
+
     async def retry(self, event_id: str) -> bool:
         check_id("The id of the message", event_id, longest=MAX_UUID)
         return await write(self._database, partial(_retry, event_id=event_id))
@@ -292,14 +300,21 @@ def _claim_dead(connection: Connection, event_id: str) -> Message | None:
     return Message(event_id, row["document_id"], row["event_type"], row["body"], row["attempts"])
 
 
-def _read_dead(connection: Connection, *, after: str | None, limit: int) -> list[DeadLetter]:
+def _read_dead(connection: Connection, *, after: str | None = None, only: str | None = None, limit: int) -> list[DeadLetter]:
     some = select(
         _dead.c.event_id, _dead.c.document_id, _dead.c.event_type, _dead.c.body, _dead.c.made_at, _dead.c.died_at,
         _dead.c.attempts, _dead.c.reason, _dead.c.due_at,
     )  # fmt: skip
     if after is not None:
         some = some.where(_dead.c.event_id > after)
+    if only is not None:
+        some = some.where(_dead.c.event_id == only)
     return [DeadLetter(*row) for row in connection.execute(some.order_by(_dead.c.event_id).limit(limit)).all()]
+
+
+def _count_dead(connection: Connection) -> int:
+    number: int = connection.execute(select(sql_func.count()).select_from(_dead)).scalar_one()
+    return number
 
 
 def _retry(connection: Connection, event_id: str) -> bool:

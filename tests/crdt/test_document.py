@@ -9,10 +9,11 @@ from typing import Any, NoReturn
 import pytest
 from pycrdt import Doc, Text
 
-from cowrite.crdt.document import Document, merge_updates
+from cowrite.crdt.document import Document
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import SYNC_LIMITS, inspect, outline_of_state
 from cowrite.crdt.log_document import LogDocument
+from cowrite.crdt.merging import merge_updates
 from cowrite.crdt.outline import ClockRange, covers, missing
 from cowrite.crdt.state_vector import MalformedStateVector, decode_state_vector, encode_state_vector
 from cowrite.testing.yjs_writer import block, shared_type, text, values, write_update

@@ -386,14 +386,3 @@ class Document:
         except BaseException as error:
             self._fault = f"{type(error).__name__}: {error}"
             raise_fault(error)
-
-
-def merge_updates(updates: Sequence[bytes]) -> bytes:
-    """Merge inspected updates into one that does the same. Raises :class:`EngineFault`.
-
-    Costs more than applying them when they are many (31 µs each for 10 000).
-    """
-    try:
-        return pycrdt.merge_updates(*updates)
-    except BaseException as error:
-        raise_fault(error)

@@ -183,7 +183,7 @@ async def test_a_sync_step_2_with_a_dangling_part_is_taken_as_far_as_it_goes() -
 
 
 def merge(*updates: bytes) -> bytes:
-    from cowrite.crdt.document import merge_updates
+    from cowrite.crdt.merging import merge_updates
 
     return merge_updates(list(updates))
 

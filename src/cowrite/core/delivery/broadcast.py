@@ -13,8 +13,8 @@ from cowrite.core.delivery.multicast import Multicast
 from cowrite.core.delivery.outbox import Relay
 from cowrite.core.delivery.peer import Peer
 from cowrite.core.ports import Clock
-from cowrite.crdt.document import merge_updates
 from cowrite.crdt.errors import EngineFault
+from cowrite.crdt.merging import merge_updates
 from cowrite.crdt.outline import Outline
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.messages import Update

@@ -10,8 +10,9 @@ import structlog
 from cowrite.core.delivery.dialect import Dialect
 from cowrite.core.delivery.peer import Peer
 from cowrite.core.presence.awareness import Awareness, in_messages
-from cowrite.crdt.document import Document, merge_updates
+from cowrite.crdt.document import Document
 from cowrite.crdt.errors import EngineFault
+from cowrite.crdt.merging import merge_updates
 from cowrite.crdt.state_vector import encode_state_vector
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.messages import AwarenessUpdate, SyncStep2, Update

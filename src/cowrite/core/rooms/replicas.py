@@ -19,10 +19,11 @@ from cowrite.core.ports import News
 from cowrite.core.records import Checkpoint, Entry, Head, StoredDocument
 from cowrite.core.rooms.making import LARGE_BYTES, awake, log_of, stored_bytes
 from cowrite.core.rooms.received import Received
-from cowrite.crdt.document import Document, merge_updates
+from cowrite.crdt.document import Document
 from cowrite.crdt.errors import EngineFault, HostileUpdate
 from cowrite.crdt.guard import outline_of_state
 from cowrite.crdt.log_document import Change, LogDocument
+from cowrite.crdt.merging import merge_updates
 from cowrite.crdt.outline import Outline, missing
 from cowrite.crdt.roots import RootKind
 

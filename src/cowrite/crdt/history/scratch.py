@@ -11,10 +11,10 @@ from typing import Any
 
 from pycrdt import _pycrdt as engine
 
-from cowrite.crdt.document import merge_updates
 from cowrite.crdt.errors import raise_fault
 from cowrite.crdt.guard import read_delete_set
 from cowrite.crdt.history.patching import Along, Patcher, Unpatchable
+from cowrite.crdt.merging import merge_updates
 from cowrite.crdt.outline import ClockRange
 from cowrite.crdt.roots import RootKind
 from cowrite.crdt.shared_types import Handle, Misfit, Reader

@@ -1,4 +1,4 @@
-"""When Python looks for garbage in cycles, and which memory goes back to the system."""
+"""When Python looks for garbage in cycles, which memory goes back to the system, and how soon threads take turns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from textwrap import dedent
 
 import pytest
 
-from cowrite.collecting import collect_seldom, collect_when_quiet
+from cowrite.collecting import collect_seldom, collect_when_quiet, take_turns_soon
 from cowrite.testing.clock import ManualClock
 
 
@@ -92,12 +92,35 @@ async def test_everything_is_looked_at_when_there_is_little_to_do_or_at_last(bus
 
 @pytest.mark.rule("TR42")
 @pytest.mark.usefixtures("by_hand")
-def test_the_collector_is_on_and_has_more_patience_than_by_itself() -> None:
-    gc.set_threshold(700, 10, 10)
+def test_the_collector_is_on_and_looks_at_few_objects_at_a_time() -> None:
+    """Where many come and stay; and left to itself it would have looked at all of them, some times."""
+    looks: list[tuple[int, int]] = []
+
+    def look(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            seen = info["generation"]
+            looks.append((seen, sum(len(gc.get_objects(generation=younger)) for younger in range(seen + 1))))
+
     collect_seldom()
     assert gc.isenabled()
-    assert all(mine > pythons for mine, pythons in zip(gc.get_threshold(), (700, 10, 10), strict=True))
     assert gc.get_freeze_count()
+    gc.callbacks.append(look)
+    try:
+        came = [[number] for number in range(50_000)]
+    finally:
+        gc.callbacks.remove(look)
+    assert {generation for generation, _ in looks} == {0, 1}
+    assert max(objects for _, objects in looks) < 10_000 < len(came)
+
+
+@pytest.mark.rule("TR48")
+def test_a_thread_that_computes_lets_others_go_on_soon() -> None:
+    before = sys.getswitchinterval()
+    try:
+        take_turns_soon()
+        assert sys.getswitchinterval() <= 0.001 < before
+    finally:
+        sys.setswitchinterval(before)
 
 
 @pytest.mark.rule("TR46")

@@ -16,7 +16,7 @@ import uvicorn
 from cowrite.app import create_app
 from cowrite.brokers.errors import BrokerSetupError
 from cowrite.brokers.opening import open_broker
-from cowrite.collecting import collect_seldom, collect_when_quiet, give_back_large_blocks
+from cowrite.collecting import collect_seldom, collect_when_quiet, give_back_large_blocks, take_turns_soon
 from cowrite.composition import open_database
 from cowrite.core.clock import SystemClock
 from cowrite.runtime import Runtime
@@ -153,6 +153,7 @@ class _Server(uvicorn.Server):
             ) from None
         collect_seldom()
         give_back_large_blocks()
+        take_turns_soon()
         self._collecting = asyncio.get_running_loop().create_task(collect_when_quiet(SystemClock()))
         await self._host.began(self._runtime)
 

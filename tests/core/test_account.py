@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cowrite.core import account as accounting
-from cowrite.core.account import Account, SessionAccounts
+from cowrite.core.account import TURN_SECONDS, Account, SessionAccounts
 from cowrite.core.limits import Limits
 from cowrite.testing.clock import ManualClock
 
@@ -14,12 +14,12 @@ LIMITS = Limits(cpu_share=0.25, cpu_burst_seconds=1.0, late_seconds=30.0)
 
 @pytest.mark.rule("RO20")
 def test_ordinary_messages_never_wait() -> None:
-    """Ten messages a second of a millisecond each: once in a while others get a turn, and that is all."""
+    """Ten messages a second of half a millisecond each: once in a while others get a turn, and that is all."""
     clock = ManualClock()
     account = Account(clock, LIMITS)
     waits = []
     for _ in range(10_000):
-        waits.append(account.charge(0.001))
+        waits.append(account.charge(TURN_SECONDS / 2))
         clock.advance(0.1)
     assert set(waits) == {None, 0.0}
     assert waits.count(0.0) == 5000

@@ -10,6 +10,7 @@ import pytest
 from cowrite.core.excess import Excess
 from cowrite.core.incoming import SMALL_BYTES, Incoming
 from cowrite.core.limits import Limits
+from cowrite.core.turn_share import TurnShare
 from cowrite.testing.clock import ManualClock
 from cowrite.transports.backlog import FRAME_OVERHEAD
 from cowrite.transports.lane import BEHIND_QUEUE_BYTES, BRIEF_SECONDS, WATCHED_FRAMES, Lane
@@ -32,7 +33,9 @@ class Socket:
         self.taken = 0
         self.seconds = 0.0
         limits = Limits(cpu_share=0.25, cpu_burst_seconds=1.0)
-        self.lane = Lane(self.clock, limits, Excess(), Incoming(limits), take=self._take, flood=pytest.fail)
+        self.lane = Lane(
+            self.clock, limits, Excess(), Incoming(limits), TurnShare(self.clock), take=self._take, flood=pytest.fail
+        )
 
     def _take(self, _: bytes) -> None:
         self.taken += 1
@@ -53,7 +56,9 @@ def test_what_waits_in_small_messages_has_a_bound_of_its_own() -> None:
     """Large ones are bounded with all else that has come: whoever was offline sends one for each document."""
     limits, floods = Limits(), list[str]()
     incoming = Incoming(limits)
-    lane = Lane(ManualClock(), limits, Excess(), incoming, take=lambda frame: None, flood=floods.append)
+    lane = Lane(
+        clock := ManualClock(), limits, Excess(), incoming, TurnShare(clock), take=lambda frame: None, flood=floods.append
+    )
     lane.user = "eve"
     lane.hold()
     for _ in range(6):
@@ -77,7 +82,10 @@ def test_what_waits_counts_with_all_else_that_does() -> None:
     """Of its user; and no longer when it is taken, or nobody wants it any more."""
     limits = Limits(incoming_bytes=4 << 20)
     incoming, floods, taken = Incoming(limits), list[str](), list[bytes]()
-    lanes = [Lane(ManualClock(), limits, Excess(), incoming, take=taken.append, flood=floods.append) for _ in range(3)]
+    lanes = [
+        Lane(clock := ManualClock(), limits, Excess(), incoming, TurnShare(clock), take=taken.append, flood=floods.append)
+        for _ in range(3)
+    ]
     for lane in lanes:
         lane.user = "eve"
         lane.hold()
@@ -105,7 +113,14 @@ class Wild:
         self.taken = 0
         self.ended = False
         self.lane = Lane(
-            self.clock, limits, Excess(), incoming, take=self._take, flood=lambda _: self.stop(), held_bytes=4 << 20
+            self.clock,
+            limits,
+            Excess(),
+            incoming,
+            TurnShare(self.clock),
+            take=self._take,
+            flood=lambda _: self.stop(),
+            held_bytes=4 << 20,
         )
         self.lane.user = self.dice.choice(("", "eve", "ana"))
 

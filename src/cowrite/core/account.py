@@ -15,7 +15,7 @@ from typing import Final
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Clock
 
-TURN_SECONDS = 0.002
+TURN_SECONDS = 0.001
 """CPU time after which others get their turn."""
 _LEAST_SECONDS = 0.01
 """Whoever has waited may use as much before it waits again, so that not every message has a wait of its own: of CPU time so

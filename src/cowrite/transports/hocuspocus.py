@@ -55,7 +55,13 @@ class HocuspocusConnection:
         self.write = wire.write
         self.writable = wire.writable
         self.lane = Lane(
-            services.clock, services.limits, services.excess, services.incoming, take=self._take, flood=self._flood
+            services.clock,
+            services.limits,
+            services.excess,
+            services.incoming,
+            services.behind,
+            take=self._take,
+            flood=self._flood,
         )
         self.checks = Checks()
         self.token = upgrade.token or None

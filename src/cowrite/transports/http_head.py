@@ -136,9 +136,7 @@ class _Http(HttpToolsProtocol):
             self.send_400_response("An upgrade has to wait for the answer to the request before it.")
             return
         self._in_body = False
-        self.connections.discard(self)
-        head = Head(self.scope["method"], self.url, self.headers)
-        self.upgrades.answer(head, self.client[0] if self.client is not None else None, self.transport, self.connections)
+        self.upgrades.answer(Head(self.scope["method"], self.url, self.headers), self)
         # They know one another: such garbage is looked for seldom, and ten thousand of these would wait for it.
         self.parser = self.scope = self.flow = None  # type: ignore[assignment]
 

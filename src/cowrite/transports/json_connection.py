@@ -71,7 +71,13 @@ class JsonConnection:
         self._services = services
         self._state: json_states.State = Greeting()
         self._lane = Lane(
-            services.clock, services.limits, services.excess, services.incoming, take=self._take, flood=self._flood
+            services.clock,
+            services.limits,
+            services.excess,
+            services.incoming,
+            services.behind,
+            take=self._take,
+            flood=self._flood,
         )
         self._user_id: str | None = None
         self._document_id: str | None = None

@@ -16,6 +16,7 @@ from cowrite.core.excess import Excess
 from cowrite.core.incoming import REASON, Incoming
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Clock, Timer
+from cowrite.core.turn_share import TurnShare
 from cowrite.transports.backlog import Backlog
 
 BEHIND_QUEUE_BYTES: Final = 8 << 20
@@ -43,6 +44,7 @@ class Lane:
 
     __slots__ = (
         "_account",
+        "_behind",
         "_clock",
         "_excess",
         "_farewell",
@@ -62,16 +64,20 @@ class Lane:
         limits: Limits,
         excess: Excess,
         incoming: Incoming,
+        behind: TurnShare,
         *,
         take: Callable[[bytes], None],
         flood: Callable[[str], None],
         held_bytes: int = 0,
     ) -> None:
-        """``held_bytes``: it begins held, and so much may wait until its first release; 0: it does not."""
+        """``behind``: where those are served who have fallen behind. ``held_bytes``: it begins held, and so much may wait
+        until its first release; 0: it does not.
+        """
         self.user = ""
         """Whose frames they are; empty while that is not known."""
         self._clock = clock
         self._excess = excess
+        self._behind = behind
         self._take = take
         self._flood = flood
         self._account = Account(clock, limits)
@@ -186,7 +192,14 @@ class Lane:
             self._give_up(f"its messages {self._account.reason('connection')}")
         else:
             self._state = _State.HELD
-            self._timer = self._clock.call_later(seconds, self.release)
+            if seconds:
+                self._timer = self._clock.call_later(seconds, self._join)
+            else:
+                self._join()
+
+    def _join(self) -> None:
+        """Others have fallen behind, too, and there may be hundreds: each has its turn."""
+        self._behind.later(self.release)
 
     def _give_up(self, reason: str) -> None:
         if self._account.late_by is not None:

@@ -159,7 +159,7 @@ class PicowsWire:
     def end(self) -> None:
         """The socket is gone."""
         self._arrived()
-        self._stop_writing()
+        self.stop_writing()
         self._stop_timer()
         self._lose(goodbye=False)
 
@@ -220,7 +220,7 @@ class PicowsWire:
             self._excess.closed(code)
             self._step_out()
             self._write_small()
-            self._stop_writing()
+            self.stop_writing()
             self._socket.write(control_frame(CLOSE, struct.pack("!H", code) + reason.encode()))
             self._stop_timer()
             self._timer = self._clock.call_later(self._times.close_within, self._socket.abort)
@@ -299,7 +299,8 @@ class PicowsWire:
             self._refused = False
             self.connection.drained()
 
-    def _stop_writing(self) -> None:
+    def stop_writing(self) -> None:
+        """What is still written is dropped."""
         self.closing = True
         self._step_out()
         self._small.clear()
@@ -351,7 +352,7 @@ class PicowsWire:
     def _goodbye(self, code: int) -> None:
         """The client closes."""
         self._lose(goodbye=True)
-        self._stop_writing()
+        self.stop_writing()
         self._socket.write(control_frame(CLOSE, struct.pack("!H", code) if code else b""))
         self._stop_timer()
         self._timer = self._clock.call_later(self._times.close_within, self._socket.abort)

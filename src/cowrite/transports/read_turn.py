@@ -29,7 +29,7 @@ from typing import Final
 
 TURN_SECONDS: Final = 0.001
 """Of the clock on the wall."""
-ALL_SECONDS: Final = 0.01
+ALL_SECONDS: Final = 0.003
 """What all sockets may take in one turn of the loop before those are set aside that take more than :data:`LITTLE_SECONDS`."""
 LITTLE_SECONDS: Final = 0.0002
 """An ordinary message takes less."""

@@ -20,6 +20,7 @@ from cowrite.core.ports import Clock
 from cowrite.core.rooms.registry import Registry
 from cowrite.core.sessions.access import AccessControl
 from cowrite.core.sessions.bridge import SessionBridge
+from cowrite.core.turn_share import TurnShare
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.hocuspocus import HocuspocusDialect
 from cowrite.transports.addresses import AddressSockets
@@ -106,6 +107,12 @@ class Services:
     times: SocketTimes = SocketTimes()
     turn: WriteTurn = field(default_factory=WriteTurn)
     watch: Watch = field(init=False)
+    behind: TurnShare = field(init=False)
+    """Of the messages of connections that have fallen behind."""
+    arrivals: TurnShare = field(init=False)
+    """Of upgrades."""
+    departures: TurnShare = field(init=False)
+    """Of sockets that are gone."""
     excess: Excess = field(default_factory=Excess)
     """What was more than a limit."""
     incoming: Incoming = field(default_factory=lambda: Incoming(Limits()))
@@ -121,6 +128,8 @@ class Services:
     def __post_init__(self) -> None:
         grain = min(1.0, self.times.ping_after / 16, self.times.pong_within / 16)
         object.__setattr__(self, "watch", Watch(self.clock, grain))
+        for share in ("behind", "arrivals", "departures"):
+            object.__setattr__(self, share, TurnShare(self.clock))
 
     def dialect_at(self, address: str) -> HocuspocusDialect:
         """The one dialect of this address: all clients that use it share each broadcast."""

@@ -20,8 +20,9 @@ import socket
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
+from functools import partial
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from cowrite.core.limits import Limits
 from cowrite.protocol.close_codes import CloseCode
@@ -65,6 +66,16 @@ _HEADERS: Final = {
 _Opening: TypeAlias = tuple[Services, Accepted, Callable[[], None]]
 
 
+class Connection(Protocol):
+    """uvicorn's, of a client that asks for a WebSocket."""
+
+    transport: asyncio.Transport
+    client: tuple[str, int] | None
+    """The address of the other end."""
+    connections: set[Any]
+    """All of the server: the WebSocket takes the place of this one."""
+
+
 class Head:
     """The request line and headers, as uvicorn has read them; names in lower case."""
 
@@ -95,23 +106,34 @@ class Upgrades:
         self._readers = FrameReaders(max_message_bytes(limits))
         self._turn = ReadTurn()
 
-    def answer(self, head: Head, client: str | None, transport: asyncio.Transport, connections: set[Any]) -> None:
-        """Open a WebSocket, which takes the connection over; or refuse to, and close.
-
-        ``client``: the address of the other end. While the WebSocket is open it is one of ``connections``, uvicorn's.
+    def answer(self, head: Head, connection: Connection) -> None:
+        """Open a WebSocket, which takes the connection over; or refuse to, and close. Where many come at once: in a later turn
+        of the event loop, and what its client sends until then waits in the system.
         """
-        opening = self._decide(head, client)
-        if isinstance(opening, Refused):
-            transport.write(_refusal(opening))
-            transport.close()
+        transport, services = connection.transport, self._serving()
+        if services is None:
+            _refuse(transport, NOT_SERVING)
+        elif not services.arrivals.do(partial(self._answer, head, connection, transport)):
+            transport.pause_reading()
+
+    def _answer(self, head: Head, connection: Connection, transport: asyncio.Transport) -> None:
+        if transport.is_closing():
             return
+        opening = self._decide(head, connection.client[0] if connection.client is not None else None)
+        if isinstance(opening, Refused):
+            _refuse(transport, opening)
+            return
+        connections = connection.connections
+        connections.discard(connection)
         services, accepted, give_back = opening
         if (unsent := getattr(socket, "TCP_NOTSENT_LOWAT", None)) is not None:
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, unsent, _UNSENT_BYTES)
         wire = PicowsWire(transport, accepted, services)
         # uvloop keeps the last protocol that is not buffered, and with it all that uvicorn knows of the request.
         transport.set_protocol(_NOBODY)
-        transport.set_protocol(SocketProtocol(wire, transport, self._readers, self._turn, connections, give_back))
+        transport.set_protocol(SocketProtocol(wire, services, transport, self._readers, self._turn, connections, give_back))
+        if not transport.is_reading():  # it had to wait
+            transport.resume_reading()
         transport.write(_acceptance(head.first(b"sec-websocket-key") or "", accepted.protocol))
         wire.opened()
 
@@ -137,14 +159,20 @@ class Upgrades:
         return services, accepted, give_back
 
 
+def _refuse(transport: asyncio.Transport, refused: Refused) -> None:
+    transport.write(_refusal(refused))
+    transport.close()
+
+
 class SocketProtocol(asyncio.BufferedProtocol):
     """What the event loop calls for an open WebSocket."""
 
-    __slots__ = ("_connections", "_give_back", "_reader", "_readers", "_socket", "_turn", "_wire")
+    __slots__ = ("_connections", "_give_back", "_reader", "_readers", "_services", "_socket", "_turn", "_wire")
 
     def __init__(
         self,
         wire: PicowsWire,
+        services: Services,
         transport: asyncio.Transport,
         readers: FrameReaders,
         turn: ReadTurn,
@@ -153,6 +181,7 @@ class SocketProtocol(asyncio.BufferedProtocol):
     ) -> None:
         """``give_back`` is called when it has ended: the place of its address."""
         self._wire = wire
+        self._services = services
         self._socket = transport
         self._readers = readers
         self._turn = turn
@@ -200,8 +229,12 @@ class SocketProtocol(asyncio.BufferedProtocol):
         self._wire.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._connections.discard(self)
         self._turn.forget(self._socket)
+        self._wire.stop_writing()
+        self._services.departures.do(self._leave)  # thousands may go at once
+
+    def _leave(self) -> None:
+        self._connections.discard(self)
         self._give_back()
         self._wire.end()
 

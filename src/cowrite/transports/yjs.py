@@ -87,6 +87,7 @@ class YjsConnection:
             services.limits,
             services.excess,
             services.incoming,
+            services.behind,
             take=self._take,
             flood=self._flood,
             held_bytes=OPENING_QUEUE_BYTES,

@@ -24,7 +24,7 @@ from cowrite.crdt.outline import ClockRange, missing
 
 RUN_PARTS: Final = 1000
 """Structs and deleted ranges in one entry, unless one update alone has more: the engine takes them in one call."""
-_TURN_SECONDS = 0.01
+_TURN_SECONDS = 0.001
 _NO_DELETIONS: Final = b"\0"
 """How an update ends that deletes nothing."""
 _AHEAD: Final = 60_000

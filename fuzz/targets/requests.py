@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from cowrite.core.document_ids import is_document_id
+from cowrite.core.seldom import Seldom
 from cowrite.http.bodies import accepts_gzip, matches
 from cowrite.http.credentials import bearer_of, parameters_of
 from cowrite.http.document_formats import chosen_format
 from cowrite.http.problems import Refusal
 from cowrite.http.raw_paths import _below_root, _decode
+from cowrite.testing.clock import ManualClock
 from cowrite.transports.origins import OriginPolicy
 from cowrite.transports.upgrade import Accepted, UpgradeRequest, answer, split_protocols
 
 MAX_BYTES = 1024
 _POLICIES = (OriginPolicy(), OriginPolicy(demo=True), OriginPolicy(frozenset({"https://a.example"}), demo=True))
+
+_LINES = Seldom(ManualClock())
 
 
 def check(data: bytes) -> None:
@@ -31,7 +35,7 @@ def _upgrade(fields: list[bytes]) -> None:
     names = split_protocols(protocols.decode("latin-1").split("\r"))
     request = UpgradeRequest(path, query, host.decode("latin-1") or None, origin.decode("latin-1") or None, names)
     for policy in _POLICIES:
-        reply = answer(request, policy)
+        reply = answer(request, policy, _LINES)
         if isinstance(reply, Accepted):
             assert reply.protocol is None or reply.protocol in names
             assert reply.document_id is None or is_document_id(reply.document_id)

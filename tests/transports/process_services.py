@@ -28,6 +28,7 @@ def services_of(process: Process, authorize: Authorizer) -> Services:
         clock=clock,
         ids=ids,
         limits=process.limits,
+        excess=process.excess,
         origins=OriginPolicy(),
         load=load,
         connections=connections,

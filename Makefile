@@ -16,7 +16,7 @@ ARGS :=
 MINUTES := 10
 
 .DEFAULT_GOAL := help
-.PHONY: run test lint types layers unit coverage page client browser chaos fuzz random bench web dist docs audit sbom lock clean help anew
+.PHONY: tutorials run test lint types layers unit coverage page client browser chaos fuzz random bench web dist docs audit sbom lock clean help anew
 
 #: run      start the demo server, http://127.0.0.1:8000
 run: $(VENV)/.run
@@ -80,6 +80,10 @@ dist: $(VENV)/.test $(JS)/node_modules/.ready
 #: docs     the documentation as a site: build/site; a link that leads nowhere is an error
 docs: $(VENV)/.test
 	@$(BIN)/python scripts/build_docs.py
+
+#: tutorials do what docs/tutorials tell, to the letter, from an empty folder to a shared edit, with what pip and npm bring (minutes)
+tutorials: $(VENV)/.test $(VENV)/.node
+	@PYTHONPATH=.:tests $(BIN)/python -m scripts.follow_tutorial $(ARGS)
 
 #: audit    published vulnerabilities of what is locked; what cannot be asked is told, and fails with STRICT=1
 audit: $(VENV)/.test $(VENV)/.audit $(VENV)/.node

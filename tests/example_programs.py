@@ -33,11 +33,21 @@ for name in ("ana", "bo"):
 @contextmanager
 def example_program(name: str, folder: Path, pages: Path, program: str = "main:app") -> Iterator[str]:
     """Run an example as its first lines say, with what it keeps in ``folder`` and these pages; its URL, without a slash."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "uvicorn", program, "--port", str(port), "--ws-max-size", "33554432"]
-    log = folder / "example.log"
-    environment = example_environment(folder, pages)
+    with running(name, command, folder / "example.log", example_environment(folder, pages), port) as url:
+        yield url
+
+
+def free_port() -> int:
+    """A port at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+@contextmanager
+def running(name: str, command: list[str], log: Path, environment: dict[str, str], port: int) -> Iterator[str]:
+    """A program of examples/ that serves at this port, until the block ends; its URL, without a slash."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=EXAMPLES / name, env=environment, stdout=output, stderr=output)
     url = f"http://127.0.0.1:{port}"

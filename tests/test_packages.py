@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import email
-import importlib.metadata
 import os
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -18,6 +16,7 @@ import httpx
 import pytest
 from packaging.requirements import Requirement
 
+from built_wheel import build_wheel, link_files, locked_for_running
 from demo_server import DemoServer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,14 +25,7 @@ EXTRAS = {"django", "load", "mcp", "mysql", "otel", "postgres", "redis"}
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, as from a clone: what lies about in this folder is not taken in."""
-    source = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    shutil.copytree(ROOT / "src", source / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel"], cwd=source, check=True, capture_output=True)
-    (made,) = (source / "dist").glob("*.whl")
-    return made
+    return build_wheel(tmp_path_factory.mktemp("built"))
 
 
 @pytest.fixture(scope="module")
@@ -44,25 +36,12 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     place = tmp_path_factory.mktemp("environment")
     venv.create(place, symlinks=True)
-    _link_locked(Path(sysconfig.get_path("purelib", "venv", {"base": str(place), "platbase": str(place)})))
+    packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(place), "platbase": str(place)}))
+    link_files(locked_for_running(), packages)
     pip = [sys.executable, "-m", "pip", "--python", str(place / "bin" / "python"), "--disable-pip-version-check", "-qq"]
     subprocess.run([*pip, "install", "--no-deps", "--no-index", "--no-compile", str(wheel)], check=True, capture_output=True)
     subprocess.run([*pip, "check"], check=True, capture_output=True)
     return place / "bin"
-
-
-def _link_locked(packages: Path) -> None:
-    """Of each package that is locked for running, its files and no others'."""
-    for name in re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements" / "run.txt").read_text(), re.MULTILINE):
-        try:
-            found = importlib.metadata.distribution(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue  # of another system
-        for file in found.files or ():
-            if file.parts[0] not in {"..", "__pycache__"} and file.suffix != ".pth":
-                target = packages / file
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.symlink_to(Path(str(found.locate_file(file))).resolve())
 
 
 @pytest.mark.rule("PK1")

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, BrowserContext, Locator, expect
 
 from browser.example_pages import build
 from browser.page_window import OpenWindow, PageWindow
-from example_programs import example_program, prepare_project
+from cowrite.tokens import generate_secret
+from demo_server import DemoServer
+from example_hosts import PHP, flask_host, php_host
+from example_programs import example_program, free_port, prepare_project
 
 pytestmark = pytest.mark.browser
 CARET = ".collaboration-carets__caret"
@@ -63,3 +66,34 @@ def test_codemirror_in_a_django_project(tmp_path: Path, open_window: OpenWindow)
         ana.page.goto(f"{url}/")
         expect(ana.page.get_by_role("listitem")).to_have_text("Soup Salt and bread")
         bo.page.close()  # it would miss the server
+
+
+@pytest.mark.rule("TU4")
+def test_two_hosts_beside_one_server(tmp_path: Path, browser: Browser) -> None:
+    """Ana writes in Quill, in Flask's page, and Bo in CodeMirror, in that of PHP (where there is none: in Flask's, too)."""
+    ports, secret, pages = (free_port(), free_port()), generate_secret(), build()
+    origins = ",".join(f"http://127.0.0.1:{port}" for port in ports)
+    with (
+        DemoServer(tmp_path, demo=False, COWRITE_SECRET=secret, COWRITE_ALLOWED_ORIGINS=origins) as server,
+        flask_host(tmp_path, pages, server.url, secret, ports[0]) as flask,
+        (php_host if PHP else flask_host)(tmp_path, pages, server.url, secret, ports[1]) as php,
+    ):
+        windows: list[tuple[BrowserContext, Locator]] = []
+        for url, name, text in ((flask, "Ana", "Salt and bread"), (php, "Bo", ", and onions")):
+            context = browser.new_context()
+            page = context.new_page()
+            page.goto(f"{url}/")
+            page.get_by_label("Your name").fill(name)
+            page.get_by_role("button").click()
+            editor = page.locator(".ql-editor, .cm-content")
+            if windows:
+                expect(editor).to_contain_text("Salt and bread")
+            editor.click()
+            page.keyboard.press("Control+End")
+            page.keyboard.type(text)
+            windows.append((context, editor))
+        for _, editor in windows:
+            expect(editor).to_contain_text("Salt and bread, and onions")
+        for context, _ in windows:
+            context.close()
+        assert server.errors() == []

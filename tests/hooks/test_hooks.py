@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from structlog.testing import capture_logs
@@ -281,6 +283,17 @@ def test_what_is_no_hook_is_refused() -> None:
     wrong: Any = Synchronous
     with pytest.raises(TypeError, match=r"derived from cowrite\.hooks\.Hooks"):
         HookCalls(wrong, storage, SystemClock())
+
+
+@pytest.mark.rule("HK10")
+def test_every_hook_is_on_the_page() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| .+? \|(.*) \|$", PAGE.read_text(), re.MULTILINE)
+    told = {event.__name__: [field.name for field in fields(event)] for event in get_args(Event)}
+    named = {
+        name: told[name.title().replace("_", "")] for name in vars(Hooks) if inspect.iscoroutinefunction(getattr(Hooks, name))
+    }
+    wanted = {name: [field for field in of if field not in {"document_id", "time"}] for name, of in named.items()}
+    assert {name: re.findall(r"`(\w+)`", listed) for name, listed in rows} == wanted
 
 
 @pytest.mark.rule("HK2")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from cowrite.protocol.close_codes import MAX_REASON_BYTES, CloseCode, close_code_table, cut_reason
 
-SPEC = Path(__file__).parents[2] / "spec"
+ROOT = Path(__file__).parents[2]
+SPEC = ROOT / "spec"
+PAGE = ROOT / "docs" / "reference" / "close-codes.md"
 
 
 @pytest.mark.rule("PR17")
@@ -56,6 +59,16 @@ def test_codes_that_clients_may_rely_on() -> None:
 def test_the_written_table_is_the_table() -> None:
     """spec/close_codes.json, which other languages read, is this table."""
     assert json.loads((SPEC / "close_codes.json").read_text(encoding="utf-8")) == close_code_table()
+
+
+@pytest.mark.rule("PR18")
+def test_every_code_is_on_the_page() -> None:
+    """With its name, whether to come back, its meaning, and what to do."""
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \| (yes|\*\*no\*\*) \| (.+?) \| (.+) \|$", PAGE.read_text(), re.MULTILINE)
+    expected = [
+        (str(int(code)), code.name.lower(), "yes" if code.reconnect else "**no**", code.meaning) for code in sorted(CloseCode)
+    ]
+    assert [row[:4] for row in rows] == expected
 
 
 @pytest.mark.rule("PR19")

@@ -19,6 +19,7 @@ from cowrite.runtime import Runtime
 from cowrite.stores import open_store
 from cowrite.testing.transport_contract import ServerOptions
 from cowrite.tokens import DemoAuthorizer, TokenAuthorizer, issue, parse_secrets
+from cowrite.tracing import TracerProvider
 from live_server import live_server
 
 SECRET = "A" * 43
@@ -116,11 +117,12 @@ async def api(
     limits: Limits | None = None,
     broker: Broker | None = None,
     hooks: Hooks | None = None,
+    tracer_provider: TracerProvider | None = None,
     **options: Any,
 ) -> AsyncIterator[Api]:
     authorize = (DemoAuthorizer if demo else TokenAuthorizer)(KEYS, SystemClock())
     wanted = ServerOptions(authorize=authorize, demo=demo, storage=storage, limits=limits or Limits(), **options)
-    async with live_server(wanted, picows=True, broker=broker, hooks=hooks) as server:
+    async with live_server(wanted, picows=True, broker=broker, hooks=hooks, tracer_provider=tracer_provider) as server:
         url = server.url.replace("ws:", "http:", 1)
         async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False, verify=PLAIN) as client:
             yield Api(client, server.runtime, url)

@@ -20,6 +20,7 @@ from cowrite.settings import Settings
 from cowrite.startup import listen
 from cowrite.stores.memory import memory_storage
 from cowrite.testing.transport_contract import ServerOptions
+from cowrite.tracing import TracerProvider
 from cowrite.transports.http_head import http_protocol
 from cowrite.transports.services import SocketTimes
 
@@ -47,6 +48,7 @@ async def live_server(
     times: SocketTimes | None = None,
     broker: Broker | None = None,
     hooks: Hooks | None = None,
+    tracer_provider: TracerProvider | None = None,
 ) -> AsyncIterator[LiveServer]:
     """Serve by picows, or by plain ASGI under uvicorn's own WebSockets."""
     # In a thread: it looks at the file system.
@@ -60,6 +62,7 @@ async def live_server(
         limits=options.limits,
         times=times,
         hooks=hooks,
+        tracer_provider=tracer_provider,
     )
     runtime: Runtime = app.state.cowrite
     ws: Any = "none" if picows else "websockets-sansio"

@@ -249,3 +249,17 @@ def test_no_secret_is_told(doctor: Doctor, secret: str, run_in_process: Run) -> 
     _, out, _ = run_in_process("doctor", "--port", "0", "--database-url", "postgresql://ana:hidden@127.0.0.1:1/x")
     assert secret not in out
     assert "hidden" not in out
+
+
+@pytest.mark.rule("OT11")
+def test_where_traces_go(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    assert "tracing" not in doctor()[1]
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://me:password@collector.example:4318/x")
+    [(level, _, advice)] = doctor()[1]["tracing"]
+    assert (level, advice) == ("note", "set COWRITE_TRACE=true if that is not meant")
+    monkeypatch.setenv("COWRITE_TRACE", "true")
+    assert doctor()[1]["tracing"] == [("ok", "traces go to https://collector.example:4318", "")]
+    monkeypatch.setattr("cowrite.doctor.setup.is_installed", lambda: False)
+    code, found = doctor()
+    [(level, _, advice)] = found["tracing"]
+    assert (code, level, advice) == (1, "problem", "pip install 'cowrite[otel]'")

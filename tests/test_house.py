@@ -127,6 +127,16 @@ def test_test_lock_holds_the_run_lock() -> None:
     assert image - test == set()
 
 
+def library(module: str) -> str:
+    """What a module is imported from; some libraries share a name."""
+    sharing = {
+        "opentelemetry.sdk": "opentelemetry-sdk",
+        "opentelemetry.exporter": "opentelemetry-exporter-otlp-proto-http",
+    }
+    first, *rest = module.split(".")
+    return sharing.get(".".join([first, *rest[:1]]), first)
+
+
 @pytest.mark.rule("HO12")
 def test_dependencies_are_what_is_imported() -> None:
     """Every library that the package imports is asked for by name, and every one that is asked for is used."""
@@ -134,13 +144,13 @@ def test_dependencies_are_what_is_imported() -> None:
     for path in (ROOT / "src").rglob("*.py"):
         for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Import):
-                imported |= {name.name.partition(".")[0] for name in node.names}
+                imported |= {library(name.name) for name in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                imported.add(node.module.partition(".")[0])
+                imported.add(library(node.module))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = itertools.chain.from_iterable(project["optional-dependencies"].values())
     asked = {canonicalize_name(Requirement(line).name) for line in (*project["dependencies"], *extras)}
-    by_another_name = {"dotenv": "python-dotenv", "markdown_it": "markdown-it-py"}
+    by_another_name = {"dotenv": "python-dotenv", "markdown_it": "markdown-it-py", "opentelemetry": "opentelemetry-api"}
     needed = {canonicalize_name(by_another_name.get(name, name)) for name in imported - sys.stdlib_module_names - {"cowrite"}}
     assert needed - asked == {"pytest"}  # the contract suites of cowrite.testing, for authors of adapters, who have it
     assert asked - needed == {"httptools"}  # uvicorn reads HTTP with it

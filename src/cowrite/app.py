@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.routing import WebSocketRoute
 
 from cowrite.core.clock import SystemClock
@@ -25,10 +26,10 @@ from cowrite.http.pages import Pages, page_routes
 from cowrite.http.problems import answer_with_problems
 from cowrite.http.query_tokens import QueryTokens
 from cowrite.http.raw_paths import RawDocumentPaths
-from cowrite.http.request_ids import RequestIds
+from cowrite.http.request_ids import RequestIds, request_id
 from cowrite.http.security import HostCheck, SecurityHeaders
 from cowrite.runtime import Runtime
-from cowrite.settings import Settings, load_settings
+from cowrite.settings import Settings, SettingsError, load_settings
 from cowrite.tokens import (
     AccessTokens,
     DemoAuthorizer,
@@ -38,12 +39,16 @@ from cowrite.tokens import (
     TokenAuthorizer,
     ephemeral_keys,
 )
+from cowrite.tracing import Spans, TracerProvider, TracingMissing, open_spans
 from cowrite.transports.asgi import SocketEndpoint
 from cowrite.transports.origins import OriginPolicy
 from cowrite.transports.services import SocketTimes
 from cowrite.web import ADMIN, PAGES
 
 _VERSION: Final = version("cowrite")
+_NO_TELEMETRY: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+"""FastAPI's own would tell query strings, in which there may be tokens, and the messages of exceptions, to whatever the process
+has set up."""
 
 
 class Application(FastAPI):
@@ -66,6 +71,7 @@ def create_app(
     times: SocketTimes | None = None,
     drain_seconds: float = 10.0,
     hooks: Hooks | None = None,
+    tracer_provider: TracerProvider | None = None,
 ) -> Application:
     """Make the ASGI application. It runs under any ASGI server; its lifespan must be on.
 
@@ -74,7 +80,8 @@ def create_app(
     key of access tokens is random and ends with the process: after a restart clients connect anew. ``demo``: anyone may write
     without a token, and the demo page is served. ``storage``, ``broker`` and ``presence`` are closed with the application.
     ``drain_seconds``: how long a shutdown waits for edits to reach the store, and then for ``hooks`` to be told the rest.
-    ``hooks``: what you want to be told of, see :class:`cowrite.hooks.Hooks`.
+    ``hooks``: what you want to be told of, see :class:`cowrite.hooks.Hooks`. ``tracer_provider``: what makes OpenTelemetry's
+    spans; None: with the setting ``trace`` the one that this process has set, else nothing does.
 
     Raises :class:`cowrite.settings.SettingsError`, and ``ValueError`` when neither a secret nor ``authorize`` nor ``demo`` says
     who may come in; at start-up :class:`cowrite.stores.errors.StoreSetupError` and
@@ -83,6 +90,7 @@ def create_app(
     settings = settings if settings is not None else load_settings()
     clock = clock if clock is not None else SystemClock()
     limits = limits if limits is not None else settings.limits
+    spans = _spans(settings, tracer_provider)
     runtime = Runtime(
         settings,
         storage=storage,
@@ -96,9 +104,16 @@ def create_app(
         times=times if times is not None else SocketTimes.of(limits),
         drain_seconds=drain_seconds,
         hooks=hooks,
+        spans=spans,
     )
     app = Application(
-        title="cowrite", version=_VERSION, lifespan=runtime.lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
+        title="cowrite",
+        version=_VERSION,
+        lifespan=runtime.lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry=_NO_TELEMETRY,
     )
     app.state.cowrite = runtime
     app.documents = Documents(runtime.serving)
@@ -110,6 +125,10 @@ def create_app(
     app.add_middleware(HostCheck, allows=runtime.origins.allows_host)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(QueryTokens)
+    if spans is not None:
+        from cowrite.tracing.requests import TracedRequests
+
+        app.add_middleware(TracedRequests, spans=spans, request_id=request_id)
     app.add_middleware(RequestIds, new_id=Ids(clock).new)
     app.router.routes.append(docs_route(app))
     app.router.routes.extend(health_routes(runtime.health, lambda: runtime.serving() is not None).routes)
@@ -120,6 +139,13 @@ def create_app(
     if demo:
         app.mount("/", Pages(PAGES))
     return app
+
+
+def _spans(settings: Settings, provider: TracerProvider | None) -> Spans | None:
+    try:
+        return open_spans(provider, wanted=settings.trace)
+    except TracingMissing as missing:
+        raise SettingsError(str(missing)) from None
 
 
 def _authorizer(settings: Settings, clock: Clock, *, demo: bool) -> Authorizer:

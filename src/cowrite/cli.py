@@ -146,6 +146,7 @@ def serve(
     ] = None,
     log_level: Annotated[str | None, _flag("log_level", "debug, info, warning or error.")] = None,
     log_format: Annotated[str | None, _flag("log_format", "auto, console or json.")] = None,
+    trace: Annotated[str | None, _flag("trace", "true: send traces by OpenTelemetry.")] = None,
 ) -> None:
     """Start the server. It runs until it is told to stop (Ctrl-C, SIGTERM). With workers, SIGHUP replaces them one by one."""
     from cowrite.settings import load_settings, unknown_names
@@ -173,6 +174,7 @@ def serve(
         delete_grace_days=delete_grace_days,
         log_level=log_level,
         log_format=log_format,
+        trace=trace,
     )
     for line in unknown_names():
         print(f"cowrite: warning: {line}", file=sys.stderr)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from cowrite.core.delivery.multicast import Multicast
@@ -37,6 +37,7 @@ from cowrite.settings import Settings
 from cowrite.stores.errors import StoreSetupError
 from cowrite.stores.opening import open_store
 from cowrite.tokens import AccessTokens
+from cowrite.tracing import Spans
 from cowrite.transports.addresses import AddressSockets
 from cowrite.transports.framing import WriteTurn
 from cowrite.transports.load import ServerLoad
@@ -64,6 +65,8 @@ class Given:
     times: SocketTimes
     hooks: Hooks | None = None
     """What the host wants to be told of."""
+    spans: Spans | None = None
+    """What makes traces. None: nothing does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ class Parts:
 
 def compose(given: Given) -> Parts:
     """Make the parts of an application and connect them. Nothing runs yet."""
+    given = _traced(given)
     storage, clock, limits = given.storage, given.clock, given.limits
     store = storage.store
     ids, backlog, turn = Ids(clock), Backlog(), WriteTurn()
@@ -108,7 +112,7 @@ def compose(given: Given) -> Parts:
     if kept is None:
         kept = open_presence(given.settings.redis_url, storage.presence, clock)
     presence = PresenceService(kept, given.broker, clock, process)
-    journal = Journal(storage, given.broker, access, clock, ids, limits)
+    journal = Journal(storage, given.broker, access, clock, ids, limits, given.spans)
     # Rooms call the registry that makes them, and the watch over it: both are named here before they exist, and exist
     # before there is a room.
     ports = RoomPorts(
@@ -129,6 +133,7 @@ def compose(given: Given) -> Parts:
         imports=Imports(clock, limits, excess),
         excess=excess,
         events=events,
+        tracing=given.spans,
     )
     registry = Registry(store, given.broker, ports, storage.directory, storage.erasure, storage.history)
     heads = HeadWatch(store, given.broker, clock, registry, alone=given.settings.workers == 1)
@@ -184,6 +189,16 @@ def compose(given: Given) -> Parts:
     return Parts(
         storage, given.broker, journal, registry, heads, presence, backlog, services, backend, polling, past, hooks, webhooks
     )
+
+
+def _traced(given: Given) -> Given:
+    """What the database and the broker take is a part of what they do it for."""
+    if given.spans is None:
+        return given
+    # Without others to tell, publishing does nothing.
+    others = given.settings.redis_url is not None
+    broker = given.spans.broker(given.broker, "redis") if others else given.broker
+    return replace(given, storage=given.spans.storage(given.storage), broker=broker)
 
 
 def _backend(

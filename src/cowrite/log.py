@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import sys
-from typing import Final, Literal, TextIO
+from typing import Any, Final, Literal, TextIO
 
 import structlog
 
@@ -58,8 +58,17 @@ def redact(line: str) -> str:
     return _CREDENTIALS.sub("[credentials]@", _TOKEN.sub("[token]", _QUERY.sub("?[query]", line)))
 
 
+def _with_trace(_: object, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Which trace and span a line is written in. Where nobody has loaded OpenTelemetry there is none."""
+    tracing: Any = sys.modules.get("opentelemetry.trace")
+    if tracing is not None and (within := tracing.get_current_span().get_span_context()).is_valid:
+        line["trace_id"], line["span_id"] = f"{within.trace_id:032x}", f"{within.span_id:016x}"
+    return line
+
+
 _DESCRIBED: Final[tuple[structlog.typing.Processor, ...]] = (
     structlog.contextvars.merge_contextvars,
+    _with_trace,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.processors.StackInfoRenderer(),

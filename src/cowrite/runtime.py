@@ -29,6 +29,7 @@ from cowrite.open_documents import documents_of
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.settings import Settings
 from cowrite.tokens import AccessTokens
+from cowrite.tracing import Spans
 from cowrite.transports.origins import OriginPolicy
 from cowrite.transports.services import Services, SocketTimes
 
@@ -79,6 +80,7 @@ class Runtime:
         times: SocketTimes,
         drain_seconds: float,
         hooks: Hooks | None = None,
+        spans: Spans | None = None,
     ) -> None:
         self.origins = origins
         self.access_tokens = access_tokens
@@ -92,6 +94,7 @@ class Runtime:
         self._times = times
         self._drain_seconds = drain_seconds
         self._hooks = hooks
+        self._spans = spans
         self._parts: Parts | None = None
         self._accepting = False
         self._started = False
@@ -274,6 +277,7 @@ class Runtime:
             origins=self.origins,
             times=self._times,
             hooks=self._hooks,
+            spans=self._spans,
         )
         return compose(given)
 

@@ -23,6 +23,8 @@ from cowrite.runtime import Runtime
 from cowrite.settings import Settings
 from cowrite.startup import AWAY, WRONG, StartError, allow_open_files, listen, prepare_folder, ready_line
 from cowrite.stores.errors import StoreAway, StoreSetupError
+from cowrite.tracing import TracerProvider, TracingMissing
+from cowrite.tracing.sending import sending
 from cowrite.transports.http_head import http_protocol
 from cowrite.transports.websocket import is_websocket
 
@@ -73,8 +75,10 @@ def run_server(
     Raises :class:`StartError`.
     """
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            stored = runner.run(_serve(settings, sockets, demo=demo, host=host))
+        with sending(wanted=settings.trace) as provider, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            stored = runner.run(_serve(settings, sockets, demo=demo, host=host, provider=provider))
+    except TracingMissing as missing:
+        raise StartError(str(missing)) from None
     finally:
         for opened in sockets:
             opened.close()
@@ -82,7 +86,9 @@ def run_server(
     return 0 if stored else _NOT_STORED
 
 
-async def _serve(settings: Settings, sockets: list[socket.socket], *, demo: bool, host: Host) -> bool:
+async def _serve(
+    settings: Settings, sockets: list[socket.socket], *, demo: bool, host: Host, provider: TracerProvider | None
+) -> bool:
     if (problem := allow_open_files(settings.max_connections)) is not None:
         _log.warning("too few open files", reason=problem)
     try:
@@ -94,7 +100,7 @@ async def _serve(settings: Settings, sockets: list[socket.socket], *, demo: bool
     except BrokerSetupError as error:
         await storage.close()
         raise StartError(str(error)) from None
-    app = create_app(settings, demo=demo, storage=storage, broker=broker)
+    app = create_app(settings, demo=demo, storage=storage, broker=broker, tracer_provider=provider)
     runtime: Runtime = app.state.cowrite
     config = uvicorn.Config(
         app,

@@ -200,6 +200,12 @@ class Settings(WebhookSettings, LimitSettings):
         takes="`auto`, `console` or `json`",
         description="Lines for people (`console`) or one JSON object a line (`json`). `auto`: the first on a terminal.",
     )
+    trace: bool = _setting(
+        False,
+        takes="`true` or `false`",
+        description="Whether requests, edits and commits are traced with OpenTelemetry, see [Tracing](../tracing.md). "
+        "It needs the extra `otel`; where the traces go is said by OpenTelemetry's own variables, `OTEL_…`.",
+    )
 
     @field_validator("database_url")
     @classmethod

@@ -33,6 +33,7 @@ def _here(settings: Settings, *, demo: bool) -> list[Finding]:
         *setup.who_can_reach_it(settings, demo=demo),
         *machine.port(settings),
         *setup.processes(settings, machine.cores()),
+        *setup.tracing(settings),
         *machine.open_files(settings),
         *machine.folder(settings),
     ]

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
 
 from cowrite.doctor.findings import Finding, Level
 from cowrite.settings import ENV_FILE, Settings, unknown_names
 from cowrite.startup import StartError, require_loopback
+from cowrite.tracing import INSTALL, is_installed
+
+_COLLECTOR: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+"""Where OpenTelemetry's exporter looks, in this order."""
+_DEFAULT_COLLECTOR: Final = "http://localhost:4318"
 
 
 def settings_read() -> Iterator[Finding]:
@@ -93,3 +101,18 @@ def processes(settings: Settings, cores: int | None) -> Iterator[Finding]:
     else:
         of = f" of {cores} cores" if cores is not None else ""
         yield Finding("workers", Level.OK, f"{settings.workers}{of}")
+
+
+def tracing(settings: Settings) -> Iterator[Finding]:
+    """Where traces go, by OpenTelemetry's own variables; nothing where neither they nor the setting are set."""
+    variable = next((name for name in _COLLECTOR if os.environ.get(name)), None)
+    if not settings.trace:
+        if variable is not None:
+            what = f"{variable} is set, and COWRITE_TRACE is not: nothing is traced"
+            yield Finding("tracing", Level.NOTE, what, "set COWRITE_TRACE=true if that is not meant")
+    elif not is_installed():
+        yield Finding("tracing", Level.PROBLEM, "COWRITE_TRACE is true, and OpenTelemetry is not installed", INSTALL)
+    else:
+        address = urlsplit(os.environ[variable] if variable is not None else _DEFAULT_COLLECTOR)
+        place = f"{address.scheme}://{address.netloc.rpartition('@')[2]}"  # without a password
+        yield Finding("tracing", Level.OK, f"traces go to {place}")

@@ -64,7 +64,8 @@ async def open_store(
 
             tables = Tables.CREATE if upgrade else Tables.LEAVE
             database = await open_server(parsed, tables=tables, pool_size=pool_size, stay=Stay.AT_WORK)
-            return sql_storage(database, clock, pool=lambda: database.pool.use)
+            system = "mariadb" if kind == "mariadb" else SERVERS[kind]
+            return sql_storage(database, clock, system=system, pool=lambda: database.pool.use)
         case other:
             raise StoreSetupError(
                 f"Databases of the kind {other!r} are not supported; use PostgreSQL, MariaDB, MySQL or SQLite, {_EXAMPLE}."

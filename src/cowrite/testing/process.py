@@ -21,6 +21,7 @@ from cowrite.core.journal.journal import Journal
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Access, Broker, Clock, Grant, Presence, Storage
 from cowrite.core.ports.events import UNHEARD, Events
+from cowrite.core.ports.tracing import Tracing
 from cowrite.core.presence.service import PresenceService
 from cowrite.core.rooms.happenings import tell_news
 from cowrite.core.rooms.heads import HeadWatch
@@ -140,6 +141,7 @@ class Process:
         longest_window: float = 0.1,
         alone: bool = True,
         events: Events = UNHEARD,
+        tracing: Tracing | None = None,
     ) -> None:
         """``alone``: no other process is expected on this storage."""
         self.clock = clock if clock is not None else ManualClock()
@@ -150,7 +152,7 @@ class Process:
         self.backlog = Backlog()
         self.excess = Excess(self.clock)
         self.access = AccessControl(storage.access, self.clock)
-        self.journal = Journal(storage, broker, self.access, self.clock, self.ids, self.limits)
+        self.journal = Journal(storage, broker, self.access, self.clock, self.ids, self.limits, tracing)
         self.journal.listen(partial(tell_news, events))
         process, turn = self.ids.new(), WriteTurn()
         self.presence = PresenceService(
@@ -177,6 +179,7 @@ class Process:
                 excess=self.excess,
                 imports=Imports(self.clock, self.limits, self.excess),
                 events=events,
+                tracing=tracing,
             ),
             erasure=storage.erasure,
             history=storage.history,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from cowrite.core.delivery.dialect import Dialect
+from cowrite.core.delivery.edit_spans import EditSpans
 from cowrite.core.delivery.outbox import Outbox
 from cowrite.crdt.outline import Outline
 from cowrite.protocol.messages import Acknowledged
@@ -34,6 +35,8 @@ class Acknowledgements:
         """No message from the first of these on is known to be durable; none after the last was refused."""
         self._told = 0
         self._offset = 0
+        self.spans: EditSpans | None = None
+        """What is traced of the messages. None: nothing is."""
 
     @property
     def count(self) -> int:
@@ -61,12 +64,16 @@ class Acknowledgements:
         if self._outstanding is None:
             self._outstanding = set()
         self._outstanding.add(number)
+        if self.spans is not None and (outline is None or not outline.is_empty):
+            self.spans.begin(number)
         return number
 
     def refuse(self, number: int) -> None:
         """This message will not be committed as it came; only a later SyncStep2 can make up for it."""
         first, last = self._refused or (number, number)
         self._refused = min(first, number), max(last, number)
+        if self.spans is not None:
+            self.spans.refused(number, "refused")
         self._end(number)
 
     def refused_since(self, number: int) -> bool:
@@ -82,7 +89,14 @@ class Acknowledgements:
         if everything and self._refused is not None and number > self._refused[0]:
             last = self._refused[1]
             self._refused = (number + 1, last) if last > number else None
+        if self.spans is not None:
+            self.spans.durable(number, offset)
         self._end(number)
+
+    def blame(self, number: int, code: str) -> None:
+        """For this message, or with it, the peer is sent away, or it is kept aside: tell whoever traces it why."""
+        if self.spans is not None:
+            self.spans.refused(number, code)
 
     def take(self) -> tuple[int, int] | None:
         """The count and the newest offset when the count has grown since the last call."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -110,10 +110,12 @@ class Peer:
             )
         return self._held
 
-    def drop_held(self) -> None:
-        """Hold nothing more of it."""
+    def leave(self, pending: Iterable[int]) -> None:
+        """It goes: hold nothing more of it. ``pending``: the numbers of its messages that are on their way to the disk."""
         if self._held is not None:
             self._held.cancel()
+        if self.acknowledgements.spans is not None:
+            self.acknowledgements.spans.lost(frozenset(pending))
 
     def send(self, message: Message) -> None:
         """Send one message to this peer alone."""

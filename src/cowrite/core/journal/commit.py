@@ -16,6 +16,7 @@ import structlog
 
 from cowrite.core.account import SessionAccounts
 from cowrite.core.ids import Ids
+from cowrite.core.journal.commit_spans import tell_held, traced
 from cowrite.core.journal.derived import Derived, Group
 from cowrite.core.journal.entries import EntryMaker, UpdateRefused
 from cowrite.core.journal.submitted_entries import SubmissionBroken, SubmittedEntryMaker
@@ -33,6 +34,7 @@ from cowrite.core.ports import (
     StoreRefused,
     WriteTransaction,
 )
+from cowrite.core.ports.tracing import CommitSpan, Tracing
 from cowrite.core.records import Entry, Head, Quarantined
 from cowrite.core.rooms.bindings import clients_of
 from cowrite.core.rooms.making import make_live, make_log
@@ -61,12 +63,17 @@ class Outcome:
     """Somebody else holds the lock of their head."""
     unserved: list[Room] = field(default_factory=list)
     """Nothing of them fitted any more."""
+    span: CommitSpan | None = None
+    """What is traced of the transaction."""
 
 
 class GroupCommit:
     """Commits groups of rooms."""
 
-    def __init__(self, storage: Storage, access: AccessControl, clock: Clock, ids: Ids, limits: Limits) -> None:
+    def __init__(
+        self, storage: Storage, access: AccessControl, clock: Clock, ids: Ids, limits: Limits, tracing: Tracing | None = None
+    ) -> None:
+        self._tracing = tracing
         self._store = storage.store
         self._history = storage.history
         self._directory = storage.directory
@@ -89,8 +96,14 @@ class GroupCommit:
         Raises what ``Store.writing`` raises: then nothing was committed, and everything waits again (after
         :class:`CommitDoubtful` perhaps it was; the next transaction finds out).
         """
-        group = Group(self._ids.new())
-        outcome = Outcome()
+        with traced(self._tracing, rooms) as span:
+            outcome = await self._commit(rooms, Group(self._ids.new(), span), wait)
+            if span is not None:
+                span.committed(documents=len(outcome.news), entries=sum(len(news.entries) for news in outcome.news))
+            return outcome
+
+    async def _commit(self, rooms: Sequence[Room], group: Group, wait: float | None) -> Outcome:
+        outcome = Outcome(span=group.span)
         derived: dict[Room, Derived] = {}
         for room in rooms:
             room.begin_transaction()
@@ -182,6 +195,8 @@ class GroupCommit:
         batch = room.pending.take(updates=min(budget.updates, 1) if room.one_by_one else budget.updates, size=budget.size)
         budget.spend(len(batch), sum(len(pending.update) for pending in batch))
         submissions = self._take_submissions(room, budget, alone=bool(batch))
+        if group.span is not None:
+            tell_held(group.span, batch, submissions)
         before = self._submitted.before(room, submissions) if submissions else None
         if lost := await self._lost(room, batch):
             self._submitted.abandoned(room.submissions.taken)
@@ -339,6 +354,7 @@ class GroupCommit:
             # The same id each time: when a COMMIT was in doubt and has happened, it is kept once all the same.
             id_ = room.pending.quarantine_id(pending, self._ids.new)
             kept.append(Quarantined(id_, room.document_id, pending.author, at, reason, pending.update))
+            pending.peer.acknowledgements.blame(pending.number, "quarantined")
             _log.error("update quarantined", document=room.document_id, author=pending.author, bytes=size, reason=reason)
         if kept:
             await transaction.quarantine(kept)
@@ -363,6 +379,7 @@ class _Budget:
 def _drop(room: Room, updates: Sequence[Received]) -> None:
     for one in updates:
         room.pending.drop(one)
+        one.peer.acknowledgements.blame(one.number, "purged")
     if updates:
         _log.warning(
             "updates dropped: what they belong to was deleted for good", document=room.document_id, updates=len(updates)

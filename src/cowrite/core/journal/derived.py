@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cowrite.core.operations.submissions import Answer, SubmissionRefused, Waiting
+from cowrite.core.ports.tracing import CommitSpan
 from cowrite.core.records import Entry, Submitted, Version
 from cowrite.core.rooms.received import Received
 from cowrite.crdt.outline import Outline
@@ -46,5 +47,7 @@ class Group:
     """One transaction of the journal."""
 
     id: str
+    span: CommitSpan | None = None
+    """What is traced of it."""
     known: dict[str, Submitted] = field(default_factory=dict)
     """Operations that were submitted before, those of this transaction included, as far as they were looked up."""

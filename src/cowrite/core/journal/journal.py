@@ -17,6 +17,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
 
@@ -28,6 +29,7 @@ from cowrite.core.journal.commit import GroupCommit, Outcome
 from cowrite.core.journal.recent import RecentCommits
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Broker, Clock, News, Storage, StoreBusy, StoreError, StoreRefused, StoreUnavailable, Timer
+from cowrite.core.ports.tracing import Tracing
 from cowrite.core.records import Checkpoint
 from cowrite.core.rooms.room import Room
 from cowrite.core.sessions.access import AccessControl
@@ -64,11 +66,20 @@ _LONGEST_PAUSE = 0.02
 class Journal:
     """Group-commits the updates of all rooms. Start :meth:`run` as one task; never cancel it: call :meth:`close`."""
 
-    def __init__(self, storage: Storage, broker: Broker, access: AccessControl, clock: Clock, ids: Ids, limits: Limits) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        broker: Broker,
+        access: AccessControl,
+        clock: Clock,
+        ids: Ids,
+        limits: Limits,
+        tracing: Tracing | None = None,
+    ) -> None:
         self._store = storage.store
         self._broker = broker
         self._clock = clock
-        self._groups = GroupCommit(storage, access, clock, ids, limits)
+        self._groups = GroupCommit(storage, access, clock, ids, limits, tracing)
         self._due: dict[Room, None] = {}
         """Rooms with something to commit, in the order in which they came."""
         self._apart: set[Room] = set()
@@ -332,7 +343,8 @@ class Journal:
             for told in self._listeners:
                 told(news)
             large = sum(len(entry.update) for entry in news.entries) > _NEWS_BYTES
-            await self._broker.publish(replace(news, entries=()) if large else news)
+            with outcome.span.current() if outcome.span is not None else nullcontext():
+                await self._broker.publish(replace(news, entries=()) if large else news)
 
     def _checkpoint(self, room: Room) -> None:
         if room not in self._checkpointing and (checkpoint := room.replicas.checkpoint()) is not None:

@@ -21,6 +21,7 @@ from uuid import UUID, uuid5
 from cowrite.core.damaged import Damaged
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Grant
+from cowrite.core.ports.tracing import EditSpan, Tracing
 from cowrite.core.records import Cause, Head
 from cowrite.core.rooms.pending import Backlog
 from cowrite.core.sessions.session import Session
@@ -150,6 +151,8 @@ class Submission(_Answered):
     """The session's own operation on which these build, where their maker says so: without it they are refused."""
     answer: asyncio.Future[Answer] = field(default_factory=_future)
     """Set after COMMIT, or to :class:`SubmissionRefused`."""
+    span: EditSpan | None = None
+    """What is traced of it."""
 
     @property
     def count(self) -> int:
@@ -181,6 +184,8 @@ class Prepared(_Answered):
     """What the session must still be allowed to do when it is committed."""
     answer: asyncio.Future[Answer] = field(default_factory=_future)
     """Set after COMMIT, or to :class:`SubmissionRefused`."""
+    span: EditSpan | None = None
+    """What is traced of it."""
 
     @property
     def account(self) -> str:
@@ -205,7 +210,8 @@ Waiting: TypeAlias = Submission | Prepared
 class Submissions:
     """The submissions of one document, in the order in which they came. Bounded together with the updates of Yjs peers."""
 
-    def __init__(self, backlog: Backlog) -> None:
+    def __init__(self, backlog: Backlog, tracing: Tracing | None = None) -> None:
+        self._tracing = tracing
         self._waiting: list[Waiting] = []
         self._taken: list[Waiting] = []
         """In the running transaction."""
@@ -240,6 +246,8 @@ class Submissions:
         """One more."""
         self._waiting.append(submission)
         self._count(submission, 1)
+        if self._tracing is not None:
+            _trace(submission, self._tracing)
 
     def take(self, *, updates: int, size: int) -> Sequence[Waiting]:
         """The first ones for a transaction: at most so many operations and bytes, unless one alone has more."""
@@ -288,3 +296,20 @@ class Submissions:
         self._bytes += size
         self._backlog.bytes += size
         self._backlog.updates += sign * submission.count
+
+
+def _trace(submission: Waiting, tracing: Tracing) -> None:
+    """Its span ends with its answer. ``dialect``: operations of a client, or what the server has made, by its kind."""
+    dialect = "json" if isinstance(submission, Submission) else submission.cause.kind.value
+    span = submission.span = tracing.edit(submission.document_id, submission.session.id, dialect)
+
+    def answered(answer: asyncio.Future[Answer]) -> None:
+        if answer.cancelled():
+            span.refused("withdrawn")
+        elif (error := answer.exception()) is not None:
+            assert isinstance(error, SubmissionRefused), "nothing else is set"
+            span.refused(error.code)
+        else:
+            span.durable(answer.result().offset)
+
+    submission.answer.add_done_callback(answered)

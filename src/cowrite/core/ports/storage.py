@@ -135,6 +135,8 @@ class Storage:
     """None: it has no connections to a server."""
     webhooks: WebhookLog | None = None
     """None: it does not keep how far webhooks have told."""
+    system: str = "memory"
+    """What kind of database it is, as OpenTelemetry calls them: ``sqlite``, ``postgresql``, ``mariadb`` …"""
 
     async def close(self) -> None:
         """Release the connections of all parts. None is usable afterwards."""

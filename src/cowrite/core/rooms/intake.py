@@ -12,9 +12,11 @@ from typing import Final
 
 from cowrite.core.damaged import Damaged, may_write
 from cowrite.core.delivery.broadcast import Broadcast
+from cowrite.core.delivery.edit_spans import EditSpans
 from cowrite.core.delivery.peer import Peer
 from cowrite.core.errors import PeerError, RoomClosed
 from cowrite.core.limits import Limits
+from cowrite.core.presence.present import Transport
 from cowrite.core.rooms.bindings import Bindings
 from cowrite.core.rooms.foreign import Foreign
 from cowrite.core.rooms.fullness import Fullness
@@ -99,6 +101,7 @@ class Intake:
         self._bindings = bindings
         self._foreign = Foreign(bindings, pending, ports.excess)
         self._rebuild = rebuild
+        self._tracing = ports.tracing
         self._holding: dict[Peer, None] = {}
         """Of whom something may be held: a flush need not look at all peers for the few, or none, that it is."""
         self._retired: frozenset[int] = frozenset()
@@ -111,13 +114,19 @@ class Intake:
         """An Update or SyncStep2. ``outline``: where it was inspected before. Raises :class:`PeerError` when the peer must be
         closed.
         """
+        if outline is None and update == _NOTHING:
+            outline = _NOTHING_OUTLINE
         number = peer.acknowledgements.receive(everything=everything, outline=outline)
-        if not may_write(peer.session, self._damage) and everything and self._holds(update):
-            peer.acknowledgements.commit(number, self._replicas.head.offset, everything=True)
-        elif self._may_write(peer, number):
-            if outline is None:
-                outline = inspect_from_peer(update, everything=everything, limits=self._limits)
-            self._receive(Received(update, outline, peer, number, everything))
+        try:
+            if not may_write(peer.session, self._damage) and everything and self._holds(update):
+                peer.acknowledgements.commit(number, self._replicas.head.offset, everything=True)
+            elif self._may_write(peer, number):
+                if outline is None:
+                    outline = inspect_from_peer(update, everything=everything, limits=self._limits)
+                self._receive(Received(update, outline, peer, number, everything))
+        except PeerError as error:
+            peer.acknowledgements.blame(number, error.code.name.lower())
+            raise
         peer.acknowledge()
 
     def _receive(self, received: Received) -> None:
@@ -209,6 +218,12 @@ class Intake:
             start, end = self._refused.get(brought.client, (brought.start, brought.end))
             self._refused[brought.client] = min(start, brought.start), max(end, brought.end)
 
+    def welcome(self, peer: Peer, transport: Transport) -> None:
+        """A peer has come: ask it for what it has. Raises as :meth:`ask`."""
+        if self._tracing is not None:
+            peer.acknowledgements.spans = EditSpans(self._tracing, peer.session, transport.value)
+        self.ask(peer)
+
     def ask(self, peer: Peer) -> None:
         """Ask a peer for what is not here (SyncStep1). Raises :class:`RoomClosed` while the document is being rebuilt."""
         peer.acknowledgements.ask()
@@ -220,7 +235,7 @@ class Intake:
 
     def forget(self, peer: Peer) -> None:
         """A peer has gone."""
-        peer.drop_held()
+        peer.leave(one.number for one in self._pending if one.peer is peer)
         self._foreign.forget(peer, self._replicas.live)
 
     def ask_again(self, peers: Collection[Peer], *, shrunk: bool = False) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Final
 
@@ -59,6 +60,7 @@ class LargeUpdates:
         self._limits = ports.limits
         self._wake = wake
         self._imports = ports.imports
+        self._tracing = ports.tracing
         self._places: dict[Peer, Place] = {}
         self._turn = asyncio.Lock()
 
@@ -71,9 +73,10 @@ class LargeUpdates:
         number = peer.acknowledgements.receive(everything=everything, outline=outline)
         received = Received(update, outline, peer, number, everything)
         received = replace(received, part=received.carries)  # each slice of several clients' is of one
-        async with self._turn:
-            admitted = self._intake.admitted(received) if peer in self._peers else None
-            beyond = await self._take(admitted) if admitted is not None else 0.0
+        with _blamed(peer, number):
+            async with self._turn:
+                admitted = self._intake.admitted(received) if peer in self._peers else None
+                beyond = await self._take(admitted) if admitted is not None else 0.0
         peer.acknowledge()
         return max(0.0, beyond)
 
@@ -82,16 +85,17 @@ class LargeUpdates:
         check_size(update, self._limits.sync_bytes)
         number = peer.acknowledgements.receive(everything=True)
         received = Received(_NOTHING, _NOTHING_OUTLINE, peer, number, everything=True)
-        place = self._places[peer] = self._imports.enter(peer.session.author)
         beyond = 0.0
-        try:
-            if await place.turn:
-                async with self._turn:
-                    accepted = self._accepts(received) and self._intake.has_room(received, len(update))
-                    beyond = await self._import(received, update, place) if accepted else 0.0
-        finally:
-            del self._places[peer]
-            self._imports.leave(place)
+        with _blamed(peer, number):
+            place = self._places[peer] = self._imports.enter(peer.session.author)
+            try:
+                if await place.turn:
+                    async with self._turn:
+                        accepted = self._accepts(received) and self._intake.has_room(received, len(update))
+                        beyond = await self._import(received, update, place) if accepted else 0.0
+            finally:
+                del self._places[peer]
+                self._imports.leave(place)
         peer.acknowledge()
         return max(0.0, beyond)
 
@@ -108,7 +112,8 @@ class LargeUpdates:
     async def _import(self, received: Received, update: bytes, place: Place) -> float:
         process = place.process = ImportProcess(self._limits)
         try:
-            return await self._take_from(process, received, update, place)
+            with self._traced(received, len(update)):
+                return await self._take_from(process, received, update, place)
         except ImportKilled:
             return 0.0
         except ImportUnavailable as error:
@@ -122,6 +127,11 @@ class LargeUpdates:
         finally:
             process.kill()
             await asyncio.to_thread(process.close)
+
+    def _traced(self, received: Received, size: int) -> AbstractContextManager[None]:
+        if self._tracing is None:
+            return nullcontext()
+        return self._tracing.importing(received.span, received.session.document_id, size)
 
     async def _take_from(self, process: ImportProcess, received: Received, update: bytes, place: Place) -> float:
         live = self._intake.live
@@ -202,6 +212,15 @@ class LargeUpdates:
         """Half of what may wait is left to others."""
         half = self._pending.bytes + one.size <= self._limits.pending_document_bytes // 2
         return half and self._pending.accepts(one.size, self._limits)
+
+
+@contextmanager
+def _blamed(peer: Peer, number: int) -> Iterator[None]:
+    try:
+        yield
+    except PeerError as error:
+        peer.acknowledgements.blame(number, error.code.name.lower())
+        raise
 
 
 def _ready_part(received: Received, state: Mapping[int, int], limits: Limits) -> Received:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cowrite.core.delivery.peer import Peer
+from cowrite.core.ports.tracing import EditSpan
 from cowrite.core.sessions.session import Session
 from cowrite.crdt.outline import Outline
 
@@ -39,6 +40,12 @@ class Received:
         """It is durable at that offset."""
         if self.ends:
             self.peer.acknowledgements.commit(self.number, offset, everything=self.everything)
+
+    @property
+    def span(self) -> EditSpan | None:
+        """What is traced of it. None: nothing is."""
+        spans = self.peer.acknowledgements.spans
+        return spans.of(self.number) if spans is not None else None
 
     @property
     def typed_with(self) -> int | None:

@@ -111,7 +111,7 @@ class Registry:
             while room is None:
                 task = self._opening.get(document_id)
                 if task is None:
-                    task = self._opening[document_id] = asyncio.get_running_loop().create_task(self._load(document_id))
+                    task = self._opening[document_id] = asyncio.get_running_loop().create_task(self._begin(document_id))
                     task.add_done_callback(lambda done: done.cancelled() or done.exception())
                 # Shielded: an opener that leaves does not take the others' room with it.
                 await asyncio.shield(task)
@@ -213,6 +213,12 @@ class Registry:
             self.forget(room)
         else:
             self.emptied(room)
+
+    async def _begin(self, document_id: str) -> Room:
+        if self._ports.tracing is None:
+            return await self._load(document_id)
+        with self._ports.tracing.opening(document_id):
+            return await self._load(document_id)
 
     async def _load(self, document_id: str) -> Room:
         came: list[News | Signal] = []

@@ -55,7 +55,7 @@ class Room:
         self.document_id, self.replicas = document_id, replicas
         self.damage = damage
         """How far the document can be read; None: to its end. See :class:`DamagedRoom`."""
-        self.pending, self.submissions = PendingUpdates(ports.backlog), Submissions(ports.backlog)
+        self.pending, self.submissions = PendingUpdates(ports.backlog), Submissions(ports.backlog, ports.tracing)
         self.peers, self.readership = set[Peer](), Readership()
         self.one_by_one = 0
         """How many updates to commit one at a time: one of them broke the engine or was refused, and it is not known which."""
@@ -96,7 +96,7 @@ class Room:
             raise rebuilding()
         peer = Peer(session, wire, dialect, self._peer_ports, acknowledgements=acknowledgements)
         self.peers.add(peer)
-        self._intake.ask(peer)
+        self._intake.welcome(peer, transport)
         self.people.enter(peer, transport)
         return peer
 

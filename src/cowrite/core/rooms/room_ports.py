@@ -13,6 +13,7 @@ from cowrite.core.imports.line import Imports
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Clock, Signal
 from cowrite.core.ports.events import UNHEARD, Events
+from cowrite.core.ports.tracing import Tracing
 from cowrite.core.presence.service import PresenceService
 from cowrite.core.rooms.pending import Backlog
 
@@ -52,6 +53,8 @@ class RoomPorts:
     """Counts what was more than a limit."""
     events: Events = UNHEARD
     """Whoever wants to know what happens."""
+    tracing: Tracing | None = None
+    """Whoever records how edits come to the disk. None: nobody does, and it costs nothing."""
     flushes: FlushTime = field(default_factory=FlushTime)
     """What flushing takes of the loop's time."""
 

@@ -16,7 +16,9 @@ from cowrite.stores.sqlalchemy.versions import SqlVersions
 from cowrite.stores.sqlalchemy.webhooks import SqlWebhookLog
 
 
-def sql_storage(database: Database, clock: Clock, *, pool: Callable[[], PoolUse] | None = None) -> Storage:
+def sql_storage(
+    database: Database, clock: Clock, *, system: str = "sqlite", pool: Callable[[], PoolUse] | None = None
+) -> Storage:
     """Made by :func:`cowrite.stores.open_store`."""
     return Storage(
         SqlStore(database, clock),
@@ -28,4 +30,5 @@ def sql_storage(database: Database, clock: Clock, *, pool: Callable[[], PoolUse]
         SqlPresence(database, clock),
         pool,
         SqlWebhookLog(database),
+        system,
     )

@@ -62,7 +62,32 @@ def test_damage_is_told(data: Path, run: Run) -> None:
     assert out.splitlines()[1].startswith("'two' differs at offset 2: it cannot be read")
 
 
-@pytest.mark.rule("BK3", "BK2")
+@pytest.mark.rule("BK7")
+def test_a_document_is_mended_from_a_backup(data: Path, run: Run) -> None:
+    """Lines and exit codes; what is there is what was there."""
+    assert run("backup", "one.backup")[0] == 0
+    assert run("repair", "two", "--from", "one.backup") == (0, "'two': no entry is damaged; nothing was changed\n", "")
+    damage = "UPDATE updates SET update_bytes = zeroblob(9) WHERE entry_offset = ?"
+    with closing(sqlite3.connect(data)) as connection, connection:
+        connection.execute(damage, [2])
+    assert run("backup", "damaged.backup")[0] == 1
+    code, out, err = run("repair", "two", "--from", "damaged.backup")
+    assert (code, out) == (1, "'two': nothing could be put back; nothing was changed\n")
+    assert err == "cowrite: warning: offset 2 of 'two' is damaged still: it is damaged in the backup, too\n"
+    code, out, err = run("repair", "two", "--from", "one.backup")
+    assert (code, err) == (0, "")
+    assert out == "'two': put back from one.backup: offset 2; `cowrite verify` replays what is there now\n"
+    assert run("verify", "two")[0] == 0
+    with closing(sqlite3.connect(data)) as connection, connection:
+        connection.execute("DELETE FROM updates WHERE entry_offset = 2")
+        connection.execute(damage, [1])  # of both documents
+    code, out, err = run("repair", "two", "--from", "one.backup", "--json")
+    assert (code, out, err) == (0, '{"document_id": "two", "put_back": [1, 2], "damaged": []}\n', "")
+    assert run("export", "two", "--format", "text")[1] == "Hello there\n"
+    assert run("verify", "one")[0] == 1
+
+
+@pytest.mark.rule("BK3", "BK2", "BK7")
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -71,6 +96,8 @@ def test_damage_is_told(data: Path, run: Run) -> None:
         (("restore", "two", "--from", "x"), "--from restores all that is in the backup; leave DOCUMENT, --to and --root out"),
         (("restore", "two"), "name a document and a moment (DOCUMENT --to MOMENT), or a backup (--from FILE)"),
         (("restore", "two", "--to", "1", "--replace"), "name a document and a moment"),
+        (("repair", "two", "--from", "cowrite.sqlite3"), "cowrite.sqlite3 is no backup of cowrite's; nothing was changed"),
+        (("repair", "two", "--from", "x", "--data-dir", "nowhere"), "there is no database /"),
         (("backup", "cowrite.sqlite3"), "cowrite.sqlite3 is there already; name another file, or let --force replace it"),
         (("backup", "x", "--data-dir", "nowhere"), "there is no database /"),
         (("backup", "x", "--database-url", "sqlite:///:memory:"), "The database's URL names no file"),

@@ -1,13 +1,14 @@
-"""The command that makes a backup."""
+"""The commands that make a backup, and mend a document from one."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cowrite.console import AsJson
-from cowrite.history_commands import DatabaseUrl, DataDir
+from cowrite.history_commands import DatabaseUrl, DataDir, DocumentId
 
 
 def backup(
@@ -29,3 +30,20 @@ def backup(
     from cowrite import backup_work as work
 
     raise typer.Exit(work.make_backup(data_dir, database_url, target, force=force, as_json=as_json))
+
+
+def repair(
+    document: DocumentId,
+    source: Annotated[Path, typer.Option("--from", metavar="FILE", help="A backup that has what is damaged.")],
+    *,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put the entries of a document that are damaged in the database back from a backup, also while a server runs on it.
+
+    Nothing else is touched. The exit code is 1 when something is damaged still.
+    """
+    from cowrite import backup_work as work
+
+    raise typer.Exit(work.repair_document(data_dir, database_url, document, source, as_json=as_json))

@@ -21,6 +21,7 @@ from cowrite.startup import StartError, prepare_folder
 from cowrite.stores.backup_file import BackupError
 from cowrite.stores.backups import back_up, restore
 from cowrite.stores.errors import StoreSetupError
+from cowrite.stores.mending import mend_from
 from cowrite.stores.opening import file_of, place_name
 
 T = TypeVar("T")
@@ -31,10 +32,7 @@ _SLASHES: Final = (os.sep, os.altsep or os.sep)
 def make_backup(data_dir: str | None, database_url: str | None, target: str, *, force: bool, as_json: bool) -> int:
     """Make a backup, and say what is in it. Returns 1 when something was damaged before, else 0."""
     url = url_of(_settings(data_dir, database_url))
-    file = _file(url)
-    if file is not None and not file.exists():
-        # Opening it would make it.
-        raise StartError(f"there is no database {file}; --data-dir or --database-url says where it is")
+    _must_be_there(_file(url))
     path = _file_at(target)
     with busy("copying"):
         made = _run(back_up(url, path, force=force))
@@ -59,6 +57,36 @@ def restore_backup(data_dir: str | None, database_url: str | None, source: Path,
     made = datetime.fromtimestamp(contents.header.made_at // 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     told = {"database": place, "made_at": contents.header.made_at, "documents": rows["documents"], "entries": rows["updates"]}
     say(f"{place[0].upper()}{place[1:]} is as it was at {made}: {_number(rows)}", told, as_json=as_json)
+
+
+def repair_document(data_dir: str | None, database_url: str | None, document_id: str, source: Path, *, as_json: bool) -> int:
+    """Put damaged entries back, and say which. Returns 1 when something is damaged still, else 0."""
+    url = url_of(_settings(data_dir, database_url))
+    _must_be_there(_file(url))
+    with busy("looking"):
+        done = _run(mend_from(url, source, document_id))
+    back = [offset for offset, reason in done.items() if reason is None]
+    left = {offset: reason for offset, reason in done.items() if reason is not None}
+    if back:
+        line = f"{document_id!r}: put back from {source}: {_offsets(back)}; `cowrite verify` replays what is there now"
+    else:
+        line = f"{document_id!r}: {'nothing could be put back' if left else 'no entry is damaged'}; nothing was changed"
+    told = [{"offset": offset, "reason": reason} for offset, reason in left.items()]
+    say(line, {"document_id": document_id, "put_back": back, "damaged": told}, as_json=as_json)
+    if not as_json:
+        for offset, reason in left.items():
+            print(f"cowrite: warning: offset {offset} of {document_id!r} is damaged still: {reason}", file=sys.stderr)
+    return 1 if left else 0
+
+
+def _offsets(offsets: list[int]) -> str:
+    return f"offset {offsets[0]}" if len(offsets) == 1 else f"offsets {', '.join(map(str, offsets))}"
+
+
+def _must_be_there(file: Path | None) -> None:
+    if file is not None and not file.exists():
+        # Opening it would make it.
+        raise StartError(f"there is no database {file}; --data-dir or --database-url says where it is")
 
 
 def _file_at(target: str) -> Path:

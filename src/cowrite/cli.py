@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from cowrite.backup_command import backup
+from cowrite.backup_command import backup, repair
 from cowrite.doctor_command import doctor
 from cowrite.history_commands import COMMANDS
 from cowrite.import_command import import_
@@ -240,7 +240,7 @@ def token(
         raise StartError(f"no token was made: {error}") from None
 
 
-for command in (doctor, migrate, load, backup, mcp, *COMMANDS, import_):
+for command in (doctor, migrate, load, backup, repair, mcp, *COMMANDS, import_):
     app.command(command.__name__.rstrip("_"), cls=_Command)(command)
 webhooks = typer.Typer(cls=_Group, help=WEBHOOKS_HELP, no_args_is_help=True)
 for name, about_webhooks in WEBHOOK_COMMANDS.items():

@@ -25,7 +25,7 @@ class Damaged:
         return (
             f"the document is damaged in the database behind offset {self.readable}: until it is mended it is read as it was "
             f"there, and not written. `cowrite verify` says what is wrong, `cowrite export --at {self.readable}` writes what "
-            "can be read to a file, and a backup mends it"
+            "can be read to a file, and `cowrite repair --from` a backup mends it"
         )
 
 

@@ -78,7 +78,7 @@ async def open_to_read(url: str) -> SqliteDatabase | ServerDatabase:
     """
     parsed = _parse(url)
     if parsed.get_backend_name() != "sqlite":
-        return await _open_server(parsed, Tables.LEAVE, alone=False)
+        return await _open_server(parsed, Tables.LEAVE, stay=Stay.GUEST)
     database = await asyncio.to_thread(SqliteDatabase, _sqlite_path(parsed))
     try:
         look = partial(ensure_schema, place=database.place, tables=Tables.LEAVE)
@@ -98,16 +98,24 @@ async def open_to_fill(url: str) -> SqliteDatabase | ServerDatabase:
     """
     parsed = _parse(url)
     if parsed.get_backend_name() != "sqlite":
-        return await _open_server(parsed, Tables.CREATE, alone=True)
+        return await _open_server(parsed, Tables.CREATE, stay=Stay.ALONE)
     return await _open_sqlite(_sqlite_path(parsed), upgrade=True, patience=_LEAVE_SECONDS, alone=True)
 
 
-async def _open_server(parsed: URL, tables: Tables, *, alone: bool) -> ServerDatabase:
+async def open_to_mend(url: str) -> SqliteDatabase | ServerDatabase:
+    """The database itself, to write to it beside servers that work on it. Raises :class:`StoreSetupError`."""
+    parsed = _parse(url)
+    if parsed.get_backend_name() != "sqlite":
+        return await _open_server(parsed, Tables.LEAVE, stay=Stay.AT_WORK)
+    return await _open_sqlite(_sqlite_path(parsed), upgrade=False, patience=PATIENCE)
+
+
+async def _open_server(parsed: URL, tables: Tables, *, stay: Stay) -> ServerDatabase:
     if parsed.get_backend_name() not in SERVERS:
         raise StoreSetupError(f"A database of the kind {parsed.get_backend_name()!r} has no backups.")
     from cowrite.stores.server_opening import open_server
 
-    return await open_server(parsed, tables=tables, pool_size=1, stay=Stay.ALONE if alone else Stay.GUEST)
+    return await open_server(parsed, tables=tables, pool_size=1, stay=stay)
 
 
 def place_name(url: str) -> str:

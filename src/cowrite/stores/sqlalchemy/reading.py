@@ -115,18 +115,19 @@ _checkpoint = (
 )
 number_of_document = select(documents.c.number).where(documents.c.document_id == bindparam("document_id")).scalar_subquery()
 """By which its entries and operations are found."""
+UPDATE_COLUMNS = (
+    updates.c.entry_id,
+    updates.c.group_id,
+    updates.c.entry_offset,
+    updates.c.author_id,
+    updates.c.created_at,
+    updates.c.update_bytes,
+    updates.c.checksum,
+    updates.c.ranges,
+    updates.c.cause,
+)
 _updates = (
-    select(
-        updates.c.entry_id,
-        updates.c.group_id,
-        updates.c.entry_offset,
-        updates.c.author_id,
-        updates.c.created_at,
-        updates.c.update_bytes,
-        updates.c.checksum,
-        updates.c.ranges,
-        updates.c.cause,
-    )
+    select(*UPDATE_COLUMNS)
     .where(updates.c.document_number == number_of_document)
     .where(updates.c.entry_offset.between(bindparam("first"), bindparam("last")))
     .order_by(updates.c.entry_offset)
@@ -239,12 +240,13 @@ def decode_entries(raw: RawEntries) -> tuple[Entry, ...]:
         offset: tuple(operation_of(raw.document_id, *row) for row in rows)
         for offset, rows in groupby(raw.operations, key=itemgetter(0))
     }
-    entries = tuple(_decode_entry(raw.document_id, row, operations) for row in raw.updates)
+    entries = tuple(decode_entry(raw.document_id, row, operations) for row in raw.updates)
     check_log(raw.document_id, entries, start=raw.start, end=raw.end)
     return entries
 
 
-def _decode_entry(document_id: str, row: Sequence[Any], operations: Mapping[int, tuple[ContentOperation, ...]]) -> Entry:
+def decode_entry(document_id: str, row: Sequence[Any], operations: Mapping[int, tuple[ContentOperation, ...]]) -> Entry:
+    """The entry in a row of ``UPDATE_COLUMNS``, with its operations by offset. Raises :class:`StoreCorrupt`."""
     entry_id, group, offset, author, created_at, update, checksum, ranges, cause = row
     verified(document_id, offset, update, checksum)
     try:

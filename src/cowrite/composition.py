@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 
+import structlog
+
 from cowrite.core.delivery.multicast import Multicast
 from cowrite.core.event_types import EventType
 from cowrite.core.excess import Excess
@@ -46,6 +48,8 @@ from cowrite.transports.polling import PollingPeers
 from cowrite.transports.services import Connection, Services, SocketTimes
 from cowrite.webhooks.receiver import Receiver
 from cowrite.webhooks.sender import SenderTimes, WebhookSender
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +235,8 @@ def _webhooks(settings: Settings, storage: Storage, clock: Clock, ids: Ids, proc
         return None
     if storage.webhooks is None:
         raise StoreSetupError("COWRITE_WEBHOOK_URL is set, and this storage does not keep how far webhooks have told.")
+    if not storage.lasting:
+        _log.warning("webhooks are kept in memory: what was not received when this process ends is told to nobody")
     return WebhookSender(
         storage.webhooks,
         Receiver(settings.webhook_url),

@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 
 from cowrite.core.ports import CommitDoubtful, Storage, Store, StoreBusy, StoreRefused, StoreUnavailable
+from cowrite.core.ports.webhooks import Message
 from cowrite.core.records import Checkpoint
 from cowrite.stores.memory import Call, MemoryDatabase, memory_storage
 from cowrite.testing.records import (
@@ -100,6 +101,23 @@ async def everything(storage: Storage, document_id: str = "doc") -> None:
     await storage.erasure.finish(name)
     await storage.erasure.recreate(name, make_change(document_id=name))
     await storage.erasure.retired_clients(name)
+    await everything_told(storage, name)
+
+
+async def everything_told(storage: Storage, name: str) -> None:
+    log, message = storage.webhooks, Message("x", name, "document.changed", "{}", 0)
+    assert log is not None
+    await log.begin()
+    await log.waiting(limit=1, thorough=True)
+    await log.claim(name, "one", seconds=1.0, wanted=(), write=lambda _: ("x", "{}"))
+    await log.claim_dead("x")
+    await log.sent(message, "one")
+    await log.failed(message, "one", reason="no", again=None)
+    await log.dead()
+    await log.dead_letter("x")
+    await log.count_dead()
+    await log.retry("x")
+    await log.drop("x")
 
 
 CALLS: tuple[Call, ...] = get_args(Call)

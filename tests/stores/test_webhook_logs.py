@@ -6,7 +6,13 @@ import pytest
 
 from cowrite.testing.store_contract import StoreBackend
 from cowrite.testing.webhooks_contract import WebhooksContract
-from stores.store_backends import MariadbBackend, PostgresBackend, SqliteBackend
+from stores.store_backends import MariadbBackend, MemoryBackend, PostgresBackend, SqliteBackend
+
+
+class TestMemoryWebhooks(WebhooksContract):
+    @pytest.fixture
+    def backend(self, memory: MemoryBackend) -> StoreBackend:
+        return memory
 
 
 class TestSqliteWebhooks(WebhooksContract):

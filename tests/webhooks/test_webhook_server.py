@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from cowrite.app import create_app
@@ -56,9 +58,26 @@ async def test_a_server_tells(tmp_path: Path) -> None:
             assert 'cowrite_webhooks_stopped{worker="1"} 0.0' in figures
 
 
-@pytest.mark.rule("WH2")
+@pytest.mark.rule("WH2", "WH11")
+async def test_storage_in_memory() -> None:
+    """It tells as any other, sends again what was not received, and says at the start what a restart loses."""
+    with webhook_receiver() as receiver, capture_logs() as logs:
+        receiver.answer = lambda one: (500 if len(receiver.received) == 1 else 204, {}, b"")
+        given = settings(webhook_url=receiver.url, webhook_pause=0.0)
+        app = create_app(given, storage=memory_storage(), authorize=everybody_writes)
+        async with app.router.lifespan_context(app):
+            assert [one["log_level"] for one in logs if "kept in memory" in one["event"]] == ["warning"]
+            await type_into(app.state.cowrite, "hello")
+            await until(lambda: receiver.accepted)
+        first, second = receiver.received
+        assert (first.id, first.body) == (second.id, second.body)
+        assert (second.data["after"], second.data["offset"]) == (0, 1)
+
+
+@pytest.mark.rule("WH11")
 async def test_storage_that_cannot_keep_it() -> None:
-    app = create_app(settings(webhook_url="http://127.0.0.1:1/"), storage=memory_storage(), authorize=everybody_writes)
+    storage = replace(memory_storage(), webhooks=None)
+    app = create_app(settings(webhook_url="http://127.0.0.1:1/"), storage=storage, authorize=everybody_writes)
     with pytest.raises(StoreSetupError, match="COWRITE_WEBHOOK_URL is set, and this storage"):
         await app.state.cowrite.start()
 

@@ -137,6 +137,8 @@ class Storage:
     """None: it does not keep how far webhooks have told."""
     system: str = "memory"
     """What kind of database it is, as OpenTelemetry calls them: ``sqlite``, ``postgresql``, ``mariadb`` …"""
+    lasting: bool = True
+    """False: when the process ends, all of it is forgotten."""
 
     async def close(self) -> None:
         """Release the connections of all parts. None is usable afterwards."""

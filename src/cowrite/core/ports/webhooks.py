@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from cowrite.core.event_types import EventType
+
+MAX_AUTHORS: Final = 100
+"""How many a message names."""
 
 
 @dataclass(frozen=True, slots=True)

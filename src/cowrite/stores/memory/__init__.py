@@ -16,6 +16,7 @@ from cowrite.stores.memory.erasure import MemoryErasure
 from cowrite.stores.memory.history import MemoryHistory
 from cowrite.stores.memory.store import MemoryStore
 from cowrite.stores.memory.versions import MemoryVersions
+from cowrite.stores.memory.webhooks import MemoryWebhookLog
 
 __all__ = ["Call", "Hold", "MemoryDatabase", "MemoryStore", "memory_storage"]
 
@@ -31,4 +32,6 @@ def memory_storage(database: MemoryDatabase | None = None) -> Storage:
         MemoryDirectory(connection),
         MemoryVersions(connection),
         MemoryErasure(connection),
+        webhooks=MemoryWebhookLog(connection),
+        lasting=False,
     )

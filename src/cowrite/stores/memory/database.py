@@ -30,6 +30,8 @@ Call: TypeAlias = Literal[
     "begin_session", "session", "update_session", "end_session", "ended_sessions", "use_token", "change", "changes",
     # Directory
     "list", "info", "create", "delete", "undelete",
+    # WebhookLog
+    "begin_webhooks", "waiting", "claim", "claim_dead", "sent", "failed", "dead", "dead_letter", "count_dead", "retry", "drop",
 ]  # fmt: skip
 """Places of a failure or a hold: ``begin`` is the entering of ``writing``, ``commit`` its end, ``read`` its ``entries``."""
 

@@ -132,9 +132,10 @@ class MemoryErasure:
                 tables.submitted[row.record.id] = SubmittedRow(replace(row.record, update=b""), ())
 
     def _drop(self, document_id: str, *, until: int) -> None:
-        """Operations of the entries up to an offset, and what was quarantined."""
+        """Operations of the entries up to an offset, and what was quarantined or could not be told by webhooks."""
         tables = self._tables
         _remove(tables.operations, lambda place: place[0] == document_id and place[1] <= until)
+        _remove(tables.webhooks.dead, lambda letter: letter.document_id == document_id)
         tables.quarantined[:] = [one for one in tables.quarantined if one.document_id != document_id]
 
     def _clients(self, document_id: str, document: Document) -> frozenset[int]:

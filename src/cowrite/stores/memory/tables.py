@@ -5,9 +5,11 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
 
 import structlog
 
+from cowrite.core.ports.webhooks import DeadLetter, Message
 from cowrite.core.records import (
     AccessChange,
     Cause,
@@ -88,6 +90,40 @@ class SubmittedRow:
         return self.record.update is not None and not self.result
 
 
+Presence: TypeAlias = Literal["there", "deleted", "purged"]
+
+
+@dataclass(slots=True)
+class Telling:
+    """How far webhooks have told of a document, and what is on its way."""
+
+    epoch: str
+    offset: int = 0
+    versions: set[str] = field(default_factory=set)
+    """Those that need not be told any more."""
+    state: Presence = "there"
+    message: Message | None = None
+    made_at: int = 0
+    due_at: int = 0
+    claimed_by: str = ""
+    claimed_until: int = 0
+
+    def release(self) -> None:
+        """Nobody is at it any more."""
+        self.claimed_by, self.claimed_until = "", 0
+
+
+@dataclass(slots=True)
+class Webhooks:
+    """What was told by webhooks, of all documents."""
+
+    begun: bool = False
+    tellings: dict[str, Telling] = field(default_factory=dict)
+    """By document."""
+    dead: dict[str, DeadLetter] = field(default_factory=dict)
+    """By their ids."""
+
+
 @dataclass(slots=True)
 class Tables:
     """All that was committed."""
@@ -105,6 +141,7 @@ class Tables:
     versions: dict[str, Version] = field(default_factory=dict)
     unscrubbed: set[str] = field(default_factory=set)
     """Documents of which something was erased since it was last asked to scrub."""
+    webhooks: Webhooks = field(default_factory=Webhooks)
 
     def add_change(self, change: AccessChange) -> int:
         """Add it, unless one with its id is there, and return the revision."""

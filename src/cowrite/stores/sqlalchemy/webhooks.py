@@ -17,14 +17,12 @@ from sqlalchemy import ColumnElement, Connection, and_, case, delete, exists, in
 from sqlalchemy import func as sql_func
 
 from cowrite.core.event_types import EventType
-from cowrite.core.ports.webhooks import DeadLetter, Happened, Message, Waiting, WebhookLog
+from cowrite.core.ports.webhooks import MAX_AUTHORS, DeadLetter, Happened, Message, Waiting, WebhookLog
 from cowrite.stores.encoding import MAX_UUID, check_id
 from cowrite.stores.sqlalchemy.database import Database, insert_or_ignore, now_milliseconds, write
 from cowrite.stores.sqlalchemy.tables import JSON_TEXT, documents, updates, versions
 from cowrite.stores.sqlalchemy.webhook_tables import webhook_dead_letters, webhook_documents, webhook_start
 
-MAX_AUTHORS: Final = 100
-"""How many a message names."""
 _LOOK_BACK: Final = 60_000
 """Milliseconds by which processes' clocks may differ: a version may be made as long before the newest one, and come later."""
 _TOLD: Final = {"there": EventType.UNDELETED, "deleted": EventType.DELETED, "purged": EventType.PURGED}

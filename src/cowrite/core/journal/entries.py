@@ -22,6 +22,8 @@ from cowrite.crdt.log_document import Change
 from cowrite.crdt.operations import ContentOperation
 from cowrite.crdt.outline import ClockRange, missing
 
+RUN_UPDATES: Final = 250
+"""Updates in one entry: a look at so many takes a millisecond or two, between which the loop turns."""
 RUN_PARTS: Final = 1000
 """Structs and deleted ranges in one entry, unless one update alone has more: the engine takes them in one call."""
 _TURN_SECONDS = 0.001
@@ -151,7 +153,7 @@ def _runs(batch: Sequence[Received], bindings: Bindings) -> Iterator[list[Receiv
         parts = 0
         for one in updates:
             parts += one.outline.parts
-            if run and parts > RUN_PARTS:
+            if run and (parts > RUN_PARTS or len(run) >= RUN_UPDATES):
                 yield run
                 run, parts = [], one.outline.parts
             run.append(one)

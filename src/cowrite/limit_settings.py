@@ -69,6 +69,7 @@ class LimitSettings(BaseSettings):
     limit_idle_seconds: float = _limit("idle_seconds", 4, 86_400)
     limit_hocuspocus_idle_seconds: float = _limit("hocuspocus_idle_seconds", 4, 86_400)
     limit_hello_seconds: float = _limit("hello_seconds", 0.1, 300)
+    limit_stranger_messages: int = _limit("stranger_messages", 100, 1_000_000)
     limit_cpu_share: float = _limit("cpu_share", 0.01, 1)
     limit_cpu_burst_seconds: float = _limit("cpu_burst_seconds", 0.05, 60)
     limit_rate_messages: int = _limit("rate_messages", 1, 1_000_000)

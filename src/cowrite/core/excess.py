@@ -25,6 +25,7 @@ LIMITS: Final = frozenset(
             "leaving_bytes",
             "leaving_late",
             "session_sockets",
+            "stranger_messages",
             "user_sockets",
         ),
         *("message_too_large", "missing_dependencies", "idle", "connection_timeout", "reset_connection", "too_fast"),

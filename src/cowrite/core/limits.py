@@ -71,6 +71,8 @@ class Limits:
     sent one."""
     hello_seconds: float = 10.0
     """How long a JSON socket may take to say who it is."""
+    stranger_messages: int = 2000
+    """Messages and pings of a socket until it is known whose it is (cowrite's own server)."""
     cpu_share: float = 0.25
     """CPU time that one connection's messages may use, in seconds a second; whoever uses more is served later than others."""
     cpu_burst_seconds: float = 1.0

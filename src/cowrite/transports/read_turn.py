@@ -36,7 +36,9 @@ LITTLE_SECONDS: Final = 0.0002
 _READ_BYTES: Final = 8 << 10
 """Of one socket at a time: a thousand pings, which take about a turn."""
 _FEW_BYTES: Final = 1 << 10
-"""The same when all together have had their turn."""
+"""The same when all together have had their turn, or nobody knows whose socket it is."""
+_FEWEST_BYTES: Final = 128
+"""The same when both is so: a hundred such take some milliseconds in the turn in which they all begin."""
 _REST: Final = 3.0
 """How many times as long it rests: whoever floods has a quarter of the loop's time at most."""
 _LONGEST_REST: Final = 0.01
@@ -80,6 +82,11 @@ class ReadTurn:
     def read_bytes(self) -> int:
         """How many bytes may be read of one socket at a time."""
         return _READ_BYTES if self._all <= ALL_SECONDS else _FEW_BYTES
+
+    @property
+    def read_bytes_of_strangers(self) -> int:
+        """The same of one of which it is not known whose it is."""
+        return _FEW_BYTES if self._all <= ALL_SECONDS else _FEWEST_BYTES
 
     def took(self, socket: asyncio.Transport, seconds: float) -> None:
         """What came of this socket has taken so long."""

@@ -31,6 +31,7 @@ from cowrite.transports.frame_reader import FrameReader, FrameReaders
 from cowrite.transports.picows_wire import PicowsWire
 from cowrite.transports.read_turn import ReadTurn
 from cowrite.transports.services import Services, Serving
+from cowrite.transports.stranger import Stranger
 from cowrite.transports.upgrade import (
     NOT_SERVING,
     OVERLOADED,
@@ -167,7 +168,7 @@ def _refuse(transport: asyncio.Transport, refused: Refused) -> None:
 class SocketProtocol(asyncio.BufferedProtocol):
     """What the event loop calls for an open WebSocket."""
 
-    __slots__ = ("_connections", "_give_back", "_reader", "_readers", "_services", "_socket", "_turn", "_wire")
+    __slots__ = ("_connections", "_give_back", "_reader", "_readers", "_services", "_socket", "_stranger", "_turn", "_wire")
 
     def __init__(
         self,
@@ -182,6 +183,8 @@ class SocketProtocol(asyncio.BufferedProtocol):
         """``give_back`` is called when it has ended: the place of its address."""
         self._wire = wire
         self._services = services
+        self._stranger: Stranger | None = Stranger(wire, services)
+        """None: it is known whose it is."""
         self._socket = transport
         self._readers = readers
         self._turn = turn
@@ -199,14 +202,17 @@ class SocketProtocol(asyncio.BufferedProtocol):
         # What is read goes into it at once, and buffer_updated() follows, before any other socket is read.
         reader = self._reader if self._reader is not None else self._readers.next
         buffer: memoryview = reader.get_buffer(sizehint)
-        return buffer[: self._turn.read_bytes]
+        return buffer[: self._turn.read_bytes if self._stranger is None else self._turn.read_bytes_of_strangers]
 
     def buffer_updated(self, nbytes: int) -> None:
         began = time.monotonic()
         self._wire.hear()
         reader = self._reader if self._reader is not None else self._readers.next
+        stranger = self._stranger
+        if stranger is not None and stranger.is_known:
+            stranger = self._stranger = None
         try:
-            free = reader.read(self._wire, nbytes)
+            free = reader.read(self._wire if stranger is None else stranger, nbytes)
         except BaseException:
             if self._reader is None:
                 self._reader = self._readers.take()  # what it still holds is this socket's, and nobody else's
@@ -216,7 +222,8 @@ class SocketProtocol(asyncio.BufferedProtocol):
             self._readers.give_back(reader)
         elif not free and self._reader is None:
             self._reader = self._readers.take()
-        if reader.broken or ((not free or self._wire.arrival is not None) and not self._wire.waits_for(reader.pending)):
+        gone = reader.broken or (stranger is not None and stranger.is_too_much)
+        if gone or ((not free or self._wire.arrival is not None) and not self._wire.waits_for(reader.pending)):
             # What still comes is thrown away until the client has read why, and closes.
             self._reader = None
             self._socket.set_protocol(_Deaf(self))

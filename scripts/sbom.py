@@ -37,6 +37,7 @@ _BY_WORDS: Final = {
     "MIT License": "MIT",
     "MIT": "MIT",
     "BSD-3-Clause": "BSD-3-Clause",
+    "3-Clause BSD License": "BSD-3-Clause",
     "MPL-2.0": "MPL-2.0",
 }
 _MIT_TEXT: Final = "Permission is hereby granted, free of charge, to any person obtaining a copy"

@@ -13,7 +13,7 @@ from cowrite.core.errors import RoomClosed
 from cowrite.core.limits import Limits
 from cowrite.core.ports import News
 from cowrite.core.records import Entry
-from cowrite.core.rooms.intake import inspect_from_peer
+from cowrite.core.rooms.inspecting import inspect_from_peer
 from cowrite.crdt.document import Document
 from cowrite.crdt.errors import EngineFault
 from cowrite.crdt.log_document import LogDocument

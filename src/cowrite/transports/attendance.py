@@ -17,7 +17,7 @@ from cowrite.core.errors import PeerError
 from cowrite.core.incoming import REASON, Share
 from cowrite.core.limits import Limits
 from cowrite.core.presence.present import Transport
-from cowrite.core.rooms.intake import inspect_from_peer
+from cowrite.core.rooms.inspecting import inspect_from_peer
 from cowrite.core.rooms.large_updates import is_large
 from cowrite.core.rooms.room import Room
 from cowrite.core.sessions.access import Follower

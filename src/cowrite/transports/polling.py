@@ -25,7 +25,7 @@ from cowrite.core.operations.submissions import SubmissionRefused, refuse_damage
 from cowrite.core.ports import Clock, Grant
 from cowrite.core.presence.awareness import in_messages
 from cowrite.core.presence.awareness_history import AwarenessHistory
-from cowrite.core.rooms.intake import inspect_from_peer
+from cowrite.core.rooms.inspecting import inspect_from_peer
 from cowrite.core.rooms.registry import Registry
 from cowrite.core.rooms.replicas import Committed
 from cowrite.core.rooms.room import Room

@@ -10,7 +10,7 @@ from core.presence.presence_tools import Town, look, session
 from cowrite.core.limits import Limits
 from cowrite.core.presence import announcements
 from cowrite.core.presence.present import Activity
-from cowrite.core.rooms.intake import inspect_from_peer
+from cowrite.core.rooms.inspecting import inspect_from_peer
 from cowrite.core.rooms.room import Room
 from cowrite.protocol import yjs
 from cowrite.protocol.awareness import AwarenessEntry

@@ -15,11 +15,11 @@ from cowrite.core.delivery.broadcast import Broadcast
 from cowrite.core.delivery.edit_spans import EditSpans
 from cowrite.core.delivery.peer import Peer
 from cowrite.core.errors import PeerError, RoomClosed
-from cowrite.core.limits import Limits
 from cowrite.core.presence.present import Transport
 from cowrite.core.rooms.bindings import Bindings
 from cowrite.core.rooms.foreign import Foreign
 from cowrite.core.rooms.fullness import Fullness
+from cowrite.core.rooms.inspecting import NOTHING, NOTHING_OUTLINE, contradicting, hostile, inspect_from_peer
 from cowrite.core.rooms.outgrown import Outgrown, size_of
 from cowrite.core.rooms.pending import PendingUpdates
 from cowrite.core.rooms.received import Received
@@ -27,52 +27,15 @@ from cowrite.core.rooms.replicas import Replicas
 from cowrite.core.rooms.room_ports import RoomPorts
 from cowrite.crdt.document import Document
 from cowrite.crdt.errors import EngineFault, HostileUpdate
-from cowrite.crdt.guard import LIVE_LIMITS, SYNC_LIMITS, inspect
+from cowrite.crdt.guard import SYNC_LIMITS, inspect
 from cowrite.crdt.outline import ClockRange, Outline, missing
 from cowrite.crdt.slices import deletion, ready_part
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.messages import PermissionDenied, SyncStep1
 
 _NO_STATE: Mapping[int, int] = {}
-_NOTHING = b"\x00\x00"
-"""The empty update."""
 _SMALL_BYTES: Final = 16 << 10
 """What is looked at on the loop although nothing of it will be taken."""
-_NOTHING_OUTLINE = inspect(_NOTHING)
-
-
-def inspect_from_peer(update: bytes, *, everything: bool, limits: Limits) -> Outline:
-    """The outline of an Update, or of a SyncStep2 (``everything``). Raises :class:`PeerError` with what is wrong with it."""
-    if update == _NOTHING:
-        return _NOTHING_OUTLINE  # what nearly all answer who come in
-    check_size(update, limits.sync_bytes if everything else limits.update_bytes)
-    try:
-        return inspect(update, SYNC_LIMITS if everything else LIVE_LIMITS)
-    except HostileUpdate as error:
-        raise hostile(error) from error
-
-
-def hostile(error: HostileUpdate) -> PeerError:
-    """What becomes of a peer whose update the guard refuses."""
-    return PeerError(CloseCode.HOSTILE_UPDATE, f"the update was refused: {error.reason}", fault=error.code)
-
-
-def check_size(update: bytes, allowed: int) -> None:
-    """Raises :class:`PeerError`."""
-    if len(update) > allowed:
-        raise PeerError(CloseCode.MESSAGE_TOO_LARGE, f"an update of {len(update)} bytes; at most {allowed} are taken")
-
-
-def contradicting() -> PeerError:
-    """What becomes of a peer whose update gives other content to something that is there."""
-    return PeerError(
-        CloseCode.CONTRADICTING_CONTENT, "the update gives other content to something already here; start a new Doc"
-    )
-
-
-def rebuilding() -> RoomClosed:
-    """Whoever comes now must come back later."""
-    return RoomClosed(CloseCode.DOCUMENT_REBUILT, "the document is being rebuilt; reconnect")
 
 
 class Intake:
@@ -114,8 +77,8 @@ class Intake:
         """An Update or SyncStep2. ``outline``: where it was inspected before. Raises :class:`PeerError` when the peer must be
         closed.
         """
-        if outline is None and update == _NOTHING:
-            outline = _NOTHING_OUTLINE
+        if outline is None and update == NOTHING:
+            outline = NOTHING_OUTLINE
         number = peer.acknowledgements.receive(everything=everything, outline=outline)
         try:
             if not may_write(peer.session, self._damage) and everything and self._holds(update):
@@ -261,7 +224,7 @@ class Intake:
     def live(self) -> Document:
         """The live document. Raises :class:`RoomClosed` while it is being rebuilt."""
         if self._replicas.live is None:
-            raise rebuilding()
+            raise RoomClosed(CloseCode.DOCUMENT_REBUILT, "the document is being rebuilt; reconnect")
         return self._replicas.live
 
     def _may_write(self, peer: Peer, number: int) -> bool:
@@ -295,7 +258,7 @@ class Intake:
             pass  # the last slice tells
         elif self._pending:
             # It repeats something that may not be committed yet: durable as soon as all before it is.
-            self._pending.put(replace(received, update=_NOTHING, outline=_NOTHING_OUTLINE))
+            self._pending.put(replace(received, update=NOTHING, outline=NOTHING_OUTLINE))
         else:
             received.acknowledge(self._replicas.head.offset)
             received.peer.acknowledge()

@@ -25,7 +25,8 @@ from cowrite.core.imports.line import Place
 from cowrite.core.imports.process import ImportKilled, ImportProcess, ImportRefused, ImportUnavailable
 from cowrite.core.imports.work import SLICE_PARTS
 from cowrite.core.limits import Limits
-from cowrite.core.rooms.intake import Intake, check_size, contradicting, inspect_from_peer
+from cowrite.core.rooms.inspecting import check_size, contradicting, inspect_from_peer
+from cowrite.core.rooms.intake import Intake
 from cowrite.core.rooms.pending import PendingUpdates
 from cowrite.core.rooms.received import Received
 from cowrite.core.rooms.room_ports import RoomPorts

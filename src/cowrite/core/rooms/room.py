@@ -30,7 +30,7 @@ from cowrite.core.presence.present import Transport
 from cowrite.core.records import Entry
 from cowrite.core.rooms.bindings import Bindings
 from cowrite.core.rooms.happenings import Happenings
-from cowrite.core.rooms.intake import Intake, rebuilding
+from cowrite.core.rooms.intake import Intake
 from cowrite.core.rooms.large_updates import LargeUpdates
 from cowrite.core.rooms.pending import PendingUpdates
 from cowrite.core.rooms.received import Received
@@ -92,8 +92,7 @@ class Room:
 
         ``acknowledgements``: how it is told what is durable. Raises :class:`RoomClosed` while the document is being rebuilt.
         """
-        if self.replicas.live is None:
-            raise rebuilding()
+        _ = self._intake.live  # or it raises
         peer = Peer(session, wire, dialect, self._peer_ports, acknowledgements=acknowledgements)
         self.peers.add(peer)
         self._intake.welcome(peer, transport)

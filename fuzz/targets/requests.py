@@ -18,8 +18,6 @@ from cowrite.transports.upgrade import Accepted, UpgradeRequest, answer, split_p
 MAX_BYTES = 1024
 _POLICIES = (OriginPolicy(), OriginPolicy(demo=True), OriginPolicy(frozenset({"https://a.example"}), demo=True))
 
-_LINES = Seldom(ManualClock())
-
 
 def check(data: bytes) -> None:
     """The first byte chooses what is read, where that differs."""
@@ -35,7 +33,7 @@ def _upgrade(fields: list[bytes]) -> None:
     names = split_protocols(protocols.decode("latin-1").split("\r"))
     request = UpgradeRequest(path, query, host.decode("latin-1") or None, origin.decode("latin-1") or None, names)
     for policy in _POLICIES:
-        reply = answer(request, policy, _LINES)
+        reply = answer(request, policy, Seldom(ManualClock()))
         if isinstance(reply, Accepted):
             assert reply.protocol is None or reply.protocol in names
             assert reply.document_id is None or is_document_id(reply.document_id)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from cowrite import crdt
 from cowrite.core.errors import PeerError, RoomClosed
-from cowrite.core.excess import LIMITS, Excess
+from cowrite.core.excess import FAULTS, LIMITS, Excess
 from cowrite.protocol.close_codes import CloseCode
 
 
@@ -15,7 +19,17 @@ def test_updates_that_no_editor_makes_are_counted_by_what_is_wrong_with_them() -
     for fault in ("depth", "depth", None, "count"):
         excess.refused(PeerError(CloseCode.HOSTILE_UPDATE, "why", fault=fault))
     excess.refused(RoomClosed(CloseCode.DOCUMENT_REBUILT, "why"))
-    assert excess.faults == {"depth": 2, "count": 1}
+    assert {fault: number for fault, number in excess.faults.items() if number} == {"depth": 2, "count": 1}
+    assert excess.faults.keys() == FAULTS
+
+
+@pytest.mark.rule("LM3")
+def test_all_words_of_the_guard_are_known() -> None:
+    """So that each is told from the start, as 0: a rate is seen at the first one."""
+    sources = [path.read_text() for path in Path(crdt.__file__).parent.glob("*.py")]
+    refusing = [source for source in sources if re.search(r"import .*\bHostileUpdate\b", source)]
+    words = {word for source in refusing for word in re.findall(r'(?:_refuse|HostileUpdate)\(\s*"(\w+)"', source)}
+    assert words | {"engine"} == FAULTS
 
 
 @pytest.mark.rule("LM3")

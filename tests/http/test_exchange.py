@@ -364,7 +364,7 @@ async def test_refusals(server: Api) -> None:
     assert problem(await send(ana, b"\x63")) == (400, "malformed_frame")
     assert problem(await send(ana, SyncStep1(b"\xff"))) == (400, "malformed_frame")
     assert problem(await send(ana, Update(b"\xff\xff\xff"))) == (422, "hostile_update")
-    assert 'cowrite_hostile_updates_total{reason="truncated",worker="1"} 1' in (await server.client.get("/metrics")).text
+    assert 'cowrite_hostile_updates_total{reason="truncated",worker="1"} 1.0' in (await server.client.get("/metrics")).text
     assert problem(await send(ana, Update(b"\0" * ((1 << 20) + 1)))) == (413, "message_too_large")
     reader = await server.connect("d", token("bob", d="read"))
     update, everything = edit("x")

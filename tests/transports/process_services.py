@@ -32,4 +32,5 @@ def services_of(process: Process, authorize: Authorizer) -> Services:
         origins=OriginPolicy(),
         load=load,
         connections=connections,
+        excess=process.excess,
     )

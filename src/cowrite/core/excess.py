@@ -47,6 +47,17 @@ LIMITS: Final = frozenset(
 """Those that are counted: limits by their names where one has a code of its own, else the codes; content under a Yjs client id
 of another user; and what the guard refuses."""
 
+FAULTS: Final = frozenset(
+    (
+        *("any", "clients", "clock", "conflicts", "content", "count", "cycle", "delete_order", "delete_ranges", "depth"),
+        *("duplicate", "empty_struct", "flags", "future", "half_character", "joins", "json", "legacy_json", "levels"),
+        *("long_name", "neighbours", "no_entry", "parent", "roots", "structs", "trailing", "truncated", "type", "types"),
+        *("utf8", "varint", "waits"),
+        "engine",
+    )
+)
+"""The guard's words for what is wrong with an update, and one for what the engine broke on."""
+
 _LIMIT_OF: Final = {"request_timeout": "arrival_seconds"}
 """Of codes that only one limit has."""
 
@@ -56,7 +67,7 @@ class Excess:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.counts: Counter[str] = Counter(dict.fromkeys(sorted(LIMITS), 0))
-        self.faults: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter(dict.fromkeys(sorted(FAULTS), 0))
         """Updates that were refused for what they are, by the guard's word for it."""
         self.log = Seldom(clock if clock is not None else SystemClock())
 

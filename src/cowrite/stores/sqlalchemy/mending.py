@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, Connection, bindparam, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from cowrite.core.ports import StoreCorrupt
 from cowrite.stores.packing import unpack_id
@@ -26,6 +26,7 @@ from cowrite.stores.sqlalchemy.tables import content_operations, documents, upda
 
 _AT_ONCE: Final = 500
 """Entries that are read at once."""
+_OFFSET: Final = UPDATE_COLUMNS.index(updates.c.entry_offset)
 
 Values = dict[str, Any]
 """A row, by its columns."""
@@ -33,10 +34,12 @@ Values = dict[str, Any]
 _id = select(updates.c.entry_id).where(
     updates.c.document_number == bindparam("number"), updates.c.entry_offset == bindparam("entry_offset")
 )
-_at: Final[tuple[BindParameter[Any], BindParameter[Any]]] = (bindparam("this_document"), bindparam("this_offset"))
-_delete_update = delete(updates).where(updates.c.document_number == _at[0], updates.c.entry_offset == _at[1])
+_delete_update = delete(updates).where(
+    updates.c.document_number == bindparam("this_document"), updates.c.entry_offset == bindparam("this_offset")
+)
 _delete_operations = delete(content_operations).where(
-    content_operations.c.document_number == _at[0], content_operations.c.entry_offset == _at[1]
+    content_operations.c.document_number == bindparam("this_document"),
+    content_operations.c.entry_offset == bindparam("this_offset"),
 )
 
 
@@ -78,8 +81,8 @@ def _damaged(connection: Connection, document_id: str, document: DocumentRow) ->
     head = document.head.offset
     for start in range(document.first_offset, head + 1, _AT_ONCE):
         end = min(head, start + _AT_ONCE - 1)
-        rows: Sequence[Any] = read_range(connection, document_id, start=start, end=end, operations=False).updates
-        whole = {row.entry_offset for row in rows if _reads(document_id, row)}
+        raw = read_range(connection, document_id, start=start, end=end, operations=False)
+        whole = {row[_OFFSET] for row in raw.updates if _reads(document_id, row)}
         yield from (offset for offset in range(start, end + 1) if offset not in whole)
 
 

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,15 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def served(port: int, data: Path, environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def served(
+    port: int, data: Path, environment: dict[str, str], log: Path, *, command: Sequence[str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """``command``: what serves; None: ``cowrite serve --demo``."""
     # The settings of the person who measures, in the environment and in .env, are not those that are measured.
     own = {name: value for name, value in os.environ.items() if not name.startswith("COWRITE_")}
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [Path(sys.executable).with_name("cowrite"), "serve", "--demo"],
+            command or [str(Path(sys.executable).with_name("cowrite")), "serve", "--demo"],
             env={**own, "COWRITE_PORT": str(port), "COWRITE_DATA_DIR": str(data), **environment},
             cwd=log.parent,
             stdout=out,

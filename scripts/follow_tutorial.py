@@ -36,8 +36,8 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 TUTORIALS: Final = ROOT / "docs" / "tutorials"
 EDITOR: Final = ".cm-content:visible, .ProseMirror:visible, .ql-editor:visible"
 FLAGS: Final = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
-_SCRIPTS: Final = {"uvicorn": "uvicorn", "flask": "flask", "django-admin": "django"}
-"""Programs that packages bring, and the module that is the same: where the packages are this environment's, pip makes none."""
+_MODULES: Final = {"uvicorn": "uvicorn", "flask": "flask", "django-admin": "django"}
+"""Programs that packages bring, and the modules that are the same: of what is installed already, pip makes none."""
 
 
 @dataclass
@@ -164,41 +164,43 @@ def _texts(page: Page) -> str:
 
 def environment_of_a_reader(place: Path, *, locked: bool, other_ports: dict[int, int]) -> dict[str, str]:
     """The variables of a reader's terminals; ``place`` is where the wheel, and the programs that every reader has, are put."""
-    wheels, programs = place / "wheels", place / "programs"
-    programs.mkdir(parents=True)
-    build_wheel(wheels)
-    # The Python of this environment, not the environment; Node may be from it.
-    (programs / "python3").symlink_to(Path(sys.executable).resolve())
+    programs = _programs(place / "programs")
+    build_wheel(place / "wheels")
+    here = Path(sys.executable).parent
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("COWRITE_", "VIRTUAL_ENV", "PYTHON"))}
+    path = [entry for entry in own.get("PATH", os.defpath).split(os.pathsep) if Path(entry).resolve() != here]
+    own |= {
+        "PATH": os.pathsep.join([str(programs), *path]),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_FIND_LINKS": f"{place / 'wheels'} {own.get('PIP_FIND_LINKS', '')}".strip(),
+        "npm_config_prefer_offline": "true",
+        "npm_config_audit": "false",
+        "npm_config_fund": "false",
+        "npm_config_update_notifier": "false",
+    }
+    if locked:
+        own |= _locked(place / "locked", programs)
+    where = {"COWRITE_PORT": 8000, "UVICORN_PORT": 8000, "FLASK_RUN_PORT": 5000}  # where no command says it
+    return own | {name: str(other_ports[port]) for name, port in where.items() if port in other_ports}
+
+
+def _programs(folder: Path) -> Path:
+    """A folder with the Python of this environment, which is not the environment, and with Node, which may be from it."""
+    folder.mkdir(parents=True)
+    (folder / "python3").symlink_to(Path(sys.executable).resolve())
     for name in ("node", "npm", "npx"):
         if found := shutil.which(name, path=TOOLS):
-            (programs / name).symlink_to(found)
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("COWRITE_", "VIRTUAL_ENV", "PYTHON"))}
-    here = str(Path(sys.executable).parent)
-    path = [
-        str(programs),
-        *(entry for entry in own.get("PATH", os.defpath).split(os.pathsep) if Path(entry).resolve() != Path(here)),
-    ]
-    own |= {
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "PIP_FIND_LINKS": f"{wheels} {own.get('PIP_FIND_LINKS', '')}".strip(),
-        "npm_config_prefer_offline": "true", "npm_config_audit": "false", "npm_config_fund": "false",
-        "npm_config_update_notifier": "false",
-    }  # fmt: skip
-    if locked:
-        link_installed(place / "locked")
-        for name, module in _SCRIPTS.items():
-            (programs / name).write_text(f'#!/bin/sh\nexec python -m {module} "$@"\n')
-            (programs / name).chmod(0o755)
-        own |= {
-            "PYTHONPATH": str(place / "locked"),
-            "PIP_NO_INDEX": "1",
-            "PIP_NO_COMPILE": "1",
-            "PIP_NO_WARN_SCRIPT_LOCATION": "0",
-        }
-    for variable, port in {"COWRITE_PORT": 8000, "UVICORN_PORT": 8000, "FLASK_RUN_PORT": 5000}.items():
-        if port in other_ports:
-            own[variable] = str(other_ports[port])
-    return own | {"PATH": os.pathsep.join(path)}
+            (folder / name).symlink_to(found)
+    return folder
+
+
+def _locked(packages: Path, programs: Path) -> dict[str, str]:
+    """The variables with which pip finds everything that is asked for, but cowrite, installed already."""
+    link_installed(packages)
+    for name, module in _MODULES.items():
+        (programs / name).write_text(f'#!/bin/sh\nexec python -m {module} "$@"\n')
+        (programs / name).chmod(0o755)
+    return {"PYTHONPATH": str(packages), "PIP_NO_INDEX": "1", "PIP_NO_COMPILE": "1"}
 
 
 @contextmanager

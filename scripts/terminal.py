@@ -85,7 +85,7 @@ class Server:
         return self._log.read_text()
 
     def close(self) -> None:
-        """Ctrl-C, as far as a program can tell. Raises ``Failed`` when it had complained of something."""
+        """SIGTERM, and wait for its end. Raises ``Failed`` when a traceback is among what it has printed."""
         self._process.terminate()
         try:
             self._process.wait(SECONDS)

@@ -101,6 +101,7 @@ def test_the_fastapi_example(tmp_path: Path) -> None:
         ):
             log_in(ana, "Ana")
             log_in(rita, "Rita")
+            assert ana.post("/notes/*/token").status_code == 404
             assert asyncio.run(edit(f"{url}/collab/yjs/notes/first", ana.post("/notes/first/token").text, "Hello")) == "Hello"
             for person, grant in ((ana, "write"), (rita, "read")):
                 asked = {"document_id": "notes/first", "session_token": person.post("/notes/first/token").text}

@@ -4,6 +4,7 @@ uvicorn main:app --ws-max-size 33554432
 """
 
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Annotated
@@ -66,5 +67,7 @@ def page(note: str, person: Person) -> FileResponse:
 @app.post("/notes/{note}/token")
 def token(note: str, person: Person) -> PlainTextResponse:
     """What the editor shows to cowrite: who this is, and what they may do in this note, for an hour."""
+    if not re.fullmatch("[a-z0-9-]+", note):  # a "*" in a document's name would be all documents
+        raise HTTPException(404, "There is no such note.")
     grant = "read" if person in readers else "write"
     return PlainTextResponse(issue(SECRET, sub=person, name=person, documents={f"notes/{note}": grant}, ttl=3600))

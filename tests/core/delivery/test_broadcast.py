@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import pytest
 from pycrdt import Doc, Text
 
 from core.delivery.broadcast_tools import Dialect, Member, broadcasting
+from cowrite.core.delivery import broadcast as broadcasts
 from cowrite.core.delivery.broadcast import Broadcast
-from cowrite.core.delivery.outbox import OUTBOX_LIMIT, Arrears, Relay
+from cowrite.core.delivery.multicast import Multicast
+from cowrite.core.delivery.outbox import OUTBOX_LIMIT, Arrears, Outbox, Relay
 from cowrite.core.delivery.peer import Peer
 from cowrite.crdt.guard import inspect
+from cowrite.crdt.merging import AT_ONCE, merge_updates
 from cowrite.crdt.outline import Outline
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.messages import Update
@@ -224,6 +227,50 @@ def test_updates_that_cannot_be_merged_are_sent_one_by_one() -> None:
     send(broadcast, peers)
     assert sender.updates == [GARBAGE]
     assert other.updates == [update]
+
+
+@pytest.mark.rule("OU40")
+def test_many_updates_are_merged_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The flush has few to merge, of whomever they are, and sends one frame with all of them and their lowest clocks."""
+    (one, two, reader), peers = room(3)
+    merged, seen = list[int](), list[Relay]()
+
+    def counted(updates: Sequence[bytes]) -> bytes:
+        merged.append(len(updates))
+        return merge_updates(updates)
+
+    def watched(multicast: Multicast, relay: Relay, but: Outbox | None, then: Any = Multicast.relay) -> None:
+        seen.append(relay)
+        then(multicast, relay, but)
+
+    monkeypatch.setattr(broadcasts, "merge_updates", counted)
+    monkeypatch.setattr(Multicast, "relay", watched)
+    broadcast = broadcasting()
+    broadcast.enter(reader.peer)
+    words = [f"{number} " for number in range(AT_ONCE**2 + AT_ONCE + 3)]
+    for number, (update, outline) in enumerate(edits(*words)):
+        broadcast.update(update, outline, (one, two)[number % 2].peer)
+    assert merged == [AT_ONCE] * (AT_ONCE + 1 + 1)
+    assert broadcast.send_updates() == len(words)
+    assert merged[AT_ONCE + 2 :] == [1 + 1 + 3]
+    assert [relay.begins for relay in seen] == [{1: 0}]
+    assert len(reader.updates) == 1
+    assert read(reader.updates) == "".join(words)
+    send(broadcast, peers)
+    assert len(reader.updates) == 1
+
+
+@pytest.mark.rule("OU36", "OU40")
+def test_what_cannot_be_merged_as_it_comes_waits_for_the_flush() -> None:
+    """Nothing of it is lost, and afterwards others are merged again."""
+    (sender, other), peers = room(2)
+    broadcast = broadcasting()
+    made = edits(*map(str, range(2 * AT_ONCE)))
+    broadcast.update(GARBAGE, Outline((), (), (), {}), other.peer)
+    for update, outline in made:
+        broadcast.update(update, outline, sender.peer)
+    send(broadcast, peers)
+    assert other.updates == [update for update, _ in made]
 
 
 @pytest.mark.rule("OU31")

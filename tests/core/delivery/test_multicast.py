@@ -17,6 +17,7 @@ from cowrite.core.excess import Excess
 from cowrite.core.ids import Ids
 from cowrite.core.incoming import Incoming
 from cowrite.core.limits import Limits
+from cowrite.core.turn_share import TurnShare
 from cowrite.testing.clock import ManualClock
 from cowrite.transports.framing import WriteTurn
 from cowrite.transports.picows_wire import HIGH_WATER, PicowsWire
@@ -71,6 +72,7 @@ class Line:
             limits=Limits(),
             excess=Excess(),
             incoming=Incoming(Limits()),
+            behind=TurnShare(room.clock),
             bridge=SimpleNamespace(enter=print),  # never called: nobody comes in
             ids=Ids(room.clock),
         )

@@ -8,6 +8,7 @@ import pytest
 
 from cowrite.brokers.local import LocalBroker
 from cowrite.core.journal import entries as entries_module
+from cowrite.core.journal.entries import RUN_UPDATES
 from cowrite.core.ports import CommitDoubtful
 from cowrite.crdt.document import Document
 from cowrite.crdt.engine import get_state, rebuild_at
@@ -271,11 +272,31 @@ async def test_what_the_store_refused_is_quarantined_once() -> None:
         assert not server.room().pending
 
 
+@pytest.mark.rule("JO40")
+async def test_what_somebody_typed_fast_becomes_entries_of_limited_size() -> None:
+    """However little each keystroke is: so many at a time are looked at in one turn of the loop."""
+    database = MemoryDatabase()
+    async with process(database) as server:
+        ana = await server.join(user="ana")
+        await quiet(server)
+        begin = database.hold_next("begin")
+        keys = 2 * RUN_UPDATES + 3
+        for number in range(keys):
+            send(ana, 9, number, text("x", root="body") if not number else text("x", origin=(9, number - 1)))
+        await quiet(server)
+        begin.release()
+        await step(server, 1)
+    entries = await MemoryStore(database).entries("doc", start=1, limit=10)
+    assert sum(one.ranges[0].end - one.ranges[0].start for one in entries) == keys
+    assert max(one.ranges[0].end - one.ranges[0].start for one in entries) == RUN_UPDATES
+
+
 @pytest.mark.rule("OP2")
 @pytest.mark.large
 async def test_a_log_may_hold_an_entry_that_no_peer_could_send_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where one author's run is one entry, its updates together may be over the limits of each."""
-    monkeypatch.setattr(entries_module, "RUN_PARTS", 1_000_000)
+    for limit in ("RUN_PARTS", "RUN_UPDATES"):
+        monkeypatch.setattr(entries_module, limit, 1_000_000)
     database = MemoryDatabase()
     async with process(database) as server:
         ana = await server.join(user="ana")

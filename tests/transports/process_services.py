@@ -32,5 +32,4 @@ def services_of(process: Process, authorize: Authorizer) -> Services:
         origins=OriginPolicy(),
         load=load,
         connections=connections,
-        excess=process.excess,
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pycrdt import Doc, merge_updates
+from pycrdt import Doc, Text, merge_updates
 
 from cowrite.crdt.document import Document
 from cowrite.crdt.errors import HostileUpdate
@@ -195,6 +196,108 @@ def test_what_was_checked_may_be_followed_by_something_else() -> None:
     places.note(first)
     assert refusal(places, block(2, 0, text("x", parent=(7, 0)))) == "parent"
     assert refusal(places, block(2, 0, text("x", parent=(1, 1)))) is None
+
+
+DEEP = noted(
+    write_update([block(1, 0, text("k", root="m", key="k")), block(3, 0, text("ab", root="t"))]),
+    write_update([block(2, 0, shared_type("xmltext", root="x"), text("c", parent=(2, 0)))]),
+    # As an older cowrite may have taken it: beside an entry.
+    write_update([block(2, 2, text("d", origin=(2, 1), right=(1, 0)))]),
+    write_update([block(4, 0, text("ef", origin=(3, 0), right=(3, 1)))]),
+    write_update([block(5, 0, text("g", root="t"), shared_type("map", origin=(5, 0)))]),
+)
+
+
+@pytest.mark.rule("GU24")
+@pytest.mark.rule("GU32")
+@pytest.mark.parametrize(
+    ("quick", "blocks", "deletes"),
+    [
+        (True, [block(3, 2, text("c", origin=(3, 1)))], None),
+        (True, [block(3, 2, mark("bold", True, origin=(3, 1)))], None),
+        (True, [block(4, 2, text("g", origin=(4, 1), right=(3, 1)))], None),
+        (False, [block(4, 2, text("g", origin=(4, 1)))], None),
+        (False, [block(3, 2, text("c", origin=(3, 0)))], None),
+        (False, [block(3, 1, text("bc", origin=(3, 0)))], None),
+        (False, [block(6, 0, text("c", origin=(3, 1)))], None),
+        (False, [block(3, 2, text("c", origin=(3, 1)), text("d", origin=(3, 2)))], None),
+        (False, [block(3, 2, text("c", origin=(3, 1)))], {3: [(0, 1)]}),
+        (False, [], {3: [(0, 1)]}),
+        (False, [block(3, 2, text("😀", origin=(3, 1)))], None),
+        (False, [block(3, 2, shared_type("map", origin=(3, 1)))], None),
+        (False, [block(3, 2, deleted(1, origin=(3, 1)))], None),
+        (False, [block(3, 2, gc(1))], None),
+        (False, [block(5, 2, text("h", origin=(5, 1)))], None),
+        (False, [block(1, 1, text("l", origin=(1, 0)))], None),
+        (False, [block(2, 3, text("e", origin=(2, 2), right=(1, 0)))], None),
+    ],
+)
+def test_what_somebody_types_on_is_told_at_once(
+    quick: bool, blocks: list[Block], deletes: dict[int, list[tuple[int, int]]] | None
+) -> None:
+    """One value that goes on behind its client's last one, before the same neighbour, and nothing that could be wrong."""
+    assert DEEP.types_on(inspect(write_update(blocks, deletes))) is quick
+
+
+@pytest.mark.rule("GU24")
+def test_beside_half_a_character_nothing_is_told_at_once() -> None:
+    places = noted(write_update([block(1, 0, text("😀a", root="t"))]))
+    assert not places.types_on(inspect(write_update([block(1, 3, text("b", origin=(1, 2)))])))
+
+
+def remembered(places: Places) -> object:
+    runs = {client: (one.starts, one.marks, one.end) for client, one in places._clients.items()}
+    neighbours = places.neighbours
+    under = {client: (one.starts, one.runs, one.end, one.right) for client, one in neighbours._clients.items()}
+    return runs, under, neighbours._parents, neighbours._clocks, neighbours._depths
+
+
+def typed(rng: random.Random) -> Iterator[bytes]:
+    """Two people who type on, each at a place that the other moves and deletes, and now and then at another one."""
+    docs = [Doc({"t": Text()}, client_id=client) for client in (1, 2)]
+    written: list[bytes] = []
+    watched = [doc.observe(lambda event: written.append(event.update)) for doc in docs]
+    cursors = [0, 0]
+    for _ in range(60):
+        who = rng.randrange(2)
+        text = docs[who].get("t", type=Text)
+        if rng.random() < 0.2:
+            cursors[who] = rng.randint(0, len(text))
+        if len(text) > 4 and rng.random() < 0.1:
+            del text[0 : rng.randint(1, 3)]
+        at, more = min(cursors[who], len(text)), rng.choice(("a", "bc", "def"))
+        text.insert(at, more)
+        cursors[who] = at + len(more)
+        yield from written
+        if rng.random() < 0.3:
+            docs[1 - who].apply_update(docs[who].get_update(docs[1 - who].get_state()))
+        written.clear()
+    assert len(watched) == 2
+
+
+@pytest.mark.rule("GU24")
+@pytest.mark.rule("GU32")
+def test_what_is_told_at_once_is_remembered_as_what_was_looked_at() -> None:
+    on = 0
+    for seed in range(5 * FUZZ):
+        rng = random.Random(seed)
+        quick, slow, state = Places(), Places(), Document.empty()
+        for update in (*typed(rng), *(update for replica in play(rng) for update in replica.written)):
+            outline = inspect(update, SYNC_LIMITS)
+            if missing(outline, state.state):
+                continue
+            if quick.types_on(outline):
+                on += 1
+            else:
+                quick.check(outline)
+                quick.neighbours.check(outline)
+            slow.check(outline)
+            assert not slow.neighbours.check(outline)
+            for places in quick, slow:
+                places.note(outline)
+            state.apply(update, outline)
+            assert remembered(quick) == remembered(slow)
+    assert on > 50 * FUZZ
 
 
 def test_characters_beyond_u_ffff_are_found_quickly() -> None:

@@ -44,9 +44,14 @@ def overlapping(
     """Return what of these ranges a document with the state ``known`` holds, but for what was ``checked``: by client, up to a
     clock.
     """
-    looked = checked or {}
-    ranges = [(client, max(start, looked.get(client, 0)), min(end, known.get(client, 0))) for client, start, end in brings]
-    return [ClockRange(client, start, end) for client, start, end in ranges if start < end]
+    overlaps = []
+    for client, start, end in brings:
+        held = known.get(client, 0)
+        if start < held:
+            first, last = max(start, (checked or {}).get(client, 0)), min(end, held)
+            if first < last:
+                overlaps.append(ClockRange(client, first, last))
+    return overlaps
 
 
 def starts_of(overlaps: Sequence[ClockRange]) -> dict[int, int]:

@@ -237,9 +237,10 @@ class Document:
             else:
                 return
         assert self._places is not None, "they were made"
+        if self._places.types_on(outline):
+            return
         self._places.check(outline)
-        dying = self._places.neighbours.check(outline)
-        if dying and not self._are_deleted(dying, outline):
+        if (dying := self._places.neighbours.check(outline)) and not self._are_deleted(dying, outline):
             raise HostileUpdate("neighbours", "of a struct's neighbours one was collected, and the other one was not")
 
     def _are_deleted(self, types: Iterable[tuple[int, int]], outline: Outline) -> bool:
@@ -315,10 +316,7 @@ class Document:
 
     def _is_all_new(self, outline: Outline) -> bool:
         """Whether the update itself is what is new of it. (Of deletions only the engine knows whether they are new.)"""
-        if outline.deletes:
-            return False
-        known = self._state.get
-        return all(start >= known(client, 0) for client, start, _ in outline.brings)
+        return not outline.deletes and not overlapping(outline.brings, self._state)
 
     def _integrate(self, update: bytes) -> None:
         engine = self._engine

@@ -55,7 +55,7 @@ class Neighbours:
     __slots__ = ("_before", "_clients", "_clocks", "_depths", "_numbers", "_parents", "_shortcuts", "_taken", "_undo")
 
     def __init__(self) -> None:
-        self._clients: dict[int, _Client] = {}
+        self._clients: dict[int, Typist] = {}
         self._numbers = 0
         # By run: what it hangs under. If that is no unit, its list instead: the holding type's (number of the client, clock).
         self._parents = array("I", (_NOWHERE, _NOWHERE))
@@ -76,8 +76,9 @@ class Neighbours:
         """
         if self._taken is not None:
             self._take_back()
+        goes_on = outline.structs < 2 and self._goes_on(outline)
         self._taken, self._before = outline, len(self._parents)
-        if outline.structs < 2 and self._goes_on(outline):
+        if goes_on:
             return []
         dead: set[_Id] = set()
         try:
@@ -111,22 +112,28 @@ class Neighbours:
             for column in (self._parents, self._clocks, self._depths, self._shortcuts):
                 del column[self._before :]
 
+    def typist(self, outline: Outline) -> Typist | None:
+        """Return whose one struct it brings that goes on behind that client's last one, before the same neighbour: it is in its
+        place, and once it is applied there is nothing to :meth:`note` but the typist's new ``end``. None: it is another.
+        """
+        if self._taken is not None:
+            self._take_back()
+        layout = outline.layout
+        number, rows = layout.blocks[0][0], layout.rows
+        client = self._clients.get(layout.clients[number])
+        if client is None or rows[1] != (number + 1 << CLOCK_BITS | client.end - 1) or rows[0] & CLOCK_MASK != client.end:
+            return None
+        return client if _name(layout, rows[2]) == client.right else None
+
     def _goes_on(self, outline: Outline) -> bool:
         """Take what somebody types on, as nearly always; of a deletion there is nothing to take."""
         if not outline.structs:
             return True
-        layout = outline.layout
-        number, _, _, end = layout.blocks[0]
-        name = layout.clients[number]
-        client = self._clients.get(name)
-        if client is None or not client.end:
+        client = self.typist(outline)
+        if client is None:
             return False
-        head, left, right = layout.rows[:3]
-        if left != (number + 1 << CLOCK_BITS | client.end - 1) or head & CLOCK_MASK != client.end:
-            return False
-        if _name(layout, right) != client.right:
-            return False
-        self._undo[name] = len(client.runs), client.end, client.right
+        name, start, end = outline.brings[0]
+        self._undo[name] = len(client.runs), start, client.right
         client.end = end
         return True
 
@@ -140,7 +147,7 @@ class Neighbours:
             client = self._clients.get(name)
             if client is None:
                 self._numbers += 1
-                client = self._clients[name] = _Client(self._numbers)
+                client = self._clients[name] = Typist(self._numbers)
             if dead is not None and name not in self._undo:
                 self._undo[name] = len(client.runs), client.end, client.right
             own = number + 1 << CLOCK_BITS
@@ -150,7 +157,7 @@ class Neighbours:
                     self._take(layout, rows[4 * row : 4 * row + 3], client, own, end, dead)
             taken[index] = behind
 
-    def _take(self, layout: Layout, row: Sequence[int], client: _Client, own: int, end: int, dead: set[_Id] | None) -> None:
+    def _take(self, layout: Layout, row: Sequence[int], client: Typist, own: int, end: int, dead: set[_Id] | None) -> None:
         """Take what is new of a struct, which ends before ``end``; ``own`` is the id of its client's clock 0."""
         head, left, right = row
         start = head & CLOCK_MASK
@@ -283,7 +290,7 @@ def _name(layout: Layout, right: int) -> int:
     return layout.clients[(right >> CLOCK_BITS) - 1] << CLOCK_BITS | right & CLOCK_MASK if right else _NO_RIGHT
 
 
-class _Client:
+class Typist:
     """The runs of one client's clocks: each holds from its start to the next one's."""
 
     __slots__ = ("end", "number", "right", "runs", "starts")

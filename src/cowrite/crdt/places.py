@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 from cowrite.crdt.errors import HostileUpdate
-from cowrite.crdt.neighbours import Neighbours
+from cowrite.crdt.neighbours import Neighbours, Typist
 from cowrite.crdt.outline import CLOCK_BITS, CLOCK_MASK, CONTENT, DELETED, FORMAT, GC, HAS_KEY, SKIP, TYPE, Layout, Outline
 
 MAX_LEVELS: Final = 100
@@ -35,6 +35,7 @@ _KIND = 3
 _KEYED = 4  # the next one: it stands under a key
 _LEVEL = 3  # the others are the level
 _DEEPEST = (1 << 13) - 1
+_NO_VALUES: Final = frozenset((GC, DELETED, TYPE, SKIP))
 
 
 _FOUR_BYTES = re.compile(rb"[\xf0-\xf4][\x80-\xbf]{3}")
@@ -68,7 +69,7 @@ def check_cut(layout: Layout, state: Mapping[int, int]) -> None:
 class Places:
     """Levels, kinds and halves of characters of the structs of one document."""
 
-    __slots__ = ("_checked", "_clients", "_halves", "neighbours")
+    __slots__ = ("_checked", "_clients", "_halves", "_typing", "neighbours")
 
     def __init__(self) -> None:
         self.neighbours = Neighbours()
@@ -76,6 +77,29 @@ class Places:
         self._clients: dict[int, _Runs] = {}
         self._halves: dict[int, array[int]] = {}  # client → ascending clocks of first halves of characters
         self._checked: tuple[Outline, Sequence[_Run]] | None = None
+        self._typing: tuple[Outline, Typist, _Runs] | None = None
+
+    def types_on(self, outline: Outline) -> bool:
+        """Tell whether it is what somebody types on, as nearly always: then nothing can be wrong with it.
+
+        It has one struct, which goes on behind its client's last one, before the same neighbour, and both are mere values in a
+        list. False: :meth:`check` it, and its neighbours.
+        """
+        self._typing = None
+        if outline.structs != 1 or outline.deletes or self._halves or outline.layout.halves:
+            return False
+        typist = self.neighbours.typist(outline)
+        if typist is None:
+            return False
+        layout = outline.layout
+        head, _, right, _ = layout.rows
+        runs = self._clients[layout.clients[layout.blocks[0][0]]]
+        if runs.marks[-1] & (_KIND | _KEYED) or head >> CLOCK_BITS & CONTENT in _NO_VALUES:
+            return False
+        if right and self._look_up(layout, right, {}) & _KEYED:
+            return False
+        self._typing = outline, typist, runs
+        return True
 
     def check(self, outline: Outline) -> None:
         """Raise :class:`HostileUpdate` when the update would put something in a wrong place.
@@ -88,6 +112,10 @@ class Places:
 
     def note(self, outline: Outline) -> None:
         """Remember where the structs of an update went that has been applied. Checks nothing."""
+        typing, self._typing = self._typing, None
+        if typing is not None and typing[0] is outline:
+            typing[1].end = typing[2].end = outline.brings[0].end  # in the same runs
+            return
         self.neighbours.note(outline)
         checked, self._checked = self._checked, None
         placed = checked[1] if checked is not None and checked[0] is outline else self._place(outline, strict=False)

@@ -55,6 +55,18 @@ async def test_whoever_says_much_at_once_rests() -> None:
 
 
 @pytest.mark.rule("TR45")
+async def test_keystrokes_of_many_turns_do_not_add_up() -> None:
+    """Between two turns of the loop there is time for all others, however many turns there are."""
+    turn, sockets = ReadTurn(), (Socket(), Socket())
+    at_once = turn.read_bytes
+    for socket in sockets * 100:
+        turn.took(socket, LITTLE_SECONDS * 1.5)
+        await asyncio.sleep(0)
+        assert turn.read_bytes == at_once
+    assert sockets[0].pauses == sockets[1].pauses == []
+
+
+@pytest.mark.rule("TR45")
 async def test_a_process_that_had_to_wait_makes_nobody_deaf() -> None:
     """A second on the clock is a rest of 10 ms."""
     turn, socket = ReadTurn(), Socket()

@@ -69,7 +69,10 @@ class ReadTurn:
         """Whose turn it is."""
         self._taken = 0.0
         self._all = 0.0
-        """What sockets have taken in this turn of the loop."""
+        """What sockets have taken in this turn of the loop, and at most :data:`TURN_SECONDS` of those before: while a few
+        keystrokes are all that comes, one turn need not be told from the next."""
+        self._ends = False
+        """It is known that the turn ends."""
         self._aside: dict[asyncio.Transport, _Aside] = {}
         self._line: list[tuple[float, int, asyncio.Transport]] = []
         """A heap by what they have taken, then by their coming."""
@@ -93,9 +96,10 @@ class ReadTurn:
         if socket is not self._socket:
             self._socket, self._taken = socket, 0.0
         self._taken += seconds
-        if not self._all:
-            asyncio.get_running_loop().call_soon(self._next_turn)
         self._all += seconds
+        if self._all > TURN_SECONDS and not self._ends:
+            self._ends = True
+            asyncio.get_running_loop().call_soon(self._next_turn)
         if self._taken > TURN_SECONDS:
             self._set_aside(socket, self._taken, min(_REST * self._taken, _LONGEST_REST))
         elif self._all > ALL_SECONDS and self._taken > LITTLE_SECONDS:
@@ -112,7 +116,7 @@ class ReadTurn:
         self._aside.pop(socket, None)
 
     def _next_turn(self) -> None:
-        self._all = 0.0
+        self._all, self._ends = 0.0, False
 
     def _set_aside(self, socket: asyncio.Transport, taken: float, rest: float) -> None:
         if socket is self._socket:

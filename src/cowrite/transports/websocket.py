@@ -202,7 +202,8 @@ class SocketProtocol(asyncio.BufferedProtocol):
         # What is read goes into it at once, and buffer_updated() follows, before any other socket is read.
         reader = self._reader if self._reader is not None else self._readers.next
         buffer: memoryview = reader.get_buffer(sizehint)
-        return buffer[: self._turn.read_bytes if self._stranger is None else self._turn.read_bytes_of_strangers]
+        most = self._turn.read_bytes if self._stranger is None else self._turn.read_bytes_of_strangers
+        return buffer if len(buffer) <= most else buffer[:most]
 
     def buffer_updated(self, nbytes: int) -> None:
         began = time.monotonic()

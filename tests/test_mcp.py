@@ -228,7 +228,7 @@ async def test_long_documents_come_in_pages(served: DemoServer, name: str) -> No
         assert len(changed) < PAGE_CHARACTERS + 1000
 
 
-@pytest.mark.rule("MC6", "MC11")
+@pytest.mark.rule("MC6", "MC7", "MC11")
 async def test_rich_text(served: DemoServer, name: str) -> None:
     """Passages lie within paragraphs, formatting stays, and lines become paragraphs."""
     async with beside(served.url, claude(name)) as assistant, connect(served.url, name, token=token()) as ana:
@@ -248,6 +248,8 @@ async def test_rich_text(served: DemoServer, name: str) -> None:
         await assistant("insert_text", document=name, after="Second", text="Third\nFourth", new_paragraphs=True)
         await assistant("insert_text", document=name, before="Hello", text="Zero", new_paragraphs=True)
         await until(lambda: len(page) == 6)
+        (state,) = ana.awareness.states.values()
+        assert state["cursor"]["head"] == page.text(0).selection(4, 4)["head"], "behind Zero"
         assert page.to_markdown() == (
             "Zero\n\nHello **big, wide** world\n\nSecond\n\nThird\n\nFourth\n\n- the item"
         )  # fmt: skip

@@ -7,6 +7,7 @@ that nothing can come between the look and the edit.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -182,7 +183,6 @@ def _insert_paragraphs(document: Document, tree: Tree, root: str, index: int, te
 
 
 def _written(document: Document, place: Place, start: int, stop: int) -> Written:
-    if place.tree is None:
-        # Editors draw a caret there. In a tree the engine names no places.
-        document.awareness.set(cursor=place.text.selection(stop, stop))
+    with suppress(ValueError):  # in a tree that is too full of conflicts to find a place in: no caret then
+        document.awareness.set(cursor=place.text.selection(stop, stop))  # editors draw a caret there
     return Written(place, place.text.anchor(start), place.text.anchor(stop))

@@ -144,6 +144,45 @@ def test_what_cannot_be_in_a_tree() -> None:
 
 
 @pytest.mark.rule("PY2", "PY7")
+def test_selections_in_a_tree() -> None:
+    """A character is named by its id, whatever is formatted or deleted before it; the beginning, by the text."""
+    ana, bo = Editor(), Editor()
+    tree = a_tree(ana)
+    tree.insert_node(0, LIST)
+    first = tree.insert_text(EditableText, 0, "paragraph", "one", None)
+    ((_, same), (_, deep)) = tree.texts_in(EditableText)
+    here = ana.document.client_id
+    empty = tree.insert_text(EditableText, 1, "paragraph", "", None)
+    assert empty.selection(0, 0)["head"].keys() == {"type", "assoc"}
+    start = first.selection(0, 0)["head"]["type"]["clock"]
+    assert start < first.selection(3, 3)["head"]["item"]["clock"]
+    assert same.selection(3, 3) == first.selection(first.anchor(3), 3)
+    before = first.selection(0, 3)
+    assert before["head"]["item"]["client"] == here
+    bo.hear(ana)
+    theirs = a_tree(bo).text_in(EditableText, 0)
+    theirs.insert(0, "😀 ")
+    theirs.format(0, 4, {"bold": {}})
+    theirs.delete(2, 3)
+    ana.hear(bo)
+    assert str(first) == "😀 ne"
+    assert first.selection(0, 4) == before, "the same characters, where they are now"
+    assert first.selection(1, 1)["head"]["item"] == {"client": bo.document.client_id, "clock": 1}
+    assert deep.selection(4, 4)["head"]["item"]["client"] == here
+    tree.delete(2, 3)  # the list
+    with pytest.raises(Gone):
+        deep.selection(0, 0)
+    with pytest.raises(IndexError):
+        first.selection(0, 5)
+    remove_first(ana, tree._handle)
+    with pytest.raises(IndexError):
+        first.selection(0, 4)  # it is empty
+    with pytest.raises(Gone):
+        first.selection(0, 0)
+    assert not ana.document.closed
+
+
+@pytest.mark.rule("PY2", "PY7")
 def test_selections_are_those_of_editors() -> None:
     """Relative positions, as Yjs writes them."""
     ana = Editor()

@@ -60,6 +60,7 @@ class EditableDocument:
         self._changed = changed
         self._local = False
         self._fault: str | None = None
+        self._roots: dict[str, Handle] = {}
         self._memory: EngineMemory | None = EngineMemory(self._document, self._document.observe(self._update))
         self.may_edit: Callable[[], None] = _nothing
         """Asked before each edit; raises what the edit shall raise."""
@@ -121,7 +122,13 @@ class EditableDocument:
     def root(self, name: str, kind: str) -> Handle:
         """The handle of a root, by its kind: ``text``, ``map``, ``array`` or ``xml_fragment``."""
         checked_name(name, MAX_ROOT_BYTES, "the name of a root")
-        return self.read(lambda reader: getattr(self._engine, f"get_or_insert_{kind}")(reader.txn, name))
+        root = self.read(lambda reader: getattr(self._engine, f"get_or_insert_{kind}")(reader.txn, name))
+        self._roots[name] = root
+        return root
+
+    def name_of(self, handle: Handle) -> str | None:
+        """The name of a root that was asked for; None: it is none of them."""
+        return next((name for name, known in self._roots.items() if known == handle), None)
 
     def observe(self, observe: Callable[[Callable[[Any], None]], Any], told: Callable[[Any], None]) -> object:
         """Let a method know of events, as long as what this returns is kept, and not longer than the object of the method.

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Final, SupportsIndex
+from typing import Any, SupportsIndex
 from weakref import WeakSet
 
 from cowrite.crdt.building import Builder
 from cowrite.crdt.editing.document import EditableDocument
 from cowrite.crdt.editing.positions import Edit, characters, read_delta, units_before
+from cowrite.crdt.editing.relative import ASSOCIATION, path_to, position_in_tree
 from cowrite.crdt.shared_types import Handle, Transaction
 from cowrite.crdt.text_index import utf16_length
 from cowrite.crdt.values import Json, checked_text
-
-_LEFT: Final = -1
-"""A position belongs to the character on its left. (On its right the engine panics at the end of a text.)"""
 
 
 class Gone(LookupError):
@@ -184,9 +182,12 @@ class EditableText:
     def selection(self, anchor: int | Anchor, head: int | Anchor) -> Json:
         """A selection as editors tell one another of it in their awareness, under ``cursor``: it moves with what others do.
 
-        Both the same: a cursor. For a text that is a root. Raises ``IndexError``.
+        Both the same: a cursor. For a text in a tree the document is looked through, which takes some milliseconds when it is
+        large. Raises ``IndexError``, :class:`Gone`, and ``ValueError`` where conflicts make that too much work.
         """
-        return {"anchor": self._relative(self.place(anchor)), "head": self._relative(self.place(head))}
+        first, last = self._span(anchor, head)
+        told = self._relative(first)
+        return {"anchor": told, "head": told if first == last else self._relative(last)}
 
     # ---- inside ------------------------------------------------------------------------------------------------------
 
@@ -203,9 +204,18 @@ class EditableText:
 
     def _relative(self, index: int) -> Json:
         units = units_before(self._string, index)
+        if self._nested:
+            return self._relative_in_tree(units)
         return json.loads(
-            self._document.read(lambda reader: self._handle.sticky_index(reader.txn, units, _LEFT).to_json_string())
+            self._document.read(lambda reader: self._handle.sticky_index(reader.txn, units, ASSOCIATION).to_json_string())
         )
+
+    def _relative_in_tree(self, units: int) -> Json:
+        top, path = self._document.read(lambda reader: path_to(reader, self._handle))
+        root = self._document.name_of(top)
+        if root is None:
+            raise Gone("The text was deleted by somebody else; there is no place in it.")
+        return position_in_tree(self._document.encode(), root, path, units)
 
     def _span(self, start: int | Anchor, stop: int | Anchor) -> tuple[int, int]:
         return self.place(start), self.place(stop)

@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from core.rooms.large_updates_tools import embeds
 from cowrite.brokers.local import LocalBroker
+from cowrite.core.delivery.edit_spans import EditSpans
 from cowrite.core.imports.work import SLICE_PARTS
 from cowrite.core.limits import Limits
 from cowrite.core.operations.submissions import Submission, SubmittedDraft, digest_of
@@ -71,6 +72,7 @@ async def test_edits_and_the_commit_that_holds_them(server: Process, database: M
     commit = database.hold_next("commit")
     await type_by(ana, "first")
     await quiet(server)
+    ben.send(yjs.encode(Update(b"\x00\x00")))
     await type_by(ana, "more")
     await type_by(ben, "and more")
     thin = submission("thin")
@@ -94,6 +96,17 @@ async def test_edits_and_the_commit_that_holds_them(server: Process, database: M
     server.room().look_under_lock()
     await quiet(server)
     assert len(spans.all("commit")) == 2, "what nobody has edited is not traced"
+
+
+@pytest.mark.rule("OT2")
+def test_the_first_end_counts(spans: Traced) -> None:
+    session = Session(new_id(), "doc", Access("ana", Grant.WRITE), 0)
+    of_peer = EditSpans(Spans(spans.provider), session, "yjs")
+    of_peer.begin(0)
+    of_peer.refused(0, "quarantined")
+    of_peer.refused(0, "connection_lost")
+    of_peer.durable(0, 1)
+    assert spans.edits() == [("yjs", "quarantined")]
 
 
 @pytest.mark.rule("OT2")

@@ -19,7 +19,7 @@ from cowrite.core.journal.journal import Journal
 from cowrite.core.limits import Limits
 from cowrite.core.operations.reading import DocumentReader
 from cowrite.core.operations.writing import DocumentWriter
-from cowrite.core.ports import Authorizer, Broker, Clock, Presence, Storage
+from cowrite.core.ports import Authorizer, Broker, Clock, Presence, Storage, Store
 from cowrite.core.ports.events import Listeners
 from cowrite.core.presence.service import PresenceService
 from cowrite.core.rooms.deletion import Deletion
@@ -46,6 +46,7 @@ from cowrite.transports.load import ServerLoad
 from cowrite.transports.origins import OriginPolicy
 from cowrite.transports.polling import PollingPeers
 from cowrite.transports.services import Connection, Services, SocketTimes
+from cowrite.webhooks.content import ContentReader
 from cowrite.webhooks.receiver import Receiver
 from cowrite.webhooks.sender import SenderTimes, WebhookSender
 
@@ -183,6 +184,7 @@ def compose(given: Given) -> Parts:
     if hooks is not None:
         journal.listen(partial(tell_news, hooks))
     if webhooks is not None:
+        webhooks.content = _content(given.settings, store, registry, services.reader)
         journal.listen(webhooks.committed)
         access.listen(webhooks.access_changed)
     polling = PollingPeers(registry, services.reader, access, clock, limits, ids.new())
@@ -247,6 +249,11 @@ def _webhooks(settings: Settings, storage: Storage, clock: Clock, ids: Ids, proc
         wanted=settings.webhook_events or tuple(EventType),
         times=SenderTimes(pause=settings.webhook_pause),
     )
+
+
+def _content(settings: Settings, store: Store, registry: Registry, reader: DocumentReader) -> ContentReader | None:
+    form = settings.webhook_content
+    return None if form is None else ContentReader(store, registry, reader, form, most=settings.webhook_content_bytes)
 
 
 def _version_times(settings: Settings) -> VersionTimes:

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Final
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode
 
-from cowrite.core.event_types import EventType
+from cowrite.core.event_types import ContentFormat, EventType
 
 _EVENTS: Final = ", ".join(f"`{event}`" for event in EventType)
+_FORMATS: Final = ", ".join(f"`{form}`" for form in ContentFormat)
 _URL: Final = re.compile(r"https?://[^/?#@\s]+(?:[/?][^#\s]*)?", re.IGNORECASE)
 
 
@@ -43,6 +44,19 @@ class WebhookSettings(BaseSettings):
         ge=0,
         le=3600,
         allow_inf_nan=False,
+    )
+
+    webhook_content: ContentFormat | None = _setting(
+        None,
+        takes=f"one of {_FORMATS}",
+        description="`document.changed` has in this form what the document says then. Without it no message has any of that.",
+    )
+    webhook_content_bytes: int = _setting(
+        64 << 10,
+        takes="a whole number from 1024 to 1048576",
+        description="How many bytes of JSON a message may have of it; of a larger document it has only where to read it.",
+        ge=1 << 10,
+        le=1 << 20,
     )
 
     @field_validator("webhook_url")

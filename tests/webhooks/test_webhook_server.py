@@ -6,6 +6,7 @@ import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from cowrite.app import create_app
 from cowrite.cli import app as commands
+from cowrite.core.event_types import ContentFormat
 from cowrite.runtime import Runtime
 from cowrite.settings import Settings, SettingsError, load_settings
 from cowrite.startup import StartError
@@ -22,6 +24,7 @@ from cowrite.stores.errors import StoreSetupError
 from cowrite.stores.memory import memory_storage
 from cowrite.testing.records import fill, make_entry, write
 from cowrite.testing.transport_contract.server import everybody_writes
+from cowrite.webhooks.content import ContentReader
 from test_app import client_of
 from test_app import write as type_into
 from webhook_receiver import WEBHOOK_SECRET, says, webhook_receiver
@@ -72,6 +75,45 @@ async def test_storage_in_memory() -> None:
         first, second = receiver.received
         assert (first.id, first.body) == (second.id, second.body)
         assert (second.data["after"], second.data["offset"]) == (0, 1)
+
+
+@pytest.mark.rule("WH12")
+async def test_what_documents_say() -> None:
+    """Where it was asked for, in the form that was asked for; of what is too large there is where to read it."""
+    with webhook_receiver() as receiver:
+        given = settings(webhook_url=receiver.url, webhook_pause=0.0, webhook_content="text", webhook_content_bytes=1024)
+        app = create_app(given, storage=memory_storage(), authorize=everybody_writes)
+        runtime: Runtime = app.state.cowrite
+        async with app.router.lifespan_context(app), client_of(app) as client:
+            await type_into(runtime, "hello")
+            await until(lambda: receiver.of("doc"))
+            (told,) = receiver.of("doc")
+            content = told["data"]["content"]
+            assert content == {"format": "text", "value": "hello", "path": "/api/v2/documents/doc?format=text"}
+            assert (told["data"]["after"], told["data"]["offset"]) == (0, 1)
+            await type_into(runtime, "x" * 2000)
+            await until(lambda: receiver.of("doc")[-1]["data"]["offset"] == 2)
+            content = receiver.of("doc")[-1]["data"]["content"]
+            assert content["value"] is None
+            read = await client.get(content["path"])
+            assert len(read.text) > 2000
+            parts = runtime._parts
+            assert parts is not None
+            store, registry, text_reader = parts.storage.store, parts.registry, parts.services.reader
+            for form in ContentFormat:
+                reader = ContentReader(store, registry, text_reader, form, most=1 << 20)
+                said = await reader.read("doc")
+                assert said is not None
+                read = await client.get("/api/v2/documents/doc", params={"format": form})
+                shown: Any = read.json() if form in {ContentFormat.JSON, ContentFormat.PROSEMIRROR} else read.text
+                shown = shown["content"] if form is ContentFormat.JSON else shown
+                assert (said.value, said.head.offset) == (shown, 2), form
+            # Nobody has ever written it, or nobody may read it any more.
+            assert await reader.read("nothing") is None
+            backend = runtime.backend()
+            assert backend is not None
+            await backend.deletion.delete("doc", "root")
+            assert await reader.read("doc") is None
 
 
 @pytest.mark.rule("WH11")

@@ -15,3 +15,13 @@ class EventType(StrEnum):
     """It is there again, after it was deleted or purged."""
     PURGED = "document.purged"
     VERSION_CREATED = "version.created"
+
+
+class ContentFormat(StrEnum):
+    """In which form a webhook has what a document says; those of the API."""
+
+    TEXT = "text"
+    MARKDOWN = "markdown"
+    HTML = "html"
+    JSON = "json"
+    PROSEMIRROR = "prosemirror"

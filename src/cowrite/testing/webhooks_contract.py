@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from cowrite.core.event_types import EventType
 from cowrite.core.ports import Storage
 from cowrite.core.ports.webhooks import Happened, Message, WebhookLog
+from cowrite.core.records import Head
 from cowrite.testing.records import fill, make_change, make_entry, make_version, new_id, write
 from cowrite.testing.store_contract import StoreBackend
 
@@ -27,9 +29,10 @@ async def claim(
     document_id: str = "doc",
     seconds: float = 30.0,
     wanted: Collection[EventType] = tuple(EventType),
+    until: Head | None = None,
 ) -> Message | float | None:
     """What the log says when its next message is claimed."""
-    return await log.claim(document_id, process, seconds=seconds, wanted=wanted, write=_written)
+    return await log.claim(document_id, process, seconds=seconds, wanted=wanted, write=_written, until=until)
 
 
 async def claimed(log: WebhookLog, process: str = "one", **options: Any) -> tuple[Message, dict[str, Any]]:
@@ -79,6 +82,37 @@ class WebhooksContract:
         await log.begin()  # again: it says nothing new
         await write(storage.store, "old", make_entry(3))
         assert (await claimed(log, document_id="old"))[1]["after"] == 2
+
+    @pytest.mark.rule("WH12")
+    async def test_a_message_tells_up_to_where_it_is_asked_to(self, backend: StoreBackend) -> None:
+        storage, log = await self.begun(backend)
+        await write(storage.store, "doc", *(make_entry(offset, author=f"user {offset}") for offset in (1, 2, 3)))
+        head = (await storage.store.heads(["doc"]))["doc"]
+        elsewhere = replace(head, epoch=new_id(), offset=1)
+        for until, expected in ((replace(head, offset=2), (0, 2, 2)), (replace(head, offset=2), (2, 3, 1))):
+            message, told = await claimed(log, until=until)
+            assert (told["after"], told["offset"], len(told["authors"])) == expected
+            await log.sent(message, "one")
+        await write(storage.store, "doc", make_entry(4), make_entry(5))
+        assert (await claimed(log, until=elsewhere))[1]["offset"] == 5
+
+    @pytest.mark.rule("WH9", "WH12")
+    async def test_what_was_erased_is_in_no_message_any_more(self, backend: StoreBackend) -> None:
+        storage, log = await self.begun(backend)
+
+        def says(happened: Happened) -> tuple[str, str]:
+            content = {"format": "text", "value": "secret", "path": "/doc"}
+            return new_id(), json.dumps({"data": {"offset": happened.fields.get("offset"), "content": content}})
+
+        await fill(storage.store, "doc", number=1)
+        message = await log.claim("doc", "one", seconds=30.0, wanted=tuple(EventType), write=says)
+        assert isinstance(message, Message)
+        assert "secret" in message.body
+        await storage.directory.delete("doc", make_change(document_id="doc", created_at=1))
+        assert await storage.erasure.purge("doc", deleted_before=2, at=3, scrub=False)
+        again, told = await claimed(log)
+        assert again.event_id == message.event_id
+        assert told["data"] == {"offset": 1, "content": {"format": "text", "value": None, "path": "/doc"}}
 
     @pytest.mark.rule("WH3", "WH4")
     async def test_the_order_of_a_document(self, backend: StoreBackend) -> None:

@@ -15,6 +15,7 @@ import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -27,6 +28,7 @@ from cowrite.core.ports.events import Events
 from cowrite.core.ports.webhooks import Happened, Message, WebhookLog
 from cowrite.core.records import AccessChange
 from cowrite.core.rooms.deletion import NO_SESSION
+from cowrite.webhooks.content import ContentReader, Said
 from cowrite.webhooks.receiver import ANSWER_SECONDS, Receiver
 from cowrite.webhooks.signing import signed_headers
 
@@ -84,6 +86,8 @@ class WebhookSender:
         self._process = process
         self._wanted = frozenset(wanted)
         self._times = times
+        self.content: ContentReader | None = None
+        """Not None: what documents say is told, too."""
         self._due: dict[str, float] = {}
         """When to look at which documents, by the monotonic clock; those that are being looked at are not among them."""
         self._busy: set[str] = set()
@@ -203,8 +207,15 @@ class WebhookSender:
 
     async def _send_next(self, document_id: str) -> float | None:
         """Send one message of the document. Returns after how many seconds to look again; None: there is nothing to do."""
+        # It is read before there is a message, which then tells of no entry that is not in it: nothing is held up by reading.
+        said = None if self.content is None else await self.content.read(document_id)
         claimed = await self._webhooks.claim(
-            document_id, self._process, seconds=self._times.claim, wanted=self._wanted, write=self._written
+            document_id,
+            self._process,
+            seconds=self._times.claim,
+            wanted=self._wanted,
+            write=partial(self._written, said),
+            until=None if said is None else said.head,
         )
         if not isinstance(claimed, Message):
             return claimed
@@ -254,9 +265,12 @@ class WebhookSender:
             return None
         return max(wish, self._times.schedule[attempts] * random.uniform(1 - _JITTER, 1 + _JITTER))
 
-    def _written(self, happened: Happened) -> tuple[str, str]:
+    def _written(self, said: Said | None, happened: Happened) -> tuple[str, str]:
         at = datetime.fromtimestamp(happened.at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         data = {"document_id": happened.document_id, **happened.fields}
+        if self.content is not None and happened.type is EventType.CHANGED:
+            fits = said is not None and (said.head.epoch, said.head.offset) == (data["epoch"], data["offset"])
+            data["content"] = self.content.told(happened.document_id, said if fits else None)
         return self._ids.new(), json.dumps({"type": happened.type, "timestamp": at, "data": data})
 
     def _fails(self, error: StoreError) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from cowrite.core.event_types import EventType
+from cowrite.core.records import Head
 
 MAX_AUTHORS: Final = 100
 """How many a message names."""
@@ -90,11 +91,14 @@ class WebhookLog(Protocol):
         seconds: float,
         wanted: Collection[EventType],
         write: Callable[[Happened], tuple[str, str]],
+        until: Head | None = None,
     ) -> Message | float | None:
         """The document's next message, for this process alone for so many seconds. None: nothing is to be told, or another
         process is at it. A number: nothing for so many seconds.
 
-        ``write`` makes the id and the body of a new message. What is not ``wanted`` is passed over.
+        ``until``: of this epoch's entries a new message tells at most up to this offset, where that is more than was told;
+        what comes behind it is the next one's. ``write`` makes the id and the body of a new message. What is not ``wanted``
+        is passed over.
         """
         ...
 

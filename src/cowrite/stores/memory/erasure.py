@@ -13,6 +13,7 @@ from cowrite.stores.encoding import PackedCheckpoint, check_change_of, pack_chec
 from cowrite.stores.memory.database import Connection
 from cowrite.stores.memory.tables import Document, SubmittedRow
 from cowrite.stores.past import clients_of_state
+from cowrite.stores.telling import without_content
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -135,6 +136,9 @@ class MemoryErasure:
         """Operations of the entries up to an offset, and what was quarantined or could not be told by webhooks."""
         tables = self._tables
         _remove(tables.operations, lambda place: place[0] == document_id and place[1] <= until)
+        telling = tables.webhooks.tellings.get(document_id)
+        if telling is not None and telling.message is not None:
+            telling.message = replace(telling.message, body=without_content(telling.message.body))
         _remove(tables.webhooks.dead, lambda letter: letter.document_id == document_id)
         tables.quarantined[:] = [one for one in tables.quarantined if one.document_id != document_id]
 

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from cowrite.core.event_types import EventType
 from cowrite.core.ports.webhooks import MAX_AUTHORS, DeadLetter, Happened, Message, Waiting, WebhookLog
-from cowrite.core.records import Version
+from cowrite.core.records import Head, Version
 from cowrite.stores.encoding import MAX_UUID, check_id
 from cowrite.stores.memory.database import Call, Connection
 from cowrite.stores.memory.tables import Document, Presence, Telling
+from cowrite.stores.telling import end_of_message
 
 _TOLD: Final[dict[Presence, EventType]] = {
     "there": EventType.UNDELETED,
     "deleted": EventType.DELETED,
     "purged": EventType.PURGED,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What a new message is made of."""
+
+    document_id: str
+    document: Document
+    telling: Telling
+    now: int
+    wanted: Collection[EventType]
+    write: Callable[[Happened], tuple[str, str]]
+    until: Head | None
 
 
 class MemoryWebhookLog:
@@ -57,6 +71,7 @@ class MemoryWebhookLog:
         seconds: float,
         wanted: Collection[EventType],
         write: Callable[[Happened], tuple[str, str]],
+        until: Head | None = None,
     ) -> Message | float | None:
         await self._connection.begin("claim", [document_id])
         document = self._tables.documents.get(document_id)
@@ -68,7 +83,7 @@ class MemoryWebhookLog:
             return None
         telling.claimed_by, telling.claimed_until = process, now + int(seconds * 1000)
         if telling.message is None:
-            self._make(document_id, document, telling, now, wanted, write)
+            self._make(_Claim(document_id, document, telling, now, wanted, write, until))
         if telling.message is not None and telling.due_at <= now:
             return telling.message
         telling.release()
@@ -157,29 +172,22 @@ class MemoryWebhookLog:
         behind = told != (document.head.epoch, document.head.offset, _state_of(document))
         return behind or self._version(document_id, telling) is not None
 
-    def _make(
-        self,
-        document_id: str,
-        document: Document,
-        telling: Telling,
-        now: int,
-        wanted: Collection[EventType],
-        write: Callable[[Happened], tuple[str, str]],
-    ) -> None:
+    def _make(self, claim: _Claim) -> None:
         """The next message; what is not wanted is passed over."""
-        while (happened := self._next(document_id, document, telling)) is not None:
-            if happened.type in wanted:
-                event_id, body = write(happened)
-                telling.message = Message(event_id, document_id, happened.type.value, body, 0)
-                telling.made_at = telling.due_at = now
+        while (happened := self._next(claim)) is not None:
+            if happened.type in claim.wanted:
+                event_id, body = claim.write(happened)
+                claim.telling.message = Message(event_id, claim.document_id, happened.type.value, body, 0)
+                claim.telling.made_at = claim.telling.due_at = claim.now
                 return
 
-    def _next(self, document_id: str, document: Document, telling: Telling) -> Happened | None:
+    def _next(self, claim: _Claim) -> Happened | None:
         """What is to be told next; it counts as told then."""
+        document_id, document, telling = claim.document_id, claim.document, claim.telling
         if telling.epoch != document.head.epoch:
             telling.epoch, telling.offset = document.head.epoch, 0
         if telling.offset < document.head.offset:
-            return _changed(document_id, document, telling)
+            return _changed(claim)
         if (version := self._version(document_id, telling)) is not None:
             telling.versions.add(version.id)
             fields = {"version_id": version.id, "offset": version.offset, "kind": version.kind, "name": version.name}
@@ -203,15 +211,16 @@ def _state_of(document: Document) -> Presence:
     return "purged" if document.purged_at is not None else "deleted" if document.deleted_at is not None else "there"
 
 
-def _changed(document_id: str, document: Document, telling: Telling) -> Happened:
-    after, head = telling.offset, document.head.offset
-    telling.offset = head
-    rows = [row.entry for row in document.rows if row.entry.offset > after]
+def _changed(claim: _Claim) -> Happened:
+    document, after = claim.document, claim.telling.offset
+    head = end_of_message(document.head.epoch, after, document.head.offset, claim.until)
+    claim.telling.offset = head
+    rows = [row.entry for row in document.rows if after < row.entry.offset <= head]
     authors = sorted({entry.author for entry in rows})
     at = rows[-1].created_at if rows else document.updated_at
     told = {"epoch": document.head.epoch, "after": after, "offset": head}
     people = {"authors": authors[:MAX_AUTHORS], "more_authors": len(authors) > MAX_AUTHORS}
-    return Happened(EventType.CHANGED, document_id, at, told | people)
+    return Happened(EventType.CHANGED, claim.document_id, at, told | people)
 
 
 if TYPE_CHECKING:

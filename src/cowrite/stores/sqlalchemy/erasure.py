@@ -34,8 +34,10 @@ from cowrite.stores.sqlalchemy.tables import (
     updates,
     versions,
 )
-from cowrite.stores.sqlalchemy.webhook_tables import webhook_dead_letters
+from cowrite.stores.sqlalchemy.webhook_tables import webhook_dead_letters, webhook_documents
+from cowrite.stores.telling import without_content
 
+_pending = select(webhook_documents.c.body).where(webhook_documents.c.document_id == bindparam("name"))
 _entry = select(updates.c.log_bytes).where(
     updates.c.document_number == bindparam("number"),
     updates.c.entry_offset == bindparam("last"),
@@ -141,6 +143,7 @@ def begin_forgetting(connection: Connection, *, erasure_id: str, document_id: st
         return False
     for statement in _forgotten:
         connection.execute(statement, place)
+    _clear_webhook(connection, document_id)
     insert_checkpoint(connection, document_id, packed, log_bytes=log_bytes, now=now)
     connection.execute(_document.values(first_offset=packed.offset + 1), {"name": document_id})
     keep_last_operation(connection, document.number, until=packed.offset)
@@ -178,10 +181,19 @@ def begin_purging(
         connection.execute(insert_or_ignore(retired_clients, connection.dialect), rows)
     for statement in _purged:
         connection.execute(statement, {"name": document_id})
+    _clear_webhook(connection, document_id)
     emptied = {"head_offset": 0, "head_entry_id": "", "first_offset": 1, "log_bytes": 0, "updated_at": at}
     connection.execute(_document.values(epoch=epoch, purged_at=at, **emptied), {"name": document_id})
     begin_erasure(connection, erasure_id, document_id, until=document.head.offset)
     return True
+
+
+def _clear_webhook(connection: Connection, document_id: str) -> None:
+    """What is on its way, and may be for two days, has nothing of the document any more."""
+    body: str | None = connection.execute(_pending, {"name": document_id}).scalar()
+    if body is not None and (cleared := without_content(body)) != body:
+        this = webhook_documents.c.document_id == document_id
+        connection.execute(update(webhook_documents).where(this).values(body=cleared))
 
 
 def _read_writers(connection: Connection, document_id: str) -> Writers:

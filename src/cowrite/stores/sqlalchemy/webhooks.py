@@ -18,10 +18,12 @@ from sqlalchemy import func as sql_func
 
 from cowrite.core.event_types import EventType
 from cowrite.core.ports.webhooks import MAX_AUTHORS, DeadLetter, Happened, Message, Waiting, WebhookLog
+from cowrite.core.records import Head
 from cowrite.stores.encoding import MAX_UUID, check_id
 from cowrite.stores.sqlalchemy.database import Database, insert_or_ignore, now_milliseconds, write
 from cowrite.stores.sqlalchemy.tables import JSON_TEXT, documents, updates, versions
 from cowrite.stores.sqlalchemy.webhook_tables import webhook_dead_letters, webhook_documents, webhook_start
+from cowrite.stores.telling import end_of_message
 
 _LOOK_BACK: Final = 60_000
 """Milliseconds by which processes' clocks may differ: a version may be made as long before the newest one, and come later."""
@@ -63,9 +65,10 @@ class SqlWebhookLog:
         seconds: float,
         wanted: Collection[EventType],
         write: Callable[[Happened], tuple[str, str]],
+        until: Head | None = None,
     ) -> Message | float | None:
         check_id("The document id", document_id)
-        claim = _Claim(document_id, process, int(seconds * 1000), frozenset(wanted), write)
+        claim = _Claim(document_id, process, int(seconds * 1000), frozenset(wanted), write, until)
         return await _write(self._database, claim)
 
     async def claim_dead(self, event_id: str) -> Message | None:
@@ -152,6 +155,7 @@ class _Claim:
     milliseconds: int
     wanted: frozenset[EventType]
     write: Callable[[Happened], tuple[str, str]]
+    until: Head | None
 
     def __call__(self, connection: Connection) -> Message | float | None:
         document = self._document(connection)
@@ -217,10 +221,16 @@ class _Claim:
         return Happened(_TOLD[document["state"]], self.document_id, at)
 
     def _changed(self, connection: Connection, row: dict[str, Any], document: _Row) -> Happened:
-        after, head = row["entry_offset"], document["head_offset"]
+        after = row["entry_offset"]
+        head = end_of_message(document["epoch"], after, document["head_offset"], self.until)
         row["entry_offset"] = head
         mine = updates.c.document_number == document["number"]
-        some = select(updates.c.author_id).where(mine, updates.c.entry_offset > after).distinct().limit(MAX_AUTHORS + 1)
+        some = (
+            select(updates.c.author_id)
+            .where(mine, updates.c.entry_offset > after, updates.c.entry_offset <= head)
+            .distinct()
+            .limit(MAX_AUTHORS + 1)
+        )
         authors = sorted(connection.execute(some).scalars())
         last = select(updates.c.created_at).where(mine, updates.c.entry_offset == head)
         at = connection.execute(last).scalar_one_or_none() or document["updated_at"]

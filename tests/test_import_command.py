@@ -45,8 +45,8 @@ def files(folder: Path, **contents: str | bytes) -> None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
-@pytest.mark.rule("EX16", "EX8", "EX9")
-def test_a_folder(run: Run, tmp_path: Path) -> None:
+@pytest.mark.rule("EX16", "EX8", "EX9", "CL52")
+def test_a_folder(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each file is a document, what cannot be read is told, and again nothing is overwritten."""
     folder = tmp_path / "notes"
     files(
@@ -89,6 +89,11 @@ def test_a_folder(run: Run, tmp_path: Path) -> None:
         "left_out": ["table"],
         "version_id": None,
     }
+    # The limits are those of the settings.
+    monkeypatch.setenv("COWRITE_LIMIT_SOURCE_NODES", "100")
+    files(tmp_path, long_txt="a\n" * 101)
+    code, out, _ = run("import", "long.txt")
+    assert (code, "it has more than 100 nodes" in out) == (1, True)
 
 
 @pytest.mark.rule("EX16", "EX11", "EX14")

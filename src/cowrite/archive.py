@@ -11,7 +11,6 @@ from cowrite.brokers.local import LocalBroker
 from cowrite.composition import Given, Parts, compose, open_database
 from cowrite.core.clock import SystemClock
 from cowrite.core.history.moments import Moment
-from cowrite.core.limits import Limits
 from cowrite.core.ports import Access, AccessDenied, Storage
 from cowrite.core.records import DocumentInfo
 from cowrite.presence.local import LocalPresence
@@ -61,7 +60,7 @@ async def open_archive(settings: Settings) -> AsyncIterator[Archive]:
             _nobody,
             AccessTokens(ephemeral_keys(), clock),
             clock,
-            Limits(),
+            settings.limits,
             OriginPolicy(frozenset(), demo=False),
             SocketTimes(),
         )

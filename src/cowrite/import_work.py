@@ -19,7 +19,6 @@ from cowrite.core.ports import Access, Grant, InvalidId
 from cowrite.core.sessions.session import Session
 from cowrite.formats.diff_text import harmless
 from cowrite.formats.shapes import Shape, Source
-from cowrite.formats.sources.invalid import MAX_SOURCE_BYTES
 from cowrite.http.importing import YJS, ImportFormat, merge_update
 from cowrite.http.refusals import Refusal
 from cowrite.startup import StartError
@@ -87,7 +86,8 @@ async def _import(archive: Archive, file: _File, wanted: Wanted, shape: Shape, m
     if form is None:
         raise HistoryRefused("unknown_format", f"its name ends with none of {', '.join(_ENDINGS)}; --format says what it is")
     services = archive.parts.services
-    content = await asyncio.to_thread(_read, file.path, services.limits.sync_bytes if form == YJS else MAX_SOURCE_BYTES)
+    limits = services.limits
+    content = await asyncio.to_thread(_read, file.path, limits.sync_bytes if form == YJS else limits.source_bytes)
     now = services.clock.now()
     access = Access(wanted.by, Grant.WRITE, issued_at=now)
     session = Session(Ids(services.clock).new(), file.document_id, access, now)

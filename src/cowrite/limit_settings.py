@@ -18,6 +18,7 @@ _KIB, _MIB = 1 << 10, 1 << 20
 _DEFAULTS: Final = Limits()
 _ORDERED: Final = (
     ("sync_bytes", "incoming_bytes"),
+    ("source_bytes", "incoming_bytes"),
     ("update_bytes", "sync_bytes"),
     ("sync_bytes", "burst_bytes"),
     ("pending_document_bytes", "pending_process_bytes"),
@@ -47,6 +48,8 @@ class LimitSettings(BaseSettings):
     limit_import_bytes: int = _limit("import_bytes", 64 * _KIB, 256 * _MIB)
     limit_import_cpu_seconds: float = _limit("import_cpu_seconds", 1, 600)
     limit_import_memory_bytes: int = _limit("import_memory_bytes", 512 * _MIB, 16_384 * _MIB)
+    limit_source_bytes: int = _limit("source_bytes", _KIB, 32 * _MIB)
+    limit_source_nodes: int = _limit("source_nodes", 100, 100_000)
     limit_incoming_bytes: int = _limit("incoming_bytes", _MIB, 16_384 * _MIB)
     limit_leaving_bytes: int = _limit("leaving_bytes", _MIB, 16_384 * _MIB)
     limit_arrival_seconds: float = _limit("arrival_seconds", 1, 3600)

@@ -120,6 +120,26 @@ async def test_what_is_not_taken(server: Api) -> None:
     assert problem(await bring(server, b"a", root="r", as_="text", mode="append")) == (422, "kind")
 
 
+@pytest.mark.rule("EX5", "CL52")
+async def test_limits_of_sources() -> None:
+    """They are those of the settings, for each kind of source."""
+    async with api(limits=Limits(source_bytes=5000, source_nodes=100)) as server:
+        assert problem(await bring(server, b"a" * 5001)) == (413, "too_large")
+        many = {
+            "markdown": b"a\n\n" * 70,
+            "html": b"<p>a" * 70,
+            "text": b"a\n" * 70,
+            "prosemirror": json.dumps({"type": "doc", "content": [{"type": "paragraph"}] * 101}).encode(),
+        }
+        for form, content in many.items():
+            answer = await bring(server, content, format=form)
+            assert problem(answer) == (422, "too_many_nodes"), form
+            assert "more than 100 " in answer.json()["detail"]
+        assert (await bring(server, b"a\n\n" * 30)).status_code == 200
+    async with api(limits=Limits(source_nodes=50_000)) as server:
+        assert (await bring(server, b"a\n" * 20_001, format="text", as_="text")).status_code == 200
+
+
 def update_of(*texts: str) -> tuple[bytes, bytes]:
     """A document with paragraphs; and what was written last alone, which builds on the rest."""
     doc: Doc[XmlFragment] = Doc({"default": XmlFragment([XmlElement("paragraph", {}, [XmlText("first")])])})

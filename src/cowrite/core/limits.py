@@ -21,6 +21,10 @@ class Limits:
     """CPU time that this process may take."""
     import_memory_bytes: int = 1536 << 20
     """Its address space."""
+    source_bytes: int = 1 << 20
+    """Of Markdown, HTML, text and JSON that is imported."""
+    source_nodes: int = 20_000
+    """Elements, texts, their pieces and attributes of it, or lines."""
     incoming_bytes: int = 128 << 20
     """Messages and bodies that have not come to their end, or wait until they are looked at, of all clients of the process; a
     quarter of it of one user."""

@@ -15,7 +15,6 @@ from cowrite.core.history.importing import Brought, Mode
 from cowrite.core.ports import Grant
 from cowrite.core.sessions.session import Session
 from cowrite.formats.shapes import Shape, Source
-from cowrite.formats.sources.invalid import MAX_SOURCE_BYTES
 from cowrite.http.asked import backend_asked
 from cowrite.http.backend import Backend, BinaryPolling
 from cowrite.http.bodies import read_body
@@ -122,7 +121,7 @@ def importing_routes() -> APIRouter:
             body = await _body(request, backend, caller.session, backend.limits.sync_bytes)
             offset = await merge_update(backend.binary, caller.session, body)
             return ImportedShown(offset=offset, root=None, version=None, left_out=[])
-        body = await _body(request, backend, caller.session, MAX_SOURCE_BYTES)
+        body = await _body(request, backend, caller.session, backend.limits.source_bytes)
         brought = Brought(body, Source(asked.form), asked.shape, asked.root, asked.mode or Mode.EMPTY, asked.id)
         made = await backend.past.importing.bring(caller.session, brought)
         return ImportedShown(offset=made.offset, root=made.root, version=made.version_id, left_out=list(made.left_out))

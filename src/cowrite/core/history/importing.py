@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from cowrite.core.history.faults import reading
 from cowrite.core.history.moments import Moment, Moments
 from cowrite.core.history.server_edits import Copies, ServerEdits, Wanted
+from cowrite.core.limits import Limits
 from cowrite.core.operations.session_replicas import fresh_client_id
 from cowrite.core.operations.state import State
 from cowrite.core.operations.submissions import SubmissionRefused, refuse_damaged
@@ -24,7 +25,7 @@ from cowrite.crdt.operations import OperationDraft, OperationInvalid, OperationT
 from cowrite.crdt.text_index import utf16_length
 from cowrite.crdt.values import Json
 from cowrite.formats.shapes import ROOTS, Shape, Source
-from cowrite.formats.sources.invalid import SourceInvalid
+from cowrite.formats.sources.invalid import SourceInvalid, SourceLimits
 
 if TYPE_CHECKING:
     from cowrite.formats.shaping import Shaped
@@ -84,11 +85,12 @@ class Imported:
 class Importing:
     """Reads in the worker's thread, and has the journal commit what it makes behind what others write meanwhile."""
 
-    def __init__(self, storage: Storage, moments: Moments, registry: Registry, edits: ServerEdits) -> None:
+    def __init__(self, storage: Storage, moments: Moments, registry: Registry, edits: ServerEdits, limits: Limits) -> None:
         self._directory = storage.directory
         self._registry = registry
         self._moments = moments
         self._edits = edits
+        self._limits = SourceLimits(limits.source_bytes, limits.source_nodes)
 
     async def bring(self, session: Session, brought: Brought) -> Imported:
         """Write it into the session's document, which is made if there is none.
@@ -97,7 +99,7 @@ class Importing:
         :class:`HistoryRefused`, :class:`RoomClosed`, and what reading and writing the store raises.
         """
         self._edits.refuse_costly(session)
-        content = await self._edits.charged(session, partial(_shaped, brought))
+        content = await self._edits.charged(session, partial(_shaped, brought, self._limits))
         info = await self._info(session.document_id)  # only now: what cannot be read makes no document
         cause = Cause(CauseKind.IMPORT, info.head.offset, root=brought.into)
         wanted = Wanted(session, cause, Grant.WRITE, brought.id, brought.words)
@@ -119,11 +121,11 @@ class Importing:
         return await self._edits.charged(session, partial(_update, head.document_id, now, content, brought)), ()
 
 
-def _shaped(brought: Brought) -> Shaped:
+def _shaped(brought: Brought, limits: SourceLimits) -> Shaped:
     from cowrite.formats.shaping import shaped  # its reader of Markdown would delay the start of every server
 
     try:
-        return shaped(brought.content, brought.source, brought.shape)
+        return shaped(brought.content, brought.source, brought.shape, limits)
     except SourceInvalid as invalid:
         raise SubmissionRefused(invalid.code, invalid.reason) from None
 

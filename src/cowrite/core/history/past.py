@@ -79,6 +79,6 @@ def open_past(
         versions=VersionKeeper(storage.versions, clock, ids),
         automatic=AutomaticVersions(storage.versions, clock, ids, times, damaged=registry.damaged),
         restoring=Restoring(storage, moments, known, edits),
-        importing=Importing(storage, moments, registry, edits),
+        importing=Importing(storage, moments, registry, edits, limits),
         erasing=Erasing(storage, moments, registry, clock, ids, grace_days=grace_days, caches=caches),
     )

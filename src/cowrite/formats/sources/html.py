@@ -17,7 +17,7 @@ from cowrite.formats.nodes import MAX_NUMBER, MAX_SPAN
 from cowrite.formats.safety import bounded, one_line, safe_address, safe_alignment, safe_colour, safe_language, safe_picture
 from cowrite.formats.settling import settle
 from cowrite.formats.sources.html_tokens import End, HtmlToken, Start, tokens
-from cowrite.formats.sources.invalid import MAX_NESTED, Counter, too_deep
+from cowrite.formats.sources.invalid import MAX_NESTED, MAX_NODES, Counter, too_deep
 
 _BLANKS: Final = " \t\n\r\f"
 _SPACE = re.compile(f"[{_BLANKS}]+")
@@ -25,9 +25,9 @@ _STYLE = re.compile(r"(?:^|;)[ \t\n]*(color|background-color|background|text-ali
 _LANGUAGE = re.compile(r"(?:^|\s)lang(?:uage)?-(\S{1,50})")
 
 
-def read_html(text: str) -> Block:
+def read_html(text: str, nodes: int = MAX_NODES) -> Block:
     """Read a page or a part of one. Raises :class:`~cowrite.formats.sources.invalid.SourceInvalid`."""
-    reader = HtmlReader(Counter())
+    reader = HtmlReader(Counter(nodes))
     for token in tokens(text):
         reader.take(token)
     return settle(reader.end())

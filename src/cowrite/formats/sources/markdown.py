@@ -21,7 +21,7 @@ from cowrite.formats.safety import bounded, one_line, safe_address, safe_languag
 from cowrite.formats.settling import settle
 from cowrite.formats.sources.html import HtmlReader, InlineMarks
 from cowrite.formats.sources.html_tokens import End, Start, tokens
-from cowrite.formats.sources.invalid import MAX_NESTED, MAX_NODES, Counter, SourceInvalid, too_deep
+from cowrite.formats.sources.invalid import MAX_NESTED, MAX_NODES, Counter, SourceInvalid, too_deep, too_many_nodes
 
 _LEVELS: Final = 100
 """Levels that the parser looks at, more than are taken here: it is silent about what is nested deeper."""
@@ -33,13 +33,13 @@ _MARKERS = re.compile(rf"^(?:[ \t]*+(?:>|(?:[-+*]|[0-9]{{1,9}}+[.)])(?=[ \t]))){
 _BOX = re.compile(r"\[([ xX])\](?: |$)")
 
 
-def read_markdown(text: str) -> Block:
+def read_markdown(text: str, nodes: int = MAX_NODES) -> Block:
     """Read Markdown. Raises :class:`~cowrite.formats.sources.invalid.SourceInvalid`."""
-    if text.count("\n") > MAX_NODES:
-        raise SourceInvalid("too_many_nodes", f"it has more than {MAX_NODES} lines; import it in parts")
+    if text.count("\n") > nodes:
+        raise too_many_nodes(nodes, "lines")
     if _MARKERS.search(text):
         raise too_deep()
-    reader = _Reader()
+    reader = _Reader(nodes)
     for token in _parser().parse(text):
         reader.take(token)
     return settle(reader.root)
@@ -77,10 +77,10 @@ def _parser() -> MarkdownIt:
 class _Reader:
     """Puts tokens into blocks."""
 
-    def __init__(self) -> None:
+    def __init__(self, nodes: int) -> None:
         self.root = Block(Kind.FRAGMENT)
         self._open = [self.root]
-        self._counter = Counter()
+        self._counter = Counter(nodes)
 
     def take(self, token: Token) -> None:
         """Raises :class:`SourceInvalid`."""

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 from cowrite.formats.blocks import Block, Json, Kind
 from cowrite.formats.reading import read_into
 from cowrite.formats.settling import settle
-from cowrite.formats.sources.invalid import Counter, SourceInvalid
+from cowrite.formats.sources.invalid import MAX_NODES, Counter, SourceInvalid
 
 MAX_DEPTH: Final = 99
 """Nodes in nodes: a text is one more."""
@@ -32,11 +32,11 @@ class ReadTree:
     """What y-prosemirror has no place for."""
 
 
-def read_prosemirror(text: str) -> ReadTree:
+def read_prosemirror(text: str, nodes: int = MAX_NODES) -> ReadTree:
     """Read a document: ``{"type": "doc", "content": […]}``. Raises
     :class:`~cowrite.formats.sources.invalid.SourceInvalid`.
     """
-    reader = _Reader()
+    reader = _Reader(nodes)
     root = reader.node(_parsed(text), "the document")
     if not isinstance(root.get("type"), str) or "text" in root:
         _refuse("the document", 'it is no node that holds others; {"type": "doc", "content": […]} is one')
@@ -73,9 +73,9 @@ def _no_constant(name: str) -> NoReturn:
 
 
 class _Reader:
-    def __init__(self) -> None:
+    def __init__(self, nodes: int) -> None:
         self.left_out: set[str] = set()
-        self._counter = Counter()
+        self._counter = Counter(nodes)
 
     def node(self, value: Json, place: str) -> Mapping[str, Any]:
         if not isinstance(value, dict):

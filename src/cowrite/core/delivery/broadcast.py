@@ -22,9 +22,9 @@ from cowrite.protocol.messages import Update
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Relayed:
-    """One update, or several merged into one."""
+    """One update, or several merged into one. Never changed; not frozen, as one is made for every keystroke."""
 
     update: bytes
     begins: Mapping[int, int]

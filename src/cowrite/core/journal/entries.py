@@ -148,7 +148,7 @@ def _refuse_unfit(run: Sequence[Received], replicas: Replicas) -> None:
 
 def _runs(batch: Sequence[Received], bindings: Bindings) -> Iterator[list[Received]]:
     """Each is one user's, and one author's; what is carried (:attr:`Received.carries`) is apart."""
-    for _, updates in groupby(batch, key=lambda one: (one.author, bindings.writer(one), one.carries)):
+    for _, updates in groupby(batch, key=bindings.run):
         run: list[Received] = []
         parts = 0
         for one in updates:

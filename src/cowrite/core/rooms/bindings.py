@@ -65,6 +65,9 @@ class Bindings:
 
     def offer(self, received: Received) -> None:
         """It was taken: who types with a Yjs client is its user, unless it has one."""
+        brings = received.outline.brings
+        if len(brings) == 1 and brings[0].client in self._bound:
+            return  # as nearly always
         client = received.typed_with
         if client is not None and client not in self._bound and not received.session.access.anonymous:
             self._offered.setdefault(client, received.author)
@@ -136,10 +139,12 @@ class Bindings:
 
     # ---- whose an entry is -------------------------------------------------------------------------------------------
 
-    def writer(self, received: Received) -> str:
-        """Whose it is that was typed; of everything else the user of the session."""
-        client = received.typed_with
-        return received.author if client is None else self.user_of(client) or received.author
+    def run(self, received: Received) -> tuple[str, str, bool]:
+        """What the updates of one run have in common: the user of the session; whose it is that was typed, of everything else
+        that user again; and :attr:`Received.carries`.
+        """
+        user, client = received.author, received.typed_with
+        return (user, user, received.carries) if client is None else (user, self.user_of(client) or user, False)
 
     def author(self, run: Sequence[Received], ranges: Sequence[ClockRange], *, deletes: bool) -> str:
         """Whose the entry of a run is that brings these: the user's to whom all is bound; else the session's. What somebody
@@ -157,7 +162,7 @@ class Bindings:
         """The Yjs clients of a run's entry that are its author's by it."""
         if run[0].session.access.anonymous:
             return ()
-        typed = dict.fromkeys(one.typed_with for one in run)
+        typed = dict.fromkeys([one.typed_with for one in run])
         return tuple([client for client in typed if client is not None and (self.user_of(client) or author) == author])
 
     def own(self, run: Sequence[Received], replicas: Replicas) -> Mapping[int, str]:

@@ -57,7 +57,8 @@ class Fullness:
             return True
         few = pieces <= self._limit // _FEW  # a SyncStep2 has all that was ever deleted
         if few and live.encoded_size + pieces + update.layout.deletes_at <= self._limit:
-            live.expect(pieces)
+            if pieces:
+                live.expect(pieces)
             return True
         return self.admits_all((update,))
 

@@ -81,19 +81,22 @@ class Intake:
             outline = NOTHING_OUTLINE
         number = peer.acknowledgements.receive(everything=everything, outline=outline)
         try:
-            if not may_write(peer.session, self._damage) and everything and self._holds(update):
-                peer.acknowledgements.commit(number, self._replicas.head.offset, everything=True)
-            elif self._may_write(peer, number):
+            if may_write(peer.session, self._damage):
+                peer.told_to_read = False
                 if outline is None:
                     outline = inspect_from_peer(update, everything=everything, limits=self._limits)
                 self._receive(Received(update, outline, peer, number, everything))
+            elif everything and self._holds(update):
+                peer.acknowledgements.commit(number, self._replicas.head.offset, everything=True)
+            else:
+                self._refuse_reader(peer, number)
         except PeerError as error:
             peer.acknowledgements.blame(number, error.code.name.lower())
             raise
         peer.acknowledge()
 
     def _receive(self, received: Received) -> None:
-        admitted = self.admitted(received)
+        admitted = self._admitted(received)
         if admitted is None:
             return
         state = self.live.state
@@ -108,6 +111,9 @@ class Intake:
         """What of an update may be taken: all, nothing, or of a SyncStep2 for which there is no room in the document, what it
         deletes. What is not taken is refused. Raises as :meth:`accepts`.
         """
+        return self._admitted(received) if self._may_write(received) else None
+
+    def _admitted(self, received: Received) -> Received | None:
         if not self._is_welcome(received):
             return None
         if self._fits(received):
@@ -120,7 +126,7 @@ class Intake:
 
         Raises :class:`PeerError` for what belongs to a document that was purged.
         """
-        return self._is_welcome(received) and self._fits(received)
+        return self._may_write(received) and self._is_welcome(received) and self._fits(received)
 
     def has_room(self, received: Received, size: int) -> bool:
         """Whether a SyncStep2 of which nothing is known but its size may be taken. Else it is refused."""
@@ -227,18 +233,22 @@ class Intake:
             raise RoomClosed(CloseCode.DOCUMENT_REBUILT, "the document is being rebuilt; reconnect")
         return self._replicas.live
 
-    def _may_write(self, peer: Peer, number: int) -> bool:
-        """Else the message is dropped and counted, and the peer is told why, once."""
-        if may_write(peer.session, self._damage):
-            peer.told_to_read = False
+    def _may_write(self, received: Received) -> bool:
+        """Whether its peer still may. Else it is refused."""
+        if may_write(received.session, self._damage):
+            received.peer.told_to_read = False
             return True
+        self._refuse_reader(received.peer, received.number)
+        return False
+
+    def _refuse_reader(self, peer: Peer, number: int) -> None:
+        """The message is dropped and counted, and the peer is told why, once."""
         peer.acknowledgements.refuse(number)
         peer.refused += 1
         if not peer.told_to_read and not peer.acknowledgements.tells_refusals:
             peer.told_to_read = True
             grant = f"the grant is {peer.session.grant}: edits are not taken"
             peer.send(PermissionDenied(grant if self._damage is None else self._damage.told))
-        return False
 
     def _holds(self, update: bytes) -> bool:
         """Whether a reader's SyncStep2 says nothing new: then nothing of the reader is missing here. A large one may."""
@@ -265,11 +275,13 @@ class Intake:
 
     def _admit(self, received: Received, checked: Mapping[int, int]) -> bytes | None:
         """Returns what was new."""
-        self._refuse_again(received.outline)
-        if self.live.contradicts(received.update, received.outline, checked=checked):
+        live, update, outline = self.live, received.update, received.outline
+        if self._refused:
+            self._refuse_again(outline)
+        if live.contradicts(update, outline, checked=checked):
             raise contradicting()
         try:
-            return self.live.admit(received.update, received.outline)
+            return live.admit(update, outline)
         except HostileUpdate as error:
             raise hostile(error) from error
         except EngineFault as fault:
@@ -277,16 +289,12 @@ class Intake:
             raise PeerError(CloseCode.HOSTILE_UPDATE, f"the update broke the engine: {fault}", fault="engine") from fault
 
     def _is_retired(self, received: Received) -> bool:
-        if not self._retired:
-            return False
         outline = received.outline
         return any(one[0] in self._retired for one in (*outline.brings, *outline.deletes, *outline.needs))
 
     def _is_welcome(self, received: Received) -> bool:
         peer = received.peer
-        if not self._may_write(peer, received.number):
-            return False
-        if self._is_retired(received):
+        if self._retired and self._is_retired(received):
             reason = "what this editor holds was deleted for good; start a new Doc"
             raise PeerError(CloseCode.DOCUMENT_DELETED, reason)
         if peer.starved or not self._pending.accepts(received.size, self._limits):
@@ -349,7 +357,7 @@ class Intake:
         return len(kept) < len(held)
 
     def _refuse_again(self, outline: Outline) -> None:
-        for brought in outline.brings if self._refused else ():
+        for brought in outline.brings:
             start, end = self._refused.get(brought.client, (0, 0))
             # The log may have got something else there meanwhile, and that may be repeated.
             known = self.live.state.get(brought.client, 0)

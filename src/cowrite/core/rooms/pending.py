@@ -78,7 +78,7 @@ class PendingUpdates:
     def put(self, pending: Received) -> None:
         """One more."""
         self._waiting.append(pending)
-        self._count([pending])
+        self._count(1, pending.size)
 
     def take(self, *, updates: int, size: int) -> list[Received]:
         """The first ones for a transaction: at most ``updates``, and no more than ``size`` bytes, nor so many structs that it
@@ -122,7 +122,7 @@ class PendingUpdates:
         self._taken, self._aside = [], []
         for one in aside:
             self._quarantine_ids.pop(one, None)
-        self._count(settled + aside, -1)
+        self._uncount(settled + aside)
         return settled
 
     def resolve(self, committed: Container[str]) -> list[Received]:
@@ -147,11 +147,13 @@ class PendingUpdates:
             if dropped in updates:
                 updates.remove(dropped)
                 self._quarantine_ids.pop(dropped, None)
-                self._count([dropped], -1)
+                self._uncount([dropped])
                 return
 
-    def _count(self, updates: Sequence[Received], sign: int = 1) -> None:
-        size = sign * sum([pending.size for pending in updates])
+    def _uncount(self, updates: Sequence[Received]) -> None:
+        self._count(-len(updates), -sum([pending.size for pending in updates]))
+
+    def _count(self, updates: int, size: int) -> None:
         self.bytes += size
         self._backlog.bytes += size
-        self._backlog.updates += sign * len(updates)
+        self._backlog.updates += updates

@@ -49,7 +49,7 @@ class LimitSettings(BaseSettings):
     limit_import_cpu_seconds: float = _limit("import_cpu_seconds", 1, 600)
     limit_import_memory_bytes: int = _limit("import_memory_bytes", 512 * _MIB, 16_384 * _MIB)
     limit_source_bytes: int = _limit("source_bytes", _KIB, 32 * _MIB)
-    limit_source_nodes: int = _limit("source_nodes", 100, 100_000)
+    limit_source_nodes: int = _limit("source_nodes", 100, 50_000)
     limit_incoming_bytes: int = _limit("incoming_bytes", _MIB, 16_384 * _MIB)
     limit_leaving_bytes: int = _limit("leaving_bytes", _MIB, 16_384 * _MIB)
     limit_arrival_seconds: float = _limit("arrival_seconds", 1, 3600)

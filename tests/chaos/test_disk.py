@@ -15,6 +15,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -137,6 +138,12 @@ async def test_a_disk_that_is_full_a_database_that_is_locked_and_a_file_system_t
         ballast = small_disk / "ballast"
         await asyncio.to_thread(fill_up, ballast)
         await is_kept_back(server, writer)
+        # Who comes in with an editor does; sessions are stored, and there is no room for one.
+        assert [word for word in writer.durable if word not in await read_text(server.port, DOCUMENT)] == []
+        assert await read_text(server.port, "not-there-yet") == ""
+        asked = {"document_id": DOCUMENT}
+        refused = await asyncio.to_thread(httpx.post, f"{server.url}api/v2/realtime/connect", json=asked, timeout=30)
+        assert refused.status_code == 503
         await asyncio.to_thread(ballast.unlink)
         durable = len(writer.durable)
         await until(lambda: len(writer.durable) > durable)

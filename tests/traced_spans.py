@@ -40,8 +40,10 @@ def traced(sampler: Sampler | None = None) -> Iterator[Traced]:
     exporter = InMemorySpanExporter()
     provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    yield Traced(provider, exporter)
-    provider.shutdown()
+    try:
+        yield Traced(provider, exporter)
+    finally:
+        provider.shutdown()
 
 
 def context_of(span: ReadableSpan) -> SpanContext:

@@ -22,8 +22,8 @@ pytestmark = pytest.mark.timeout(120)  # the first run installs the packages
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = 'CREATE TABLE IF NOT EXISTS "documents" ("name" varchar(255) NOT NULL, "data" blob NOT NULL, UNIQUE(name))'
 """The one of @hocuspocus/extension-sqlite (2.15 and 4.7), which needs a compiler for its database where there is no binary."""
-FIRST, SECOND = "Salt and bread 😀.", "And onions."
-"""What is in notes/1 and notes/sub/2."""
+TEXT = "Salt and bread 😀."
+"""What is in notes/1."""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,12 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_documents_are_brought_over(old: Path, server: str) -> None:
     """The page's commands, in order; then again, which changes nothing."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("COWRITE_")}
-    settings = {"COWRITE_PORT": "0", "COWRITE_SECRET": generate_secret(), "COWRITE_DATA_DIR": server}
+    settings = {
+        "COWRITE_PORT": "0",
+        "COWRITE_SECRET": generate_secret(),
+        "COWRITE_DATA_DIR": server,
+        "COWRITE_DRAIN_SECONDS": "0",
+    }
     environment = own | {"PATH": PATH} | settings
     with ExitStack() as ends:
         terminal = Terminal(old, environment)
@@ -66,8 +71,9 @@ def test_documents_are_brought_over(old: Path, server: str) -> None:
                 printed = "".join(map(terminal.type, step.commands))
                 assert matches(step.seen, printed), printed
                 assert ("not exported" in printed) == (server == "hocuspocus" and "import" in step.commands[-1])
-        assert FIRST in printed
+        assert TEXT in printed
         assert "'notes/sub/2' agrees" in printed
-        terminal.type("cowrite import documents/ --by migration")
-        assert terminal.type("cowrite export notes/sub/2 --format text").strip() == SECOND
+        if server == "hocuspocus":  # a second time, of what is the same for both
+            terminal.type("cowrite import documents/ --by migration")
+            assert terminal.type("cowrite export notes/1 --format text").strip() == TEXT
     assert not (old.parent / "outside.yjs").exists()

@@ -19,7 +19,7 @@ from cowrite.testing.client import PING, TEXT, encode_frame
 _HOCUSPOCUS, _JSON = "/hocuspocus", "/api/v2/realtime/ws"
 _LATE: Final = "408 after 10 s (LM4)"
 _IDLE: Final = "4508 after 40 s (TR27)"
-_LATER: Final = "read and served later than others (TR45, RO20); 4529 where 8 MB wait"
+_LATER: Final = "read and served later than others (TR45, RO20); 4529 after 30 s (RO21)"
 _FEW_MESSAGES: Final = 2000
 """Of a flood that is only tried out."""
 _CHUNK: Final = 100

@@ -44,12 +44,13 @@ def test_all_together_have_a_limit() -> None:
 
 
 def test_what_grows_keeps_what_it_has_when_there_is_no_room_for_more() -> None:
-    incoming, _ = of(8)
+    incoming, excess = of(8)
     first, second = incoming.share(""), incoming.share("")
     assert first.hold(MB)
     assert second.hold(MB)
     assert not second.hold(MB + 1)
-    assert incoming.bytes == 2 * MB
+    assert [second.fits(size) for size in (MB + 1, MB, MB - 1, SMALL_BYTES)] == [False, True, True, True]
+    assert (incoming.bytes, excess.counts["incoming_bytes"]) == (2 * MB, 1), "to ask refuses nobody"
     assert second.hold(MB // 2)
     assert first.hold(MB + MB // 2)
     assert incoming.bytes == 2 * MB

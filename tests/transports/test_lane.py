@@ -51,7 +51,7 @@ class Socket:
         return self.taken - before
 
 
-@pytest.mark.rule("RO21", "HP25")
+@pytest.mark.rule("TR48")
 def test_what_waits_in_small_messages_has_a_bound_of_its_own() -> None:
     """Large ones are bounded with all else that has come: whoever was offline sends one for each document."""
     limits, floods = Limits(), list[str]()
@@ -99,6 +99,49 @@ def test_what_waits_counts_with_all_else_that_does() -> None:
     assert incoming.bytes == 600_128
     lanes[2].stop()
     assert incoming.bytes == 0
+
+
+@pytest.mark.rule("TR48")
+def test_nothing_more_is_read_while_much_waits() -> None:
+    """Until little does, or it ends; but all that may wait before the first release is read."""
+    read = list[bool]()
+
+    def lane(held_bytes: int = 0) -> Lane:
+        limits = Limits()
+        return Lane(
+            clock := ManualClock(),
+            limits,
+            Excess(),
+            Incoming(limits),
+            TurnShare(clock),
+            take=lambda frame: made.hold(),
+            flood=pytest.fail,
+            throttle=lambda paused: read.append(not paused),
+            held_bytes=held_bytes,
+        )
+
+    made = lane(held_bytes=4 << 20)
+    for _ in range(4):
+        made.receive(bytes(500_000))
+    assert not made.stall()
+    made.release()
+    made.receive(b"")
+    assert read == [False]
+    made.release()
+    made.release()
+    assert read == [False], "more than a little waits"
+    made.release()
+    assert read == [False, True]
+    made.release()
+    made.release()
+    assert not made.stall(), "nothing is about to be taken"
+    made.hold()
+    assert made.stall()
+    assert made.stall()
+    made.stop()
+    made.release()
+    assert read == [False, True, False, True]
+    assert not made.stall()
 
 
 FRAMES = [bytes(size) for size in (0, 100, 20_000, 500_000, 3_000_000)]

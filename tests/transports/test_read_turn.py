@@ -93,6 +93,28 @@ async def test_a_socket_that_closes_is_left_alone() -> None:
     assert socket.rests == []
 
 
+@pytest.mark.rule("TR48", "TR45")
+async def test_who_is_stopped_is_passed_over() -> None:
+    """Until it may go on: then in its turn, if it rests."""
+    turn, socket, resting, closing = ReadTurn(), Socket(), Socket(), Socket(closing=True)
+    for one in (socket, resting, closing):
+        turn.stop(one)
+        turn.took(one, 2 * TURN_SECONDS)
+    assert closing.pauses == []
+    turn.go_on(resting)
+    assert resting.rests == []
+    await resting.read_again.wait()
+    await asyncio.sleep(20 * MS)
+    assert socket.rests == []
+    for one in (socket, resting, closing):
+        turn.go_on(one)
+    assert [len(one.rests) for one in (socket, resting, closing)] == [1, 1, 0]
+    turn.stop(socket)
+    turn.forget(socket)
+    turn.go_on(socket)
+    assert len(socket.rests) == 1
+
+
 @pytest.mark.rule("TR47")
 async def test_what_all_take_in_one_turn_of_the_loop_is_bounded() -> None:
     """Beyond it those are set aside that took more than a little, and whoever was before; the next turn begins anew."""

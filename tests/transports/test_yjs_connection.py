@@ -151,9 +151,9 @@ async def test_closed_while_coming_in(desk: Desk) -> None:
     assert not desk.process.room().peers
 
 
-@pytest.mark.rule("TR16")
+@pytest.mark.rule("TR48")
 async def test_too_much_behind_a_large_update(desk: Desk) -> None:
-    """At most 8 MB of small messages wait while a large update is inspected; then the client is told to slow down."""
+    """Where nothing can be left unread, at most 8 MB of small messages wait; then the client is told to slow down."""
     connection, wire = await desk.join()
     connection.receive(large()[0])
     connection.receive(bytes(9 << 20))  # it waits, too, and is counted with all that has come
@@ -304,9 +304,9 @@ async def test_flood_without_an_end(desk: Desk, queries: list[Peer]) -> None:
     assert 150 < len(queries) < 190
 
 
-@pytest.mark.rule("RO21")
+@pytest.mark.rule("RO21", "TR48")
 async def test_flood_beyond_the_queue(desk: Desk, queries: list[Peer]) -> None:
-    """At most 8 MB wait, each message counted with 64 bytes on top."""
+    """Where nothing can be left unread, at most 8 MB wait, each message counted with 64 bytes on top."""
     eve, wire = await desk.join()
     eve.receive(QUERY)
     for _ in range((8 << 20) // 65):

@@ -44,11 +44,16 @@ class Incoming:
         """Something of this user has begun to come, or to wait. Empty: it is not known whose it is."""
         return Share(self, user)
 
-    def _change(self, user: str, before: int, now: int) -> bool:
+    def _fits(self, user: str, before: int, now: int) -> bool:
         of_user, of_all = self._of.get(user, 0) - before, self.bytes - before
-        if now > before and ((of_user and of_user + now > self._limit // _PARTS) or (of_all and of_all + now > self._limit)):
+        too_much = (of_user and of_user + now > self._limit // _PARTS) or (of_all and of_all + now > self._limit)
+        return now <= before or not too_much
+
+    def _change(self, user: str, before: int, now: int) -> bool:
+        if not self._fits(user, before, now):
             self._excess.count(self._name)
             return False
+        of_user, of_all = self._of.get(user, 0) - before, self.bytes - before
         self.bytes = of_all + now
         if of_user + now:
             self._of[user] = of_user + now
@@ -67,9 +72,13 @@ class Share:
         self._user = user
         self._size = 0
 
+    def fits(self, size: int) -> bool:
+        """Whether there is room for so many bytes of it now."""
+        return self._incoming._fits(self._user, self._size, _counted(size))
+
     def hold(self, size: int) -> bool:
         """It has so many bytes now. False: there is no room for them; then it has as many as before."""
-        size = size if size > SMALL_BYTES else 0
+        size = _counted(size)
         if size != self._size:
             if not self._incoming._change(self._user, self._size, size):
                 return False
@@ -79,3 +88,7 @@ class Share:
     def release(self) -> None:
         """It is taken, or gone. Idempotent."""
         self.hold(0)
+
+
+def _counted(size: int) -> int:
+    return size if size > SMALL_BYTES else 0

@@ -77,6 +77,8 @@ class AsgiWire:
         self._closing: tuple[int, str] | None = None
         self._over = False
         self._wake = asyncio.Event()
+        self._reading = asyncio.Event()
+        self._reading.set()
 
     def write(self, message: bytes) -> None:
         if self._closing is None and not self._over:
@@ -101,6 +103,17 @@ class AsgiWire:
             self._excess.closed(code)
             self._closing = code, reason
             self._wake.set()
+
+    def throttle(self, paused: bool) -> None:
+        """Take nothing more from the server, or do again."""
+        if paused:
+            self._reading.clear()
+        else:
+            self._reading.set()
+
+    async def readable(self) -> None:
+        """Wait until something more may be taken from the server."""
+        await self._reading.wait()
 
     async def run(self, drained: Callable[[], None]) -> None:
         """Send until closed, or until the socket is gone. ``drained`` is called when there is room again."""
@@ -133,9 +146,9 @@ class AsgiWire:
 
 
 async def _converse(receive: Receive, wire: AsgiWire, accepted: Accepted, services: Services) -> None:
-    connection = connection_for(wire, accepted, services)
+    connection = connection_for(wire, accepted, services, throttle=wire.throttle)
     writing = asyncio.create_task(wire.run(connection.drained))
-    reading = asyncio.create_task(_read(receive, connection, max_message_bytes(services.limits)))
+    reading = asyncio.create_task(_read(receive, wire, connection, max_message_bytes(services.limits)))
     connection.opened()
     goodbye = False
     try:
@@ -149,9 +162,10 @@ async def _converse(receive: Receive, wire: AsgiWire, accepted: Accepted, servic
         await asyncio.wait((reading, writing))
 
 
-async def _read(receive: Receive, connection: Connection, max_message: int) -> bool:
+async def _read(receive: Receive, wire: AsgiWire, connection: Connection, max_message: int) -> bool:
     """Feed the connection until its socket is gone. True: the client said goodbye."""
     while True:
+        await wire.readable()
         event = await receive()
         if event["type"] == "websocket.disconnect":
             return _is_goodbye(event)

@@ -13,15 +13,22 @@ from cowrite.transports.yjs import YjsConnection
 
 
 def connection_for(
-    wire: MeteredWire, accepted: Accepted, services: Services, *, arriving: Callable[[], bool] = lambda: False
+    wire: MeteredWire,
+    accepted: Accepted,
+    services: Services,
+    *,
+    throttle: Callable[[bool], None],
+    arriving: Callable[[], bool] = lambda: False,
 ) -> Connection:
-    """The connection of a socket that was let in. ``arriving``: whether half a message has come, where that is known."""
+    """The connection of a socket that was let in. ``throttle``: see :class:`Lane`. ``arriving``: whether half a message has
+    come, where that is known.
+    """
     match accepted.language:
         case Language.YJS:
-            return YjsConnection(wire, accepted, services)
+            return YjsConnection(wire, accepted, services, throttle=throttle)
         case Language.JSON:
-            return JsonConnection(wire, accepted, services)
+            return JsonConnection(wire, accepted, services, throttle=throttle)
         case Language.HOCUSPOCUS:
-            return HocuspocusConnection(wire, accepted, services, arriving=arriving)
+            return HocuspocusConnection(wire, accepted, services, throttle=throttle, arriving=arriving)
         case _:
             assert_never(accepted.language)

@@ -31,7 +31,7 @@ from cowrite.protocol.lib0 import MalformedFrame
 from cowrite.protocol.messages import PermissionDenied, SyncStep1, UnknownMessage
 from cowrite.transports.hocuspocus_document import HocuspocusDocument
 from cowrite.transports.hocuspocus_socket import Checks, Socket
-from cowrite.transports.lane import Lane
+from cowrite.transports.lane import Lane, no_socket
 from cowrite.transports.services import Services
 from cowrite.transports.upgrade import Accepted
 from cowrite.transports.yjs import MAX_UNKNOWN_MESSAGES
@@ -48,9 +48,15 @@ class HocuspocusConnection:
     """See the module's docstring."""
 
     def __init__(
-        self, wire: Wire, upgrade: Accepted, services: Services, *, arriving: Callable[[], bool] = lambda: False
+        self,
+        wire: Wire,
+        upgrade: Accepted,
+        services: Services,
+        *,
+        throttle: Callable[[bool], None] = no_socket,
+        arriving: Callable[[], bool] = lambda: False,
     ) -> None:
-        """``arriving``: whether half a message has come, where the transport can tell."""
+        """``throttle``: see :class:`Lane`. ``arriving``: whether half a message has come, where the transport can tell."""
         self.services = services
         self.write = wire.write
         self.writable = wire.writable
@@ -62,6 +68,7 @@ class HocuspocusConnection:
             services.behind,
             take=self._take,
             flood=self._flood,
+            throttle=throttle,
         )
         self.checks = Checks()
         self.token = upgrade.token or None
@@ -157,6 +164,10 @@ class HocuspocusConnection:
         who = {"connection": self.id, "documents": len(self._documents)}
         self.services.tell_closed(_log, code, self.user, **who, reason=reason)
         self._end(code, reason)
+
+    def stall(self) -> bool:
+        """There is no room for more of a message that is coming. False: nothing that came before is about to be taken."""
+        return self.lane.stall()
 
     @property
     def user(self) -> str:

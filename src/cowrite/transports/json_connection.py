@@ -7,7 +7,7 @@ on a :class:`JsonReader` sends what is committed, and a :class:`JsonWriter` puts
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol, assert_never
 
 import structlog
@@ -41,7 +41,7 @@ from cowrite.transports.json_reader import JsonReader
 from cowrite.transports.json_states import Attached, Closed, Greeting, Opening
 from cowrite.transports.json_welcome import grant_fields, welcome
 from cowrite.transports.json_writer import MAX_WAITING, MAX_WAITING_BYTES, JsonWriter
-from cowrite.transports.lane import Lane
+from cowrite.transports.lane import Lane, no_socket
 from cowrite.transports.link import LinkMeter
 from cowrite.transports.services import Services
 from cowrite.transports.upgrade import Accepted
@@ -64,7 +64,15 @@ class MeteredWire(Wire, Protocol):
 class JsonConnection:
     """See the module's docstring."""
 
-    def __init__(self, wire: MeteredWire, upgrade: Accepted, services: Services) -> None:
+    def __init__(
+        self,
+        wire: MeteredWire,
+        upgrade: Accepted,
+        services: Services,
+        *,
+        throttle: Callable[[bool], None] = no_socket,
+    ) -> None:
+        """``throttle``: see :class:`Lane`."""
         self._wire = wire
         self._id = services.ids.new()
         self._upgrade = upgrade
@@ -78,6 +86,7 @@ class JsonConnection:
             services.behind,
             take=self._take,
             flood=self._flood,
+            throttle=throttle,
         )
         self._user_id: str | None = None
         self._document_id: str | None = None
@@ -132,6 +141,10 @@ class JsonConnection:
             self._services.tell_closed(_log, code, self._who().get("user"), **self._who(), reason=reason)
             self._leave()
             self._wire.close(int(code), cut_reason(reason))
+
+    def stall(self) -> bool:
+        """There is no room for more of a message that is coming. False: nothing that came before is about to be taken."""
+        return self._lane.stall()
 
     @property
     def user(self) -> str:

@@ -2,7 +2,8 @@
 
 Theory of operation. Everything is one synchronous call per frame, without tasks, as long as nothing is in the way. While the
 lane is held (something else must be done before the next frame), or its socket has used its share of CPU time, messages or
-bytes (:class:`Account`), frames wait, in a bounded queue, and others are served.
+bytes (:class:`Account`), frames wait, in a bounded queue, and others are served. When the queue is long nothing more is read of
+the socket until it is short again: the rest waits with its peer, who is not sent away for having much to say.
 """
 
 from __future__ import annotations
@@ -20,13 +21,21 @@ from cowrite.core.turn_share import TurnShare
 from cowrite.transports.backlog import Backlog
 
 BEHIND_QUEUE_BYTES: Final = 8 << 20
-"""What may wait in small messages of a client that has fallen behind. Large ones are counted with all that has come
-(:class:`Incoming`): whoever was offline for long sends many of them at once, one for each document."""
+"""What may wait in small messages where nothing can be left unread (:func:`no_socket`). Large ones are counted with all that has
+come (:class:`Incoming`)."""
+LONG_BYTES: Final = 1 << 20
+"""When more waits, nothing more is read."""
+SHORT_BYTES: Final = 256 << 10
+"""When no more waits, it is read again."""
 BRIEF_SECONDS: Final = 0.01
 WATCHED_FRAMES: Final = 100
 """The clock on the wall tells what a frame has cost, since it never shows less than the CPU clock; to ask that one is a call of
 the system, and two for each frame took a seventh of a server's time. But where the process had to wait for its core, the wall
 shows more: after a frame that took longer than this, so many are measured by the CPU clock."""
+
+
+def no_socket(paused: bool) -> None:
+    """For frames that come by none: there is nothing that could be left unread."""
 
 
 class _State(Enum):
@@ -39,7 +48,7 @@ class Lane:
     """See the module's docstring.
 
     ``take`` is given each frame; it may hold the lane, and must not raise. ``flood`` is told when more waits than may, or for
-    longer: close the socket.
+    longer: close the socket. ``throttle(True)``: read nothing more of it; ``throttle(False)``: do again.
     """
 
     __slots__ = (
@@ -52,6 +61,8 @@ class Lane:
         "_opening_bytes",
         "_state",
         "_take",
+        "_throttle",
+        "_throttled",
         "_timer",
         "_waiting",
         "_watched",
@@ -68,10 +79,11 @@ class Lane:
         *,
         take: Callable[[bytes], None],
         flood: Callable[[str], None],
+        throttle: Callable[[bool], None] = no_socket,
         held_bytes: int = 0,
     ) -> None:
-        """``behind``: where those are served who have fallen behind. ``held_bytes``: it begins held, and so much may wait
-        until its first release; 0: it does not.
+        """``behind``: where those are served who have fallen behind. ``held_bytes``: it begins held, and until its first release
+        so much is read, and may wait; 0: it does not.
         """
         self.user = ""
         """Whose frames they are; empty while that is not known."""
@@ -80,6 +92,9 @@ class Lane:
         self._behind = behind
         self._take = take
         self._flood = flood
+        self._throttle = throttle
+        self._throttled = False
+        """Nothing is read."""
         self._account = Account(clock, limits)
         self._waiting = Backlog(incoming)
         self._opening_bytes = held_bytes
@@ -109,6 +124,17 @@ class Lane:
                 self._give_up(f"more than {self._opening_bytes or BEHIND_QUEUE_BYTES} bytes wait to be read")
             elif not self._waiting.count(self.user):
                 self._flood(REASON)
+            elif self._waiting.size > LONG_BYTES:
+                self.stall()
+
+    def stall(self) -> bool:
+        """Read nothing more of the socket until something of it was taken. False: nothing of it is about to be."""
+        if self._state is not _State.HELD or self._opening_bytes:
+            return False
+        if not self._throttled:
+            self._throttled = True
+            self._throttle(True)
+        return True
 
     def hold(self) -> None:
         """Take nothing more for now. From within ``take``, at most once for each release."""
@@ -126,6 +152,8 @@ class Lane:
         while self._waiting and self._state is _State.OPEN:
             self._serve(self._waiting.pop())
         self._waiting.count(self.user)  # less than before: there is room
+        if self._waiting.size <= SHORT_BYTES:
+            self._read_on()
         if self._state is _State.OPEN:
             self._account.caught_up()
             if self._farewell is not None:
@@ -159,6 +187,12 @@ class Lane:
         self._farewell = None
         if self._timer is not None:
             self._timer.cancel()
+        self._read_on()  # for the peer's goodbye
+
+    def _read_on(self) -> None:
+        if self._throttled:
+            self._throttled = False
+            self._throttle(False)
 
     def _is_too_much(self) -> bool:
         if self._opening_bytes:

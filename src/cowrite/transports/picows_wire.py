@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections import deque
 from typing import TYPE_CHECKING, Final, cast
 
 from picows import WSFrame, WSMsgType
@@ -15,17 +14,17 @@ from cowrite.protocol.close_codes import CloseCode
 from cowrite.transports.arrival import Arrival
 from cowrite.transports.attendance import max_message_bytes
 from cowrite.transports.connections import connection_for
-from cowrite.transports.framing import BINARY, CLOSE, CONTINUATION, FINAL, PING, PONG, TEXT, control_frame, header
+from cowrite.transports.framing import BINARY, CLOSE, PING, PONG, TEXT, control_frame
 from cowrite.transports.json_connection import MeteredWire
+from cowrite.transports.large_messages import LargeMessages
 from cowrite.transports.link import LinkMeter
+from cowrite.transports.read_turn import ReadTurn
 from cowrite.transports.services import Services
 from cowrite.transports.upgrade import Accepted, Language
 
 HIGH_WATER: Final = 64 << 10
 """Bytes in the socket's buffer from which on nothing more is written to it."""
 LOW_WATER: Final = 16 << 10
-FRAGMENT_BYTES: Final = 64 << 10
-"""Longer messages are sent in parts of this size."""
 _PROTOCOL_ERROR, _TOO_BIG, _INTERNAL_ERROR = 1002, 1009, 1011
 """Codes of RFC 6455, 7.4.1, with which picows ends a connection; only the first one leaves the server."""
 _JOIN_BYTES: Final = 8 << 10
@@ -37,41 +36,16 @@ class PicowsWire:
 
     # An instance dictionary would be the largest part of an idle socket here.
     __slots__ = (
-        "_clear",
-        "_clock",
-        "_due",
-        "_excess",
-        "_heard",
-        "_is_text",
-        "_kind",
-        "_large",
-        "_large_sent",
-        "_lost",
-        "_max_message",
-        "_outboxes",
-        "_parts",
-        "_paused",
-        "_pausing",
-        "_pinged",
-        "_refused",
-        "_services",
-        "_small",
-        "_small_bytes",
-        "_socket",
-        "_timer",
-        "_times",
-        "_turn",
-        "_unanswered",
-        "_watch",
-        "arrival",
-        "closing",
-        "connection",
-        "link",
-    )
+        "_clear", "_clock", "_due", "_excess", "_heard", "_kind", "_large", "_lost", "_max_message", "_outboxes",
+        "_paused", "_pausing", "_pinged", "_reads", "_refused", "_services", "_small", "_small_bytes", "_socket",
+        "_timer", "_times", "_turn", "_unanswered", "_unread", "_watch", "arrival", "closing", "connection", "link"
+    )  # fmt: skip
 
-    def __init__(self, socket: asyncio.Transport, upgrade: Accepted, services: Services) -> None:
+    def __init__(self, socket: asyncio.Transport, upgrade: Accepted, services: Services, reads: ReadTurn) -> None:
         self.link = LinkMeter(services.clock)
-        self.connection = connection_for(self, upgrade, services, arriving=lambda: self.arrival is not None)
+        self.connection = connection_for(
+            self, upgrade, services, throttle=self.throttle, arriving=lambda: self.arrival is not None
+        )
         self._kind = TEXT if upgrade.language is Language.JSON else BINARY
         self.closing = False
         """A close frame was sent, or nothing can be sent any more: what is written is dropped."""
@@ -85,15 +59,12 @@ class PicowsWire:
         self._max_message = max_message_bytes(services.limits)
         self.arrival: Arrival | None = None
         """Of the message that is coming in parts."""
-        self._parts: bytearray | None = None
-        """The message whose fragments are coming in."""
-        self._is_text = False
+        self._reads = reads
+        self._unread = False
+        """Nothing is read: too much of it waits."""
         self._small: list[bytes] = []
         self._small_bytes = 0
-        self._large: deque[bytes] | None = None
-        """Made when there is one: an empty one is larger than all else that an idle socket needs here."""
-        self._large_sent = 0
-        """How much of the first large message has been written."""
+        self._large: LargeMessages | None = None
         self._paused = False
         self._pausing = False
         """It goes on with the large messages in a later turn, though the socket would take more."""
@@ -129,7 +100,7 @@ class PicowsWire:
         elif self.closing:
             if kind == WSMsgType.CLOSE:
                 self._socket.close()
-        elif kind == WSMsgType.BINARY and frame.fin and self._parts is None:
+        elif kind == WSMsgType.BINARY and frame.fin and (self.arrival is None or self.arrival.fragments is None):
             if self.arrival is not None:
                 self._arrived()
             self.connection.receive(frame.get_payload_as_bytes())
@@ -146,14 +117,13 @@ class PicowsWire:
         """So many bytes have come behind the last whole frame; call when there are some, or an :attr:`arrival`. False: the peer
         is sent away, and what still comes of it is not to be kept.
         """
-        size = pending + len(self._parts or b"")
-        if not size or self.closing:
+        in_parts = self.arrival is not None and self.arrival.fragments is not None
+        if not (pending or in_parts) or self.closing:
             self._arrived()
             return True
-        if self._begin_arrival().grow(size, self._heard):
+        if self._begin_arrival().grow(pending, self._heard):
             return True
-        self._parts = None  # now, and not when the socket is gone
-        self._arrived()
+        self._arrived()  # now, and not when the socket is gone
         return False
 
     def end(self) -> None:
@@ -183,6 +153,22 @@ class PicowsWire:
         """Bytes have come: the peer is alive."""
         self._heard = self._clock.monotonic()
 
+    def throttle(self, paused: bool) -> None:
+        """Read nothing more, or do again. Nobody is silent, or late, who is not read."""
+        self._unread = paused
+        self.hear()
+        if paused:
+            self._reads.stop(self._socket)
+            if self.arrival is not None:
+                self.arrival.pause(self._heard)
+            if self._due is not None:
+                self._watch.drop(self, self._due)
+                self._due = self._watch.put(self, self._times.pong_within)
+        else:
+            if self.arrival is not None:
+                self.arrival.go_on(self._heard)
+            self._reads.go_on(self._socket)
+
     def fail(self, code: int, reason: str) -> None:
         """The reader of frames cannot go on."""
         if code == _TOO_BIG:
@@ -202,7 +188,7 @@ class PicowsWire:
         if len(message) > _JOIN_BYTES or self._large:
             self._write_small()
             if self._large is None:
-                self._large = deque()
+                self._large = LargeMessages(self._socket, self._turn, self._kind)
             self._large.append(message)
             self._pump()
         else:
@@ -230,7 +216,7 @@ class PicowsWire:
 
     def ping(self) -> None:
         """Measure the round trip. Harmless while the socket is full, or closing."""
-        if not (self.closing or self._paused):
+        if not (self.closing or self._paused or self._unread):
             self.link.asked()
             self._socket.write(control_frame(PING, b""))
 
@@ -270,20 +256,12 @@ class PicowsWire:
 
     def _pump(self) -> None:
         """Write parts of the large messages until the socket's buffer is full, or it is the others' turn."""
-        while self._large and not (self._paused or self._pausing):
-            message = self._large[0]
-            start, end = self._large_sent, min(self._large_sent + FRAGMENT_BYTES, len(message))
-            if not self._turn.spend(end - start):
-                self._pausing = True
-                self._turn.pause(self)
-                return
-            first = (CONTINUATION if start else self._kind) | (FINAL if end == len(message) else 0)
-            self._large_sent = end
-            if end == len(message):
-                self._large.popleft()
-                self._large_sent = 0
-            self._socket.writelines((header(first, end - start), memoryview(message)[start:end]))
-        if not self._large:
+        if self._large is None or self._pausing:
+            return
+        if not self._large.write(lambda: self._paused):
+            self._pausing = True
+            self._turn.pause(self)
+        elif not self._large:
             self._large = None
 
     def go_on(self) -> None:
@@ -313,23 +291,26 @@ class PicowsWire:
 
     def _fragment(self, frame: WSFrame) -> None:
         """A frame that is not a whole binary message."""
-        if (frame.msg_type == WSMsgType.CONTINUATION) == (self._parts is None):
+        fragments = self.arrival.fragments if self.arrival is not None else None
+        if (frame.msg_type == WSMsgType.CONTINUATION) == (fragments is None):
             self._break("a frame out of its order")
-        elif len(self._parts or b"") + frame.payload_size > self._max_message:
+        elif len(fragments or b"") + frame.payload_size > self._max_message:
             self._too_large()
         else:
-            if self._parts is None:
-                self._parts, self._is_text = bytearray(), frame.msg_type == WSMsgType.TEXT
-                self._begin_arrival()
-            self._parts += frame.get_payload_as_memoryview()
+            arrival = self._begin_arrival()
+            if fragments is None:
+                fragments = arrival.fragments = bytearray()
+                arrival.is_text = frame.msg_type == WSMsgType.TEXT
+            fragments += frame.get_payload_as_memoryview()
             if frame.fin:
-                message, self._parts = bytes(self._parts), None
                 self._arrived()
-                (self.connection.receive_text if self._is_text else self.connection.receive)(message)
+                (self.connection.receive_text if arrival.is_text else self.connection.receive)(bytes(fragments))
 
     def _begin_arrival(self) -> Arrival:
         if self.arrival is None:
             self.arrival = Arrival(self._services, self.connection, self._heard)
+            if self._unread:
+                self.arrival.pause(self._heard)
         return self.arrival
 
     def _arrived(self) -> None:
@@ -375,6 +356,9 @@ class PicowsWire:
         """Ping a peer that is silent, and let one go that stays so: half-open sockets look open for hours."""
         now = self._clock.monotonic()
         quiet = now - self._heard
+        if self._unread:
+            self._ping_unheard()
+            return
         if self.arrival is not None and not self.arrival.look(now):
             return
         if quiet < self._times.ping_after:
@@ -386,6 +370,12 @@ class PicowsWire:
             self._due = self._watch.put(self, self._times.pong_within)
         else:
             self.connection.close(CloseCode.IDLE, f"nothing was heard for {quiet:.0f} s, nor an answer to a ping")
+
+    def _ping_unheard(self) -> None:
+        """Nobody can be heard who is not read; but what is written to a socket that has ended shows its end."""
+        if not self._paused:
+            self._socket.write(control_frame(PING, b""))
+        self._due = self._watch.put(self, self._times.pong_within)
 
     def _stop_timer(self) -> None:
         if self._due is not None:

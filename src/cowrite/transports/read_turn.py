@@ -74,6 +74,8 @@ class ReadTurn:
         self._ends = False
         """It is known that the turn ends."""
         self._aside: dict[asyncio.Transport, _Aside] = {}
+        self._stopped: set[asyncio.Transport] = set()
+        """Those that are not read until they are told to."""
         self._line: list[tuple[float, int, asyncio.Transport]] = []
         """A heap by what they have taken, then by their coming."""
         self._numbers = count()
@@ -114,6 +116,21 @@ class ReadTurn:
         if socket is self._socket:
             self._socket = None
         self._aside.pop(socket, None)
+        self._stopped.discard(socket)
+
+    def stop(self, socket: asyncio.Transport) -> None:
+        """Do not read it, whoever's turn it is, until :meth:`go_on`."""
+        if not socket.is_closing():
+            self._stopped.add(socket)
+            socket.pause_reading()
+
+    def go_on(self, socket: asyncio.Transport) -> None:
+        """Read it again, in its turn."""
+        if socket in self._stopped:
+            self._stopped.remove(socket)
+            one = self._aside.get(socket)
+            if not (socket.is_closing() or (one is not None and one.resting)):
+                socket.resume_reading()
 
     def _next_turn(self) -> None:
         self._all, self._ends = 0.0, False
@@ -156,6 +173,8 @@ class ReadTurn:
             one = self._aside.get(socket)
             if one is not None and not socket.is_closing():
                 one.resting = False
+                if socket in self._stopped:
+                    continue
                 socket.resume_reading()
                 self._waiting = True
                 asyncio.get_running_loop().call_later(min(_APART * one.last, _LONGEST_REST), self._go_on)

@@ -59,6 +59,12 @@ class Connection(Protocol):
         """Send it away. Idempotent."""
         ...
 
+    def stall(self) -> bool:
+        """There is no room for more of a message that is coming: read nothing more of the socket until something that came
+        before is taken. False: nothing is about to be.
+        """
+        ...
+
     @property
     def user(self) -> str:
         """Whose messages come by it; empty: that is not known, or not yet."""

@@ -129,7 +129,7 @@ class Upgrades:
         services, accepted, give_back = opening
         if (unsent := getattr(socket, "TCP_NOTSENT_LOWAT", None)) is not None:
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, unsent, _UNSENT_BYTES)
-        wire = PicowsWire(transport, accepted, services)
+        wire = PicowsWire(transport, accepted, services, self._turn)
         # uvloop keeps the last protocol that is not buffered, and with it all that uvicorn knows of the request.
         transport.set_protocol(_NOBODY)
         transport.set_protocol(SocketProtocol(wire, services, transport, self._readers, self._turn, connections, give_back))

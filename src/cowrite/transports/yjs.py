@@ -26,7 +26,7 @@ from cowrite.protocol import yjs
 from cowrite.protocol.close_codes import CloseCode, cut_reason
 from cowrite.protocol.messages import Acknowledged, PermissionDenied, UnknownMessage
 from cowrite.transports.attendance import Attendance
-from cowrite.transports.lane import Lane
+from cowrite.transports.lane import Lane, no_socket
 from cowrite.transports.services import Services
 from cowrite.transports.upgrade import Accepted
 
@@ -72,9 +72,12 @@ class YjsConnection:
         upgrade: Accepted,
         services: Services,
         *,
+        throttle: Callable[[bool], None] = no_socket,
         enter: Callable[[str], Awaitable[Session]] | None = None,
     ) -> None:
-        """``enter``: gives the session of who comes to this document; None: the token of the upgrade does."""
+        """``throttle``: see :class:`Lane`. ``enter``: gives the session of who comes to this document; None: the token of the
+        upgrade does.
+        """
         self.write = wire.write  # the room's calls go straight to the transport
         self.writable = wire.writable
         self._wire = wire
@@ -90,6 +93,7 @@ class YjsConnection:
             services.behind,
             take=self._take,
             flood=self._flood,
+            throttle=throttle,
             held_bytes=OPENING_QUEUE_BYTES,
         )
         self._state: _State = Opening()
@@ -143,6 +147,10 @@ class YjsConnection:
     def join(self, outbox: Outbox) -> None:
         """The wire may be passed over."""
         self._wire.join(outbox)
+
+    def stall(self) -> bool:
+        """There is no room for more of a message that is coming. False: nothing that came before is about to be taken."""
+        return self._lane.stall()
 
     @property
     def user(self) -> str:

@@ -21,6 +21,7 @@ from cowrite.core.turn_share import TurnShare
 from cowrite.testing.clock import ManualClock
 from cowrite.transports.framing import WriteTurn
 from cowrite.transports.picows_wire import HIGH_WATER, PicowsWire
+from cowrite.transports.read_turn import ReadTurn
 from cowrite.transports.services import SocketTimes
 from cowrite.transports.upgrade import Accepted
 from cowrite.transports.watch import Watch
@@ -76,7 +77,7 @@ class Line:
             bridge=SimpleNamespace(enter=print),  # never called: nobody comes in
             ids=Ids(room.clock),
         )
-        self.wire = PicowsWire(cast("asyncio.Transport", self.transport), Accepted("doc", None, None), services)
+        self.wire = PicowsWire(cast("asyncio.Transport", self.transport), Accepted("doc", None, None), services, ReadTurn())
         self.transport.wire = self.wire
         self.outbox = Outbox(self.wire, room.clock, settle=self.settle, overflow=lambda: None)
         self.wire.connection = cast("Any", SimpleNamespace(drained=self.outbox.drained, lost=lambda goodbye: None))

@@ -1,0 +1,49 @@
+"""Large messages on their way out of one socket: in fragments, as views of the one ``bytes`` object that all joiners share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from cowrite.transports.framing import CONTINUATION, FINAL, WriteTurn, header
+
+FRAGMENT_BYTES: Final = 64 << 10
+"""Longer messages are sent in parts of this size."""
+
+
+class LargeMessages:
+    """Made when there is one: an idle socket needs less than this takes. False when all are written."""
+
+    __slots__ = ("_kind", "_messages", "_sent", "_socket", "_turn")
+
+    def __init__(self, socket: asyncio.Transport, turn: WriteTurn, kind: int) -> None:
+        self._socket = socket
+        self._turn = turn
+        self._kind = kind
+        self._messages: deque[bytes] = deque()
+        self._sent = 0
+        """How much of the first one has been written."""
+
+    def __bool__(self) -> bool:
+        return bool(self._messages)
+
+    def append(self, message: bytes) -> None:
+        """The next one."""
+        self._messages.append(message)
+
+    def write(self, full: Callable[[], bool]) -> bool:
+        """Write parts of them until the socket is ``full``, or all are written. False: it is the others' turn before."""
+        while self._messages and not full():
+            message = self._messages[0]
+            start, end = self._sent, min(self._sent + FRAGMENT_BYTES, len(message))
+            if not self._turn.spend(end - start):
+                return False
+            first = (CONTINUATION if start else self._kind) | (FINAL if end == len(message) else 0)
+            self._sent = end
+            if end == len(message):
+                self._messages.popleft()
+                self._sent = 0
+            self._socket.writelines((header(first, end - start), memoryview(message)[start:end]))
+        return True

@@ -14,6 +14,7 @@ from cowrite.core.delivery.outbox import OUTBOX_LIMIT
 from cowrite.core.delivery.sync_statuses import MAX_UNANSWERED
 from cowrite.core.history import versions as history_versions
 from cowrite.core.history.turns import MAX_WAITING_OF_ONE
+from cowrite.core.imports.line import IMPORT_WAIT_SECONDS
 from cowrite.core.limits import Limits
 from cowrite.core.operations import reading, writing
 from cowrite.crdt import content
@@ -45,6 +46,7 @@ FIXED = {
     "MAX_ENTRIES": MAX_ENTRIES,
     "OUTBOX_LIMIT": OUTBOX_LIMIT,
     "OPENING_QUEUE_BYTES": yjs.OPENING_QUEUE_BYTES,
+    "IMPORT_WAIT_SECONDS": IMPORT_WAIT_SECONDS,
     "LONG_BYTES": lane.LONG_BYTES,
     "BEHIND_QUEUE_BYTES": lane.BEHIND_QUEUE_BYTES,
     "MAX_UNKNOWN_MESSAGES": yjs.MAX_UNKNOWN_MESSAGES,

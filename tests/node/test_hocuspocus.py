@@ -38,7 +38,8 @@ def program() -> Path:
 
 @pytest.fixture(scope="module")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
-    with DemoServer(tmp_path_factory.mktemp("server"), COWRITE_SECRET=SECRET) as server:
+    folder, much = tmp_path_factory.mktemp("server"), str(8 << 20)
+    with DemoServer(folder, COWRITE_SECRET=SECRET, COWRITE_LIMIT_INCOMING_BYTES=much, COWRITE_LIMIT_SYNC_BYTES=much) as server:
         yield server
         server.stop()
     assert server.errors() == []
@@ -254,6 +255,25 @@ def test_denied_and_again(documents: Documents, providers: LedProgram, name: str
     providers("insert", "ana", index=0, text="at last")
     providers("saved", "ana")
     assert providers("told", "ana", event="close") == []
+
+
+@pytest.mark.rule("HP25", "TR48")
+def test_much_that_was_edited_offline(documents: Documents, providers: LedProgram, name: str) -> None:
+    """More than twice as much as a user may have waiting arrives by one socket, which nobody closes."""
+    providers("socket", "s", version=4, url=documents.url)
+    names = [f"{name} {number}" for number in range(6)]
+    for each in names:
+        documents.open(each, 4, each, socket="s")
+    providers("disconnect", names[0])
+    providers("offline", names[0])
+    before = providers("codes", names[0])
+    for each in names:
+        providers("insert", each, index=0, text="x" * 900_000)
+    providers("connect", names[0])
+    for each in names:
+        providers("synced", each)
+        providers("saved", each)
+    assert providers("codes", names[0]) == before
 
 
 @pytest.mark.rule("HP5")

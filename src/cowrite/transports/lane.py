@@ -21,8 +21,8 @@ from cowrite.core.turn_share import TurnShare
 from cowrite.transports.backlog import Backlog
 
 BEHIND_QUEUE_BYTES: Final = 8 << 20
-"""What may wait in small messages where nothing can be left unread (:func:`no_socket`). Large ones are counted with all that has
-come (:class:`Incoming`)."""
+"""What may wait in small messages where nothing can be left unread (:func:`no_socket`). Large ones are counted with all that
+has come (:class:`Incoming`)."""
 LONG_BYTES: Final = 1 << 20
 """When more waits, nothing more is read."""
 SHORT_BYTES: Final = 256 << 10
@@ -82,8 +82,8 @@ class Lane:
         throttle: Callable[[bool], None] = no_socket,
         held_bytes: int = 0,
     ) -> None:
-        """``behind``: where those are served who have fallen behind. ``held_bytes``: it begins held, and until its first release
-        so much is read, and may wait; 0: it does not.
+        """``behind``: where those are served who have fallen behind. ``held_bytes``: it begins held, and until its first
+        release so much is read, and may wait; 0: it does not.
         """
         self.user = ""
         """Whose frames they are; empty while that is not known."""

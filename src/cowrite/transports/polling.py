@@ -236,7 +236,7 @@ class PollingPeers:
         if everything and len(update) > self._limits.import_bytes and polling.may_write:
             await polling.room.waking.over()
             polling.check()
-            await polling.room.large.bring(polling.peer, update)
+            await polling.room.large.bring(polling.peer, update, waits=False)
             polling.check()
             return
         if len(update) > INSPECT_IN_THREAD_BYTES:

@@ -34,21 +34,57 @@ def used(place: Place, seconds: float) -> None:
 
 @pytest.mark.rule("IM1", "IM7")
 async def test_one_at_a_time_and_of_each_user_one() -> None:
-    """However many sockets somebody sends by: who comes after them is the next."""
+    """However many sockets somebody sends by: who comes after them is the next, and then one more of theirs."""
     imports, _ = line()
-    eve, ana, ben = (imports.enter(author) for author in ("eve", "ana", "ben"))
-    for _ in range(100):
-        with pytest.raises(PeerError) as refused:
-            imports.enter("eve")
-        assert refused.value.code == CloseCode.TOO_FAST
-        assert refused.value.code.reconnect
-    assert [has_turn(place) for place in (eve, ana, ben)] == [True, False, False]
-    imports.leave(eve)
-    again = imports.enter("eve")
-    assert [has_turn(place) for place in (ana, ben, again)] == [True, False, False]
+    eve = [imports.enter("eve") for _ in range(100)]
+    ana, ben = imports.enter("ana"), imports.enter("ben")
+    assert [has_turn(place) for place in (*eve[:2], ana, ben)] == [True, False, False, False]
+    imports.leave(eve[0])
+    assert [has_turn(place) for place in (*eve[1:3], ana, ben)] == [False, False, True, False]
     imports.leave(ana)
     imports.leave(ben)
-    assert has_turn(again)
+    assert [has_turn(place) for place in eve[1:3]] == [True, False]
+
+
+@pytest.mark.rule("IM7")
+async def test_who_wants_an_answer_does_not_wait_behind_its_own() -> None:
+    imports, clock = line()
+    first = imports.enter("eve", waits=False)
+    with pytest.raises(PeerError) as refused:
+        imports.enter("eve", waits=False)
+    assert refused.value.code == CloseCode.TOO_FAST
+    assert refused.value.code.reconnect
+    used(first, 9.0)
+    imports.leave(first)
+    with pytest.raises(PeerError, match="connect again in 32 s"):
+        imports.enter("eve", waits=False)
+    clock.advance(3.0)
+    imports.enter("eve", waits=False)
+
+
+@pytest.mark.rule("IM7", "IM4")
+async def test_those_behind_follow_in_their_order() -> None:
+    """Who has given up meanwhile is passed over; who would have to wait for too long by then is told so."""
+    imports, clock = line()
+    first, gone, gone_too, second, third, fourth = (imports.enter("eve") for _ in range(6))
+    for place in (gone, gone_too):
+        place.give_up()
+    imports.leave(gone)
+    used(first, 3.0)
+    imports.leave(first)
+    assert not has_turn(second), "it has to wait for what the first took"
+    clock.advance(8.1)
+    assert has_turn(second)
+    used(second, 20.0)
+    imports.leave(second)
+    for place in (third, fourth):
+        with pytest.raises(PeerError, match="connect again in 80 s"):
+            await place.turn
+        imports.leave(place)
+    imports.leave(gone_too)
+    clock.advance(30.0)
+    assert not has_turn(imports.enter("eve"))
+    assert has_turn(imports.enter("ana"))
 
 
 @pytest.mark.rule("IM4")
@@ -100,18 +136,20 @@ async def test_who_leaves_meanwhile_does_not_come_into_the_line() -> None:
 
 @pytest.mark.rule("IM7")
 async def test_who_would_have_to_wait_for_long_is_told_to_come_back() -> None:
-    """Instead of keeping what it brings meanwhile."""
+    """Instead of keeping what it brings meanwhile: for more than a minute."""
     imports, clock = line()
     eve = imports.enter("eve")
-    used(eve, 13.0)
+    used(eve, 17.0)
     imports.leave(eve)
     with pytest.raises(PeerError) as refused:
         imports.enter("eve")
     assert refused.value.code == CloseCode.TOO_FAST
-    assert "connect again in 48 s" in refused.value.reason
-    clock.advance(20.0)
+    assert "connect again in 64 s" in refused.value.reason
+    clock.advance(5.0)
     again = imports.enter("eve")
-    clock.advance(29.0)
+    clock.advance(59.0)
+    assert not has_turn(again)
+    clock.advance(1.0)
     assert has_turn(again)
 
 

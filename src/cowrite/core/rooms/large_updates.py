@@ -81,14 +81,16 @@ class LargeUpdates:
         peer.acknowledge()
         return max(0.0, beyond)
 
-    async def bring(self, peer: Peer, update: bytes) -> float:
-        """As :meth:`receive`, for a SyncStep2 of which nothing is known yet, with the help of a process of its own."""
+    async def bring(self, peer: Peer, update: bytes, *, waits: bool = True) -> float:
+        """As :meth:`receive`, for a SyncStep2 of which nothing is known yet, with the help of a process of its own. ``waits``:
+        see :meth:`Imports.enter`.
+        """
         check_size(update, self._limits.sync_bytes)
         number = peer.acknowledgements.receive(everything=True)
         received = Received(_NOTHING, _NOTHING_OUTLINE, peer, number, everything=True)
         beyond = 0.0
         with _blamed(peer, number):
-            place = self._places[peer] = self._imports.enter(peer.session.author)
+            place = self._places[peer] = self._imports.enter(peer.session.author, waits=waits)
             try:
                 if await place.turn:
                     async with self._turn:

@@ -259,24 +259,41 @@ async def test_a_reader_that_cannot_be_caught_up_is_sent_away(desk: Desk) -> Non
 
 
 @pytest.mark.rule("JS11")
-async def test_too_much_at_once(desk: Desk) -> None:
-    desk.database.hold_next("load")
+async def test_what_is_said_before_the_document_is_open_waits(desk: Desk) -> None:
+    """Many times what a client says in that time, and in its order; but not without an end."""
+    hold = desk.database.hold_next("load")
     connection, wire = desk.connect()
     say(connection, "hello", document_id="other")
-    for _ in range(MAX_WAITING + 1):
-        say(connection, "heartbeat")
+    for number in range(500):
+        say(connection, "heartbeat", echo=number)
+    hold.release()
+    await desk.settle()
+    assert [message["echo"] for message in told(wire, "heartbeat") if "echo" in message] == list(range(500))
+    desk.database.hold_next("load")
+    connection, wire = desk.connect()
+    say(connection, "hello", document_id="another")
+    for _ in range(9):
+        connection.receive_text(b" " * (1 << 20))
+    before = wire.closed
+    for _ in range((8 << 20) // 1000):
+        connection.receive_text(b" " * 1000)
+    assert before is None, "large messages are counted with all that has come"
     assert wire.closed is not None
     assert wire.closed[0] == 4529
 
 
 @pytest.mark.rule("JS11")
-async def test_who_writes_faster_than_it_is_taken(desk: Desk) -> None:
+async def test_who_writes_faster_than_it_is_taken_waits(desk: Desk) -> None:
     connection, wire = await desk.join()
-    for _ in range(MAX_WAITING + 2):
-        say(connection, "operations", base=None, operations=[INSERT])
-    assert wire.closed is not None
-    assert wire.closed[0] == 4529
-    await desk.settle()
+    for number in range(3 * MAX_WAITING):
+        say(connection, "operations", base=None, operations=[INSERT], request=number)
+    assert connection._lane.held
+    assert not connection.settled
+    for _ in range(20):
+        await desk.settle(1)
+    assert [message["request"] for message in told(wire, "acknowledged")] == list(range(3 * MAX_WAITING))
+    assert wire.closed is None
+    assert connection.settled
 
 
 @pytest.mark.rule("JS11")

@@ -40,7 +40,7 @@ from cowrite.transports import json_states
 from cowrite.transports.json_reader import JsonReader
 from cowrite.transports.json_states import Attached, Closed, Greeting, Opening
 from cowrite.transports.json_welcome import grant_fields, welcome
-from cowrite.transports.json_writer import MAX_WAITING, MAX_WAITING_BYTES, JsonWriter
+from cowrite.transports.json_writer import JsonWriter
 from cowrite.transports.lane import Lane, no_socket
 from cowrite.transports.link import LinkMeter
 from cowrite.transports.services import Services
@@ -91,8 +91,6 @@ class JsonConnection:
         self._user_id: str | None = None
         self._document_id: str | None = None
         self._writer: JsonWriter | None = None
-        self._waiting_bytes = 0
-        """Of what waits for the room to open."""
         self._timer: Timer | None = None
 
     # ---- what the transport says -------------------------------------------------------------------------------------
@@ -112,8 +110,6 @@ class JsonConnection:
             if len(text) > self._services.limits.update_bytes + _ENVELOPE_BYTES:
                 limit = self._services.limits.update_bytes
                 self.close(CloseCode.MESSAGE_TOO_LARGE, f"a message of {len(text)} bytes; at most {limit} are taken")
-            elif isinstance(self._state, Opening):
-                self._wait(self._state, text)
             else:
                 self._lane.receive(text)
         except Exception as error:
@@ -154,7 +150,7 @@ class JsonConnection:
     @property
     def settled(self) -> bool:
         """Nothing that it has sent is on its way to the disk."""
-        return self._writer is None or self._writer.settled
+        return self._writer is None or (self._writer.settled and not self._lane.held)
 
     # ---- coming in ---------------------------------------------------------------------------------------------------
 
@@ -163,14 +159,9 @@ class JsonConnection:
             self._services.excess.count("hello_seconds")
             self.close(CloseCode.IDLE, f"no hello came within {self._services.limits.hello_seconds:g} s")
 
-    def _wait(self, state: Opening, text: bytes) -> None:
-        self._waiting_bytes += len(text)
-        state.waiting.append(text)
-        if len(state.waiting) > MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES:
-            self.close(CloseCode.TOO_FAST, "too many messages wait for the document to open")
-
     def _greet(self, hello: Hello) -> None:
         opening = self._state = Opening()
+        self._lane.hold()
         opening.task = asyncio.get_running_loop().create_task(self._open(opening, hello))
 
     async def _open(self, state: Opening, hello: Hello) -> None:
@@ -197,7 +188,15 @@ class JsonConnection:
         services.access.follow(session, self._grant_changed)
         reader = JsonReader(room, services.reader, self._wire, self.close)
         writer = self._writer = JsonWriter(
-            room, session, reader, services.writer, services.clock, refuse=self._refuse, flood=self._flood, fail=self._fail
+            room,
+            session,
+            reader,
+            services.writer,
+            services.clock,
+            refuse=self._refuse,
+            fail=self._fail,
+            hold=self._lane.hold,
+            release=self._lane.release,
         )
         self._state = Attached(room, session, reader, writer)
         _log.debug("connection opened", **self._who())
@@ -205,8 +204,7 @@ class JsonConnection:
         room.presence.connect(session, Transport.WEBSOCKET, services.clock.now())
         reader.start(found.offset, found.head)
         self._beat()
-        for text in state.waiting:
-            self.receive_text(text)
+        self._lane.release()
 
     # ---- messages ----------------------------------------------------------------------------------------------------
 

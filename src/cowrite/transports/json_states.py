@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from cowrite.core.rooms.room import Room
@@ -21,7 +21,6 @@ class Greeting:
 class Opening:
     """The session is looked up and the room opened."""
 
-    waiting: list[bytes] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
 
 

@@ -1,7 +1,8 @@
 """What one JSON socket writes: put on its way in the order in which it came, and answered when it is committed.
 
 Finding the base of operations may take a look at the store, so one task for the socket does it, which runs while there is
-something to do. Later requests do not wait for the answers of earlier ones.
+something to do. Later requests do not wait for the answers of earlier ones. When many wait for their turn no more are taken:
+the socket's lane is held.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from cowrite.protocol.thin import Write, encode
 from cowrite.transports.json_reader import JsonReader
 
 MAX_WAITING: Final = 200
-"""Messages that may wait for their turn."""
+"""Messages that wait for their turn when no more are taken, until half of them do."""
 MAX_WAITING_BYTES: Final = 4 << 20
 
 _log = structlog.get_logger(__name__)
@@ -32,7 +33,8 @@ _log = structlog.get_logger(__name__)
 class JsonWriter:
     """See the module's docstring.
 
-    ``refuse`` is told the request and why; ``flood``, that too much waits; ``fail``, what nothing can go on after.
+    ``refuse`` is told the request and why; ``fail``, what nothing can go on after; ``hold`` is called when it is to be given
+    nothing more, until ``release`` is.
     """
 
     def __init__(
@@ -44,8 +46,9 @@ class JsonWriter:
         clock: Clock,
         *,
         refuse: Callable[[Json, SubmissionRefused], None],
-        flood: Callable[[str], None],
         fail: Callable[[Exception], None],
+        hold: Callable[[], None],
+        release: Callable[[], None],
     ) -> None:
         self._room = room
         self._session = session
@@ -53,8 +56,10 @@ class JsonWriter:
         self._documents = documents
         self._clock = clock
         self._refuse = refuse
-        self._flood = flood
         self._fail = fail
+        self._hold = hold
+        self._release = release
+        self._full = False
         self._writes: deque[Write] = deque()
         self._waiting_bytes = 0
         self._writing: asyncio.Task[None] | None = None
@@ -66,9 +71,10 @@ class JsonWriter:
         """One more request of the client."""
         self._writes.append(write)
         self._waiting_bytes += write.size
-        if len(self._writes) > MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES:
-            self._flood("too many operations wait to be taken")
-        elif self._writing is None:
+        if len(self._writes) >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES:
+            self._full = True
+            self._hold()
+        if self._writing is None:
             self._writing = asyncio.get_running_loop().create_task(self._write())
 
     def stop(self) -> None:
@@ -87,6 +93,9 @@ class JsonWriter:
                 write = self._writes.popleft()
                 self._waiting_bytes -= write.size
                 await self._submit(write)
+                if self._full and 2 * len(self._writes) <= MAX_WAITING and 2 * self._waiting_bytes <= MAX_WAITING_BYTES:
+                    self._full = False
+                    self._release()
         except Exception as error:
             self._fail(error)
         finally:

@@ -257,7 +257,7 @@ def test_denied_and_again(documents: Documents, providers: LedProgram, name: str
     assert providers("told", "ana", event="close") == []
 
 
-@pytest.mark.rule("HP25", "TR48")
+@pytest.mark.rule("HP25", "TR50")
 def test_much_that_was_edited_offline(documents: Documents, providers: LedProgram, name: str) -> None:
     """More than twice as much as a user may have waiting arrives by one socket, which nobody closes."""
     providers("socket", "s", version=4, url=documents.url)

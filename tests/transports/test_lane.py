@@ -51,7 +51,7 @@ class Socket:
         return self.taken - before
 
 
-@pytest.mark.rule("TR48")
+@pytest.mark.rule("TR50")
 def test_what_waits_in_small_messages_has_a_bound_of_its_own() -> None:
     """Large ones are bounded with all else that has come: whoever was offline sends one for each document."""
     limits, floods = Limits(), list[str]()
@@ -101,7 +101,7 @@ def test_what_waits_counts_with_all_else_that_does() -> None:
     assert incoming.bytes == 0
 
 
-@pytest.mark.rule("TR48")
+@pytest.mark.rule("TR50")
 def test_nothing_more_is_read_while_much_waits() -> None:
     """Until little does, or it ends; but all that may wait before the first release is read."""
     read = list[bool]()

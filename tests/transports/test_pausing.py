@@ -48,7 +48,7 @@ def is_read(connection: HocuspocusConnection) -> bool:
     return wire_of(connection)._socket.is_reading()
 
 
-@pytest.mark.rule("TR48", "HP25", "LM20", "JS11")
+@pytest.mark.rule("TR50", "HP25", "LM20", "JS11")
 @pytest.mark.parametrize("picows", [True, False])
 async def test_many_large_messages_at_once(*, picows: bool) -> None:
     """Whatever they speak: more than a user may have waiting is taken, one after the other, from one socket."""
@@ -94,7 +94,7 @@ async def paused(server: LiveServer, *names: str) -> tuple[list[Provider], list[
     return providers, connections
 
 
-@pytest.mark.rule("TR48", "LM21", "TR27", "HP24")
+@pytest.mark.rule("TR50", "LM21", "TR27", "HP24")
 async def test_who_is_not_read_is_neither_silent_nor_late() -> None:
     """Who is gone is found all the same; who is sent away reads why; and what waited with its peer is taken in the end."""
     limits = Limits(arrival_seconds=200 * MS, arrival_bytes=100 * MB)
@@ -119,7 +119,7 @@ async def test_who_is_not_read_is_neither_silent_nor_late() -> None:
         ana.socket.drop()
 
 
-@pytest.mark.rule("LM20", "TR48")
+@pytest.mark.rule("LM20", "TR50")
 async def test_half_a_message_waits_for_room_that_its_own_socket_makes() -> None:
     """It would be sent away for what it has brought itself, and bring it again. Another one of its user is."""
     async with live_server(ServerOptions(limits=Limits(incoming_bytes=8 * MB)), picows=True) as server:

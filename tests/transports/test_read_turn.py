@@ -93,7 +93,7 @@ async def test_a_socket_that_closes_is_left_alone() -> None:
     assert socket.rests == []
 
 
-@pytest.mark.rule("TR48", "TR45")
+@pytest.mark.rule("TR50", "TR45")
 async def test_who_is_stopped_is_passed_over() -> None:
     """Until it may go on: then in its turn, if it rests."""
     turn, socket, resting, closing = ReadTurn(), Socket(), Socket(), Socket(closing=True)

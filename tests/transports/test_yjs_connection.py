@@ -151,7 +151,7 @@ async def test_closed_while_coming_in(desk: Desk) -> None:
     assert not desk.process.room().peers
 
 
-@pytest.mark.rule("TR48")
+@pytest.mark.rule("TR50")
 async def test_too_much_behind_a_large_update(desk: Desk) -> None:
     """Where nothing can be left unread, at most 8 MB of small messages wait; then the client is told to slow down."""
     connection, wire = await desk.join()
@@ -304,7 +304,7 @@ async def test_flood_without_an_end(desk: Desk, queries: list[Peer]) -> None:
     assert 150 < len(queries) < 190
 
 
-@pytest.mark.rule("RO21", "TR48")
+@pytest.mark.rule("RO21", "TR50")
 async def test_flood_beyond_the_queue(desk: Desk, queries: list[Peer]) -> None:
     """Where nothing can be left unread, at most 8 MB wait, each message counted with 64 bytes on top."""
     eve, wire = await desk.join()

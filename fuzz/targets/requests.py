@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from cowrite.core.document_ids import is_document_id
 from cowrite.core.seldom import Seldom
-from cowrite.http.bodies import accepts_gzip, matches
+from cowrite.http.contents import accepts_gzip, matches
 from cowrite.http.credentials import bearer_of, parameters_of
 from cowrite.http.document_formats import chosen_format
 from cowrite.http.problems import Refusal

@@ -16,6 +16,7 @@ from cowrite.core.limits import Limits
 from cowrite.core.ports import Authorizer, Broker, Clock, Presence, Storage
 from cowrite.documents import Documents
 from cowrite.hooks import Hooks
+from cowrite.http.answers import Answers
 from cowrite.http.api import include_api
 from cowrite.http.docs_page import docs_route
 from cowrite.http.health import health_routes
@@ -119,6 +120,7 @@ def create_app(
     app.documents = Documents(runtime.serving)
     answer_with_problems(app, unavailable_when=(KeysUnavailable,), told=runtime.refused)
     # The one that is added last is the outermost.
+    app.add_middleware(Answers, serving=runtime.backend)
     app.add_middleware(RawDocumentPaths)
     app.add_middleware(LostUpgrades)
     app.add_middleware(CrossOrigin, allows=runtime.origins.allows)

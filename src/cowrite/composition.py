@@ -16,6 +16,7 @@ from cowrite.core.ids import Ids
 from cowrite.core.imports.line import Imports
 from cowrite.core.incoming import Incoming
 from cowrite.core.journal.journal import Journal
+from cowrite.core.leaving import Leaving
 from cowrite.core.limits import Limits
 from cowrite.core.operations.reading import DocumentReader
 from cowrite.core.operations.writing import DocumentWriter
@@ -34,6 +35,7 @@ from cowrite.core.sessions.bridge import SessionBridge
 from cowrite.hooks import Hooks
 from cowrite.hooks.calls import HookCalls
 from cowrite.http.backend import Backend
+from cowrite.http.renderings import Renderings
 from cowrite.presence.opening import open_presence
 from cowrite.settings import Settings
 from cowrite.stores.errors import StoreSetupError
@@ -166,7 +168,7 @@ def compose(given: Given) -> Parts:
         turn=turn,
         excess=excess,
         incoming=incoming,
-        leaving=Incoming(limits, excess, limit="leaving_bytes"),
+        leaving=Leaving(limits, excess),
         addresses=AddressSockets(limits.address_sockets),
     )
     past = open_past(
@@ -228,6 +230,9 @@ def _backend(
         ids=services.ids,
         limits=services.limits,
         incoming=services.incoming,
+        leaving=services.leaving,
+        renderings=Renderings(),
+        address_of=services.addresses.client_of,
         webhooks=storage.webhooks,
     )
 

@@ -1,23 +1,30 @@
-"""Clients that do not read the answers to their requests, on cowrite's own server."""
+"""Clients that do not read the answers to their requests: on cowrite's own server in this process, and in one of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
+from pathlib import Path
 
+import psutil
 import pytest
 
 from cowrite.core.limits import Limits
 from cowrite.testing.client import live_client
 from cowrite.testing.transport_contract import ServerOptions
 from cowrite.transports.services import Services
+from demo_server import DemoServer
 from live_server import LiveServer, live_server
 from timing import MS
 
-ASKED = b"GET /api/v2/documents/d?format=text HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
 PARTS, PART = 6, 900_000
+MIB = 1 << 20
+JSON = "documents/d?format=json"
+MESSAGES = {"path": "realtime/poll?document_id=d", "accept": "application/octet-stream"}
+"""Of these each is written for itself."""
+COUNT = 20
 
 
 @asynccontextmanager
@@ -26,35 +33,41 @@ async def serving(limits: Limits) -> AsyncIterator[tuple[LiveServer, Services]]:
     async with live_server(ServerOptions(limits=limits), picows=True) as server:
         services = server.runtime.serving()
         assert services is not None
-        async with live_client(f"{server.url}/yjs/d", protocols=["cowrite.ack.v1"]) as writer:
-            for _ in range(PARTS):
-                writer.yjs.text += "x" * PART
-                await writer.until(lambda: writer.yjs.saved)
+        await fill(server.url)
         yield server, services
 
 
-async def asking(server: LiveServer) -> socket.socket:
+async def fill(url: str) -> None:
+    """Write some megabytes into the document."""
+    async with live_client(f"{url}/yjs/d", protocols=["cowrite.ack.v1"]) as writer:
+        for _ in range(PARTS):
+            writer.yjs.text += "x" * PART
+            await writer.until(lambda: writer.yjs.saved)
+
+
+async def asking(url: str, path: str = "documents/d?format=text", accept: str = "*/*") -> socket.socket:
     """Asks for all of it, and reads nothing."""
     opened = socket.socket()
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
     opened.setblocking(False)
     loop = asyncio.get_running_loop()
-    await loop.sock_connect(opened, ("127.0.0.1", int(server.url.rpartition(":")[2])))
-    await loop.sock_sendall(opened, ASKED)
+    await loop.sock_connect(opened, ("127.0.0.1", int(url.rpartition(":")[2])))
+    asked = f"GET /api/v2/{path} HTTP/1.1\r\nhost: localhost\r\naccept: {accept}\r\nconnection: close\r\n\r\n"
+    await loop.sock_sendall(opened, asked.encode())
     return opened
 
 
-async def read(opened: socket.socket, *, pause: float = 0.0) -> int:
-    """Read until the end, or until it is cut off; how much it was."""
-    loop, size = asyncio.get_running_loop(), 0
+async def read(opened: socket.socket, *, pause: float = 0.0) -> bytes:
+    """Read until the end, or until it is cut off, which is told by nothing having come."""
+    loop, read = asyncio.get_running_loop(), bytearray()
     while True:
         try:
             data = await loop.sock_recv(opened, 1 << 18)
         except ConnectionResetError:
-            return -1
+            return b""
         if not data:
-            return size
-        size += len(data)
+            return bytes(read)
+        read += data
         await asyncio.sleep(pause)
 
 
@@ -66,27 +79,60 @@ async def until(holds: Callable[[], object]) -> None:
 
 @pytest.mark.rule("LM23", "LM3")
 async def test_answers_that_are_not_read() -> None:
-    """The one that is not read ends when its time is over; who reads slowly has all of it, and nothing is kept of either."""
+    """The one that is not read ends when its time is over, of which it does not get more for each part that leaves; who reads
+    slowly has all of it, and nothing is kept of either.
+    """
     async with serving(Limits(arrival_seconds=1000 * MS, arrival_bytes=100_000)) as (server, services):
-        with closing(await asking(server)) as silent, closing(await asking(server)) as slow:
+        with closing(await asking(server.url)) as silent, closing(await asking(server.url)) as slow:
             whole = asyncio.ensure_future(read(slow, pause=0.001))
             await until(lambda: services.excess.counts["leaving_late"])
-            assert await read(silent) < PARTS * PART
-            assert await whole > PARTS * PART
+            assert len(await read(silent)) < PARTS * PART
+            assert len(await whole) > PARTS * PART
             await until(lambda: not services.leaving.bytes)
         assert services.excess.counts["leaving_late"] == 1
 
 
 @pytest.mark.rule("LM23", "LM3")
 async def test_answers_together_have_a_bound() -> None:
-    """One that is alone may be as large as it is; the next has no room, until the first is gone."""
-    async with serving(Limits(leaving_bytes=1 << 20)) as (server, services):
-        with closing(await asking(server)):
-            await until(lambda: services.leaving.bytes)
-            with closing(await asking(server)) as second:
-                await until(lambda: services.excess.counts["leaving_bytes"])
-                assert await read(second) < PARTS * PART
-            assert services.leaving.bytes > 1 << 20
+    """One that is alone may be as large as it is, and so may those who are given the same; another has no room until they are
+    gone, and is told to come back.
+    """
+    async with serving(Limits(leaving_bytes=MIB)) as (server, services):
+        with closing(await asking(server.url)), closing(await asking(server.url, JSON)) as other:
+            refused = await read(other)
+            assert refused.startswith(b"HTTP/1.1 503 ")
+            assert b"retry-after: 2" in refused.lower()
+            assert b'"code":"overloaded"' in refused
+            assert services.excess.counts["leaving_bytes"] == services.excess.counts["overloaded"] == 1
+            assert services.leaving.bytes > PARTS * PART
         await until(lambda: not services.leaving.bytes)
-        with closing(await asking(server)) as third:
-            assert await read(third) > PARTS * PART
+        with closing(await asking(server.url, JSON)) as third:
+            assert len(await read(third)) > PARTS * PART
+
+
+@pytest.mark.rule("LM23")
+async def test_answers_that_are_not_read_on_a_real_server(tmp_path: Path) -> None:
+    """Its process grows by what may be held, not by what is asked for: with many who ask for the same, and where each is given
+    something of its own.
+    """
+    with DemoServer(tmp_path, COWRITE_LIMIT_LEAVING_BYTES=str(12 * MIB)) as server:
+        url = server.url.rstrip("/")
+        await fill(url.replace("http", "ws", 1))
+        same = await _growth(server, [await asking(url) for _ in range(COUNT)])
+        own = await _growth(server, [await asking(url, **MESSAGES) for _ in range(COUNT)])
+        assert 'cowrite_refused_total{limit="leaving_bytes",worker="1"} 0.0' not in server.text("metrics")
+    assert same < 5 * PARTS * PART
+    assert own < 12 * MIB + 5 * PARTS * PART
+
+
+async def _growth(server: DemoServer, unread: Sequence[socket.socket]) -> int:
+    """By how many bytes its process is larger while these are not read than when they have gone."""
+    process = psutil.Process(server.pid)
+    loop = asyncio.get_running_loop()
+    for one in unread:  # each has had the beginning of an answer
+        await loop.sock_recv(one, 1)
+    with_them = int(process.memory_info().rss)
+    for one in unread:
+        one.close()
+    await until(lambda: len(process.net_connections("tcp")) == 1)
+    return with_them - int(process.memory_info().rss)

@@ -11,7 +11,7 @@ What is small is not counted (:data:`SMALL_BYTES`), and what is alone is not ref
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
 from cowrite.core.excess import Excess
 from cowrite.core.limits import Limits
@@ -24,17 +24,10 @@ _PARTS: Final = 4
 
 
 class Incoming:
-    """What one process holds. ``limit``: which of the limits bounds it."""
+    """What one process holds."""
 
-    def __init__(
-        self,
-        limits: Limits,
-        excess: Excess | None = None,
-        *,
-        limit: Literal["incoming_bytes", "leaving_bytes"] = "incoming_bytes",
-    ) -> None:
-        self._limit: int = getattr(limits, limit)
-        self._name = limit
+    def __init__(self, limits: Limits, excess: Excess | None = None) -> None:
+        self._limit = limits.incoming_bytes
         self._excess = excess if excess is not None else Excess()
         self._of: dict[str, int] = {}
         self.bytes = 0
@@ -51,7 +44,7 @@ class Incoming:
 
     def _change(self, user: str, before: int, now: int) -> bool:
         if not self._fits(user, before, now):
-            self._excess.count(self._name)
+            self._excess.count("incoming_bytes")
             return False
         of_user, of_all = self._of.get(user, 0) - before, self.bytes - before
         self.bytes = of_all + now

@@ -9,6 +9,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 from cowrite.core.history.past import Past
 from cowrite.core.ids import Ids
 from cowrite.core.incoming import Incoming
+from cowrite.core.leaving import Leaving
 from cowrite.core.limits import Limits
 from cowrite.core.operations.reading import DocumentReader
 from cowrite.core.operations.writing import DocumentWriter
@@ -22,6 +23,7 @@ from cowrite.core.sessions.access import AccessControl
 from cowrite.core.sessions.bridge import SessionBridge
 from cowrite.core.sessions.session import Session
 from cowrite.http.refusals import unavailable
+from cowrite.http.renderings import Renderings
 
 PRESENT_SECONDS: Final = 30.0
 """How long somebody who polls counts as present after the last request."""
@@ -92,6 +94,9 @@ class Backend:
     ids: Ids
     limits: Limits
     incoming: Incoming
+    leaving: Leaving
+    renderings: Renderings
+    address_of: AddressOf
     webhooks: WebhookLog | None = None
     """None: it is not kept how far webhooks have told."""
     draining: bool = False
@@ -114,6 +119,8 @@ class Backend:
                 feed.wake()
 
 
+AddressOf: TypeAlias = Callable[[str | None, str | None], str | None]
+"""The address that counts of a client, by the socket's other end and by ``X-Forwarded-For``; None: it is not counted."""
 Serving: TypeAlias = Callable[[], Backend | None]
 """The parts; None while the application is starting or shutting down, when nobody may come in."""
 

@@ -21,7 +21,7 @@ from cowrite.core.records import DocumentInfo
 from cowrite.core.sessions.session import Session
 from cowrite.http.asked import backend_asked
 from cowrite.http.backend import Backend
-from cowrite.http.bodies import Content, matches, not_modified
+from cowrite.http.contents import Content, hold, matches, not_modified
 from cowrite.http.credentials import ALL_DOCUMENTS, identify, token_of
 from cowrite.http.document_formats import MEDIA_TYPES, Format, chosen_format, rendered
 from cowrite.http.document_operations import operations_page
@@ -37,7 +37,7 @@ MAX_OPERATIONS: Final = 1000
 _LOOKED_AT: Final = 1000
 """Documents that are looked at for one page: of those that the token does not open nothing is told."""
 _AT_ONCE: Final = 20
-_ERRORS: Final = {"s400": "bad_request", "s401": "unauthorized", "s503": "unavailable draining"}
+_ERRORS: Final = {"s400": "bad_request", "s401": "unauthorized", "s503": "unavailable overloaded draining"}
 WITH_BODY: Final = {"s400": "malformed_json bad_request", "s408": "request_timeout"}
 ON_ONE: Final = _ERRORS | {
     "s403": "forbidden grant_too_low origin_refused",
@@ -120,7 +120,6 @@ def documents_routes() -> APIRouter:
                     **ON_ONE,
                     "s404": "document_not_found unknown_moment",
                     "s410": "document_deleted history_forgotten",
-                    "s503": "unavailable draining overloaded",
                 },
                 s406="not_acceptable",
                 s409="history_replaced",
@@ -201,7 +200,7 @@ def documents_routes() -> APIRouter:
         await identify(backend, token_of(request.scope), document_id, Grant.READ)
         info = await existing_document(backend, document_id)
         page = Content(await operations_page(backend, info, after, limit))
-        return await page.answer(request.headers, media_type="application/json")
+        return await page.answer(request.scope, media_type="application/json")
 
     @routes.get(
         "/{document_id}/presence",
@@ -268,8 +267,14 @@ async def _read(request: Request, backend: Backend, document_id: str, asked: _As
     headers = {"etag": etag, "cache-control": "private, no-cache"}
     if damage is not None:
         headers[READABLE_OFFSET] = str(damage.readable)
-    content = Content(await rendered(state, document_id, form, root))
-    return await content.answer(request.headers, media_type=MEDIA_TYPES[form], headers=headers)
+    hold(request.scope, state.json)  # for as long as it waits to be written in another form
+    key = document_id, head.epoch, head.offset, form, root
+
+    async def make() -> Content:
+        return Content(await rendered(state, document_id, form, root))
+
+    content = await backend.renderings.get(key, make)
+    return await content.answer(request.scope, media_type=MEDIA_TYPES[form], headers=headers)
 
 
 async def _state_of(

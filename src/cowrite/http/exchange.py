@@ -8,11 +8,13 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from cowrite.core.limits import Limits
 from cowrite.core.ports import Grant
 from cowrite.http.backend import Backend
-from cowrite.http.bodies import Content, read_body
+from cowrite.http.bodies import read_body
+from cowrite.http.contents import Content
 from cowrite.http.credentials import check_document_id, identify, parameters_of, token_of
 from cowrite.http.problems import Refusal
 
@@ -44,9 +46,9 @@ async def exchange(request: Request, backend: Backend, limits: Limits) -> Respon
         answer, cursor = await backend.binary.exchange(caller.session, body, lasting=caller.lasting)
     finally:
         share.release()
-    return await binary_answer(answer, cursor, request.headers)
+    return await binary_answer(answer, cursor, request.scope)
 
 
-async def binary_answer(body: bytes, cursor: str, headers: Headers) -> Response:
+async def binary_answer(body: bytes, cursor: str, scope: Scope) -> Response:
     """Messages, and the cursor from which to poll on."""
-    return await Content(body).answer(headers, media_type=BINARY, headers={CURSOR: cursor, "cache-control": "no-store"})
+    return await Content(body).answer(scope, media_type=BINARY, headers={CURSOR: cursor, "cache-control": "no-store"})

@@ -16,7 +16,7 @@ from cowrite.core.ports import Grant, HistoryForgotten
 from cowrite.core.records import CauseKind, DocumentInfo
 from cowrite.http.asked import backend_asked
 from cowrite.http.backend import Backend
-from cowrite.http.bodies import Content
+from cowrite.http.contents import Content
 from cowrite.http.credentials import require
 from cowrite.http.documents import MAX_MOMENT, MOMENT, ON_ONE, WITH_BODY
 from cowrite.http.history_models import (
@@ -103,9 +103,9 @@ def _reading(routes: APIRouter) -> None:
         moments = await _resolved(backend, info, first), await _resolved(backend, info, to)
         changes = await while_connected(request, backend.past.diffs.between(*moments, format, root))
         if format is DiffFormat.HTML:
-            return await Content(changes).answer(request.headers, media_type="text/html; charset=utf-8")
+            return await Content(changes).answer(request.scope, media_type="text/html; charset=utf-8")
         body = told(*moments, format, changes)
-        return await Content(body).answer(request.headers, media_type="application/json")
+        return await Content(body).answer(request.scope, media_type="application/json")
 
     @routes.get(
         "/blame",
@@ -126,7 +126,7 @@ def _reading(routes: APIRouter) -> None:
         runs = await while_connected(request, backend.past.blames.of(moment, root))
         place = {"document_id": document_id, "offset": moment.offset}
         body = b'%s,"runs":%s}' % (_encode(place)[:-1].encode(), runs)
-        return await Content(body).answer(request.headers, media_type="application/json")
+        return await Content(body).answer(request.scope, media_type="application/json")
 
     @routes.get(
         "/activity",

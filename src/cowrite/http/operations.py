@@ -22,7 +22,8 @@ from cowrite.core.rooms.room import Room
 from cowrite.core.sessions.session import Session
 from cowrite.http.asked import backend_asked
 from cowrite.http.backend import PRESENT_SECONDS, Backend, Serving
-from cowrite.http.bodies import Content, read_body, read_json
+from cowrite.http.bodies import read_body, read_json
+from cowrite.http.contents import Content
 from cowrite.http.credentials import check_document_id, identify, token_of
 from cowrite.http.exchange import BINARY, exchange, is_binary
 from cowrite.http.models import DOCUMENT_ID, DocumentId, Polled, PresenceBody, WriteBody, Written, inlined
@@ -76,7 +77,7 @@ def operations_routes(limits: Limits) -> APIRouter:
                 s500="document_damaged",
                 s422="unprocessable_entity bad_document_id",
                 s429="too_fast",
-                s503="unavailable draining",
+                s503="unavailable overloaded draining",
             ),
         },
     )
@@ -210,7 +211,7 @@ async def _write(request: Request, backend: Backend) -> Response:
         else:
             head, offset = since_base.head, since_base.offset
     content = Content(_written(answer, since_base, head, offset))
-    return await content.answer(request.headers, media_type="application/json")
+    return await content.answer(request.scope, media_type="application/json")
 
 
 def _written(answer: Answer, since_base: Operations | None, head: str | None, offset: int) -> bytes:

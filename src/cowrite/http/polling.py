@@ -26,7 +26,7 @@ from cowrite.core.operations.state import State
 from cowrite.core.ports import Grant
 from cowrite.core.rooms.room import Room
 from cowrite.http.backend import PRESENT_SECONDS, Backend, Serving, backend_of
-from cowrite.http.bodies import Content, matches, not_modified
+from cowrite.http.contents import Content, matches, not_modified
 from cowrite.http.credentials import Caller, check_document_id, identify, parameters_of, token_of
 from cowrite.http.exchange import binary_answer, wants_binary
 from cowrite.http.problems import Refusal, unavailable
@@ -57,6 +57,7 @@ class PollRequest:
     binary_cursor: str | None
     token: str | None
     headers: Headers
+    scope: Scope
 
     @classmethod
     def read(cls, scope: Scope) -> PollRequest:
@@ -72,6 +73,7 @@ class PollRequest:
             binary_cursor=given.get("cursor"),
             token=token_of(scope),
             headers=Headers(scope=scope),
+            scope=scope,
         )
 
 
@@ -81,7 +83,7 @@ class PollEndpoint:
     def __init__(self, serving: Serving) -> None:
         self._backend = backend_of(serving)
         self._people: WeakKeyDictionary[Room, _People] = WeakKeyDictionary()
-        self._contents: dict[tuple[str, str | None, str], tuple[float, Content]] = {}
+        self._contents: dict[tuple[str, str | None, bool, str], tuple[float, Content]] = {}
         """The last answers, by what was asked and what was found, and when they were written."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,7 +108,7 @@ class PollEndpoint:
                 answer = await backend.binary.poll(
                     caller.session, request.binary_cursor, wait=request.wait, lasting=caller.lasting
                 )
-        return await binary_answer(*answer, request.headers)
+        return await binary_answer(*answer, request.scope)
 
     async def _poll(self, request: PollRequest, backend: Backend, caller: Caller) -> Response:
         async with _room(backend, request.document_id) as room:
@@ -126,13 +128,15 @@ class PollEndpoint:
             return not_modified(etag)
         content = self._content(request, backend, found, people, etag, read_only=damage is not None)
         headers = {"etag": etag, "cache-control": "private, no-cache"}
-        return await content.answer(request.headers, media_type="application/json", headers=headers)
+        return await content.answer(request.scope, media_type="application/json", headers=headers)
 
     def _content(
         self, request: PollRequest, backend: Backend, found: Found, people: _People, etag: str, *, read_only: bool
     ) -> Content:
         """Written once for all who ask within a moment: when somebody comes, everybody is told of everybody."""
-        key, asked = (request.document_id, request.cursor, etag), backend.clock.monotonic()
+        # A whole state is the same behind whatever cursor: such as are made up would else have it written for each of them.
+        cursor = request.cursor if isinstance(found, Operations) else None
+        key, asked = (request.document_id, cursor, isinstance(found, State), etag), backend.clock.monotonic()
         known = self._contents.get(key)
         if known is not None and asked - known[0] < _SHARED_SECONDS:
             return known[1]

@@ -61,6 +61,8 @@ class _Http(HttpToolsProtocol):
     _body_bytes = 0
     _departure: Departure | None = None
     """Made when an answer is not read as fast as it is written."""
+    _written = 0
+    """Bytes of bodies of answers."""
     _begun = False
     """Something of a request has come."""
     _upgrades_now: bool | None = None
@@ -76,19 +78,31 @@ class _Http(HttpToolsProtocol):
             self._departure.over()
         super().connection_lost(exc)
 
+    def on_response_complete(self) -> None:
+        if self._departure is not None:
+            if self.flow.write_paused:
+                self.loop.call_soon(self._departure.given)  # until then the application counts all of it
+            else:
+                self._departure.over()
+        super().on_response_complete()
+
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._departure is None and (services := self.serving()) is not None:
+            # One of a private network is most often a proxy's: only the count of all holds for it.
             whose = services.addresses.client_of(self.client[0] if self.client is not None else None, None)
-            # One of a private network is most often a proxy's: each of its connections counts by itself.
-            named = whose or f"connection {id(self)}"
-            self._departure = Departure(self.transport, services.leaving, self.limits, named, end=self._abort)
+            self._departure = Departure(
+                self.transport, services.leaving, self.limits, whose, written=lambda: self._written, end=self._abort
+            )
         if self._departure is not None:
-            self._departure.begin()
+            self._departure.pause()
 
     def resume_writing(self) -> None:
         if self._departure is not None:
-            self._departure.over()
+            if self._is_answering:
+                self._departure.resume()
+            else:
+                self._departure.over()
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
@@ -139,6 +153,22 @@ class _Http(HttpToolsProtocol):
         self.upgrades.answer(Head(self.scope["method"], self.url, self.headers), self)
         # They know one another: such garbage is looked for seldom, and ten thousand of these would wait for it.
         self.parser = self.scope = self.flow = None  # type: ignore[assignment]
+
+    @property
+    def app(self) -> Any:
+        """Uvicorn asks for it with each request. What the application writes is counted."""
+        return self._counted
+
+    @app.setter
+    def app(self, app: Any) -> None:
+        self._app = app
+
+    async def _counted(self, scope: Any, receive: Any, send: Any) -> None:
+        async def count(message: Any) -> None:
+            self._written += len(message.get("body", b""))
+            await send(message)
+
+        await self._app(scope, receive, count)
 
     def _should_upgrade(self) -> bool:
         if self._upgrades_now is None:  # uvicorn asks three times

@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from cowrite.core.excess import Excess
 from cowrite.core.ids import Ids
 from cowrite.core.incoming import Incoming
+from cowrite.core.leaving import Leaving
 from cowrite.core.limits import Limits
 from cowrite.core.operations.reading import DocumentReader
 from cowrite.core.operations.writing import DocumentWriter
@@ -122,9 +123,9 @@ class Services:
     excess: Excess = field(default_factory=Excess)
     """What was more than a limit."""
     incoming: Incoming = field(default_factory=lambda: Incoming(Limits()))
-    leaving: Incoming = field(default_factory=lambda: Incoming(Limits(), limit="leaving_bytes"))
-    """Answers that are not read yet, by address."""
     """What has come and is not taken yet."""
+    leaving: Leaving = field(default_factory=lambda: Leaving(Limits()))
+    """What was made for clients and has not left yet."""
     addresses: AddressSockets = field(default_factory=lambda: AddressSockets(Limits().address_sockets))
     connections: set[Connection] = field(default_factory=set)
     """The sockets that are open."""

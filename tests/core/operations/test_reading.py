@@ -236,3 +236,17 @@ async def test_the_last_reader_of_a_quiet_document_is_answered_from_memory() -> 
         assert isinstance(first, Operations)
         assert isinstance(again, Operations)
         assert (first.count, again.count, again.head, again.offset) == (0, 0, head, 1)
+
+
+@pytest.mark.rule("LM23")
+async def test_a_crowd_has_a_state_written_once() -> None:
+    """All who ask while it is made are given the same object; who comes behind the next edit, another one."""
+    async with process(MemoryDatabase()) as server:
+        ana, reader = await server.join(user="ana"), DocumentReader(server.storage)
+        ana.client.text += "x" * 300_000
+        await quiet(server)
+        crowd = await asyncio.gather(*(reader.state(server.room()) for _ in range(20)))
+        assert all(state is crowd[0] for state in crowd)
+        ana.client.text += "y"
+        await quiet(server)
+        assert (await reader.state(server.room())).offset == crowd[0].offset + 1

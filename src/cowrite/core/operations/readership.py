@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -36,6 +37,8 @@ class Readership:
         self.feed: Feed | None = None
         self.state: State | None = None
         """The state that was last rendered for readers, which is theirs to reuse."""
+        self.rendering = asyncio.Lock()
+        """Held while it is rendered: a hundred who ask at once have it rendered once."""
 
     def __bool__(self) -> bool:
         return bool(self.readers)

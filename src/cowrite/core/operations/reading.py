@@ -107,9 +107,12 @@ class DocumentReader:
         """The document as it is now in the log. The same object until the next commit. ``at_least``: not older than that,
         where it can be read so far.
         """
-        kept = room.readership.state
-        if kept is not None and kept.committed.head == room.replicas.head and not _is_behind(room, kept.committed, at_least):
+        if (kept := _kept(room, at_least)) is not None:
             return kept
+        async with room.readership.rendering:
+            return _kept(room, at_least) or await self._rendered(room, at_least)
+
+    async def _rendered(self, room: Room, at_least: Head | None) -> State:
         committed = await self.committed(room, at_least=at_least)
         if len(committed.state) >= _IN_THREAD_BYTES:
             content, text = await asyncio.to_thread(_render, committed)
@@ -178,6 +181,14 @@ class DocumentReader:
             if one.offset <= offset and one.entry.operations:
                 return one.entry.operations[-1].id
         return await self._history.last_operation(room.document_id, until=offset)
+
+
+def _kept(room: Room, at_least: Head | None) -> State | None:
+    """The state that was rendered last, where it is that of now."""
+    kept = room.readership.state
+    if kept is None or kept.committed.head != room.replicas.head or _is_behind(room, kept.committed, at_least):
+        return None
+    return kept
 
 
 def _is_much(entries: Sequence[FeedEntry]) -> bool:

@@ -36,6 +36,8 @@ def test_what_many_are_given_counts_once() -> None:
     for one in crowd:
         one.release()
     assert leaving.bytes == 0
+    assert one.hold(bytes(20_000))
+    assert leaving.bytes == 40_000
 
 
 def test_buffers_count_too() -> None:
@@ -77,4 +79,18 @@ def test_one_thing_takes_the_place_of_another() -> None:
     assert one.buffer(50_000)
     assert leaving.bytes == 50_000
     one.release()
+    assert leaving.bytes == 0
+    assert one.hold(bytes(20_000))
+    assert leaving.bytes == 40_000
+
+
+def test_without_a_buffer_what_is_shared_costs_nothing_more() -> None:
+    """As messages of sockets are, of which the buffers are no copies."""
+    leaving, _ = of(1)
+    body = bytes(MB)
+    for _ in range(1000):
+        assert leaving.take("ana", body, MB)
+    assert leaving.bytes == MB
+    for _ in range(1000):
+        leaving.give_back("ana", body, MB)
     assert leaving.bytes == 0

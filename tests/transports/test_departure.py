@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
+from typing import cast
 
 import psutil
 import pytest
 
 from cowrite.core.limits import Limits
-from cowrite.testing.client import live_client
+from cowrite.crdt.state_vector import encode_state_vector
+from cowrite.protocol import yjs
+from cowrite.protocol.close_codes import CloseCode
+from cowrite.protocol.messages import SyncStep1
+from cowrite.testing.client import ConnectionEnded, WebSocketClient, live_client
 from cowrite.testing.transport_contract import ServerOptions
 from cowrite.transports.services import Services
 from demo_server import DemoServer
@@ -21,6 +26,7 @@ from timing import MS
 
 PARTS, PART = 6, 900_000
 MIB = 1 << 20
+WHOLE = yjs.encode(SyncStep1(b"\0"))
 JSON = "documents/d?format=json"
 MESSAGES = {"path": "realtime/poll?document_id=d", "accept": "application/octet-stream"}
 """Of these each is written for itself."""
@@ -71,6 +77,16 @@ async def read(opened: socket.socket, *, pause: float = 0.0) -> bytes:
         await asyncio.sleep(pause)
 
 
+def transport_of(opened: WebSocketClient) -> asyncio.Transport:
+    return cast("asyncio.Transport", opened._writer.transport)
+
+
+async def all_of(opened: WebSocketClient) -> None:
+    """Read until the end."""
+    while True:
+        await opened.receive()
+
+
 async def until(holds: Callable[[], object]) -> None:
     async with asyncio.timeout(20_000 * MS):
         while not holds():  # noqa: ASYNC110 - of a server
@@ -108,6 +124,38 @@ async def test_answers_together_have_a_bound() -> None:
         await until(lambda: not services.leaving.bytes)
         with closing(await asking(server.url, JSON)) as third:
             assert len(await read(third)) > PARTS * PART
+
+
+@pytest.mark.rule("LM23", "LM3")
+async def test_messages_of_sockets_have_the_same_bound() -> None:
+    """Those who are given the same message share it. Who would be given one of its own has to come back."""
+    async with serving(Limits(leaving_bytes=MIB)) as (server, services), AsyncExitStack() as stack:
+        room = services.registry.get("d")
+        assert room is not None
+        assert room.replicas.live is not None
+        ((client, _),) = room.replicas.live.state.items()
+        own = yjs.encode(SyncStep1(encode_state_vector({client: 7})))
+
+        async def silent(question: bytes) -> WebSocketClient:
+            opened = await WebSocketClient.connect(f"{server.url}/yjs/d", receive_buffer=4096)
+            stack.callback(opened._writer.transport.abort)
+            transport_of(opened).pause_reading()
+            opened.send(question)
+            return opened
+
+        crowd = [await silent(WHOLE) for _ in range(3)]
+        await until(lambda: services.leaving.bytes > PARTS * PART)
+        refused = await silent(own)
+        await until(lambda: services.excess.counts["leaving_bytes"])
+        transport_of(refused).resume_reading()
+        with pytest.raises(ConnectionEnded) as closed:
+            await all_of(refused)
+        assert closed.value.code == CloseCode.TOO_FAST
+        assert services.excess.counts["leaving_bytes"] == 1
+        assert services.leaving.bytes < 2 * PARTS * PART
+        assert all(one.ended is None for one in crowd)
+        await stack.aclose()
+        await until(lambda: not services.leaving.bytes)
 
 
 @pytest.mark.rule("LM23")

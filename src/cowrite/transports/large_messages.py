@@ -1,4 +1,6 @@
-"""Large messages on their way out of one socket: in fragments, as views of the one ``bytes`` object that all joiners share."""
+"""Large messages on their way out of one socket: in fragments, as views of the one ``bytes`` object that all joiners share, and
+counted meanwhile with all that has not left (:mod:`cowrite.core.leaving`), once for all of them.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from cowrite.core.leaving import Leaving
 from cowrite.transports.framing import CONTINUATION, FINAL, WriteTurn, header
 
 FRAGMENT_BYTES: Final = 64 << 10
@@ -16,9 +19,12 @@ FRAGMENT_BYTES: Final = 64 << 10
 class LargeMessages:
     """Made when there is one: an idle socket needs less than this takes. False when all are written."""
 
-    __slots__ = ("_kind", "_messages", "_sent", "_socket", "_turn")
+    __slots__ = ("_kind", "_leaving", "_messages", "_sent", "_socket", "_turn", "_whose")
 
-    def __init__(self, socket: asyncio.Transport, turn: WriteTurn, kind: int) -> None:
+    def __init__(self, socket: asyncio.Transport, turn: WriteTurn, kind: int, leaving: Leaving, whose: str) -> None:
+        """``whose``: the user who is sent them; empty: that is not known."""
+        self._leaving = leaving
+        self._whose = whose or None
         self._socket = socket
         self._turn = turn
         self._kind = kind
@@ -29,9 +35,17 @@ class LargeMessages:
     def __bool__(self) -> bool:
         return bool(self._messages)
 
-    def append(self, message: bytes) -> None:
-        """The next one."""
-        self._messages.append(message)
+    def append(self, message: bytes) -> bool:
+        """The next one. False: there is no room for it, and it is dropped."""
+        taken = self._leaving.take(self._whose, message, len(message))
+        if taken:
+            self._messages.append(message)
+        return taken
+
+    def drop(self) -> None:
+        """None of them is written any more."""
+        while self._messages:
+            self._give_back(self._messages.popleft())
 
     def write(self, full: Callable[[], bool]) -> bool:
         """Write parts of them until the socket is ``full``, or all are written. False: it is the others' turn before."""
@@ -43,7 +57,13 @@ class LargeMessages:
             first = (CONTINUATION if start else self._kind) | (FINAL if end == len(message) else 0)
             self._sent = end
             if end == len(message):
-                self._messages.popleft()
+                self._give_back(self._messages.popleft())
                 self._sent = 0
-            self._socket.writelines((header(first, end - start), memoryview(message)[start:end]))
+            part: memoryview | bytes = memoryview(message)[start:end]
+            if len(message) - start <= 2 * FRAGMENT_BYTES:
+                part = bytes(part)  # views of the last ones, which may stay in the socket's buffer, would keep all of it
+            self._socket.writelines((header(first, end - start), part))
         return True
+
+    def _give_back(self, message: bytes) -> None:
+        self._leaving.give_back(self._whose, message, len(message))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 from picows import WSFrame, WSMsgType
 
 from cowrite.core.delivery.outbox import Outbox
+from cowrite.core.leaving import REASON
 from cowrite.core.ports import Timer
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.transports.arrival import Arrival
@@ -188,8 +189,12 @@ class PicowsWire:
         if len(message) > _JOIN_BYTES or self._large:
             self._write_small()
             if self._large is None:
-                self._large = LargeMessages(self._socket, self._turn, self._kind)
-            self._large.append(message)
+                self._large = LargeMessages(
+                    self._socket, self._turn, self._kind, self._services.leaving, self.connection.user
+                )
+            if not self._large.append(message):
+                # Later: who writes goes on as though this had been sent.
+                asyncio.get_running_loop().call_soon(self.connection.close, CloseCode.TOO_FAST, REASON)
             self._pump()
         else:
             self._put_small(message)
@@ -282,7 +287,9 @@ class PicowsWire:
         self.closing = True
         self._step_out()
         self._small.clear()
-        self._large = None
+        if self._large is not None:
+            self._large.drop()
+            self._large = None
         self._small_bytes = 0
         self._paused = False
         self._unanswered = None

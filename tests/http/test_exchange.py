@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from structlog.testing import capture_logs
 from cowrite.core.limits import Limits
 from cowrite.core.rooms.replicas import Committed
 from cowrite.core.rooms.room import Room
+from cowrite.crdt.document import Document
 from cowrite.protocol import yjs
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.envelope import seal, unseal
@@ -159,11 +161,11 @@ async def test_what_answers_cost_counts(monkeypatch: pytest.MonkeyPatch) -> None
     """Whoever asks for what is expensive to answer has to wait with the next request, or is refused."""
     answer = PollingPeers._behind
 
-    def expensive(self: PollingPeers, room: Room, committed: Committed, state_vector: bytes) -> bytes:
+    async def expensive(self: PollingPeers, room: Room, committed: Committed, state_vector: bytes) -> tuple[bytes, float]:
         until = time.thread_time() + 0.06
         while time.thread_time() < until:
             pass
-        return answer(self, room, committed, state_vector)
+        return await answer(self, room, committed, state_vector)
 
     async with api(limits=Limits(cpu_share=0.01, cpu_burst_seconds=0.05, late_seconds=1.0)) as server:
         ana, eve = await server.connect("d", token("ana")), await server.connect("d", token("eve", d="read"))
@@ -172,6 +174,38 @@ async def test_what_answers_cost_counts(monkeypatch: pytest.MonkeyPatch) -> None
         assert only(await send(eve, SyncStep1(b"\0")), SyncStep2)
         assert problem(await send(eve, SyncStep1(b"\0"))) == (429, "too_fast")
         assert only(await send(ana, SyncStep1(b"\0")), SyncStep2)
+
+
+@pytest.mark.rule("GU37")
+async def test_a_diff_of_a_document_at_rest_is_made_beside_the_loop(server: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays at rest, and its answer has what the client lacks; who has nothing is given what it rests on."""
+    made: list[threading.Thread] = []
+    from_state = Document.from_state
+
+    def noted(state: bytes) -> Document:
+        made.append(threading.current_thread())
+        return from_state(state)
+
+    ana, client = await server.connect("d", token("ana")), YjsClient()
+    client.text += "x" * 20_000
+    half = client.doc.get_state()
+    client.text += "y" * 20_000
+    await send(ana, Update(client.doc.get_update()))
+    services = server.runtime.serving()
+    assert services is not None
+    async with services.registry.open("d") as room:
+        await until(lambda: not room.needs_commit)
+        room.replicas.rest()
+        monkeypatch.setattr(Document, "from_state", noted)
+        (lacking,) = only(await send(ana, SyncStep1(half)), SyncStep2)
+        assert isinstance(lacking, SyncStep2)
+        assert b"y" * 20_000 in lacking.update
+        assert b"x" * 100 not in lacking.update
+        assert [thread is threading.main_thread() for thread in made] == [False]
+        committed = room.replicas.committed()
+        assert committed is not None
+        assert only(await send(ana, SyncStep1(b"\0")), SyncStep2) == [SyncStep2(committed.state)]
+        assert len(made) == 1
 
 
 @pytest.mark.rule("LM7")

@@ -26,6 +26,7 @@ from cowrite.core.ports import Clock, Grant
 from cowrite.core.presence.awareness import in_messages
 from cowrite.core.presence.awareness_history import AwarenessHistory
 from cowrite.core.rooms.inspecting import inspect_from_peer
+from cowrite.core.rooms.making import LARGE_BYTES
 from cowrite.core.rooms.registry import Registry
 from cowrite.core.rooms.replicas import Committed
 from cowrite.core.rooms.room import Room
@@ -33,7 +34,7 @@ from cowrite.core.seldom import Seldom
 from cowrite.core.sessions.access import AccessControl
 from cowrite.core.sessions.session import Session
 from cowrite.crdt.document import Document
-from cowrite.crdt.state_vector import MalformedStateVector
+from cowrite.crdt.state_vector import MalformedStateVector, decode_state_vector
 from cowrite.protocol import yjs
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.envelope import seal, unseal
@@ -109,7 +110,7 @@ class PollingPeers:
                     count = polling.peer.acknowledgements.received - before
                 await self._durable(polling, before + count)
                 committed = await self._reader.committed(room)
-                answers = self._answers(polling, committed, messages)
+                answers = await self._answers(polling, committed, messages)
                 durable = min(max(0, polling.peer.acknowledgements.count - before), count)
                 # A client that asks may have begun anew, and waits with its edits until it is asked.
                 outgrown = bool(polling.peer.outgrown)  # the room asks when there is room for it
@@ -291,7 +292,7 @@ class PollingPeers:
         answers += polling.question()
         return answers, self._cursor(epoch, offset, history.version)
 
-    def _answers(self, polling: PollingPeer, committed: Committed, messages: Sequence[Message]) -> list[Message]:
+    async def _answers(self, polling: PollingPeer, committed: Committed, messages: Sequence[Message]) -> list[Message]:
         """To what was asked for. Raises :class:`PeerError`.
 
         Whoever asks twice in one request is answered once: a question takes three bytes, its answer as many as the document.
@@ -302,7 +303,9 @@ class PollingPeers:
         try:
             asked = next((one for one in reversed(messages) if isinstance(one, SyncStep1)), None)
             if asked is not None:
-                answers.append(SyncStep2(self._behind(room, committed, asked.state_vector)))
+                update, elsewhere = await self._behind(room, committed, asked.state_vector)
+                began -= elsewhere
+                answers.append(SyncStep2(update))
             if any(isinstance(one, QueryAwareness) for one in messages):
                 answers += map(AwarenessUpdate, in_messages(room.awareness.entries()))
         finally:
@@ -310,12 +313,19 @@ class PollingPeers:
             polling.account.caught_up()  # nothing waits because of it: the answer goes out
         return answers
 
-    def _behind(self, room: Room, committed: Committed, state_vector: bytes) -> bytes:
-        """What a client lacks of the committed state. Raises :class:`PeerError`."""
+    async def _behind(self, room: Room, committed: Committed, state_vector: bytes) -> tuple[bytes, float]:
+        """What a client lacks of the committed state, and the CPU time that it took in another thread. Raises
+        :class:`PeerError`.
+        """
         live = room.replicas.live
-        document = live if live is not None and not room.needs_commit and room.replicas.head == committed.head else None
         try:
-            return (document or Document.from_state(committed.state)).diff(state_vector)
+            if live is not None and not live.resting and not room.needs_commit and room.replicas.head == committed.head:
+                return live.diff(state_vector), 0.0
+            if not decode_state_vector(state_vector):
+                return committed.state, 0.0
+            if len(committed.state) <= LARGE_BYTES:
+                return Document.from_state(committed.state).diff(state_vector), 0.0
+            return await asyncio.to_thread(_diff, committed.state, state_vector, self._clock)
         except MalformedStateVector as error:
             raise PeerError(CloseCode.MALFORMED_FRAME, f"the state vector cannot be read: {error}") from error
 
@@ -337,6 +347,11 @@ class _Cursor:
         if len(parts) != 4 or not all(part.isascii() and part.isdecimal() and len(part) < 16 for part in parts[2:]):
             return None
         return cls(parts[0], parts[1], int(parts[2]), int(parts[3]))
+
+
+def _diff(state: bytes, state_vector: bytes, clock: Clock) -> tuple[bytes, float]:
+    began = clock.cpu()
+    return Document.from_state(state).diff(state_vector), clock.cpu() - began
 
 
 def _tell_refused(lines: Seldom, session: Session, error: PeerError) -> None:

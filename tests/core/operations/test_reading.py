@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -14,6 +15,8 @@ from cowrite.brokers.local import LocalBroker, LocalHub
 from cowrite.core.operations.reading import MAX_BYTES, MAX_OPERATIONS, DocumentReader, Operations
 from cowrite.core.operations.state import State
 from cowrite.core.ports import StoreUnavailable
+from cowrite.crdt.log_document import LogDocument
+from cowrite.crdt.roots import RootKind
 from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.testing.model import Model
 from cowrite.testing.process import Process, quiet
@@ -250,3 +253,22 @@ async def test_a_crowd_has_a_state_written_once() -> None:
         ana.client.text += "y"
         await quiet(server)
         assert (await reader.state(server.room())).offset == crowd[0].offset + 1
+
+
+@pytest.mark.rule("GU37")
+async def test_a_state_of_some_size_is_made_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine may take long for few bytes."""
+    threads: list[threading.Thread] = []
+    from_state = LogDocument.from_state
+
+    def noted(state: bytes, roots: Mapping[str, RootKind]) -> LogDocument:
+        threads.append(threading.current_thread())
+        return from_state(state, roots)
+
+    async with process(MemoryDatabase()) as server:
+        ana, reader = await server.join(user="ana"), DocumentReader(server.storage)
+        ana.client.text += "x" * 9_000
+        await quiet(server)
+        monkeypatch.setattr(LogDocument, "from_state", noted)
+        assert len((await reader.state(server.room())).json) > 9_000
+        assert [thread is threading.main_thread() for thread in threads] == [False]

@@ -15,7 +15,7 @@ from cowrite.core.operations.keeping import Keeping
 from cowrite.core.operations.state import State
 from cowrite.core.ports import History, HistoryForgotten, InvalidId, Storage, StoreCorrupt
 from cowrite.core.records import Head
-from cowrite.core.rooms.making import log_document
+from cowrite.core.rooms.making import LARGE_BYTES, make_log
 from cowrite.core.rooms.replicas import NOTHING, Committed
 from cowrite.core.rooms.room import Room
 from cowrite.crdt.log_document import LogDocument
@@ -26,8 +26,6 @@ MAX_OPERATIONS: Final = 1000
 """A reader that lacks more than this, or more entries than this, gets the state instead."""
 MAX_BYTES: Final = 4 << 20
 """The same for bytes of their JSON."""
-_IN_THREAD_BYTES: Final = 256 << 10
-"""States from this size on are written as JSON beside the event loop."""
 _PORTION_BYTES: Final = 1 << 20
 """What is read from the store at once."""
 
@@ -114,7 +112,7 @@ class DocumentReader:
 
     async def _rendered(self, room: Room, at_least: Head | None) -> State:
         committed = await self.committed(room, at_least=at_least)
-        if len(committed.state) >= _IN_THREAD_BYTES:
+        if len(committed.state) > LARGE_BYTES:
             content, text = await asyncio.to_thread(_render, committed)
         else:
             content, text = _render(committed)
@@ -129,7 +127,7 @@ class DocumentReader:
             stored = await self._store.load(room.document_id)
             if stored is None:
                 return Committed(NOTHING, LogDocument.empty().encode(), {})
-            log = log_document(stored.checkpoint, stored.entries)
+            log = await make_log(stored)
             committed = Committed(stored.head, log.encode(), log.roots)
         return committed
 

@@ -12,13 +12,14 @@ from cowrite.brokers.local import LocalBroker
 from cowrite.core.delivery.peer import Peer
 from cowrite.core.ports import Access, Authorizer, Grant
 from cowrite.core.rooms.room import Room
+from cowrite.crdt.state_vector import encode_state_vector
 from cowrite.protocol import yjs
 from cowrite.protocol.awareness import AwarenessEntry
 from cowrite.protocol.close_codes import CloseCode
 from cowrite.protocol.messages import AwarenessUpdate, QueryAwareness, SyncStep1, SyncStep2, Update
 from cowrite.stores.memory import MemoryDatabase, memory_storage
 from cowrite.testing.clock import ManualClock
-from cowrite.testing.process import Process
+from cowrite.testing.process import Process, quiet
 from cowrite.testing.transport_contract.server import edit, everybody_writes
 from cowrite.testing.wire import FakeWire
 from cowrite.testing.yjs_writer import block, gc, write_update
@@ -179,6 +180,34 @@ async def test_order_behind_a_large_update(desk: Desk) -> None:
     answer = yjs.decode(wire.received[-1])
     assert isinstance(answer, SyncStep2)
     assert all(part in answer.update for part in (b"aaa", b"bbb", b"behind"))
+
+
+@pytest.mark.rule("GU37")
+async def test_what_somebody_lacks_of_a_document_at_rest(desk: Desk) -> None:
+    """It waits until the engine has the document again, beside the loop; who has nothing is answered at once."""
+    writer, _ = await desk.join()
+    writer.receive(edit("x" * 12_000)[0])
+    room = desk.process.room()
+    await quiet(desk.process)
+    room.replicas.rest()
+    assert room.replicas.live is not None
+    ((client, clock),) = room.replicas.live.state.items()
+    connection, wire = desk.connect()
+    await until(lambda: wire.received)
+    before = len(wire.received)
+    for has in ({client: clock - 5}, {client: clock}):
+        connection.receive(yjs.encode(SyncStep1(encode_state_vector(has))))
+    assert len(wire.received) == before
+    assert room.waking.needed
+    assert b"x" * 12_000 in await desk.text()
+    await until(lambda: len(wire.received) >= before + 2)
+    assert not room.replicas.asleep
+    first, second = (one for one in map(yjs.decode, wire.received) if isinstance(one, SyncStep2))
+    assert b"xxxxx" in first.update
+    assert len(first.update) < 100
+    assert b"x" not in second.update
+    connection.receive(yjs.encode(SyncStep1(encode_state_vector({client: 1}))))
+    assert len(wire.received[-1]) > 11_000
 
 
 @pytest.mark.rule("TR16")

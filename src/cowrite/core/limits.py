@@ -29,8 +29,8 @@ class Limits:
     """Messages and bodies that have not come to their end, or wait until they are looked at, of all clients of the process; a
     quarter of it of one user."""
     leaving_bytes: int = 256 << 20
-    """Answers to requests that their clients have not read yet, of all clients of the process; a quarter of it of one address
-    (cowrite's own server)."""
+    """Answers to requests until they have left, and large messages of sockets (cowrite's own server), of all clients of the
+    process; a quarter of it of one address, and of one user's sockets."""
     arrival_seconds: float = 60.0
     """How long a message of a socket (cowrite's own server), or the body of a request, may be on its way, and an answer until
     it is read (own server)."""

@@ -28,6 +28,8 @@ from cowrite.protocol.messages import AwarenessUpdate, QueryAwareness, SyncStep1
 from cowrite.transports.lane import Lane
 from cowrite.transports.services import Services
 
+_NOTHING: Final = b"\x00"
+"""The state vector of who has nothing."""
 INSPECT_IN_THREAD_BYTES: Final = 16 << 10
 """A struct takes two bytes or more, and inspecting one some microseconds."""
 _ENVELOPE_BYTES: Final = 4096
@@ -86,9 +88,7 @@ class Attendance:
             case AwarenessUpdate(entries):
                 self.room.announce(self.peer, entries)
             case SyncStep1(state_vector):
-                self.room.synchronise(self.peer, state_vector)
-                if may_write(self.session, self.room.damage):
-                    self.room.waking.expect()
+                self._take_question(state_vector)
             case QueryAwareness():
                 self.room.query_awareness(self.peer)
             case _:
@@ -112,6 +112,25 @@ class Attendance:
     def settled(self) -> bool:
         """It is known what became of all that the client has sent."""
         return self.peer.acknowledgements.ended == self.peer.acknowledgements.received
+
+    def _take_question(self, state_vector: bytes) -> None:
+        if state_vector != _NOTHING and self.room.waking.needed:
+            # What it lacks the engine tells, which would be given all of the document on the event loop.
+            self._lane.hold()
+            self._task = asyncio.get_running_loop().create_task(self._answer_awake(state_vector))
+            return
+        self.room.synchronise(self.peer, state_vector)
+        if may_write(self.session, self.room.damage):
+            self.room.waking.expect()
+
+    async def _answer_awake(self, state_vector: bytes) -> None:
+        try:
+            await self.room.waking.over()
+            if not self._left:
+                self.room.synchronise(self.peer, state_vector)
+        except Exception as error:
+            self._fail(error)
+        self._lane.release()
 
     def _take_update(self, update: bytes, *, everything: bool) -> None:
         outline = None

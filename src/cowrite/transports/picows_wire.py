@@ -189,9 +189,7 @@ class PicowsWire:
         if len(message) > _JOIN_BYTES or self._large:
             self._write_small()
             if self._large is None:
-                self._large = LargeMessages(
-                    self._socket, self._turn, self._kind, self._services.leaving, self.connection.user
-                )
+                self._large = LargeMessages(self._socket, self._turn, self._kind, self._services.leaving, self.connection.user)
             if not self._large.append(message):
                 # Later: who writes goes on as though this had been sent.
                 asyncio.get_running_loop().call_soon(self.connection.close, CloseCode.TOO_FAST, REASON)

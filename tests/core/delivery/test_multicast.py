@@ -16,6 +16,7 @@ from cowrite.core.delivery.outbox import Arrears, Outbox, Relay
 from cowrite.core.excess import Excess
 from cowrite.core.ids import Ids
 from cowrite.core.incoming import Incoming
+from cowrite.core.leaving import Leaving
 from cowrite.core.limits import Limits
 from cowrite.core.turn_share import TurnShare
 from cowrite.testing.clock import ManualClock
@@ -73,6 +74,7 @@ class Line:
             limits=Limits(),
             excess=Excess(),
             incoming=Incoming(Limits()),
+            leaving=Leaving(Limits()),
             behind=TurnShare(room.clock),
             bridge=SimpleNamespace(enter=print),  # never called: nobody comes in
             ids=Ids(room.clock),
@@ -80,7 +82,7 @@ class Line:
         self.wire = PicowsWire(cast("asyncio.Transport", self.transport), Accepted("doc", None, None), services, ReadTurn())
         self.transport.wire = self.wire
         self.outbox = Outbox(self.wire, room.clock, settle=self.settle, overflow=lambda: None)
-        self.wire.connection = cast("Any", SimpleNamespace(drained=self.outbox.drained, lost=lambda goodbye: None))
+        self.wire.connection = cast("Any", SimpleNamespace(drained=self.outbox.drained, user="ana", lost=lambda goodbye: None))
 
     def settle(self, arrears: Arrears) -> None:
         raise AssertionError(f"nothing was dropped: {arrears}")

@@ -58,7 +58,7 @@ def test_a_foreign_server(programs: Path, program: str, protocol: Protocol) -> N
 
         with asyncio.Runner(debug=False) as runner:
             report = runner.run(work())
-    assert report.ok
+    assert report.ok, (report.problems, report.delivery, report.refused_edits, report.replicas)
     assert report.delivery.delivered == 7 * report.delivery.edits > 0
     assert (report.acknowledgement is not None) == (protocol is Protocol.HOCUSPOCUS)
     assert report.storm is not None

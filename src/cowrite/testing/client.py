@@ -178,7 +178,7 @@ class LiveClient:
                 self._news.set()
         self._news.set()
 
-    async def until(self, condition: Callable[[], object], *, seconds: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], object], *, seconds: float = 25.0) -> None:
         """Wait for something that the client's state says. Raises ``TimeoutError``."""
         async with asyncio.timeout(seconds):
             while not condition():

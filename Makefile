@@ -75,7 +75,7 @@ web: $(WEB)/node_modules/.ready
 #: dist     the packages: dist/*.whl for pip, dist/*.tgz for npm
 dist: $(VENV)/.test $(JS)/node_modules/.ready
 	@$(BIN)/python -m hatchling build -t wheel
-	@$(NPM) $(JS) pack --silent --pack-destination $(CURDIR)/dist
+	@mkdir -p dist && cd $(JS) && PATH="$(CURDIR)/$(BIN):$$PATH" npm pack --silent --pack-destination $(CURDIR)/dist
 
 #: docs     the documentation as a site: build/site; a link that leads nowhere is an error
 docs: $(VENV)/.test

@@ -136,11 +136,13 @@ def test_one_file(run: Run, tmp_path: Path) -> None:
         (("a.md", "--by", ""), "--by"),
         (("a.md", "b.md", "--document", "d"), "--document names the document of one file"),
         ((".", "--document", "d"), "--document names the document of one file"),
+        (("empty",), "there is nothing to import in empty: no file that ends in .htm, .html, "),
         (("a.md", "a.txt"), "a.md and a.txt would both become the document 'a'"),
     ],
 )
 def test_what_is_wrong_is_one_line(run: Run, tmp_path: Path, arguments: tuple[str, ...], reason: str) -> None:
     files(tmp_path, a_md="a", a_txt="a", b_md="b")
+    (tmp_path / "empty").mkdir()
     code, out, err = run("import", *arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith(f"cowrite: {reason}")

@@ -137,6 +137,14 @@ def test_values_do_not_break_lines(form: Format) -> None:
     assert "\x1b" not in stream.getvalue()
 
 
+@pytest.mark.rule("CL17")
+def test_long_texts_of_others_do_not_stop_it() -> None:
+    """Nothing is tried twice: with 200 KB that would take minutes."""
+    line = "eyJ-" * 50_000
+    assert redact(line) == line
+    assert redact(f"{line} {TOKEN}") == f"{line} [token]"
+
+
 def test_redact_leaves_ordinary_text() -> None:
     """A question is no query string, and a file name no token."""
     line = "what now? eyJoke.txt a=b is kept, and so are http://host/a@b and ana@host"

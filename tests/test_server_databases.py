@@ -13,7 +13,7 @@ from typing import TypeAlias
 import pytest
 
 from cowrite.stores import StoreSetupError, open_store
-from cowrite.stores.opening import open_to_fill
+from cowrite.stores.opening import migrate, open_to_fill, open_to_mend
 from cowrite.stores.sqlalchemy.mysql import MySQL
 from cowrite.stores.sqlalchemy.postgresql import PostgreSQL
 from cowrite.stores.sqlalchemy.server_kinds import ServerKind
@@ -85,6 +85,17 @@ async def test_what_is_wrong_with_the_url(server: Server) -> None:
         assert "\n" not in str(caught.value)
         assert "secret" not in str(caught.value)
     await server.sql("DROP USER guarded")
+
+
+@pytest.mark.rule("DB3")
+@pytest.mark.parametrize(("scheme", "extra"), [("postgres", "postgres"), ("mysql", "mysql")])
+async def test_a_library_below_the_drivers_that_is_missing(monkeypatch: pytest.MonkeyPatch, scheme: str, extra: str) -> None:
+    """SQLAlchemy's part for asyncio needs greenlet; the line says how to install it."""
+    monkeypatch.setitem(sys.modules, "cowrite.stores.server_opening", None)  # importing it raises ImportError
+    url = f"{scheme}://user:secret@host/database"
+    for opening in (open_store(url), open_to_mend(url), migrate(url)):
+        with pytest.raises(StoreSetupError, match=rf"servers need is missing \(.*pip install 'cowrite\[{extra}\]'"):
+            await opening
 
 
 @pytest.mark.rule("DB3")

@@ -17,7 +17,7 @@ from cowrite.console import busy, say
 from cowrite.core.ports import StoreError
 from cowrite.log import configure
 from cowrite.settings import Settings, load_settings
-from cowrite.startup import StartError, prepare_folder
+from cowrite.startup import NO_DATABASE, StartError, prepare_folder
 from cowrite.stores.backup_file import BackupError
 from cowrite.stores.backups import back_up, restore
 from cowrite.stores.errors import StoreSetupError
@@ -86,7 +86,7 @@ def _offsets(offsets: list[int]) -> str:
 def _must_be_there(file: Path | None) -> None:
     if file is not None and not file.exists():
         # Opening it would make it.
-        raise StartError(f"there is no database {file}; --data-dir or --database-url says where it is")
+        raise StartError(NO_DATABASE.format(file))
 
 
 def _file_at(target: str) -> Path:

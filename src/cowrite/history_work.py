@@ -28,7 +28,7 @@ from cowrite.http.document_formats import Format, rendered
 from cowrite.http.refusals import Refusal
 from cowrite.log import configure
 from cowrite.settings import Settings, load_settings
-from cowrite.startup import StartError
+from cowrite.startup import NO_DATABASE, StartError
 from cowrite.stores.encoding import check_id
 from cowrite.stores.errors import StoreSetupError
 from cowrite.stores.opening import file_of
@@ -51,7 +51,7 @@ def run(data_dir: str | None, database_url: str | None, work: Callable[[Archive]
         raise StartError(str(error)) from None
     if file is not None and not file.exists():
         # Opening it would make it.
-        raise StartError(f"there is no database {file}; --data-dir or --database-url says where it is")
+        raise StartError(NO_DATABASE.format(file))
     return asyncio.run(_run(settings, work))
 
 

@@ -109,6 +109,9 @@ def _files(wanted: Wanted) -> list[_File]:
         if len(files) != 1 or wanted.paths[0].is_dir() or wanted.prefix:
             raise StartError("--document names the document of one file; leave it out, or name one file, without --prefix")
         return [_File(files[0].path, wanted.document, files[0].form)]
+    if not files:
+        endings = ", ".join(sorted(_ENDINGS))
+        raise StartError(f"there is nothing to import in {', '.join(map(str, wanted.paths))}: no file that ends in {endings}")
     known: dict[str, Path] = {}
     for file in files:
         if (other := known.setdefault(file.document_id, file.path)) is not file.path:

@@ -19,8 +19,9 @@ Level = Literal["debug", "info", "warning", "error", "critical"]
 Format = Literal["auto", "console", "json"]
 
 _QUERY: Final = re.compile(r"\?[^\s?=\"'<>\\]+=[^\s\"'<>\\]*")
-_TOKEN: Final = re.compile(r"\beyJ[\w-]+(?:\.[\w-]*){2,4}")
-"""JWS and JWE in compact form: a base64url header that begins with ``{"``, and two or four parts behind it."""
+_TOKEN: Final = re.compile(r"(?<![\w-])eyJ[\w-]++(?:\.[\w-]*+){2,4}")
+"""JWS and JWE in compact form: a base64url header that begins with ``{"``, and two or four parts behind it. Nothing is tried
+twice: lines may have long texts of others."""
 _CREDENTIALS: Final = re.compile(r"(?<=://)[^\s/?#@\"'<>\\]+@")
 """User and password in the URL of a database or of Redis."""
 _UVICORN: Final = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")

@@ -19,6 +19,11 @@ _SPARE_FILES: Final = 200
 """Of a process, beside its sockets: the database's, the broker's, libraries."""
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
+NO_DATABASE: Final = (
+    "there is no database {}; --data-dir or --database-url says where it is, and cowrite migrate makes a new one"
+)
+"""Of commands that look into one."""
+
 
 class StartError(Exception):
     """A server cannot start as it was told to. ``problems`` has one line for each reason, saying what to do about it."""

@@ -187,6 +187,15 @@ def test_tables() -> None:
 
 
 @pytest.mark.rule("FO14")
+def test_cells_that_span_more_than_anybody_reads() -> None:
+    """Few bytes ask for many empty cells; beyond a bound a cell is one cell, and all that is written is there."""
+    rows = [element("tableRow", element("tableCell", paragraph(f"cell {n}"), colspan=100, rowspan=100)) for n in range(300)]
+    written = to_markdown(tree(element("table", *rows)))
+    assert 10_000 < written.count("|") < 20_000
+    assert all(f" cell {n} |" in written for n in range(300))
+
+
+@pytest.mark.rule("FO14")
 def test_what_markdown_lacks() -> None:
     """Empty paragraphs, breaks in headings, alignment, unknown blocks: their text stays."""
     heading = element("heading", text("a\nb #"), level=2, textAlign="center")

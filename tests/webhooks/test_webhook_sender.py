@@ -20,7 +20,7 @@ from cowrite.core.ids import Ids
 from cowrite.core.ports import News, Storage
 from cowrite.stores import open_store
 from cowrite.testing.records import fill, make_entry, make_version, new_id, write
-from cowrite.webhooks.receiver import Receiver
+from cowrite.webhooks.receiver import Answer, Receiver
 from cowrite.webhooks.sender import SenderTimes, WebhookSender
 from cowrite.webhooks.signing import parse_webhook_secrets, signed_headers
 from timing import MS
@@ -171,6 +171,22 @@ async def test_a_receiver_that_fails(storage: Storage) -> None:
             assert sender.failed == 3
     reasons = [line["reason"] for line in logs if line["event"] == "webhook not received"]
     assert reasons == ["the answer is 500", "the answer is 302", "no complete answer within 0.3 s"]
+
+
+@pytest.mark.rule("WH4")
+async def test_an_answer_that_is_not_http() -> None:
+    """The reason has nothing of what came: it stands in the log and in the table."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"secret of the receiver\r\n\r\n")
+        writer.close()
+
+    listening = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with listening:
+        receiver = Receiver(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/", seconds=5.0)
+        assert await receiver.send({}, b"{}") == Answer(False, "the answer is not HTTP")
+        await receiver.close()
 
 
 @pytest.mark.rule("WH4", "WH5")

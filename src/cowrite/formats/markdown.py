@@ -20,6 +20,8 @@ class _Piece(NamedTuple):
     text: str
 
 
+_EMPTY_CELLS, _EMPTY_OF_EACH = 10_000, 10
+"""How many empty cells a table may have, and how many more for each cell that is there."""
 _Parts: TypeAlias = "list[list[_Piece] | Leaf]"
 
 
@@ -177,7 +179,10 @@ def _table(block: Block, parts: _Parts) -> list[_Piece]:
 
 
 def _grid(rows: Sequence[Block], texts: Sequence[list[_Piece]]) -> list[list[str]]:
-    """Put each cell into its column, with empty ones where a cell spans several columns or rows."""
+    """Put each cell into its column, with empty ones where a cell spans several columns or rows: as long as those do not become
+    too many, for a few bytes of a document say that a cell spans a hundred columns of a hundred rows.
+    """
+    room = _EMPTY_CELLS + _EMPTY_OF_EACH * sum(len(row.children) for row in rows)
     lines: list[list[str]] = []
     covered: dict[int, int] = {}  # column → how many rows below are still covered by a cell above
     for row, pieces in zip(rows, texts, strict=True):
@@ -185,11 +190,14 @@ def _grid(rows: Sequence[Block], texts: Sequence[list[_Piece]]) -> list[list[str
         below: dict[int, int] = {column: left - 1 for column, left in covered.items() if left > 1}
         for cell, piece in zip(row.children, pieces, strict=True):
             assert isinstance(cell, Block), "a row holds cells alone"
-            while len(line) in covered:
+            while len(line) in covered and room > 0:
                 line.append("")
-            if cell.rows > 1:
-                below.update((len(line) + offset, cell.rows - 1) for offset in range(cell.columns))
-            line += [piece.text, *[""] * (cell.columns - 1)]
+                room -= 1
+            columns = cell.columns if cell.columns <= room else 1
+            if cell.rows > 1 and room > 0:
+                below.update((len(line) + offset, cell.rows - 1) for offset in range(columns))
+            line += [piece.text, *[""] * (columns - 1)]
+            room -= columns - 1
         lines.append(line)
         covered = below
     return lines

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Connection, make_url
@@ -59,11 +61,8 @@ async def open_store(
         case "sqlite":
             return sql_storage(await _open_sqlite(_sqlite_path(parsed), upgrade=upgrade, patience=patience), clock)
         case kind if kind in SERVERS:
-            # Here: it takes a tenth of the start of those without.
-            from cowrite.stores.server_opening import open_server
-
             tables = Tables.CREATE if upgrade else Tables.LEAVE
-            database = await open_server(parsed, tables=tables, pool_size=pool_size, stay=Stay.AT_WORK)
+            database = await _server_opening(kind).open_server(parsed, tables=tables, pool_size=pool_size, stay=Stay.AT_WORK)
             system = "mariadb" if kind == "mariadb" else SERVERS[kind]
             return sql_storage(database, clock, system=system, pool=lambda: database.pool.use)
         case other:
@@ -113,9 +112,20 @@ async def open_to_mend(url: str) -> SqliteDatabase | ServerDatabase:
 async def _open_server(parsed: URL, tables: Tables, *, stay: Stay) -> ServerDatabase:
     if parsed.get_backend_name() not in SERVERS:
         raise StoreSetupError(f"A database of the kind {parsed.get_backend_name()!r} has no backups.")
-    from cowrite.stores.server_opening import open_server
+    opening = _server_opening(parsed.get_backend_name())
+    database: ServerDatabase = await opening.open_server(parsed, tables=tables, pool_size=1, stay=stay)
+    return database
 
-    return await open_server(parsed, tables=tables, pool_size=1, stay=stay)
+
+def _server_opening(scheme: str) -> ModuleType:
+    """The module with the ways to database servers. Loaded late: it takes a tenth of the start of those without."""
+    try:
+        return importlib.import_module("cowrite.stores.server_opening")
+    except ImportError as error:  # SQLAlchemy's own part for asyncio needs greenlet, which comes with the extras
+        extra = "postgres" if SERVERS[scheme] == "postgresql" else "mysql"
+        raise StoreSetupError(
+            f"What database servers need is missing ({error}); install it with:  pip install 'cowrite[{extra}]'"
+        ) from None
 
 
 def place_name(url: str) -> str:
@@ -133,9 +143,7 @@ async def migrate(url: str) -> tuple[str | None, str]:
     """
     parsed = _parse(url)
     if parsed.get_backend_name() in SERVERS:
-        from cowrite.stores.server_opening import migrate_server
-
-        return await migrate_server(parsed), NEWEST
+        return await _server_opening(parsed.get_backend_name()).migrate_server(parsed), NEWEST
     if parsed.get_backend_name() != "sqlite":
         raise StoreSetupError("There is nothing to migrate in what is forgotten at the end.")
     before = await _sqlite_version(_sqlite_path(parsed))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import ssl
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -20,6 +21,9 @@ from cowrite.stores.sqlalchemy.servers import ServerDatabase
 
 T = TypeVar("T")
 
+_LOOKS, _LOOK_AGAIN = 20, 0.1
+"""How often it is looked which tables there are, and seconds between."""
+
 
 async def open_server(url: URL, *, tables: Tables, pool_size: int, stay: Stay) -> ServerDatabase:
     """Connect, and see to the tables. Raises :class:`StoreSetupError`."""
@@ -27,7 +31,7 @@ async def open_server(url: URL, *, tables: Tables, pool_size: int, stay: Stay) -
     version = await _probe(kind, place)
     database = ServerDatabase(kind, place, version, pool_size=pool_size, stay=stay)
     try:
-        found = await database.read(schema_version, _as_it_is)
+        found = await _version_of(database)
         if found is None and tables is not Tables.LEAVE:
             await _change_tables(kind, place, version, tables)
         elif found != NEWEST:
@@ -41,6 +45,15 @@ async def open_server(url: URL, *, tables: Tables, pool_size: int, stay: Stay) -
             raise _setup_error(kind, error) from error
         raise
     return database
+
+
+async def _version_of(database: ServerDatabase) -> str | None:
+    """Which tables there are. While another process makes them MariaDB shows nothing of them."""
+    for _ in range(_LOOKS):
+        with suppress(StoreBusy):
+            return await database.read(schema_version, _as_it_is)
+        await asyncio.sleep(_LOOK_AGAIN)
+    return await database.read(schema_version, _as_it_is)
 
 
 async def migrate_server(url: URL) -> str | None:

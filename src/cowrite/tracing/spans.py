@@ -12,9 +12,10 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
-from opentelemetry import propagate, trace
+from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from cowrite.core.ports import Broker, Storage
 from cowrite.core.ports.tracing import CommitSpan, EditSpan, Tracing
@@ -25,6 +26,9 @@ from cowrite.tracing.store import TracedStore
 _VERSION: Final = version("cowrite")
 _ERROR: Final = "error.type"
 _FAILED: Final = Status(StatusCode.ERROR)
+
+_TRACE_CONTEXT: Final = TraceContextTextMapPropagator()
+"""W3C's ``traceparent`` alone. Nobody here asks for baggage, and the time to read it grows with the square of its size."""
 
 
 class Spans:
@@ -82,7 +86,7 @@ class Spans:
         that; else of what its ``traceparent`` says.
         """
         within = _is_within()
-        context = None if within else propagate.extract(headers)
+        context = None if within else _TRACE_CONTEXT.extract(headers)
         with self._during(
             method, context, kind=SpanKind.INTERNAL if within else SpanKind.SERVER, attributes=attributes
         ) as span:

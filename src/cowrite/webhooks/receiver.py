@@ -45,6 +45,8 @@ class Receiver:
                 return await self._post(headers, body)
         except TimeoutError:
             return Answer(False, f"no complete answer within {self._seconds:g} s")
+        except httpx.RemoteProtocolError:
+            return Answer(False, "the answer is not HTTP")  # the error has what it is
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             return Answer(False, str(error) or type(error).__name__)
 

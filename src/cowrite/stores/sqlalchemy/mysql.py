@@ -36,8 +36,9 @@ class MySQL(ServerKind):
     title = "MariaDB and MySQL"
     package = "asyncmy"
     extra = "mysql"
-    # Lock time-out, deadlock, a row that has changed under a snapshot, statements that took too long or were killed, NOWAIT.
-    busy = frozenset({"1205", "1213", "1020", "1969", "3024", "1317", "3572"})
+    # Lock time-out, deadlock, a row that has changed under a snapshot, statements that took too long or were killed, NOWAIT, a
+    # table that another connection is making.
+    busy = frozenset({"1205", "1213", "1020", "1969", "3024", "1317", "3572", "1684"})
     refused = frozenset(
         {"1048", "1062", "1118", "1153", "1264", "1292", "1300", "1301", "1366", "1406", "1451", "1452", "3140", "3819", "4025"}
     )

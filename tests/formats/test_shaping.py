@@ -141,6 +141,31 @@ def test_every_block_stands_where_schemas_allow_it() -> None:
     assert nodes("<td>a</td>") == [element("paragraph", bare("a"))]
 
 
+@pytest.mark.rule("EX2", "EX3")
+def test_a_task_holds_paragraphs_alone() -> None:
+    """What else is in it comes behind it in its order: tasks as tasks of the same list, everything else between two lists."""
+    one = made("- [ ] a\n\n  b\n  - [x] c\n    - [ ] d\n- [x] e\n  - f\n  - [ ] g\n\n  h\n- [ ] i\n")
+
+    def task(*lines: str, checked: bool = False) -> Json:
+        return element("taskItem", *(element("paragraph", bare(line)) for line in lines), checked=checked)
+
+    between = element("bulletList", *(element("listItem", element("paragraph", bare(line))) for line in ("f", "[ ] g")))
+    assert one.nodes == [
+        element("taskList", task("a", "b"), task("c", checked=True), task("d"), task("e", checked=True)),
+        between,
+        element("paragraph", bare("h")),
+        element("taskList", task("i")),
+    ]
+    assert one.left_out == ["nested"]
+    picture = made("- [x] ![](/b)")
+    assert picture.nodes == [
+        element("taskList", element("taskItem", element("paragraph"), checked=True)),
+        element("image", src="/b"),
+    ]
+    assert made("- [ ] a\n\n  b").left_out == made("- a\n  - [ ] b").left_out == []
+    assert made("- [ ] a\n  - [ ] b", Shape.PROSEMIRROR).left_out == ["taskList"]
+
+
 def bare(string: str) -> Json:
     return {"$xmltext": [{"insert": string, "attributes": {}}]}
 

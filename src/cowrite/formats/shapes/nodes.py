@@ -1,14 +1,15 @@
 """Blocks as the nodes of an XML tree that y-prosemirror reads.
 
 It deletes from the document what its editor's schema does not allow, with everything in it. So every block here is one that
-the schemas allow where it stands: an item begins with a paragraph, quotes and cells hold at least one, pictures are blocks
-where they are that, and code has no marks.
+the schemas allow where it stands: an item begins with a paragraph, a task holds nothing else, quotes and cells hold at least
+one, pictures are blocks where they are that, and code has no marks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Final, TypeAlias
 
 from cowrite.formats.blocks import Block, Break, Image, Json, Kind, Leaf, Mark, MarkKind, Marks, Run, fold, plain
@@ -161,6 +162,8 @@ class _Writer:
             kind = Kind.BULLETS
         start = kind is Kind.ORDERED and block.number != 1
         children = [node for part in parts if isinstance(part, list) for node in part]
+        if kind is Kind.TASKS:
+            return self._tasks(children)
         return (
             [_element(self._name(kind), {self.vocabulary.number: block.number} if start else {}, children)] if children else []
         )
@@ -173,10 +176,27 @@ class _Writer:
         if block.checked is None:
             return [_element(self._name(Kind.ITEM), {}, children)]
         if Kind.TASKS in self.vocabulary.nodes:
-            return [_element(_TASK, {"checked": block.checked}, children)]
+            return self._task(block.checked, children)
         box = {"insert": "[x] " if block.checked else "[ ] "}
         children[0] = {**children[0], "children": [_text([box]), *children[0]["children"]]}
         return [_element(self._name(Kind.ITEM), {}, children)]
+
+    def _task(self, checked: bool, children: _Nodes) -> _Nodes:
+        """A task, and behind it what is no paragraph: unless it is configured to, Tiptap's holds nothing else."""
+        end = next((index for index, node in enumerate(children) if node["$xml"] != self._name(Kind.PARAGRAPH)), len(children))
+        behind: _Nodes = []
+        for node in children[end:]:
+            self.left_out.add("nested")
+            behind += node["children"] if node["$xml"] == self._name(Kind.TASKS) else [node]
+        return [_element(_TASK, {"checked": checked}, children[:end]), *behind]
+
+    def _tasks(self, children: _Nodes) -> _Nodes:
+        """Task lists: a new one begins after each block that came out of a task, so that everything keeps its order."""
+        nodes: _Nodes = []
+        for are_tasks, group in groupby(children, lambda node: bool(node["$xml"] == _TASK)):
+            alike = list(group)
+            nodes += [_element(self._name(Kind.TASKS), {}, alike)] if are_tasks else alike
+        return nodes
 
     def table(self, _: Block, parts: _Parts) -> _Nodes:
         rows = [node for part in parts if isinstance(part, list) for node in part]

@@ -26,10 +26,14 @@ LINKS = ["https://a.b/c", "https://a.b/(c)", "/a b", "mailto:x@y.z", "a&amp;b", 
 
 
 class RandomTree:
-    """``state`` is a tree's children as JSON, ``shapes`` what is to come back from Markdown."""
+    """``state`` is a tree's children as JSON, ``shapes`` what is to come back from Markdown.
 
-    def __init__(self, random: Random) -> None:
+    Text that is code may have other marks, as ProseMirror's own schema lets it, unless ``code_is_alone``, as Tiptap has it.
+    """
+
+    def __init__(self, random: Random, *, code_is_alone: bool = False) -> None:
         self.random = random
+        self.code_is_alone = code_is_alone
         self.state, self.shapes = self.blocks(3, 5)
 
     def blocks(self, depth: int, count: int) -> tuple[list[Json], list[Shape]]:
@@ -56,10 +60,10 @@ class RandomTree:
             string = self.string()
             names = [name for name in ("bold", "italic", "strike") if self.random.random() < 0.35]
             if self.random.random() < 0.1:
-                names.append("code")
+                names = ["code"] if self.code_is_alone else [*names, "code"]
                 string = " ".join(string.split()) or "code"
             attributes: dict[str, Json] = {name: {} for name in names}
-            if self.random.random() < 0.15:
+            if self.random.random() < 0.15 and not (self.code_is_alone and "code" in names):
                 attributes["link"] = {"href": self.random.choice(LINKS)}
                 names.append("link " + READER.normalizeLink(attributes["link"]["href"]))
             pieces.append((string, attributes))

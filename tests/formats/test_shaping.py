@@ -75,7 +75,7 @@ def test_html_and_json_come_back_as_they_were() -> None:
 @pytest.mark.rule("EX8")
 def test_random_documents_come_back() -> None:
     for seed in seeds(60):
-        state = tree(*RandomTree(Random(seed)).state)
+        state = tree(*RandomTree(Random(seed), code_is_alone=True).state)
         markdown = to_markdown(state)
         assert to_markdown(state_of(made(markdown))) == markdown, seed
         page = to_html(state_of(made(to_html(state), form=Source.HTML)))
@@ -164,6 +164,19 @@ def test_a_task_holds_paragraphs_alone() -> None:
     ]
     assert made("- [ ] a\n\n  b").left_out == made("- a\n  - [ ] b").left_out == []
     assert made("- [ ] a\n  - [ ] b", Shape.PROSEMIRROR).left_out == ["taskList"]
+
+
+@pytest.mark.rule("EX2", "EX3")
+def test_text_that_is_code_has_no_other_marks_in_tiptap() -> None:
+    source = "[`a`](http://b) **c `d`** `e`"
+    one = made(source)
+    assert (to_text(state_of(one)), one.left_out) == ("a c d e", ["link", "strong"])
+    pieces = [piece for node in one.nodes or () for piece in node["children"][0]["$xmltext"]]
+    assert [(piece["insert"], set(piece["attributes"])) for piece in pieces] == [
+        *(("a", {"code"}), (" ", set()), ("c ", {"bold"}), ("d", {"code"}), (" ", set()), ("e", {"code"})),
+    ]
+    other = made(source, Shape.PROSEMIRROR)
+    assert (to_markdown(state_of(other)).strip(), other.left_out) == (source, [])
 
 
 def bare(string: str) -> Json:

@@ -2,7 +2,7 @@
 
 It deletes from the document what its editor's schema does not allow, with everything in it. So every block here is one that
 the schemas allow where it stands: an item begins with a paragraph, a task holds nothing else, quotes and cells hold at least
-one, pictures are blocks where they are that, and code has no marks.
+one, pictures are blocks where they are that, and code has no marks; nor has Tiptap's code within a line any other.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ class Vocabulary:
     aligned: str = ""
     """The attribute of a paragraph's alignment; empty: there is none."""
     image_is_block: bool = False
+    code_is_alone: bool = False
+    """Whether text that is code has no other marks."""
 
 
 TIPTAP: Final = Vocabulary(
@@ -66,6 +68,7 @@ TIPTAP: Final = Vocabulary(
     language="language",
     aligned="textAlign",
     image_is_block=True,
+    code_is_alone=True,
 )
 PROSEMIRROR: Final = Vocabulary(
     nodes={
@@ -250,9 +253,10 @@ class _Writer:
 
     def _marks(self, marks: Marks) -> dict[str, Json]:
         written: dict[str, Json] = {}
+        code_alone = self.vocabulary.code_is_alone and any(mark.kind is MarkKind.CODE for mark in marks)
         for mark in marks:
             name = self.vocabulary.marks.get(mark.kind)
-            if name is None:
+            if name is None or (code_alone and mark.kind is not MarkKind.CODE):
                 self.left_out.add(mark.kind.name.lower())
             else:
                 written[name] = _ATTRIBUTES.get(mark.kind, _no_attributes)(mark)

@@ -62,12 +62,12 @@ async def client_of(app: FastAPI, base: str = BASE) -> AsyncIterator[httpx.Async
         yield client
 
 
-async def write(runtime: Runtime, text: str) -> FakeWire:
+async def write(runtime: Runtime, text: str, document_id: str = "doc") -> FakeWire:
     """A connection that has sent an edit."""
     services = runtime.serving()
     assert services is not None
     wire = FakeWire()
-    connection = YjsConnection(wire, Accepted("doc", None, "cowrite.ack.v1"), services)
+    connection = YjsConnection(wire, Accepted(document_id, None, "cowrite.ack.v1"), services)
     connection.opened()
     while not wire.received:  # noqa: ASYNC110
         await asyncio.sleep(0)

@@ -186,7 +186,7 @@ def compose(given: Given) -> Parts:
     if hooks is not None:
         journal.listen(partial(tell_news, hooks))
     if webhooks is not None:
-        webhooks.content = _content(given.settings, store, registry, services.reader)
+        webhooks.content = _content(given.settings, store, registry, services)
         journal.listen(webhooks.committed)
         access.listen(webhooks.access_changed)
     polling = PollingPeers(registry, services.reader, access, clock, limits, ids.new())
@@ -256,9 +256,11 @@ def _webhooks(settings: Settings, storage: Storage, clock: Clock, ids: Ids, proc
     )
 
 
-def _content(settings: Settings, store: Store, registry: Registry, reader: DocumentReader) -> ContentReader | None:
-    form = settings.webhook_content
-    return None if form is None else ContentReader(store, registry, reader, form, most=settings.webhook_content_bytes)
+def _content(settings: Settings, store: Store, registry: Registry, services: Services) -> ContentReader | None:
+    form, most = settings.webhook_content, settings.webhook_content_bytes
+    if form is None:
+        return None
+    return ContentReader(store, registry, services.reader, services.excess.log, form, most=most)
 
 
 def _version_times(settings: Settings) -> VersionTimes:

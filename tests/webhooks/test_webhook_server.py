@@ -15,6 +15,11 @@ from typer.testing import CliRunner
 from cowrite.app import create_app
 from cowrite.cli import app as commands
 from cowrite.core.event_types import ContentFormat
+from cowrite.core.operations.reading import DocumentReader
+from cowrite.core.ports import StoreCorrupt
+from cowrite.core.rooms.replicas import Committed
+from cowrite.core.rooms.room import Room
+from cowrite.crdt.errors import EngineFault
 from cowrite.runtime import Runtime
 from cowrite.settings import Settings, SettingsError, load_settings
 from cowrite.startup import StartError
@@ -22,11 +27,13 @@ from cowrite.stores import open_store
 from cowrite.stores.backups import back_up, restore
 from cowrite.stores.errors import StoreSetupError
 from cowrite.stores.memory import memory_storage
+from cowrite.stores.memory.webhooks import MemoryWebhookLog
 from cowrite.testing.records import fill, make_entry, write
 from cowrite.testing.transport_contract.server import everybody_writes
 from cowrite.webhooks.content import ContentReader
 from test_app import client_of
 from test_app import write as type_into
+from timing import MS
 from webhook_receiver import WEBHOOK_SECRET, says, webhook_receiver
 from webhooks.test_webhook_sender import QUICK, sending, until
 
@@ -99,9 +106,10 @@ async def test_what_documents_say() -> None:
             assert len(read.text) > 2000
             parts = runtime._parts
             assert parts is not None
-            store, registry, text_reader = parts.storage.store, parts.registry, parts.services.reader
+            services = parts.services
+            given_to = (parts.storage.store, parts.registry, services.reader, services.excess.log)
             for form in ContentFormat:
-                reader = ContentReader(store, registry, text_reader, form, most=1 << 20)
+                reader = ContentReader(*given_to, form, most=1 << 20)
                 said = await reader.read("doc")
                 assert said is not None
                 read = await client.get("/api/v2/documents/doc", params={"format": form})
@@ -114,6 +122,58 @@ async def test_what_documents_say() -> None:
             assert backend is not None
             await backend.deletion.delete("doc", "root")
             assert await reader.read("doc") is None
+
+
+@pytest.mark.rule("WH12")
+async def test_a_document_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong: its message comes without what it says, the others with it, and the log tells once why."""
+    broken = {"doc": EngineFault("the engine broke"), "other": StoreCorrupt("a gap")}
+
+    async def committed(self: DocumentReader, room: Room, **options: Any) -> Committed:
+        if room.document_id in broken:
+            raise broken[room.document_id]
+        return await whole(self, room, **options)
+
+    whole = DocumentReader.committed
+    monkeypatch.setattr(DocumentReader, "committed", committed)
+    with webhook_receiver() as receiver, capture_logs() as logs:
+        given = settings(webhook_url=receiver.url, webhook_pause=0.0, webhook_content="text")
+        app = create_app(given, storage=memory_storage(), authorize=everybody_writes)
+        async with app.router.lifespan_context(app):
+            for name in (*broken, "third"):
+                await type_into(app.state.cowrite, "hello", name)
+            await until(lambda: len(receiver.accepted) == 3)
+    said = {one.data["document_id"]: one.data["content"]["value"] for one in receiver.accepted}
+    assert said == {"doc": None, "other": None, "third": "hello"}
+    told = {
+        one["document"]: one["exception"].splitlines()[-1] for one in logs if "could not be read for a webhook" in one["event"]
+    }
+    assert told == {name: f"{type(error).__module__}.{type(error).__name__}: {error}" for name, error in broken.items()}
+
+
+@pytest.mark.rule("WH13")
+async def test_the_task_that_sends_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It begins again, over new connections."""
+    monkeypatch.setattr("cowrite.runtime._RESTART_SECONDS", MS)
+    claim, failures = MemoryWebhookLog.claim, [RuntimeError("a bug")]
+
+    async def fails_once(*arguments: Any, **options: Any) -> Any:
+        if receiver.accepted and failures:
+            raise failures.pop()
+        return await claim(*arguments, **options)
+
+    monkeypatch.setattr(MemoryWebhookLog, "claim", fails_once)
+    with webhook_receiver() as receiver, capture_logs() as logs:
+        app = create_app(
+            settings(webhook_url=receiver.url, webhook_pause=0.0), storage=memory_storage(), authorize=everybody_writes
+        )
+        async with app.router.lifespan_context(app):
+            await type_into(app.state.cowrite, "hello")
+            await until(lambda: app.state.cowrite.figures()["cowrite_webhooks_delivered_total"] == 1)
+            await type_into(app.state.cowrite, "again")
+            await until(lambda: [one.data["offset"] for one in receiver.received] == [1, 2])
+    assert "background task failed" in [one["event"] for one in logs]
+    assert not failures
 
 
 @pytest.mark.rule("WH11")

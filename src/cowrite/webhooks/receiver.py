@@ -51,9 +51,10 @@ class Receiver:
             return Answer(False, str(error) or type(error).__name__)
 
     async def close(self) -> None:
-        """Close its connections."""
-        if self._client is not None:
-            await self._client.aclose()
+        """Close its connections; a message that is sent later opens new ones."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
 
     async def _post(self, headers: Mapping[str, str], body: bytes) -> Answer:
         if self._client is None:

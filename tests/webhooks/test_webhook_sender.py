@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,10 @@ from cowrite.core.clock import SystemClock
 from cowrite.core.event_types import EventType
 from cowrite.core.ids import Ids
 from cowrite.core.ports import News, Storage
+from cowrite.core.ports.webhooks import WebhookLog
 from cowrite.stores import open_store
 from cowrite.testing.records import fill, make_entry, make_version, new_id, write
+from cowrite.testing.webhooks_contract import claimed
 from cowrite.webhooks.receiver import Answer, Receiver
 from cowrite.webhooks.sender import SenderTimes, WebhookSender
 from cowrite.webhooks.signing import parse_webhook_secrets, signed_headers
@@ -66,6 +70,22 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(10_000 * MS):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+
+
+async def until_async(call: Callable[[], Awaitable[object]], expected: object) -> None:
+    async with asyncio.timeout(10_000 * MS):
+        while await call() != expected:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+async def dead_letter(log: WebhookLog, storage: Storage, name: str) -> str:
+    """The id of a message that was given up."""
+    await log.begin()
+    await write(storage.store, name, make_entry(1))
+    message, _ = await claimed(log, document_id=name)
+    body = json.dumps({"type": message.type, "data": {"document_id": name}})
+    await log.failed(replace(message, body=body), "one", reason="the answer is 500", again=None)
+    return message.event_id
 
 
 async def never(condition: Callable[[], object], seconds: float = 0.3) -> None:
@@ -228,17 +248,28 @@ async def test_when_it_is_sent_again(storage: Storage) -> None:
 
 @pytest.mark.rule("WH7")
 async def test_a_receiver_that_is_gone(storage: Storage) -> None:
-    """Nothing is lost: it waits for the next start."""
+    """Nothing is lost, also of what was given up and is to be sent again: it waits for the next start."""
+    assert storage.webhooks is not None
+    log = storage.webhooks
+    letter, claimed_as_it_stopped = [await dead_letter(log, storage, name) for name in ("dead", "claimed")]
     with webhook_receiver() as receiver:
         receiver.answer = says(410)
         async with sending(storage, receiver) as sender:
             await write(storage.store, "doc", make_entry(1))
             await until(lambda: sender.stopped)
             await write(storage.store, "other", make_entry(1))
+            assert await log.retry(letter)
             await never(lambda: len(receiver.received) > 1)
+            # Two that were on their way to being sent when another one was answered so.
+            assert await log.retry(claimed_as_it_stopped)
+            dead = await log.claim_dead(claimed_as_it_stopped)
+            assert dead is not None
+            assert not await sender._send(dead, dead=True)
+            assert len(receiver.received) == 1
         receiver.answer = says(204)
         async with sending(storage, receiver):
-            await until(lambda: receiver.of("doc") and receiver.of("other"))
+            await until(lambda: all(map(receiver.of, ("doc", "other", "dead", "claimed"))))
+            await until_async(log.count_dead, 0)
         assert receiver.received[0].id == next(one.id for one in receiver.accepted if one.data["document_id"] == "doc")
 
 

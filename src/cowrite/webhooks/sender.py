@@ -225,6 +225,8 @@ class WebhookSender:
         return None if self.stopped else 0.0
 
     async def _send_dead(self, event_id: str) -> None:
+        if self.stopped:
+            return  # whoever wants it sent again still does after the next start
         try:
             message = await self._webhooks.claim_dead(event_id)
             if message is not None:
@@ -234,6 +236,10 @@ class WebhookSender:
 
     async def _send(self, message: Message, *, dead: bool = False) -> bool:
         """True: it was received."""
+        if self.stopped:  # since it was claimed: it waits for the next start
+            if dead:
+                await self._webhooks.retry(message.event_id)
+            return False
         body = message.body.encode()
         headers = signed_headers(self._keys, message.event_id, self._clock.now() // 1000, body)
         answer = await self._receiver.send(headers, body)

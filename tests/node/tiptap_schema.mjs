@@ -1,5 +1,5 @@
-// What Tiptap's binding makes of documents: on stdin a JSON array of Yjs updates in Base64, on stdout what it complains of in each.
-// The packages are those of the page (argument: its folder), with every extension configured as it comes.
+// What Tiptap's binding makes of documents: on stdin a JSON array of Yjs updates in Base64, on stdout what it complains of in each,
+// and the names that StarterKit alone has. The packages are those of the page (argument: its folder), with every extension configured as it comes.
 import { createRequire } from 'node:module'
 import { argv, stdin } from 'node:process'
 import { json } from 'node:stream/consumers'
@@ -12,6 +12,7 @@ const { yXmlFragmentToProseMirrorRootNode } = page('@tiptap/y-tiptap')
 const Y = page('yjs')
 
 const schema = getSchema([StarterKit, TaskList, TaskItem])
+const alone = getSchema([StarterKit])
 
 function complaint(update) {
   const document = new Y.Doc()
@@ -26,4 +27,5 @@ function complaint(update) {
   return fragment.toString() === before ? '' : `deleted: of ${before} it left ${fragment.toString()}`
 }
 
-console.log(JSON.stringify((await json(stdin)).map(complaint)))
+const complaints = (await json(stdin)).map(complaint)
+console.log(JSON.stringify({ complaints, names: [...Object.keys(alone.nodes), ...Object.keys(alone.marks)] }))

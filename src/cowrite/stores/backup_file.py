@@ -70,6 +70,8 @@ class BackupWriter:
     file: BinaryIO
     stopped: bool = False
     """Nobody waits for it any more: whoever writes gets an error."""
+    no_text: list[str] = field(default_factory=list)
+    """Tables with text that is no UTF-8: question marks stand there, because what is no text could not be restored."""
     _header: Header | None = None
     _hash: Any = None
     _rows: dict[str, int] = field(default_factory=dict)
@@ -79,6 +81,7 @@ class BackupWriter:
         self._header = header
         self._hash = hashlib.sha256()
         self._rows = dict.fromkeys(header.columns, 0)
+        self.no_text.clear()
         try:
             self.file.seek(0)
             self.file.truncate()
@@ -111,13 +114,18 @@ class BackupWriter:
 
     def _rows_block(self, table: str, texts: Sequence[str]) -> None:
         self._rows[table] += len(texts)
-        self._packed(f'{{"table":{_encode(table)},"rows":[{",".join(texts)}]}}')
+        text = f'{{"table":{_encode(table)},"rows":[{",".join(texts)}]}}'
+        try:
+            self._packed(text.encode())
+        except UnicodeEncodeError:
+            self.no_text += [] if table in self.no_text else [table]
+            self._packed(text.encode(errors="replace"))
 
     def _block(self, value: Mapping[str, Any]) -> None:
-        self._packed(_encode(value))
+        self._packed(_encode(value).encode())
 
-    def _packed(self, text: str) -> None:
-        packed = zlib.compress(text.encode(), _LEVEL)
+    def _packed(self, data: bytes) -> None:
+        packed = zlib.compress(data, _LEVEL)
         self._write(_BLOCK.pack(len(packed), zlib.crc32(packed)) + packed)
 
     def _write(self, data: bytes) -> None:
@@ -249,15 +257,27 @@ def not_written(error: OSError) -> BackupError:
     return BackupError(f"the backup cannot be written: {error.strerror}; make room, or choose another place. There is none")
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+def _as_text(value: object) -> str:
+    """Bytes that a damaged row has in the place of text."""
+    if not isinstance(value, bytes):
+        raise TypeError(f"a backup has no {type(value).__name__}")
+    return value.decode(errors="surrogateescape")
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_as_text).encode
 
 
 def _told(row: Row, binary: Sequence[int]) -> list[Any]:
     told = list(row)
     for at in binary:
         if told[at] is not None:
-            told[at] = base64.b64encode(told[at]).decode()
+            told[at] = base64.b64encode(_as_bytes(told[at])).decode()
     return told
+
+
+def _as_bytes(value: bytes | str) -> bytes:
+    """What a damaged row has as text are the bytes that it had."""
+    return value if isinstance(value, bytes) else value.encode(errors="surrogateescape")
 
 
 def _meant(row: list[Any], binary: Sequence[int]) -> list[Any]:

@@ -133,17 +133,47 @@ def _encode_attributes(attributes: Mapping[str, Json] | None) -> str | None:
 
 def decode_operation(stored: OperationText) -> ContentOperation:
     """The operation of :func:`encode_operation`. Raises ValueError."""
+    for text in (stored.id, stored.position, stored.author, stored.vector_clock, stored.content or "", stored.attributes or ""):
+        as_stored(text)
     return ContentOperation(
         id=stored.id,
         type=OperationType(stored.type),
         position=tuple(decode_json(stored.position)),
         author=stored.author,
-        created_at=stored.created_at,
+        created_at=as_number(stored.created_at),
         vector_clock=decode_json(stored.vector_clock),
         content=None if stored.content is None else decode_json(stored.content),
         length=stored.length,
         attributes=None if stored.attributes is None else decode_json(stored.attributes),
     )
+
+
+def as_stored(text: object) -> str:
+    """``text``, when a database gave what can have been stored there. Raises ValueError, which does not tell it.
+
+    SQLite gives a column what its row says, whatever the table says: bytes in the place of text, or text that is no UTF-8,
+    which comes with lone surrogates.
+    """
+    if not isinstance(text, str):
+        raise ValueError("something else stands where there was text")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("a text of it is no UTF-8") from None
+    return text
+
+
+def as_number(value: object) -> int:
+    """``value``, when it is a number. Raises ValueError."""
+    if not isinstance(value, int):
+        raise ValueError("something else stands where there was a number")
+    return value
+
+
+def intact(data: object, checksum: object) -> bool:
+    """Whether these are the bytes that were stored; a text of the same bytes is not."""
+    return isinstance(data, bytes) and zlib.crc32(data) == checksum
 
 
 def gap(document_id: str, offset: int) -> StoreCorrupt:
@@ -207,7 +237,7 @@ def check_kept(document_id: str, start: int, *, end: int, first_offset: int) -> 
 
 def verified(document_id: str, offset: int, update: bytes, checksum: int) -> bytes:
     """``update``, when it is what was stored. Raises :class:`StoreCorrupt`."""
-    if zlib.crc32(update) != checksum:
+    if not intact(update, checksum):
         raise StoreCorrupt(
             f"The update of document {document_id!r} at offset {offset} is damaged: its checksum does not match. "
             "Restore it from a backup; until then the document is only read.",
@@ -257,8 +287,10 @@ def update_made(
 
     Raises :class:`StoreCorrupt` when that entry is needed, and damaged or not there (None).
     """
-    if kept is not None:
+    if isinstance(kept, bytes):
         return kept or None
+    if kept is not None:
+        raise StoreCorrupt(f"What was submitted to document {document_id!r} at offset {offset} is damaged: it is no bytes.")
     if of_entry is None or checksum is None:
         raise StoreCorrupt(
             f"The log of document {document_id!r} has a gap: offset {offset} is missing, at which an operation was submitted. "
@@ -334,13 +366,13 @@ def pack_checkpoint(checkpoint: Checkpoint) -> PackedCheckpoint:
 
 def unpack_checkpoint(packed: PackedCheckpoint) -> Checkpoint:
     """Decompresses: call it in a thread when the state is large. Raises ValueError when it is not what was stored."""
-    if zlib.crc32(packed.state) != packed.checksum:
+    if not intact(packed.state, packed.checksum):
         raise ValueError("its checksum does not match")
     try:
         state = zlib.decompress(packed.state)
     except zlib.error as error:
         raise ValueError(f"it does not decompress: {error}") from error
-    return Checkpoint(packed.offset, packed.entry_id, state, _decode_roots(packed.roots))
+    return Checkpoint(packed.offset, as_stored(packed.entry_id), state, _decode_roots(as_stored(packed.roots)))
 
 
 def damage_of(packed: PackedCheckpoint) -> str | None:

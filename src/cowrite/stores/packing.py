@@ -8,7 +8,7 @@ from typing import Final
 from cowrite.core.records import Cause, CauseKind
 from cowrite.crdt.operations import ContentOperation, OperationType
 from cowrite.crdt.outline import ClockRange
-from cowrite.stores.encoding import decode_json, encode_json
+from cowrite.stores.encoding import as_stored, decode_json, encode_json
 
 MAX_PACKED_ID = 146
 """Bytes of the longest packed id: 36 characters of four bytes each, and the end."""
@@ -33,6 +33,8 @@ def pack_id(text: str) -> bytes:
 
 def unpack_id(packed: bytes) -> str:
     """The id of :func:`pack_id`. Raises ValueError."""
+    if not isinstance(packed, bytes):
+        raise ValueError("an id is no bytes")
     if len(packed) == _UUID_BYTES:
         digits = packed.hex()
         return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
@@ -136,7 +138,7 @@ def decode_cause(text: str | None, copies: bytes | None = None) -> Cause | None:
     """The cause of :func:`encode_cause`, with the copies of :func:`pack_copies`. Raises ValueError, TypeError, LookupError."""
     if text is None:
         return None
-    fields = decode_json(text)
+    fields = decode_json(as_stored(text))
     return Cause(
         kind=CauseKind(fields["kind"]),
         until=fields["until"],

@@ -48,6 +48,8 @@ def writers(
 
 def deletes(document_id: str, offset: int, update: bytes) -> tuple[ClockRange, ...]:
     """What an entry deleted. Raises :class:`StoreCorrupt`."""
+    if not isinstance(update, bytes):
+        raise StoreCorrupt(f"The entry of document {document_id!r} at offset {offset} is damaged: its update is no bytes.")
     if update.endswith(b"\0"):  # the number of clients of which something is deleted
         return ()
     try:

@@ -12,7 +12,7 @@ from cowrite.core.ports import HistoryForgotten, StoreCorrupt
 from cowrite.core.records import ActivityGroup, Authored, Cause
 from cowrite.crdt.outline import ClockRange
 from cowrite.stores import past
-from cowrite.stores.encoding import check_log, gap
+from cowrite.stores.encoding import as_stored, check_log, gap
 from cowrite.stores.packing import decode_cause, has_several, is_carried, is_relayed, unpack_ranges
 from cowrite.stores.sqlalchemy.reading import Rows, number_of_document, read_clients, read_documents
 from cowrite.stores.sqlalchemy.tables import documents, updates
@@ -104,6 +104,7 @@ def read_authored(connection: Connection, document_id: str, *, after: int, limit
     rows = []
     with connection.execute(_in_order, {"document_id": document_id, "first": start, "last": end}) as found:
         for *columns, update in found:  # no more than one update is kept at a time: they may be large
+            _check_kinds(document_id, columns[0], columns[1], columns[3])
             rows.append((*columns, () if update is None else past.deletes(document_id, columns[0], update)))
     return RawAuthored(document_id, start, end, rows, _read_claims(connection, document_id, rows))
 
@@ -139,6 +140,7 @@ def read_activity(
 
 def _decoded(document_id: str, rows: Any) -> Iterator[Authored]:
     for offset, author, created_at, inserted, deleted, cause in rows:
+        _check_kinds(document_id, offset, author)
         made_for = _cause(document_id, offset, (cause,))
         yield Authored(offset, author, created_at, (), inserted, deleted, made_for)
 
@@ -164,6 +166,15 @@ def _cause(document_id: str, offset: int, cause: Sequence[Any]) -> Cause | None:
         raise _damaged(document_id, offset, error) from error
 
 
+def _check_kinds(document_id: str, offset: int, author: object, ranges: object = b"") -> None:
+    try:
+        as_stored(author)
+    except ValueError as error:
+        raise _damaged(document_id, offset, error) from error
+    if not isinstance(ranges, bytes):
+        raise _damaged(document_id, offset, ValueError("its ranges are no bytes"))
+
+
 def _ranges(document_id: str, row: Sequence[Any]) -> tuple[ClockRange, ...]:
     try:
         return unpack_ranges(row[3])
@@ -172,4 +183,4 @@ def _ranges(document_id: str, row: Sequence[Any]) -> tuple[ClockRange, ...]:
 
 
 def _damaged(document_id: str, offset: int, error: Exception) -> StoreCorrupt:
-    return StoreCorrupt(f"The entry of document {document_id!r} at offset {offset} is damaged ({error!r}).")
+    return StoreCorrupt(f"The entry of document {document_id!r} at offset {offset} is damaged ({error}).")

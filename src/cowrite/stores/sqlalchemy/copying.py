@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +11,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import IntegrityError
 
 from cowrite.stores.backup_file import BackupError, BackupWriter, Header, Row
+from cowrite.stores.encoding import intact
 from cowrite.stores.sqlalchemy.changes import lock_access_revision
 from cowrite.stores.sqlalchemy.database import now_milliseconds
 from cowrite.stores.sqlalchemy.schema import NEWEST
@@ -69,7 +69,9 @@ def copy_out(connection: Connection, writer: BackupWriter, beginning: Header) ->
         numbers[table.name] = _Counted(_rows(connection, table), looks.get(table.name))
         writer.rows(table.name, iter(numbers[table.name]))
     writer.end()
-    return Copied(numbers[documents.name].number, numbers[updates.name].number, damage.told(connection))
+    damaged = damage.told(connection)
+    damaged += [f"a text in the table {name} is none: question marks stand for it" for name in writer.no_text]
+    return Copied(numbers[documents.name].number, numbers[updates.name].number, damaged)
 
 
 def _rows(connection: Connection, table: Table) -> Iterator[Row]:
@@ -102,11 +104,11 @@ class _Damage:
         self._checkpoints: list[tuple[str, int]] = []
 
     def update(self, row: Any) -> None:
-        if zlib.crc32(row.update_bytes) != row.checksum:
+        if not intact(row.update_bytes, row.checksum):
             self._updates.append((row.document_number, row.entry_offset))
 
     def checkpoint(self, row: Any) -> None:
-        if zlib.crc32(row.state) != row.checksum:
+        if not intact(row.state, row.checksum):
             self._checkpoints.append((row.document_id, row.entry_offset))
 
     def told(self, connection: Connection) -> list[str]:

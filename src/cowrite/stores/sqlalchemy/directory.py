@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, bindparam, select, update
 
 from cowrite.core.ids import Ids
-from cowrite.core.ports import Clock, Directory
+from cowrite.core.ports import Clock, Directory, StoreCorrupt
 from cowrite.core.records import AccessChange, DocumentInfo, Head
-from cowrite.stores.encoding import check_change_of, check_id, check_text, end_of_prefix
+from cowrite.stores.encoding import as_stored, check_change_of, check_id, check_text, end_of_prefix
 from cowrite.stores.sqlalchemy.changes import add_change, write_change
 from cowrite.stores.sqlalchemy.database import Database, write
 from cowrite.stores.sqlalchemy.reading import Rows, lock_documents
@@ -101,10 +101,19 @@ def _read_info(connection: Connection, document_id: str) -> Rows:
 
 
 def _decode_infos(rows: Rows) -> tuple[DocumentInfo, ...]:
+    """Raises :class:`StoreCorrupt`."""
     return tuple(
-        DocumentInfo(document_id, Head(epoch, offset, entry_id), *others)
+        DocumentInfo(_name(document_id), Head(epoch, offset, entry_id), *others)
         for document_id, epoch, offset, entry_id, *others in rows
     )
+
+
+def _name(document_id: str) -> str:
+    try:
+        return as_stored(document_id)
+    except ValueError as error:
+        # Whoever lists goes on behind it: another name in its place could begin the list anew for ever.
+        raise StoreCorrupt(f"The name of document {document_id!r} is damaged ({error}). Restore it from a backup.") from error
 
 
 def _set_deleted(connection: Connection, wait: float, *, document_id: str, at: int | None, change: AccessChange) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 
 from sqlalchemy.exc import DBAPIError
@@ -21,6 +22,20 @@ _ADVICE = {
 }
 
 
+_VALUES = (
+    re.compile(r"\s*with text '.*", re.DOTALL),  # SQLite's driver
+    re.compile(r"\s*DETAIL:.*", re.DOTALL),  # PostgreSQL: the row, or the key
+    re.compile(r"(?<=value: )'.*'(?= for column)|(?<=Duplicate entry )'.*'(?= for key)", re.DOTALL),  # MySQL and MariaDB
+)
+
+
+def without_values(said: str) -> str:
+    """What a driver or a server says, without what it tells of the data: that is people's, and this goes into logs."""
+    for values in _VALUES:
+        said = values.sub("", said)
+    return said
+
+
 def sqlite_code(error: BaseException | None) -> int | None:
     """SQLite's primary result code of what the driver raised; None for anything else."""
     code: int | None = getattr(error, "sqlite_errorcode", None)
@@ -30,15 +45,15 @@ def sqlite_code(error: BaseException | None) -> int | None:
 def store_error(error: Exception, place: str) -> StoreError:
     """The port's exception for an error before COMMIT; ``place`` is the database's name for people."""
     original = error.orig if isinstance(error, DBAPIError) else error
-    code = sqlite_code(original)
+    code, said = sqlite_code(original), without_values(str(original))
     if code in _BUSY:
-        return StoreBusy(f"Another process is writing to {place} for too long ({original}); try again.")
+        return StoreBusy(f"Another process is writing to {place} for too long ({said}); try again.")
     if code in _CORRUPT:
-        return StoreCorrupt(f"The file of {place} is damaged ({original}); restore it from a backup.")
+        return StoreCorrupt(f"The file of {place} is damaged ({said}); restore it from a backup.")
     if code in _REFUSED or isinstance(original, OverflowError | UnicodeError | sqlite3.DataError):
-        return StoreRefused(f"This data cannot be written to {place} ({original}).")
+        return StoreRefused(f"This data cannot be written to {place} ({said}).")
     advice = _ADVICE.get(code or 0, "the tables may have been changed by something else")
-    return StoreUnavailable(f"Reading or writing {place} failed ({original}): {advice}.")
+    return StoreUnavailable(f"Reading or writing {place} failed ({said}): {advice}.")
 
 
 def commit_error(error: DBAPIError, place: str) -> StoreError:
@@ -50,4 +65,5 @@ def commit_error(error: DBAPIError, place: str) -> StoreError:
     if sqlite_code(error.orig) in _BUSY:
         return store_error(error, place)
     advice = _ADVICE.get(sqlite_code(error.orig) or 0, "look at the disk and the system's log")
-    return CommitDoubtful(f"A transaction may or may not have been committed to {place} ({error.orig}): {advice}.")
+    said = without_values(str(error.orig))
+    return CommitDoubtful(f"A transaction may or may not have been committed to {place} ({said}): {advice}.")

@@ -21,6 +21,7 @@ from cowrite.stores.sqlalchemy.reading import (
     lock_documents,
     read_documents,
     read_range,
+    readable_id,
 )
 from cowrite.stores.sqlalchemy.tables import content_operations, documents, updates
 
@@ -129,10 +130,7 @@ def _telling(offset: int, damaged: Collection[int]) -> Sequence[int]:
 def _entry_id(connection: Connection, document: DocumentRow, offset: int) -> str | None:
     """As it is in the database; None: it is not there, or is none."""
     found = connection.execute(_id, {"number": document.number, "entry_offset": offset}).scalar_one_or_none()
-    try:
-        return None if found is None else unpack_id(found)
-    except ValueError:
-        return None
+    return None if found is None else readable_id(found)
 
 
 def _put_back(connection: Connection, document: DocumentRow, offset: int, kept: Kept) -> None:

@@ -8,7 +8,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, Text, bindparam, select, type_coerce
 
 from cowrite.core.ports import StoreCorrupt
 from cowrite.core.records import Checkpoint, Entry, Head, StoredDocument
@@ -16,6 +16,8 @@ from cowrite.crdt.operations import ContentOperation
 from cowrite.stores.encoding import (
     OperationText,
     PackedCheckpoint,
+    as_number,
+    as_stored,
     check_log,
     decode_operation,
     unpack_checkpoint,
@@ -135,7 +137,8 @@ _updates = (
 OPERATION_COLUMNS = (
     content_operations.c.entry_offset,
     content_operations.c.id,
-    content_operations.c.operation_type,
+    # Not as its Enum: of another value SQLAlchemy raises an error that tells it.
+    type_coerce(content_operations.c.operation_type, Text()),
     content_operations.c.position,
     content_operations.c.content,
     content_operations.c.author_id,
@@ -196,8 +199,17 @@ def read_checkpoint(connection: Connection, document_id: str, *, before: int) ->
 def _head_at(offset: int, head: Head, checkpoint: PackedCheckpoint | None, update_rows: Rows) -> Head:
     if offset == head.offset:
         return head
-    last = unpack_id(update_rows[-1][0]) if update_rows else checkpoint.entry_id if checkpoint is not None else ""
-    return Head(head.epoch, offset, last)
+    if update_rows:
+        return Head(head.epoch, offset, readable_id(update_rows[-1][0]) or "")  # decoding the entry says that it is none
+    return Head(head.epoch, offset, checkpoint.entry_id if checkpoint is not None else "")
+
+
+def readable_id(packed: bytes) -> str | None:
+    """The id; None when it is none."""
+    try:
+        return unpack_id(packed)
+    except ValueError:
+        return None
 
 
 def read_entries(connection: Connection, document_id: str, *, start: int, limit: int) -> RawEntries:
@@ -224,7 +236,16 @@ def decode_document(raw: RawDocument | None) -> StoredDocument | None:
     if raw is None:
         return None
     checkpoint = None if raw.checkpoint is None else _decode_checkpoint(raw.checkpoint)
+    _check_head(raw.entries.document_id, raw.head)
     return StoredDocument(raw.head, checkpoint, decode_entries(raw.entries))
+
+
+def _check_head(document_id: str, head: Head) -> None:
+    try:
+        as_stored(head.epoch)
+        as_stored(head.entry_id)
+    except ValueError as error:
+        raise StoreCorrupt(f"The row of document {document_id!r} is damaged ({error}). Restore it from a backup.") from error
 
 
 def _decode_checkpoint(packed: PackedCheckpoint) -> Checkpoint:
@@ -254,16 +275,20 @@ def decode_entry(document_id: str, row: Sequence[Any], operations: Mapping[int, 
             unpack_id(entry_id),
             unpack_id(group),
             offset,
-            author,
-            created_at,
+            as_stored(author),
+            as_number(created_at),
             update,
             unpack_ranges(ranges),
             operations.get(offset, ()),
             cause=decode_cause(cause),
         )
     except (ValueError, TypeError, LookupError) as error:
-        reason = f"The entry of document {document_id!r} at offset {offset} is damaged ({error!r})."
-        raise StoreCorrupt(reason, offset=offset) from error
+        raise damaged_entry(document_id, offset, error) from error
+
+
+def damaged_entry(document_id: str, offset: int, error: Exception) -> StoreCorrupt:
+    """What is raised for an entry that cannot be read. The text of the error has no bytes of it, as its ``repr`` may have."""
+    return StoreCorrupt(f"The entry of document {document_id!r} at offset {offset} is damaged ({error}).", offset=offset)
 
 
 def operation_of(document_id: str, offset: int, *columns: Any) -> ContentOperation:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from cowrite.core.ports import CommitDoubtful, StoreBusy, StoreCorrupt, StoreError, StoreRefused, StoreUnavailable
 from cowrite.stores.sqlalchemy.database import Stay
+from cowrite.stores.sqlalchemy.failures import without_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,4 +231,4 @@ def _original(error: BaseException) -> BaseException:
 def _in_one_line(error: BaseException) -> str:
     arguments = error.args
     text = str(arguments[1]) if len(arguments) > 1 and isinstance(arguments[0], int) else str(error)
-    return " ".join(text.split()) or type(error).__name__
+    return " ".join(without_values(text).split()) or type(error).__name__

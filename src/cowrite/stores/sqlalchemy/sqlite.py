@@ -255,6 +255,7 @@ def _engine(path: Path, *pragmas: str, begin: str, connections: int, patience: f
 
     @event.listens_for(engine, "connect")
     def set_up(connection: sqlite3.Connection, _record: object) -> None:
+        connection.text_factory = _text
         for pragma in (*pragmas, "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}").close()
 
@@ -263,6 +264,10 @@ def _engine(path: Path, *pragmas: str, begin: str, connections: int, patience: f
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+_text = partial(str, encoding="utf-8", errors="surrogateescape")
+"""One turned bit of a row makes text of bytes. The driver would refuse to read it, and put what it is into the error."""
 
 
 def _as_it_is(found: T) -> T:

@@ -6,11 +6,11 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Delete, and_, bindparam, delete, func, or_, select, update
+from sqlalchemy import Connection, Delete, Text, and_, bindparam, delete, func, or_, select, type_coerce, update
 
-from cowrite.core.ports import Versions
+from cowrite.core.ports import StoreCorrupt, Versions
 from cowrite.core.records import Version, VersionKind
-from cowrite.stores.encoding import MAX_UUID, check_appendable, check_id
+from cowrite.stores.encoding import MAX_UUID, as_number, as_stored, check_appendable, check_id
 from cowrite.stores.past import CLOCKS_DIFFER, check_moment, check_version, too_many
 from cowrite.stores.sqlalchemy.database import Database, insert_or_ignore, write
 from cowrite.stores.sqlalchemy.reading import Rows, lock_documents
@@ -20,7 +20,7 @@ _columns = (
     versions.c.id,
     versions.c.document_id,
     versions.c.entry_offset,
-    versions.c.kind,
+    type_coerce(versions.c.kind, Text()),  # of another value its Enum raises an error that tells it
     versions.c.author_id,
     versions.c.created_at,
     versions.c.name,
@@ -141,9 +141,19 @@ def _read_one(connection: Connection, document_id: str, *, version_id: str) -> R
 
 
 def _decode(rows: Rows) -> tuple[Version, ...]:
-    return tuple(
-        Version(id_, document_id, offset, VersionKind(kind), *others) for id_, document_id, offset, kind, *others in rows
-    )
+    """Raises :class:`StoreCorrupt`."""
+    return tuple(_version(*row) for row in rows)
+
+
+def _version(
+    id_: str, document_id: str, offset: int, kind: str, author: str, made: int, name: str | None, note: str | None
+) -> Version:
+    try:
+        for text in (id_, author, name or "", note or ""):
+            as_stored(text)
+        return Version(id_, document_id, as_number(offset), VersionKind(kind), author, as_number(made), name, note)
+    except ValueError as error:
+        raise StoreCorrupt(f"A version of document {document_id!r} at offset {offset!r} is damaged.") from error
 
 
 def _set(connection: Connection, *, version: Version, was: Version | None) -> bool:

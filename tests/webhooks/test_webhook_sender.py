@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import re
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -25,7 +26,7 @@ from cowrite.stores import open_store
 from cowrite.testing.records import fill, make_entry, make_version, new_id, write
 from cowrite.testing.webhooks_contract import claimed
 from cowrite.webhooks.receiver import Answer, Receiver
-from cowrite.webhooks.sender import SenderTimes, WebhookSender
+from cowrite.webhooks.sender import DEAD_AT_ONCE, SenderTimes, WebhookSender
 from cowrite.webhooks.signing import parse_webhook_secrets, signed_headers
 from timing import MS
 from webhook_receiver import KEY, WEBHOOK_SECRET, Received, WebhookReceiver, says, webhook_receiver
@@ -271,6 +272,34 @@ async def test_a_receiver_that_is_gone(storage: Storage) -> None:
             await until(lambda: all(map(receiver.of, ("doc", "other", "dead", "claimed"))))
             await until_async(log.count_dead, 0)
         assert receiver.received[0].id == next(one.id for one in receiver.accepted if one.data["document_id"] == "doc")
+
+
+@pytest.mark.rule("WH5")
+async def test_dead_letters_hold_nothing_up(storage: Storage) -> None:
+    """Some are sent at a time; while the receiver does not answer, what others have left is found and sent."""
+    assert storage.webhooks is not None
+    log = storage.webhooks
+    letters = [await dead_letter(log, storage, f"dead {number}") for number in range(DEAD_AT_ONCE + 1)]
+    let_go = threading.Event()
+
+    def answer(one: Received) -> tuple[int, dict[str, str], bytes]:
+        if one.id in letters:
+            let_go.wait(10)
+        return 204, {}, b""
+
+    with webhook_receiver() as receiver:
+        receiver.answer = answer
+        async with sending(storage, receiver) as sender:
+            for letter in letters:
+                assert await log.retry(letter)
+            await until(lambda: len(receiver.received) == DEAD_AT_ONCE)
+            await write(storage.store, "doc", make_entry(1))
+            await until(lambda: receiver.of("doc"))
+            assert len(receiver.received) == DEAD_AT_ONCE + 1
+            let_go.set()
+            await until(lambda: sender.delivered == len(letters) + 1)
+            assert sorted(one.id for one in receiver.accepted if one.data["document_id"] != "doc") == sorted(letters)
+    assert await log.count_dead() == 0
 
 
 @pytest.mark.rule("WH6")

@@ -38,6 +38,8 @@ CLAIM_SECONDS: Final = 3 * ANSWER_SECONDS
 """After so long another process may send what this one has claimed."""
 AT_ONCE: Final = 8
 """Documents of which messages are sent at a time."""
+DEAD_AT_ONCE: Final = 4
+"""Dead letters that are sent again at a time, beside those: neither waits for the other, however slow the receiver is."""
 LOOK_SECONDS: Final = 5.0
 """How often it is looked for what is due."""
 SWEEP_SECONDS: Final = 60.0
@@ -93,6 +95,8 @@ class WebhookSender:
         self._busy: set[str] = set()
         self._again: dict[str, float] = {}
         """Of those that are being looked at: when to do so again."""
+        self._dead = asyncio.Queue[str]()
+        """Ids of dead letters that somebody wants sent again."""
         self._wake = asyncio.Event()
         self._failing = False
         self.stopped = False
@@ -134,6 +138,8 @@ class WebhookSender:
                 tasks.create_task(self._look())
                 for _ in range(AT_ONCE):
                     tasks.create_task(self._work())
+                for _ in range(DEAD_AT_ONCE):
+                    tasks.create_task(self._work_at_dead())
         finally:
             await self._receiver.close()
 
@@ -164,8 +170,9 @@ class WebhookSender:
                 for document_id in found.documents:
                     if document_id not in self._due:
                         self._look_at(document_id, 0.0)
-                for event_id in found.dead_letters:
-                    await self._send_dead(event_id)
+                if self._dead.empty():  # one that is found twice is claimed once
+                    for event_id in found.dead_letters:
+                        self._dead.put_nowait(event_id)
             await self._clock.sleep(self._times.look * random.uniform(1 - _JITTER, 1))
 
     async def _work(self) -> None:
@@ -184,6 +191,10 @@ class WebhookSender:
                 self._look_at(document_id, max(0.0, asked - self._clock.monotonic()))
             if after is not None:
                 self._look_at(document_id, after)
+
+    async def _work_at_dead(self) -> None:
+        while True:
+            await self._send_dead(await self._dead.get())
 
     async def _next(self) -> str:
         """The document that is due first, when it is."""

@@ -25,6 +25,7 @@ from test_cli import run as run_in_process
 from test_history_commands import data, two_documents
 from test_server_databases import cowrite
 from valkey_server import ValkeyServer, free_port
+from webhook_receiver import WEBHOOK_SECRET, webhook_receiver
 
 __all__ = ["data", "folder", "run_in_process", "two_documents"]
 
@@ -249,6 +250,19 @@ def test_no_secret_is_told(doctor: Doctor, secret: str, run_in_process: Run) -> 
     _, out, _ = run_in_process("doctor", "--port", "0", "--database-url", "postgresql://ana:hidden@127.0.0.1:1/x")
     assert secret not in out
     assert "hidden" not in out
+
+
+@pytest.mark.rule("DR7")
+def test_where_webhooks_go(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    monkeypatch.setenv("COWRITE_WEBHOOK_SECRET", WEBHOOK_SECRET)
+    with webhook_receiver() as receiver:
+        place = receiver.url.partition("/hooks")[0]
+        monkeypatch.setenv("COWRITE_WEBHOOK_URL", receiver.url)
+        assert doctor()[1]["webhooks"] == [("ok", f"somebody answers at {place}", "")]
+    [(level, what, advice)] = doctor()[1]["webhooks"]
+    assert (level, advice) == ("warning", "start the receiver, or correct COWRITE_WEBHOOK_URL")
+    assert what.startswith(f"nobody answers at {place} (")
+    assert receiver.received == []
 
 
 @pytest.mark.rule("OT11")

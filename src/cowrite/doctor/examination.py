@@ -44,4 +44,5 @@ async def _elsewhere(settings: Settings) -> list[Finding]:
         *await parts.signing_keys(settings),
         *await parts.database(settings),
         *await parts.redis(settings),
+        *await parts.webhooks(settings),
     ]

@@ -1,4 +1,4 @@
-"""The parts of a server outside of it, the database and Redis, and whether all clocks agree."""
+"""The parts of a server outside of it, the database, Redis and who receives webhooks, and whether all clocks agree."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import urlsplit
 
 from cowrite.brokers.errors import BrokerSetupError
 from cowrite.brokers.opening import require_redis
@@ -22,6 +23,8 @@ from cowrite.tokens.public_keys import KeysUnavailable
 _APART: Final = 2.0
 """Seconds that clocks may differ: tokens and leases allow for some more."""
 _SLOW: Final = 0.05
+_WEBHOOK_SECONDS: Final = 5.0
+_PORTS: Final = {"http": 80, "https": 443}
 
 
 async def signing_keys(settings: Settings) -> list[Finding]:
@@ -102,3 +105,19 @@ async def redis(settings: Settings) -> list[Finding]:
     what = f"{', '.join(found.addresses)} answers in {found.answer_seconds * 1000:.1f} ms"
     level, advice = (Level.WARNING, "bring it nearer") if found.answer_seconds > _SLOW else (Level.OK, "")
     return [Finding("redis", level, what, advice), _clock("the clock of Redis", found.clock_ahead)]
+
+
+async def webhooks(settings: Settings) -> list[Finding]:
+    """Whether somebody is where they are sent. Nothing is sent: the receiver would take it for true."""
+    if settings.webhook_url is None:
+        return []
+    address = urlsplit(settings.webhook_url)
+    place = f"{address.scheme}://{address.netloc.rpartition('@')[2]}"  # without a password, and without what may be a key
+    try:
+        async with asyncio.timeout(_WEBHOOK_SECONDS):
+            _, writer = await asyncio.open_connection(address.hostname, address.port or _PORTS[address.scheme.lower()])
+    except (OSError, TimeoutError) as error:
+        what = f"nobody answers at {place} ({str(error) or 'no answer in time'}); what is to be told waits"
+        return [Finding("webhooks", Level.WARNING, what, "start the receiver, or correct COWRITE_WEBHOOK_URL")]
+    writer.close()
+    return [Finding("webhooks", Level.OK, f"somebody answers at {place}")]

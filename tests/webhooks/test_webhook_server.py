@@ -16,7 +16,7 @@ from cowrite.app import create_app
 from cowrite.cli import app as commands
 from cowrite.core.event_types import ContentFormat
 from cowrite.core.operations.reading import DocumentReader
-from cowrite.core.ports import StoreCorrupt
+from cowrite.core.ports import News, StoreCorrupt
 from cowrite.core.rooms.replicas import Committed
 from cowrite.core.rooms.room import Room
 from cowrite.crdt.errors import EngineFault
@@ -35,7 +35,7 @@ from test_app import client_of
 from test_app import write as type_into
 from timing import MS
 from webhook_receiver import WEBHOOK_SECRET, says, webhook_receiver
-from webhooks.test_webhook_sender import QUICK, sending, until
+from webhooks.test_webhook_sender import QUICK, never, sending, until
 
 
 def settings(**values: object) -> Settings:
@@ -122,6 +122,33 @@ async def test_what_documents_say() -> None:
             assert backend is not None
             await backend.deletion.delete("doc", "root")
             assert await reader.read("doc") is None
+
+
+@pytest.mark.rule("WH12")
+async def test_a_document_is_read_once_for_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not each time it is looked whether there is something to tell, nor when it is sent again."""
+    reads: list[str] = []
+
+    async def read(self: ContentReader, document_id: str) -> Any:
+        reads.append(document_id)
+        return await whole(self, document_id)
+
+    whole = ContentReader.read
+    monkeypatch.setattr(ContentReader, "read", read)
+    monkeypatch.setattr("cowrite.composition.SenderTimes", lambda pause: replace(QUICK, pause=pause))
+    with webhook_receiver() as receiver:
+        receiver.answer = lambda one: (500 if len(receiver.received) < 3 else 204, {}, b"")
+        given = settings(webhook_url=receiver.url, webhook_pause=0.0, webhook_content="text")
+        app = create_app(given, storage=memory_storage(), authorize=everybody_writes)
+        async with app.router.lifespan_context(app):
+            await type_into(app.state.cowrite, "hello")
+            await until(lambda: receiver.accepted)
+            assert [one.data["content"]["value"] for one in receiver.received] == ["hello"] * 3
+            parts = app.state.cowrite._parts
+            for _ in range(3):
+                parts.webhooks.committed(News("doc", "e", 1, ()))
+                await never(lambda: len(receiver.received) > 3, seconds=0.05)
+            assert reads == ["doc"]
 
 
 @pytest.mark.rule("WH12")

@@ -30,7 +30,7 @@ async def claim(
     seconds: float = 30.0,
     wanted: Collection[EventType] = tuple(EventType),
     until: Head | None = None,
-) -> Message | float | None:
+) -> Message | Happened | float | None:
     """What the log says when its next message is claimed."""
     return await log.claim(document_id, process, seconds=seconds, wanted=wanted, write=_written, until=until)
 
@@ -95,6 +95,34 @@ class WebhooksContract:
             await log.sent(message, "one")
         await write(storage.store, "doc", make_entry(4), make_entry(5))
         assert (await claimed(log, until=elsewhere))[1]["offset"] == 5
+
+    @pytest.mark.rule("WH3", "WH12")
+    async def test_what_is_to_be_told_before_it_is_written(self, backend: StoreBackend) -> None:
+        storage, log = await self.begun(backend)
+
+        async def ask(process: str = "one", *, wanted: Collection[EventType] = tuple(EventType)) -> object:
+            return await log.claim("doc", process, seconds=30.0, wanted=wanted, write=None)
+
+        assert await ask() is None  # nobody has ever written it
+        await write(storage.store, "doc", make_entry(1, author="ana"), make_entry(2))
+        await storage.versions.add(make_version(1))
+        first = await ask()
+        assert isinstance(first, Happened)
+        assert (first.type, first.document_id, first.fields["offset"]) == (EventType.CHANGED, "doc", 2)
+        assert await ask("two") is None  # it is the first one's
+        assert (await log.waiting(limit=9, thorough=True)).documents == []
+        assert await ask() == first  # it was not told by being asked for
+        head = (await storage.store.heads(["doc"]))["doc"]
+        message, told = await claimed(log, until=replace(head, offset=1))
+        assert (told["after"], told["offset"]) == (0, 1)
+        assert await ask() == message
+        await log.sent(message, "one")
+        # What is not wanted is passed over, but nothing that is.
+        version = await ask(wanted=[EventType.VERSION_CREATED])
+        assert isinstance(version, Happened)
+        assert version.type is EventType.VERSION_CREATED
+        assert await ask(wanted=[]) is None
+        assert (await log.waiting(limit=9, thorough=True)).documents == []
 
     @pytest.mark.rule("WH9", "WH12")
     async def test_what_was_erased_is_in_no_message_any_more(self, backend: StoreBackend) -> None:

@@ -218,22 +218,25 @@ class WebhookSender:
 
     async def _send_next(self, document_id: str) -> float | None:
         """Send one message of the document. Returns after how many seconds to look again; None: there is nothing to do."""
-        # It is read before there is a message, which then tells of no entry that is not in it: nothing is held up by reading.
-        said = None if self.content is None else await self.content.read(document_id)
-        claimed = await self._webhooks.claim(
-            document_id,
-            self._process,
-            seconds=self._times.claim,
-            wanted=self._wanted,
-            write=partial(self._written, said),
-            until=None if said is None else said.head,
-        )
+        claim = partial(self._webhooks.claim, document_id, self._process, seconds=self._times.claim, wanted=self._wanted)
+        claimed = await claim(write=partial(self._written, None) if self.content is None else None)
+        if isinstance(claimed, Happened):
+            # It is read where there is something to tell, and before there is a message, which then tells of no entry that is
+            # not in it. Also where it is not yet of a change: one may come meanwhile, and be told first.
+            said = await self._read(document_id)
+            claimed = await claim(write=partial(self._written, said), until=None if said is None else said.head)
+        assert not isinstance(claimed, Happened), "it could be written"
         if not isinstance(claimed, Message):
             return claimed
         if await self._send(claimed):
             # More that has come meanwhile waits as it would have without this.
             return self._times.pause if claimed.type == EventType.CHANGED else 0.0
         return None if self.stopped else 0.0
+
+    async def _read(self, document_id: str) -> Said | None:
+        if self.content is None or EventType.CHANGED not in self._wanted:
+            return None
+        return await self.content.read(document_id)
 
     async def _send_dead(self, event_id: str) -> None:
         if self.stopped:

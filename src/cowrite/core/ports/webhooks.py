@@ -90,15 +90,16 @@ class WebhookLog(Protocol):
         *,
         seconds: float,
         wanted: Collection[EventType],
-        write: Callable[[Happened], tuple[str, str]],
+        write: Callable[[Happened], tuple[str, str]] | None,
         until: Head | None = None,
-    ) -> Message | float | None:
+    ) -> Message | Happened | float | None:
         """The document's next message, for this process alone for so many seconds. None: nothing is to be told, or another
         process is at it. A number: nothing for so many seconds.
 
         ``until``: of this epoch's entries a new message tells at most up to this offset, where that is more than was told;
-        what comes behind it is the next one's. ``write`` makes the id and the body of a new message. What is not ``wanted``
-        is passed over.
+        what comes behind it is the next one's. ``write`` makes the id and the body of a new message; None: none is made, and
+        what it would tell is given instead, where there is something. The document is this process's then, too, which claims
+        it again with ``write``. What is not ``wanted`` is passed over.
         """
         ...
 

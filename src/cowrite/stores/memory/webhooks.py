@@ -30,7 +30,7 @@ class _Claim:
     telling: Telling
     now: int
     wanted: Collection[EventType]
-    write: Callable[[Happened], tuple[str, str]]
+    write: Callable[[Happened], tuple[str, str]] | None
     until: Head | None
 
 
@@ -70,9 +70,9 @@ class MemoryWebhookLog:
         *,
         seconds: float,
         wanted: Collection[EventType],
-        write: Callable[[Happened], tuple[str, str]],
+        write: Callable[[Happened], tuple[str, str]] | None,
         until: Head | None = None,
-    ) -> Message | float | None:
+    ) -> Message | Happened | float | None:
         await self._connection.begin("claim", [document_id])
         document = self._tables.documents.get(document_id)
         if document is None:
@@ -83,7 +83,9 @@ class MemoryWebhookLog:
             return None
         telling.claimed_by, telling.claimed_until = process, now + int(seconds * 1000)
         if telling.message is None:
-            self._make(_Claim(document_id, document, telling, now, wanted, write, until))
+            unwritten = self._make(_Claim(document_id, document, telling, now, wanted, write, until))
+            if unwritten is not None:
+                return unwritten
         if telling.message is not None and telling.due_at <= now:
             return telling.message
         telling.release()
@@ -172,14 +174,20 @@ class MemoryWebhookLog:
         behind = told != (document.head.epoch, document.head.offset, _state_of(document))
         return behind or self._version(document_id, telling) is not None
 
-    def _make(self, claim: _Claim) -> None:
-        """The next message; what is not wanted is passed over."""
+    def _make(self, claim: _Claim) -> Happened | None:
+        """The next message; what is not wanted is passed over. Returns what cannot be written: it is not told."""
+        if claim.write is None:
+            draft = replace(claim, telling=replace(claim.telling, versions=set(claim.telling.versions)))
+            while (happened := self._next(draft)) is not None:
+                if happened.type in claim.wanted:
+                    return happened
         while (happened := self._next(claim)) is not None:
-            if happened.type in claim.wanted:
+            if claim.write is not None and happened.type in claim.wanted:
                 event_id, body = claim.write(happened)
                 claim.telling.message = Message(event_id, claim.document_id, happened.type.value, body, 0)
                 claim.telling.made_at = claim.telling.due_at = claim.now
-                return
+                break
+        return None
 
     def _next(self, claim: _Claim) -> Happened | None:
         """What is to be told next; it counts as told then."""

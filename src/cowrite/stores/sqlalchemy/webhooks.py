@@ -64,9 +64,9 @@ class SqlWebhookLog:
         *,
         seconds: float,
         wanted: Collection[EventType],
-        write: Callable[[Happened], tuple[str, str]],
+        write: Callable[[Happened], tuple[str, str]] | None,
         until: Head | None = None,
-    ) -> Message | float | None:
+    ) -> Message | Happened | float | None:
         check_id("The document id", document_id)
         claim = _Claim(document_id, process, int(seconds * 1000), frozenset(wanted), write, until)
         return await _write(self._database, claim)
@@ -154,10 +154,10 @@ class _Claim:
     process: str
     milliseconds: int
     wanted: frozenset[EventType]
-    write: Callable[[Happened], tuple[str, str]]
+    write: Callable[[Happened], tuple[str, str]] | None
     until: Head | None
 
-    def __call__(self, connection: Connection) -> Message | float | None:
+    def __call__(self, connection: Connection) -> Message | Happened | float | None:
         document = self._document(connection)
         if document is None:
             return None
@@ -172,7 +172,9 @@ class _Claim:
             # Read again, now that nobody else makes a message of it.
             document = self._document(connection)
             assert document is not None, "documents stay"
-            self._make(connection, row, document, now)
+            unwritten = self._make(connection, row, document, now)
+            if unwritten is not None:
+                return unwritten
         if row["event_id"] is None or row["due_at"] > now:
             connection.execute(self._update.values(claimed_by="", claimed_until=0))
             return None if row["event_id"] is None else max(0.0, (row["due_at"] - now) / 1000)
@@ -194,17 +196,20 @@ class _Claim:
         told = {"epoch": epoch, "entry_offset": 0, "versions_at": 0, "versions_told": "[]", "state": "there"}
         return {"document_id": self.document_id, **told, "claimed_by": "", "claimed_until": 0, "attempts": 0}
 
-    def _make(self, connection: Connection, row: dict[str, Any], document: _Row, now: int) -> None:
-        """The next message, into the row; what is not wanted is passed over."""
+    def _make(self, connection: Connection, row: dict[str, Any], document: _Row, now: int) -> Happened | None:
+        """The next message, into the row; what is not wanted is passed over. Returns what cannot be written: it is not told."""
         before = dict(row)
         while (happened := self._next(connection, row, document)) is not None:
             if happened.type in self.wanted:
+                if self.write is None:
+                    return happened
                 event_id, body = self.write(happened)
                 row |= {"event_id": event_id, "event_type": happened.type.value, "body": body}
                 row |= {"made_at": now, "due_at": now, "attempts": 0}
                 break
         if row != before:
             connection.execute(self._update.values(**{name: row[name] for name in row if row[name] != before[name]}))
+        return None
 
     def _next(self, connection: Connection, row: dict[str, Any], document: _Row) -> Happened | None:
         """What is to be told next; the row says then that it was."""

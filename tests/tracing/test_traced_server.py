@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 import structlog
+import uvicorn
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 from pydantic import SecretStr
+from starlette.types import Receive, Scope, Send
 
 from cowrite import Settings, create_app
 from cowrite.brokers.local import LocalBroker
@@ -23,10 +25,13 @@ from cowrite.core.ports import News
 from cowrite.log import _with_trace
 from cowrite.settings import SettingsError
 from cowrite.stores import open_store
+from cowrite.stores.memory import memory_storage
 from cowrite.testing.client import live_client
 from cowrite.testing.transport_contract.operations import JsonClient
+from cowrite.testing.transport_contract.server import everybody_writes
 from cowrite.tracing.spans import Spans
 from http_api import Api, api, token
+from live_server import serving
 from traced_spans import Traced, attributes_of, context_of, failed, is_part_of, linked, traced
 
 SECRETS = ("plums", "pears", "apples")
@@ -179,6 +184,38 @@ async def test_within_an_application_that_is_traced(tmp_path: Path) -> None:
     assert line["trace_id"] == f"{context_of(inner).trace_id:032x}"
     assert line["span_id"] == f"{context_of(inner).span_id:016x}"
     assert _with_trace(None, "", {"event": "later"}) == {"event": "later"}
+
+
+@pytest.mark.rule("OT2", "OT6")
+async def test_sockets_in_an_application_that_traces_them() -> None:
+    """An edit is no part of the span for its socket, but linked to it, and a trace of its own."""
+    with traced() as spans:
+        make = Settings(_env_file=None)  # type: ignore[call-arg]
+        app = await asyncio.to_thread(
+            create_app, make, storage=memory_storage(), authorize=everybody_writes, tracer_provider=spans.provider
+        )
+
+        async def host(scope: Scope, receive: Receive, send: Send) -> None:
+            """As the instrumentation of ASGI does."""
+            if scope["type"] == "lifespan":
+                await app(scope, receive, send)
+                return
+            with spans.provider.get_tracer("host").start_as_current_span(f"host {scope['type']}"):
+                await app(scope, receive, send)
+
+        config = uvicorn.Config(host, ws="websockets-sansio", lifespan="on", log_config=None)
+        async with serving(config, app.state.cowrite) as url:
+            socket = f"{url.replace('http', 'ws')}/yjs/soup"
+            async with live_client(socket) as ana:
+                for _ in range(2):
+                    ana.yjs.text += "x"
+                    await ana.until(lambda: ana.yjs.saved)
+        of_socket = context_of(spans.one("host websocket"))
+    edits = spans.all("edit")
+    assert [edit.parent for edit in edits] == [None, None]
+    assert all(linked(edit) == {of_socket.span_id} for edit in edits)
+    assert len({context_of(span).trace_id for span in edits} | {of_socket.trace_id}) == 3
+    assert all(is_part_of(*pair) for pair in zip(spans.all("commit"), edits, strict=True))
 
 
 @pytest.mark.rule("OT7")

@@ -1,4 +1,4 @@
-"""A span for each request of HTTP."""
+"""A span for each request of HTTP; and sockets, whose edits are no part of whatever span a host has for them."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ class TracedRequests:
         self._request_id = request_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            with self._spans.socket():
+                await self._app(scope, receive, send)
+            return
         if scope["type"] != "http" or scope["path"].removeprefix(scope.get("root_path", "")) in _UNTRACED:
             await self._app(scope, receive, send)
             return

@@ -13,8 +13,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import trace
-from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
+from opentelemetry.context import Context, attach, create_key, detach, get_value, set_value
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from cowrite.core.ports import Broker, Storage
@@ -23,6 +23,8 @@ from cowrite.tracing.attributes import DOCUMENT, Value
 from cowrite.tracing.broker import TracedBroker
 from cowrite.tracing.store import TracedStore
 
+_SOCKET: Final = create_key("cowrite.socket")
+"""The host's span for the socket that is served."""
 _VERSION: Final = version("cowrite")
 _ERROR: Final = "error.type"
 _FAILED: Final = Status(StatusCode.ERROR)
@@ -49,7 +51,12 @@ class Spans:
             "cowrite.dialect": dialect,
             DOCUMENT: document_id,
         }
-        return TracedEdit(self._tracer.start_span("edit", kind=SpanKind.CONSUMER, attributes=attributes))
+        context: Context | None = None
+        links: tuple[Link, ...] = ()
+        if isinstance(host := get_value(_SOCKET), SpanContext):
+            context, links = Context(), (Link(host),)
+        span = self._tracer.start_span("edit", context, SpanKind.CONSUMER, attributes, links)
+        return TracedEdit(span)
 
     @contextmanager
     def commit(self, edits: Iterable[EditSpan]) -> Iterator[TracedCommit]:
@@ -71,6 +78,18 @@ class Spans:
             yield
 
     # ---- what adapters need ------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def socket(self) -> Iterator[None]:
+        """A socket is served while the block runs. It lives for hours, and so does the span that a host may have for it: its
+        edits begin traces of their own, each asked of the sampler, and are linked to that span.
+        """
+        host = trace.get_current_span().get_span_context()
+        token = attach(set_value(_SOCKET, host if host.is_valid else None))
+        try:
+            yield
+        finally:
+            detach(token)
 
     def storage(self, storage: Storage) -> Storage:
         """The same, whose work for what is current is a part of that."""

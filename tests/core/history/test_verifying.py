@@ -105,10 +105,7 @@ DIFFERENCES = {
         300,
     ),
     "the head is further": ("update documents set head_offset = head_offset + 1", KEYS + 2),
-    "the checkpoint is of another log": (
-        "update checkpoints set entry_id = (select entry_id from updates where entry_offset = 1)",
-        None,
-    ),
+    "the checkpoint is of another log": ("update checkpoints set entry_id = '01a227b5-9532-7000-8b2f-a5a30ac38c3f'", None),
 }
 
 
@@ -122,6 +119,7 @@ async def test_the_first_offset_that_differs_is_told(database: Path, what: str) 
     found = await verified(database)
     assert found.difference is not None
     assert found.difference.offset == offset, found.difference
+    assert ("of another log" in found.difference.reason) == ("of another log" in what)
 
 
 @pytest.mark.rule("VF2")

@@ -201,7 +201,7 @@ def names_of_the_code() -> dict[str, set[str]]:
 
 @pytest.mark.rule("HO11")
 def test_the_way_of_one_edit_is_in_the_code() -> None:
-    """Files and names that docs/architecture.md tells of are there."""
+    """Files and names that docs/architecture.md tells of are there, and it tells of each package."""
     text = (ROOT / "docs" / "architecture.md").read_text()
     package = ROOT / "src" / "cowrite"
     without_links = re.sub(r"\]\([^)]*\)", "]", text)
@@ -209,6 +209,8 @@ def test_the_way_of_one_edit_is_in_the_code() -> None:
     assert len(files) > 20
     places = (package, package / "core", ROOT)
     assert sorted(name for name in files if not any((place / name).exists() for place in places)) == []
+    packages = {path.parent.name for path in package.glob("*/__init__.py")}
+    assert sorted(name for name in packages if not re.search(rf"(?<![\w/]){name}/", text)) == []
     names = names_of_the_code()
     told = set(re.findall(r"`([A-Za-z_][\w.]*)(?:\([\w, .]*\))?`", text)) - files
     assert len(told) > 20

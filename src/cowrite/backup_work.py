@@ -26,6 +26,7 @@ from cowrite.stores.opening import file_of, place_name
 
 T = TypeVar("T")
 
+_NOT_LOOKED_AT: Final = "whether they are what its update makes is found by `cowrite verify`"
 _SLASHES: Final = (os.sep, os.altsep or os.sep)
 
 
@@ -70,7 +71,8 @@ def repair_document(data_dir: str | None, database_url: str | None, document_id:
     if back:
         line = f"{document_id!r}: put back from {source}: {_offsets(back)}; `cowrite verify` replays what is there now"
     else:
-        line = f"{document_id!r}: {'nothing could be put back' if left else 'no entry is damaged'}; nothing was changed"
+        found = "nothing could be put back" if left else f"no entry is damaged, and none lacks operations ({_NOT_LOOKED_AT})"
+        line = f"{document_id!r}: {found}; nothing was changed"
     told = [{"offset": offset, "reason": reason} for offset, reason in left.items()]
     say(line, {"document_id": document_id, "put_back": back, "damaged": told}, as_json=as_json)
     if not as_json:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from cowrite.core.ports import StoreCorrupt
 from cowrite.core.records import Checkpoint
+from cowrite.crdt.operations import OperationType
 from cowrite.stores.backup_file import BackupError
 from cowrite.stores.backups import back_up
 from cowrite.stores.mending import mend_from
-from cowrite.testing.records import make_entry, write
+from cowrite.testing.records import make_entry, make_operation, write
 from stores.store_backends import SqlBackend, SqliteBackend
 from stores.test_backups import backend, rows, url_of
 
@@ -109,3 +111,31 @@ async def test_what_was_forgotten_does_not_come_back(
     monkeypatch.setattr("cowrite.stores.mending.find_damage", lambda connection, document_id: [1, 3, 4])
     assert await mend_from(url, tmp_path / "backup", "doc") == {3: None}
     assert len((await rows(url))["updates"]) == len(before["updates"])
+
+
+@pytest.mark.rule("BK7", "ST63")
+async def test_operations_that_are_lost_are_put_back(sqlite: SqliteBackend, tmp_path: Path) -> None:
+    """Whoever reads over the gap is told; the document is opened all the same. So it is where the backup lacks them."""
+    storage, url = await sqlite.open_storage(), url_of(sqlite)
+    four = (
+        make_operation(4),
+        make_operation(4, id="second", type=OperationType.FORMAT, content=None, length=1, attributes={"bold": True}),
+        make_operation(4, id="third", type=OperationType.DELETE, content=None, length=2),
+    )
+    entries = [make_entry(1), make_entry(2), make_entry(3), make_entry(4, operations=four), make_entry(5)]
+    await write(storage.store, "doc", *entries)
+    await back_up(url, tmp_path / "backup")
+    before = await rows(url)
+    for lost in ("entry_offset = 4", "id = 'second'", "id = 'third'"):
+        await sqlite.sql(f"DELETE FROM content_operations WHERE {lost}")
+        with pytest.raises(StoreCorrupt, match=r"operations of document 'doc' at offset 4 .*`cowrite repair`") as caught:
+            await storage.history.operations("doc", after=1, limit=9, size=10**6)
+        assert caught.value.offset == 4
+        assert len(await storage.history.operations("doc", after=1, limit=2, size=10**6)) == 2
+        loaded = await storage.store.load("doc")
+        assert loaded is not None
+        assert len(loaded.entries) == 5
+        await back_up(url, tmp_path / "later", force=True)
+        assert await mend_from(url, tmp_path / "later", "doc") == {4: "it is damaged in the backup, too"}
+        assert await mend_from(url, tmp_path / "backup", "doc") == {4: None}
+        assert await rows(url) == before

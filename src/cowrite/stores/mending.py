@@ -18,7 +18,8 @@ async def mend_from(url: str, path: Path, document_id: str) -> Mapping[int, str 
     """Put back the entries of a document that are missing in the database of that URL, or are not what was stored.
 
     Only those are touched, under the document's lock, all in one transaction, and only where the backup has that very entry,
-    whole. Returns for each that was damaged why it was left as it is, or None: it was put back. Checkpoints are not looked at.
+    whole. Returns for each that was damaged why it was left as it is, or None: it was put back. Checkpoints are not looked at,
+    nor whether operations say what the updates do.
     Raises :class:`BackupError`, ``StoreSetupError``, ``StoreError``.
     """
     contents = await asyncio.to_thread(look_through, path)

@@ -148,18 +148,20 @@ async def test_a_checkpoint_that_is_damaged(database: Path, damage: str) -> None
 @pytest.mark.rule("VF2")
 async def test_operations_are_told_as_the_api_tells_them(database: Path) -> None:
     """The first that is another one, cut off."""
-    tamper(database, "update content_operations set content = ? where entry_offset = 300", f'"{"y" * 5000}"')
+    # At a key, where a text of any length counts as one: an entry says how much its operations insert.
+    values = '["body","key"]', f'"{"y" * 5000}"'
+    tamper(database, "update content_operations set position = ?, content = ? where entry_offset = 300", *values)
     found = (await verified(database)).difference
     assert found is not None
     told, derived = re.fullmatch(r"its operation 1 is (.+)…, and its update makes (.+)", found.reason).groups()  # type: ignore[union-attr]
     index = json.loads(derived)["position"][1]  # either of the two may come first
-    beginning = f'{{"type": "insert", "position": ["body", {index}], "content": "'
+    beginning = '{"type": "insert", "position": ["body", "key"], "content": "'
     assert told == beginning + "y" * (200 - len(beginning))
     assert json.loads(derived) == {"type": "insert", "position": ["body", index], "content": "x"}
     tamper(database, "delete from content_operations where entry_offset = 300")
     found = (await verified(database)).difference
     assert found is not None
-    assert found.reason.startswith('its operation 1 is not there, and its update makes {"type": "insert"')
+    assert found.reason.startswith("it cannot be read: The operations of document 'doc' at offset 300 are not those that were")
 
 
 @pytest.mark.rule("VF2")

@@ -193,3 +193,14 @@ async def test_a_document_that_is_purged_meanwhile(database: MemoryDatabase) -> 
     assert found is not None
     assert found.difference is not None
     assert (found.difference.offset, found.difference.reason[:13]) == (4, "the log ends ")
+
+
+@pytest.mark.rule("VF2")
+async def test_an_operation_that_is_not_there(database: MemoryDatabase) -> None:
+    """Not every store tells it by itself; ST63 is of those that keep rows."""
+    rows = database.tables.documents["doc"].rows
+    rows[2] = replace(rows[2], operations=())
+    found = (await verified(database)).difference
+    assert found is not None
+    assert found.offset == 3
+    assert found.reason.startswith('its operation 1 is not there, and its update makes {"type": "insert"')

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, delete, insert, select
@@ -15,8 +16,12 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 from cowrite.core.ports import StoreCorrupt
 from cowrite.stores.packing import unpack_id
 from cowrite.stores.sqlalchemy.reading import (
+    OPERATION_COLUMNS,
     UPDATE_COLUMNS,
     DocumentRow,
+    RawEntries,
+    Rows,
+    by_offset,
     decode_entry,
     lock_documents,
     read_documents,
@@ -57,7 +62,7 @@ class Kept:
 
 
 def find_damage(connection: Connection, document_id: str) -> Sequence[int] | None:
-    """The offsets whose entries are missing, or are not what was stored. None: there is no such document."""
+    """The offsets whose entries or operations are missing, or are not what was stored. None: there is no such document."""
     document = read_documents(connection, [document_id]).get(document_id)
     return None if document is None or document.purged_at is not None else list(_damaged(connection, document_id, document))
 
@@ -82,19 +87,23 @@ def _damaged(connection: Connection, document_id: str, document: DocumentRow) ->
     head = document.head.offset
     for start in range(document.first_offset, head + 1, _AT_ONCE):
         end = min(head, start + _AT_ONCE - 1)
-        raw = read_range(connection, document_id, start=start, end=end, operations=False)
-        whole = {row[_OFFSET] for row in raw.updates if _reads(document_id, row)}
+        whole = _whole(read_range(connection, document_id, start=start, end=end))
         yield from (offset for offset in range(start, end + 1) if offset not in whole)
 
 
 def _is_whole(connection: Connection, document_id: str, offset: int) -> bool:
-    raw = read_range(connection, document_id, start=offset, end=offset, operations=False)
-    return any(_reads(document_id, row) for row in raw.updates)
+    return offset in _whole(read_range(connection, document_id, start=offset, end=offset))
 
 
-def _reads(document_id: str, row: Any) -> bool:
+def _whole(raw: RawEntries) -> Collection[int]:
+    """The offsets of those that can be read, with their operations."""
+    operations = by_offset(raw.operations or ())
+    return {row[_OFFSET] for row in raw.updates if _reads(raw.document_id, row, operations)}
+
+
+def _reads(document_id: str, row: Any, operations: Mapping[int, Rows]) -> bool:
     try:
-        decode_entry(document_id, row, {})
+        decode_entry(document_id, row, operations)
     except StoreCorrupt:
         return False
     return True
@@ -106,9 +115,9 @@ def _refusal(connection: Connection, document_id: str, document: DocumentRow, of
     if row is None:
         return "the backup does not have it"
     read = [row[column.name] for column in UPDATE_COLUMNS]
-    try:
-        decode_entry(document_id, read, {})
-    except StoreCorrupt:
+    operations = sorted(kept.operations.get(offset, ()), key=itemgetter("sequence"))
+    names = [*(column.name for column in OPERATION_COLUMNS), "sequence"]
+    if not _reads(document_id, read, {offset: [[one[name] for name in names] for one in operations]}):
         return "it is damaged in the backup, too"
     for at in _telling(offset, kept.wanted):
         entry_id = unpack_id(kept.updates[at]["entry_id"]) if at in kept.updates else None

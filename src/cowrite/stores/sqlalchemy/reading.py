@@ -23,7 +23,7 @@ from cowrite.stores.encoding import (
     unpack_checkpoint,
     verified,
 )
-from cowrite.stores.packing import decode_cause, unpack_id, unpack_ranges
+from cowrite.stores.packing import decode_cause, units, unpack_id, unpack_ranges
 from cowrite.stores.past import check_moment
 from cowrite.stores.sqlalchemy.tables import checkpoints, clients, content_operations, documents, updates
 
@@ -71,7 +71,8 @@ class RawEntries:
     start: int
     end: int
     updates: Rows
-    operations: Rows = ()
+    operations: Rows | None = None
+    """Of ``OPERATION_COLUMNS`` and the sequence; None: they were not asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,8 @@ UPDATE_COLUMNS = (
     updates.c.checksum,
     updates.c.ranges,
     updates.c.cause,
+    updates.c.inserted,
+    updates.c.deleted,
 )
 _updates = (
     select(*UPDATE_COLUMNS)
@@ -138,7 +141,7 @@ OPERATION_COLUMNS = (
     content_operations.c.entry_offset,
     content_operations.c.id,
     # Not as its Enum: of another value SQLAlchemy raises an error that tells it.
-    type_coerce(content_operations.c.operation_type, Text()),
+    type_coerce(content_operations.c.operation_type, Text()).label(content_operations.c.operation_type.name),
     content_operations.c.position,
     content_operations.c.content,
     content_operations.c.author_id,
@@ -149,7 +152,7 @@ OPERATION_COLUMNS = (
 )
 """The offset, and what :func:`operation_of` takes."""
 _operations = (
-    select(*OPERATION_COLUMNS)
+    select(*OPERATION_COLUMNS, content_operations.c.sequence)
     .where(content_operations.c.document_number == number_of_document)
     .where(content_operations.c.entry_offset.between(bindparam("first"), bindparam("last")))
     .order_by(content_operations.c.entry_offset, content_operations.c.sequence)
@@ -227,7 +230,7 @@ def read_range(connection: Connection, document_id: str, *, start: int, end: int
         return RawEntries(document_id, start, end, ())
     wanted = {"document_id": document_id, "first": start, "last": end}
     update_rows = connection.execute(_updates, wanted).all()
-    operation_rows = connection.execute(_operations, wanted).all() if operations else ()
+    operation_rows = connection.execute(_operations, wanted).all() if operations else None
     return RawEntries(document_id, start, end, update_rows, operation_rows)
 
 
@@ -257,19 +260,25 @@ def _decode_checkpoint(packed: PackedCheckpoint) -> Checkpoint:
 
 def decode_entries(raw: RawEntries) -> tuple[Entry, ...]:
     """All that were asked for, without a gap. Raises :class:`StoreCorrupt`."""
-    operations = {
-        offset: tuple(operation_of(raw.document_id, *row) for row in rows)
-        for offset, rows in groupby(raw.operations, key=itemgetter(0))
-    }
+    operations = None if raw.operations is None else by_offset(raw.operations)
     entries = tuple(decode_entry(raw.document_id, row, operations) for row in raw.updates)
     check_log(raw.document_id, entries, start=raw.start, end=raw.end)
     return entries
 
 
-def decode_entry(document_id: str, row: Sequence[Any], operations: Mapping[int, tuple[ContentOperation, ...]]) -> Entry:
-    """The entry in a row of ``UPDATE_COLUMNS``, with its operations by offset. Raises :class:`StoreCorrupt`."""
-    entry_id, group, offset, author, created_at, update, checksum, ranges, cause = row
+def by_offset(rows: Rows) -> Mapping[int, Rows]:
+    """Rows of operations, in their order, by the entry that they belong to."""
+    return {offset: tuple(found) for offset, found in groupby(rows, key=itemgetter(0))}
+
+
+def decode_entry(document_id: str, row: Sequence[Any], operations: Mapping[int, Rows] | None) -> Entry:
+    """The entry in a row of ``UPDATE_COLUMNS``, with its operations of :func:`by_offset`; None: without them.
+
+    Raises :class:`StoreCorrupt`.
+    """
+    entry_id, group, offset, author, created_at, update, checksum, ranges, cause, *counted = row
     verified(document_id, offset, update, checksum)
+    found = () if operations is None else _decode_operations(document_id, offset, operations.get(offset, ()), counted)
     try:
         return Entry(
             unpack_id(entry_id),
@@ -279,7 +288,7 @@ def decode_entry(document_id: str, row: Sequence[Any], operations: Mapping[int, 
             as_number(created_at),
             update,
             unpack_ranges(ranges),
-            operations.get(offset, ()),
+            found,
             cause=decode_cause(cause),
         )
     except (ValueError, TypeError, LookupError) as error:
@@ -291,9 +300,22 @@ def damaged_entry(document_id: str, offset: int, error: Exception) -> StoreCorru
     return StoreCorrupt(f"The entry of document {document_id!r} at offset {offset} is damaged ({error}).", offset=offset)
 
 
+def _decode_operations(document_id: str, offset: int, rows: Rows, counted: Sequence[int]) -> tuple[ContentOperation, ...]:
+    """Those of one entry, which says how much they insert and delete. Raises :class:`StoreCorrupt`."""
+    found = tuple([operation_of(document_id, *columns) for *columns, _ in rows])
+    if list(units(found)) != counted or any(row[-1] != number for number, row in enumerate(rows)):
+        raise StoreCorrupt(
+            f"The operations of document {document_id!r} at offset {offset} are not those that were stored. "
+            "Put them back from a backup with `cowrite repair`; the document itself is whole.",
+            offset=offset,
+        )
+    return found
+
+
 def operation_of(document_id: str, offset: int, *columns: Any) -> ContentOperation:
     """The operation in a row of ``OPERATION_COLUMNS``. Raises :class:`StoreCorrupt`."""
     try:
         return decode_operation(OperationText(*columns))
     except (ValueError, TypeError) as error:
-        raise StoreCorrupt(f"An operation of document {document_id!r} at offset {offset} is damaged ({error}).") from error
+        reason = f"An operation of document {document_id!r} at offset {offset} is damaged ({error})."
+        raise StoreCorrupt(reason, offset=offset) from error

@@ -47,7 +47,7 @@ STEPS: dict[str, tuple[str, ...]] = {
         "coverage combine --quiet",
         "coverage report",
     ),
-    "others": (f"pytest {_QUICK} -n 4 {_END_AT_DEATH} {_BY_FILE} -m 'not counted and not browser and not chaos'",),
+    "others": (f"pytest {_QUICK} -n 5 {_END_AT_DEATH} {_BY_FILE} -m 'not counted and not browser and not chaos'",),
     "browser": (f"pytest {_QUICK} -m browser -n 3 {_END_AT_DEATH} --dist worksteal tests/browser",),
     "chaos": (f"pytest {_QUICK} -m chaos -n 2 {_END_AT_DEATH} --dist load --maxschedchunk 1 tests/chaos tests/stores",),
 }

@@ -14,7 +14,7 @@ from demo_server import DemoServer
 from socket_writers import Writer, read_text, until
 from timing import MS
 
-ROUNDS = 5 * int(os.environ.get("COWRITE_CHAOS", "1"))
+ROUNDS = 3 * int(os.environ.get("COWRITE_CHAOS", "1"))
 WRITERS = 50
 DOCUMENTS = 5
 

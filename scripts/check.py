@@ -34,7 +34,7 @@ _END_AT_DEATH = "--max-worker-restart 0"
 _BY_FILE = "--dist loadfile --no-loadscope-reorder"
 
 # A step that runs the tests of some folders names these: each process of xdist imports all tests that it is shown, which takes
-# some seconds. tests/conftest.py sees to it that such tests are nowhere else. The two longest tests of chaos come first, in one
+# some seconds. tests/conftest.py sees to it that such tests are nowhere else. The longest tests of chaos come first, in one
 # file: they are handed out one at a time, else one process would have both.
 STEPS: dict[str, tuple[str, ...]] = {
     "lint": ("ruff format --check .", "ruff check ."),

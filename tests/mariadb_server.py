@@ -19,6 +19,7 @@ import pytest
 
 from cowrite.stores import open_store
 from cowrite.stores.sqlalchemy.tables import metadata
+from freezing import freeze
 from timing import MS
 
 PATIENCE: Final = 30_000 * MS
@@ -120,7 +121,8 @@ class MariadbServer:
 
     def freeze(self) -> None:
         """It takes connections (the system does), and answers nothing."""
-        self._signal(signal.SIGSTOP)
+        assert self._process is not None
+        freeze(self._process.pid)
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)

@@ -18,6 +18,7 @@ import asyncpg
 
 from cowrite.stores import open_store
 from cowrite.stores.sqlalchemy.tables import metadata
+from freezing import freeze
 from timing import MS
 
 PATIENCE: Final = 20_000 * MS
@@ -105,18 +106,18 @@ class PostgresServer:
 
     def freeze(self) -> None:
         """It takes connections (the system does), and none of its processes answers anything."""
-        self._signal(signal.SIGSTOP)
+        freeze(*self._pids())
 
     def thaw(self) -> None:
-        self._signal(signal.SIGCONT)
+        for pid in self._pids():
+            os.kill(pid, signal.SIGCONT)
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _pids(self) -> list[int]:
         assert self._process is not None
         import psutil
 
         main = psutil.Process(self._process.pid)
-        for process in (main, *main.children()):
-            process.send_signal(number)
+        return [process.pid for process in (main, *main.children())]
 
     def remove(self) -> None:
         """Stop it and delete its data."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from freezing import freeze
 from timing import MS
 
 PATIENCE = 5_000 * MS
@@ -75,7 +76,8 @@ class ValkeyServer:
 
     def freeze(self) -> None:
         """It takes connections (the system does), and answers nothing."""
-        self._signal(signal.SIGSTOP)
+        assert self._process is not None
+        freeze(self._process.pid)
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)

@@ -101,6 +101,26 @@ def test_what_waits_counts_with_all_else_that_does() -> None:
     assert incoming.bytes == 0
 
 
+@pytest.mark.rule("LM20")
+def test_a_frame_that_is_taken_waits_no_more() -> None:
+    """Whoever takes it may count it: were it counted twice, the second of two large ones would have no room."""
+    limits = Limits(incoming_bytes=8 << 20)
+    incoming, fits = Incoming(limits), list[bool]()
+
+    def take(frame: bytes) -> None:
+        share = incoming.share("ana")
+        fits.append(share.hold(len(frame)))
+        share.release()
+
+    lane = Lane(clock := ManualClock(), limits, Excess(), incoming, TurnShare(clock), take=take, flood=pytest.fail)
+    lane.user = "ana"
+    lane.hold()
+    for _ in range(2):
+        lane.receive(bytes(900_000))
+    lane.release()
+    assert (fits, incoming.bytes) == ([True, True], 0)
+
+
 @pytest.mark.rule("TR50")
 def test_nothing_more_is_read_while_much_waits() -> None:
     """Until little does, or it ends; but all that may wait before the first release is read."""

@@ -150,8 +150,10 @@ class Lane:
         self._state, self._timer = _State.OPEN, None
         self._opening_bytes = 0
         while self._waiting and self._state is _State.OPEN:
-            self._serve(self._waiting.pop())
-        self._waiting.count(self.user)  # less than before: there is room
+            frame = self._waiting.pop()
+            self._waiting.count(self.user)  # before it is taken: whoever takes it may count it, too. Less: there is room
+            self._serve(frame)
+        self._waiting.count(self.user)
         if self._waiting.size <= SHORT_BYTES:
             self._read_on()
         if self._state is _State.OPEN:
